@@ -1,0 +1,3 @@
+//! Sealed task envelopes without std or heap.
+#![no_std]
+#![forbid(unsafe_code)]

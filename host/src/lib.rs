@@ -1,0 +1,7 @@
+//! Task queues whose broker need not be trusted.
+#![forbid(unsafe_code)]
+
+pub mod broker;
+pub mod message;
+pub mod queue;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Fixtures shared by the tests: a private Redis, scratch folders, raw access to a queue.
