@@ -1,3 +1,47 @@
-//! Sealed task envelopes without std or heap.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
+
+mod cbor;
+pub mod claims;
+mod commit;
+mod constant_time;
+mod envelope;
+mod error;
+mod header;
+mod inner;
+pub mod keys;
+pub mod keyset;
+mod kid;
+mod label;
+pub mod name;
+pub mod open;
+mod policy;
+pub mod provider;
+mod refusal;
+pub mod replay;
+pub mod seal;
+mod secret;
+mod structure;
+mod suite;
+mod task_id;
+mod time;
+
+pub use self::claims::Claims;
+pub use self::constant_time::tags_match;
+pub use self::envelope::{MAX_BODY, MAX_HEADER};
+pub use self::error::{InvalidKey, OpenError, SealError};
+pub use self::keyset::{KeyLookup, Keyset};
+pub use self::kid::KeyId;
+pub use self::name::{Audience, ContentType, Issuer, NameSet, TaskType};
+pub use self::open::{Opened, Unverified, Verified};
+pub use self::policy::Policy;
+pub use self::provider::{Agree, Provider, Signer, Software};
+pub use self::refusal::Refusal;
+pub use self::replay::{ReplayGuard, ReplayWindow};
+pub use self::seal::Sealer;
+pub use self::secret::Secret;
+pub use self::suite::{Kind, Suite, SuiteSet};
+pub use self::task_id::TaskId;
+pub use self::time::{Clock, TimeWindow};

@@ -1,0 +1,34 @@
+//! The subset of deterministic CBOR (RFC 8949 section 4.2.1) that an envelope is made of.
+//!
+//! Integers, byte and text strings, arrays, maps and tags; shortest heads; definite lengths; nothing else.
+
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+#[cfg(test)]
+mod tests;
+
+/// Major type 0.
+pub(crate) const UINT: u8 = 0;
+/// Major type 1.
+pub(crate) const NINT: u8 = 1;
+/// Major type 2.
+pub(crate) const BYTES: u8 = 2;
+/// Major type 3.
+pub(crate) const TEXT: u8 = 3;
+/// Major type 4.
+pub(crate) const ARRAY: u8 = 4;
+/// Major type 5.
+pub(crate) const MAP: u8 = 5;
+/// Major type 6.
+pub(crate) const TAG: u8 = 6;
+
+/// Bytes of the head of an item with this argument: 1, 2, 3, 5 or 9.
+pub(crate) const fn head_len(argument: u64) -> usize {
+    match argument {
+        0..=23 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    }
+}

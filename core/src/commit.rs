@@ -1,0 +1,98 @@
+//! Content keys and key commitments: HKDF-SHA256 (RFC 5869) with one label per use.
+//!
+//! Every message has a content key of its own, so that random 12-byte nonces never come near their limit,
+//! and a commitment, so that a ciphertext cannot be made to open under two keys.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroize;
+
+use crate::constant_time::tags_match;
+use crate::header::SALT_COMMIT_LEN;
+use crate::inner::COMMIT_LEN;
+use crate::provider::Rejected;
+use crate::secret::Secret;
+
+/// Bytes of the salt of suites E and SE.
+pub(crate) const SALT_LEN: usize = 16;
+
+/// A key for exactly one message, and the commitment to it.
+pub(crate) struct ContentKey {
+    pub(crate) key: Secret<32>,
+    pub(crate) commit: [u8; COMMIT_LEN],
+}
+
+impl ContentKey {
+    /// Derives from a shared key: `OKM(64) = HKDF(key, salt, "taskseal/v1 A256GCM")`, content key first.
+    pub(crate) fn from_shared(key: &Secret<32>, salt: &[u8; SALT_LEN]) -> Self {
+        let mut content = Self { key: Secret::zeroed(), commit: [0; COMMIT_LEN] };
+        let prk = extract(salt, key);
+        expand(&prk, INFO_SHARED, 1, &[], content.key.as_mut_bytes());
+        // The second block of the same expansion takes the first as its prefix.
+        expand(&prk, INFO_SHARED, 2, content.key.as_bytes(), &mut content.commit);
+        content
+    }
+
+    /// Derives from an agreed secret: the content key exactly as RFC 9053 section 5.2 has it for ECDH-ES +
+    /// HKDF-256 with A256GCM, the commitment under a label of its own.
+    pub(crate) fn from_agreed(z: &Secret<32>) -> Self {
+        let mut content = Self { key: Secret::zeroed(), commit: [0; COMMIT_LEN] };
+        // RFC 5869 2.2: no salt means 32 zero bytes.
+        let prk = extract(&[0; 32], z);
+        expand(&prk, KDF_CONTEXT, 1, &[], content.key.as_mut_bytes());
+        expand(&prk, INFO_COMMIT, 1, &[], &mut content.commit);
+        content
+    }
+
+    /// Derives from a shared key and checks the commitment that came with the salt.
+    pub(crate) fn from_shared_checked(
+        key: &Secret<32>,
+        salt_commit: &[u8; SALT_COMMIT_LEN],
+    ) -> Result<Self, Rejected> {
+        let (salt, commit) = salt_commit.split_first_chunk::<SALT_LEN>().ok_or(Rejected)?;
+        Self::from_shared(key, salt).checked(commit)
+    }
+
+    /// Derives from an agreed secret and checks the commitment.
+    pub(crate) fn from_agreed_checked(z: &Secret<32>, commit: &[u8]) -> Result<Self, Rejected> {
+        Self::from_agreed(z).checked(commit)
+    }
+
+    fn checked(self, commit: &[u8]) -> Result<Self, Rejected> {
+        if tags_match(&self.commit, commit) { Ok(self) } else { Err(Rejected) }
+    }
+}
+
+/// The label of the derivation names the algorithm, so that a key is never used with another one.
+const INFO_SHARED: &[u8] = b"taskseal/v1 A256GCM";
+const INFO_COMMIT: &[u8] = b"taskseal/v1 commit";
+
+/// COSE_KDF_Context (RFC 9053 5.2): `[3, [nil,nil,nil], [nil,nil,nil], [256, h'a1013818']]`, that is A256GCM, no
+/// party info, 256 bits, and the protected header of the recipient.
+const KDF_CONTEXT: &[u8] = &[
+    0x84, 0x03, 0x83, 0xf6, 0xf6, 0xf6, 0x83, 0xf6, 0xf6, 0xf6, 0x82, 0x19, 0x01, 0x00, 0x44, 0xa1, 0x01,
+    0x38, 0x18,
+];
+
+/// RFC 5869 2.2.
+fn extract(salt: &[u8], secret: &Secret<32>) -> Secret<32> {
+    let mut prk = Secret::zeroed();
+    hmac_into(salt, &[secret.as_bytes()], prk.as_mut_bytes());
+    prk
+}
+
+/// Block `counter` of RFC 5869 2.3; `previous` is the block before, empty for the first.
+fn expand(prk: &Secret<32>, info: &[u8], counter: u8, previous: &[u8], block: &mut [u8; 32]) {
+    hmac_into(prk.as_bytes(), &[previous, info, &[counter]], block);
+}
+
+fn hmac_into(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    parts.iter().for_each(|part| mac.update(part));
+    let mut tag = mac.finalize().into_bytes();
+    out.copy_from_slice(&tag);
+    tag.zeroize();
+}
+
+#[cfg(test)]
+mod tests;

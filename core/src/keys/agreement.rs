@@ -1,0 +1,111 @@
+//! ECDH keys on P-256 (RFC 9053 section 6.3.1): what a worker decrypts with, and what a producer encrypts to.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use p256::ecdh::diffie_hellman;
+
+use super::{POINT_LEN, thumbprint_kid};
+use crate::error::InvalidKey;
+use crate::kid::KeyId;
+use crate::provider::Agree;
+use crate::secret::Secret;
+
+/// A key agreement key in memory. Wiped on drop, prints only its kid.
+pub struct AgreementKey {
+    key: p256::SecretKey,
+    kid: KeyId,
+}
+
+impl AgreementKey {
+    /// Takes a scalar, big-endian.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if the scalar is zero or not below the order of the curve.
+    ///
+    /// # Security
+    /// The scalar must come from a cryptographic source of randomness, and must not be a signing key's.
+    pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
+        let key = p256::SecretKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
+        let kid = AgreementPublicKey::of(key.public_key()).kid;
+        Ok(Self { key, kid })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public_key(&self) -> AgreementPublicKey {
+        AgreementPublicKey::of(self.key.public_key())
+    }
+}
+
+impl Agree for AgreementKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
+        Ok(shared_x(&self.key, peer))
+    }
+}
+
+impl fmt::Debug for AgreementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgreementKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// A P-256 public key to agree with: a point on the curve, checked, never the identity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AgreementPublicKey {
+    key: p256::PublicKey,
+    kid: KeyId,
+}
+
+impl AgreementPublicKey {
+    /// Takes an uncompressed point, `04 || x || y`.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if the point is not on the curve or is the identity.
+    pub fn from_point(point: &[u8; POINT_LEN]) -> Result<Self, InvalidKey> {
+        p256::PublicKey::from_sec1_bytes(point).map(Self::of).map_err(|_| InvalidKey)
+    }
+
+    fn of(key: p256::PublicKey) -> Self {
+        let kid = thumbprint_kid(&sec1(&key));
+        Self { key, kid }
+    }
+
+    /// The first 8 bytes of the key's thumbprint (RFC 9679).
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    /// The uncompressed point, `04 || x || y`.
+    #[must_use]
+    pub fn to_point(&self) -> [u8; POINT_LEN] {
+        sec1(&self.key)
+    }
+}
+
+/// The x-coordinate of the shared point (SP 800-56A 5.7.1.2). P-256 has cofactor 1 and both points were
+/// checked, so the shared point is never the identity.
+pub(crate) fn shared_x(secret: &p256::SecretKey, peer: &AgreementPublicKey) -> Secret<32> {
+    let shared = diffie_hellman(secret.to_nonzero_scalar(), peer.key.as_affine());
+    let mut z = Secret::zeroed();
+    z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
+    z
+}
+
+pub(crate) fn sec1(key: &p256::PublicKey) -> [u8; POINT_LEN] {
+    use p256::elliptic_curve::sec1::ToSec1Point;
+    key.to_sec1_point(false).as_bytes().try_into().expect("an uncompressed P-256 point has 65 bytes")
+}
+
+impl fmt::Debug for AgreementPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgreementPublicKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! ES256 keys (RFC 9053 section 2.1): the software signer and what verifies it.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+
+use super::{POINT_LEN, thumbprint_kid};
+use crate::error::InvalidKey;
+use crate::kid::KeyId;
+use crate::provider::Signer;
+use crate::secret::Secret;
+
+/// An ES256 signing key in memory. Wiped on drop, prints only its kid.
+pub struct SigningKey {
+    key: p256::ecdsa::SigningKey,
+    kid: KeyId,
+}
+
+impl SigningKey {
+    /// Takes a scalar, big-endian.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if the scalar is zero or not below the order of the curve.
+    ///
+    /// # Security
+    /// The scalar must come from a cryptographic source of randomness.
+    pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
+        let key = p256::ecdsa::SigningKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
+        let kid = VerifyingKey::of(*key.verifying_key()).kid;
+        Ok(Self { key, kid })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifying_key(&self) -> VerifyingKey {
+        VerifyingKey::of(*self.key.verifying_key())
+    }
+
+    fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
+        let signature: p256::ecdsa::Signature =
+            self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
+        signature.to_bytes().into()
+    }
+}
+
+/// Deterministic ECDSA (RFC 6979); needs no randomness.
+impl Signer for SigningKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Infallible> {
+        Ok(self.sign(digest))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// An ES256 public key: a point on P-256, checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct VerifyingKey {
+    key: p256::ecdsa::VerifyingKey,
+    kid: KeyId,
+}
+
+impl VerifyingKey {
+    /// Takes an uncompressed point, `04 || x || y`.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if the point is not on the curve or is the identity.
+    pub fn from_point(point: &[u8; POINT_LEN]) -> Result<Self, InvalidKey> {
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| InvalidKey)?;
+        Ok(Self::of(key))
+    }
+
+    fn of(key: p256::ecdsa::VerifyingKey) -> Self {
+        let kid = thumbprint_kid(&sec1(&key));
+        Self { key, kid }
+    }
+
+    /// The first 8 bytes of the key's thumbprint (RFC 9679).
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    /// The uncompressed point, `04 || x || y`.
+    #[must_use]
+    pub fn to_point(&self) -> [u8; POINT_LEN] {
+        sec1(&self.key)
+    }
+
+    pub(crate) const fn inner(&self) -> &p256::ecdsa::VerifyingKey {
+        &self.key
+    }
+}
+
+fn sec1(key: &p256::ecdsa::VerifyingKey) -> [u8; POINT_LEN] {
+    key.to_sec1_point(false).as_bytes().try_into().expect("an uncompressed P-256 point has 65 bytes")
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,357 @@
+//! Opening: decode, then verify, then admit, then decrypt. Each step is a type; none can be skipped or repeated.
+
+mod decrypt;
+
+use core::fmt;
+
+use sha2::{Digest, Sha256};
+
+pub use self::decrypt::Opened;
+
+use crate::claims::Claims;
+use crate::commit::ContentKey;
+use crate::constant_time::tags_match;
+use crate::envelope::{Envelope, Layer};
+use crate::error::OpenError;
+use crate::inner::TAG_LEN;
+use crate::keyset::{DecryptionKeys, KeyLookup, KeyRecord, RecordKey};
+use crate::kid::KeyId;
+use crate::name::ContentType;
+use crate::policy::Policy;
+use crate::provider::{Provider, Rejected, Software};
+use crate::refusal::Refusal;
+use crate::replay::{Admission, NotAdmitted, ReplayGuard, Sighting};
+use crate::structure::{EncStructure, EncryptContext, mac_tag, signature_digest};
+use crate::suite::{Kind, Suite};
+use crate::time::Clock;
+
+/// An envelope that is well-formed. Nothing in it is known to be true.
+#[derive(Clone, Copy)]
+pub struct Unverified<'a> {
+    envelope: Envelope<'a>,
+}
+
+impl<'a> Unverified<'a> {
+    /// Decodes `bytes`, which must be the one encoding of an envelope, nothing before or after it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsealed`], [`Refusal::TooLarge`] or [`Refusal::Malformed`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, OpenError> {
+        let envelope = Envelope::decode(bytes)?;
+        Ok(Self { envelope })
+    }
+
+    /// The kid of the key it claims to be sealed with.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.envelope.header.kid
+    }
+
+    /// The suite it claims to be sealed with.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.envelope.suite()
+    }
+
+    /// What it claims to be.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.envelope.header.kind
+    }
+
+    /// Bytes of its body.
+    #[must_use]
+    pub const fn body_len(&self) -> usize {
+        self.envelope.body_len()
+    }
+
+    /// What it claims about the task, for a person to look at.
+    ///
+    /// # Security
+    /// Anybody can have written this. Nothing may be decided by it.
+    #[must_use]
+    pub const fn danger_claims_unverified(&self) -> &Claims<'a> {
+        &self.envelope.header.claims
+    }
+
+    /// The kid of the key that the body is encrypted to: of suite E the kid itself; `None` if it is not
+    /// encrypted.
+    #[must_use]
+    pub const fn recipient_kid(&self) -> Option<KeyId> {
+        decrypt::decryption_kid(&self.envelope)
+    }
+
+    /// Verifies the signature or tag and checks the claims against the rights of the key, the policy and the
+    /// time. Nothing is decrypted.
+    ///
+    /// # Errors
+    /// [`OpenError::Refused`] with [`Refusal::WrongKind`], [`Refusal::SuiteNotAllowed`],
+    /// [`Refusal::TooLarge`], [`Refusal::UnknownKey`] or [`Refusal::Rejected`]; after a good signature every
+    /// other one up to [`Refusal::NotYetValid`].
+    ///
+    /// # Security
+    /// `policy.audience` must be the queue that the envelope was really taken from, not a name found beside
+    /// it.
+    pub fn verify(
+        self,
+        keys: &impl KeyLookup,
+        policy: &Policy<'_>,
+        clock: &mut impl Clock,
+    ) -> Result<Verified<'a>, OpenError> {
+        self.verify_with(&Software, keys, policy, clock)
+    }
+
+    /// [`verify`](Self::verify) with another provider.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_with(
+        self,
+        provider: &impl Provider,
+        keys: &impl KeyLookup,
+        policy: &Policy<'_>,
+        clock: &mut impl Clock,
+    ) -> Result<Verified<'a>, OpenError> {
+        let envelope = self.envelope;
+        if envelope.header.kind != policy.kind {
+            return Err(Refusal::WrongKind.into());
+        }
+        // The policy decides which suites are good enough, never the message.
+        if !policy.suites.contains(envelope.suite()) {
+            return Err(Refusal::SuiteNotAllowed.into());
+        }
+        if envelope.body_len() > policy.max_body {
+            return Err(Refusal::TooLarge.into());
+        }
+        let record = keys.find(envelope.header.kid).ok_or(Refusal::UnknownKey)?;
+        authenticate(&envelope, &record, provider).map_err(|Rejected| Refusal::Rejected)?;
+        if record.kind != envelope.header.kind {
+            return Err(Refusal::WrongKind.into());
+        }
+        let now = clock.now();
+        policy.check(&record, &envelope.header.claims, now)?;
+        let digest = Sha256::digest(envelope.bytes).into();
+        let forget_after = policy.forget_after(&envelope.header.claims);
+        Ok(Verified { envelope, digest, forget_after, seen_at: now.earliest })
+    }
+}
+
+/// Checks the outermost layer with the key of the record; the message's algorithm must be the record's.
+fn authenticate(
+    envelope: &Envelope<'_>,
+    record: &KeyRecord<'_>,
+    provider: &impl Provider,
+) -> Result<(), Rejected> {
+    match (envelope.layer, record.key) {
+        (Layer::Signed { signature, .. }, RecordKey::Es256(key)) => {
+            if !is_low_s(signature) {
+                return Err(Rejected);
+            }
+            let digest = signature_digest(envelope.header_bytes, envelope.payload);
+            provider.verify_es256(key, &digest, signature)
+        }
+        (Layer::Mac { tag, .. }, RecordKey::Hmac256(key)) => {
+            let expected = mac_tag(key.key(), envelope.header_bytes, envelope.payload);
+            if tags_match(&expected, tag) { Ok(()) } else { Err(Rejected) }
+        }
+        (Layer::Encrypted { iv, .. }, RecordKey::A256Gcm(key)) => {
+            let salt_commit = envelope.header.salt_commit.ok_or(Rejected)?;
+            let content_key = ContentKey::from_shared_checked(key.key(), salt_commit)?;
+            let aad = EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[])
+                .map_err(|_| Rejected)?;
+            let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
+            provider.check_a256gcm(&content_key.key, iv, aad.as_bytes(), ciphertext, tag)
+        }
+        _ => Err(Rejected),
+    }
+}
+
+/// Whether `s` is at most half the order of the curve: of the two signatures `(r, s)` and `(r, n - s)` only one
+/// is accepted. Public bytes, compared big-endian.
+fn is_low_s(signature: &[u8; 64]) -> bool {
+    let (_, s) = signature.split_at(32);
+    s <= HALF_ORDER.as_slice()
+}
+
+/// n / 2 of P-256 (SEC 2 section 2.4.2), rounded down.
+const HALF_ORDER: [u8; 32] = [
+    0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xde,
+    0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
+];
+
+/// An envelope whose origin and claims are verified. Whether it may run is not decided yet.
+#[derive(Clone, Copy)]
+pub struct Verified<'a> {
+    envelope: Envelope<'a>,
+    digest: [u8; 32],
+    forget_after: Option<u64>,
+    seen_at: u64,
+}
+
+impl<'a> Verified<'a> {
+    /// What the issuer says about the task.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims<'a> {
+        &self.envelope.header.claims
+    }
+
+    /// The kid of the key that sealed it.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.envelope.header.kid
+    }
+
+    /// The suite it is sealed with.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.envelope.suite()
+    }
+
+    /// Media type of the body.
+    #[must_use]
+    pub const fn content_type(&self) -> ContentType<'a> {
+        self.envelope.content_type()
+    }
+
+    /// Bytes of the body; a buffer of this length is enough to open it.
+    #[must_use]
+    pub const fn body_len(&self) -> usize {
+        self.envelope.body_len()
+    }
+
+    /// SHA-256 of the whole envelope, to which a result is bound.
+    #[must_use]
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// What a replay guard is told about it.
+    #[must_use]
+    pub const fn sighting(&self) -> Sighting<'a> {
+        let claims = &self.envelope.header.claims;
+        Sighting {
+            issuer: claims.issuer,
+            task_id: claims.task_id,
+            kid: self.envelope.header.kid,
+            digest: self.digest,
+            sequence: claims.sequence,
+            attempts: claims.attempts,
+            forget_after: self.forget_after,
+            seen_at: self.seen_at,
+        }
+    }
+
+    /// Asks the replay guard whether the task may run.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`], [`Refusal::Conflict`], [`Refusal::AttemptsExhausted`] and the like, or
+    /// [`OpenError::ReplayGuardUnavailable`].
+    pub fn admit(self, guard: &mut impl ReplayGuard) -> Result<Admitted<'a>, OpenError> {
+        match guard.admit(&self.sighting()) {
+            Ok(admission) => Ok(Admitted { verified: self, admission }),
+            Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
+            Err(NotAdmitted::Unavailable) => Err(OpenError::ReplayGuardUnavailable),
+        }
+    }
+
+    /// Decrypts a result. Results are bound to their request and may be read any number of times.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongKind`] for a task; else as [`Admitted::open`].
+    pub fn open_result<'b>(
+        self,
+        keys: &mut impl DecryptionKeys,
+        buffer: &'b mut [u8],
+    ) -> Result<Opened<'a, 'b>, OpenError> {
+        if self.envelope.header.kind != Kind::Result {
+            return Err(Refusal::WrongKind.into());
+        }
+        decrypt::open(self, &Software, keys, buffer)
+    }
+
+    /// Decrypts without asking a replay guard, for a person or a tool that looks at a task.
+    ///
+    /// # Errors
+    /// As [`Admitted::open`].
+    ///
+    /// # Security
+    /// The task must not be run: nothing says that it has not run before.
+    pub fn danger_open_without_replay_guard<'b>(
+        self,
+        keys: &mut impl DecryptionKeys,
+        buffer: &'b mut [u8],
+    ) -> Result<Opened<'a, 'b>, OpenError> {
+        decrypt::open(self, &Software, keys, buffer)
+    }
+}
+
+/// A verified envelope that the replay guard has admitted.
+#[derive(Clone, Copy)]
+pub struct Admitted<'a> {
+    verified: Verified<'a>,
+    admission: Admission,
+}
+
+impl<'a> Admitted<'a> {
+    /// Whether it runs for the first time.
+    #[must_use]
+    pub const fn admission(&self) -> Admission {
+        self.admission
+    }
+
+    /// The envelope's claims and sizes.
+    #[must_use]
+    pub const fn verified(&self) -> &Verified<'a> {
+        &self.verified
+    }
+
+    /// Decrypts the body into `buffer`; a body that is not encrypted is borrowed from the envelope and needs none.
+    ///
+    /// # Errors
+    /// [`Refusal::NoDecryptionKey`] or [`Refusal::Rejected`]; [`OpenError::BufferTooSmall`];
+    /// [`OpenError::KeyUnavailable`] when a token does not answer. `buffer` then holds no plaintext.
+    pub fn open<'b>(
+        self,
+        keys: &mut impl DecryptionKeys,
+        buffer: &'b mut [u8],
+    ) -> Result<Opened<'a, 'b>, OpenError> {
+        self.open_with(&Software, keys, buffer)
+    }
+
+    /// [`open`](Self::open) with another provider.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with<'b>(
+        self,
+        provider: &impl Provider,
+        keys: &mut impl DecryptionKeys,
+        buffer: &'b mut [u8],
+    ) -> Result<Opened<'a, 'b>, OpenError> {
+        decrypt::open(self.verified, provider, keys, buffer)
+    }
+}
+
+impl fmt::Debug for Unverified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unverified")
+            .field("kid", &self.kid())
+            .field("suite", &self.suite())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").field("claims", self.claims()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Admitted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("claims", self.verified.claims()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

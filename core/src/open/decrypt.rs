@@ -1,0 +1,156 @@
+//! The last step: finding the content key and decrypting in place.
+
+use core::fmt;
+
+use zeroize::Zeroize;
+
+use super::Verified;
+use crate::claims::Claims;
+use crate::commit::ContentKey;
+use crate::envelope::{Envelope, Layer, Signed};
+use crate::error::OpenError;
+use crate::inner::{IV_LEN, Inner, KeyRef, Recipient, TAG_LEN};
+use crate::keys::{AgreementPublicKey, point};
+use crate::keyset::DecryptionKeys;
+use crate::kid::KeyId;
+use crate::name::ContentType;
+use crate::provider::{Agree, Provider};
+use crate::refusal::Refusal;
+use crate::structure::{EncStructure, EncryptContext};
+
+/// A task whose body can be read. A decrypted body is wiped on drop.
+pub struct Opened<'a, 'b> {
+    verified: Verified<'a>,
+    body: Body<'a, 'b>,
+}
+
+enum Body<'a, 'b> {
+    /// Was never encrypted; stands in the envelope.
+    Clear(&'a [u8]),
+    Decrypted(&'b mut [u8]),
+}
+
+impl<'a> Opened<'a, '_> {
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        match &self.body {
+            Body::Clear(body) => body,
+            Body::Decrypted(body) => body,
+        }
+    }
+
+    /// What the issuer says about the task.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims<'a> {
+        self.verified.claims()
+    }
+
+    /// Media type of the body.
+    #[must_use]
+    pub const fn content_type(&self) -> ContentType<'a> {
+        self.verified.content_type()
+    }
+
+    /// What was verified.
+    #[must_use]
+    pub const fn verified(&self) -> &Verified<'a> {
+        &self.verified
+    }
+}
+
+impl Drop for Opened<'_, '_> {
+    fn drop(&mut self) {
+        if let Body::Decrypted(body) = &mut self.body {
+            body.zeroize();
+        }
+    }
+}
+
+impl fmt::Debug for Opened<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("claims", self.claims()).finish_non_exhaustive()
+    }
+}
+
+/// The kid of the key that decrypts.
+pub(super) const fn decryption_kid(envelope: &Envelope<'_>) -> Option<KeyId> {
+    match envelope.layer {
+        Layer::Encrypted { .. } => Some(envelope.header.kid),
+        Layer::Signed { content: Signed::Encrypted(inner), .. } => {
+            match (inner.protected.key, inner.recipient) {
+                (KeyRef::Shared { kid, .. }, _) | (_, Some(Recipient { kid, .. })) => Some(kid),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn open<'a, 'b>(
+    verified: Verified<'a>,
+    provider: &impl Provider,
+    keys: &mut impl DecryptionKeys,
+    buffer: &'b mut [u8],
+) -> Result<Opened<'a, 'b>, OpenError> {
+    let envelope = &verified.envelope;
+    let body = match envelope.layer {
+        Layer::Signed { content: Signed::Body(_), .. } | Layer::Mac { .. } => Body::Clear(envelope.payload),
+        Layer::Encrypted { iv, .. } => {
+            let salt_commit = envelope.header.salt_commit.ok_or(Refusal::Malformed)?;
+            let key = keys.encryption_key(envelope.header.kid).ok_or(Refusal::NoDecryptionKey)?;
+            let content_key =
+                ContentKey::from_shared_checked(key.key(), salt_commit).map_err(|_| Refusal::Rejected)?;
+            let aad = EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]);
+            decrypt(provider, &content_key, iv, aad, envelope.payload, buffer)?
+        }
+        Layer::Signed { content: Signed::Encrypted(inner), .. } => {
+            let content_key = inner_content_key(&inner, keys)?;
+            let context = match inner.recipient {
+                None => EncryptContext::Encrypt0,
+                Some(_) => EncryptContext::Encrypt,
+            };
+            let aad = EncStructure::new(context, inner.protected_bytes, envelope.header_bytes);
+            decrypt(provider, &content_key, inner.iv, aad, inner.ciphertext, buffer)?
+        }
+    };
+    Ok(Opened { verified, body })
+}
+
+fn inner_content_key(inner: &Inner<'_>, keys: &mut impl DecryptionKeys) -> Result<ContentKey, OpenError> {
+    let content_key = match (inner.protected.key, inner.recipient) {
+        (KeyRef::Shared { kid, salt_commit }, None) => {
+            let key = keys.encryption_key(kid).ok_or(Refusal::NoDecryptionKey)?;
+            ContentKey::from_shared_checked(key.key(), salt_commit)
+        }
+        (KeyRef::Agreed { commit }, Some(recipient)) => {
+            // A point off the curve never reaches a private key.
+            let ephemeral = AgreementPublicKey::from_point(&point(recipient.x, recipient.y))
+                .map_err(|_| Refusal::Rejected)?;
+            let mut key = keys.agreement_key(recipient.kid).ok_or(Refusal::NoDecryptionKey)?;
+            let z = key.agree(&ephemeral).map_err(|_| OpenError::KeyUnavailable)?;
+            ContentKey::from_agreed_checked(&z, commit)
+        }
+        _ => return Err(Refusal::Malformed.into()),
+    };
+    content_key.map_err(|_| Refusal::Rejected.into())
+}
+
+fn decrypt<'a, 'b, E>(
+    provider: &impl Provider,
+    content_key: &ContentKey,
+    iv: &[u8; IV_LEN],
+    aad: Result<EncStructure, E>,
+    ciphertext: &[u8],
+    buffer: &'b mut [u8],
+) -> Result<Body<'a, 'b>, OpenError> {
+    let aad = aad.map_err(|_| Refusal::Malformed)?;
+    let (ciphertext, tag) = ciphertext.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
+    let (body, _) = buffer.split_at_mut_checked(ciphertext.len()).ok_or(OpenError::BufferTooSmall)?;
+    body.copy_from_slice(ciphertext);
+    if provider.decrypt_a256gcm(&content_key.key, iv, aad.as_bytes(), body, tag).is_err() {
+        body.zeroize();
+        return Err(Refusal::Rejected.into());
+    }
+    Ok(Body::Decrypted(body))
+}

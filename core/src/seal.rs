@@ -1,0 +1,247 @@
+//! Sealing: claims and body in, one envelope in the caller's buffer out. Encrypt first, then sign.
+
+mod encrypted;
+mod mac;
+mod sign_encrypt;
+mod signed;
+
+use core::fmt;
+
+use rand_core::TryCryptoRng;
+
+pub use self::encrypted::Encrypt;
+pub use self::mac::Authenticate;
+pub use self::sign_encrypt::{SignEncrypt, SignEncryptTo};
+pub use self::signed::Sign;
+
+use crate::cbor::encoder::{Counter, SinkError, Writer};
+use crate::cbor::head_len;
+use crate::claims::Claims;
+use crate::envelope::{MAX_BODY, encode_start};
+use crate::error::SealError;
+use crate::header::Header;
+use crate::keys::{AgreementPublicKey, EncryptionKey, MacKey};
+use crate::name::ContentType;
+use crate::provider::{Provider, Signer, Software};
+use crate::suite::{Kind, Suite};
+
+/// Seals tasks (and results) with one suite and one set of keys.
+///
+/// ```
+/// # use taskseal_core::keys::{AgreementKey, SigningKey};
+/// # use taskseal_core::{Audience, Claims, ContentType, Issuer, Sealer, Secret, TaskId, TaskType};
+/// # struct Rng;
+/// # impl rand_core::TryRng for Rng {
+/// #     type Error = core::convert::Infallible;
+/// #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(4) }
+/// #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { Ok(4) }
+/// #     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> { bytes.fill(4); Ok(()) }
+/// # }
+/// # impl rand_core::TryCryptoRng for Rng {}
+/// # let mut rng = Rng;
+/// # let mut signer = SigningKey::from_scalar(&Secret::copy_from(&[1; 32]))?;
+/// # let worker_key = AgreementKey::from_scalar(&Secret::copy_from(&[2; 32]))?.public_key();
+/// let claims = Claims::new(
+///     Issuer::new("sensor-17")?,
+///     TaskType::new("reading:store")?,
+///     Audience::new("plant-a/ingest")?,
+///     TaskId::from_bytes([7; 16]),
+/// )
+/// .issued_at(1_763_751_000)
+/// .expires_at(1_763_754_600);
+///
+/// let mut buffer = [0; 640];
+/// let envelope = Sealer::sign_encrypt_to(&mut signer, &worker_key)
+///     .seal(&claims, ContentType::JSON, b"{\"celsius\":21.5}", &mut rng, &mut buffer)?;
+/// assert_eq!(envelope.first(), Some(&0xd2));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct Sealer<M, P = Software> {
+    mode: M,
+    kind: Kind,
+    provider: P,
+}
+
+impl<S: Signer> Sealer<Sign<S>> {
+    /// Suite S: signed, readable by all.
+    pub const fn sign(signer: S) -> Self {
+        Self::of(Sign { signer })
+    }
+}
+
+impl<'k> Sealer<Authenticate<'k>> {
+    /// Suite M: authenticated by a shared key, readable by all.
+    #[must_use]
+    pub const fn authenticate(key: &'k MacKey) -> Self {
+        Self::of(Authenticate { key })
+    }
+}
+
+impl<'k> Sealer<Encrypt<'k>> {
+    /// Suite E: authenticated and encrypted by a shared key.
+    #[must_use]
+    pub const fn encrypt(key: &'k EncryptionKey) -> Self {
+        Self::of(Encrypt { key })
+    }
+}
+
+impl<'k, S: Signer> Sealer<SignEncrypt<'k, S>> {
+    /// Suite SE: encrypted by a shared key, then signed.
+    pub const fn sign_encrypt(signer: S, key: &'k EncryptionKey) -> Self {
+        Self::of(SignEncrypt { signer, key })
+    }
+}
+
+impl<'k, S: Signer> Sealer<SignEncryptTo<'k, S>> {
+    /// Suite SP: encrypted to the recipient's public key, then signed.
+    pub const fn sign_encrypt_to(signer: S, recipient: &'k AgreementPublicKey) -> Self {
+        Self::of(SignEncryptTo { signer, recipient })
+    }
+}
+
+impl<M> Sealer<M> {
+    const fn of(mode: M) -> Self {
+        Self { mode, kind: Kind::Task, provider: Software }
+    }
+}
+
+impl<M: Mode, P: Provider> Sealer<M, P> {
+    /// Seals `kind` instead of tasks.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Works with another provider.
+    #[must_use]
+    pub fn provider<Q>(self, provider: Q) -> Sealer<M, Q> {
+        Sealer { mode: self.mode, kind: self.kind, provider }
+    }
+
+    /// The suite it seals with.
+    pub fn suite(&self) -> Suite {
+        self.mode.suite()
+    }
+
+    /// Exact length in bytes of the envelope around a body of `body_len` bytes.
+    pub fn sealed_len(&self, claims: &Claims<'_>, content_type: ContentType<'_>, body_len: usize) -> usize {
+        let job = Job { claims, content_type, body: &[], kind: self.kind };
+        self.mode.sealed_len(&job, body_len).unwrap_or(usize::MAX)
+    }
+
+    /// Seals `body` into the start of `buffer` and returns the envelope. Nothing is allocated. `rng` is read by
+    /// the suites that encrypt.
+    ///
+    /// # Errors
+    /// [`SealError`]; what `buffer` then holds is not to be used, but holds no plaintext of a body that was to
+    /// be encrypted.
+    ///
+    /// # Security
+    /// `rng` must be cryptographically secure. A task id must be used for one task only: a second envelope
+    /// with the same issuer and task id is refused as a conflict.
+    pub fn seal<'b, R: TryCryptoRng + ?Sized>(
+        &mut self,
+        claims: &Claims<'_>,
+        content_type: ContentType<'_>,
+        body: &[u8],
+        rng: &mut R,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], SealError<M::Error>> {
+        if body.len() > MAX_BODY {
+            return Err(SealError::BodyTooLong);
+        }
+        claims.check(self.kind).map_err(|_| SealError::InconsistentClaims)?;
+        let job = Job { claims, content_type, body, kind: self.kind };
+        let len = self.mode.sealed_len(&job, body.len()).ok_or(SealError::BodyTooLong)?;
+        let (envelope, _) = buffer.split_at_mut_checked(len).ok_or(SealError::BufferTooSmall)?;
+        let sealed = self.mode.seal(&job, &self.provider, rng, envelope);
+        if sealed.is_err() {
+            envelope.fill(0);
+        }
+        sealed.map(|()| &*envelope)
+    }
+}
+
+impl<M: Mode, P> fmt::Debug for Sealer<M, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealer").field("suite", &self.mode.suite()).finish_non_exhaustive()
+    }
+}
+
+/// A way of sealing: one of the types of this module. Cannot be implemented elsewhere.
+pub trait Mode: private::Sealed {
+    /// The error of the signer; `Infallible` without one.
+    type Error;
+
+    #[doc(hidden)]
+    fn suite(&self) -> Suite;
+
+    #[doc(hidden)]
+    fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
+
+    /// Fills `envelope`, which has exactly the length told by `sealed_len`.
+    #[doc(hidden)]
+    fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
+        &mut self,
+        job: &Job<'_>,
+        provider: &P,
+        rng: &mut R,
+        envelope: &mut [u8],
+    ) -> Result<(), SealError<Self::Error>>;
+}
+
+mod private {
+    /// Cannot be named outside, so [`Mode`](super::Mode) cannot be implemented outside.
+    #[allow(unnameable_types)]
+    pub trait Sealed {}
+}
+
+/// What is to be sealed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'j> {
+    claims: &'j Claims<'j>,
+    content_type: ContentType<'j>,
+    body: &'j [u8],
+    kind: Kind,
+}
+
+/// Bytes of tag, array head, header, unprotected map and payload; a byte string head counts.
+fn frame_len(header: &Header<'_>, unprotected_len: usize, payload_len: usize) -> Option<usize> {
+    let header_len = header.encoded_len().ok()?;
+    let around_payload = 1 + 1 + head_len(header_len as u64) + header_len + unprotected_len;
+    around_payload.checked_add(bytes_len(payload_len)?)
+}
+
+/// Bytes of a byte string of `len` bytes with its head.
+fn bytes_len(len: usize) -> Option<usize> {
+    len.checked_add(head_len(len as u64))
+}
+
+/// Writes the envelope up to and including the protected header; returns where the header starts.
+fn write_start(suite: Suite, header: &Header<'_>, writer: &mut Writer<'_>) -> Result<usize, SinkError> {
+    encode_start(suite, header.encoded_len()?, writer)?;
+    let start = writer.position();
+    header.encode(writer)?;
+    Ok(start)
+}
+
+fn count(encode: impl FnOnce(&mut Counter) -> Result<(), SinkError>) -> Option<usize> {
+    let mut counter = Counter::default();
+    encode(&mut counter).ok()?;
+    Some(counter.0)
+}
+
+fn random<const N: usize, R: TryCryptoRng + ?Sized, E>(rng: &mut R) -> Result<[u8; N], SealError<E>> {
+    let mut bytes = [0; N];
+    rng.try_fill_bytes(&mut bytes).map_err(|_| SealError::Random)?;
+    Ok(bytes)
+}
+
+/// The buffer was measured before anything was written: a full one is a wrong measure, not a caller's fault.
+impl<E> From<SinkError> for SealError<E> {
+    fn from(_: SinkError) -> Self {
+        Self::BufferTooSmall
+    }
+}

@@ -1,0 +1,101 @@
+//! Suite E: COSE_Encrypt0 with A256GCM; the shared key gives authenticity and confidentiality.
+
+use core::convert::Infallible;
+
+use rand_core::TryCryptoRng;
+
+use super::{Job, Mode, count, frame_len, private, random, write_start};
+use crate::cbor::encoder::{Sink, Writer};
+use crate::commit::{ContentKey, SALT_LEN};
+use crate::error::SealError;
+use crate::header::{Algorithm, Content, Header, SALT_COMMIT_LEN};
+use crate::inner::{IV_LEN, TAG_LEN, encode_iv};
+use crate::keys::EncryptionKey;
+use crate::provider::Provider;
+use crate::structure::{EncStructure, EncryptContext};
+use crate::suite::Suite;
+
+/// Encrypts with a shared key.
+#[derive(Debug)]
+pub struct Encrypt<'k> {
+    pub(super) key: &'k EncryptionKey,
+}
+
+impl private::Sealed for Encrypt<'_> {}
+
+impl Encrypt<'_> {
+    const fn header<'h>(&self, job: &Job<'h>, salt_commit: &'h [u8; SALT_COMMIT_LEN]) -> Header<'h> {
+        Header {
+            algorithm: Algorithm::A256Gcm,
+            content: Content::Body(job.content_type),
+            kid: self.key.kid(),
+            claims: *job.claims,
+            kind: job.kind,
+            salt_commit: Some(salt_commit),
+        }
+    }
+}
+
+impl Mode for Encrypt<'_> {
+    type Error = Infallible;
+
+    fn suite(&self) -> Suite {
+        Suite::E
+    }
+
+    fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
+        let unprotected = count(|sink| encode_iv(&[0; IV_LEN], sink))?;
+        frame_len(&self.header(job, &[0; SALT_COMMIT_LEN]), unprotected, body_len.checked_add(TAG_LEN)?)
+    }
+
+    fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
+        &mut self,
+        job: &Job<'_>,
+        provider: &P,
+        rng: &mut R,
+        envelope: &mut [u8],
+    ) -> Result<(), SealError> {
+        let salt = random(rng)?;
+        let iv = random(rng)?;
+        let (content_key, salt_commit) = shared_content_key(self.key, &salt);
+        let header = self.header(job, &salt_commit);
+        let mut writer = Writer::new(envelope);
+        let header_start = write_start(Suite::E, &header, &mut writer)?;
+        let protected = writer.as_bytes().get(header_start..).unwrap_or_default();
+        let aad = EncStructure::new(EncryptContext::Encrypt0, protected, &[])?;
+        encode_iv(&iv, &mut writer)?;
+        writer.bytes_head(job.body.len() + TAG_LEN)?;
+        encrypt_body(&content_key, &iv, &aad, job.body, provider, &mut writer)
+    }
+}
+
+/// The content key of one message and what the message says about it: salt, then commitment.
+pub(super) fn shared_content_key(
+    key: &EncryptionKey,
+    salt: &[u8; SALT_LEN],
+) -> (ContentKey, [u8; SALT_COMMIT_LEN]) {
+    let content_key = ContentKey::from_shared(key.key(), salt);
+    let mut salt_commit = [0; SALT_COMMIT_LEN];
+    let (to_salt, to_commit) = salt_commit.split_at_mut(SALT_LEN);
+    to_salt.copy_from_slice(salt);
+    to_commit.copy_from_slice(&content_key.commit);
+    (content_key, salt_commit)
+}
+
+/// Writes the body, encrypts it where it stands and appends the tag.
+pub(super) fn encrypt_body<E>(
+    content_key: &ContentKey,
+    iv: &[u8; IV_LEN],
+    aad: &EncStructure,
+    body: &[u8],
+    provider: &impl Provider,
+    writer: &mut Writer<'_>,
+) -> Result<(), SealError<E>> {
+    let start = writer.position();
+    writer.put(body)?;
+    let tag = provider
+        .encrypt_a256gcm(&content_key.key, iv, aad.as_bytes(), writer.since(start))
+        .map_err(|_| SealError::BodyTooLong)?;
+    writer.put(&tag)?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Suites: the five ways to seal a task, the sets a policy allows, and what an envelope is for.
+
+use core::fmt;
+
+/// How an envelope is protected. A key belongs to one purpose; a policy names the suites it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Suite {
+    /// COSE_Sign1 with ES256: signed, readable by all.
+    S,
+    /// COSE_Mac0 with HMAC 256/256: authenticated by a shared key, readable by all.
+    M,
+    /// COSE_Encrypt0 with A256GCM: authenticated and encrypted by a shared key.
+    E,
+    /// COSE_Sign1 around COSE_Encrypt0: encrypted by a shared key, then signed.
+    Se,
+    /// COSE_Sign1 around COSE_Encrypt: encrypted to a P-256 public key by ECDH-ES + HKDF-256, then signed.
+    Sp,
+}
+
+impl Suite {
+    /// Every suite.
+    pub const ALL: [Self; 5] = [Self::S, Self::M, Self::E, Self::Se, Self::Sp];
+
+    /// The name used in policies and documents: `S`, `M`, `E`, `SE` or `SP`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::S => "S",
+            Self::M => "M",
+            Self::E => "E",
+            Self::Se => "SE",
+            Self::Sp => "SP",
+        }
+    }
+
+    /// The suite of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.name() == name)
+    }
+
+    /// Whether the body is encrypted.
+    #[must_use]
+    pub const fn encrypts(self) -> bool {
+        matches!(self, Self::E | Self::Se | Self::Sp)
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::S => 1,
+            Self::M => 2,
+            Self::E => 4,
+            Self::Se => 8,
+            Self::Sp => 16,
+        }
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The suites a policy allows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SuiteSet(u8);
+
+impl SuiteSet {
+    /// No suite.
+    pub const NONE: Self = Self(0);
+    /// The suites that give origin and confidentiality without a secret shared by many: SE and SP.
+    pub const SIGNED_AND_ENCRYPTED: Self = Self::NONE.with(Suite::Se).with(Suite::Sp);
+
+    /// This set and `suite`.
+    #[must_use]
+    pub const fn with(self, suite: Suite) -> Self {
+        Self(self.0 | suite.bit())
+    }
+
+    /// Whether `suite` is allowed.
+    #[must_use]
+    pub const fn contains(self, suite: Suite) -> bool {
+        self.0 & suite.bit() != 0
+    }
+}
+
+impl fmt::Debug for SuiteSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(Suite::ALL.into_iter().filter(|suite| self.contains(*suite))).finish()
+    }
+}
+
+/// What an envelope is for, told apart by `typ` (RFC 9596) so that one is never taken for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A task: made by a producer, run by a worker.
+    Task,
+    /// The result of a task: made by a worker, bound to the request it answers.
+    Result,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Task, Self::Result];
+
+    /// The media type in the `typ` header.
+    #[must_use]
+    pub const fn typ(self) -> &'static str {
+        match self {
+            Self::Task => "application/vnd.taskseal.v1+cose",
+            Self::Result => "application/vnd.taskseal.result.v1+cose",
+        }
+    }
+}
