@@ -37,8 +37,12 @@ pub trait Broker: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`BrokerError`]; a lease nobody heard of runs out and is recovered.
-    async fn dequeue(&self, queue: &QueueName, limit: usize, lease: Duration)
-    -> Result<Dequeued, BrokerError>;
+    async fn dequeue(
+        &self,
+        queue: &QueueName,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Dequeued, BrokerError>;
 
     /// Ends leases: done, completed, retried, archived or given back. The answers stand in the order of `ends`.
     ///

@@ -4,4 +4,5 @@
 pub mod broker;
 pub mod message;
 pub mod queue;
+mod sqlite;
 pub mod time;
