@@ -1,4 +1,9 @@
 //! A Redis that is away, frozen, full, a replica or foreign: the caller learns what it may do next.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests to clippy only inside a test"
+)]
 
 use std::time::{Duration, Instant};
 

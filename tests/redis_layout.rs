@@ -1,4 +1,9 @@
 //! The layout in Redis is asynq's: what we write equals what the Go library wrote, and what it wrote we can work on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests to clippy only inside a test"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -217,7 +222,7 @@ async fn what_asynq_stored_can_be_listed_and_worked_on() {
         let broker = broker(&server);
         let (theirs, name) = (vector(file), queue(queue_name));
         snapshot::restore(&mut server.raw(), &theirs);
-        assert_eq!(broker.queues().await.unwrap(), [name.clone()], "{file}");
+        assert_eq!(broker.queues().await.unwrap(), std::slice::from_ref(&name), "{file}");
 
         let mut seen = 0;
         for state in TaskState::ALL {

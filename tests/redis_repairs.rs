@@ -1,4 +1,9 @@
 //! Damage in Redis, by a crash, an eviction or an attacker, costs the damaged task at most.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests to clippy only inside a test"
+)]
 
 use std::time::{Duration, Instant};
 

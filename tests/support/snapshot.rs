@@ -42,7 +42,7 @@ pub enum Content {
 pub fn from_file(path: &Path) -> Snapshot {
     let text = fs::read_to_string(path).expect("the vector file can be read");
     let file: Value = serde_json::from_str(&text).expect("the vector file is JSON");
-    let keys = file["keys"].as_array().expect("keys");
+    let keys = file.get("keys").and_then(Value::as_array).expect("keys");
     keys.iter()
         .map(|key| {
             let content = match key["type"].as_str().expect("type") {
