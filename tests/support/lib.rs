@@ -2,3 +2,5 @@
 
 pub mod conformance;
 pub mod embedded;
+pub mod redis;
+pub mod snapshot;
