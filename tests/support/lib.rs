@@ -2,5 +2,7 @@
 
 pub mod conformance;
 pub mod embedded;
+pub mod model;
 pub mod redis;
+mod redis_store;
 pub mod snapshot;
