@@ -85,7 +85,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
-    distrust(&connection, settings).map_err(sqlite)?;
+    distrust(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
 
     // Nothing is written before the file is known to be ours or empty.
     match kind_of(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {

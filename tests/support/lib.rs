@@ -1,4 +1,8 @@
 //! Fixtures shared by the tests: a private Redis, scratch folders, raw access to a queue.
 
+pub mod conformance;
+pub mod embedded;
+pub mod model;
 pub mod redis;
+mod redis_store;
 pub mod snapshot;

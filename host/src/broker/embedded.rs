@@ -61,20 +61,20 @@ impl Default for EmbeddedConfig {
 impl EmbeddedConfig {
     /// Takes the time from `clock` instead of this host's.
     #[must_use]
-    pub fn clock(self, clock: impl Fn() -> UnixMillis + Send + Sync + 'static) -> Self {
+    pub fn with_clock(self, clock: impl Fn() -> UnixMillis + Send + Sync + 'static) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
     /// How long a call waits for another process that writes, 5 s by default; after that the file is
     /// [`BrokerError::Unavailable`].
     #[must_use]
-    pub fn busy_timeout(self, timeout: Duration) -> Self {
+    pub fn with_busy_timeout(self, timeout: Duration) -> Self {
         Self { busy_timeout: timeout, ..self }
     }
 
     /// The size at which the file is [`BrokerError::Full`], not counting its log; no bound by default.
     #[must_use]
-    pub fn max_bytes(self, bytes: u64) -> Self {
+    pub fn with_max_bytes(self, bytes: u64) -> Self {
         Self { max_bytes: Some(bytes), ..self }
     }
 }
