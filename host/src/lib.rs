@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod ledger;
 pub mod message;
 pub mod queue;
 mod sqlite;

@@ -227,5 +227,21 @@ pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Whether the same call may succeed later without anybody changing anything here.
+pub(crate) fn is_transient(error: &rusqlite::Error) -> bool {
+    let passing = matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::CannotOpen
+                | ErrorCode::DiskFull
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SystemIoFailure
+        )
+    );
+    passing || is_busy(error)
+}
+
 #[cfg(test)]
 mod tests;
