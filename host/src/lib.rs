@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod ledger;
 pub mod message;
+pub mod quarantine;
 pub mod queue;
 mod sqlite;
 pub mod time;
