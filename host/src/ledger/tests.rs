@@ -333,13 +333,18 @@ fn sweep_and_claim_find_their_rows_by_index() {
     let writer = lock_writer(&ledger);
     let plan = |sql: &str| {
         let mut statement = writer.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
-        steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+        // Unbound, since a plan does not depend on the values.
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get::<_, String>(3).unwrap());
+        }
+        steps.join("; ")
     };
 
-    let found = plan(sqlite::FIND);
+    let found = plan(statements::FIND);
     assert!(found.contains("(issuer=? AND task_id=?)"), "{found}");
-    let swept = plan(sqlite::FORGET);
+    let swept = plan(statements::FORGET);
     assert!(swept.contains("task_by_expiry (expires_at<?)") && !swept.contains("TEMP"), "{swept}");
 }
 
