@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -94,6 +95,8 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
         let sound: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(sound, "ok");
         let rows: usize = connection.query_row("SELECT count(*) FROM task", [], |row| row.get(0)).unwrap();
+        let rows: i64 = connection.query_row("SELECT count(*) FROM task", [], |row| row.get(0)).unwrap();
+        let rows = usize::try_from(rows).unwrap();
         assert_eq!(rows % BATCH, 0, "a batch is claimed whole");
         assert!(rows >= granted, "{rows} rows, {granted} granted");
         granted = rows;
@@ -111,6 +114,8 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 #[ignore = "run by claims_a_killed_process_was_granted_are_all_on_disk_and_whole"]
 fn child_that_claims_until_it_is_killed() {
     let ledger = SqliteLedger::open(&ledger_path()).unwrap();
+    let Some(path) = env::var_os(LEDGER) else { return };
+    let ledger = SqliteLedger::open(Path::new(&path)).unwrap();
     let taken = usize::try_from(ledger.stats().unwrap().claimed).unwrap();
     for start in (taken..).step_by(8) {
         let sightings: Vec<_> = (start..start + 8).map(sighting).collect();
@@ -139,6 +144,8 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
 #[ignore = "run by process_killed_inside_a_transaction_leaves_neither_rows_nor_lock"]
 fn child_that_stops_inside_a_transaction() {
     let connection = Connection::open(ledger_path()).unwrap();
+    let Some(path) = env::var_os(LEDGER) else { return };
+    let connection = Connection::open(path).unwrap();
     connection
         .execute_batch(
             "BEGIN IMMEDIATE;
@@ -221,11 +228,20 @@ fn sighting(number: usize) -> Sighting {
     digest[..16].copy_from_slice(&task_id);
     let expires_at = NOW.plus(Duration::from_secs(86_400));
     Sighting { issuer: "sensor-17".to_owned(), task_id, digest, expires_at, max_attempts: 5 }
+    let expires_at = NOW.plus(Duration::from_secs(86_400));
+    Sighting {
+        issuer: "sensor-17".to_owned(),
+        task_id: (number as u128).to_be_bytes(),
+        digest: [0xd1; 32],
+        expires_at,
+        max_attempts: 5,
+    }
 }
 
 /// Starts this program again to run one of its ignored tests, whose lines `:<number>` can be read.
 fn rerun(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
     let mut child = Command::new(env::current_exe().unwrap())
+    let mut child = Command::new(env::current_exe().expect("a running program has a path"))
         .args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test])
         .env(LEDGER, path)
         .stdin(Stdio::piped())
@@ -233,6 +249,8 @@ fn rerun(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
         .spawn()
         .unwrap();
     let stdout = child.stdout.take().unwrap();
+        .expect("this program was started before");
+    let stdout = child.stdout.take().expect("the output is a pipe");
     (child, BufReader::new(stdout))
 }
 
@@ -240,6 +258,7 @@ fn next_number(lines: &mut impl BufRead) -> Option<usize> {
     loop {
         let mut line = String::new();
         if lines.read_line(&mut line).unwrap() == 0 {
+        if lines.read_line(&mut line).expect("the child prints text") == 0 {
             return None;
         }
         // A line without its end was cut off by the kill.
@@ -251,4 +270,8 @@ fn next_number(lines: &mut impl BufRead) -> Option<usize> {
 
 fn ledger_path() -> PathBuf {
     env::var_os(LEDGER).expect("set by the parent").into()
+}
+            return Some(number.parse().expect("only numbers follow a colon"));
+        }
+    }
 }

@@ -241,6 +241,7 @@ impl Model {
 
     fn sweep(&mut self, now: i64) -> usize {
         let margin = i64::try_from(SWEEP_MARGIN.as_millis()).unwrap();
+        let margin = UnixMillis(0).plus(SWEEP_MARGIN).0;
         let before = self.rows.len();
         let floor = &mut self.floor;
         self.rows.retain(|_, row| {
@@ -267,5 +268,15 @@ impl Model {
             counts[state] += 1;
         }
         counts
+        let [mut claimed, mut waiting, mut finished, mut done] = [0; 4];
+        for row in self.rows.values() {
+            *match (&row.claim, row.ended, row.settled) {
+                (Some(_), ..) => &mut claimed,
+                (None, false, _) => &mut waiting,
+                (None, true, false) => &mut finished,
+                (None, true, true) => &mut done,
+            } += 1;
+        }
+        [claimed, waiting, finished, done]
     }
 }

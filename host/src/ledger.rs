@@ -27,6 +27,7 @@ pub use self::sqlite::SqliteLedger;
 mod admission;
 mod error;
 mod sqlite;
+mod statements;
 #[cfg(test)]
 mod tests;
 

@@ -14,6 +14,14 @@ use crate::ledger::{
     Admission, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, SWEEP_MARGIN, Sighting, TaskKey,
 };
 use crate::sqlite::{self, Schema, Settings};
+use crate::ledger::statements::{
+    CLAIM_AGAIN, COUNTS, EXTEND, FIND, FINISH, FIRST_CLAIM, FLOOR, FORGET, GIVE_BACK, IDENTITY,
+    INSERT_IDENTITY, LOSE, OUTCOME, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
+};
+use crate::ledger::{
+    Admission, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, SWEEP_MARGIN, Sighting, TaskKey,
+};
+use crate::sqlite::{self, Settings};
 use crate::time::UnixMillis;
 
 /// A [`Ledger`] in one SQLite file.
@@ -40,6 +48,7 @@ impl SqliteLedger {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let open = || sqlite::open(path, &SCHEMA, &Settings::default()).map_err(LedgerError::opening);
         let writer = open()?;
+        let mut writer = open()?;
         writer.busy_handler(Some(wait_for_lock)).map_err(LedgerError::using)?;
         let is_new = insert_identity(&writer).map_err(LedgerError::using)?;
         let reader = open()?;

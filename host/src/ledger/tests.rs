@@ -343,6 +343,18 @@ fn sweep_and_claim_find_their_rows_by_index() {
         "SELECT rowid FROM task WHERE expires_at < 1 AND NOT (state = 'claimed' AND until > 1)
          ORDER BY expires_at LIMIT 9",
     );
+        // Unbound, since a plan does not depend on the values.
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get::<_, String>(3).unwrap());
+        }
+        steps.join("; ")
+    };
+
+    let found = plan(statements::FIND);
+    assert!(found.contains("(issuer=? AND task_id=?)"), "{found}");
+    let swept = plan(statements::FORGET);
     assert!(swept.contains("task_by_expiry (expires_at<?)") && !swept.contains("TEMP"), "{swept}");
 }
 
