@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,7 +93,6 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
         let connection = Connection::open(&path).unwrap();
         let sound: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(sound, "ok");
-        let rows: usize = connection.query_row("SELECT count(*) FROM task", [], |row| row.get(0)).unwrap();
         let rows: i64 = connection.query_row("SELECT count(*) FROM task", [], |row| row.get(0)).unwrap();
         let rows = usize::try_from(rows).unwrap();
         assert_eq!(rows % BATCH, 0, "a batch is claimed whole");
@@ -113,7 +111,6 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 #[test]
 #[ignore = "run by claims_a_killed_process_was_granted_are_all_on_disk_and_whole"]
 fn child_that_claims_until_it_is_killed() {
-    let ledger = SqliteLedger::open(&ledger_path()).unwrap();
     let Some(path) = env::var_os(LEDGER) else { return };
     let ledger = SqliteLedger::open(Path::new(&path)).unwrap();
     let taken = usize::try_from(ledger.stats().unwrap().claimed).unwrap();
@@ -143,7 +140,6 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
 #[test]
 #[ignore = "run by process_killed_inside_a_transaction_leaves_neither_rows_nor_lock"]
 fn child_that_stops_inside_a_transaction() {
-    let connection = Connection::open(ledger_path()).unwrap();
     let Some(path) = env::var_os(LEDGER) else { return };
     let connection = Connection::open(path).unwrap();
     connection
@@ -222,12 +218,6 @@ fn damaged_ledger_admits_nothing() {
 }
 
 fn sighting(number: usize) -> Sighting {
-    let mut task_id = [0; 16];
-    task_id[8..].copy_from_slice(&(number as u64).to_be_bytes());
-    let mut digest = [0xd1; 32];
-    digest[..16].copy_from_slice(&task_id);
-    let expires_at = NOW.plus(Duration::from_secs(86_400));
-    Sighting { issuer: "sensor-17".to_owned(), task_id, digest, expires_at, max_attempts: 5 }
     let expires_at = NOW.plus(Duration::from_secs(86_400));
     Sighting {
         issuer: "sensor-17".to_owned(),
@@ -240,15 +230,12 @@ fn sighting(number: usize) -> Sighting {
 
 /// Starts this program again to run one of its ignored tests, whose lines `:<number>` can be read.
 fn rerun(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
-    let mut child = Command::new(env::current_exe().unwrap())
     let mut child = Command::new(env::current_exe().expect("a running program has a path"))
         .args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test])
         .env(LEDGER, path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    let stdout = child.stdout.take().unwrap();
         .expect("this program was started before");
     let stdout = child.stdout.take().expect("the output is a pipe");
     (child, BufReader::new(stdout))
@@ -257,20 +244,11 @@ fn rerun(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
 fn next_number(lines: &mut impl BufRead) -> Option<usize> {
     loop {
         let mut line = String::new();
-        if lines.read_line(&mut line).unwrap() == 0 {
         if lines.read_line(&mut line).expect("the child prints text") == 0 {
             return None;
         }
         // A line without its end was cut off by the kill.
         if let Some(number) = line.strip_prefix(':').and_then(|rest| rest.strip_suffix('\n')) {
-            return Some(number.parse().unwrap());
-        }
-    }
-}
-
-fn ledger_path() -> PathBuf {
-    env::var_os(LEDGER).expect("set by the parent").into()
-}
             return Some(number.parse().expect("only numbers follow a colon"));
         }
     }

@@ -240,7 +240,6 @@ impl Model {
     }
 
     fn sweep(&mut self, now: i64) -> usize {
-        let margin = i64::try_from(SWEEP_MARGIN.as_millis()).unwrap();
         let margin = UnixMillis(0).plus(SWEEP_MARGIN).0;
         let before = self.rows.len();
         let floor = &mut self.floor;
@@ -257,17 +256,6 @@ impl Model {
 
     /// Claimed, waiting, finished, done.
     fn counts(&self) -> [u64; 4] {
-        let mut counts = [0; 4];
-        for row in self.rows.values() {
-            let state = match (&row.claim, row.ended, row.settled) {
-                (Some(_), ..) => 0,
-                (None, false, _) => 1,
-                (None, true, false) => 2,
-                (None, true, true) => 3,
-            };
-            counts[state] += 1;
-        }
-        counts
         let [mut claimed, mut waiting, mut finished, mut done] = [0; 4];
         for row in self.rows.values() {
             *match (&row.claim, row.ended, row.settled) {

@@ -10,10 +10,6 @@ use rusqlite::{
 };
 
 use crate::ledger::admission::{Entry, State, Verdict, judge};
-use crate::ledger::{
-    Admission, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, SWEEP_MARGIN, Sighting, TaskKey,
-};
-use crate::sqlite::{self, Schema, Settings};
 use crate::ledger::statements::{
     CLAIM_AGAIN, COUNTS, EXTEND, FIND, FINISH, FIRST_CLAIM, FLOOR, FORGET, GIVE_BACK, IDENTITY,
     INSERT_IDENTITY, LOSE, OUTCOME, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
@@ -47,7 +43,6 @@ impl SqliteLedger {
     /// [`LedgerError::Unavailable`] or [`LedgerError::Unusable`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let open = || sqlite::open(path, &SCHEMA, &Settings::default()).map_err(LedgerError::opening);
-        let writer = open()?;
         let mut writer = open()?;
         writer.busy_handler(Some(wait_for_lock)).map_err(LedgerError::using)?;
         let is_new = insert_identity(&writer).map_err(LedgerError::using)?;
@@ -304,78 +299,3 @@ fn wait_for_lock(waits: i32) -> bool {
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-const SCHEMA: Schema = Schema {
-    kind: "replay ledger",
-    application_id: 0x7453_6c67, // "tSlg"
-    version: 1,
-    sql: "
-        CREATE TABLE identity (
-            only INTEGER PRIMARY KEY CHECK (only = 1),
-            id BLOB NOT NULL CHECK (length(id) = 16),
-            created_at INTEGER NOT NULL,
-            floor INTEGER NOT NULL
-        ) STRICT;
-        CREATE TABLE task (
-            rowid INTEGER PRIMARY KEY,
-            issuer TEXT NOT NULL,
-            task_id BLOB NOT NULL CHECK (length(task_id) = 16),
-            digest BLOB NOT NULL CHECK (length(digest) = 32),
-            state TEXT NOT NULL CHECK (state IN ('claimed', 'waiting', 'finished', 'done')),
-            owner TEXT,
-            until INTEGER,
-            attempts INTEGER NOT NULL,
-            crashes INTEGER NOT NULL,
-            first_seen_at INTEGER NOT NULL,
-            expires_at INTEGER NOT NULL,
-            outcome BLOB,
-            UNIQUE (issuer, task_id),
-            CHECK ((state = 'claimed') = (owner IS NOT NULL AND until IS NOT NULL)),
-            CHECK ((state = 'finished') = (outcome IS NOT NULL))
-        ) STRICT;
-        CREATE INDEX task_by_expiry ON task (expires_at);
-    ",
-};
-
-const INSERT_IDENTITY: &str = "
-    INSERT INTO identity (only, id, created_at, floor) VALUES (1, randomblob(16), ?1, -9223372036854775808)
-    ON CONFLICT DO NOTHING";
-const IDENTITY: &str = "SELECT id, created_at, floor FROM identity";
-const FLOOR: &str = "SELECT floor FROM identity";
-const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
-
-const FIND: &str = "
-    SELECT rowid, digest, state, until, attempts, crashes, expires_at
-    FROM task WHERE issuer = ?1 AND task_id = ?2";
-const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
-const FIRST_CLAIM: &str = "
-    INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
-    VALUES (?1, ?2, ?3, 'claimed', ?4, ?5, 1, 0, ?6, ?7)";
-const CLAIM_AGAIN: &str = "
-    UPDATE task SET state = 'claimed', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
-    WHERE rowid = ?1";
-const LOSE: &str =
-    "UPDATE task SET state = 'waiting', owner = NULL, until = NULL, crashes = ?2 WHERE rowid = ?1";
-
-const EXTEND: &str = "
-    UPDATE task SET until = ?4 WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-const FINISH: &str = "
-    UPDATE task SET state = 'finished', owner = NULL, until = NULL, outcome = ?4
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-const SETTLED: &str = "
-    UPDATE task SET state = 'done', outcome = NULL
-    WHERE issuer = ?1 AND task_id = ?2 AND state IN ('finished', 'done')";
-const RELEASE: &str = "
-    UPDATE task SET state = 'waiting', owner = NULL, until = NULL
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-const GIVE_BACK: &str = "
-    UPDATE task SET state = 'waiting', owner = NULL, until = NULL, attempts = attempts - 1
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-
-const FORGET: &str = "
-    DELETE FROM task WHERE rowid IN (
-        SELECT rowid FROM task
-        WHERE expires_at < ?1 AND NOT (state = 'claimed' AND until > ?2)
-        ORDER BY expires_at LIMIT ?3
-    ) RETURNING expires_at";
-const COUNTS: &str = "SELECT state, count(*) FROM task GROUP BY state";
