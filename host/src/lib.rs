@@ -2,6 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod config;
+pub mod escape;
+pub mod file_error;
+pub mod keyring;
 pub mod message;
 pub mod queue;
+pub mod secret_file;
 pub mod time;
