@@ -50,6 +50,19 @@ impl Agree for AgreementKey {
     }
 }
 
+/// A key in memory can be used by many threads at once.
+impl Agree for &AgreementKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
+        Ok(shared_x(&self.key, peer))
+    }
+}
+
 impl fmt::Debug for AgreementKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgreementKey").field("kid", &self.kid).finish_non_exhaustive()
