@@ -1,5 +1,7 @@
 //! Claims: what a seal says about a task, who made it, where and when it may run (CWT, RFC 8392).
 
+use core::fmt;
+
 use crate::cbor::decoder::{DecodeError, Decoder};
 use crate::cbor::encoder::{Sink, SinkError};
 use crate::label;
@@ -97,6 +99,14 @@ pub struct Sequence {
 /// The claims contradict each other; which combinations are allowed is said at each field of [`Claims`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InconsistentClaims;
+
+impl fmt::Display for InconsistentClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the claims contradict each other")
+    }
+}
+
+impl core::error::Error for InconsistentClaims {}
 
 impl<'a> Claims<'a> {
     /// Claims with the four fields that every envelope has.

@@ -23,43 +23,53 @@ pub(crate) struct ContentKey {
 }
 
 impl ContentKey {
+    /// To be derived where it stands: a key that is moved leaves a copy behind.
+    pub(crate) const fn zeroed() -> Self {
+        Self { key: Secret::zeroed(), commit: [0; COMMIT_LEN] }
+    }
+
     /// Derives from a shared key: `OKM(64) = HKDF(key, salt, "taskseal/v1 A256GCM")`, content key first.
-    pub(crate) fn from_shared(key: &Secret<32>, salt: &[u8; SALT_LEN]) -> Self {
-        let mut content = Self { key: Secret::zeroed(), commit: [0; COMMIT_LEN] };
-        let prk = extract(salt, key);
-        expand(&prk, INFO_SHARED, 1, &[], content.key.as_mut_bytes());
+    pub(crate) fn derive_shared(&mut self, key: &Secret<32>, salt: &[u8; SALT_LEN]) {
+        let mut prk = Secret::zeroed();
+        extract(salt, key.as_bytes(), &mut prk);
+        expand(&prk, INFO_SHARED, 1, &[], self.key.as_mut_bytes());
         // The second block of the same expansion takes the first as its prefix.
-        expand(&prk, INFO_SHARED, 2, content.key.as_bytes(), &mut content.commit);
-        content
+        expand(&prk, INFO_SHARED, 2, self.key.as_bytes(), &mut self.commit);
     }
 
     /// Derives from an agreed secret: the content key exactly as RFC 9053 section 5.2 has it for ECDH-ES +
     /// HKDF-256 with A256GCM, the commitment under a label of its own.
-    pub(crate) fn from_agreed(z: &Secret<32>) -> Self {
-        let mut content = Self { key: Secret::zeroed(), commit: [0; COMMIT_LEN] };
+    pub(crate) fn derive_agreed(&mut self, z: &Secret<32>) {
+        let mut prk = Secret::zeroed();
         // RFC 5869 2.2: no salt means 32 zero bytes.
-        let prk = extract(&[0; 32], z);
-        expand(&prk, KDF_CONTEXT, 1, &[], content.key.as_mut_bytes());
-        expand(&prk, INFO_COMMIT, 1, &[], &mut content.commit);
-        content
+        extract(&[0; 32], z.as_bytes(), &mut prk);
+        expand(&prk, KDF_CONTEXT, 1, &[], self.key.as_mut_bytes());
+        expand(&prk, INFO_COMMIT, 1, &[], &mut self.commit);
     }
 
     /// Derives from a shared key and checks the commitment that came with the salt.
-    pub(crate) fn from_shared_checked(
+    pub(crate) fn derive_shared_checked(
+        &mut self,
         key: &Secret<32>,
         salt_commit: &[u8; SALT_COMMIT_LEN],
-    ) -> Result<Self, Rejected> {
+    ) -> Result<(), Rejected> {
         let (salt, commit) = salt_commit.split_first_chunk::<SALT_LEN>().ok_or(Rejected)?;
-        Self::from_shared(key, salt).checked(commit)
+        self.derive_shared(key, salt);
+        self.check(commit)
     }
 
     /// Derives from an agreed secret and checks the commitment.
-    pub(crate) fn from_agreed_checked(z: &Secret<32>, commit: &[u8]) -> Result<Self, Rejected> {
-        Self::from_agreed(z).checked(commit)
+    pub(crate) fn derive_agreed_checked(
+        &mut self,
+        z: &Secret<32>,
+        commit: &[u8; COMMIT_LEN],
+    ) -> Result<(), Rejected> {
+        self.derive_agreed(z);
+        self.check(commit)
     }
 
-    fn checked(self, commit: &[u8]) -> Result<Self, Rejected> {
-        if tags_match(&self.commit, commit) { Ok(self) } else { Err(Rejected) }
+    fn check(&self, commit: &[u8]) -> Result<(), Rejected> {
+        if tags_match(&self.commit, commit) { Ok(()) } else { Err(Rejected) }
     }
 }
 
@@ -75,10 +85,8 @@ const KDF_CONTEXT: &[u8] = &[
 ];
 
 /// RFC 5869 2.2.
-fn extract(salt: &[u8], secret: &Secret<32>) -> Secret<32> {
-    let mut prk = Secret::zeroed();
-    hmac_into(salt, &[secret.as_bytes()], prk.as_mut_bytes());
-    prk
+fn extract(salt: &[u8], secret: &[u8], prk: &mut Secret<32>) {
+    hmac_into(salt, &[secret], prk.as_mut_bytes());
 }
 
 /// Block `counter` of RFC 5869 2.3; `previous` is the block before, empty for the first.

@@ -4,6 +4,7 @@ use crate::cbor::decoder::{DecodeError, Decoder};
 use crate::cbor::encoder::{Comparer, Sink, SinkError};
 use crate::header::{Algorithm, Content, Header};
 use crate::inner::{IV_LEN, Inner, TAG_LEN, decode_iv, encode_iv};
+use crate::kid::KeyId;
 use crate::label;
 use crate::name::ContentType;
 use crate::refusal::Refusal;
@@ -11,8 +12,8 @@ use crate::suite::Suite;
 
 /// Most bytes of a body: 16 MiB.
 pub const MAX_BODY: usize = 16 << 20;
-/// Most bytes of the outer protected header. All fields at their limits need 676.
-pub const MAX_HEADER: usize = 704;
+/// Most bytes of the outer protected header. All fields at their limits need 742: a result of suite E.
+pub const MAX_HEADER: usize = 768;
 /// Everything around header and body, at its greatest: suite SP with a 135-byte inner header needs 395.
 const MAX_FRAME: usize = 512;
 
@@ -58,7 +59,11 @@ impl<'a> Envelope<'a> {
         if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME {
             return Err(Refusal::TooLarge);
         }
-        Self::decode_strictly(bytes).map_err(|_| Refusal::Malformed)
+        let envelope = Self::decode_strictly(bytes).map_err(|_| Refusal::Malformed)?;
+        if envelope.body_len() > MAX_BODY {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(envelope)
     }
 
     fn decode_strictly(bytes: &'a [u8]) -> Result<Self, DecodeError> {
@@ -97,9 +102,6 @@ impl<'a> Envelope<'a> {
         };
         decoder.end()?;
         let envelope = Self { bytes, header, header_bytes, payload, layer };
-        if envelope.body_len() > MAX_BODY {
-            return Err(DecodeError);
-        }
         // The decoder takes shortest heads only; this is the second, independent net.
         let mut comparer = Comparer(bytes);
         envelope.encode(&mut comparer).map_err(|_| DecodeError)?;
@@ -135,6 +137,14 @@ impl<'a> Envelope<'a> {
             Layer::Signed { content: Signed::Encrypted(Inner { recipient: Some(_), .. }), .. } => Suite::Sp,
             Layer::Mac { .. } => Suite::M,
             Layer::Encrypted { .. } => Suite::E,
+        }
+    }
+
+    /// The kid of the key inside the signature that the body is encrypted to; `None` in suites S, M and E.
+    pub(crate) const fn inner_kid(&self) -> Option<KeyId> {
+        match self.layer {
+            Layer::Signed { content: Signed::Encrypted(inner), .. } => inner.kid(),
+            _ => None,
         }
     }
 

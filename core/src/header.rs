@@ -151,3 +151,6 @@ impl<'a> Content<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

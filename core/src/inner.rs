@@ -95,6 +95,15 @@ impl<'a> Inner<'a> {
         Ok(inner)
     }
 
+    /// The kid of the key that decrypts it.
+    pub(crate) const fn kid(&self) -> Option<KeyId> {
+        match (self.recipient, self.protected.key) {
+            (Some(recipient), _) => Some(recipient.kid),
+            (None, KeyRef::Shared { kid, .. }) => Some(kid),
+            (None, KeyRef::Agreed { .. }) => None,
+        }
+    }
+
     /// Everything up to and including the head of the ciphertext.
     fn encode_before_ciphertext(&self, sink: &mut impl Sink) -> Result<(), SinkError> {
         encode_before_ciphertext(&self.protected, self.iv, self.ciphertext.len(), sink)

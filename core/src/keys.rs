@@ -42,3 +42,6 @@ pub(crate) fn point(x: &[u8; 32], y: &[u8; 32]) -> [u8; POINT_LEN] {
     to_y.copy_from_slice(y);
     point
 }
+
+#[cfg(test)]
+mod tests;

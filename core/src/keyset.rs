@@ -208,3 +208,6 @@ impl DecryptionKeys for crate::keys::AgreementKey {
         (Agree::kid(self) == kid).then_some(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ impl fmt::Debug for KeyId {
         write!(f, "KeyId({self})")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
+#[cfg(test)]
+extern crate std;
+
 mod cbor;
 pub mod claims;
 mod commit;
@@ -26,6 +29,8 @@ mod secret;
 mod structure;
 mod suite;
 mod task_id;
+#[cfg(test)]
+mod testing;
 mod time;
 
 pub use self::claims::Claims;

@@ -186,3 +186,6 @@ impl fmt::Display for NameSet<'_> {
         f.write_str(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,10 @@ impl<'a> Unverified<'a> {
     /// encrypted.
     #[must_use]
     pub const fn recipient_kid(&self) -> Option<KeyId> {
-        decrypt::decryption_kid(&self.envelope)
+        match self.envelope.layer {
+            Layer::Encrypted { .. } => Some(self.envelope.header.kid),
+            _ => self.envelope.inner_kid(),
+        }
     }
 
     /// Verifies the signature or tag and checks the claims against the rights of the key, the policy and the
@@ -123,12 +126,17 @@ impl<'a> Unverified<'a> {
         if envelope.body_len() > policy.max_body {
             return Err(Refusal::TooLarge.into());
         }
-        let record = keys.find(envelope.header.kid).ok_or(Refusal::UnknownKey)?;
+        let kid = envelope.header.kid;
+        let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
         authenticate(&envelope, &record, provider).map_err(|Rejected| Refusal::Rejected)?;
+        // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
+        if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
+            return Err(Refusal::Rejected.into());
+        }
         if record.kind != envelope.header.kind {
             return Err(Refusal::WrongKind.into());
         }
-        let now = clock.now();
+        let now = clock.now().ordered();
         policy.check(&record, &envelope.header.claims, now)?;
         let digest = Sha256::digest(envelope.bytes).into();
         let forget_after = policy.forget_after(&envelope.header.claims);
@@ -152,11 +160,12 @@ fn authenticate(
         }
         (Layer::Mac { tag, .. }, RecordKey::Hmac256(key)) => {
             let expected = mac_tag(key.key(), envelope.header_bytes, envelope.payload);
-            if tags_match(&expected, tag) { Ok(()) } else { Err(Rejected) }
+            if tags_match(expected.as_bytes(), tag) { Ok(()) } else { Err(Rejected) }
         }
         (Layer::Encrypted { iv, .. }, RecordKey::A256Gcm(key)) => {
             let salt_commit = envelope.header.salt_commit.ok_or(Rejected)?;
-            let content_key = ContentKey::from_shared_checked(key.key(), salt_commit)?;
+            let mut content_key = ContentKey::zeroed();
+            content_key.derive_shared_checked(key.key(), salt_commit)?;
             let aad = EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[])
                 .map_err(|_| Rejected)?;
             let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
@@ -285,8 +294,7 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// A verified envelope that the replay guard has admitted.
-#[derive(Clone, Copy)]
+/// A verified envelope that the replay guard has admitted. Cannot be copied: one admission is one run.
 pub struct Admitted<'a> {
     verified: Verified<'a>,
     admission: Admission,

@@ -123,3 +123,6 @@ impl<'a> Policy<'a> {
         claims.expires_at.map(|at| at.saturating_add(2 * u64::from(Self::MAX_SKEW)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 mod software;
 
+use core::fmt;
+
 pub use self::software::Software;
 
 use crate::keys::{AgreementPublicKey, VerifyingKey};
@@ -69,6 +71,14 @@ impl<A: Agree + ?Sized> Agree for &mut A {
 /// Something did not verify. Carries no reason on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejected;
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not authentic")
+    }
+}
+
+impl core::error::Error for Rejected {}
 
 /// The operations worth replacing by a faster implementation: [`Software`] by default.
 ///

@@ -245,3 +245,6 @@ impl<E> From<SinkError> for SealError<E> {
         Self::BufferTooSmall
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
 
 use crate::cbor::encoder::{Sink, SinkError, Writer};
 use crate::envelope::MAX_HEADER;
@@ -15,11 +16,16 @@ pub(crate) fn signature_digest(protected: &[u8], payload: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// HMAC-SHA256 of `MAC_structure = ["MAC0", protected, h'', payload]`.
-pub(crate) fn mac_tag(key: &Secret<32>, protected: &[u8], payload: &[u8]) -> [u8; 32] {
+/// HMAC-SHA256 of `MAC_structure = ["MAC0", protected, h'', payload]`. Secret until it is sent: for forged
+/// bytes it is what the forger lacks.
+pub(crate) fn mac_tag(key: &Secret<32>, protected: &[u8], payload: &[u8]) -> Secret<32> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
     put_authenticated("MAC0", protected, payload, &mut mac).expect("a MAC takes any number of bytes");
-    mac.finalize().into_bytes().into()
+    let mut output = mac.finalize().into_bytes();
+    let mut tag = Secret::zeroed();
+    tag.as_mut_bytes().copy_from_slice(&output);
+    output.zeroize();
+    tag
 }
 
 fn put_authenticated(

@@ -115,3 +115,6 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

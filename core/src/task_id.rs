@@ -91,3 +91,6 @@ impl fmt::Debug for TaskId {
         write!(f, "TaskId({self})")
     }
 }
+
+#[cfg(test)]
+mod tests;

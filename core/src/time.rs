@@ -18,6 +18,15 @@ impl TimeWindow {
     pub const fn exact(seconds: u64) -> Self {
         Self { earliest: seconds, latest: seconds }
     }
+
+    /// The same window with its ends in order, so that exchanged ends make nothing acceptable.
+    pub(crate) const fn ordered(self) -> Self {
+        if self.earliest <= self.latest {
+            self
+        } else {
+            Self { earliest: self.latest, latest: self.earliest }
+        }
+    }
 }
 
 /// Tells the time when it is needed.

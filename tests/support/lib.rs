@@ -6,3 +6,5 @@ pub mod model;
 pub mod redis;
 mod redis_store;
 pub mod snapshot;
+pub mod example;
+pub mod vectors;

@@ -4,6 +4,7 @@ use core::convert::Infallible;
 use core::fmt;
 
 use p256::ecdh::diffie_hellman;
+use zeroize::Zeroize;
 
 use super::{POINT_LEN, thumbprint_kid};
 use crate::error::InvalidKey;
@@ -14,7 +15,7 @@ use crate::secret::Secret;
 /// A key agreement key in memory. Wiped on drop, prints only its kid.
 pub struct AgreementKey {
     key: p256::SecretKey,
-    kid: KeyId,
+    public: AgreementPublicKey,
 }
 
 impl AgreementKey {
@@ -27,14 +28,14 @@ impl AgreementKey {
     /// The scalar must come from a cryptographic source of randomness, and must not be a signing key's.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
         let key = p256::SecretKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
-        let kid = AgreementPublicKey::of(key.public_key()).kid;
-        Ok(Self { key, kid })
+        let public = AgreementPublicKey::of(key.public_key());
+        Ok(Self { key, public })
     }
 
     /// The public half.
     #[must_use]
-    pub fn public_key(&self) -> AgreementPublicKey {
-        AgreementPublicKey::of(self.key.public_key())
+    pub const fn public_key(&self) -> AgreementPublicKey {
+        self.public
     }
 }
 
@@ -42,7 +43,7 @@ impl Agree for AgreementKey {
     type Error = Infallible;
 
     fn kid(&self) -> KeyId {
-        self.kid
+        self.public.kid
     }
 
     fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
@@ -65,7 +66,7 @@ impl Agree for &AgreementKey {
 
 impl fmt::Debug for AgreementKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AgreementKey").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("AgreementKey").field("kid", &self.public.kid).finish_non_exhaustive()
     }
 }
 
@@ -106,7 +107,10 @@ impl AgreementPublicKey {
 /// The x-coordinate of the shared point (SP 800-56A 5.7.1.2). P-256 has cofactor 1 and both points were
 /// checked, so the shared point is never the identity.
 pub(crate) fn shared_x(secret: &p256::SecretKey, peer: &AgreementPublicKey) -> Secret<32> {
-    let shared = diffie_hellman(secret.to_nonzero_scalar(), peer.key.as_affine());
+    // A copy of the private scalar that nothing else wipes.
+    let mut scalar = secret.to_nonzero_scalar();
+    let shared = diffie_hellman(&scalar, peer.key.as_affine());
+    scalar.zeroize();
     let mut z = Secret::zeroed();
     z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
     z

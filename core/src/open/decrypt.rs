@@ -7,12 +7,11 @@ use zeroize::Zeroize;
 use super::Verified;
 use crate::claims::Claims;
 use crate::commit::ContentKey;
-use crate::envelope::{Envelope, Layer, Signed};
+use crate::envelope::{Layer, Signed};
 use crate::error::OpenError;
-use crate::inner::{IV_LEN, Inner, KeyRef, Recipient, TAG_LEN};
+use crate::inner::{IV_LEN, Inner, KeyRef, TAG_LEN};
 use crate::keys::{AgreementPublicKey, point};
 use crate::keyset::DecryptionKeys;
-use crate::kid::KeyId;
 use crate::name::ContentType;
 use crate::provider::{Agree, Provider};
 use crate::refusal::Refusal;
@@ -73,20 +72,6 @@ impl fmt::Debug for Opened<'_, '_> {
     }
 }
 
-/// The kid of the key that decrypts.
-pub(super) const fn decryption_kid(envelope: &Envelope<'_>) -> Option<KeyId> {
-    match envelope.layer {
-        Layer::Encrypted { .. } => Some(envelope.header.kid),
-        Layer::Signed { content: Signed::Encrypted(inner), .. } => {
-            match (inner.protected.key, inner.recipient) {
-                (KeyRef::Shared { kid, .. }, _) | (_, Some(Recipient { kid, .. })) => Some(kid),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
 pub(super) fn open<'a, 'b>(
     verified: Verified<'a>,
     provider: &impl Provider,
@@ -99,13 +84,14 @@ pub(super) fn open<'a, 'b>(
         Layer::Encrypted { iv, .. } => {
             let salt_commit = envelope.header.salt_commit.ok_or(Refusal::Malformed)?;
             let key = keys.encryption_key(envelope.header.kid).ok_or(Refusal::NoDecryptionKey)?;
-            let content_key =
-                ContentKey::from_shared_checked(key.key(), salt_commit).map_err(|_| Refusal::Rejected)?;
+            let mut content_key = ContentKey::zeroed();
+            content_key.derive_shared_checked(key.key(), salt_commit).map_err(|_| Refusal::Rejected)?;
             let aad = EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]);
             decrypt(provider, &content_key, iv, aad, envelope.payload, buffer)?
         }
         Layer::Signed { content: Signed::Encrypted(inner), .. } => {
-            let content_key = inner_content_key(&inner, keys)?;
+            let mut content_key = ContentKey::zeroed();
+            find_content_key(&inner, keys, &mut content_key)?;
             let context = match inner.recipient {
                 None => EncryptContext::Encrypt0,
                 Some(_) => EncryptContext::Encrypt,
@@ -117,11 +103,16 @@ pub(super) fn open<'a, 'b>(
     Ok(Opened { verified, body })
 }
 
-fn inner_content_key(inner: &Inner<'_>, keys: &mut impl DecryptionKeys) -> Result<ContentKey, OpenError> {
-    let content_key = match (inner.protected.key, inner.recipient) {
+/// Fills `content_key` where it stands: a key that is moved leaves a copy behind.
+fn find_content_key(
+    inner: &Inner<'_>,
+    keys: &mut impl DecryptionKeys,
+    content_key: &mut ContentKey,
+) -> Result<(), OpenError> {
+    let derived = match (inner.protected.key, inner.recipient) {
         (KeyRef::Shared { kid, salt_commit }, None) => {
             let key = keys.encryption_key(kid).ok_or(Refusal::NoDecryptionKey)?;
-            ContentKey::from_shared_checked(key.key(), salt_commit)
+            content_key.derive_shared_checked(key.key(), salt_commit)
         }
         (KeyRef::Agreed { commit }, Some(recipient)) => {
             // A point off the curve never reaches a private key.
@@ -129,11 +120,11 @@ fn inner_content_key(inner: &Inner<'_>, keys: &mut impl DecryptionKeys) -> Resul
                 .map_err(|_| Refusal::Rejected)?;
             let mut key = keys.agreement_key(recipient.kid).ok_or(Refusal::NoDecryptionKey)?;
             let z = key.agree(&ephemeral).map_err(|_| OpenError::KeyUnavailable)?;
-            ContentKey::from_agreed_checked(&z, commit)
+            content_key.derive_agreed_checked(&z, commit)
         }
         _ => return Err(Refusal::Malformed.into()),
     };
-    content_key.map_err(|_| Refusal::Rejected.into())
+    derived.map_err(|_| Refusal::Rejected.into())
 }
 
 fn decrypt<'a, 'b, E>(

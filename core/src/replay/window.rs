@@ -87,3 +87,6 @@ impl<const N: usize> ReplayGuard for ReplayWindow<N> {
 fn task_key(issuer: Issuer<'_>, task_id: TaskId) -> [u8; 32] {
     Sha256::new().chain_update(task_id.as_bytes()).chain_update(issuer.as_str()).finalize().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,8 @@ impl Mode for Encrypt<'_> {
     ) -> Result<(), SealError> {
         let salt = random(rng)?;
         let iv = random(rng)?;
-        let (content_key, salt_commit) = shared_content_key(self.key, &salt);
+        let mut content_key = ContentKey::zeroed();
+        let salt_commit = shared_content_key(self.key, &salt, &mut content_key);
         let header = self.header(job, &salt_commit);
         let mut writer = Writer::new(envelope);
         let header_start = write_start(Suite::E, &header, &mut writer)?;
@@ -69,17 +70,18 @@ impl Mode for Encrypt<'_> {
     }
 }
 
-/// The content key of one message and what the message says about it: salt, then commitment.
+/// Derives the content key of one message; returns what the message says about it: salt, then commitment.
 pub(super) fn shared_content_key(
     key: &EncryptionKey,
     salt: &[u8; SALT_LEN],
-) -> (ContentKey, [u8; SALT_COMMIT_LEN]) {
-    let content_key = ContentKey::from_shared(key.key(), salt);
+    content_key: &mut ContentKey,
+) -> [u8; SALT_COMMIT_LEN] {
+    content_key.derive_shared(key.key(), salt);
     let mut salt_commit = [0; SALT_COMMIT_LEN];
     let (to_salt, to_commit) = salt_commit.split_at_mut(SALT_LEN);
     to_salt.copy_from_slice(salt);
     to_commit.copy_from_slice(&content_key.commit);
-    (content_key, salt_commit)
+    salt_commit
 }
 
 /// Writes the body, encrypts it where it stands and appends the tag.

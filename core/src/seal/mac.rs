@@ -63,7 +63,7 @@ impl Mode for Authenticate<'_> {
         writer.bytes(job.body)?;
         let protected = writer.as_bytes().get(header_start..header_end).unwrap_or_default();
         let tag = mac_tag(self.key.key(), protected, job.body);
-        writer.bytes(&tag)?;
+        writer.bytes(tag.as_bytes())?;
         Ok(())
     }
 }

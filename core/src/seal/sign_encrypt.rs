@@ -60,7 +60,8 @@ impl<S: Signer> Mode for SignEncrypt<'_, S> {
     ) -> Result<(), SealError<S::Error>> {
         let salt = random(rng)?;
         let iv = random(rng)?;
-        let (content_key, salt_commit) = shared_content_key(self.key, &salt);
+        let mut content_key = ContentKey::zeroed();
+        let salt_commit = shared_content_key(self.key, &salt, &mut content_key);
         let key = KeyRef::Shared { kid: self.key.kid(), salt_commit: &salt_commit };
         let inner = Plan { protected: Protected { content_type: job.content_type, key }, recipient: None };
         seal_around(&mut self.signer, job, &inner, &content_key, &iv, provider, envelope)
@@ -90,7 +91,8 @@ impl<S: Signer> Mode for SignEncryptTo<'_, S> {
     ) -> Result<(), SealError<S::Error>> {
         let (ephemeral, z) = ephemeral(self.recipient, provider, rng)?;
         let iv = random(rng)?;
-        let content_key = ContentKey::from_agreed(&z);
+        let mut content_key = ContentKey::zeroed();
+        content_key.derive_agreed(&z);
         let point = ephemeral.to_point();
         let (x, y) = coordinates(&point);
         let key = KeyRef::Agreed { commit: &content_key.commit };

@@ -1,1 +1,73 @@
-//! Unit tests.
+//! The structures that are signed and authenticated, byte by byte, and HMAC against RFC 4231.
+
+use std::borrow::ToOwned;
+
+use super::*;
+use crate::testing::hex;
+
+#[test]
+fn the_signature_structure_is_hashed_as_rfc_9052_spells_it() {
+    // ["Signature1", h'a10126', h'', h'0102']
+    let spelled = hex("846a5369676e61747572653143a1012640420102");
+    let expected: [u8; 32] = Sha256::digest(&spelled).into();
+    assert_eq!(signature_digest(&hex("a10126"), &[1, 2]), expected);
+}
+
+#[test]
+fn the_mac_structure_is_authenticated_as_rfc_9052_spells_it() {
+    // ["MAC0", h'a10105', h'', h'0102']
+    let spelled = hex("84644d41433043a1010540420102");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
+    Mac::update(&mut mac, &spelled);
+    let expected: [u8; 32] = mac.finalize().into_bytes().into();
+    assert_eq!(mac_tag(&Secret::copy_from(&[7; 32]), &hex("a10105"), &[1, 2]).as_bytes(), &expected);
+}
+
+#[test]
+fn lengths_of_header_and_payload_cannot_trade_places() {
+    assert_ne!(signature_digest(&[1, 2], &[3]), signature_digest(&[1], &[2, 3]));
+    let key = Secret::copy_from(&[7; 32]);
+    assert_ne!(mac_tag(&key, &[1, 2], &[3]).as_bytes(), mac_tag(&key, &[1], &[2, 3]).as_bytes());
+}
+
+#[test]
+fn the_encryption_structure_is_as_rfc_9052_spells_it() {
+    let plain = EncStructure::new(EncryptContext::Encrypt0, &hex("a10103"), &[]).unwrap();
+    assert_eq!(plain.as_bytes(), hex("8368456e63727970743043a1010340"));
+    let bound = EncStructure::new(EncryptContext::Encrypt, &hex("a10103"), &[9, 8]).unwrap();
+    assert_eq!(bound.as_bytes(), hex("8367456e637279707443a10103420908"));
+}
+
+#[test]
+fn the_encryption_structure_has_room_for_the_longest_headers() {
+    let (protected, outer) = ([0; MAX_PROTECTED], [0; MAX_HEADER]);
+    assert!(EncStructure::new(EncryptContext::Encrypt0, &protected, &outer).is_ok());
+    assert!(EncStructure::new(EncryptContext::Encrypt0, &outer, &[]).is_ok());
+    assert!(EncStructure::new(EncryptContext::Encrypt0, &[0; MAX_LEN], &[]).is_err());
+}
+
+#[test]
+fn the_sink_of_hmac_meets_rfc_4231() {
+    // Test cases 1, 2 and 6: key, data, tag.
+    let cases = [
+        ("0b".repeat(20), "4869205468657265".into(), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+        (
+            "4a656665".into(),
+            "7768617420646f2079612077616e7420666f72206e6f7468696e673f".into(),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            "aa".repeat(131),
+            "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65204b6579202d2048617368204b6579204669727374"
+                .to_owned(),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+    ];
+    for (key, data, expected) in cases {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&hex(&key)).unwrap();
+        for byte in hex(&data) {
+            Sink::put(&mut mac, &[byte]).unwrap();
+        }
+        assert_eq!(mac.finalize().into_bytes().as_slice(), hex(expected));
+    }
+}

@@ -1,0 +1,361 @@
+//! Exact lengths, and everything that can go wrong while sealing.
+
+use core::convert::Infallible;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::open::Unverified;
+use crate::provider::Rejected;
+use crate::testing::{Counted, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key};
+use crate::{Agree, KeyId, Secret};
+
+const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+
+/// Calls `$use` with a sealer of each suite.
+macro_rules! each_suite {
+    ($name:ident => $use:expr) => {{
+        let (mac, shared, worker) = (mac_key(1), encryption_key(2), agreement_key(3).public_key());
+        let $name = &mut Sealer::sign(signing_key(4));
+        $use;
+        let $name = &mut Sealer::authenticate(&mac);
+        $use;
+        let $name = &mut Sealer::encrypt(&shared);
+        $use;
+        let $name = &mut Sealer::sign_encrypt(signing_key(4), &shared);
+        $use;
+        let $name = &mut Sealer::sign_encrypt_to(signing_key(4), &worker);
+        $use;
+    }};
+}
+
+#[test]
+fn sealed_len_is_exact_around_every_width_of_a_head() {
+    let around = [23, 24, 255, 256, 65_535, 65_536];
+    let lengths = around.iter().flat_map(|len| len - 18..=len + 2).chain(0..8);
+    let lengths: Vec<usize> = lengths.collect();
+    each_suite!(sealer => for len in &lengths {
+        let sealed = seal(sealer, &claims(), &vec![0x5a; *len]);
+        let parsed = Unverified::parse(&sealed).unwrap();
+        assert_eq!((parsed.body_len(), parsed.suite()), (*len, sealer.suite()));
+    });
+}
+
+#[test]
+fn the_overhead_is_what_the_specification_says() {
+    let claims = Claims::new(
+        crate::Issuer::new("sensor-gw-07").unwrap(),
+        crate::TaskType::new("email:deliver").unwrap(),
+        crate::Audience::new("prod/critical").unwrap(),
+        crate::TaskId::from_bytes([1; 16]),
+    )
+    .issued_at(1_763_751_000)
+    .expires_at(1_763_754_600);
+    let mut overheads = Vec::new();
+    each_suite!(sealer => for claims in [claims, claims.trace([1; 25])] {
+        overheads.push(sealer.sealed_len(&claims, ContentType::JSON, 52) - 52);
+    });
+    assert_eq!(overheads, [215, 249, 183, 217, 234, 268, 322, 356, 393, 427]);
+}
+
+#[test]
+fn a_buffer_one_byte_short_is_refused_and_left_alone() {
+    each_suite!(sealer => {
+        let len = sealer.sealed_len(&claims(), ContentType::JSON, 100);
+        let mut buffer = vec![0xee; len - 1];
+        let sealed = sealer.seal(&claims(), ContentType::JSON, &[0; 100], &mut Counted::default(), &mut buffer);
+        assert_eq!(sealed, Err(SealError::BufferTooSmall));
+        assert!(buffer.iter().all(|byte| *byte == 0xee));
+    });
+}
+
+#[test]
+fn bytes_after_the_envelope_are_left_alone() {
+    each_suite!(sealer => {
+        let len = sealer.sealed_len(&claims(), ContentType::JSON, 100);
+        let mut buffer = vec![0xee; len + 3];
+        let sealed = sealer.seal(&claims(), ContentType::JSON, &[0; 100], &mut Counted::default(), &mut buffer);
+        assert_eq!(sealed.map(<[u8]>::len), Ok(len));
+        assert_eq!(buffer[len..], [0xee; 3]);
+    });
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused() {
+    let body = vec![0; MAX_BODY + 1];
+    each_suite!(sealer => {
+        let sealed = sealer.seal(&claims(), ContentType::JSON, &body, &mut Counted::default(), &mut []);
+        assert_eq!(sealed, Err(SealError::BodyTooLong));
+    });
+}
+
+#[test]
+fn lengths_beyond_memory_do_not_wrap() {
+    each_suite!(sealer => for len in [usize::MAX, usize::MAX - 16, usize::MAX - 100] {
+        assert_eq!(sealer.sealed_len(&claims(), ContentType::JSON, len), usize::MAX);
+    });
+}
+
+#[test]
+fn inconsistent_claims_are_refused() {
+    let mut buffer = [0; 1024];
+    each_suite!(sealer => {
+        let for_results = claims().request([0; 32]);
+        let sealed = sealer.seal(&for_results, ContentType::JSON, b"", &mut Counted::default(), &mut buffer);
+        assert_eq!(sealed, Err(SealError::InconsistentClaims));
+    });
+    let mut sealer = Sealer::sign(signing_key(1)).kind(Kind::Result);
+    let sealed = sealer.seal(&claims(), ContentType::JSON, b"", &mut Counted::default(), &mut buffer);
+    assert_eq!(sealed, Err(SealError::InconsistentClaims));
+}
+
+/// Fails after some draws.
+struct Failing(u32);
+
+impl rand_core::TryRng for Failing {
+    type Error = Worn;
+
+    fn try_next_u32(&mut self) -> Result<u32, Worn> {
+        Err(Worn)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Worn> {
+        Err(Worn)
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Worn> {
+        out.fill(1);
+        self.0 = self.0.checked_sub(1).ok_or(Worn)?;
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Failing {}
+
+#[derive(Debug)]
+struct Worn;
+
+impl fmt::Display for Worn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("worn")
+    }
+}
+
+impl core::error::Error for Worn {}
+
+#[test]
+fn without_randomness_nothing_is_encrypted_and_no_plaintext_is_left() {
+    let body = [0x77; 64];
+    each_suite!(sealer => for draws in 0..2 {
+        let mut buffer = [0; 1024];
+        let sealed = sealer.seal(&claims(), ContentType::JSON, &body, &mut Failing(draws), &mut buffer).is_ok();
+        assert_eq!(sealed, !sealer.suite().encrypts(), "{} with {draws} draws", sealer.suite());
+        assert!(sealed || !buffer.windows(8).any(|window| window == [0x77; 8]));
+    });
+}
+
+#[test]
+fn a_source_that_never_gives_a_scalar_is_broken() {
+    struct Ones;
+    impl rand_core::TryRng for Ones {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(u32::MAX)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(u64::MAX)
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.fill(0xff);
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Ones {}
+    let worker = agreement_key(3).public_key();
+    let mut sealer = Sealer::sign_encrypt_to(signing_key(1), &worker);
+    let sealed = sealer.seal(&claims(), ContentType::JSON, b"", &mut Ones, &mut [0; 1024]).map(<[u8]>::len);
+    assert_eq!(sealed, Err(SealError::Random));
+}
+
+/// Answers with what it is given.
+struct Answering<E>(Result<[u8; 64], E>);
+
+impl<E: Clone> Signer for Answering<E> {
+    type Error = E;
+
+    fn kid(&self) -> KeyId {
+        KeyId::from_bytes([1; 8])
+    }
+
+    fn sign_digest(&mut self, _: &[u8; 32]) -> Result<[u8; 64], E> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn a_failing_signer_leaves_nothing_in_the_buffer() {
+    let (shared, worker) = (encryption_key(2), agreement_key(3).public_key());
+    let signer = || Answering(Err("away"));
+    let mut buffer = [0xee; 1024];
+    let mut rng = Counted::default();
+    let body = [0x77; 64];
+
+    let outcomes = [
+        Sealer::sign(signer()).seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer).map(drop),
+        Sealer::sign_encrypt(signer(), &shared)
+            .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
+            .map(drop),
+        Sealer::sign_encrypt_to(signer(), &worker)
+            .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
+            .map(drop),
+    ];
+
+    assert_eq!(outcomes, [Err(SealError::Signer("away")); 3]);
+    assert!(buffer.iter().all(|byte| matches!(byte, 0 | 0xee)));
+}
+
+#[test]
+fn an_answer_that_is_no_signature_is_refused() {
+    let order = hex(ORDER);
+    let one = [&[0; 31][..], &[1]].concat();
+    for (r, s) in
+        [(&[0; 32][..], &one[..]), (&one, &[0; 32]), (&order, &one), (&one, &order), (&[0xff; 32], &one)]
+    {
+        let signer = Answering::<Infallible>(Ok([r, s].concat().try_into().unwrap()));
+        let mut buffer = [0; 1024];
+        let sealed = Sealer::sign(signer).seal(
+            &claims(),
+            ContentType::JSON,
+            b"x",
+            &mut Counted::default(),
+            &mut buffer,
+        );
+        assert_eq!(sealed, Err(SealError::InvalidSignature));
+    }
+}
+
+/// The other signature of the same message, as tokens give it half of the time.
+struct High(SigningKeyOf);
+type SigningKeyOf = crate::keys::SigningKey;
+
+impl Signer for High {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.0.kid()
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Infallible> {
+        let Ok(mut signature) = self.0.sign_digest(digest);
+        let half = p256::ecdsa::Signature::from_slice(&signature).unwrap().normalize_s();
+        signature.copy_from_slice(&half.to_bytes());
+        let mut borrow = 0;
+        for (digit, order) in signature[32..].iter_mut().zip(hex(ORDER)).rev() {
+            let (difference, first) = order.overflowing_sub(*digit);
+            let (difference, second) = difference.overflowing_sub(borrow);
+            (*digit, borrow) = (difference, u8::from(first || second));
+        }
+        Ok(signature)
+    }
+}
+
+#[test]
+fn a_high_s_is_turned_into_the_low_one() {
+    assert_eq!(High(signing_key(1)).sign_digest(&[9; 32]).map(|high| high[32] >> 7), Ok(1));
+    let high = seal(&mut Sealer::sign(High(signing_key(1))), &claims(), b"body");
+    let low = seal(&mut Sealer::sign(signing_key(1)), &claims(), b"body");
+    assert_eq!(high, low);
+}
+
+/// A provider that cannot encrypt.
+struct Broken;
+
+impl Provider for Broken {
+    fn verify_es256(
+        &self,
+        _: &crate::keys::VerifyingKey,
+        _: &[u8; 32],
+        _: &[u8; 64],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn encrypt_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        Err(Rejected)
+    }
+
+    fn decrypt_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &mut [u8],
+        _: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn check_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &[u8],
+        _: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn agree_ephemeral(
+        &self,
+        _: &Secret<32>,
+        peer: &AgreementPublicKey,
+    ) -> Option<(AgreementPublicKey, Secret<32>)> {
+        let Ok(z) = agreement_key(9).agree(peer);
+        Some((agreement_key(9).public_key(), z))
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_encrypt_leaves_no_plaintext() {
+    let (shared, worker, body) = (encryption_key(2), agreement_key(3).public_key(), [0x77; 64]);
+    let mut buffer = [0; 1024];
+    let mut rng = Counted::default();
+    let outcomes = [
+        Sealer::encrypt(&shared)
+            .provider(Broken)
+            .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
+            .is_err(),
+        Sealer::sign_encrypt(signing_key(1), &shared)
+            .provider(Broken)
+            .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
+            .is_err(),
+        Sealer::sign_encrypt_to(signing_key(1), &worker)
+            .provider(&Broken)
+            .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
+            .is_err(),
+    ];
+    assert_eq!(outcomes, [true; 3]);
+    assert!(!buffer.windows(8).any(|window| window == [0x77; 8]));
+}
+
+#[test]
+fn no_two_encryptions_share_key_iv_or_ciphertext() {
+    let shared = encryption_key(2);
+    let mut rng = Counted::default();
+    let mut sealed = Vec::new();
+    for _ in 0..32 {
+        let mut buffer = [0; 512];
+        let bytes =
+            Sealer::encrypt(&shared).seal(&claims(), ContentType::JSON, &[0; 32], &mut rng, &mut buffer);
+        let tail = bytes.unwrap().last_chunk::<48>().copied().unwrap();
+        assert!(!sealed.contains(&tail));
+        sealed.push(tail);
+    }
+}
