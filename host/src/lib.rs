@@ -4,7 +4,7 @@
 pub mod broker;
 pub mod client;
 pub mod escape;
-mod file_error;
+pub mod file_error;
 pub mod handler;
 pub mod keyring;
 pub mod ledger;
@@ -12,7 +12,7 @@ pub mod message;
 pub mod quarantine;
 pub mod queue;
 pub mod results;
-mod secret_file;
+pub mod secret_file;
 mod sqlite;
 pub mod task;
 pub mod time;

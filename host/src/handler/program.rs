@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::{Failure, Handler, OpenedTask, Output};
-use crate::escape::escape;
+use crate::escape::Escaped;
 
 /// A program to run once per task.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl Handler for Program {
 }
 
 fn failure(status: ExitStatus, stderr: &str) -> Failure {
-    let reason = format!("{status}: {}", escape(stderr.trim_end()));
+    let reason = format!("{status}: {}", Escaped::new(stderr.trim_end()));
     if status.code() == Some(EXIT_GIVE_UP) { Failure::GiveUp(reason) } else { Failure::TryAgain(reason) }
 }
 

@@ -39,7 +39,7 @@ impl SqliteLedger {
     /// [`LedgerError::Unavailable`] or [`LedgerError::Unusable`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let open = || sqlite::open(path, &SCHEMA, &Settings::default()).map_err(LedgerError::opening);
-        let writer = open()?;
+        let mut writer = open()?;
         writer.busy_handler(Some(wait_for_lock)).map_err(LedgerError::using)?;
         let is_new = insert_identity(&writer).map_err(LedgerError::using)?;
         let reader = open()?;
