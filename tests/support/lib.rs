@@ -2,9 +2,9 @@
 
 pub mod conformance;
 pub mod embedded;
+pub mod example;
 pub mod model;
 pub mod redis;
 mod redis_store;
 pub mod snapshot;
-pub mod example;
 pub mod vectors;

@@ -56,7 +56,7 @@ impl Agree for &AgreementKey {
     type Error = Infallible;
 
     fn kid(&self) -> KeyId {
-        self.kid
+        self.public.kid
     }
 
     fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
