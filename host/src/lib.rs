@@ -14,6 +14,7 @@ pub mod quarantine;
 pub mod queue;
 pub mod results;
 pub mod secret_file;
+pub mod setup;
 mod sqlite;
 pub mod task;
 pub mod time;

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -68,6 +68,15 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), FileError> {
         let _ = std::fs::remove_file(path);
         FileError::io(path, "cannot be written", &error)
     })
+}
+
+/// Creates a folder, and those above it, that only their owner may enter. One that is there stays as it is.
+///
+/// # Errors
+/// [`FileError`] if it cannot be created.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(|error| FileError::io(path, "cannot be created", &error))
 }
 
 /// Makes the name of a new file as durable as its content.

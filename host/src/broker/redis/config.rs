@@ -111,6 +111,12 @@ impl fmt::Debug for RedisConfig {
 /// A password: printed nowhere, wiped when dropped.
 pub struct Password(Zeroizing<String>);
 
+impl From<Zeroizing<String>> for Password {
+    fn from(password: Zeroizing<String>) -> Self {
+        Self(password)
+    }
+}
+
 impl From<String> for Password {
     fn from(password: String) -> Self {
         Self(Zeroizing::new(password))

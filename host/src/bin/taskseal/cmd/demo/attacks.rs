@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskseal::broker::{NewTask, TaskState};
+use taskseal::broker::TaskState;
 use taskseal::client::ClientError;
 use taskseal::message::Message;
 use taskseal::time::UnixMillis;
@@ -29,11 +29,11 @@ pub(super) struct Stage<'d> {
     /// The producer's kid, public too.
     pub(super) producer: KeyId,
     /// A key the intruder made.
-    pub(super) outsider: SigningKey,
+    pub(super) outsider: &'d SigningKey,
     /// A key of the keyset that may seal `note:keep` as `sensor-2` only: a device that fell into the intruder's hands.
-    pub(super) insider: SigningKey,
+    pub(super) insider: &'d SigningKey,
     /// An honest producer's key, for what it would have sealed at other times. Never shown to the intruder.
-    pub(super) honest: SigningKey,
+    pub(super) honest: &'d SigningKey,
 }
 
 /// One kind of attack.
@@ -99,7 +99,12 @@ attacks! {
 }
 
 impl Stage<'_> {
-    fn claims<'a>(&'a self, issuer: &'a str, task_type: &'a str, audience: &'a str) -> Result<Claims<'a>, InvalidName> {
+    fn claims<'a>(
+        &'a self,
+        issuer: &'a str,
+        task_type: &'a str,
+        audience: &'a str,
+    ) -> Result<Claims<'a>, InvalidName> {
         let now = seconds();
         let id = TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes());
         let claims =
@@ -111,7 +116,11 @@ impl Stage<'_> {
         format!("{}/{}", self.deployment, self.queue)
     }
 
-    fn seal(&self, signer: impl Signer<Error: std::fmt::Debug>, claims: &Claims<'_>) -> Result<Vec<u8>, Mishap> {
+    fn seal(
+        &self,
+        signer: impl Signer<Error: std::fmt::Debug>,
+        claims: &Claims<'_>,
+    ) -> Result<Vec<u8>, Mishap> {
         let mut sealer = Sealer::sign_encrypt_to(signer, &self.worker_key);
         let mut envelope = vec![0; sealer.sealed_len(claims, ContentType::OCTETS, LOOT.len())];
         sealer
@@ -199,7 +208,7 @@ async fn result_as_task(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, 
 async fn downgrade_suite(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = stage.audience();
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    let mut sealer = Sealer::sign(Impostor { key: &stage.outsider, kid: stage.producer });
+    let mut sealer = Sealer::sign(Impostor { key: stage.outsider, kid: stage.producer });
     let mut envelope = vec![0; sealer.sealed_len(&claims, ContentType::OCTETS, LOOT.len())];
     sealer.seal(&claims, ContentType::OCTETS, LOOT, &mut getrandom::SysRng, &mut envelope)?;
     stage.plant(&stage.queue, envelope).await
@@ -208,13 +217,13 @@ async fn downgrade_suite(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mish
 async fn forge_own_key(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = stage.audience();
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.seal(&stage.outsider, &claims)?).await
+    stage.plant(&stage.queue, stage.seal(stage.outsider, &claims)?).await
 }
 
 async fn forge_known_kid(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = stage.audience();
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    let impostor = Impostor { key: &stage.outsider, kid: stage.producer };
+    let impostor = Impostor { key: stage.outsider, kid: stage.producer };
     stage.plant(&stage.queue, stage.seal(impostor, &claims)?).await
 }
 
@@ -242,13 +251,13 @@ async fn flip_claims(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> 
 async fn impersonate(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = stage.audience();
     let claims = stage.claims(&stage.issuer, "note:keep", &audience)?;
-    stage.plant(&stage.queue, stage.seal(&stage.insider, &claims)?).await
+    stage.plant(&stage.queue, stage.seal(stage.insider, &claims)?).await
 }
 
 async fn overreach(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = stage.audience();
     let claims = stage.claims("sensor-2", "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.seal(&stage.insider, &claims)?).await
+    stage.plant(&stage.queue, stage.seal(stage.insider, &claims)?).await
 }
 
 async fn redirect_queue(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
@@ -262,7 +271,7 @@ async fn redirect_queue(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Misha
 async fn cross_deployment(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = format!("staging/{}", stage.queue);
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.seal(&stage.honest, &claims)?).await
+    stage.plant(&stage.queue, stage.seal(stage.honest, &claims)?).await
 }
 
 async fn hold_back(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
@@ -270,7 +279,7 @@ async fn hold_back(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let sealed_at = seconds() - 7200;
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
     let claims = claims.issued_at(sealed_at).expires_at(sealed_at + 3600);
-    stage.plant(&stage.queue, stage.seal(&stage.honest, &claims)?).await
+    stage.plant(&stage.queue, stage.seal(stage.honest, &claims)?).await
 }
 
 async fn pull_forward(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {

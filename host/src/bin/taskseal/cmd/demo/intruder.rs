@@ -21,6 +21,9 @@ pub(super) trait Storage: Send + Sync {
 
     /// Makes the stored message of a task undecodable.
     async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap>;
+
+    /// Removes whole queues: not an attack but the clean-up afterwards.
+    async fn clear(&self, queues: &[QueueName]) -> Result<(), Mishap>;
 }
 
 /// Someone who can write to the queue and knows every public key.
@@ -64,11 +67,10 @@ impl Storage for EmbeddedStorage {
         let mut connection = self.open()?;
         let change = connection.transaction()?;
         let task = (queue.as_str(), id);
-        let found = change.query_row(
-            "SELECT seq, state FROM task WHERE queue = ?1 AND id = ?2",
-            task,
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
-        );
+        let found =
+            change.query_row("SELECT seq, state FROM task WHERE queue = ?1 AND id = ?2", task, |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            });
         let Ok((seq, state)) = found else { return Ok(()) };
         change.execute("DELETE FROM message WHERE seq = ?1", [seq])?;
         change.execute("DELETE FROM task WHERE seq = ?1", [seq])?;
@@ -90,6 +92,11 @@ impl Storage for EmbeddedStorage {
         let sql = "UPDATE message SET headers = 'no object'
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id])?;
+        Ok(())
+    }
+
+    /// The file goes with its folder.
+    async fn clear(&self, _: &[QueueName]) -> Result<(), Mishap> {
         Ok(())
     }
 }
@@ -129,6 +136,28 @@ impl Storage for RedisStorage {
     async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
         let mut connection = self.connection.clone();
         let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "msg", b"\xff\xff").await?;
+        Ok(())
+    }
+
+    async fn clear(&self, queues: &[QueueName]) -> Result<(), Mishap> {
+        let mut connection = self.connection.clone();
+        for queue in queues {
+            let mut cursor = 0_u64;
+            loop {
+                let pattern = self.key(queue, "*");
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+                let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+                if !keys.is_empty() {
+                    let _: i64 = connection.del(keys).await?;
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            let _: i64 = connection.srem(format!("{}:queues", self.prefix), queue.as_str()).await?;
+        }
         Ok(())
     }
 }

@@ -1,0 +1,39 @@
+//! The commands, one file each.
+
+mod completions;
+mod demo;
+mod init;
+mod input;
+mod inspect;
+mod keygen;
+mod open;
+mod seal;
+mod show;
+
+use crate::cli::Global;
+use crate::ui::{Failure, Ui};
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Args),
+    Init(init::Args),
+    Keygen(keygen::Args),
+    Seal(seal::Args),
+    Open(open::Args),
+    Inspect(inspect::Args),
+    Completions(completions::Args),
+}
+
+/// Does it.
+pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => demo::run(&args, ui),
+        Command::Init(args) => init::run(&args, ui),
+        Command::Keygen(args) => keygen::run(&args, ui),
+        Command::Seal(args) => seal::run(&args, global, ui),
+        Command::Open(args) => open::run(&args, global, ui),
+        Command::Inspect(args) => inspect::run(&args, ui),
+        Command::Completions(args) => completions::run(&args, ui),
+    }
+}

@@ -1,0 +1,133 @@
+//! What the demonstration found, for people and as JSON.
+
+use std::fmt::Write;
+
+use serde_json::json;
+use taskseal_core::Refusal;
+
+use super::attacks::Attack;
+use super::files::{Files, MAX_BYTES, MAX_FILES};
+use crate::ui::{Failure, Ui};
+
+/// The outcome.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    inputs: usize,
+    left_out: usize,
+    /// Input tasks that ran, each once and with the body that was sealed.
+    pub(super) executed: usize,
+    /// Results that were opened and equal a direct computation.
+    pub(super) results_verified: usize,
+    /// Input tasks that are neither finished nor anywhere in the queue.
+    pub(super) lost: usize,
+    /// Starts of a handler for anything that no producer sealed, or for the second time.
+    pub(super) forged_executed: usize,
+    /// Good tasks that were run for the intruder to copy.
+    pub(super) staged: usize,
+    pub(super) quarantined: u64,
+    pub(super) enqueue_seconds: f64,
+    pub(super) total_seconds: f64,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// An attack and what stopped it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) attack: Attack,
+    pub(super) stopped_by: Option<Refusal>,
+}
+
+impl Attempt {
+    fn is_stopped(&self) -> bool {
+        self.stopped_by == Some(self.attack.expected)
+    }
+}
+
+impl Report {
+    pub(super) fn new(files: &Files) -> Self {
+        Self { inputs: files.files.len(), left_out: files.left_out, ..Self::default() }
+    }
+
+    /// Whether every good task ran once, every result was right and every attack was stopped as it should be.
+    pub(super) fn is_good(&self) -> bool {
+        self.executed == self.inputs
+            && self.results_verified == self.inputs
+            && self.lost == 0
+            && self.forged_executed == 0
+            && !self.attempts.is_empty()
+            && self.attempts.iter().all(Attempt::is_stopped)
+    }
+
+    fn per_second(&self, seconds: f64) -> f64 {
+        // Counts of files are far below 2^52.
+        #[allow(clippy::cast_precision_loss)]
+        let inputs = self.inputs as f64;
+        (inputs / seconds.max(1e-9)).round()
+    }
+
+    pub(super) fn print(&self, ui: &Ui) -> Result<(), Failure> {
+        if ui.json() {
+            return self.print_json(ui);
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text);
+        ui.text(&text)
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "{} files sealed, enqueued, run and answered", self.inputs)?;
+        if self.left_out > 0 {
+            writeln!(
+                text,
+                "  {} left out: over {MAX_BYTES} bytes, past {MAX_FILES} files or unreadable",
+                self.left_out
+            )?;
+        }
+        writeln!(text, "  {:>6} executed, each once", self.executed)?;
+        writeln!(text, "  {:>6} results equal to a direct computation", self.results_verified)?;
+        writeln!(text, "  {:>6} lost", self.lost)?;
+        writeln!(text, "  {:>6.0} tasks/s sealed and enqueued", self.per_second(self.enqueue_seconds))?;
+        writeln!(text, "  {:>6.0} tasks/s from file to result", self.per_second(self.total_seconds))?;
+        writeln!(text)?;
+        writeln!(text, "an intruder with full write access to the queue:")?;
+        for attempt in &self.attempts {
+            let Attack { name, about, .. } = attempt.attack;
+            let end = match attempt.stopped_by {
+                Some(refusal) if attempt.is_stopped() => format!("refused: {}", refusal.code()),
+                Some(refusal) => format!("REFUSED FOR ANOTHER REASON: {}", refusal.code()),
+                None => "NOT STOPPED".to_owned(),
+            };
+            writeln!(text, "  {name:<18} {about:<66} {end}")?;
+        }
+        writeln!(text, "  {:>6} forged tasks ran", self.forged_executed)?;
+        writeln!(text, "  {:>6} refused tasks are kept in quarantine", self.quarantined)
+    }
+
+    fn print_json(&self, ui: &Ui) -> Result<(), Failure> {
+        let attacks: Vec<_> = self
+            .attempts
+            .iter()
+            .map(|attempt| {
+                json!({
+                    "name": attempt.attack.name,
+                    "about": attempt.attack.about,
+                    "refused": attempt.stopped_by.map(Refusal::code),
+                    "stopped": attempt.is_stopped(),
+                })
+            })
+            .collect();
+        ui.object([
+            ("inputs", json!(self.inputs)),
+            ("left_out", json!(self.left_out)),
+            ("executed", json!(self.executed)),
+            ("results_verified", json!(self.results_verified)),
+            ("lost", json!(self.lost)),
+            ("forged_executed", json!(self.forged_executed)),
+            ("quarantined", json!(self.quarantined)),
+            ("enqueued_per_second", json!(self.per_second(self.enqueue_seconds))),
+            ("finished_per_second", json!(self.per_second(self.total_seconds))),
+            ("attacks", json!(attacks)),
+        ])
+    }
+}
