@@ -1,2 +1,23 @@
-//! The command line.
-fn main() {}
+//! The command line of taskseal.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod cmd;
+mod keys;
+mod ui;
+
+use std::process::ExitCode;
+
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(done) => return done,
+    };
+    let ui = Ui::new(cli.global.json, cli.global.quiet);
+    match cmd::run(cli.command, &cli.global, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ui.fail(&failure),
+    }
+}

@@ -1,0 +1,85 @@
+//! The grammar of the command line: global options here, each command's own beside what it does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::{Error, ErrorKind};
+
+use crate::cmd::Command;
+use crate::ui::{Failure, Ui};
+
+/// Task queues whose broker need not be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "taskseal", version, disable_help_subcommand = true, after_help = EXAMPLE)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+#[command(next_display_order = 1000)]
+pub(crate) struct Global {
+    /// Configuration file [default: $TASKSEAL_CONFIG, else taskseal.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON, each object with its version as "v"
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing on standard error but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+const EXAMPLE: &str = "Example:
+  taskseal init demo && cd demo
+  taskseal seal --queue default --type file:digest sample.txt --out task.cose
+  taskseal inspect task.cose
+  taskseal open --queue default task.cose";
+
+/// Reads the arguments; the exit code if that was all there is to do.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Err(broken) if broken.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        },
+        _ => Ui::new(false, false).fail(&usage(&error)),
+    })
+}
+
+/// The words of the parser in the form of every other error: a fact and a next step.
+fn usage(error: &Error) -> Failure {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let fact = paragraphs.next().unwrap_or_default();
+    let fact = fact.strip_prefix("error: ").unwrap_or(fact);
+    let fact = fact.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tip = paragraphs.clone().find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    let usage = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("Usage: "));
+    let hint = tip.or(usage).map_or("see `taskseal --help`", str::trim);
+    Failure::usage(fact).hint(hint.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_every_command_ends_with_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().unwrap_or_else(|| panic!("{}", command.get_name()));
+            assert!(help.to_string().starts_with("Example:\n  taskseal "), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The commands, one file each.
+
+mod completions;
+mod init;
+mod input;
+mod inspect;
+mod keygen;
+mod open;
+mod seal;
+mod show;
+
+use taskseal::config::ClientConfig;
+use taskseal_core::{Audience, Issuer};
+
+use crate::cli::Global;
+use crate::ui::{Failure, Ui};
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Init(init::Args),
+    Keygen(keygen::Args),
+    Seal(seal::Args),
+    Open(open::Args),
+    Inspect(inspect::Args),
+    Completions(completions::Args),
+}
+
+/// Does it.
+pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => init::run(&args, ui),
+        Command::Keygen(args) => keygen::run(&args, ui),
+        Command::Seal(args) => seal::run(&args, global, ui),
+        Command::Open(args) => open::run(&args, global, ui),
+        Command::Inspect(args) => inspect::run(&args, ui),
+        Command::Completions(args) => completions::run(&args, ui),
+    }
+}
+
+/// What the configuration made of deployment and queue.
+fn audience(text: &str) -> Audience<'_> {
+    Audience::new(text).expect("a deployment of up to 63 and a queue of up to 64 characters fit")
+}
+
+/// The issuer of the configuration.
+fn issuer(client: &ClientConfig) -> Issuer<'_> {
+    Issuer::new(&client.issuer).expect("the configuration was checked when it was read")
+}

@@ -1,0 +1,210 @@
+//! `taskseal init`: a folder in which the next commands work.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use taskseal::file_error::FileError;
+use taskseal::keyring::{Algorithm, SecretKey};
+use taskseal_core::Kind;
+
+use super::keygen::Entry;
+use crate::ui::{Failure, Ui};
+
+/// Make a working project: configuration, keys, keyset, a handler and a sample
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  taskseal init demo")]
+pub(crate) struct Args {
+    /// The folder, which must be empty or not exist
+    dir: PathBuf,
+    /// The first half of every audience: DEPLOYMENT/QUEUE
+    #[arg(long, default_value = "local", value_name = "NAME", value_parser = deployment)]
+    deployment: String,
+}
+
+fn deployment(name: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if (1..=63).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(name.to_owned())
+    } else {
+        Err("1 to 63 of A-Z a-z 0-9 . _ -".to_owned())
+    }
+}
+
+pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+    let dir = &args.dir;
+    claim(dir)?;
+    for name in ["keys", "handlers", "state"] {
+        let mode = if name == "handlers" { 0o755 } else { 0o700 };
+        make_dir(&dir.join(name), mode)?;
+    }
+    let keys = Keys::create(&dir.join("keys"))?;
+    let files = [
+        ("keyset.toml", keys.keyset(&args.deployment), 0o644),
+        ("taskseal.toml", keys.configuration(&args.deployment), 0o644),
+        ("handlers/digest", HANDLER.to_owned(), 0o755),
+        ("sample.txt", "Bytes worth sealing.\n".to_owned(), 0o644),
+        (
+            ".gitignore",
+            "# Secret keys and the state of this host belong in no repository.\n/keys/\n/state/\n".to_owned(),
+            0o644,
+        ),
+    ];
+    for (name, content, mode) in &files {
+        create(&dir.join(name), content, *mode)?;
+    }
+    let next = [
+        format!("cd {}", shell_word(&dir.to_string_lossy())),
+        "taskseal enqueue --queue default --type file:digest --payload sample.txt".to_owned(),
+        "taskseal worker --once".to_owned(),
+        "taskseal result ID".to_owned(),
+    ];
+    if ui.json() {
+        let kid = |key: &SecretKey| json!(key.kid().to_string());
+        return ui.object([
+            ("dir", json!(dir.to_string_lossy())),
+            ("producer", kid(&keys.producer)),
+            ("worker", kid(&keys.worker)),
+            ("worker_sign", kid(&keys.worker_sign)),
+            ("reader", kid(&keys.reader)),
+            ("next", json!(next)),
+        ]);
+    }
+    ui.note(&format!("made a project in {}; next:", dir.display()));
+    ui.text(&format!("{}\n", next.join("\n")))
+}
+
+/// The folder, empty.
+fn claim(dir: &Path) -> Result<(), Failure> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(format!("{}: not empty", dir.display()))
+                .hint("nothing is overwritten: name a folder that is empty or does not exist")),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_dir(dir, 0o755),
+        Err(error) => Err(failed(dir, &error)),
+    }
+}
+
+fn make_dir(dir: &Path, mode: u32) -> Result<(), Failure> {
+    DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(|error| failed(dir, &error))
+}
+
+fn create(path: &Path, content: &str, mode: u32) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes())).map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(FileError::io(path, "cannot be created", error).to_string())
+}
+
+/// One key for each of the four things that are done: nothing secret is shared.
+struct Keys {
+    producer: SecretKey,
+    worker: SecretKey,
+    worker_sign: SecretKey,
+    reader: SecretKey,
+}
+
+impl Keys {
+    fn create(dir: &Path) -> Result<Self, Failure> {
+        let create = |name: &str, algorithm, purpose: &str| {
+            SecretKey::create(&dir.join(name), algorithm, purpose).map_err(Failure::key)
+        };
+        Ok(Self {
+            producer: create("producer.key", Algorithm::Es256, "tasks, held by the producer")?,
+            worker: create("worker.key", Algorithm::EcdhEs, "tasks, held by the worker")?,
+            worker_sign: create("worker-sign.key", Algorithm::Es256, "results, held by the worker")?,
+            reader: create("reader.key", Algorithm::EcdhEs, "results, held by whoever reads them")?,
+        })
+    }
+
+    fn keyset(&self, deployment: &str) -> String {
+        let entry = |key, kind, label, issuer: &str| {
+            let one = |text: String| vec![text];
+            let (issuers, types) = (one(issuer.to_owned()), one("*".to_owned()));
+            let audiences = one(format!("{deployment}/*"));
+            Entry { key, kind, label: Some(label), secret_file: String::new(), issuers, types, audiences }
+                .to_toml()
+        };
+        let mut text = "# Which keys vouch for what. Nothing in here is secret; whoever can change it decides what runs.\n\n".to_owned();
+        text.push_str(&entry(&self.producer, Kind::Task, "signs tasks", "producer"));
+        text.push_str(&entry(&self.worker, Kind::Task, "decrypts tasks", ""));
+        text.push_str(&entry(&self.worker_sign, Kind::Result, "signs results", "worker"));
+        text.push_str(&entry(&self.reader, Kind::Result, "decrypts results", ""));
+        text
+    }
+
+    fn configuration(&self, deployment: &str) -> String {
+        let (worker, reader) = (self.worker.kid(), self.reader.kid());
+        format!(
+            r#"# Everything on one machine. In production the producer holds its key and reader.key, the worker the others,
+# and both have keyset.toml.
+deployment = "{deployment}"
+
+[broker]
+# Without a URL the queue is a file in the state folder.
+# url = "rediss://taskseal@redis.example:6380/0"
+# password_file = "redis-password"
+
+[client]
+issuer = "producer"
+suite = "SP"
+key = "keys/producer.key"
+recipient = "{worker}"
+result_key = "keys/reader.key"
+lifetime = "1h"
+attempts = 5
+retention = "24h"
+
+[worker]
+id = "worker"
+decryption_keys = ["keys/worker.key"]
+result_suite = "SP"
+result_key = "keys/worker-sign.key"
+result_recipient = "{reader}"
+
+[[worker.queue]]
+name = "default"
+
+[policy]
+suites = ["SP"]
+max_lifetime = "24h"
+max_body = "1MiB"
+
+[[handler]]
+type = "file:digest"
+program = ["./handlers/digest"]
+pass_env = ["PATH"]
+timeout = "1m"
+"#
+        )
+    }
+}
+
+/// The argument as a POSIX shell reads it.
+fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'+' | b'=' | b',')
+    };
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    let quoted = format!("'{}'", text.replace('\'', r"'\''"));
+    if text.starts_with('-') { format!("-- {quoted}") } else { quoted }
+}
+
+const HANDLER: &str = r#"#!/bin/sh
+# Runs tasks of type file:digest: the body is standard input, the result standard output.
+set -eu
+if command -v sha256sum >/dev/null; then
+    digest=$(sha256sum)
+else
+    digest=$(shasum -a 256)
+fi
+printf '{"sha256":"%s"}\n' "${digest%% *}"
+"#;

@@ -1,0 +1,47 @@
+//! Bytes in and out of a command: a file, or `-` for standard input and output.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use taskseal::file_error::FileError;
+use zeroize::Zeroizing;
+
+use crate::ui::{Failure, Ui};
+
+/// Reads at most `limit` bytes; the memory is wiped.
+pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |error: io::Error| {
+        let fault = FileError::io(path, "cannot be read", &error);
+        Failure::new(fault.to_string()).hint("name a file that can be read, or `-` for standard input")
+    };
+    let source: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(File::open(path).map_err(failed)?),
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    source.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > limit {
+        return Err(Failure::new(format!("{}: longer than {limit} bytes", path.display()))
+            .hint("store large data elsewhere and seal a reference to it"));
+    }
+    Ok(bytes)
+}
+
+/// Writes to a new file or to standard output.
+pub(super) fn write(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
+    if path.to_str() == Some("-") {
+        return ui.data(bytes);
+    }
+    let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|error| {
+        let failure = Failure::new(FileError::io(path, "cannot be written", &error).to_string());
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => failure.hint("nothing is overwritten: choose another name"),
+            _ => failure,
+        }
+    })
+}
+
+/// Room for every envelope that can be one, and a byte more for the refusal of those that cannot.
+pub(super) const MAX_ENVELOPE: usize = taskseal_core::MAX_BODY + 4096;

@@ -1,0 +1,43 @@
+//! `taskseal inspect`: what an envelope claims, without a key and without believing a word.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use taskseal_core::{OpenError, Unverified};
+
+use super::{input, show};
+use crate::ui::{Failure, Ui};
+
+/// Show what an envelope claims, unverified
+///
+/// Needs no key and no configuration. Anybody can have written what is shown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  taskseal inspect task.cose")]
+pub(crate) struct Args {
+    /// The envelope; - is standard input
+    #[arg(default_value = "-")]
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+    let bytes = input::read(&args.file, input::MAX_ENVELOPE)?;
+    let envelope = Unverified::parse(&bytes).map_err(|error| {
+        let code = error.refusal().map_or("malformed", |refusal| refusal.code());
+        let OpenError::Refused(refusal) = error else { return Failure::refused(error.to_string()) };
+        Failure::refused(format!("no envelope: {refusal} ({code})"))
+            .hint("nothing was verified; `taskseal seal` makes envelopes")
+    })?;
+    let mut members: Vec<(&'static str, Value)> = vec![
+        ("kind", show::kind(envelope.kind()).into()),
+        ("suite", envelope.suite().name().into()),
+        ("kid", envelope.kid().to_string().into()),
+    ];
+    members.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
+    members.push(("bytes", bytes.len().into()));
+    members.push(("body_bytes", envelope.body_len().into()));
+    members.extend(show::members(envelope.danger_claims_unverified()));
+    if ui.json() {
+        return ui.object(std::iter::once(("unverified", json!(true))).chain(members));
+    }
+    ui.text(&format!("unverified: anybody can have written this\n{}", show::lines(&members)))
+}

@@ -1,0 +1,149 @@
+//! What is printed where.
+//!
+//! * Standard output carries data and nothing else.
+//! * Every line on standard error starts with `taskseal:`; an error is `taskseal: error: FACT`, then
+//!   `taskseal: hint: NEXT STEP`; lower case, no full stop.
+//! * Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused (verification or policy), 4 not
+//!   found, 5 out of reach (queue, token, key file).
+//! * No secret is an argument or is printed.
+//! * Text from the wire is escaped. There is no colour but in the help, where `NO_COLOR` is honoured.
+//! * A reader that goes away ends the program in silence.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+use taskseal::escape::Escaped;
+use taskseal::file_error::FileError;
+
+/// Standard output and standard error.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    json: bool,
+    quiet: bool,
+}
+
+impl Ui {
+    pub(crate) const fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// Whether data is to be JSON.
+    pub(crate) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether somebody looks at standard output.
+    pub(crate) fn is_terminal() -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Writes data as it is.
+    pub(crate) fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure { exit: Exit::Silent, message: String::new(), hint: None },
+            _ => Failure::new(format!("standard output cannot be written: {error}")),
+        })
+    }
+
+    /// Writes lines of text. What comes from the wire is escaped by the caller.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        self.data(text.as_bytes())
+    }
+
+    /// Writes one JSON object on one line, its version first.
+    pub(crate) fn object(
+        &self,
+        members: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Result<(), Failure> {
+        let version = ("v", Value::from(1));
+        let object: Map<String, Value> =
+            std::iter::once(version).chain(members).map(|(name, value)| (name.to_owned(), value)).collect();
+        self.text(&format!("{}\n", Value::Object(object)))
+    }
+
+    /// Tells a person something that is no data.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            say(text);
+        }
+    }
+
+    /// Tells what went wrong and gives the exit code.
+    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+        if failure.exit == Exit::Silent {
+            return ExitCode::SUCCESS;
+        }
+        say(&format!("error: {}", failure.message));
+        if let Some(hint) = &failure.hint {
+            say(&format!("hint: {hint}"));
+        }
+        ExitCode::from(failure.exit as u8)
+    }
+}
+
+/// One line on standard error. That it cannot be written changes nothing about what happened.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "taskseal: {}", Escaped::new(text));
+}
+
+/// Why a command did not do what it was asked to. The texts need not be escaped.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "not every code is in use by every set of commands")]
+enum Exit {
+    /// Nobody reads any more.
+    Silent = 0,
+    Failure = 1,
+    Usage = 2,
+    Refused = 3,
+    NotFound = 4,
+    Unavailable = 5,
+}
+
+impl Failure {
+    fn with(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// Exit code 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::with(Exit::Failure, message)
+    }
+
+    /// Exit code 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::with(Exit::Usage, message)
+    }
+
+    /// Exit code 3.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::with(Exit::Refused, message)
+    }
+
+    /// Exit code 2: a configuration or keyset file is wrong or not there.
+    pub(crate) fn config(error: FileError) -> Self {
+        Self { hint: error.hint.clone(), ..Self::with(Exit::Usage, error.to_string()) }
+    }
+
+    /// A key file: exit code 5 if it is out of reach, 1 if there is something wrong with it.
+    pub(crate) fn key(error: FileError) -> Self {
+        let exit = match error.io {
+            None | Some(io::ErrorKind::AlreadyExists) => Exit::Failure,
+            Some(_) => Exit::Unavailable,
+        };
+        Self { hint: error.hint.clone(), ..Self::with(exit, error.to_string()) }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
