@@ -52,7 +52,7 @@ impl Ui {
         self.data(text.as_bytes())
     }
 
-    /// Writes one JSON object on one line, its version first.
+    /// Writes one JSON object on one line, with the version of its form.
     pub(crate) fn object(
         &self,
         members: impl IntoIterator<Item = (&'static str, Value)>,
