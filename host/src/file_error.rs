@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -13,8 +14,12 @@ mod tests;
 ///
 /// Shown as `file:line:column: field: message`; the hint stands apart, for a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError(Box<Fault>);
+
+/// What a [`FileError`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct FileError {
+pub struct Fault {
     /// The file.
     pub file: PathBuf,
     /// Line and column, both counted from 1, if the fault is at one place.
@@ -42,8 +47,8 @@ impl FileError {
     /// A fault of the whole file.
     #[must_use]
     pub fn new(file: &Path, message: impl Into<String>) -> Self {
-        let file = file.to_owned();
-        Self { file, position: None, field: None, message: message.into(), hint: None, io: None }
+        let (file, message) = (file.to_owned(), message.into());
+        Self(Box::new(Fault { file, position: None, field: None, message, hint: None, io: None }))
     }
 
     /// The file could not be read or written.
@@ -55,13 +60,15 @@ impl FileError {
             io::ErrorKind::AlreadyExists => "exists already".to_owned(),
             _ => error.to_string(),
         };
-        Self { io: Some(error.kind()), ..Self::new(file, format!("{what}: {reason}")) }
+        let mut fault = Self::new(file, format!("{what}: {reason}"));
+        fault.0.io = Some(error.kind());
+        fault
     }
 
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -72,8 +79,8 @@ impl FileError {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        self.position = Some(Position { line, column });
-        self.field = field_at(text, line_start);
+        self.0.position = Some(Position { line, column });
+        self.0.field = field_at(text, line_start);
         self
     }
 
@@ -87,7 +94,7 @@ impl FileError {
             },
         };
         let mut fault = Self::new(file, message.trim_end());
-        fault.hint = hint;
+        fault.0.hint = hint;
         match error.span() {
             Some(span) => fault.at(text, span.start),
             None => fault,
@@ -148,6 +155,14 @@ impl fmt::Display for FileError {
 }
 
 impl std::error::Error for FileError {}
+
+impl Deref for FileError {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        &self.0
+    }
+}
 
 /// Stands between message and hint inside a serde error: cannot occur in a TOML string unescaped.
 const HINT: char = '\u{1f}';

@@ -1,6 +1,5 @@
 //! Where the queue is: a file on this machine or Redis. A password is named, never written.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -23,7 +22,7 @@ pub enum BrokerConfig {
 }
 
 /// How to reach Redis.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisSettings {
     /// `redis://`, `rediss://` or `unix://`, without a password.
@@ -73,16 +72,6 @@ impl PasswordSource {
                 })
             }
         }
-    }
-}
-
-/// A URL may hold a user name; the URL is shown, the rest is not worth hiding.
-impl fmt::Debug for RedisSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisSettings")
-            .field("url", &self.url)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
     }
 }
 

@@ -318,7 +318,11 @@ fn check_handlers(handlers: Vec<Handler>, context: &Context<'_>) -> Result<Vec<H
         let mut program = handler.program.get_ref().clone();
         match program.first_mut() {
             Some(path) if path.contains('/') => {
-                *path = absolute(&relative_to(context.file, path)).to_string_lossy().into_owned();
+                let full = absolute(&relative_to(context.file, path)).into_os_string();
+                *path = full.into_string().map_err(|_| {
+                    let message = "the path of this program is not UTF-8";
+                    context.fault(&handler.program, message, "move this file to a folder whose name is")
+                })?;
             }
             Some(path) if !path.is_empty() => {}
             _ => {

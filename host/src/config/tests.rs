@@ -23,17 +23,25 @@ name = "default"
 "#;
 
 fn load(text: &str) -> Result<Config, FileError> {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("taskseal.toml");
+    let dir = scratch();
+    Config::load(&write(dir.path(), text))
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn write(dir: &Path, text: &str) -> PathBuf {
+    let file = dir.join("taskseal.toml");
     fs::write(&file, text).unwrap();
-    Config::load(&file)
+    file
 }
 
 /// Line, field and message of the fault, and that it has a hint.
 fn fault(text: &str) -> (usize, String, String) {
     let fault = load(text).unwrap_err();
     assert!(fault.hint.is_some(), "no hint: {fault}");
-    (fault.position.unwrap().line, fault.field.unwrap_or_default(), fault.message)
+    (fault.position.unwrap().line, fault.field.clone().unwrap_or_default(), fault.message.clone())
 }
 
 #[test]
@@ -160,7 +168,7 @@ fn password_file_open_to_others_is_refused() {
 fn missing_file_says_how_to_get_one() {
     let fault = Config::load(Path::new("/nonexistent/taskseal.toml")).unwrap_err();
 
-    assert!(fault.hint.unwrap().contains("taskseal init"));
+    assert!(fault.hint.as_deref().unwrap().contains("taskseal init"));
 }
 
 #[test]

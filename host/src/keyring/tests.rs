@@ -26,8 +26,12 @@ impl Folder {
     }
 
     fn keyset(&self, text: &str) -> Result<Keyring, FileError> {
-        fs::write(self.path("keyset.toml"), text).unwrap();
+        self.write("keyset.toml", text);
         Keyring::load(&self.path("keyset.toml"))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
     }
 }
 
@@ -171,7 +175,7 @@ fn key_that_the_keyset_does_not_let_seal_is_not_opened() {
     let source = SealingSource::new(Suite::S, folder.path("a.key"));
     let refused = |more: &str, kind| {
         let keyring = folder.keyset(&entry(&key, &format!("{more}\n{RIGHTS}"))).unwrap();
-        keyring.sealing_key(&source, kind).unwrap_err().message
+        keyring.sealing_key(&source, kind).unwrap_err().message.clone()
     };
 
     assert!(refused("use = \"task\"", Kind::Result).ends_with("is for tasks"));

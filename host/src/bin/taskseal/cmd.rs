@@ -10,6 +10,9 @@ mod open;
 mod seal;
 mod show;
 
+use taskseal::config::ClientConfig;
+use taskseal_core::{Audience, Issuer};
+
 use crate::cli::Global;
 use crate::ui::{Failure, Ui};
 
@@ -36,4 +39,14 @@ pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Fail
         Command::Inspect(args) => inspect::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
+}
+
+/// What the configuration made of deployment and queue.
+fn audience(text: &str) -> Audience<'_> {
+    Audience::new(text).expect("a deployment of up to 63 and a queue of up to 64 characters fit")
+}
+
+/// The issuer of the configuration.
+fn issuer(client: &ClientConfig) -> Issuer<'_> {
+    Issuer::new(&client.issuer).expect("the configuration was checked when it was read")
 }

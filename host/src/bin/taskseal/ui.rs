@@ -57,7 +57,7 @@ impl Ui {
         self.data(text.as_bytes())
     }
 
-    /// Writes one JSON object on one line, its version first.
+    /// Writes one JSON object on one line, with the version of its form.
     pub(crate) fn object(
         &self,
         members: impl IntoIterator<Item = (&'static str, Value)>,
@@ -102,7 +102,6 @@ pub(crate) struct Failure {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "not every code is in use by every set of commands")]
 enum Exit {
     /// Nobody reads any more.
     Silent = 0,
@@ -150,7 +149,10 @@ impl Failure {
 
     /// A key file: exit code 5 if it is out of reach, 1 if there is something wrong with it.
     pub(crate) fn key(error: FileError) -> Self {
-        let exit = if error.io.is_some() { Exit::Unavailable } else { Exit::Failure };
+        let exit = match error.io {
+            None | Some(io::ErrorKind::AlreadyExists) => Exit::Failure,
+            Some(_) => Exit::Unavailable,
+        };
         Self { hint: error.hint.clone(), ..Self::with(exit, error.to_string()) }
     }
 

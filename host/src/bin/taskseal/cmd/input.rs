@@ -9,17 +9,22 @@ use zeroize::Zeroizing;
 
 use crate::ui::{Failure, Ui};
 
-/// Reads at most `limit` bytes; the memory is wiped.
+/// Reads at most `limit` bytes into memory that is wiped.
 pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| {
         let fault = FileError::io(path, "cannot be read", &error);
         Failure::new(fault.to_string()).hint("name a file that can be read, or `-` for standard input")
     };
-    let source: Box<dyn Read> = match path.to_str() {
-        Some("-") => Box::new(io::stdin().lock()),
-        _ => Box::new(File::open(path).map_err(failed)?),
+    let (source, len): (Box<dyn Read>, u64) = if path == Path::new("-") {
+        (Box::new(io::stdin().lock()), 0)
+    } else {
+        let file = File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        (Box::new(file), len)
     };
-    let mut bytes = Zeroizing::new(Vec::new());
+    // Room for a whole file from the start: a growing vector leaves copies behind.
+    let room = usize::try_from(len).unwrap_or(limit).min(limit) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     source.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > limit {
         return Err(Failure::new(format!("{}: longer than {limit} bytes", path.display()))
@@ -30,7 +35,7 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail
 
 /// Writes to a new file or to standard output.
 pub(super) fn write(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
-    if path.to_str() == Some("-") {
+    if path == Path::new("-") {
         return ui.data(bytes);
     }
     let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));

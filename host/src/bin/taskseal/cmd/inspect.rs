@@ -22,9 +22,8 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let bytes = input::read(&args.file, input::MAX_ENVELOPE)?;
     let envelope = Unverified::parse(&bytes).map_err(|error| {
-        let code = error.refusal().map_or("malformed", |refusal| refusal.code());
-        let OpenError::Refused(refusal) = error else { return Failure::refused(error.to_string()) };
-        Failure::refused(format!("no envelope: {refusal} ({code})"))
+        let OpenError::Refused(refusal) = error else { return Failure::new(error.to_string()) };
+        Failure::refused(format!("no envelope: {refusal} ({})", refusal.code()))
             .hint("nothing was verified; `taskseal seal` makes envelopes")
     })?;
     let mut members: Vec<(&'static str, Value)> = vec![

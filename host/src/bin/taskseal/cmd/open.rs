@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use taskseal::escape::Escaped;
 use taskseal::keyring::{self, Keyring};
 use taskseal::queue::QueueName;
-use taskseal_core::{Audience, KeyId, OpenError, Opened, Policy, Refusal, Unverified};
+use taskseal_core::{KeyId, OpenError, Opened, Policy, Refusal, Unverified};
 use zeroize::Zeroizing;
 
 use super::{input, show};
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let keyring = keys::keyring(&config)?;
     let bytes = input::read(&args.file, input::MAX_ENVELOPE)?;
     let audience = config.audience(&args.queue);
-    let audience = Audience::new(&audience).expect("deployment and queue are checked names");
+    let audience = super::audience(&audience);
     let policy = match &args.request {
         None => config.policy.for_tasks(audience),
         Some(file) => {

@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::json;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
-use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, MAX_BODY, TaskId, TaskType};
+use taskseal_core::{Claims, ContentType, Kind, MAX_BODY, TaskId, TaskType};
 
 use super::input;
 use crate::cli::Global;
@@ -58,9 +58,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let audience = config.audience(&args.queue);
     let now = u64::try_from(UnixMillis::now().as_secs()).unwrap_or(0);
     let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
-    let issuer = Issuer::new(&client.issuer).expect("the configuration was checked");
-    let audience = Audience::new(&audience).expect("deployment and queue are checked names");
-    let mut claims = Claims::new(issuer, task_type, audience, id)
+    let mut claims = Claims::new(super::issuer(client), task_type, super::audience(&audience), id)
         .issued_at(now)
         .expires_at(now.saturating_add(client.lifetime.as_secs()))
         .attempts(client.attempts)
