@@ -10,8 +10,8 @@ use super::row::{self, Stored};
 /// Rows that one call looks at, at most, whatever it is asked for.
 pub(super) const MOST: usize = 10_000;
 
-/// Payload bytes after which a call hands out no more: 10 000 tasks may be 160 GiB.
-const ENOUGH: usize = 64 * 1024 * 1024;
+/// Bytes after which a call answers no more tasks: 10 000 of them may be 160 GiB.
+pub(super) const ENOUGH: usize = 64 * 1024 * 1024;
 
 /// Whether `queue` has a task to hand out.
 pub(super) fn has_pending(connection: &Connection, queue: &str) -> rusqlite::Result<bool> {
