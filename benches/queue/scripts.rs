@@ -1,7 +1,7 @@
 //! Redis CPU for one full cycle (enqueue, dequeue, done) of a 512-byte task, by tasks a call.
 //!
-//! Every case moves the same tasks through the same server in blocks of 128, so that the active list, which
-//! `LREM` searches, is equally long for all. Calls of a block are in flight together. Rounds alternate between
+//! Every case moves the same tasks through the same server in blocks, so that the active list, which `LREM`
+//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Calls of a block are in flight together. Rounds alternate between
 //! the cases and the median of a case is shown, because other work on the machine comes in waves.
 
 use std::sync::Arc;
@@ -17,18 +17,26 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const PAYLOAD: usize = 512;
-const BLOCK: usize = 128;
-const BLOCKS: usize = 60;
-const ROUNDS: usize = 7;
+const TASKS: usize = 8 * 1024;
+const IN_FLIGHT: [usize; 2] = [128, 1024];
+const ROUNDS: usize = 5;
 const SIZES: [usize; 4] = [1, 8, 32, 128];
 
 pub(crate) fn run() {
+    println!("Redis CPU a full cycle (enqueue + dequeue + done), {PAYLOAD}-byte payload, median of {ROUNDS}");
+    for in_flight in IN_FLIGHT {
+        compare(in_flight);
+    }
+}
+
+fn compare(in_flight: usize) {
     let server = RedisServer::start();
     let runtime = Runtime::new().expect("a runtime can be started");
     let broker =
         Arc::new(RedisBroker::connect(&RedisConfig::new(server.url())).expect("the address is good"));
     let queue = QueueName::parse("bench").expect("the name is good");
-    let tasks: Vec<NewTask> = (0..BLOCK).map(task).collect();
+    let tasks: Vec<NewTask> = (0..in_flight).map(task).collect();
+    let blocks = TASKS / in_flight;
     let mut raw = server.raw();
     let shape = AsynqShape::new(&tasks);
 
@@ -36,14 +44,14 @@ pub(crate) fn run() {
     let mut ours: [Vec<f64>; SIZES.len()] = Default::default();
     for round in 0..=ROUNDS {
         let cost = measure(&mut server.raw(), || {
-            for _ in 0..BLOCKS {
+            for _ in 0..blocks {
                 shape.cycle(&mut raw);
             }
         });
         let costs = SIZES.map(|size| {
             measure(&mut server.raw(), || {
                 runtime.block_on(async {
-                    for _ in 0..BLOCKS {
+                    for _ in 0..blocks {
                         cycle(&broker, &queue, &tasks, size).await;
                     }
                 });
@@ -57,13 +65,12 @@ pub(crate) fn run() {
     }
 
     let reference = median(reference);
-    println!("Redis CPU a full cycle (enqueue + dequeue + done), {PAYLOAD}-byte payload, median of {ROUNDS}");
-    println!("{:<38} {:>10} {:>8}", "", "us/task", "ratio");
-    println!("{:<38} {reference:>10.1} {:>8.2}", "asynq's shape, 1 task a call, pipelined", 1.0);
+    println!("{:<42} {:>10} {:>8}", format!("{in_flight} tasks in flight"), "us/task", "ratio");
+    println!("{:<42} {reference:>10.1} {:>8.2}", "  asynq's shape, 1 task a call, pipelined", 1.0);
     for (size, costs) in SIZES.into_iter().zip(ours) {
         let cost = median(costs);
-        let case = format!("ours, {size} tasks a call");
-        println!("{case:<38} {cost:>10.1} {:>8.2}", reference / cost);
+        let case = format!("  ours, {size} tasks a call");
+        println!("{case:<42} {cost:>10.1} {:>8.2}", reference / cost);
     }
 }
 
@@ -71,7 +78,7 @@ pub(crate) fn run() {
 fn measure(raw: &mut Connection, work: impl FnOnce()) -> f64 {
     let before = cpu_seconds(raw);
     work();
-    (cpu_seconds(raw) - before) * 1e6 / (BLOCK * BLOCKS) as f64
+    (cpu_seconds(raw) - before) * 1e6 / TASKS as f64
 }
 
 fn cpu_seconds(raw: &mut Connection) -> f64 {
@@ -108,10 +115,10 @@ async fn cycle(broker: &Arc<RedisBroker>, queue: &QueueName, tasks: &[NewTask], 
         calls.spawn(async move { broker.enqueue(&queue, &chunk).await.expect("enqueue") });
     }
     let stored: Vec<Enqueued> = calls.join_all().await.concat();
-    assert!(stored.len() == BLOCK && stored.iter().all(|stored| *stored == Enqueued::New));
+    assert!(stored.len() == tasks.len() && stored.iter().all(|stored| *stored == Enqueued::New));
 
     let mut calls = JoinSet::new();
-    for _ in 0..BLOCK / size {
+    for _ in 0..tasks.len() / size {
         let (broker, queue) = (Arc::clone(broker), queue.clone());
         calls.spawn(
             async move { broker.dequeue(&queue, size, Duration::from_secs(30)).await.expect("dequeue") },
@@ -126,7 +133,7 @@ async fn cycle(broker: &Arc<RedisBroker>, queue: &QueueName, tasks: &[NewTask], 
         calls.spawn(async move { broker.settle(&queue, &ends).await.expect("settle") });
     }
     let settled: Vec<Settled> = calls.join_all().await.concat();
-    assert!(settled.len() == BLOCK && settled.iter().all(|settled| *settled == Settled::Done));
+    assert!(settled.len() == tasks.len() && settled.iter().all(|settled| *settled == Settled::Done));
 }
 
 /// The same effects as asynq has, one task a call, sent in pipelines of a block.

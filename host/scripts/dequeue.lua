@@ -26,8 +26,9 @@ end
 
 local prefix = ARGV[1]
 local now = clock()
-local expiry = score(now + ARGV[3] / 1000)
-local leased, dropped, taken, scores, held = {}, {}, {}, {}, {}
+local expiry_ms = math.floor(now * 1000 + ARGV[3])
+local expiry, suffix = math.floor(expiry_ms / 1000), string.format(':%.0f', expiry_ms)
+local leased, dropped, taken, held = {}, {}, {}, {}
 
 for _, id in ipairs(ids) do
   local key = prefix .. 't:' .. id
@@ -44,7 +45,8 @@ for _, id in ipairs(ids) do
     drop = true
   elseif state == 'active' then
     local lease = redis.call('ZSCORE', KEYS[4], id)
-    drop = lease and tonumber(lease) > now
+    local expiry = expiry_of_ours(redis.call('HGET', key, 'taskseal_lease'), lease)
+    drop = lease and (expiry or lease * 1000) > now * 1000
     if not drop then
       redis.call('LREM', KEYS[3], -1, id)
     end
@@ -59,17 +61,21 @@ for _, id in ipairs(ids) do
     local token = ARGV[4] .. string.format('%04x', (ARGV[5] + number) % 65536)
     held[id] = true
     taken[number + 1] = id
-    scores[2 * number + 1] = expiry
-    scores[2 * number + 2] = id
     leased[2 * number + 1] = id
     leased[2 * number + 2] = message
-    redis.call('HSET', key, 'state', 'active', 'taskseal_lease', token .. ':' .. expiry)
+    redis.call('HSET', key, 'state', 'active', 'taskseal_lease', token .. suffix)
     redis.call('HDEL', key, 'pending_since')
   end
 end
 
 if #taken > 0 then
   redis.call('LPUSH', KEYS[3], unpack(taken))
+  -- Equal scores are kept in order of ids, and ids mostly rise: backwards, each finds its place at once.
+  local scores = {}
+  for n = #taken, 1, -1 do
+    scores[#scores + 1] = expiry
+    scores[#scores + 1] = taken[n]
+  end
   redis.call('ZADD', KEYS[4], unpack(scores))
 end
 return { leased, dropped }

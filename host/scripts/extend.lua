@@ -8,7 +8,8 @@
 
 local prefix = ARGV[1]
 local now = clock()
-local expiry = score(now + ARGV[2] / 1000)
+local expiry_ms = math.floor(now * 1000 + ARGV[2])
+local expiry, suffix = math.floor(expiry_ms / 1000), string.format(':%.0f', expiry_ms)
 local ids = {}
 for at = 3, #ARGV, 2 do
   ids[#ids + 1] = ARGV[at]
@@ -24,7 +25,7 @@ for n, id in ipairs(ids) do
     replies[n] = extended[id] == token and 1 or 0
   elseif is_held_by(token, task[1], scores[n]) then
     extended[id] = token
-    redis.call('HSET', key, 'taskseal_lease', token .. ':' .. expiry)
+    redis.call('HSET', key, 'taskseal_lease', token .. suffix)
     zadd[#zadd + 1] = expiry
     zadd[#zadd + 1] = id
     replies[n] = 1

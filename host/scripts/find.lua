@@ -5,7 +5,7 @@
 -- ARGV[2] id
 -- Returns nil, or {state, {message, result, lost workers}, unix ms or nil}
 
-local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_crashes')
+local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_crashes', 'taskseal_lease')
 local state = task[1]
 if not state then
   return false
@@ -16,4 +16,4 @@ if state == 'active' then
 elseif state == 'scheduled' or state == 'retry' or state == 'archived' or state == 'completed' then
   at = redis.call('ZSCORE', ARGV[1] .. state, ARGV[2])
 end
-return { state, { task[2], task[3], task[4] }, at and string.format('%.0f', at * 1000) or false }
+return { state, { task[2], task[3], task[4] }, at_ms(at, state == 'active' and task[5]) }

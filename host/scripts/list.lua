@@ -30,11 +30,11 @@ end
 
 local rows = {}
 for n, id in ipairs(ids) do
-  local task = redis.pcall('HMGET', ARGV[1] .. 't:' .. id, 'msg', 'result', 'taskseal_crashes', 'state')
+  local task = redis.pcall('HMGET', ARGV[1] .. 't:' .. id, 'msg', 'result', 'taskseal_crashes', 'state', 'taskseal_lease')
   if task.err == nil and (task[1] or task[4]) then
     rows[#rows + 1] = id
     rows[#rows + 1] = { task[1], task[2], task[3] }
-    rows[#rows + 1] = scores[n] and string.format('%.0f', scores[n] * 1000) or false
+    rows[#rows + 1] = at_ms(scores[n], task[5])
   end
 end
 return { #ids, rows }

@@ -35,7 +35,8 @@ for at = 1, #due, 2 do
   local id, lease_score = due[at], due[at + 1]
   local key = prefix .. 't:' .. id
   local task = redis.pcall('HMGET', key, 'state', 'taskseal_lease', 'taskseal_crashes')
-  if is_held_by_us(task[2], lease_score) or tonumber(lease_score) <= now - ARGV[6] then
+  local expiry = expiry_of_ours(task[2], lease_score)
+  if (expiry and expiry <= now * 1000) or (not expiry and tonumber(lease_score) <= now - ARGV[6]) then
     finished[#finished + 1] = id
     redis.call('LREM', KEYS[2], -1, id)
     if task.err or redis.call('HEXISTS', key, 'msg') == 0 then

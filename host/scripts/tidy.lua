@@ -31,7 +31,7 @@ if #active > 0 then
   for n = #active, 1, -1 do
     if not scores[n] and #zadd - 3 < 2 * limit then
       -- Long enough ago for every recoverer, those that leave a grace included.
-      zadd[#zadd + 1] = score(now - 60)
+      zadd[#zadd + 1] = math.floor(now - 60)
       zadd[#zadd + 1] = active[n]
     end
   end

@@ -188,8 +188,8 @@ impl Broker for RedisBroker {
             match self.dequeue_chunk(queue, chunk, lease, &mut out).await {
                 Ok(taken) if taken < chunk => break,
                 Ok(taken) => left -= taken,
+                Err(error) if left == limit => return Err(error),
                 // What earlier chunks leased must not be left to run out because of a later one.
-                Err(error) if out.tasks.is_empty() => return Err(error),
                 Err(_) => break,
             }
         }

@@ -93,7 +93,7 @@ macro_rules! script {
 
 script!(ENQUEUE = "clock" "enqueue");
 script!(ENQUEUE_UNIQUE = "clock" "enqueue_unique");
-script!(DEQUEUE = "clock" "place" "dequeue");
+script!(DEQUEUE = "clock" "holder" "place" "dequeue");
 script!(SETTLE = "clock" "holder" "counters" "archive" "settle");
 script!(EXTEND = "clock" "holder" "extend");
 script!(RECOVER = "clock" "holder" "place" "counters" "archive" "recover");
@@ -101,5 +101,5 @@ script!(FORWARD = "clock" "forward");
 script!(TIDY = "clock" "tidy");
 script!(PAUSE = "pause");
 script!(STATS = "clock" "stats");
-script!(LIST = "list");
-script!(FIND = "find");
+script!(LIST = "holder" "list");
+script!(FIND = "holder" "find");
