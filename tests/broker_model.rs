@@ -22,14 +22,19 @@ fn cases(normally: u32) -> Config {
 }
 
 /// Runs sequences, each on a broker that `open` makes; `tick` lets at least a millisecond pass on its clock.
-fn check<T>(config: Config, mut open: impl FnMut() -> (T, Arc<dyn Broker>), tick: impl Fn(&T)) {
+fn check<T>(
+    config: Config,
+    model: fn() -> Model,
+    mut open: impl FnMut() -> (T, Arc<dyn Broker>),
+    tick: impl Fn(&T),
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let open = std::cell::RefCell::new(&mut open);
     TestRunner::new(config)
         .run(&ops(), |ops: Vec<Op>| {
             let (store, broker) = (open.borrow_mut())();
             runtime.block_on(async {
-                let mut model = Model::default();
+                let mut model = model();
                 for (number, op) in ops.iter().enumerate() {
                     tick(&store);
                     model
@@ -55,7 +60,7 @@ fn embedded_broker_does_what_the_model_does() {
         let broker: Arc<dyn Broker> = Arc::new(broker.unwrap());
         ((file, time), broker)
     };
-    check(cases(400), open, |(_, time)| {
+    check(cases(400), Model::exact, open, |(_, time)| {
         time.fetch_add(1, Ordering::SeqCst);
     });
 }
@@ -68,7 +73,7 @@ fn redis_broker_does_what_the_model_does() {
         let _: () = redis::cmd("FLUSHALL").query(&mut server.raw()).unwrap();
         ((), runtime.block_on(server.open()))
     };
-    check(cases(100), open, |()| {
+    check(cases(100), Model::by_the_second, open, |()| {
         // Redis reads the clock of this machine, and keeps milliseconds of it.
         let from = UnixMillis::now();
         while UnixMillis::now().since(from) < Duration::from_millis(3) {

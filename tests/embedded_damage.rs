@@ -164,12 +164,16 @@ async fn an_id_too_long_to_copy_is_reported_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn large_tasks_are_handed_out_a_few_at_a_time() {
+async fn large_tasks_are_listed_and_handed_out_a_few_at_a_time() {
     let file = QueueFile::new();
     let broker = EmbeddedBroker::open(file.path()).unwrap();
     for number in 0..6 {
         broker.enqueue(&queue(), &[task(&format!("t{number}"), vec![1; 16 << 20])]).await.unwrap();
     }
+
+    let page = broker.list(&queue(), TaskState::Pending, 0, 100).await.unwrap();
+    let rest = broker.list(&queue(), TaskState::Pending, page.len(), 100).await.unwrap();
+    assert_eq!((page.len(), rest.len()), (4, 2));
 
     let first = broker.dequeue(&queue(), 100, LONG).await.unwrap().tasks.len();
     let second = broker.dequeue(&queue(), 100, LONG).await.unwrap().tasks.len();

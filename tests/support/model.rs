@@ -121,6 +121,8 @@ pub struct Model {
     processed: u64,
     failed: u64,
     steps: i64,
+    /// Whether leases that ran out within one second are told apart.
+    exact: bool,
 }
 
 type Check = Result<(), String>;
@@ -141,6 +143,18 @@ fn span(lasting: Lasting) -> Duration {
 }
 
 impl Model {
+    /// A queue that recovers the leases that ran out first first.
+    #[must_use]
+    pub fn exact() -> Self {
+        Self { exact: true, ..Self::default() }
+    }
+
+    /// A queue that does so by the second only: asynq's leases are whole seconds.
+    #[must_use]
+    pub fn by_the_second() -> Self {
+        Self::default()
+    }
+
     /// Makes one call on both.
     ///
     /// # Errors
@@ -312,6 +326,9 @@ impl Model {
         let recovered = broker.recover(&queue(), limit).await.map_err(text)?;
         same("dropped", &recovered.dropped.len(), &0)?;
         let mut lost = self.due(TaskState::Active);
+        if !self.exact {
+            lost.iter_mut().for_each(|(due, _)| *due = 0);
+        }
         let mut taken: Vec<(i64, String)> = Vec::new();
         for id in recovered.requeued.iter().chain(&recovered.archived) {
             let at = lost.iter().position(|(_, lost)| lost == id).ok_or(format!("{id} was not lost"))?;

@@ -72,7 +72,9 @@ impl EmbeddedConfig {
         Self { busy_timeout: timeout, ..self }
     }
 
-    /// The size at which the file is [`BrokerError::Full`], not counting its log; no bound by default.
+    /// How much of the file tasks may take before it is [`BrokerError::Full`] for new ones; no bound by default.
+    ///
+    /// What is stored can always be handed out and settled, although that too may take some room.
     #[must_use]
     pub fn with_max_bytes(self, bytes: u64) -> Self {
         Self { max_bytes: Some(bytes), ..self }
@@ -92,6 +94,7 @@ impl fmt::Debug for EmbeddedConfig {
 pub struct EmbeddedBroker {
     path: PathBuf,
     executor: Executor,
+    max_bytes: Option<u64>,
     /// Tells calls of this process that tasks became pending.
     gained: Notify,
 }
@@ -119,19 +122,10 @@ impl EmbeddedBroker {
             Ok::<_, BrokerError>(connection)
         };
         let (writer, reader) = (open()?, open()?);
-        if let Some(bytes) = config.max_bytes {
-            let page = |size: i64| i64::try_from(bytes).unwrap_or(i64::MAX) / size.max(512);
-            writer
-                .pragma_query_value(None, "page_size", |row| row.get(0))
-                .and_then(|size| {
-                    writer.pragma_update_and_check(None, "max_page_count", page(size), |_| Ok(()))
-                })
-                .map_err(fault::before_commit)?;
-        }
         reader.pragma_update(None, "query_only", true).map_err(fault::before_commit)?;
         let executor = Executor::start(writer, reader, Arc::clone(&config.clock))
             .map_err(|error| BrokerError::Unavailable(error.into()))?;
-        Ok(Self { path: path.into(), executor, gained: Notify::new() })
+        Ok(Self { path: path.into(), executor, max_bytes: config.max_bytes, gained: Notify::new() })
     }
 
     fn gained_if(&self, gained: bool) {
@@ -173,10 +167,13 @@ impl Broker for EmbeddedBroker {
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
-        let (queue, tasks) = (queue.clone(), tasks.to_vec());
+        let (queue, tasks, max_bytes) = (queue.clone(), tasks.to_vec(), self.max_bytes);
         let answers = self
             .executor
-            .write(move |connection, now| enqueue::enqueue(connection, queue.as_str(), &tasks, now.0))
+            .write(move |connection, now| {
+                enqueue::check_room(connection, max_bytes)?;
+                enqueue::enqueue(connection, queue.as_str(), &tasks, now.0)
+            })
             .await?;
         self.gained_if(answers.contains(&Enqueued::New));
         Ok(answers)

@@ -32,6 +32,19 @@ pub(super) fn check_size(message: &Message) -> Result<(), BrokerError> {
     Ok(())
 }
 
+/// Fails as a full disk would once `max_bytes` of the file are in use.
+pub(super) fn check_room(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+    let Some(max_bytes) = max_bytes else { return Ok(()) };
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let max = i64::try_from(max_bytes).unwrap_or(i64::MAX);
+    let pages = number("page_count")?.saturating_sub(number("freelist_count")?);
+    if pages.saturating_mul(number("page_size")?) < max {
+        return Ok(());
+    }
+    let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+    Err(rusqlite::Error::SqliteFailure(full, Some(format!("tasks take the {max_bytes} bytes allowed"))))
+}
+
 pub(super) fn enqueue(
     connection: &Connection,
     queue: &str,

@@ -230,3 +230,6 @@ fn in_savepoint(
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use super::row::{self, Stored};
 /// Rows that one call looks at, at most, whatever it is asked for.
 pub(super) const MOST: usize = 10_000;
 
-/// Payload bytes after which a call hands out no more: 10 000 tasks may be 160 GiB.
-const ENOUGH: usize = 64 * 1024 * 1024;
+/// Bytes after which a call answers no more tasks: 10 000 of them may be 160 GiB.
+pub(super) const ENOUGH: usize = 64 * 1024 * 1024;
 
 /// Whether `queue` has a task to hand out.
 pub(super) fn has_pending(connection: &Connection, queue: &str) -> rusqlite::Result<bool> {
@@ -37,10 +37,8 @@ pub(super) fn dequeue(
         return Ok(answer);
     }
     let mut delta = Delta::default();
-    let mut take = connection.prepare_cached(
-        "UPDATE task SET state = 'active', position = NULL, pending_since = NULL, lease_token = ?2,
-         lease_until = ?3 WHERE seq = ?1",
-    )?;
+    let take = "UPDATE task SET state = 'active', position = NULL, pending_since = NULL, lease_token = ?2,
+                lease_until = ?3 WHERE seq = ?1";
     let (mut bytes, mut stuck, mut seen) = (0, 0, 0);
     let mut token = u128::from_be_bytes(random);
 
@@ -64,7 +62,7 @@ pub(super) fn dequeue(
                     bytes += row::size_of(&message);
                     let lease = Lease { id, token: LeaseToken::from_bytes(token.to_be_bytes()) };
                     token = token.wrapping_add(1);
-                    take.execute(params![seq, lease.token.to_hex(), until])?;
+                    line::change(connection, seq, take, params![seq, lease.token.to_hex(), until])?;
                     delta.shift(TaskState::Pending, TaskState::Active);
                     answer.tasks.push(Leased { lease, message: *message });
                 }
@@ -103,14 +101,10 @@ fn archive_corrupt(
             delta.archive(TaskState::Pending);
             Ok(0)
         }
-        // An id too long to be copied, or one that a constraint of the table forbids.
-        Err(error) if row::is_too_big(&error) || is_constraint(&error) => Ok(1),
+        // An id too long even to be replaced: its entry in the index cannot be read.
+        Err(error) if row::is_too_big(&error) => Ok(1),
         Err(error) => Err(error),
     }
-}
-
-fn is_constraint(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
 }
 
 /// Pending tasks in order; no id where there is nothing that can be one.
@@ -175,7 +169,7 @@ pub(super) fn recover(
     let mut answer = Recovered::default();
     let mut delta = Delta::default();
     let mut front = Vec::new();
-    let mut crash = connection.prepare_cached("UPDATE task SET crashes = ?2 WHERE seq = ?1")?;
+    let crash = "UPDATE task SET crashes = ?2 WHERE seq = ?1";
     for (seq, id, crashes) in rows {
         if !row::exists(connection, seq)? {
             line::delete(connection, seq)?;
@@ -184,7 +178,7 @@ pub(super) fn recover(
             continue;
         }
         let crashes = crashes.clamp(0, i64::from(u32::MAX) - 1) + 1;
-        crash.execute(params![seq, crashes])?;
+        line::change(connection, seq, crash, params![seq, crashes])?;
         if crashes >= i64::from(MAX_CRASHES) {
             line::archive(connection, seq, now)?;
             delta.archive(TaskState::Active);

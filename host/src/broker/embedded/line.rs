@@ -1,6 +1,6 @@
 //! The line of pending tasks, the counters beside it, and the deletion of tasks.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
 
 use crate::broker::TaskState;
 
@@ -96,14 +96,12 @@ pub(super) fn to_front(connection: &Connection, queue: &str, seqs: &[i64], now: 
         queue,
         "SELECT position FROM task WHERE queue = ?1 AND state = 'pending' ORDER BY position LIMIT 1",
     )?;
-    let mut statement = connection.prepare_cached(
-        "UPDATE task SET state = 'pending', position = ?2, pending_since = ?3, lease_token = NULL,
-         lease_until = NULL WHERE seq = ?1",
-    )?;
     let mut position = first;
-    for seq in seqs.iter().rev() {
+    for &seq in seqs.iter().rev() {
         position = position.saturating_sub(1);
-        statement.execute(params![seq, position, now])?;
+        let sql = "UPDATE task SET state = 'pending', position = ?2, pending_since = ?3, lease_token = NULL,
+                   lease_until = NULL WHERE seq = ?1";
+        change(connection, seq, sql, params![seq, position, now])?;
     }
     Ok(())
 }
@@ -117,12 +115,52 @@ pub(super) fn delete(connection: &Connection, seq: i64) -> rusqlite::Result<()> 
 
 /// Archives a task as it is.
 pub(super) fn archive(connection: &Connection, seq: i64, now: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE task SET state = 'archived', archived_at = ?2, position = NULL, pending_since = NULL,
+               lease_token = NULL, lease_until = NULL WHERE seq = ?1";
+    change(connection, seq, sql, params![seq, now])
+}
+
+/// Carries out `sql` on task `seq`.
+///
+/// A row whose other columns somebody filled with what does not belong there can no longer be changed: the rules of
+/// the table forbid it. Such a row is put right first, so that it cannot stop the others of its batch.
+pub(super) fn change(
+    connection: &Connection,
+    seq: i64,
+    sql: &str,
+    params: &[&dyn ToSql],
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    match statement.execute(params) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            repair(connection, seq)?;
+            statement.execute(params)?;
+        }
+        done => {
+            done?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces what does not belong in a column: times by none, a name that cannot be one by the row's number.
+fn repair(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE task SET state = 'archived', archived_at = ?2, position = NULL, pending_since = NULL,
-             lease_token = NULL, lease_until = NULL WHERE seq = ?1",
+            "UPDATE task SET
+             id = CASE WHEN typeof(id) = 'text' AND octet_length(id) BETWEEN 1 AND 1024 THEN id
+                 ELSE 'seq ' || seq END,
+             position = CASE typeof(position) WHEN 'integer' THEN position END,
+             pending_since = CASE typeof(pending_since) WHEN 'integer' THEN pending_since END,
+             process_at = CASE typeof(process_at) WHEN 'integer' THEN process_at END,
+             lease_token = CASE typeof(lease_token) WHEN 'text' THEN lease_token END,
+             lease_until = CASE typeof(lease_until) WHEN 'integer' THEN lease_until END,
+             archived_at = CASE typeof(archived_at) WHEN 'integer' THEN archived_at END,
+             expires_at = CASE typeof(expires_at) WHEN 'integer' THEN expires_at END,
+             crashes = CASE typeof(crashes) WHEN 'integer' THEN crashes ELSE 0 END
+             WHERE seq = ?1",
         )?
-        .execute(params![seq, now])?;
+        .execute([seq])?;
     Ok(())
 }
 

@@ -54,23 +54,17 @@ pub(super) fn settle(
             Settlement::Complete { message, result, retention } => {
                 row::store(connection, seq, message, Some(result))?;
                 let keep = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-                connection
-                    .prepare_cached(
-                        "UPDATE task SET state = 'completed', expires_at = ?2, lease_token = NULL,
-                         lease_until = NULL WHERE seq = ?1",
-                    )?
-                    .execute(params![seq, now.saturating_add(keep)])?;
+                let sql = "UPDATE task SET state = 'completed', expires_at = ?2, lease_token = NULL,
+                           lease_until = NULL WHERE seq = ?1";
+                line::change(connection, seq, sql, params![seq, now.saturating_add(keep)])?;
                 delta.shift(TaskState::Active, TaskState::Completed);
                 delta.processed += 1;
             }
             Settlement::Retry { message, at, failed } => {
                 row::store(connection, seq, message, None)?;
-                connection
-                    .prepare_cached(
-                        "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL, lease_until = NULL
-                         WHERE seq = ?1",
-                    )?
-                    .execute(params![seq, at.0])?;
+                let sql = "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL,
+                           lease_until = NULL WHERE seq = ?1";
+                line::change(connection, seq, sql, params![seq, at.0])?;
                 delta.shift(TaskState::Active, TaskState::Retry);
                 delta.processed += i64::from(*failed);
                 delta.failed += i64::from(*failed);
@@ -83,9 +77,8 @@ pub(super) fn settle(
             }
             Settlement::Requeue => {
                 // The place in the line is given at the end; the lease ends here, so that a second end finds none.
-                connection
-                    .prepare_cached("UPDATE task SET lease_token = NULL WHERE seq = ?1")?
-                    .execute([seq])?;
+                let sql = "UPDATE task SET lease_token = NULL WHERE seq = ?1";
+                line::change(connection, seq, sql, params![seq])?;
                 front.push(seq);
                 delta.shift(TaskState::Active, TaskState::Pending);
             }

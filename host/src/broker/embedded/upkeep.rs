@@ -31,9 +31,7 @@ pub(super) fn forward(
     let mut delta = Delta::default();
     let mut moved = 0;
     let mut position = line::back(connection, queue)?;
-    let mut update = connection.prepare_cached(
-        "UPDATE task SET state = 'pending', position = ?2, pending_since = ?3, process_at = NULL WHERE seq = ?1",
-    )?;
+    let update = "UPDATE task SET state = 'pending', position = ?2, pending_since = ?3, process_at = NULL WHERE seq = ?1";
     for (state, sql) in [
         (
             TaskState::Scheduled,
@@ -47,7 +45,7 @@ pub(super) fn forward(
         ),
     ] {
         for seq in line::select(connection, sql, queue, now, to_sql(limit.min(MOST) - moved))? {
-            update.execute(params![seq, position, now])?;
+            line::change(connection, seq, update, params![seq, position, now])?;
             position = position.saturating_add(1);
             delta.shift(state, TaskState::Pending);
             moved += 1;
@@ -80,9 +78,9 @@ pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64)
         delta.leave(TaskState::Completed);
         answer.expired += 1;
     }
-    let mut repair = connection.prepare_cached("UPDATE task SET lease_until = ?2 WHERE seq = ?1")?;
+    let repair = "UPDATE task SET lease_until = ?2 WHERE seq = ?1";
     for seq in line::select(connection, UNLEASED, queue, now, limit)? {
-        repair.execute(params![seq, now])?;
+        line::change(connection, seq, repair, params![seq, now])?;
         answer.repaired += 1;
     }
     delta.apply(connection, queue)?;

@@ -8,7 +8,7 @@ use crate::broker::{QueueStats, TaskInfo, TaskState};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
-use super::lease::{MOST, to_sql};
+use super::lease::{ENOUGH, MOST, to_sql};
 use super::row::{self, Stored};
 use super::schema::order_of;
 
@@ -76,10 +76,16 @@ pub(super) fn list(
         "SELECT seq, CASE WHEN octet_length(id) <= 1024 THEN id END, crashes, {order} FROM task
          WHERE queue = ?1 AND state = '{word}' ORDER BY {order}, seq LIMIT ?2 OFFSET ?3"
     ))?;
-    let rows = statement.query_map(params![queue, to_sql(limit.min(MOST)), to_sql(offset)], |row| {
-        info(connection, row, queue, state)
-    })?;
-    rows.collect()
+    let mut rows = statement.query(params![queue, to_sql(limit.min(MOST)), to_sql(offset)])?;
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    // A page of large tasks is a short one; only one past the last task is empty.
+    while bytes < ENOUGH {
+        let Some(row) = rows.next()? else { break };
+        let info = info(connection, row, queue, state)?;
+        bytes += info.message.as_ref().map_or(0, row::size_of) + info.result.as_ref().map_or(0, Vec::len);
+        page.push(info);
+    }
+    Ok(page)
 }
 
 /// The outer error tells that the task stands in no state that there is.
