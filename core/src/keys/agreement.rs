@@ -51,6 +51,19 @@ impl Agree for AgreementKey {
     }
 }
 
+/// A software key does any number of things at a time: threads share it by reference.
+impl Agree for &AgreementKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.public.kid
+    }
+
+    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
+        Ok(shared_x(&self.key, peer))
+    }
+}
+
 impl fmt::Debug for AgreementKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgreementKey").field("kid", &self.public.kid).finish_non_exhaustive()

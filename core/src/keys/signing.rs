@@ -57,6 +57,19 @@ impl Signer for SigningKey {
     }
 }
 
+/// A software key does any number of things at a time: threads share it by reference.
+impl Signer for &SigningKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Infallible> {
+        Ok(self.sign(digest))
+    }
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
