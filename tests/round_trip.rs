@@ -20,7 +20,8 @@ struct Owned {
     times: (u64, u64, Option<u64>),
     clock: ClockSource,
     sequence: Option<(u32, u64)>,
-    numbers: (Option<u32>, Option<u32>, Option<u32>, Option<u16>, Option<u32>),
+    numbers: [Option<u32>; 4],
+    attempts: Option<u16>,
     trace: Option<[u8; 25]>,
     reference: Option<String>,
     request: Option<[u8; 32]>,
@@ -36,22 +37,20 @@ impl Owned {
             TaskId::from_bytes(self.id),
         )
         .clock(self.clock);
+        if let Some((epoch, counter)) = self.sequence {
+            claims = claims.sequence(epoch, counter);
+        }
+        [claims.schema, claims.timeout, claims.retention, claims.ttl] = self.numbers;
         if self.clock == ClockSource::None {
-            claims = claims.sequence(self.sequence.map_or(0, |s| s.0), self.sequence.map_or(0, |s| s.1));
-            claims.ttl = self.numbers.4;
+            claims.sequence = claims.sequence.or(claims.sequence(0, 0).sequence);
         } else {
             claims = claims.issued_at(self.times.0).expires_at(self.times.1);
-            claims.not_before = self.times.2;
-            claims.sequence = self
-                .sequence
-                .map(|(epoch, counter)| claims.sequence(epoch, counter))
-                .and_then(|c| c.sequence);
+            (claims.not_before, claims.ttl) = (self.times.2, None);
         }
         if self.clock == ClockSource::Beacon {
             claims = claims.beacon([7; 8]);
         }
-        (claims.schema, claims.timeout, claims.retention, claims.attempts) =
-            (self.numbers.0, self.numbers.1, self.numbers.2, self.numbers.3);
+        claims.attempts = self.attempts;
         claims.trace = self.trace;
         let reference = self.reference.as_deref();
         claims.reference = reference.map(|text| taskseal_core::name::Reference::new(text).expect("a name"));
@@ -71,13 +70,7 @@ fn name(most: usize) -> impl Strategy<Value = String> {
 fn owned() -> impl Strategy<Value = Owned> {
     let time = prop_oneof![0..300_u64, 1_700_000_000..1_800_000_000_u64, MAX_TIME - 300..MAX_TIME];
     let clock = prop_oneof![4 => Just(ClockSource::Synchronised), 1 => Just(ClockSource::Beacon), 1 => Just(ClockSource::None)];
-    let numbers = (
-        option::of(any::<u32>()),
-        option::of(any::<u32>()),
-        option::of(any::<u32>()),
-        option::of(1..=u16::MAX),
-        option::of(any::<u32>()),
-    );
+    let numbers = proptest::array::uniform4(option::of(any::<u32>()));
     let names = [name(64).boxed(), name(128).boxed(), name(128).boxed()];
     let times = (time, 1..3600_u64, option::of(0..3600_u64)).prop_map(|(issued, lifetime, delay)| {
         let expires = (issued + lifetime).min(MAX_TIME - 1);
@@ -85,19 +78,20 @@ fn owned() -> impl Strategy<Value = Owned> {
     });
     let rest = (
         option::of(any::<(u32, u64)>()),
-        numbers,
+        (numbers, option::of(1..=u16::MAX)),
         option::of(proptest::array::uniform(any::<u8>())),
         option::of(name(64)),
         option::weighted(0.2, proptest::array::uniform(any::<u8>())),
     );
     (names, any::<[u8; 16]>(), times, clock, rest).prop_map(
-        |(names, id, times, clock, (sequence, numbers, trace, reference, request))| Owned {
+        |(names, id, times, clock, (sequence, (numbers, attempts), trace, reference, request))| Owned {
             names,
             id,
             times,
             clock,
             sequence,
             numbers,
+            attempts,
             trace,
             reference,
             request,

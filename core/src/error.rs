@@ -29,7 +29,7 @@ pub enum SealError<E = core::convert::Infallible> {
 
 /// Why an envelope was not opened.
 ///
-/// Everything cryptographic is [`Rejected`](Self::Rejected); refusals by policy come after a good signature
+/// Everything cryptographic is [`Refusal::Rejected`]; refusals by policy come after a good signature
 /// only and are precise. [`refusal`](Self::refusal) gives the stable code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

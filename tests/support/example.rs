@@ -47,12 +47,18 @@ pub fn scalar(label: &str) -> Secret<32> {
 }
 
 /// The signing key made of a label.
+///
+/// # Panics
+/// Never: the scalar is in range.
 #[must_use]
 pub fn signing_key(label: &str) -> SigningKey {
     SigningKey::from_scalar(&scalar(label)).expect("a scalar below the order")
 }
 
 /// The key agreement key made of a label.
+///
+/// # Panics
+/// Never: the scalar is in range.
 #[must_use]
 pub fn agreement_key(label: &str) -> AgreementKey {
     AgreementKey::from_scalar(&scalar(label)).expect("a scalar below the order")
@@ -103,6 +109,9 @@ pub fn claims() -> Claims<'static> {
 }
 
 /// The claims of the examples without their trace context.
+///
+/// # Panics
+/// Never: the names are valid.
 #[must_use]
 pub fn plain_claims() -> Claims<'static> {
     let task_id = TaskId::parse("0192f7a1-c3d4-7e5f-a1b2-c3d4e5f60718").expect("a task id");

@@ -8,15 +8,15 @@ pub enum Node {
     /// A byte string.
     Bytes(Vec<u8>),
     /// A byte string around an item.
-    Wrapped(Box<Node>),
+    Wrapped(Box<Self>),
     /// A text string.
     Text(String),
     /// An array.
-    Array(Vec<Node>),
+    Array(Vec<Self>),
     /// A map: keys and values alternate.
-    Map(Vec<Node>),
+    Map(Vec<Self>),
     /// A tag and what it stands before.
-    Tag(u64, Box<Node>),
+    Tag(u64, Box<Self>),
 }
 
 /// The indexes that lead to a node.

@@ -51,7 +51,7 @@ impl Agree for AgreementKey {
     }
 }
 
-/// A software key does any number of things at a time: threads share it by reference.
+/// A key in memory can be used by many threads at once.
 impl Agree for &AgreementKey {
     type Error = Infallible;
 

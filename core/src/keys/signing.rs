@@ -57,7 +57,7 @@ impl Signer for SigningKey {
     }
 }
 
-/// A software key does any number of things at a time: threads share it by reference.
+/// A key in memory can be used by many threads at once.
 impl Signer for &SigningKey {
     type Error = Infallible;
 
