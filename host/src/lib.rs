@@ -1,7 +1,25 @@
-//! Task queues whose broker need not be trusted.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod client;
+pub mod config;
+pub mod escape;
+pub mod file_error;
+pub mod handler;
+pub mod keyring;
+pub mod ledger;
 pub mod message;
+pub mod quarantine;
 pub mod queue;
+pub mod results;
+pub mod secret_file;
+mod sqlite;
+pub mod task;
 pub mod time;
+pub mod worker;
+
+pub use self::client::{Client, ClientSettings, Receipt};
+pub use self::queue::QueueName;
+pub use self::task::Task;
+pub use self::worker::{Worker, WorkerParts, WorkerSettings};

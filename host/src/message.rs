@@ -2,6 +2,12 @@
 
 use std::collections::BTreeMap;
 
+pub use self::wire::DecodeMessageError;
+
+#[cfg(test)]
+mod tests;
+mod wire;
+
 /// One asynq task message (`asynq.TaskMessage`). Every field can be changed by whoever writes to the broker.
 ///
 /// The sealed envelope is the `payload`; no other field is believed before it agrees with the seal.
@@ -37,4 +43,30 @@ pub struct Message {
     pub group_key: String,
     /// Headers (field 15).
     pub headers: BTreeMap<String, String>,
+}
+
+impl Message {
+    /// The longest encoded message that [`decode`](Self::decode) accepts.
+    pub const MAX_ENCODED_LEN: usize = 64 << 20;
+
+    /// The most headers that [`decode`](Self::decode) accepts.
+    pub const MAX_HEADERS: usize = 1024;
+
+    /// The protobuf form: fields in ascending order, defaults left out, headers in order of their keys. The
+    /// same message always gives the same bytes, and they are the bytes the Go library writes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// Reads the protobuf form. Unknown fields are skipped; of a field given twice the last one counts.
+    ///
+    /// Stricter than protobuf where leniency would only help somebody who tampers: a known field with another
+    /// wire type, a number that does not fit its type and a group are errors.
+    ///
+    /// # Errors
+    /// [`DecodeMessageError`] names the first thing wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeMessageError> {
+        wire::decode(bytes)
+    }
 }

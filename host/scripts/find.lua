@@ -1,0 +1,19 @@
+-- One task by id, whatever its state.
+--
+-- KEYS[1] <prefix>:{<queue>}:t:<id>
+-- ARGV[1] <prefix>:{<queue>}:
+-- ARGV[2] id
+-- Returns nil, or {state, {message, result, lost workers}, unix ms or nil}
+
+local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_crashes', 'taskseal_lease')
+local state = task[1]
+if not state then
+  return false
+end
+local at = false
+if state == 'active' then
+  at = redis.call('ZSCORE', ARGV[1] .. 'lease', ARGV[2])
+elseif state == 'scheduled' or state == 'retry' or state == 'archived' or state == 'completed' then
+  at = redis.call('ZSCORE', ARGV[1] .. state, ARGV[2])
+end
+return { state, { task[2], task[3], task[4] }, at_ms(at, state == 'active' and task[5]) }

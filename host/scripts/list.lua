@@ -1,0 +1,40 @@
+-- One page of the tasks in a state, those next in line first.
+--
+-- KEYS[1] <prefix>:{<queue>}:<state>
+-- KEYS[2] <prefix>:{<queue>}:lease
+-- ARGV[1] <prefix>:{<queue>}:
+-- ARGV[2] pending, active, scheduled, retry, archived or completed
+-- ARGV[3] how many to pass over
+-- ARGV[4] how many
+-- Returns {ids passed, rows}; four a row: id, {message, result, lost workers}, unix ms or nil. A task that is gone
+--   has no row.
+
+local from, size = tonumber(ARGV[3]), tonumber(ARGV[4])
+local ids, scores = {}, {}
+if ARGV[2] == 'pending' or ARGV[2] == 'active' then
+  -- Both lists grow at the head and are served from the tail.
+  local page = redis.call('LRANGE', KEYS[1], -(from + size), -(from + 1))
+  for n = #page, 1, -1 do
+    ids[#ids + 1] = page[n]
+  end
+  if ARGV[2] == 'active' and #ids > 0 then
+    scores = redis.call('ZMSCORE', KEYS[2], unpack(ids))
+  end
+else
+  local page = redis.call('ZRANGE', KEYS[1], from, from + size - 1, 'WITHSCORES')
+  for n = 1, #page, 2 do
+    ids[#ids + 1] = page[n]
+    scores[#ids] = page[n + 1]
+  end
+end
+
+local rows = {}
+for n, id in ipairs(ids) do
+  local task = redis.pcall('HMGET', ARGV[1] .. 't:' .. id, 'msg', 'result', 'taskseal_crashes', 'state', 'taskseal_lease')
+  if task.err == nil and (task[1] or task[4]) then
+    rows[#rows + 1] = id
+    rows[#rows + 1] = { task[1], task[2], task[3] }
+    rows[#rows + 1] = at_ms(scores[n], task[5])
+  end
+end
+return { #ids, rows }

@@ -1,0 +1,42 @@
+-- Deletes completed tasks past their retention, and gives active tasks that have no lease one that has run out.
+--
+-- KEYS[1] <prefix>:{<queue>}:completed
+-- KEYS[2] <prefix>:{<queue>}:active
+-- KEYS[3] <prefix>:{<queue>}:lease
+-- ARGV[1] <prefix>:{<queue>}:
+-- ARGV[2] how many of each
+-- Returns {deleted, repaired}
+--
+-- Every script that moves a task writes list and lease at once, so an active task without a lease is never one
+-- that is just being moved. Stranded ids gather at the tail of the list: only the tail is looked at.
+
+local now = clock()
+local limit = tonumber(ARGV[2])
+
+local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, limit)
+if #expired > 0 then
+  local keys = {}
+  for n, id in ipairs(expired) do
+    keys[n] = ARGV[1] .. 't:' .. id
+  end
+  redis.call('DEL', unpack(keys))
+  redis.call('ZREM', KEYS[1], unpack(expired))
+end
+
+local repaired = 0
+local active = redis.call('LRANGE', KEYS[2], -1000, -1)
+if #active > 0 then
+  local scores = redis.call('ZMSCORE', KEYS[3], unpack(active))
+  local zadd = { 'ZADD', KEYS[3], 'NX' }
+  for n = #active, 1, -1 do
+    if not scores[n] and #zadd - 3 < 2 * limit then
+      -- Long enough ago for every recoverer, those that leave a grace included.
+      zadd[#zadd + 1] = math.floor(now - 60)
+      zadd[#zadd + 1] = active[n]
+    end
+  end
+  if #zadd > 3 then
+    repaired = redis.call(unpack(zadd))
+  end
+end
+return { #expired, repaired }

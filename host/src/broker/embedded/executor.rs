@@ -1,0 +1,232 @@
+//! The threads that own the connections: one that writes, one that reads.
+//!
+//! A dedicated writer, rather than `spawn_blocking` on a set of connections, for two reasons: calls of one process
+//! never fight for the file's only write lock, and calls that arrive while a commit waits for the disk share the
+//! next commit. The reader has its own connection, so in write-ahead mode it never waits for the writer.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::broker::BrokerError;
+use crate::time::UnixMillis;
+
+use super::fault;
+
+/// Where the time comes from.
+pub(super) type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// Calls that share one commit at most: bounds how long one of them waits for the others.
+const SHARED: usize = 32;
+
+/// The handle to both threads, which end when it is dropped.
+pub(super) struct Executor {
+    writer: Sender<Box<dyn Call>>,
+    reader: Sender<Box<dyn Call>>,
+}
+
+impl Executor {
+    /// Starts the threads.
+    pub(super) fn start(writer: Connection, reader: Connection, clock: Clock) -> std::io::Result<Self> {
+        let (write, writes) = mpsc::channel();
+        let (read, reads) = mpsc::channel();
+        let reader_clock = Arc::clone(&clock);
+        thread::Builder::new()
+            .name("taskseal-write".into())
+            .spawn(move || write_all(&writer, &writes, &clock))?;
+        thread::Builder::new()
+            .name("taskseal-read".into())
+            .spawn(move || read_all(&reader, &reads, &reader_clock))?;
+        Ok(Self { writer: write, reader: read })
+    }
+
+    /// Runs `run` in a transaction and answers once it is on disk.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        self.call(&self.writer, None, run).await
+    }
+
+    /// The same, unless `has_work` finds nothing to do: then no lock is taken and the answer is the default.
+    pub(super) async fn write_if<T: Default + Send + 'static>(
+        &self,
+        has_work: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<bool> + Send + 'static,
+        run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let peek = |connection: &Connection, now| {
+            has_work(connection, now).map(|found| if found { None } else { Some(T::default()) })
+        };
+        self.call(&self.writer, Some(Box::new(peek)), run).await
+    }
+
+    /// Runs `run` on one snapshot of the file.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        self.call(&self.reader, None, run).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        thread: &Sender<Box<dyn Call>>,
+        peek: Option<Peek<T>>,
+        run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let (reply, answer) = oneshot::channel();
+        let call = Pending { peek, run: Some(run), value: None, reply };
+        if thread.send(Box::new(call)).is_err() {
+            return Err(BrokerError::Unavailable("the thread of this queue file has ended".into()));
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(BrokerError::Ambiguous("the thread of this queue file has ended".into())))
+    }
+}
+
+/// Looks before a transaction is begun; `Some` is the answer when there is nothing to do.
+type Peek<T> = Box<dyn FnOnce(&Connection, UnixMillis) -> rusqlite::Result<Option<T>> + Send>;
+
+/// One call on its way through a thread.
+trait Call: Send {
+    /// Whether nobody waits for the answer any more, so that it must not be begun.
+    fn is_abandoned(&self) -> bool;
+    /// Whether there is nothing to do; the answer is then known.
+    fn is_idle(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<bool>;
+    fn run(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<()>;
+    /// Tells the caller.
+    fn answer(self: Box<Self>, outcome: Result<(), BrokerError>);
+}
+
+struct Pending<T, F> {
+    peek: Option<Peek<T>>,
+    run: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, BrokerError>>,
+}
+
+impl<T, F> Call for Pending<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn is_idle(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<bool> {
+        if let Some(peek) = self.peek.take() {
+            self.value = peek(connection, now)?;
+        }
+        Ok(self.value.is_some())
+    }
+
+    fn run(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<()> {
+        if let Some(run) = self.run.take() {
+            self.value = Some(run(connection, now)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), BrokerError>) {
+        let Self { value, reply, .. } = *self;
+        let answer = outcome.map(|()| value.expect("a call that succeeded has a value"));
+        // The caller may have given up: what was done stays done.
+        let _ = reply.send(answer);
+    }
+}
+
+fn read_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &Clock) {
+    while let Ok(mut call) = calls.recv() {
+        if call.is_abandoned() {
+            continue;
+        }
+        let outcome = connection.unchecked_transaction().and_then(|_snapshot| call.run(connection, clock()));
+        call.answer(outcome.map_err(fault::before_commit));
+    }
+}
+
+fn write_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &Clock) {
+    while let Ok(mut first) = calls.recv() {
+        if first.is_abandoned() {
+            continue;
+        }
+        match first.is_idle(connection, clock()) {
+            Ok(true) => first.answer(Ok(())),
+            Ok(false) => commit_together(connection, first, calls, clock),
+            Err(error) => first.answer(Err(fault::before_commit(error))),
+        }
+    }
+}
+
+/// Runs `first` and whatever else has come in by then in one transaction, commits and answers all.
+fn commit_together(
+    connection: &Connection,
+    first: Box<dyn Call>,
+    calls: &Receiver<Box<dyn Call>>,
+    clock: &Clock,
+) {
+    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        return first.answer(Err(fault::before_commit(error)));
+    }
+    let mut done = Vec::new();
+    let mut next = Some(first);
+    while let Some(mut call) = next {
+        // Alone in its transaction so far, a call needs no savepoint of its own.
+        match in_savepoint(connection, !done.is_empty(), || call.run(connection, clock())) {
+            Ok(()) => done.push(call),
+            Err(error) => call.answer(Err(fault::before_commit(error))),
+        }
+        if connection.is_autocommit() {
+            break;
+        }
+        next = if done.is_empty() || done.len() >= SHARED { None } else { calls.try_recv().ok() };
+        next = next.filter(|call| !call.is_abandoned());
+    }
+
+    // A grave error, such as a full disk, undoes the whole transaction by itself.
+    if connection.is_autocommit() {
+        for call in done {
+            call.answer(Err(BrokerError::Unavailable("a call that shared the transaction failed".into())));
+        }
+        return;
+    }
+    if done.is_empty() {
+        let _ = connection.execute_batch("ROLLBACK");
+        return;
+    }
+    let outcome = connection.execute_batch("COMMIT").map_err(|error| {
+        let rolled_back = !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_ok();
+        (error, rolled_back)
+    });
+    for call in done {
+        call.answer(match &outcome {
+            Ok(()) => Ok(()),
+            Err((error, rolled_back)) => Err(fault::at_commit(error, *rolled_back)),
+        });
+    }
+}
+
+/// Undoes what `run` did if it fails, and only that.
+fn in_savepoint(
+    connection: &Connection,
+    shared: bool,
+    run: impl FnOnce() -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    if !shared {
+        return run();
+    }
+    connection.execute_batch("SAVEPOINT call")?;
+    let outcome = run();
+    if !connection.is_autocommit() {
+        if outcome.is_err() {
+            connection.execute_batch("ROLLBACK TO call")?;
+        }
+        connection.execute_batch("RELEASE call")?;
+    }
+    outcome
+}

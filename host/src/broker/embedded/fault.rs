@@ -1,0 +1,61 @@
+//! What an error of SQLite means to the caller of a broker.
+
+use std::error::Error;
+
+use rusqlite::ErrorCode;
+
+use crate::broker::BrokerError;
+use crate::sqlite::OpenError;
+
+/// An error before the commit: nothing was stored.
+pub(super) fn before_commit(error: rusqlite::Error) -> BrokerError {
+    let kind = kind_of(&error);
+    kind(Box::new(error))
+}
+
+/// An error of the commit itself. `rolled_back` tells that the transaction is known to be undone.
+pub(super) fn at_commit(error: &rusqlite::Error, rolled_back: bool) -> BrokerError {
+    // Several callers share one commit, and an error cannot be copied.
+    let text = error.to_string().into();
+    match error.sqlite_error_code() {
+        _ if rolled_back => kind_of(error)(text),
+        Some(ErrorCode::DiskFull) => BrokerError::Full(text),
+        // The log may or may not have reached the disk, and a later reader may or may not find it there.
+        _ => BrokerError::Ambiguous(text),
+    }
+}
+
+/// An error while the file was opened.
+pub(super) fn at_open(error: OpenError) -> BrokerError {
+    match error {
+        OpenError::Sqlite { source, .. } => before_commit(source),
+        OpenError::Changed { .. } => BrokerError::Corrupt(error.to_string()),
+        other => BrokerError::Refused(Box::new(other)),
+    }
+}
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+fn kind_of(error: &rusqlite::Error) -> fn(Cause) -> BrokerError {
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OutOfMemory
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::SchemaChanged,
+        ) => BrokerError::Unavailable,
+        Some(ErrorCode::DiskFull) => BrokerError::Full,
+        Some(
+            ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::AuthorizationForStatementDenied
+            | ErrorCode::NoLargeFileSupport,
+        ) => BrokerError::Refused,
+        // A malformed page, a table that is gone, a column of another type: somebody changed the file.
+        _ => |cause| BrokerError::Corrupt(cause.to_string()),
+    }
+}

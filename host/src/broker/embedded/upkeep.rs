@@ -1,0 +1,122 @@
+//! What is done from time to time: due tasks, expired results, active tasks without a lease, counters.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::broker::{TaskState, Tidied};
+
+use super::lease::{MOST, to_sql};
+use super::line::{self, Delta};
+use super::row;
+use super::schema::order_of;
+
+/// A state with fewer tasks than this has its counter checked against the tasks themselves.
+const RECOUNT_BELOW: i64 = 1000;
+
+/// Whether a scheduled or retry task is due.
+pub(super) fn has_due(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM task WHERE queue = ?1 AND state = 'scheduled' AND process_at <= ?2
+             UNION ALL SELECT 1 FROM task WHERE queue = ?1 AND state = 'retry' AND process_at <= ?2 LIMIT 1",
+        )?
+        .exists(params![queue, now])
+}
+
+pub(super) fn forward(
+    connection: &Connection,
+    queue: &str,
+    limit: usize,
+    now: i64,
+) -> rusqlite::Result<usize> {
+    let mut delta = Delta::default();
+    let mut moved = 0;
+    let mut position = line::back(connection, queue)?;
+    let mut update = connection.prepare_cached(
+        "UPDATE task SET state = 'pending', position = ?2, pending_since = ?3, process_at = NULL WHERE seq = ?1",
+    )?;
+    for (state, sql) in [
+        (
+            TaskState::Scheduled,
+            "SELECT seq FROM task WHERE queue = ?1 AND state = 'scheduled' AND process_at <= ?2
+             ORDER BY process_at, seq LIMIT ?3",
+        ),
+        (
+            TaskState::Retry,
+            "SELECT seq FROM task WHERE queue = ?1 AND state = 'retry' AND process_at <= ?2
+             ORDER BY process_at, seq LIMIT ?3",
+        ),
+    ] {
+        for seq in line::select(connection, sql, queue, now, to_sql(limit.min(MOST) - moved))? {
+            update.execute(params![seq, position, now])?;
+            position = position.saturating_add(1);
+            delta.shift(state, TaskState::Pending);
+            moved += 1;
+        }
+    }
+    delta.apply(connection, queue)?;
+    Ok(moved)
+}
+
+const EXPIRED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'completed' AND expires_at <= ?2
+                       ORDER BY expires_at, seq LIMIT ?3";
+
+/// In the order of SQLite everything that is no number stands after all numbers, and NULL before.
+const UNLEASED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'active'
+                        AND (lease_until IS NULL OR lease_until >= '') AND ?2 = ?2 LIMIT ?3";
+
+/// Whether [`tidy`] would find something.
+pub(super) fn has_untidy(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<bool> {
+    Ok(!line::select(connection, EXPIRED, queue, now, 1)?.is_empty()
+        || !line::select(connection, UNLEASED, queue, now, 1)?.is_empty()
+        || drift(connection, queue)? != Delta::default())
+}
+
+pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64) -> rusqlite::Result<Tidied> {
+    let limit = to_sql(limit.min(MOST));
+    let mut delta = Delta::default();
+    let mut answer = Tidied::default();
+    for seq in line::select(connection, EXPIRED, queue, now, limit)? {
+        line::delete(connection, seq)?;
+        delta.leave(TaskState::Completed);
+        answer.expired += 1;
+    }
+    let mut repair = connection.prepare_cached("UPDATE task SET lease_until = ?2 WHERE seq = ?1")?;
+    for seq in line::select(connection, UNLEASED, queue, now, limit)? {
+        repair.execute(params![seq, now])?;
+        answer.repaired += 1;
+    }
+    delta.apply(connection, queue)?;
+    drift(connection, queue)?.apply(connection, queue)?;
+    Ok(answer)
+}
+
+/// What the counters of `queue` lack, for states with few tasks: somebody edited the tables by hand.
+fn drift(connection: &Connection, queue: &str) -> rusqlite::Result<Delta> {
+    let mut delta = Delta::default();
+    for state in TaskState::ALL {
+        let word = state.as_str();
+        let counted: i64 = connection
+            .prepare_cached(&format!("SELECT {word} FROM queue WHERE name = ?1"))?
+            .query_row([queue], |row| row::integer(row, 0))
+            .optional()?
+            .unwrap_or(0);
+        let order = order_of(state);
+        let found: i64 = connection
+            .prepare_cached(&format!(
+                "SELECT count(*) FROM (SELECT {order} FROM task WHERE queue = ?1 AND state = '{word}' LIMIT ?2)"
+            ))?
+            .query_row(params![queue, RECOUNT_BELOW], |row| row.get(0))?;
+        if found < RECOUNT_BELOW {
+            delta.add(state, found.saturating_sub(counted));
+        }
+    }
+    Ok(delta)
+}
+
+pub(super) fn set_paused(connection: &Connection, queue: &str, paused: bool) -> rusqlite::Result<bool> {
+    connection.prepare_cached("INSERT OR IGNORE INTO queue (name) VALUES (?1)")?.execute([queue])?;
+    let changed = connection
+        .prepare_cached("UPDATE queue SET paused = ?2 WHERE name = ?1 AND (paused <> 0) <> ?2")?
+        .execute(params![queue, paused])?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,123 @@
+//! Reading only: counts, pages, single tasks.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::broker::{QueueStats, TaskInfo, TaskState};
+use crate::queue::QueueName;
+use crate::time::UnixMillis;
+
+use super::lease::{MOST, to_sql};
+use super::row::{self, Stored};
+use super::schema::order_of;
+
+pub(super) fn queues(connection: &Connection) -> rusqlite::Result<Vec<QueueName>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name FROM queue WHERE enqueued > 0 AND octet_length(name) <= 64 ORDER BY name LIMIT ?1",
+    )?;
+    let rows = statement.query_map([to_sql(MOST)], |row| {
+        Ok(row.get_ref(0)?.as_str().ok().and_then(|name| QueueName::parse(name).ok()))
+    })?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> rusqlite::Result<QueueStats> {
+    let counted = connection
+        .prepare_cached(
+            "SELECT pending, active, scheduled, retry, archived, completed, processed, failed, paused
+             FROM queue WHERE name = ?1",
+        )?
+        .query_row([queue], |row| {
+            let count = |column| row::integer(row, column).map(|count| u64::try_from(count).unwrap_or(0));
+            Ok(QueueStats {
+                pending: count(0)?,
+                active: count(1)?,
+                scheduled: count(2)?,
+                retry: count(3)?,
+                archived: count(4)?,
+                completed: count(5)?,
+                processed: count(6)?,
+                failed: count(7)?,
+                paused: row::integer(row, 8)? != 0,
+                oldest_pending: None,
+            })
+        })
+        .optional()?
+        .unwrap_or_default();
+    Ok(QueueStats { oldest_pending: oldest_pending(connection, queue, now)?, ..counted })
+}
+
+/// How long the task that is next in line has waited.
+fn oldest_pending(
+    connection: &Connection,
+    queue: &str,
+    now: UnixMillis,
+) -> rusqlite::Result<Option<Duration>> {
+    let since = connection
+        .prepare_cached(
+            "SELECT pending_since FROM task WHERE queue = ?1 AND state = 'pending' ORDER BY position, seq LIMIT 1",
+        )?
+        .query_row([queue], |row| row::time(row, 0))
+        .optional()?
+        .flatten();
+    Ok(since.map(|since| now.since(UnixMillis(since))))
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    queue: &str,
+    state: TaskState,
+    offset: usize,
+    limit: usize,
+) -> rusqlite::Result<Vec<TaskInfo>> {
+    let (word, order) = (state.as_str(), order_of(state));
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT seq, CASE WHEN octet_length(id) <= 1024 THEN id END, crashes, {order} FROM task
+         WHERE queue = ?1 AND state = '{word}' ORDER BY {order}, seq LIMIT ?2 OFFSET ?3"
+    ))?;
+    let rows = statement.query_map(params![queue, to_sql(limit.min(MOST)), to_sql(offset)], |row| {
+        info(connection, row, queue, state)
+    })?;
+    rows.collect()
+}
+
+/// The outer error tells that the task stands in no state that there is.
+pub(super) fn find(
+    connection: &Connection,
+    queue: &str,
+    id: &str,
+) -> rusqlite::Result<Result<Option<TaskInfo>, ()>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, id, crashes, CASE state WHEN 'active' THEN lease_until WHEN 'scheduled' THEN process_at
+         WHEN 'retry' THEN process_at WHEN 'archived' THEN archived_at WHEN 'completed' THEN expires_at END,
+         CASE WHEN octet_length(state) <= 16 THEN state END FROM task WHERE queue = ?1 AND id = ?2",
+    )?;
+    statement
+        .query_row(params![queue, id], |row| {
+            let Some(state) = row.get_ref(4)?.as_str().ok().and_then(TaskState::parse) else {
+                return Ok(Err(()));
+            };
+            info(connection, row, queue, state).map(|info| Ok(Some(info)))
+        })
+        .optional()
+        .map(|found| found.unwrap_or(Ok(None)))
+}
+
+fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -> rusqlite::Result<TaskInfo> {
+    let seq: i64 = row.get(0)?;
+    let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
+    let (stored, result) = row::read(connection, seq, queue, &id)?;
+    let message = match stored {
+        Stored::Message(message) => Some(*message),
+        Stored::Corrupt(_) | Stored::Gone => None,
+    };
+    Ok(TaskInfo {
+        id,
+        state,
+        message,
+        result,
+        at: if state == TaskState::Pending { None } else { row::time(row, 3)?.map(UnixMillis) },
+        crashes: u32::try_from(row::integer(row, 2)?).unwrap_or(0),
+    })
+}

@@ -1,0 +1,129 @@
+//! Where Redis is, who we are there, and how long an answer may take.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use zeroize::Zeroizing;
+
+use crate::broker::BrokerError;
+
+/// How to reach Redis.
+///
+/// # Security
+/// The URL and the password are wiped when this is dropped and appear in no output. The connection keeps its
+/// own copy for reconnecting, for as long as the broker lives.
+pub struct RedisConfig {
+    url: Zeroizing<String>,
+    username: Option<String>,
+    password: Option<Password>,
+    prefix: String,
+    response_timeout: Duration,
+}
+
+impl RedisConfig {
+    /// Redis at `redis://host:port/db`, `rediss://host:port/db` (TLS) or `unix:///path?db=0` (also
+    /// `redis+unix`), user and password optional; with asynq's key prefix and five seconds for an answer.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: Zeroizing::new(url.into()),
+            username: None,
+            password: None,
+            prefix: "asynq".to_owned(),
+            response_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// Signs in as `username` instead of the one in the URL.
+    #[must_use]
+    pub fn with_username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// Signs in with `password` instead of the one in the URL.
+    #[must_use]
+    pub fn with_password(mut self, password: Password) -> Self {
+        self.password = Some(password);
+        self
+    }
+
+    /// Starts every key with `prefix`, for several systems on one Redis. Tools of asynq know only `asynq`.
+    ///
+    /// # Errors
+    /// [`InvalidPrefix`] if it is empty, longer than 64 bytes, or has a character that means something in a
+    /// key or a pattern.
+    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/');
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(allowed) {
+            return Err(InvalidPrefix);
+        }
+        prefix.clone_into(&mut self.prefix);
+        Ok(self)
+    }
+
+    /// Waits `timeout` for each answer.
+    #[must_use]
+    pub const fn with_response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) const fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
+    pub(super) fn connection_info(&self) -> Result<ConnectionInfo, BrokerError> {
+        let refused = |reason: &str| BrokerError::Refused(reason.into());
+        let mut info =
+            self.url.as_str().into_connection_info().map_err(|error| BrokerError::Refused(error.into()))?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
+            return Err(refused("a redis URL may not switch off the verification of certificates"));
+        }
+        // In RESP3 one kind of connection carries answers, announcements and the note that it was cut off.
+        let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        if let Some(username) = &self.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(Password(password)) = &self.password {
+            settings = settings.set_password(password.as_str());
+        }
+        info = info.set_redis_settings(settings);
+        Ok(info)
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("prefix", &self.prefix)
+            .field("response_timeout", &self.response_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A password: printed nowhere, wiped when dropped.
+pub struct Password(Zeroizing<String>);
+
+impl From<String> for Password {
+    fn from(password: String) -> Self {
+        Self(Zeroizing::new(password))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Password").finish_non_exhaustive()
+    }
+}
+
+/// A key prefix that would not be safe in a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key prefix is 1 to 64 of A-Z a-z 0-9 . _ - : /")]
+pub struct InvalidPrefix;

@@ -1,0 +1,86 @@
+//! Storing tasks.
+
+use std::collections::BTreeSet;
+
+use redis::Value;
+
+use super::keys::Keys;
+use super::{CHUNK, CHUNK_BYTES, RedisBroker, reply, scripts};
+use crate::broker::{BrokerError, Enqueued, NewTask};
+use crate::message::Message;
+use crate::queue::QueueName;
+
+impl RedisBroker {
+    pub(super) async fn enqueue_all(
+        &self,
+        queue: &QueueName,
+        tasks: &[NewTask],
+    ) -> Result<Vec<Enqueued>, BrokerError> {
+        let mut out = Vec::with_capacity(tasks.len());
+        if tasks.is_empty() {
+            return Ok(out);
+        }
+        self.announce_queue(queue).await?;
+        let keys = self.keys(queue);
+        let mut rest = tasks;
+        while let Some((chunk, messages)) = first_chunk(rest) {
+            out.extend(self.enqueue_chunk(queue, &keys, chunk, messages).await?);
+            rest = rest.get(chunk.len()..).unwrap_or_default();
+        }
+        Ok(out)
+    }
+
+    async fn enqueue_chunk(
+        &self,
+        queue: &QueueName,
+        keys: &Keys,
+        tasks: &[NewTask],
+        messages: Vec<Vec<u8>>,
+    ) -> Result<Vec<Enqueued>, BrokerError> {
+        let mut args = self.waking(keys, queue);
+        for (task, message) in tasks.iter().zip(messages) {
+            args.push_text(&task.message.id);
+            args.push_owned(message);
+            args.push_int(task.process_at.map_or(0, |at| at.0));
+            args.push_text(&task.message.unique_key);
+        }
+        let answer = self.link.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
+        let answers = reply::array(answer)?;
+        if answers.len() != tasks.len() {
+            return Err(reply::unexpected());
+        }
+        tasks.iter().zip(answers).map(|(task, answer)| outcome(task, answer)).collect()
+    }
+}
+
+/// As many of the first tasks as one call should carry, encoded. An id that comes twice starts a new call, in
+/// which the first one is already stored.
+fn first_chunk(tasks: &[NewTask]) -> Option<(&[NewTask], Vec<Vec<u8>>)> {
+    let mut messages: Vec<Vec<u8>> = Vec::new();
+    let mut ids = BTreeSet::new();
+    let mut size = 0;
+    for task in tasks.iter().take(CHUNK) {
+        let message = task.message.encode();
+        size += message.len();
+        if !messages.is_empty() && (size > CHUNK_BYTES || ids.contains(task.message.id.as_str())) {
+            break;
+        }
+        ids.insert(task.message.id.as_str());
+        messages.push(message);
+    }
+    let chunk = tasks.get(..messages.len()).filter(|chunk| !chunk.is_empty())?;
+    Some((chunk, messages))
+}
+
+pub(super) fn outcome(task: &NewTask, answer: Value) -> Result<Enqueued, BrokerError> {
+    match answer {
+        Value::Int(1) => Ok(Enqueued::New),
+        Value::Int(_) => Ok(Enqueued::Conflict),
+        // Retries and completion change the message around the payload, never the payload.
+        Value::BulkString(stored) => Ok(match Message::decode(&stored) {
+            Ok(stored) if stored.payload == task.message.payload => Enqueued::AlreadyThere,
+            _ => Enqueued::Conflict,
+        }),
+        _ => Err(reply::unexpected()),
+    }
+}

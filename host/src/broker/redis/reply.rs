@@ -1,0 +1,76 @@
+//! Reading what scripts answer. A shape that our scripts never give means that something else answered.
+
+use redis::Value;
+
+use crate::broker::BrokerError;
+use crate::time::UnixMillis;
+
+pub(super) fn array(value: Value) -> Result<Vec<Value>, BrokerError> {
+    match value {
+        Value::Array(items) | Value::Set(items) => Ok(items),
+        _ => Err(unexpected()),
+    }
+}
+
+/// An array of exactly `N` items.
+pub(super) fn tuple<const N: usize>(value: Value) -> Result<[Value; N], BrokerError> {
+    array(value)?.try_into().map_err(|_| unexpected())
+}
+
+pub(super) fn int(value: &Value) -> Result<i64, BrokerError> {
+    match value {
+        Value::Int(number) => Ok(*number),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) fn count(value: &Value) -> Result<usize, BrokerError> {
+    usize::try_from(int(value)?).map_err(|_| unexpected())
+}
+
+pub(super) fn bytes(value: Value) -> Result<Vec<u8>, BrokerError> {
+    optional(value)?.ok_or_else(unexpected)
+}
+
+pub(super) fn optional(value: Value) -> Result<Option<Vec<u8>>, BrokerError> {
+    match value {
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        Value::Nil => Ok(None),
+        _ => Err(unexpected()),
+    }
+}
+
+/// A task id. One that is not UTF-8 was put there by nobody we know; it is shown, not kept to the byte.
+pub(super) fn id(value: Value) -> Result<String, BrokerError> {
+    bytes(value).map(|bytes| {
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    })
+}
+
+pub(super) fn ids(value: Value) -> Result<Vec<String>, BrokerError> {
+    array(value)?.into_iter().map(id).collect()
+}
+
+/// A counter kept as text; one that was tampered with counts as zero.
+pub(super) fn counter(value: Value) -> Result<u64, BrokerError> {
+    Ok(optional(value)?.and_then(parse).unwrap_or(0))
+}
+
+/// A small number in a hash field; one that was tampered with counts as zero.
+pub(super) fn crashes(value: Value) -> Result<u32, BrokerError> {
+    Ok(optional(value)?.and_then(parse).unwrap_or(0))
+}
+
+/// Unix milliseconds as text; none if the score behind it is no time.
+pub(super) fn millis(value: Value) -> Result<Option<UnixMillis>, BrokerError> {
+    Ok(optional(value)?.and_then(parse).map(UnixMillis))
+}
+
+fn parse<T: std::str::FromStr>(bytes: Vec<u8>) -> Option<T> {
+    String::from_utf8(bytes).ok()?.parse().ok()
+}
+
+pub(super) fn unexpected() -> BrokerError {
+    BrokerError::Corrupt("redis answered a script in a shape it does not have".to_owned())
+}

@@ -1,0 +1,105 @@
+//! The Lua scripts, as they lie in `host/scripts`. Each is a constant of this program: nothing that comes from
+//! outside is ever part of a script's text, only of its `KEYS` and `ARGV`.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script as Source, cmd};
+
+#[cfg(test)]
+mod tests;
+
+/// One script and the name Redis gives it.
+pub(super) struct Script {
+    text: &'static str,
+    sha: LazyLock<String>,
+}
+
+impl Script {
+    /// The call by name: a few dozen bytes instead of the text.
+    pub(super) fn by_name(&self, keys: &[&str], args: &Args<'_>) -> Cmd {
+        invocation("EVALSHA", &self.sha, keys, args)
+    }
+
+    /// The call by text, which also makes Redis remember the name.
+    pub(super) fn by_text(&self, keys: &[&str], args: &Args<'_>) -> Cmd {
+        invocation("EVAL", self.text, keys, args)
+    }
+}
+
+fn invocation(command: &str, script: &str, keys: &[&str], args: &Args<'_>) -> Cmd {
+    let mut call = cmd(command);
+    call.arg(script).arg(keys.len());
+    for key in keys {
+        call.arg(*key);
+    }
+    for arg in &args.0 {
+        match arg {
+            Arg::Bytes(bytes) => call.arg(*bytes),
+            Arg::Owned(bytes) => call.arg(bytes.as_slice()),
+            Arg::Int(number) => call.arg(*number),
+        };
+    }
+    call
+}
+
+/// The `ARGV` of one call.
+#[derive(Debug, Default)]
+pub(super) struct Args<'a>(Vec<Arg<'a>>);
+
+#[derive(Debug)]
+enum Arg<'a> {
+    Bytes(&'a [u8]),
+    Owned(Vec<u8>),
+    Int(i64),
+}
+
+impl<'a> Args<'a> {
+    pub(super) fn text(mut self, text: &'a str) -> Self {
+        self.push_text(text);
+        self
+    }
+
+    pub(super) fn int(mut self, number: i64) -> Self {
+        self.push_int(number);
+        self
+    }
+
+    pub(super) fn push_text(&mut self, text: &'a str) {
+        self.push_bytes(text.as_bytes());
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &'a [u8]) {
+        self.0.push(Arg::Bytes(bytes));
+    }
+
+    pub(super) fn push_owned(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.0.push(Arg::Owned(bytes.into()));
+    }
+
+    pub(super) fn push_int(&mut self, number: i64) {
+        self.0.push(Arg::Int(number));
+    }
+}
+
+/// Declares a script as the text of its files, one after another.
+macro_rules! script {
+    ($name:ident = $($file:literal)+) => {
+        pub(super) static $name: Script = Script {
+            text: concat!($(include_str!(concat!("../../../scripts/", $file, ".lua"))),+),
+            sha: LazyLock::new(|| Source::new($name.text).get_hash().to_owned()),
+        };
+    };
+}
+
+script!(ENQUEUE = "clock" "enqueue");
+script!(ENQUEUE_UNIQUE = "clock" "enqueue_unique");
+script!(DEQUEUE = "clock" "holder" "place" "dequeue");
+script!(SETTLE = "clock" "holder" "counters" "archive" "settle");
+script!(EXTEND = "clock" "holder" "extend");
+script!(RECOVER = "clock" "holder" "place" "counters" "archive" "recover");
+script!(FORWARD = "clock" "forward");
+script!(TIDY = "clock" "tidy");
+script!(PAUSE = "pause");
+script!(STATS = "clock" "stats");
+script!(LIST = "holder" "list");
+script!(FIND = "holder" "find");

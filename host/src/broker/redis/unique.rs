@@ -1,0 +1,58 @@
+//! Storing a task unless an equal one is under way: asynq's uniqueness locks.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::{RedisBroker, enqueue, millis, reply, scripts};
+use crate::broker::redis::scripts::Args;
+use crate::broker::{BrokerError, Enqueued, NewTask};
+use crate::queue::QueueName;
+
+/// What became of a task handed to [`RedisBroker::enqueue_unique`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unique {
+    /// Nobody else held the lock.
+    Enqueued(Enqueued),
+    /// The task of this id holds the lock; nothing was stored.
+    Locked(String),
+}
+
+impl RedisBroker {
+    /// Stores one task and locks its `unique_key` until the task is done, for `ttl` from when it becomes
+    /// pending at most. An id that is already taken takes no lock.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; [`BrokerError::Refused`] if the key is not one of this queue.
+    pub async fn enqueue_unique(
+        &self,
+        queue: &QueueName,
+        task: &NewTask,
+        ttl: Duration,
+    ) -> Result<Unique, BrokerError> {
+        let keys = self.keys(queue);
+        let message = &task.message;
+        if !message.unique_key.starts_with(&keys.unique()) {
+            return Err(BrokerError::Refused("the uniqueness key is not one of this queue".into()));
+        }
+        self.announce_queue(queue).await?;
+        let mut args = Args::default().text(&message.id);
+        args.push_owned(message.encode());
+        let args = args
+            .int(task.process_at.map_or(0, |at| at.0))
+            .int(millis(ttl))
+            .text(&self.channel)
+            .text(queue.as_str());
+        let hash = keys.task(&message.id);
+        let names = [message.unique_key.as_str(), &hash, &keys.pending, &keys.scheduled];
+        match self.link.run(&scripts::ENQUEUE_UNIQUE, &names, &args).await? {
+            Value::BulkString(holder) => Ok(Unique::Locked(reply::id(Value::BulkString(holder))?)),
+            Value::Array(stored) => {
+                let stored = stored.into_iter().next().ok_or_else(reply::unexpected)?;
+                enqueue::outcome(task, stored).map(Unique::Enqueued)
+            }
+            answer => enqueue::outcome(task, answer).map(Unique::Enqueued),
+        }
+    }
+}

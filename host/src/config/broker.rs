@@ -1,0 +1,171 @@
+//! Where the queue is: a file on this machine or Redis. A password is named, never written.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+use super::file::Context;
+use crate::file_error::FileError;
+use crate::keyring::relative_to;
+use crate::secret_file;
+
+/// Where the queue is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrokerConfig {
+    /// A file of the embedded queue.
+    Embedded(PathBuf),
+    /// Redis.
+    Redis(RedisSettings),
+}
+
+/// How to reach Redis.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisSettings {
+    /// `redis://`, `rediss://` or `unix://`, without a password.
+    pub url: String,
+    /// What every key starts with.
+    pub prefix: String,
+    /// Where the password is; `None`: none is needed.
+    pub password: Option<PasswordSource>,
+}
+
+/// Where a password is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PasswordSource {
+    /// In a file that only its owner may read; one line break at its end does not count.
+    File(PathBuf),
+    /// In an environment variable of this name.
+    Environment(String),
+}
+
+impl PasswordSource {
+    /// Reads the password. `config` is the file that names it.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file cannot be read or is open to others, or the variable is not set.
+    pub fn read(&self, config: &Path) -> Result<Zeroizing<String>, FileError> {
+        match self {
+            Self::File(path) => {
+                let content = secret_file::read(path)?;
+                let text = std::str::from_utf8(&content)
+                    .map_err(|_| FileError::new(path, "the password in it is not UTF-8"))?;
+                let text =
+                    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+                if text.is_empty() {
+                    return Err(FileError::new(path, "there is no password in it"));
+                }
+                Ok(Zeroizing::new(text.to_owned()))
+            }
+            Self::Environment(name) => {
+                let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+                value.map(Zeroizing::new).ok_or_else(|| {
+                    FileError::new(
+                        config,
+                        format!("the environment variable {name} with the password of Redis is not set"),
+                    )
+                    .hint(format!("set {name}, or use `password_file`"))
+                })
+            }
+        }
+    }
+}
+
+/// A URL may hold a user name; the URL is shown, the rest is not worth hiding.
+impl fmt::Debug for RedisSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisSettings")
+            .field("url", &self.url)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Section {
+    url: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    password_file: Option<Spanned<String>>,
+    password_env: Option<Spanned<String>>,
+}
+
+impl Section {
+    pub(super) fn check(self, context: &Context<'_>, state_dir: &Path) -> Result<BrokerConfig, FileError> {
+        let redis_only = [&self.prefix, &self.password_file, &self.password_env];
+        let url = match &self.url {
+            Some(url) if is_redis(url.get_ref()) => url,
+            embedded => {
+                if let Some(field) = redis_only.into_iter().flatten().next() {
+                    let message = "means something for Redis only";
+                    return Err(context.fault(field, message, "remove it, or set `url` to a redis:// URL"));
+                }
+                return match embedded.as_ref().map(|url| (url, url.get_ref().strip_prefix("embedded:"))) {
+                    None => Ok(BrokerConfig::Embedded(state_dir.join("queue.db"))),
+                    Some((_, Some(path))) if !path.is_empty() => {
+                        Ok(BrokerConfig::Embedded(relative_to(context.file, path)))
+                    }
+                    Some((url, _)) => Err(context.fault(
+                        url,
+                        "not a queue",
+                        "redis://HOST:PORT/DB, rediss://…, unix:///PATH or embedded:PATH",
+                    )),
+                };
+            }
+        };
+        if has_password(url.get_ref()) {
+            // The position is shown, the value is not.
+            return Err(context.fault(
+                url,
+                "has a password in it, and this file is not a secret",
+                "put it into a file of mode 0600 and name that with `password_file`, or use `password_env`",
+            ));
+        }
+        let prefix = match self.prefix {
+            None => "asynq".to_owned(),
+            Some(prefix) if is_prefix(prefix.get_ref()) => prefix.into_inner(),
+            Some(prefix) => {
+                return Err(context.fault(&prefix, "not a key prefix", "1 to 64 of A-Z a-z 0-9 . _ - : /"));
+            }
+        };
+        let password = match (self.password_file, self.password_env) {
+            (None, None) => None,
+            (Some(file), None) => Some(PasswordSource::File(relative_to(context.file, file.get_ref()))),
+            (None, Some(name)) => Some(PasswordSource::Environment(name.into_inner())),
+            (Some(_), Some(name)) => {
+                let message = "there is a `password_file` already";
+                return Err(context.fault(&name, message, "remove one of the two"));
+            }
+        };
+        Ok(BrokerConfig::Redis(RedisSettings { url: url.get_ref().clone(), prefix, password }))
+    }
+}
+
+fn is_redis(url: &str) -> bool {
+    ["redis://", "rediss://", "unix://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// Whether there is `user:password@` before the host, or `pass=` among the options of a socket.
+fn has_password(url: &str) -> bool {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    // The last @: one inside a password that should have been escaped is part of it. An @ further on means that
+    // the password has a slash in it.
+    let user_info = authority.rsplit_once('@').map(|(user_info, _)| user_info);
+    let in_authority = user_info.is_some_and(|user_info| user_info.contains(':'));
+    let beyond = user_info.is_none() && authority.contains(':') && after_scheme.contains('@');
+    let option = after_scheme.split_once('?').is_some_and(|(_, options)| {
+        options.split('&').any(|option| option.starts_with("pass=") || option.starts_with("password="))
+    });
+    in_authority || beyond || option
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/');
+    (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed)
+}

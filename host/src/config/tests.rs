@@ -1,0 +1,225 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use taskseal_core::Suite;
+
+use super::*;
+
+const MINIMAL: &str = "deployment = \"plant-a\"\n";
+
+const CLIENT: &str = r#"deployment = "plant-a"
+[client]
+issuer = "me"
+suite = "SP"
+key = "keys/me.key"
+recipient = "0011223344556677"
+"#;
+
+const WORKER: &str = r#"deployment = "plant-a"
+[worker]
+decryption_keys = ["keys/worker.key"]
+[[worker.queue]]
+name = "default"
+"#;
+
+fn load(text: &str) -> Result<Config, FileError> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("taskseal.toml");
+    fs::write(&file, text).unwrap();
+    Config::load(&file)
+}
+
+/// Line, field and message of the fault, and that it has a hint.
+fn fault(text: &str) -> (usize, String, String) {
+    let fault = load(text).unwrap_err();
+    assert!(fault.hint.is_some(), "no hint: {fault}");
+    (fault.position.unwrap().line, fault.field.unwrap_or_default(), fault.message)
+}
+
+#[test]
+fn unknown_fields_and_sections_are_refused() {
+    assert_eq!(fault("deployment = \"a\"\nbrokr = 1\n").2, "unknown field `brokr`");
+    for section in ["broker", "state", "keys", "client", "worker", "policy"] {
+        let (line, field, message) = fault(&format!("{MINIMAL}[{section}]\nnonsense = 1\n"));
+        assert_eq!((line, message.as_str()), (3, "unknown field `nonsense`"));
+        assert_eq!(field, format!("{section}.nonsense"));
+    }
+}
+
+#[test]
+fn values_out_of_range_or_without_unit_are_refused() {
+    for (line, message) in [
+        ("skew = \"301s\"", "\"301s\" is out of range"),
+        ("skew = \"1h\"", "\"1h\" is out of range"),
+        ("max_lifetime = \"0s\"", "\"0s\" is out of range"),
+        ("max_lifetime = \"10\"", "`10` is not a duration"),
+        ("max_lifetime = \"1.5h\"", "`1.5h` is not a duration"),
+        ("max_lifetime = \"-1s\"", "`-1s` is not a duration"),
+        ("max_lifetime = \"99999999999999999999d\"", "`99999999999999999999d` is not a duration"),
+        ("max_lifetime = \"999999999999999999d\"", "`999999999999999999d` is not a duration"),
+        ("max_body = \"17MiB\"", "17825792 bytes are out of range"),
+        ("max_body = \"1MB\"", "`1MB` is not a size"),
+        ("suites = [\"SP\", \"X\"]", "`X` is not a suite"),
+    ] {
+        let (at, _, found) = fault(&format!("{MINIMAL}[policy]\n{line}\n"));
+        assert_eq!((at, found.as_str()), (3, message));
+    }
+}
+
+#[test]
+fn password_in_the_url_is_refused_and_not_shown() {
+    for url in [
+        "redis://user:hunter2@localhost:6379/0",
+        "redis://:hunter2@localhost",
+        "rediss://u:hun%40ter2@[::1]:6380",
+        "redis://u:a/hunter2@localhost",
+        "unix:///run/redis.sock?db=0&pass=hunter2",
+    ] {
+        let fault = load(&format!("{MINIMAL}[broker]\nurl = \"{url}\"\n")).unwrap_err();
+        assert!(fault.message.starts_with("has a password in it"), "{url}");
+        assert_eq!(fault.field.as_deref(), Some("broker.url"));
+        assert!(!format!("{fault}{:?}", fault.hint).contains("hunter"), "{fault}");
+    }
+    load(&format!("{MINIMAL}[broker]\nurl = \"redis://user@localhost:6379/0\"\n")).unwrap();
+}
+
+#[test]
+fn fields_that_do_not_fit_the_suite_are_refused() {
+    let without = CLIENT.replace("recipient = \"0011223344556677\"\n", "");
+    assert_eq!(fault(&without), (4, "client.suite".into(), "suite SP needs `recipient`".into()));
+    let signed = CLIENT.replace("SP", "S");
+    assert_eq!(fault(&signed), (6, "client.recipient".into(), "suite S takes no `recipient`".into()));
+    let shared = without.replace("SP", "SE");
+    assert_eq!(fault(&shared).2, "suite SE needs `encryption_key`");
+    let both = format!("{CLIENT}encryption_key = \"k\"\n");
+    assert_eq!(fault(&both).2, "suite SP takes no `encryption_key`");
+    assert_eq!(fault(&CLIENT.replace("0011223344556677", "0011")).2, "not a kid");
+}
+
+#[test]
+fn half_a_way_to_seal_results_is_refused() {
+    let with = |line: &str| WORKER.replace("[[worker", &format!("{line}\n[[worker"));
+
+    assert_eq!(fault(&with("result_suite = \"S\"")).2, "results need a key");
+    assert_eq!(fault(&with("result_key = \"k\"")).2, "results need a suite");
+}
+
+#[test]
+fn worker_without_a_queue_or_with_one_twice_is_refused() {
+    let twice = format!("{WORKER}[[worker.queue]]\nname = \"default\"\n");
+    assert_eq!(
+        fault(&twice),
+        (7, "worker.queue.name".into(), "queue `default` stands here for the second time".into())
+    );
+    assert_eq!(fault(&format!("{MINIMAL}[worker]\nqueue = []\n")).2, "no queue to take tasks from");
+    assert_eq!(fault(&WORKER.replace("default", "a b")).2, "`a b` is not a queue name");
+}
+
+#[test]
+fn handlers_without_program_or_for_one_type_twice_are_refused() {
+    let handler = "[[handler]]\ntype = \"a:*\"\nprogram = [\"./run\"]\n";
+
+    assert!(fault(&format!("{MINIMAL}{handler}{handler}")).2.contains("second time"));
+    assert_eq!(fault(&format!("{MINIMAL}{}", handler.replace("\"./run\"", ""))).2, "no program");
+    assert!(fault(&format!("{MINIMAL}{}", handler.replace("a:*", "*:a"))).2.contains("not a task type"));
+}
+
+#[test]
+fn settings_of_redis_without_redis_are_refused() {
+    assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "means something for Redis only");
+    assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"http://x\"\n")).2, "not a queue");
+    assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"embedded:\"\n")).2, "not a queue");
+    assert_eq!(
+        fault(&format!("{MINIMAL}[broker]\nurl = \"redis://h\"\nprefix = \"{{a}}\"\n")).2,
+        "not a key prefix"
+    );
+}
+
+#[test]
+fn deployment_must_be_one_part_of_an_audience() {
+    assert_eq!(fault("deployment = \"a/b\"\n").2, "`a/b` is not a valid name");
+    assert_eq!(fault("deployment = \"\"\n").2, "`` is not a valid name");
+    assert_eq!(load("").unwrap_err().message, "missing field `deployment`");
+}
+
+#[test]
+fn password_file_open_to_others_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("password");
+    fs::write(&path, "hunter2\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let source = PasswordSource::File(path.clone());
+    assert!(source.read(dir.path()).unwrap_err().message.contains("mode 0644"));
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+
+    assert_eq!(source.read(dir.path()).unwrap().as_str(), "hunter2");
+}
+
+#[test]
+fn missing_file_says_how_to_get_one() {
+    let fault = Config::load(Path::new("/nonexistent/taskseal.toml")).unwrap_err();
+
+    assert!(fault.hint.unwrap().contains("taskseal init"));
+}
+
+#[test]
+fn what_is_not_set_has_a_safe_default() {
+    let config = load(MINIMAL).unwrap();
+    let folder = config.file.parent().unwrap().to_owned();
+
+    assert_eq!(config.broker, BrokerConfig::Embedded(folder.join("state/queue.db")));
+    assert_eq!(config.keyset, folder.join("keyset.toml"));
+    assert_eq!(config.policy.suites, SuiteSet::SIGNED_AND_ENCRYPTED);
+    assert_eq!((config.policy.skew.as_secs(), config.policy.max_body), (60, 1 << 20));
+    assert!(config.client().is_err() && config.worker().is_err());
+}
+
+#[test]
+fn paths_are_relative_to_the_file_and_programs_absolute() {
+    let text = format!(
+        "{WORKER}[[handler]]\ntype = \"t\"\nprogram = [\"./bin/run\", \"./arg\"]\n[[handler]]\ntype = \"u\"\nprogram = [\"cat\"]\n"
+    );
+    let config = load(&text).unwrap();
+    let folder = config.file.parent().unwrap().to_owned();
+
+    assert_eq!(config.worker.unwrap().decryption_keys, [folder.join("keys/worker.key")]);
+    assert_eq!(Path::new(&config.handlers[0].program[0]), folder.join("bin/run"));
+    assert_eq!(config.handlers[0].program[1], "./arg");
+    assert_eq!(config.handlers[1].program, ["cat"]);
+}
+
+#[test]
+fn everything_that_can_be_set_is_taken_over() {
+    let text = format!(
+        r#"{CLIENT}result_key = "keys/reader.key"
+lifetime = "10m"
+attempts = 3
+timeout = "30s"
+retention = "7d"
+[broker]
+url = "rediss://user@redis.example:6380/2"
+prefix = "seal"
+password_env = "REDIS_PASSWORD"
+[policy]
+suites = ["S", "SP"]
+skew = "5s"
+max_lifetime = "1h"
+max_body = "64KiB"
+"#
+    );
+    let config = load(&text).unwrap();
+    let client = config.client().unwrap();
+
+    assert_eq!(client.sealing.suite, Suite::Sp);
+    assert_eq!((client.lifetime.as_secs(), client.attempts), (600, 3));
+    assert_eq!(client.retention.as_secs(), 7 * 86_400);
+    let BrokerConfig::Redis(redis) = &config.broker else { panic!("not Redis") };
+    assert_eq!(
+        (redis.prefix.as_str(), redis.password.clone()),
+        ("seal", Some(PasswordSource::Environment("REDIS_PASSWORD".into())))
+    );
+    let policy = config.policy.for_tasks(Audience::new("plant-a/q").unwrap());
+    assert_eq!((policy.skew, policy.max_lifetime, policy.max_body), (5, 3600, 65_536));
+    assert!(policy.suites.contains(Suite::S) && !policy.suites.contains(Suite::Se));
+}

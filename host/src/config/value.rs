@@ -1,0 +1,154 @@
+//! Values of the configuration: durations, sizes and names with the units and limits a person expects.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use taskseal_core::Suite;
+
+use crate::file_error::invalid;
+use crate::queue::QueueName;
+
+/// A duration of `MIN` to `MAX` seconds, written as a whole number and a unit: `"5s"`, `"10m"`, `"24h"`, `"7d"`.
+#[derive(Clone, Copy)]
+pub(super) struct Seconds<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
+    pub(super) const fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let Some(seconds) = parse_seconds(&text) else {
+            return Err(invalid(
+                format_args!("`{}` is not a duration", text.escape_default()),
+                "write a whole number and a unit: \"30s\", \"10m\", \"24h\" or \"7d\"",
+            ));
+        };
+        if !(MIN..=MAX).contains(&seconds) {
+            let (least, most) = (show_seconds(MIN), show_seconds(MAX));
+            return Err(invalid(
+                format_args!("{} is out of range", show_seconds(seconds)),
+                format_args!("from {least} to {most}"),
+            ));
+        }
+        Ok(Self(seconds))
+    }
+}
+
+/// Reads a whole number and a unit.
+pub(super) fn parse_seconds(text: &str) -> Option<u64> {
+    let (digits, unit) = split_unit(text)?;
+    let factor = UNITS.into_iter().find(|(name, _)| *name == unit)?.1;
+    digits.checked_mul(factor)
+}
+
+fn show_seconds(seconds: u64) -> String {
+    let whole = |factor: &u64| seconds != 0 && seconds.is_multiple_of(*factor);
+    let (unit, factor) = UNITS.into_iter().rev().find(|(_, factor)| whole(factor)).unwrap_or(("s", 1));
+    format!("\"{}{unit}\"", seconds / factor)
+}
+
+const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+
+/// A number of bytes from 1 to `MAX`, written with a unit: `"64KiB"`, `"1MiB"`, `"512B"`.
+#[derive(Clone, Copy)]
+pub(super) struct Size<const MAX: usize>(pub(super) usize);
+
+impl<'de, const MAX: usize> Deserialize<'de> for Size<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let Some(bytes) = parse_bytes(&text) else {
+            return Err(invalid(
+                format_args!("`{}` is not a size", text.escape_default()),
+                "write a whole number and a unit: \"512B\", \"64KiB\" or \"1MiB\"",
+            ));
+        };
+        if !(1..=MAX).contains(&bytes) {
+            let most = MAX >> 10;
+            return Err(invalid(
+                format_args!("{bytes} bytes are out of range"),
+                format_args!("from \"1B\" to \"{most}KiB\""),
+            ));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<usize> {
+    let (digits, unit) = split_unit(text)?;
+    let factor = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    usize::try_from(digits).ok()?.checked_mul(factor)
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = text.split_at_checked(digits)?;
+    Some((digits.parse().ok()?, unit))
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy)]
+pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = i64::deserialize(deserializer)?;
+        match u64::try_from(count) {
+            Ok(count) if (MIN..=MAX).contains(&count) => Ok(Self(count)),
+            _ => Err(invalid(format_args!("{count} is out of range"), format_args!("from {MIN} to {MAX}"))),
+        }
+    }
+}
+
+/// A suite by its name.
+#[derive(Clone, Copy)]
+pub(super) struct SuiteName(pub(super) Suite);
+
+impl<'de> Deserialize<'de> for SuiteName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Suite::from_name(&name).map(Self).ok_or_else(|| {
+            invalid(format_args!("`{}` is not a suite", name.escape_default()), "one of S, M, E, SE, SP")
+        })
+    }
+}
+
+/// A queue by its name.
+#[derive(Clone)]
+pub(super) struct Queue(pub(super) QueueName);
+
+impl<'de> Deserialize<'de> for Queue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        QueueName::parse(&name)
+            .map(Self)
+            .map_err(|error| invalid(format_args!("`{}` is not a queue name", name.escape_default()), error))
+    }
+}
+
+/// A name of up to `MAX` printable ASCII characters without space; `/` only if `SLASH`.
+#[derive(Clone)]
+pub(super) struct Name<const MAX: usize, const SLASH: bool>(pub(super) String);
+
+impl<'de, const MAX: usize, const SLASH: bool> Deserialize<'de> for Name<MAX, SLASH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let allowed = |byte: u8| byte.is_ascii_graphic() && (SLASH || byte != b'/');
+        if name.is_empty() || name.len() > MAX || !name.bytes().all(allowed) {
+            let slash = if SLASH { "" } else { " or `/`" };
+            return Err(invalid(
+                format_args!("`{}` is not a valid name", name.escape_default()),
+                format_args!("1 to {MAX} printable ASCII characters without space{slash}"),
+            ));
+        }
+        Ok(Self(name))
+    }
+}

@@ -1,0 +1,155 @@
+//! What is wrong with a file that a person wrote: where, what, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+#[cfg(test)]
+mod tests;
+
+/// A fault in a configuration, keyset or key file, or in reaching it.
+///
+/// Shown as `file:line:column: field: message`; the hint stands apart, for a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileError {
+    /// The file.
+    pub file: PathBuf,
+    /// Line and column, both counted from 1, if the fault is at one place.
+    pub position: Option<Position>,
+    /// The field, with the tables it is in: `client.key`.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Set if the file could not be read or written.
+    pub io: Option<io::ErrorKind>,
+}
+
+/// A place in a text file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+impl FileError {
+    /// A fault of the whole file.
+    #[must_use]
+    pub fn new(file: &Path, message: impl Into<String>) -> Self {
+        let file = file.to_owned();
+        Self { file, position: None, field: None, message: message.into(), hint: None, io: None }
+    }
+
+    /// The file could not be read or written.
+    #[must_use]
+    pub fn io(file: &Path, what: &str, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            io::ErrorKind::AlreadyExists => "exists already".to_owned(),
+            _ => error.to_string(),
+        };
+        Self { io: Some(error.kind()), ..Self::new(file, format!("{what}: {reason}")) }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same at the byte `offset` of `text`, and with the field that stands there.
+    #[must_use]
+    pub(crate) fn at(mut self, text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        self.position = Some(Position { line, column });
+        self.field = field_at(text, line_start);
+        self
+    }
+
+    fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let (message, hint) = match error.message().split_once(HINT) {
+            Some((message, hint)) => (message, Some(hint.to_owned())),
+            // serde: "unknown field `x`, expected one of `y`, `z`"
+            None => match error.message().split_once(", expected ") {
+                Some((message, rest)) => (message, Some(format!("expected {rest}"))),
+                None => (error.message(), None),
+            },
+        };
+        let mut fault = Self::new(file, message.trim_end());
+        fault.hint = hint;
+        match error.span() {
+            Some(span) => fault.at(text, span.start),
+            None => fault,
+        }
+    }
+}
+
+/// Reads a TOML file into a type that checks itself.
+pub(crate) fn parse_toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileError> {
+    toml::from_str(text).map_err(|error| FileError::from_toml(file, text, &error))
+}
+
+/// Reads a text file of at most [`MAX_LEN`] bytes.
+pub(crate) fn read_text(file: &Path) -> Result<String, FileError> {
+    let failed = |error| FileError::io(file, "cannot be read", &error);
+    let len = std::fs::metadata(file).map_err(failed)?.len();
+    if len > MAX_LEN {
+        return Err(FileError::new(file, format!("longer than {MAX_LEN} bytes")));
+    }
+    std::fs::read_to_string(file).map_err(failed)
+}
+
+/// A fault of one value for serde, with a hint; [`FileError`] shows the two apart.
+pub(crate) fn invalid<E: serde::de::Error>(message: impl fmt::Display, hint: impl fmt::Display) -> E {
+    E::custom(format_args!("{message}{HINT}{hint}"))
+}
+
+/// The field on the line that starts at `line_start`, with the table above it.
+fn field_at(text: &str, line_start: usize) -> Option<String> {
+    let (above, below) = text.split_at_checked(line_start)?;
+    let line = below.lines().next().unwrap_or_default().trim();
+    let table_of = |line: &str| {
+        let name = line.trim().strip_prefix('[')?.trim_start_matches('[');
+        name.split_once(']').map(|(name, _)| name.trim().to_owned())
+    };
+    if let Some(table) = table_of(line) {
+        return Some(table);
+    }
+    let table = above.lines().rev().find_map(table_of);
+    let key = line.split_once('=').map(|(key, _)| key.trim().to_owned());
+    match (table, key) {
+        (Some(table), Some(key)) => Some(format!("{table}.{key}")),
+        (table, key) => key.or(table),
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, ": {field}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// Stands between message and hint inside a serde error: cannot occur in a TOML string unescaped.
+const HINT: char = '\u{1f}';
+/// Most bytes of a configuration or keyset file.
+const MAX_LEN: u64 = 4 << 20;

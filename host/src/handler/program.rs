@@ -1,0 +1,207 @@
+//! Programs as handlers: body on standard input, result on standard output, a clean environment.
+//!
+//! Exit status 0: the output is the result. 65 (`EX_DATAERR`): give up, the task is archived. Anything else, a
+//! signal included: try again later. Standard error goes to the worker's own log, never to the queue.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
+use taskseal_core::ContentType;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
+
+use super::{Failure, Handler, OpenedTask, Output};
+use crate::escape::Escaped;
+
+/// A program to run once per task.
+#[derive(Clone, Debug)]
+pub struct Program {
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    working_dir: Option<PathBuf>,
+    output_type: String,
+    limits: ProgramLimits,
+}
+
+/// How much a program may write.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramLimits {
+    /// Most bytes of standard output; more is a failure.
+    pub stdout: usize,
+    /// Bytes of standard error kept for the log; the rest is read and dropped.
+    pub stderr: usize,
+}
+
+impl Default for ProgramLimits {
+    fn default() -> Self {
+        Self { stdout: 1 << 20, stderr: 4096 }
+    }
+}
+
+/// Exit status by which a program says that trying again is of no use (`EX_DATAERR` of BSD's sysexits.h).
+const EXIT_GIVE_UP: i32 = 65;
+
+impl Program {
+    /// A program and its arguments; no shell is involved. `None` if `argv` is empty.
+    #[must_use]
+    pub fn new(argv: Vec<String>) -> Option<Self> {
+        if argv.is_empty() {
+            return None;
+        }
+        let output_type = ContentType::OCTETS.as_str().to_owned();
+        let env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        Some(Self { argv, env, working_dir: None, output_type, limits: ProgramLimits::default() })
+    }
+
+    /// Sets a variable of its environment, which holds nothing else but `PATH` and the `TASKSEAL_` variables.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Runs in this directory.
+    #[must_use]
+    pub fn working_dir(mut self, dir: PathBuf) -> Self {
+        self.working_dir = Some(dir);
+        self
+    }
+
+    /// Declares the media type of its output; `application/octet-stream` otherwise.
+    #[must_use]
+    pub fn output_type(mut self, content_type: ContentType<'_>) -> Self {
+        content_type.as_str().clone_into(&mut self.output_type);
+        self
+    }
+
+    /// Sets its limits.
+    #[must_use]
+    pub const fn limits(mut self, limits: ProgramLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    fn command(&self, task: &OpenedTask) -> Result<Command, Failure> {
+        let (program, arguments) =
+            self.argv.split_first().ok_or_else(|| Failure::GiveUp("no program".to_owned()))?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.env)
+            .env("TASKSEAL_TASK_ID", task.id.to_string())
+            .env("TASKSEAL_TASK_TYPE", &task.task_type)
+            .env("TASKSEAL_ISSUER", &task.issuer)
+            .env("TASKSEAL_QUEUE", task.queue.as_str())
+            .env("TASKSEAL_ATTEMPT", task.attempt.to_string())
+            .env("TASKSEAL_CONTENT_TYPE", &task.content_type)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own, so that what the program starts is ended with it.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(dir) = &self.working_dir {
+            command.current_dir(dir);
+        }
+        Ok(command)
+    }
+}
+
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+#[async_trait]
+impl Handler for Program {
+    async fn run(&self, task: OpenedTask) -> Result<Output, Failure> {
+        let mut child = self.command(&task)?.spawn().map_err(|error| {
+            let program = self.argv.first().map(String::as_str).unwrap_or_default();
+            Failure::TryAgain(format!("cannot start {program}: {error}"))
+        })?;
+        let mut group = Group::of(&child);
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A program may end without reading its input: that alone is no failure.
+                let _ = stdin.write_all(&task.body).await;
+                let _ = stdin.shutdown().await;
+            }
+        };
+        let limits = self.limits;
+        let ((), stdout, stderr, status) = tokio::join!(
+            feed,
+            read_limited(stdout, limits.stdout),
+            read_limited(stderr, limits.stderr),
+            child.wait()
+        );
+        // Whatever held the pipes is gone and the group's id may be given to others: hands off.
+        group.0 = None;
+        let status = status.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}")))?;
+        let (stdout, whole) = stdout;
+        if !status.success() {
+            return Err(failure(status, &String::from_utf8_lossy(&stderr.0)));
+        }
+        if !whole {
+            return Err(Failure::GiveUp(format!("more than {} bytes of output", limits.stdout)));
+        }
+        Ok(Output { content_type: self.output_type.clone(), body: stdout })
+    }
+}
+
+fn failure(status: ExitStatus, stderr: &str) -> Failure {
+    let reason = format!("{status}: {}", Escaped::new(stderr.trim_end()));
+    if status.code() == Some(EXIT_GIVE_UP) { Failure::GiveUp(reason) } else { Failure::TryAgain(reason) }
+}
+
+/// Reads to the end and keeps at most `limit` bytes; tells whether that was all.
+async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
+    let mut kept = Zeroizing::new(Vec::with_capacity(limit.min(1 << 16)));
+    let Some(mut source) = source else { return (kept, true) };
+    let mut whole = true;
+    let mut chunk = Zeroizing::new([0; 8192]);
+    loop {
+        match source.read(&mut chunk[..]).await {
+            Ok(0) | Err(_) => return (kept, whole),
+            Ok(read) => {
+                let room = limit - kept.len();
+                whole &= read <= room;
+                let taken = chunk.get(..read.min(room)).unwrap_or_default();
+                grow_wiped(&mut kept, taken.len());
+                kept.extend_from_slice(taken);
+            }
+        }
+    }
+}
+
+/// Makes room by moving to a new vector and wiping the old one: a vector that grows by itself leaves copies
+/// behind.
+fn grow_wiped(bytes: &mut Zeroizing<Vec<u8>>, additional: usize) {
+    if bytes.capacity() - bytes.len() >= additional {
+        return;
+    }
+    let mut larger = Zeroizing::new(Vec::with_capacity((bytes.capacity() * 2).max(bytes.len() + additional)));
+    larger.extend_from_slice(bytes);
+    *bytes = larger;
+}
+
+/// The process group of a program that has not ended; killed when dropped: at the time limit, on a lost lease.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        Self(pid)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // An error means that nothing is left to kill.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}

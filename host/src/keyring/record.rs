@@ -1,0 +1,202 @@
+//! One key of the keyset: what it is, what it may vouch for, and whether it still may.
+
+use std::fmt;
+
+use serde::Deserialize;
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::keyset::{KeyRecord, RecordKey};
+use taskseal_core::{KeyId, Kind, NameSet};
+
+use super::secret_key::Algorithm;
+
+/// A key of the keyset.
+#[derive(Debug)]
+pub struct Record {
+    pub(super) key: KeysetKey,
+    pub(super) kind: Kind,
+    pub(super) status: Status,
+    pub(super) label: Option<String>,
+    /// Patterns joined by spaces, as [`NameSet`] reads them.
+    pub(super) issuers: String,
+    pub(super) types: String,
+    pub(super) audiences: String,
+    pub(super) valid_from: u64,
+    pub(super) valid_until: u64,
+}
+
+/// What a keyset holds of a key.
+#[derive(Debug)]
+pub enum KeysetKey {
+    /// Verifies signatures.
+    Es256(VerifyingKey),
+    /// Verifies HMAC tags.
+    Hs256(MacKey),
+    /// Verifies and decrypts.
+    A256Gcm(EncryptionKey),
+    /// Is encrypted to.
+    EcdhEs(AgreementPublicKey),
+}
+
+impl KeysetKey {
+    /// The kid.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        match self {
+            Self::Es256(key) => key.kid(),
+            Self::Hs256(key) => key.kid(),
+            Self::A256Gcm(key) => key.kid(),
+            Self::EcdhEs(key) => key.kid(),
+        }
+    }
+
+    /// What it does.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Es256(_) => Algorithm::Es256,
+            Self::Hs256(_) => Algorithm::Hs256,
+            Self::A256Gcm(_) => Algorithm::A256Gcm,
+            Self::EcdhEs(_) => Algorithm::EcdhEs,
+        }
+    }
+}
+
+/// Whether a key is still used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Status {
+    /// Seals and is accepted.
+    #[default]
+    Active,
+    /// Seals no more; what it sealed is accepted.
+    Retiring,
+    /// Not accepted for now.
+    Disabled,
+    /// Never accepted again.
+    Revoked,
+}
+
+impl Status {
+    /// Whether what the key sealed is accepted.
+    #[must_use]
+    pub const fn is_accepted(self) -> bool {
+        matches!(self, Self::Active | Self::Retiring)
+    }
+
+    /// The word in keyset files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Record {
+    /// The kid.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.key.kid()
+    }
+
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> &KeysetKey {
+        &self.key
+    }
+
+    /// What it seals, or decrypts: tasks or results.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it is still used.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// Whom it may speak for.
+    #[must_use]
+    pub fn issuers(&self) -> NameSet<'_> {
+        NameSet::new(&self.issuers)
+    }
+
+    /// Task types it may seal.
+    #[must_use]
+    pub fn types(&self) -> NameSet<'_> {
+        NameSet::new(&self.types)
+    }
+
+    /// Audiences it may seal for.
+    #[must_use]
+    pub fn audiences(&self) -> NameSet<'_> {
+        NameSet::new(&self.audiences)
+    }
+
+    /// Unix time in seconds from which on it is refused; `u64::MAX` if it has no end.
+    #[must_use]
+    pub const fn valid_until(&self) -> u64 {
+        self.valid_until
+    }
+
+    /// Whether new envelopes of `kind` may be made with it; if not, why.
+    pub(super) fn may_seal(&self, kind: Kind, now: u64) -> Result<(), String> {
+        if self.kind != kind {
+            return Err(format!("is for {}s", kind_word(self.kind)));
+        }
+        if self.status != Status::Active {
+            return Err(format!("is {}", self.status));
+        }
+        if now < self.valid_from {
+            return Err("is not valid yet".to_owned());
+        }
+        if now >= self.valid_until {
+            return Err("is not valid any more".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The record as the verifier wants it; `None` for a key that verifies nothing.
+    pub(super) fn to_core(&self) -> Option<KeyRecord<'_>> {
+        let key = match &self.key {
+            KeysetKey::Es256(key) => RecordKey::Es256(key),
+            KeysetKey::Hs256(key) => RecordKey::Hmac256(key),
+            KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
+            KeysetKey::EcdhEs(_) => return None,
+        };
+        let mut record = KeyRecord::new(key)
+            .kind(self.kind)
+            .issuers(self.issuers())
+            .types(self.types())
+            .audiences(self.audiences());
+        record.valid_from = self.valid_from;
+        record.valid_until = self.valid_until;
+        record.enabled = self.status.is_accepted();
+        Some(record)
+    }
+}
+
+pub(super) const fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Result => "result",
+        _ => "task",
+    }
+}

@@ -1,0 +1,281 @@
+use std::fs;
+
+use taskseal_core::{
+    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, Suite, SuiteSet, TaskId, TaskType,
+    Unverified,
+};
+
+use super::*;
+
+/// A folder with keys and a keyset.
+struct Folder {
+    dir: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn key(&self, name: &str, algorithm: Algorithm) -> SecretKey {
+        SecretKey::create(&self.path(name), algorithm, "a test").unwrap()
+    }
+
+    fn keyset(&self, text: &str) -> Result<Keyring, FileError> {
+        fs::write(self.path("keyset.toml"), text).unwrap();
+        Keyring::load(&self.path("keyset.toml"))
+    }
+}
+
+const RIGHTS: &str = "issuers = [\"me\"]\ntypes = [\"*\"]\naudiences = [\"here/*\"]\n";
+
+fn entry(key: &SecretKey, more: &str) -> String {
+    let (kid, alg) = (key.kid(), key.algorithm());
+    let public = key.public().map_or_else(String::new, |public| format!("public = \"{public}\"\n"));
+    format!("[[key]]\nkid = \"{kid}\"\nalg = \"{alg}\"\n{public}{more}\n")
+}
+
+fn claims() -> Claims<'static> {
+    let (issuer, audience) = (Issuer::new("me").unwrap(), Audience::new("here/q").unwrap());
+    Claims::new(issuer, TaskType::new("t").unwrap(), audience, TaskId::from_bytes([7; 16]))
+        .issued_at(now())
+        .expires_at(now() + 60)
+}
+
+fn policy() -> Policy<'static> {
+    let mut policy = Policy::for_tasks(Audience::new("here/q").unwrap());
+    policy.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
+    policy
+}
+
+fn open(keyring: &Keyring, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
+    let verified = Unverified::parse(envelope)?.verify(keyring, &policy(), &mut clock())?;
+    let mut buffer = vec![0; verified.body_len()];
+    Ok(verified.danger_open_without_replay_guard(&mut &*keyring, &mut buffer)?.body().to_vec())
+}
+
+#[test]
+fn kid_of_another_key_is_refused_with_line_and_hint() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+    let text = entry(&key, &format!("use = \"task\"\n{RIGHTS}"));
+    let text = text.replace(&key.kid().to_string(), "0011223344556677");
+
+    let fault = folder.keyset(&text).unwrap_err();
+
+    assert_eq!(fault.position.unwrap().line, 2);
+    assert_eq!(fault.field.as_deref(), Some("key.kid"));
+    assert!(fault.message.contains("0011223344556677 is not the kid of this public key"), "{fault}");
+    assert!(fault.hint.is_some());
+}
+
+#[test]
+fn kid_that_stands_twice_is_refused_where_it_stands_again() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::EcdhEs);
+    let one = entry(&key, "use = \"task\"\n");
+
+    let fault = folder.keyset(&format!("{one}{one}")).unwrap_err();
+
+    assert!(fault.message.contains("second time"), "{fault}");
+    assert_eq!(fault.position.unwrap().line, one.lines().count() + 2);
+}
+
+#[test]
+fn point_off_the_curve_is_refused() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+    let public = key.public().unwrap();
+    // The last four characters change the last three bytes of y.
+    let (start, end) = public.split_at(public.len() - 4);
+    let other = format!("{start}{}", if end == "AAAA" { "AAAE" } else { "AAAA" });
+    let text = entry(&key, &format!("use = \"task\"\n{RIGHTS}")).replace(&public, &other);
+
+    let fault = folder.keyset(&text).unwrap_err();
+
+    assert_eq!((fault.message.as_str(), fault.position.unwrap().line), ("not a point on P-256", 4));
+}
+
+#[test]
+fn entry_with_a_fault_is_refused_with_the_field() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+    let good = entry(&key, &format!("use = \"task\"\n{RIGHTS}"));
+    folder.keyset(&good).unwrap();
+
+    for (from, to, message) in [
+        ("use = \"task\"", "use = \"tasks\"", "unknown variant `tasks`"),
+        ("use = \"task\"", "usage = \"task\"", "unknown field `usage`"),
+        ("[\"*\"]", "[\"a b\"]", "`a b` is not a pattern"),
+        ("[\"*\"]", "[\"a*b\"]", "`a*b` is not a pattern"),
+        ("alg = \"ES256\"", "alg = \"none\"", "unknown variant `none`"),
+        ("alg = \"ES256\"", "alg = \"HS256\"", "this algorithm takes `secret_file` and no `public`"),
+        ("issuers = [\"me\"]\n", "", "missing field `issuers`"),
+        ("use = \"task\"", "use = \"task\"\nvalid_from = \"yesterday\"", "not a time"),
+        ("use = \"task\"", "use = \"task\"\nstatus = \"primary\"", "unknown variant `primary`"),
+        ("public = \"B", "public = \"=", "not a public key"),
+    ] {
+        let fault = folder.keyset(&good.replacen(from, to, 1)).unwrap_err();
+        assert_eq!(fault.message, message);
+        assert!(fault.position.is_some() && fault.hint.is_some(), "{fault:?}");
+    }
+}
+
+#[test]
+fn agreement_key_that_claims_rights_is_refused() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::EcdhEs);
+
+    let fault = folder.keyset(&entry(&key, &format!("use = \"task\"\n{RIGHTS}"))).unwrap_err();
+
+    assert_eq!(fault.hint.as_deref(), Some("remove `issuers`"));
+}
+
+#[test]
+fn public_key_of_agreement_is_not_found_as_one_that_verifies() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::EcdhEs);
+    let keyring = folder.keyset(&entry(&key, "use = \"task\"\n")).unwrap();
+
+    assert!(keyring.find(key.kid()).is_none());
+    assert_eq!(keyring.known_kids().collect::<Vec<_>>(), [key.kid()]);
+}
+
+#[test]
+fn damaged_or_foreign_key_file_is_refused_without_showing_it() {
+    let folder = Folder::new();
+    folder.key("a.key", Algorithm::Es256);
+    let pem = String::from_utf8(crate::secret_file::read(&folder.path("a.key")).unwrap().to_vec()).unwrap();
+    let body = pem.lines().nth(4).unwrap().to_owned();
+    for (name, text) in [
+        ("b.key", pem.replace("TASKSEAL SECRET KEY", "PRIVATE KEY")),
+        ("c.key", pem.replace(&body, &body.replace(char::is_alphabetic, "A"))),
+        ("d.key", "kid = 3\n".to_owned()),
+        ("e.key", String::new()),
+    ] {
+        crate::secret_file::create(&folder.path(name), text.as_bytes()).unwrap();
+        let fault = SecretKey::read(&folder.path(name)).unwrap_err();
+        assert!(fault.hint.is_some());
+        assert!(!format!("{fault} {fault:?}").contains(&body[..16]), "{fault}");
+    }
+}
+
+#[test]
+fn key_that_the_keyset_does_not_let_seal_is_not_opened() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+    let source = SealingSource::new(Suite::S, folder.path("a.key"));
+    let refused = |more: &str, kind| {
+        let keyring = folder.keyset(&entry(&key, &format!("{more}\n{RIGHTS}"))).unwrap();
+        keyring.sealing_key(&source, kind).unwrap_err().message
+    };
+
+    assert!(refused("use = \"task\"", Kind::Result).ends_with("is for tasks"));
+    assert!(refused("use = \"task\"\nstatus = \"retiring\"", Kind::Task).ends_with("is retiring"));
+    assert!(
+        refused("use = \"task\"\nvalid_until = \"2001-01-01T00:00:00Z\"", Kind::Task).ends_with("any more")
+    );
+    assert!(
+        refused("use = \"task\"\nvalid_from = \"2999-01-01T00:00:00Z\"", Kind::Task)
+            .ends_with("not valid yet")
+    );
+    let empty = folder.keyset("").unwrap();
+    assert!(empty.sealing_key(&source, Kind::Task).unwrap_err().message.contains("is not in"));
+}
+
+#[test]
+fn key_of_another_algorithm_is_not_opened_for_a_suite() {
+    let folder = Folder::new();
+    for (index, algorithm) in Algorithm::ALL.into_iter().enumerate() {
+        let name = format!("{index}.key");
+        folder.key(&name, algorithm);
+        for suite in Suite::ALL {
+            let keyring = folder.keyset("").unwrap();
+            let fault =
+                keyring.sealing_key(&SealingSource::new(suite, folder.path(&name)), Kind::Task).unwrap_err();
+            let fits = matches!(
+                (suite, algorithm),
+                (Suite::S | Suite::Se | Suite::Sp, Algorithm::Es256)
+                    | (Suite::M, Algorithm::Hs256)
+                    | (Suite::E, Algorithm::A256Gcm)
+            );
+            assert_eq!(
+                fault.message.contains("cannot seal with suite"),
+                !fits,
+                "{suite} {algorithm}: {fault}"
+            );
+        }
+    }
+}
+
+#[test]
+fn revoked_keys_neither_verify_nor_decrypt() {
+    let folder = Folder::new();
+    let (producer, worker) = (folder.key("p.key", Algorithm::Es256), folder.key("w.key", Algorithm::EcdhEs));
+    let keyset = |producer_status: &str, worker_status: &str| {
+        let producer = entry(&producer, &format!("use = \"task\"\nstatus = \"{producer_status}\"\n{RIGHTS}"));
+        let worker = entry(&worker, &format!("use = \"task\"\nstatus = \"{worker_status}\"\n"));
+        let keyring = folder.keyset(&format!("{producer}{worker}")).unwrap();
+        keyring.with_decryption_keys([folder.path("w.key")]).unwrap()
+    };
+    let source = SealingSource::new(Suite::Sp, folder.path("p.key")).recipient(worker.kid());
+    let sealing = keyset("active", "active").sealing_key(&source, Kind::Task).unwrap();
+    let envelope = sealing.seal(&claims(), ContentType::JSON, b"{}").unwrap();
+
+    assert_eq!(open(&keyset("revoked", "active"), &envelope), Err(Refusal::KeyNotValid.into()));
+    assert_eq!(open(&keyset("disabled", "active"), &envelope), Err(Refusal::KeyNotValid.into()));
+    assert_eq!(open(&keyset("active", "revoked"), &envelope), Err(Refusal::NoDecryptionKey.into()));
+    assert_eq!(open(&keyset("retiring", "retiring"), &envelope).unwrap(), b"{}");
+}
+
+#[test]
+fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
+    let folder = Folder::new();
+    let keys = [
+        folder.key("sign.key", Algorithm::Es256),
+        folder.key("mac.key", Algorithm::Hs256),
+        folder.key("shared.key", Algorithm::A256Gcm),
+        folder.key("agree.key", Algorithm::EcdhEs),
+    ];
+    let text = [
+        entry(&keys[0], &format!("use = \"task\"\n{RIGHTS}")),
+        entry(&keys[1], &format!("use = \"task\"\nsecret_file = \"mac.key\"\n{RIGHTS}")),
+        entry(&keys[2], &format!("use = \"task\"\nsecret_file = \"shared.key\"\n{RIGHTS}")),
+        entry(&keys[3], "use = \"task\"\n"),
+    ];
+    let keyring =
+        folder.keyset(&text.concat()).unwrap().with_decryption_keys([folder.path("agree.key")]).unwrap();
+    let source = |suite, name: &str| SealingSource::new(suite, folder.path(name));
+
+    for source in [
+        source(Suite::S, "sign.key"),
+        source(Suite::M, "mac.key"),
+        source(Suite::E, "shared.key"),
+        source(Suite::Se, "sign.key").encryption_key(folder.path("shared.key")),
+        source(Suite::Sp, "sign.key").recipient(keys[3].kid()),
+    ] {
+        let sealing = keyring.sealing_key(&source, Kind::Task).unwrap();
+        let envelope = sealing.seal(&claims(), ContentType::OCTETS, b"body").unwrap();
+
+        assert_eq!(Unverified::parse(&envelope).unwrap().suite(), source.suite);
+        assert_eq!(open(&keyring, &envelope).unwrap(), b"body", "{}", source.suite);
+    }
+}
+
+#[test]
+fn two_keys_made_one_after_the_other_have_nothing_in_common() {
+    let folder = Folder::new();
+    for algorithm in Algorithm::ALL {
+        let (first, second) = (
+            folder.key(&format!("{algorithm}1"), algorithm),
+            folder.key(&format!("{algorithm}2"), algorithm),
+        );
+        assert_ne!(first.kid(), second.kid());
+        let read = |name: &str| crate::secret_file::read(&folder.path(name)).unwrap();
+        assert_ne!(read(&format!("{algorithm}1")), read(&format!("{algorithm}2")));
+    }
+}

@@ -1,0 +1,248 @@
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn fresh(limits: Limits) -> (TempDir, Quarantine) {
+    let folder = TempDir::new().unwrap();
+    let quarantine = Quarantine::open(&folder.path().join("quarantine.db"), limits).unwrap();
+    (folder, quarantine)
+}
+
+fn refused(id: &str, code: &str) -> NewEntry {
+    NewEntry {
+        queue: QueueName::parse("mail").unwrap(),
+        task_id: id.to_owned(),
+        code: code.to_owned(),
+        detail: "the signature does not verify".to_owned(),
+        kid: Some([1, 2, 3, 4, 5, 6, 7, 8]),
+        kid_known: false,
+        unverified_type: Some("email:deliver".to_owned()),
+        unverified_issuer: None,
+        digest: [7; 32],
+        message: b"the whole message".to_vec(),
+        disposition: Disposition::Held,
+        seen_at: UnixMillis(1000),
+    }
+}
+
+fn hold(quarantine: &Quarantine, entry: NewEntry) -> Held {
+    let held = quarantine.hold(&[entry]).unwrap();
+    assert_eq!(held.len(), 1);
+    held[0]
+}
+
+fn new(id: i64) -> Held {
+    Held::New { id: EntryId(id) }
+}
+
+#[test]
+fn full_quarantine_takes_no_new_entry_and_drops_no_old_one() {
+    let (_folder, quarantine) = fresh(Limits { entries: 2, ..Limits::default() });
+
+    let batch = [refused("1", "rejected"), refused("2", "rejected"), refused("3", "rejected")];
+    assert_eq!(quarantine.hold(&batch).unwrap(), [new(1), new(2), Held::Full]);
+
+    let again = hold(&quarantine, refused("1", "rejected"));
+    assert_eq!(again, Held::Again { id: EntryId(1), count: 2 });
+    assert_eq!(quarantine.remove(&[EntryId(2)]).unwrap(), [true]);
+    assert_eq!(hold(&quarantine, refused("3", "rejected")), new(3));
+}
+
+#[test]
+fn bytes_are_bounded_and_given_back() {
+    let size = |entry: &NewEntry| {
+        let (_folder, quarantine) = fresh(Limits::default());
+        hold(&quarantine, entry.clone());
+        quarantine.usage().unwrap().bytes
+    };
+    let entry = refused("1", "rejected");
+    let texts = ["mail", "1", "rejected", "the signature does not verify", "email:deliver"];
+    let expected = texts.iter().map(|text| text.len()).sum::<usize>() + entry.message.len();
+    assert_eq!(size(&entry), expected as u64);
+
+    let (_folder, quarantine) = fresh(Limits { bytes: size(&entry), ..Limits::default() });
+    let longer = NewEntry { message: vec![0; entry.message.len() + 1], ..entry.clone() };
+    assert_eq!(hold(&quarantine, longer), Held::Full);
+    assert_eq!(hold(&quarantine, entry), new(1));
+    assert_eq!(hold(&quarantine, refused("2", "rejected")), Held::Full);
+
+    assert_eq!(quarantine.remove(&[EntryId(1)]).unwrap(), [true]);
+    assert_eq!(quarantine.usage().unwrap(), Usage::default());
+}
+
+#[test]
+fn too_long_message_or_id_is_left_in_the_queue() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let long_id = refused(&"x".repeat(MAX_TASK_ID_LEN + 1), "rejected");
+    let long_message = NewEntry { message: vec![0; MAX_MESSAGE_LEN + 1], ..refused("1", "rejected") };
+
+    assert_eq!(quarantine.hold(&[long_id, long_message]).unwrap(), [Held::TooLong; 2]);
+
+    let longest =
+        NewEntry { message: vec![9; MAX_MESSAGE_LEN], ..refused(&"x".repeat(MAX_TASK_ID_LEN), "rejected") };
+    assert_eq!(hold(&quarantine, longest.clone()), new(1));
+    let (_, message) = quarantine.find(EntryId(1)).unwrap().unwrap();
+    assert_eq!(message, longest.message);
+}
+
+#[test]
+fn long_text_is_cut_at_a_character() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let detail = format!("{}é tail", "a".repeat(MAX_TEXT_LEN - 1));
+
+    hold(&quarantine, NewEntry { detail, ..refused("1", "rejected") });
+
+    let (entry, _) = quarantine.find(EntryId(1)).unwrap().unwrap();
+    assert_eq!(entry.detail, "a".repeat(MAX_TEXT_LEN - 1));
+}
+
+#[test]
+fn repeated_refusal_is_counted_and_keeps_its_first_message() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    hold(&quarantine, refused("1", "not-yet-valid"));
+    let later = NewEntry {
+        detail: "valid from tomorrow".to_owned(),
+        kid_known: true,
+        message: b"another".to_vec(),
+        disposition: Disposition::Rescheduled,
+        seen_at: UnixMillis(5000),
+        ..refused("1", "not-yet-valid")
+    };
+    let stale = NewEntry { seen_at: UnixMillis(3000), ..later.clone() };
+
+    let held = quarantine.hold(&[later, stale]).unwrap();
+
+    let id = EntryId(1);
+    assert_eq!(held, [Held::Again { id, count: 2 }, Held::Again { id, count: 3 }]);
+    let (entry, message) = quarantine.find(id).unwrap().unwrap();
+    let expected = Entry {
+        id,
+        queue: "mail".to_owned(),
+        task_id: "1".to_owned(),
+        code: "not-yet-valid".to_owned(),
+        detail: "valid from tomorrow".to_owned(),
+        kid: Some([1, 2, 3, 4, 5, 6, 7, 8]),
+        kid_known: true,
+        unverified_type: Some("email:deliver".to_owned()),
+        unverified_issuer: None,
+        digest: [7; 32],
+        disposition: Disposition::Rescheduled,
+        count: 3,
+        first_seen_at: UnixMillis(1000),
+        last_seen_at: UnixMillis(5000),
+        message_len: 17,
+    };
+    assert_eq!(entry, expected);
+    assert_eq!(message, b"the whole message");
+}
+
+#[test]
+fn other_queue_id_code_or_payload_is_another_entry() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let first = refused("1", "rejected");
+    let others = [
+        first.clone(),
+        NewEntry { queue: QueueName::parse("bulk").unwrap(), ..first.clone() },
+        NewEntry { task_id: "2".to_owned(), ..first.clone() },
+        NewEntry { code: "expired".to_owned(), ..first.clone() },
+        NewEntry { digest: [8; 32], ..first },
+    ];
+
+    assert_eq!(quarantine.hold(&others).unwrap(), [new(1), new(2), new(3), new(4), new(5)]);
+}
+
+#[test]
+fn text_from_the_wire_is_kept_as_it_came() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let hostile = "'); DROP TABLE entry;--\u{1b}[2J\0\u{202e}";
+    let entry = NewEntry {
+        unverified_type: Some(hostile.to_owned()),
+        unverified_issuer: Some(hostile.to_owned()),
+        ..refused(hostile, hostile)
+    };
+
+    hold(&quarantine, entry);
+
+    let filter = Filter { code: Some(hostile.to_owned()), queue: None };
+    let listed = quarantine.list(&filter, 0, 10).unwrap();
+    assert_eq!(listed.len(), 1);
+    let Entry { task_id, code, unverified_type, unverified_issuer, .. } = &listed[0];
+    assert_eq!((task_id.as_str(), code.as_str()), (hostile, hostile));
+    assert_eq!((unverified_type.as_deref(), unverified_issuer.as_deref()), (Some(hostile), Some(hostile)));
+}
+
+#[test]
+fn list_pages_and_filters_and_counts_by_code() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let bulk = NewEntry { queue: QueueName::parse("bulk").unwrap(), ..refused("4", "expired") };
+    quarantine
+        .hold(&[refused("1", "rejected"), refused("2", "expired"), refused("3", "rejected"), bulk])
+        .unwrap();
+    let ids = |code: Option<&str>, queue: Option<&str>, offset, limit| {
+        let filter = Filter {
+            code: code.map(str::to_owned),
+            queue: queue.map(|name| QueueName::parse(name).unwrap()),
+        };
+        let listed = quarantine.list(&filter, offset, limit).unwrap();
+        listed.iter().map(|entry| entry.id.0).collect::<Vec<_>>()
+    };
+
+    assert_eq!(ids(None, None, 0, 3), [1, 2, 3]);
+    assert_eq!(ids(None, None, 3, 3), [4]);
+    assert_eq!(ids(Some("rejected"), None, 0, 9), [1, 3]);
+    assert_eq!(ids(Some("expired"), Some("bulk"), 0, 9), [4]);
+    assert!(ids(Some("unknown"), None, 0, usize::MAX).is_empty());
+    let counts = quarantine.counts().unwrap();
+    assert_eq!(counts, [("expired".to_owned(), 2), ("rejected".to_owned(), 2)]);
+}
+
+#[test]
+fn entry_is_removed_for_one_caller_only_and_its_number_stays_free() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    hold(&quarantine, refused("1", "rejected"));
+
+    let twice = [EntryId(1), EntryId(1), EntryId(99)];
+    assert_eq!(quarantine.remove(&twice).unwrap(), [true, false, false]);
+
+    assert_eq!(quarantine.find(EntryId(1)).unwrap(), None);
+    assert_eq!(hold(&quarantine, refused("1", "rejected")), new(2));
+}
+
+#[test]
+fn entries_survive_a_reopening_and_two_handles_never_overfill() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("quarantine.db");
+    let limits = Limits { entries: 100, ..Limits::default() };
+
+    let kept: usize = thread::scope(|scope| {
+        let holders: Vec<_> = (0..4)
+            .map(|holder| {
+                let path = &path;
+                scope.spawn(move || {
+                    let quarantine = Quarantine::open(path, limits).unwrap();
+                    let held = (0..50).map(|id| hold(&quarantine, refused(&format!("{holder}-{id}"), "x")));
+                    held.filter(|held| matches!(held, Held::New { .. })).count()
+                })
+            })
+            .collect();
+        holders.into_iter().map(|holder| holder.join().unwrap()).sum()
+    });
+
+    assert_eq!(kept, 100);
+    let reopened = Quarantine::open(&path, limits).unwrap();
+    assert_eq!(reopened.list(&Filter::default(), 0, 1000).unwrap().len(), 100);
+    assert_eq!(reopened.usage().unwrap().entries, 100);
+}
+
+#[test]
+fn file_of_another_kind_is_no_quarantine() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ledger.db");
+    crate::ledger::SqliteLedger::open(&path).unwrap();
+
+    let opened = Quarantine::open(&path, Limits::default());
+
+    assert!(matches!(opened, Err(QuarantineError::Unusable(_))));
+}

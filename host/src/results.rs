@@ -1,0 +1,134 @@
+//! Results: sealed by the worker, bound to the request they answer, opened by who asked.
+
+use std::time::Duration;
+
+use taskseal_core::name::InvalidName;
+use taskseal_core::{
+    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId, TaskType,
+    TimeWindow, Unverified,
+};
+use zeroize::Zeroizing;
+
+use crate::handler::Output;
+use crate::keyring::{Keyring, SealingKey};
+use crate::time::UnixMillis;
+
+/// Seals results in the name of one worker.
+#[derive(Debug)]
+pub struct ResultSealer {
+    issuer: String,
+    key: SealingKey,
+}
+
+/// The request that a result answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// Type of the task.
+    pub task_type: &'r str,
+    /// Deployment and queue of the task.
+    pub audience: &'r str,
+    /// Id of the task.
+    pub id: TaskId,
+    /// SHA-256 of the task's envelope.
+    pub digest: [u8; 32],
+}
+
+/// A result that cannot be sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// A name or media type in it is not valid.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The key or its token failed, or the output is too long.
+    #[error(transparent)]
+    Sealing(#[from] SealError),
+}
+
+impl ResultSealer {
+    /// Seals as `issuer` with `key`.
+    ///
+    /// # Errors
+    /// [`InvalidName`] if `issuer` is no issuer.
+    pub fn new(issuer: &str, key: SealingKey) -> Result<Self, InvalidName> {
+        Issuer::new(issuer)?;
+        Ok(Self { issuer: issuer.to_owned(), key })
+    }
+
+    /// Seals `output` as the result of `request`, to be read within `retention`.
+    ///
+    /// # Errors
+    /// [`ResultError`].
+    pub fn seal(
+        &self,
+        request: &Request<'_>,
+        retention: Duration,
+        output: &Output,
+    ) -> Result<Vec<u8>, ResultError> {
+        let now = unix_seconds();
+        let claims = Claims::new(
+            Issuer::new(&self.issuer)?,
+            TaskType::new(request.task_type)?,
+            Audience::new(request.audience)?,
+            request.id,
+        )
+        .issued_at(now)
+        .expires_at(now.saturating_add(retention.as_secs().max(1)))
+        .request(request.digest);
+        let content_type = ContentType::new(&output.content_type)?;
+        Ok(self.key.seal(&claims, content_type, &output.body)?)
+    }
+}
+
+/// An opened result. The body is wiped on drop.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TaskResult {
+    /// The task it answers.
+    pub id: TaskId,
+    /// The worker that sealed it.
+    pub worker: String,
+    /// Unix time in seconds at which it was sealed.
+    pub sealed_at: u64,
+    /// Media type of the body.
+    pub content_type: String,
+    /// The body.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// Verifies and opens the result of `request`.
+///
+/// # Errors
+/// [`OpenError`]: [`Refusal::WrongRequest`] if it answers another request, and all that a task can be refused for.
+pub fn open_result(
+    envelope: &[u8],
+    request: &Request<'_>,
+    suites: SuiteSet,
+    max_body: usize,
+    keyring: &Keyring,
+) -> Result<TaskResult, OpenError> {
+    let audience = Audience::new(request.audience).map_err(|_| Refusal::WrongAudience)?;
+    let mut policy = Policy::for_result(audience, request.digest);
+    policy.suites = suites;
+    policy.max_body = max_body;
+    let verified =
+        Unverified::parse(envelope)?.verify(keyring, &policy, &mut TimeWindow::exact(unix_seconds()))?;
+    let claims = *verified.claims();
+    if claims.task_id != request.id || claims.task_type.as_str() != request.task_type {
+        return Err(Refusal::WrongRequest.into());
+    }
+    let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
+    let content_type = verified.content_type().to_string();
+    let opened = verified.open_result(&mut &*keyring, &mut buffer)?;
+    Ok(TaskResult {
+        id: claims.task_id,
+        worker: claims.issuer.to_string(),
+        sealed_at: claims.issued_at.unwrap_or_default(),
+        content_type,
+        body: Zeroizing::new(opened.body().to_vec()),
+    })
+}
+
+pub(crate) fn unix_seconds() -> u64 {
+    u64::try_from(UnixMillis::now().as_secs()).unwrap_or_default()
+}

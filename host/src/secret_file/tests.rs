@@ -1,0 +1,72 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+#[test]
+fn file_open_to_group_or_others_is_refused_with_the_command_that_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    create(&path, b"secret").unwrap();
+
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o666] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let fault = read(&path).unwrap_err();
+
+        assert!(fault.message.contains(&format!("mode {mode:04o}")), "{fault}");
+        assert_eq!(fault.hint, Some(format!("chmod 600 {}", path.display())));
+    }
+}
+
+#[test]
+fn file_of_another_user_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    create(&path, b"secret").unwrap();
+    if std::os::unix::fs::chown(&path, Some(54_321), None).is_err() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+
+    assert!(read(&path).unwrap_err().message.contains("uid 54321"));
+}
+
+#[test]
+fn existing_file_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    create(&path, b"first").unwrap();
+
+    assert_eq!(create(&path, b"second").unwrap_err().io, Some(io::ErrorKind::AlreadyExists));
+    assert_eq!(read(&path).unwrap().as_slice(), b"first");
+}
+
+#[test]
+fn dangling_link_is_not_followed_when_a_file_is_created() {
+    let dir = tempfile::tempdir().unwrap();
+    let (link, target) = (dir.path().join("key"), dir.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+
+    assert_eq!(create(&link, b"secret").unwrap_err().io, Some(io::ErrorKind::AlreadyExists));
+    assert!(!target.exists());
+}
+
+#[test]
+fn folder_and_oversized_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    create(&path, &vec![b'x'; MAX_LEN + 1]).unwrap();
+
+    assert!(read(&path).unwrap_err().message.starts_with("longer than"));
+    assert_eq!(read(dir.path()).unwrap_err().message, "not a regular file");
+}
+
+#[test]
+fn created_file_is_open_to_its_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    create(&path, b"secret").unwrap();
+
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(read(&path).unwrap().as_slice(), b"secret");
+}

@@ -1,0 +1,247 @@
+//! Opening a SQLite file that several processes share and that others may have written to.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+/// What a file of one kind contains.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schema {
+    /// What the file is called in messages, e.g. `queue`.
+    pub(crate) kind: &'static str,
+    /// `PRAGMA application_id`, which tells our files from those of others.
+    pub(crate) application_id: i32,
+    /// `PRAGMA user_version`, at least 1.
+    pub(crate) version: i32,
+    /// The statements that make the tables of an empty file.
+    pub(crate) sql: &'static str,
+}
+
+/// How a file is used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How long a statement waits for a lock that another connection holds.
+    pub(crate) busy_timeout: Duration,
+    /// Whether a commit waits until it would survive a power cut; otherwise only a crash of the process.
+    pub(crate) durable: bool,
+    /// The longest text, blob or row in bytes; a longer one is an error and is never allocated.
+    pub(crate) longest_value: i32,
+    /// How much of the file is kept in memory, in KiB.
+    pub(crate) cache_kib: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            durable: true,
+            longest_value: 40 * 1024 * 1024,
+            cache_kib: 4 * 1024,
+        }
+    }
+}
+
+/// Why a file was not opened. It is unchanged, except that an empty one may have become ours.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The file cannot be made or opened.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// It belongs to another application or is no database.
+    #[error("{} is no taskseal {kind}", path.display())]
+    Foreign { path: PathBuf, kind: &'static str },
+    /// A later release wrote it.
+    #[error("{} has version {found} of the {kind} format, this release knows {known}", path.display())]
+    Version { path: PathBuf, kind: &'static str, found: i32, known: i32 },
+    /// Its tables, indexes or triggers are not those that we made.
+    #[error("{}: the tables of this {kind} were changed", path.display())]
+    Changed { path: PathBuf, kind: &'static str },
+    /// It cannot be shared between processes, for instance because it lies on a network file system.
+    #[error("{}: write-ahead logging is not possible here", path.display())]
+    NotShareable { path: PathBuf },
+    /// SQLite said no.
+    #[error("{}: {source}", path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+}
+
+/// Opens `path`, or makes it, readable and writable by its owner alone.
+///
+/// Whatever else is found in the file, no trigger, view or function of its schema runs: the schema must be ours
+/// to the letter, and SQLite is told not to trust it.
+///
+/// # Errors
+/// [`OpenError`].
+pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<Connection, OpenError> {
+    // An absolute path is neither `:memory:` nor a `file:` URI, whatever its name.
+    let path = std::path::absolute(path).map_err(|source| OpenError::Io { path: path.into(), source })?;
+    let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+    create(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
+    distrust(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
+
+    // Nothing is written before the file is known to be ours or empty.
+    match kind_of(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
+        Kind::Ours | Kind::Empty => {}
+        Kind::Foreign => return Err(OpenError::Foreign { path, kind: schema.kind }),
+        Kind::Version(found) => {
+            return Err(OpenError::Version { path, kind: schema.kind, found, known: schema.version });
+        }
+    }
+    if !write_ahead(&connection, settings).map_err(sqlite)? {
+        return Err(OpenError::NotShareable { path });
+    }
+    let ours = initialize(&mut connection, schema).map_err(sqlite)?;
+    if !ours {
+        return Err(OpenError::Changed { path, kind: schema.kind });
+    }
+    Ok(connection)
+}
+
+/// Makes an empty file of mode 0600 unless there is one, and sees to it that its name survives a power cut.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    match options.open(path) {
+        Ok(file) => {
+            file.sync_all()?;
+            #[cfg(unix)]
+            if let Some(folder) = path.parent() {
+                fs::File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        }
+        // A pipe or a device would block or worse.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path)?.is_file() {
+            true => Ok(()),
+            false => Err(io::Error::other("not a regular file")),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Settings for a file in somebody else's reach, and those that hold for one connection only.
+fn distrust(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, settings.longest_value)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.busy_timeout(settings.busy_timeout)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "cache_size", -i64::from(settings.cache_kib))?;
+    connection.pragma_update(None, "synchronous", if settings.durable { "FULL" } else { "NORMAL" })
+}
+
+enum Kind {
+    Ours,
+    Empty,
+    Foreign,
+    Version(i32),
+}
+
+fn kind_of(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    if (application, version) == (0, 0) {
+        let used =
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+        return Ok(if used { Kind::Foreign } else { Kind::Empty });
+    }
+    Ok(match (application == schema.application_id, version == schema.version) {
+        (false, _) => Kind::Foreign,
+        (true, true) => Kind::Ours,
+        (true, false) => Kind::Version(version),
+    })
+}
+
+/// A file that is no database at all is somebody else's.
+fn unreadable(path: &Path, schema: &Schema, source: rusqlite::Error) -> OpenError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.into(), kind: schema.kind },
+        _ => OpenError::Sqlite { path: path.into(), source },
+    }
+}
+
+/// Turns on write-ahead logging, which readers and one writer can use at once.
+fn write_ahead(connection: &Connection, settings: &Settings) -> rusqlite::Result<bool> {
+    let deadline = Instant::now() + settings.busy_timeout;
+    let mode = loop {
+        // The busy timeout does not cover this change when two processes make it at once.
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            other => break other?,
+        }
+    };
+    // Gives the room of an unusually long log back.
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    Ok(mode == "wal")
+}
+
+/// Makes the tables of an empty file; answers whether the tables are the expected ones.
+fn initialize(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<bool> {
+    let model = Connection::open_in_memory()?;
+    model.execute_batch(schema.sql)?;
+    let expected = tables(&model, usize::MAX)?;
+
+    // Of two processes that found the file empty, one makes the tables and the other sees them.
+    if matches!(kind_of(connection, schema)?, Kind::Empty) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if matches!(kind_of(&transaction, schema)?, Kind::Empty) {
+            transaction.execute_batch(schema.sql)?;
+            transaction.pragma_update(None, "application_id", schema.application_id)?;
+            transaction.pragma_update(None, "user_version", schema.version)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(tables(connection, expected.len() + 1)? == expected)
+}
+
+/// The definition of every table, index, trigger and view; those of SQLite itself left out.
+fn tables(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String, String, String)>> {
+    let mut statement = connection.prepare(
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.take(most).collect()
+}
+
+/// Whether another connection holds the lock, so that trying again may help.
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Whether the same call may succeed later without anybody changing anything here.
+pub(crate) fn is_transient(error: &rusqlite::Error) -> bool {
+    let passing = matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::CannotOpen
+                | ErrorCode::DiskFull
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SystemIoFailure
+        )
+    );
+    passing || is_busy(error)
+}
+
+#[cfg(test)]
+mod tests;

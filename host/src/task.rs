@@ -1,0 +1,127 @@
+//! A task as its producer describes it, before it is sealed.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use taskseal_core::name::InvalidName;
+use taskseal_core::{ContentType, TaskId, TaskType};
+use zeroize::Zeroizing;
+
+use crate::queue::QueueName;
+use crate::time::UnixMillis;
+
+/// A task to seal and enqueue. What is not set comes from the client's defaults.
+pub struct Task {
+    pub(crate) task_type: String,
+    pub(crate) content_type: String,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    pub(crate) id: Option<TaskId>,
+    pub(crate) queue: Option<QueueName>,
+    pub(crate) process_at: Option<UnixMillis>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) attempts: Option<u16>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retention: Option<Duration>,
+}
+
+impl Task {
+    /// A task whose body is `body` as JSON.
+    ///
+    /// # Errors
+    /// [`InvalidTask`] if the type is no [`TaskType`] or the body cannot be written as JSON.
+    pub fn new(task_type: &str, body: &impl Serialize) -> Result<Self, InvalidTask> {
+        let body = serde_json::to_vec(body).map_err(InvalidTask::Body)?;
+        Self::from_bytes(task_type, ContentType::JSON, body)
+    }
+
+    /// A task whose body is `body` as it stands.
+    ///
+    /// # Errors
+    /// [`InvalidTask`] if the type is no [`TaskType`].
+    pub fn from_bytes(
+        task_type: &str,
+        content_type: ContentType<'_>,
+        body: Vec<u8>,
+    ) -> Result<Self, InvalidTask> {
+        TaskType::new(task_type).map_err(InvalidTask::Type)?;
+        Ok(Self {
+            task_type: task_type.to_owned(),
+            content_type: content_type.as_str().to_owned(),
+            body: Zeroizing::new(body),
+            id: None,
+            queue: None,
+            process_at: None,
+            lifetime: None,
+            attempts: None,
+            timeout: None,
+            retention: None,
+        })
+    }
+
+    /// Uses this id instead of a fresh UUIDv7. Enqueuing another task with the same id is a conflict.
+    #[must_use]
+    pub const fn id(mut self, id: TaskId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Goes to this queue.
+    #[must_use]
+    pub fn queue(mut self, queue: QueueName) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    /// Is not run before this time. Sealed, so that nobody can pull it forward.
+    #[must_use]
+    pub const fn process_at(mut self, at: UnixMillis) -> Self {
+        self.process_at = Some(at);
+        self
+    }
+
+    /// Expires this long after it may first be run.
+    #[must_use]
+    pub const fn within(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Is tried at most this often.
+    #[must_use]
+    pub const fn attempts(mut self, most: u16) -> Self {
+        self.attempts = Some(most);
+        self
+    }
+
+    /// May run this long per attempt; counted in whole seconds.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Is kept with its result this long after success; counted in whole seconds. Zero: nothing is kept.
+    #[must_use]
+    pub const fn retention(mut self, keep: Duration) -> Self {
+        self.retention = Some(keep);
+        self
+    }
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("task_type", &self.task_type).finish_non_exhaustive()
+    }
+}
+
+/// A task that cannot be sealed as described.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTask {
+    /// The type is no name.
+    #[error("invalid task type: {0}")]
+    Type(#[source] InvalidName),
+    /// The body cannot be written as JSON.
+    #[error("the body cannot be written as json: {0}")]
+    Body(#[source] serde_json::Error),
+}

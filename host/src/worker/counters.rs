@@ -1,0 +1,113 @@
+//! Counts of what a worker did.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use taskseal_core::Refusal;
+
+use super::event::Event;
+
+/// Live counters of a running worker.
+#[derive(Debug, Default)]
+pub struct Counters {
+    started: AtomicU64,
+    succeeded: AtomicU64,
+    settled_again: AtomicU64,
+    retried: AtomicU64,
+    archived: AtomicU64,
+    given_back: AtomicU64,
+    lease_lost: AtomicU64,
+    dropped: AtomicU64,
+    recovered: AtomicU64,
+    poisonous: AtomicU64,
+    broker_failures: AtomicU64,
+    state_failures: AtomicU64,
+    refused: Mutex<BTreeMap<Refusal, u64>>,
+}
+
+/// Counts at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Attempts begun.
+    pub started: u64,
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks settled without running because they had succeeded before.
+    pub settled_again: u64,
+    /// Attempts that failed and will be followed by another.
+    pub retried: u64,
+    /// Tasks given up.
+    pub archived: u64,
+    /// Tasks given back or put off.
+    pub given_back: u64,
+    /// Leases lost.
+    pub lease_lost: u64,
+    /// Ids dropped.
+    pub dropped: u64,
+    /// Tasks of lost workers brought back.
+    pub recovered: u64,
+    /// Tasks archived because they took workers down.
+    pub poisonous: u64,
+    /// Calls that the broker failed.
+    pub broker_failures: u64,
+    /// Calls that ledger or quarantine failed.
+    pub state_failures: u64,
+    /// Tasks refused, by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+}
+
+impl Tally {
+    /// All refusals.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refused.values().sum()
+    }
+}
+
+impl Counters {
+    pub(super) fn count(&self, event: &Event) {
+        let (counter, by) = match event {
+            Event::Started { .. } => (&self.started, 1),
+            Event::Succeeded { .. } => (&self.succeeded, 1),
+            Event::SettledAgain { .. } => (&self.settled_again, 1),
+            Event::Retried { .. } => (&self.retried, 1),
+            Event::Archived { .. } => (&self.archived, 1),
+            Event::GivenBack { .. } => (&self.given_back, 1),
+            Event::LeaseLost { .. } => (&self.lease_lost, 1),
+            Event::Dropped { count } => (&self.dropped, *count as u64),
+            Event::Recovered { count } => (&self.recovered, *count as u64),
+            Event::Poisonous { count } => (&self.poisonous, *count as u64),
+            Event::BrokerFailed { .. } => (&self.broker_failures, 1),
+            Event::StateFailed { .. } => (&self.state_failures, 1),
+            Event::Refused { refusal, .. } => {
+                let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                *refused.entry(*refusal).or_default() += 1;
+                return;
+            }
+        };
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// The counts now.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Tally {
+            started: read(&self.started),
+            succeeded: read(&self.succeeded),
+            settled_again: read(&self.settled_again),
+            retried: read(&self.retried),
+            archived: read(&self.archived),
+            given_back: read(&self.given_back),
+            lease_lost: read(&self.lease_lost),
+            dropped: read(&self.dropped),
+            recovered: read(&self.recovered),
+            poisonous: read(&self.poisonous),
+            broker_failures: read(&self.broker_failures),
+            state_failures: read(&self.state_failures),
+            refused: self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The tasks this worker holds leases on, so that the heartbeat can extend them and cancel what it lost.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::task::AbortHandle;
+
+use crate::broker::Lease;
+use crate::ledger::TaskKey;
+use crate::queue::QueueName;
+use crate::time::UnixMillis;
+
+/// Names one hand-out of a task within this worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Ticket(u64);
+
+#[derive(Default)]
+pub(super) struct InFlight {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    next: u64,
+    entries: HashMap<Ticket, Entry>,
+}
+
+/// One lease.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) queue: QueueName,
+    pub(super) lease: Lease,
+    /// Set once the ledger has granted a claim.
+    pub(super) key: Option<TaskKey>,
+    /// Until when the task is surely ours by this host's clock.
+    pub(super) until: UnixMillis,
+    pub(super) fate: Fate,
+    abort: Option<AbortHandle>,
+}
+
+/// What is known about a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Held,
+    /// Given to somebody else or run out: nothing may be settled.
+    Lost,
+    /// The worker stops: the task is to be given back.
+    Cancelled,
+}
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while holding the lock leaves the map whole: every change is a single insertion or removal.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, queue: &QueueName, lease: &Lease, until: UnixMillis) -> Ticket {
+        let mut inner = self.lock();
+        let ticket = Ticket(inner.next);
+        inner.next += 1;
+        let entry = Entry {
+            queue: queue.clone(),
+            lease: lease.clone(),
+            key: None,
+            until,
+            fate: Fate::Held,
+            abort: None,
+        };
+        inner.entries.insert(ticket, entry);
+        ticket
+    }
+
+    pub(super) fn claimed(&self, ticket: Ticket, key: TaskKey) {
+        if let Some(entry) = self.lock().entries.get_mut(&ticket) {
+            entry.key = Some(key);
+        }
+    }
+
+    /// Lets a lost lease or the end of the drain stop the handler; at once if that has happened already.
+    pub(super) fn cancel_with(&self, ticket: Ticket, abort: AbortHandle) {
+        match self.lock().entries.get_mut(&ticket) {
+            Some(entry) if entry.fate == Fate::Held => entry.abort = Some(abort),
+            _ => abort.abort(),
+        }
+    }
+
+    pub(super) fn fate(&self, ticket: Ticket) -> Fate {
+        self.lock().entries.get(&ticket).map_or(Fate::Lost, |entry| entry.fate)
+    }
+
+    pub(super) fn held(&self) -> Vec<(Ticket, Entry)> {
+        let inner = self.lock();
+        let held = inner.entries.iter().filter(|(_, entry)| entry.fate == Fate::Held);
+        held.map(|(ticket, entry)| (*ticket, entry.clone())).collect()
+    }
+
+    pub(super) fn extended(&self, ticket: Ticket, until: UnixMillis) {
+        if let Some(entry) = self.lock().entries.get_mut(&ticket) {
+            entry.until = until;
+        }
+    }
+
+    pub(super) fn lost(&self, ticket: Ticket) {
+        if let Some(entry) = self.lock().entries.get_mut(&ticket) {
+            entry.end(Fate::Lost);
+        }
+    }
+
+    pub(super) fn cancel_all(&self) {
+        self.lock().entries.values_mut().filter(|entry| entry.fate == Fate::Held).for_each(|entry| {
+            entry.end(Fate::Cancelled);
+        });
+    }
+
+    pub(super) fn remove(&self, ticket: Ticket) {
+        self.lock().entries.remove(&ticket);
+    }
+}
+
+impl Entry {
+    fn end(&mut self, fate: Fate) {
+        self.fate = fate;
+        if let Some(abort) = self.abort.take() {
+            abort.abort();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Runs one handler on one task and says how it ended. Whatever the handler does, only its own task suffers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskseal_core::{Refusal, TaskId};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::event::Event;
+use super::in_flight::Fate;
+use super::intake::Admitted;
+use super::settle::{End, Ending};
+use crate::handler::{Failure, Output};
+use crate::ledger::TaskKey;
+use crate::results::Request;
+use crate::time::UnixMillis;
+
+/// Runs the task and sends `ending`, completed, to the settler.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    admitted: Admitted,
+    mut ending: Ending,
+    endings: mpsc::Sender<Ending>,
+) {
+    let attempt = admitted.task.attempt;
+    let Some(handler) = shared.parts.handlers.find(&admitted.task.task_type) else {
+        // The policy has refused every type without a handler.
+        let failure = Failure::GiveUp(Refusal::TypeNotHandled.to_string());
+        ending.end = End::Failed { key: admitted.key, failure, retry_at: None };
+        let _ = endings.send(ending).await;
+        return;
+    };
+    shared.observe(&Event::Started { id: ending.lease.id.clone(), attempt });
+    let Admitted { task, key, digest, max_attempts, retention, expires_at } = admitted;
+    let about = About { key, digest, retention, task_type: task.task_type.clone(), id: task.id };
+    let limit = task.timeout;
+
+    // A task of its own: a panic ends there.
+    let mut running = tokio::spawn(async move { handler.run(task).await });
+    shared.in_flight.cancel_with(ending.ticket, running.abort_handle());
+    let result = match tokio::time::timeout(limit, &mut running).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(join)) if join.is_cancelled() => {
+            let lost = shared.in_flight.fate(ending.ticket) == Fate::Lost;
+            ending.end = if lost { End::Lost } else { End::Cancelled { key: about.key } };
+            let _ = endings.send(ending).await;
+            return;
+        }
+        Ok(Err(_)) => Err(Failure::TryAgain("the handler panicked".to_owned())),
+        Err(_) => {
+            running.abort();
+            let _ = running.await;
+            Err(Failure::TryAgain(format!("not done within {} s", limit.as_secs())))
+        }
+    };
+
+    ending.end = match result.and_then(|output| seal(&shared, &about, &ending, &output)) {
+        Ok(outcome) => End::Succeeded { key: about.key, outcome, retention },
+        Err(failure) => {
+            let retry_at = matches!(failure, Failure::TryAgain(_))
+                .then(|| UnixMillis::now().plus(shared.settings.backoff.delay(attempt)))
+                .filter(|at| attempt < max_attempts && expires_at.is_none_or(|end| *at < end));
+            End::Failed { key: about.key, failure, retry_at }
+        }
+    };
+    let _ = endings.send(ending).await;
+}
+
+/// What a result says about its task.
+struct About {
+    key: TaskKey,
+    digest: [u8; 32],
+    retention: Duration,
+    task_type: String,
+    id: TaskId,
+}
+
+/// Nobody reads the result of a task that is not kept, so none is sealed.
+fn seal(shared: &Shared, about: &About, ending: &Ending, output: &Output) -> Result<Vec<u8>, Failure> {
+    if about.retention.is_zero() {
+        return Ok(Vec::new());
+    }
+    let audience = shared.settings.audience(&ending.queue);
+    let request =
+        Request { task_type: &about.task_type, audience: &audience, id: about.id, digest: about.digest };
+    shared
+        .parts
+        .results
+        .seal(&request, about.retention, output)
+        .map_err(|error| Failure::GiveUp(format!("the result cannot be sealed: {error}")))
+}

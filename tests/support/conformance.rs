@@ -1,0 +1,344 @@
+//! What every broker must do, each behaviour a function that is run against every kind of store.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use taskseal::broker::{
+    Broker, Lease, Leased, NewTask, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState,
+};
+use taskseal::message::Message;
+use taskseal::queue::QueueName;
+use taskseal::time::UnixMillis;
+
+pub mod damage;
+pub mod enqueue;
+pub mod lease;
+pub mod recover;
+pub mod settle;
+pub mod sharing;
+pub mod upkeep;
+
+/// One empty store of a kind of broker, and somebody with write access to it.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// A handle of its own, as another process would open.
+    async fn open(&self) -> Arc<dyn Broker>;
+
+    /// Overwrites the stored message of a task by bytes that no decoder understands.
+    async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]);
+
+    /// Deletes the stored message of a task and leaves its id where it stands.
+    async fn lose(&self, queue: &QueueName, id: &str);
+
+    /// Deletes the lease of an active task and leaves the task active.
+    async fn lose_lease(&self, queue: &QueueName, id: &str);
+}
+
+/// Mounts the suite: one test a behaviour, each with a fresh `$store`, an expression that is a [`Store`].
+#[macro_export]
+macro_rules! conformance {
+    ($store:expr) => {
+        $crate::conformance! { @mount $store;
+            enqueue {
+                enqueue_of_nothing_stores_nothing,
+                enqueue_answers_in_the_order_of_the_tasks,
+                enqueue_of_another_payload_under_a_known_id_is_a_conflict_and_changes_nothing,
+                enqueue_of_a_stored_task_changes_nothing_whatever_its_state,
+                enqueued_messages_come_out_as_they_went_in,
+                payloads_keep_every_byte_value,
+                payload_of_16_mib_comes_out_whole,
+                ids_are_kept_whatever_characters_they_have,
+                thousand_tasks_in_one_call_keep_their_order,
+                queues_do_not_see_each_other,
+                queues_are_listed_by_name_once_a_task_was_enqueued,
+                task_for_the_past_is_pending_at_once,
+                task_for_later_is_not_handed_out_before_its_time,
+                task_for_later_is_handed_out_after_its_time,
+            }
+            lease {
+                dequeue_of_an_empty_queue_hands_out_nothing,
+                dequeue_of_no_tasks_hands_out_none,
+                dequeue_hands_out_every_task_once_and_the_oldest_first,
+                dequeue_of_a_thousand_tasks_in_one_call,
+                leases_have_tokens_of_their_own,
+                paused_queue_hands_out_nothing_until_it_is_resumed,
+                extend_tells_which_leases_are_held,
+                extended_lease_does_not_run_out,
+            }
+            settle {
+                settle_of_nothing_answers_nothing,
+                settle_with_the_token_of_another_lease_changes_nothing,
+                settle_of_an_unknown_task_is_a_lost_lease,
+                settle_twice_changes_nothing_the_second_time,
+                settle_of_one_lease_twice_in_one_call_counts_once,
+                settle_answers_in_the_order_of_the_ends,
+                done_task_is_gone_and_its_id_free,
+                completed_task_is_kept_with_its_result,
+                retried_task_waits_for_its_time,
+                retry_that_is_no_failure_is_not_counted,
+                retried_tasks_become_pending_in_the_order_of_their_times,
+                archived_task_is_kept_and_never_handed_out,
+                requeued_task_is_next_in_line,
+                tasks_requeued_together_keep_their_order,
+            }
+            recover {
+                lease_that_runs_is_not_recovered,
+                lease_that_ran_out_puts_the_task_back_in_front,
+                tasks_recovered_together_keep_their_order,
+                recover_takes_no_more_than_its_limit,
+                late_settle_of_a_recovered_task_changes_nothing,
+                late_settle_of_a_task_leased_to_another_changes_nothing,
+                late_extend_is_refused,
+                task_that_lost_three_workers_is_archived,
+                crashes_of_one_task_do_not_count_for_another,
+            }
+            upkeep {
+                forward_moves_no_more_than_its_limit,
+                forward_leaves_what_is_not_due,
+                tidy_deletes_completed_tasks_past_their_retention_only,
+                tidy_deletes_no_more_than_its_limit,
+                active_task_without_a_lease_is_repaired_and_recovered,
+                pausing_twice_changes_nothing_the_second_time,
+                unknown_queue_is_empty,
+                unknown_task_is_not_found,
+                list_pages_through_a_state_in_order,
+                find_tells_the_state_of_every_task,
+                statistics_equal_what_lists_show_after_every_step,
+            }
+            damage {
+                damaged_message_is_reported_archived_whole_and_stops_nobody,
+                damaged_messages_do_not_take_the_place_of_good_ones,
+                damaged_task_that_is_active_does_not_stop_the_recovery_of_others,
+                damaged_task_is_listed_without_a_message,
+                lost_message_is_dropped_and_stops_nobody,
+                lost_message_of_an_active_task_is_dropped_by_recover,
+                lost_message_does_not_block_its_id,
+            }
+            sharing {
+                new_handle_sees_everything_that_was_acknowledged,
+                task_leased_through_one_handle_is_settled_through_another,
+                two_handles_enqueueing_the_same_tasks_store_each_once,
+                four_consumers_on_two_handles_share_ten_thousand_tasks_and_none_twice,
+                wait_ends_when_another_handle_enqueues,
+                wait_ends_at_its_timeout,
+            }
+        }
+    };
+    (@mount $store:expr; $($subject:ident { $($behaviour:ident,)* })*) => {
+        $(mod $subject {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                let store = $store;
+                $crate::conformance::$subject::$behaviour(&store).await;
+            })*
+        })*
+
+        #[test]
+        fn every_behaviour_is_mounted() {
+            $({
+                let mounted = [$(stringify!($behaviour)),*];
+                let written = include_str!(concat!("support/conformance/", stringify!($subject), ".rs"));
+                let written: Vec<&str> = written
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next())
+                    .collect();
+                assert_eq!(mounted.as_slice(), written);
+            })*
+        }
+    };
+}
+
+/// How long to wait for what must come.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Longer than any test runs.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+/// Runs out before anybody looks twice.
+pub(crate) const SHORT: Duration = Duration::from_millis(1);
+
+pub(crate) fn queue() -> QueueName {
+    QueueName::parse("mail").unwrap()
+}
+
+pub(crate) fn message(id: &str) -> Message {
+    Message {
+        task_type: "email:deliver".into(),
+        payload: format!("payload of {id}").into_bytes(),
+        id: id.into(),
+        queue: "mail".into(),
+        retry: 3,
+        timeout: 30,
+        ..Message::default()
+    }
+}
+
+pub(crate) fn task(id: &str) -> NewTask {
+    NewTask { message: message(id), process_at: None }
+}
+
+pub(crate) fn task_at(id: &str, at: UnixMillis) -> NewTask {
+    NewTask { message: message(id), process_at: Some(at) }
+}
+
+pub(crate) fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("t{number:05}")).collect()
+}
+
+/// Enqueues tasks of these names.
+pub(crate) async fn fill(broker: &dyn Broker, ids: &[impl AsRef<str>]) {
+    for chunk in ids.chunks(500) {
+        let tasks: Vec<NewTask> = chunk.iter().map(|id| task(id.as_ref())).collect();
+        broker.enqueue(&queue(), &tasks).await.unwrap();
+    }
+}
+
+/// Leases up to `limit` tasks, none of them damaged.
+pub(crate) async fn take(broker: &dyn Broker, limit: usize, lease: Duration) -> Vec<Leased> {
+    let dequeued = broker.dequeue(&queue(), limit, lease).await.unwrap();
+    assert_eq!((dequeued.corrupt, dequeued.dropped), (Vec::new(), Vec::<String>::new()));
+    dequeued.tasks
+}
+
+/// Enqueues one task and leases it.
+pub(crate) async fn leased(broker: &dyn Broker, id: &str, lease: Duration) -> Lease {
+    fill(broker, &[id]).await;
+    let mut tasks = take(broker, 1, lease).await;
+    assert_eq!(ids_of(&tasks), [id]);
+    tasks.remove(0).lease
+}
+
+pub(crate) async fn settle_one(broker: &dyn Broker, lease: &Lease, end: Settlement) -> Settled {
+    let mut settled = broker.settle(&queue(), &[(lease.clone(), end)]).await.unwrap();
+    assert_eq!(settled.len(), 1);
+    settled.remove(0)
+}
+
+pub(crate) fn ids_of(tasks: &[Leased]) -> Vec<&str> {
+    tasks.iter().map(|task| task.lease.id.as_str()).collect()
+}
+
+pub(crate) async fn stats(broker: &dyn Broker) -> QueueStats {
+    broker.stats(&queue()).await.unwrap()
+}
+
+/// Every task in `state`, in order, a few a page.
+pub(crate) async fn listed(broker: &dyn Broker, state: TaskState) -> Vec<TaskInfo> {
+    let mut all = Vec::new();
+    loop {
+        let page = broker.list(&queue(), state, all.len(), 300).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+pub(crate) async fn ids_in(broker: &dyn Broker, state: TaskState) -> Vec<String> {
+    listed(broker, state).await.into_iter().map(|info| info.id).collect()
+}
+
+pub(crate) async fn found(broker: &dyn Broker, id: &str) -> TaskInfo {
+    broker.find(&queue(), id).await.unwrap().expect("the task is there")
+}
+
+/// Asserts that counts, lists and single tasks tell the same story, and answers the counts.
+pub(crate) async fn consistent(broker: &dyn Broker) -> QueueStats {
+    let stats = stats(broker).await;
+    let counts = [
+        (TaskState::Pending, stats.pending),
+        (TaskState::Active, stats.active),
+        (TaskState::Scheduled, stats.scheduled),
+        (TaskState::Retry, stats.retry),
+        (TaskState::Archived, stats.archived),
+        (TaskState::Completed, stats.completed),
+    ];
+    for (state, count) in counts {
+        let listed = listed(broker, state).await;
+        assert_eq!(listed.len() as u64, count, "{state:?}");
+        for info in listed.iter().take(50) {
+            assert_eq!(info.state, state);
+            assert_eq!(found(broker, &info.id).await.state, state, "{}", info.id);
+        }
+    }
+    assert!(stats.oldest_pending.is_none() || stats.pending > 0);
+    stats
+}
+
+/// Repeats `attempt` until it answers something.
+///
+/// # Panics
+/// If it has not after a minute.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(mut attempt: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = attempt().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "nothing came");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Recovers until `count` leases that are to run out have.
+pub(crate) async fn recovered(broker: &dyn Broker, count: usize) -> Recovered {
+    let mut all = Recovered::default();
+    let deadline = Instant::now() + DEADLINE;
+    while all.requeued.len() + all.archived.len() + all.dropped.len() < count {
+        let some = broker.recover(&queue(), 1000).await.unwrap();
+        all.requeued.extend(some.requeued);
+        all.archived.extend(some.archived);
+        all.dropped.extend(some.dropped);
+        assert!(Instant::now() < deadline, "only {all:?} recovered");
+    }
+    all
+}
+
+/// One of each way a lease ends, for task `id`.
+pub(crate) fn every_end(id: &str) -> Vec<Settlement> {
+    let message = Message { error_msg: "late".into(), ..message(id) };
+    vec![
+        Settlement::Done,
+        Settlement::Complete { message: message.clone(), result: b"late".to_vec(), retention: LONG },
+        Settlement::Retry { message: message.clone(), at: UnixMillis::now().plus(LONG), failed: true },
+        Settlement::Archive { message },
+        Settlement::Requeue,
+    ]
+}
+
+/// What an operator sees of a task, for comparison.
+pub(crate) fn picture(info: &TaskInfo) -> (TaskState, Option<Message>, Option<Vec<u8>>, u32) {
+    (info.state, info.message.clone(), info.result.clone(), info.crashes)
+}
+
+/// A message with something in every field.
+pub(crate) fn full_message(id: &str) -> Message {
+    Message {
+        task_type: "billing:réconcile \u{1F9FE} \"quoted\" \\ '; DROP TABLE task; --\u{0}\n".into(),
+        payload: (0..=255).rev().collect(),
+        id: id.into(),
+        queue: "mail".into(),
+        retry: i32::MAX,
+        retried: i32::MIN,
+        error_msg: "it broke\nagain".into(),
+        timeout: i64::MAX,
+        deadline: i64::MIN,
+        unique_key: String::new(),
+        last_failed_at: -1,
+        retention: 86_400,
+        completed_at: 1_767_225_600,
+        group_key: "g".into(),
+        headers: BTreeMap::from([
+            ("taskseal".into(), "1;kid=00".into()),
+            (String::new(), "empty name".into()),
+            ("\u{0}\"\\\u{7f}é".into(), "\u{1}\u{2028}".into()),
+        ]),
+    }
+}

@@ -1,0 +1,228 @@
+//! Storing tasks.
+#![allow(missing_docs)] // the name of a behaviour is its sentence
+
+use taskseal::broker::{Enqueued, NewTask, Settlement, TaskState};
+use taskseal::message::Message;
+use taskseal::queue::QueueName;
+use taskseal::time::UnixMillis;
+
+use super::*;
+
+pub async fn enqueue_of_nothing_stores_nothing(store: &dyn Store) {
+    let broker = store.open().await;
+
+    assert_eq!(broker.enqueue(&queue(), &[]).await.unwrap(), []);
+    assert_eq!(stats(&*broker).await, QueueStats::default());
+}
+
+pub async fn enqueue_answers_in_the_order_of_the_tasks(store: &dyn Store) {
+    let broker = store.open().await;
+    fill(&*broker, &["known", "taken"]).await;
+
+    let other = Message { payload: b"other".to_vec(), ..message("taken") };
+    let tasks = [
+        task("new"),
+        task("known"),
+        NewTask { message: other, process_at: None },
+        task("twice"),
+        task("twice"),
+    ];
+
+    let answers = broker.enqueue(&queue(), &tasks).await.unwrap();
+    use Enqueued::{AlreadyThere, Conflict, New};
+    assert_eq!(answers, [New, AlreadyThere, Conflict, New, AlreadyThere]);
+    assert_eq!(ids_in(&*broker, TaskState::Pending).await, ["known", "taken", "new", "twice"]);
+}
+
+pub async fn enqueue_of_another_payload_under_a_known_id_is_a_conflict_and_changes_nothing(
+    store: &dyn Store,
+) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "a", LONG).await;
+    let other = Message { payload: b"other".to_vec(), ..message("a") };
+    let other = [NewTask { message: other, process_at: None }];
+
+    assert_eq!(broker.enqueue(&queue(), &other).await.unwrap(), [Enqueued::Conflict]);
+    assert_eq!(found(&*broker, "a").await.message, Some(message("a")));
+    assert_eq!(settle_one(&*broker, &lease, Settlement::Requeue).await, Settled::Done);
+    assert_eq!(broker.enqueue(&queue(), &other).await.unwrap(), [Enqueued::Conflict]);
+    assert_eq!(take(&*broker, 9, LONG).await[0].message, message("a"));
+}
+
+pub async fn enqueue_of_a_stored_task_changes_nothing_whatever_its_state(store: &dyn Store) {
+    let broker = store.open().await;
+    fill(&*broker, &["active", "archived", "completed", "retry"]).await;
+    let tasks = take(&*broker, 4, LONG).await;
+    let later = UnixMillis::now().plus(LONG);
+    let ends = [
+        Settlement::Archive { message: message("archived") },
+        Settlement::Complete { message: message("completed"), result: b"r".to_vec(), retention: LONG },
+        Settlement::Retry { message: message("retry"), at: later, failed: true },
+    ];
+    let ends: Vec<_> = tasks[1..].iter().map(|task| task.lease.clone()).zip(ends).collect();
+    broker.settle(&queue(), &ends).await.unwrap();
+    broker.enqueue(&queue(), &[task_at("scheduled", later), task("pending")]).await.unwrap();
+    let before = consistent(&*broker).await;
+
+    for id in ["active", "archived", "completed", "retry", "scheduled", "pending"] {
+        let answer = broker.enqueue(&queue(), &[task(id)]).await.unwrap();
+        assert_eq!(answer, [Enqueued::AlreadyThere], "{id}");
+        assert_eq!(found(&*broker, id).await.state.as_str(), id);
+    }
+    let after = consistent(&*broker).await;
+    assert_eq!(QueueStats { oldest_pending: None, ..after }, QueueStats { oldest_pending: None, ..before });
+}
+
+pub async fn enqueued_messages_come_out_as_they_went_in(store: &dyn Store) {
+    let broker = store.open().await;
+    let empty = Message { id: "empty".into(), queue: "mail".into(), ..Message::default() };
+    let messages = [full_message("full"), empty];
+    let tasks = messages.clone().map(|message| NewTask { message, process_at: None });
+
+    broker.enqueue(&queue(), &tasks).await.unwrap();
+
+    let listed: Vec<_> = listed(&*broker, TaskState::Pending).await;
+    assert_eq!(listed.into_iter().map(|info| info.message.unwrap()).collect::<Vec<_>>(), messages);
+    let taken = take(&*broker, 2, LONG).await;
+    assert_eq!(taken.into_iter().map(|task| task.message).collect::<Vec<_>>(), messages);
+}
+
+pub async fn payloads_keep_every_byte_value(store: &dyn Store) {
+    let broker = store.open().await;
+    let payloads: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte; 3]).collect();
+    let tasks: Vec<NewTask> = payloads
+        .iter()
+        .zip(names(256))
+        .map(|(payload, id)| NewTask {
+            message: Message { payload: payload.clone(), ..message(&id) },
+            process_at: None,
+        })
+        .collect();
+
+    broker.enqueue(&queue(), &tasks).await.unwrap();
+
+    let taken = take(&*broker, 256, LONG).await;
+    assert_eq!(taken.into_iter().map(|task| task.message.payload).collect::<Vec<_>>(), payloads);
+}
+
+pub async fn payload_of_16_mib_comes_out_whole(store: &dyn Store) {
+    let broker = store.open().await;
+    let payload: Vec<u8> = (0_u32..4 << 20).flat_map(u32::to_le_bytes).collect();
+    assert_eq!(payload.len(), 16 << 20);
+    let big = Message { payload: payload.clone(), ..message("big") };
+
+    broker.enqueue(&queue(), &[NewTask { message: big.clone(), process_at: None }]).await.unwrap();
+
+    let taken = take(&*broker, 2, LONG).await.remove(0);
+    assert!(taken.message == big);
+    let end =
+        Settlement::Complete { message: taken.message.clone(), result: payload.clone(), retention: LONG };
+    assert_eq!(settle_one(&*broker, &taken.lease, end).await, Settled::Done);
+    assert!(found(&*broker, "big").await.result == Some(payload));
+}
+
+pub async fn ids_are_kept_whatever_characters_they_have(store: &dyn Store) {
+    let broker = store.open().await;
+    let ids = [
+        "a b",
+        "ü\u{1F9FE}",
+        "'; DROP TABLE task; --",
+        "%_*?[x]",
+        "{q}:t:x",
+        "line\nbreak",
+        &"x".repeat(200),
+    ];
+
+    fill(&*broker, &ids).await;
+
+    let taken = take(&*broker, 10, LONG).await;
+    assert_eq!(ids_of(&taken), ids);
+    for task in taken {
+        assert_eq!(task.message.id, task.lease.id);
+        assert_eq!(settle_one(&*broker, &task.lease, Settlement::Done).await, Settled::Done);
+    }
+}
+
+pub async fn thousand_tasks_in_one_call_keep_their_order(store: &dyn Store) {
+    let broker = store.open().await;
+    let ids = names(1000);
+    let tasks: Vec<NewTask> = ids.iter().map(|id| task(id)).collect();
+
+    let answers = broker.enqueue(&queue(), &tasks).await.unwrap();
+
+    assert_eq!(answers, vec![Enqueued::New; 1000]);
+    assert_eq!(ids_in(&*broker, TaskState::Pending).await, ids);
+}
+
+pub async fn queues_do_not_see_each_other(store: &dyn Store) {
+    let broker = store.open().await;
+    let other = QueueName::parse("other").unwrap();
+    let elsewhere = Message { queue: "other".into(), payload: b"elsewhere".to_vec(), ..message("a") };
+    fill(&*broker, &["a"]).await;
+
+    let answer =
+        broker.enqueue(&other, &[NewTask { message: elsewhere.clone(), process_at: None }]).await.unwrap();
+
+    assert_eq!(answer, [Enqueued::New]);
+    let here = take(&*broker, 9, LONG).await;
+    let there = broker.dequeue(&other, 9, LONG).await.unwrap().tasks;
+    assert_eq!((&here[0].message, here.len()), (&message("a"), 1));
+    assert_eq!((&there[0].message, there.len()), (&elsewhere, 1));
+    let ends = [(here[0].lease.clone(), Settlement::Done)];
+    assert_eq!(broker.settle(&other, &ends).await.unwrap(), [Settled::LeaseLost]);
+    assert_eq!(broker.stats(&other).await.unwrap().active, 1);
+}
+
+pub async fn queues_are_listed_by_name_once_a_task_was_enqueued(store: &dyn Store) {
+    let broker = store.open().await;
+    assert_eq!(broker.queues().await.unwrap(), []);
+    let names = ["b", "a", "Z"].map(|name| QueueName::parse(name).unwrap());
+    for name in &names {
+        let message = Message { queue: name.to_string(), ..message("t") };
+        broker.enqueue(name, &[NewTask { message, process_at: None }]).await.unwrap();
+    }
+    broker.set_paused(&QueueName::parse("c").unwrap(), true).await.unwrap();
+    let emptied = broker.dequeue(&names[0], 1, LONG).await.unwrap().tasks.remove(0);
+    broker.settle(&names[0], &[(emptied.lease, Settlement::Done)]).await.unwrap();
+
+    let listed = broker.queues().await.unwrap();
+
+    assert_eq!(listed.iter().map(QueueName::as_str).collect::<Vec<_>>(), ["Z", "a", "b"]);
+}
+
+pub async fn task_for_the_past_is_pending_at_once(store: &dyn Store) {
+    let broker = store.open().await;
+
+    broker.enqueue(&queue(), &[task_at("a", UnixMillis(1000))]).await.unwrap();
+
+    assert_eq!(ids_of(&take(&*broker, 1, LONG).await), ["a"]);
+}
+
+pub async fn task_for_later_is_not_handed_out_before_its_time(store: &dyn Store) {
+    let broker = store.open().await;
+    let at = UnixMillis::now().plus(LONG);
+
+    broker.enqueue(&queue(), &[task_at("a", at)]).await.unwrap();
+
+    assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 0);
+    assert!(take(&*broker, 1, LONG).await.is_empty());
+    let info = found(&*broker, "a").await;
+    assert_eq!((info.state, info.at), (TaskState::Scheduled, Some(at)));
+    assert_eq!(consistent(&*broker).await.scheduled, 1);
+}
+
+pub async fn task_for_later_is_handed_out_after_its_time(store: &dyn Store) {
+    let broker = store.open().await;
+    let soon = UnixMillis::now().plus(Duration::from_millis(20));
+
+    broker.enqueue(&queue(), &[task_at("a", soon)]).await.unwrap();
+
+    let tasks = eventually(|| async {
+        broker.forward(&queue(), 10).await.unwrap();
+        let tasks = take(&*broker, 1, LONG).await;
+        (!tasks.is_empty()).then_some(tasks)
+    })
+    .await;
+    assert!(UnixMillis::now() >= soon);
+    assert_eq!(ids_of(&tasks), ["a"]);
+}

@@ -1,0 +1,221 @@
+//! Ending leases.
+#![allow(missing_docs)] // the name of a behaviour is its sentence
+
+use taskseal::broker::{LeaseToken, Settlement, TaskState};
+
+use super::*;
+
+pub async fn settle_of_nothing_answers_nothing(store: &dyn Store) {
+    let broker = store.open().await;
+
+    assert_eq!(broker.settle(&queue(), &[]).await.unwrap(), []);
+}
+
+pub async fn settle_with_the_token_of_another_lease_changes_nothing(store: &dyn Store) {
+    let broker = store.open().await;
+    let other = leased(&*broker, "b", LONG).await;
+    let lease = leased(&*broker, "a", LONG).await;
+    let before = picture(&found(&*broker, "a").await);
+
+    for token in [LeaseToken::from_bytes([0; 16]), other.token] {
+        let forged = Lease { token, ..lease.clone() };
+        for end in every_end("a") {
+            assert_eq!(settle_one(&*broker, &forged, end).await, Settled::LeaseLost);
+        }
+    }
+
+    assert_eq!(picture(&found(&*broker, "a").await), before);
+    assert_eq!(consistent(&*broker).await, QueueStats { active: 2, ..QueueStats::default() });
+}
+
+pub async fn settle_of_an_unknown_task_is_a_lost_lease(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = Lease { id: "unknown".into(), token: LeaseToken::from_bytes([1; 16]) };
+
+    for end in every_end("unknown") {
+        assert_eq!(settle_one(&*broker, &lease, end).await, Settled::LeaseLost);
+    }
+
+    assert_eq!(consistent(&*broker).await, QueueStats::default());
+}
+
+pub async fn settle_twice_changes_nothing_the_second_time(store: &dyn Store) {
+    let broker = store.open().await;
+    for (number, end) in every_end("x").into_iter().enumerate() {
+        let id = format!("t{number}");
+        let lease = leased(&*broker, &id, LONG).await;
+        assert_eq!(settle_one(&*broker, &lease, end.clone()).await, Settled::Done);
+        let before = consistent(&*broker).await;
+
+        for again in every_end(&id) {
+            assert_eq!(settle_one(&*broker, &lease, again).await, Settled::LeaseLost);
+        }
+
+        let after = consistent(&*broker).await;
+        assert_eq!(
+            QueueStats { oldest_pending: None, ..after },
+            QueueStats { oldest_pending: None, ..before }
+        );
+    }
+}
+
+pub async fn settle_of_one_lease_twice_in_one_call_counts_once(store: &dyn Store) {
+    let broker = store.open().await;
+    for (number, end) in every_end("x").into_iter().enumerate() {
+        let lease = leased(&*broker, &format!("t{number}"), LONG).await;
+
+        let ends = [(lease.clone(), end), (lease.clone(), Settlement::Done), (lease, Settlement::Requeue)];
+
+        let answers = broker.settle(&queue(), &ends).await.unwrap();
+        assert_eq!(answers, [Settled::Done, Settled::LeaseLost, Settled::LeaseLost]);
+    }
+    let stats = consistent(&*broker).await;
+    assert_eq!((stats.completed, stats.retry, stats.archived, stats.pending), (1, 1, 1, 1));
+    assert_eq!((stats.active, stats.processed, stats.failed), (0, 4, 2));
+}
+
+pub async fn settle_answers_in_the_order_of_the_ends(store: &dyn Store) {
+    let broker = store.open().await;
+    fill(&*broker, &names(4)).await;
+    let tasks = take(&*broker, 4, LONG).await;
+    let lost = |n: usize| Lease { token: LeaseToken::from_bytes([9; 16]), ..tasks[n].lease.clone() };
+
+    let ends = [
+        (lost(0), Settlement::Done),
+        (tasks[3].lease.clone(), Settlement::Archive { message: message("t00003") }),
+        (lost(1), Settlement::Requeue),
+        (tasks[1].lease.clone(), Settlement::Done),
+    ];
+
+    let answers = broker.settle(&queue(), &ends).await.unwrap();
+    assert_eq!(answers, [Settled::LeaseLost, Settled::Done, Settled::LeaseLost, Settled::Done]);
+    let mut active = ids_in(&*broker, TaskState::Active).await;
+    active.sort();
+    assert_eq!(active, ["t00000", "t00002"]);
+}
+
+pub async fn done_task_is_gone_and_its_id_free(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "a", LONG).await;
+
+    assert_eq!(settle_one(&*broker, &lease, Settlement::Done).await, Settled::Done);
+
+    assert!(broker.find(&queue(), "a").await.unwrap().is_none());
+    assert_eq!(consistent(&*broker).await, QueueStats { processed: 1, ..QueueStats::default() });
+    leased(&*broker, "a", LONG).await;
+}
+
+pub async fn completed_task_is_kept_with_its_result(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "a", LONG).await;
+    let finished = Message { completed_at: 1_767_225_600, ..message("a") };
+    let result: Vec<u8> = (0..=255).collect();
+
+    let end = Settlement::Complete { message: finished.clone(), result: result.clone(), retention: LONG };
+    let from = UnixMillis::now();
+    assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
+
+    let info = found(&*broker, "a").await;
+    assert_eq!(picture(&info), (TaskState::Completed, Some(finished), Some(result), 0));
+    let at = info.at.unwrap();
+    assert!(at >= from.plus(LONG) && at <= UnixMillis::now().plus(LONG), "{at:?}");
+    assert_eq!(broker.tidy(&queue(), 10).await.unwrap().expired, 0);
+    let expected = QueueStats { completed: 1, processed: 1, ..QueueStats::default() };
+    assert_eq!(consistent(&*broker).await, expected);
+}
+
+pub async fn retried_task_waits_for_its_time(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "a", LONG).await;
+    let failed = Message { retried: 1, error_msg: "no".into(), last_failed_at: 17, ..message("a") };
+    let at = UnixMillis::now().plus(LONG);
+
+    let end = Settlement::Retry { message: failed.clone(), at, failed: true };
+    assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
+
+    let info = found(&*broker, "a").await;
+    assert_eq!(picture(&info), (TaskState::Retry, Some(failed), None, 0));
+    assert_eq!(info.at, Some(at));
+    assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 0);
+    assert!(take(&*broker, 1, LONG).await.is_empty());
+    let expected = QueueStats { retry: 1, processed: 1, failed: 1, ..QueueStats::default() };
+    assert_eq!(consistent(&*broker).await, expected);
+}
+
+pub async fn retry_that_is_no_failure_is_not_counted(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "a", LONG).await;
+
+    let end = Settlement::Retry { message: message("a"), at: UnixMillis(1000), failed: false };
+    assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
+
+    assert_eq!(consistent(&*broker).await, QueueStats { retry: 1, ..QueueStats::default() });
+    assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 1);
+    assert_eq!(ids_of(&take(&*broker, 1, LONG).await), ["a"]);
+}
+
+pub async fn retried_tasks_become_pending_in_the_order_of_their_times(store: &dyn Store) {
+    let broker = store.open().await;
+    fill(&*broker, &["third", "first", "second"]).await;
+    let tasks = take(&*broker, 3, LONG).await;
+    let ends: Vec<_> = tasks
+        .into_iter()
+        .zip([3000, 1000, 2000])
+        .map(|(task, at)| {
+            (task.lease, Settlement::Retry { message: task.message, at: UnixMillis(at), failed: true })
+        })
+        .collect();
+    broker.settle(&queue(), &ends).await.unwrap();
+    assert_eq!(ids_in(&*broker, TaskState::Retry).await, ["first", "second", "third"]);
+
+    assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 3);
+
+    assert_eq!(ids_of(&take(&*broker, 3, LONG).await), ["first", "second", "third"]);
+}
+
+pub async fn archived_task_is_kept_and_never_handed_out(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "a", LONG).await;
+    let failed = Message { error_msg: "refused".into(), last_failed_at: 17, ..message("a") };
+    let from = UnixMillis::now();
+
+    let end = Settlement::Archive { message: failed.clone() };
+    assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
+
+    let info = found(&*broker, "a").await;
+    assert_eq!(picture(&info), (TaskState::Archived, Some(failed), None, 0));
+    let at = info.at.unwrap();
+    assert!(at >= from && at <= UnixMillis::now(), "{at:?}");
+    assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 0);
+    assert_eq!(broker.recover(&queue(), 10).await.unwrap(), Recovered::default());
+    assert!(take(&*broker, 1, LONG).await.is_empty());
+    let expected = QueueStats { archived: 1, processed: 1, failed: 1, ..QueueStats::default() };
+    assert_eq!(consistent(&*broker).await, expected);
+}
+
+pub async fn requeued_task_is_next_in_line(store: &dyn Store) {
+    let broker = store.open().await;
+    let lease = leased(&*broker, "given back", LONG).await;
+    fill(&*broker, &["waiting"]).await;
+
+    assert_eq!(settle_one(&*broker, &lease, Settlement::Requeue).await, Settled::Done);
+
+    let stats = consistent(&*broker).await;
+    assert_eq!((stats.pending, stats.active, stats.processed, stats.failed), (2, 0, 0, 0));
+    let tasks = take(&*broker, 2, LONG).await;
+    assert_eq!(ids_of(&tasks), ["given back", "waiting"]);
+    assert_ne!(tasks[0].lease, lease);
+    assert_eq!(tasks[0].message, message("given back"));
+}
+
+pub async fn tasks_requeued_together_keep_their_order(store: &dyn Store) {
+    let broker = store.open().await;
+    let ids = names(6);
+    fill(&*broker, &ids).await;
+    let tasks = take(&*broker, 4, LONG).await;
+
+    let ends: Vec<_> = tasks.into_iter().map(|task| (task.lease, Settlement::Requeue)).collect();
+    broker.settle(&queue(), &ends).await.unwrap();
+
+    assert_eq!(ids_of(&take(&*broker, 6, LONG).await), ids);
+}
