@@ -155,3 +155,36 @@ fn a_signer_without_errors_seals_without_errors() {
     error_of(&Sealer::sign(&mut example::producer()));
     error_of(&Sealer::authenticate(&example::mac_key()));
 }
+
+#[test]
+fn the_annotated_bytes_of_the_specification_are_those_of_the_examples() {
+    let specification = include_str!("../core/docs/envelope.md");
+    for (heading, name) in
+        [("### Suite S, 301 bytes", "example_s"), ("### Suite SP, 479 bytes", "example_sp")]
+    {
+        let (_, section) = specification.split_once(heading).expect("the section");
+        let dump =
+            section.split("```").nth(1).and_then(|dump| dump.strip_prefix("text\n")).expect("the dump");
+        let bytes = vector(name).bytes;
+        let mut next = 0;
+        for line in dump.lines() {
+            let (offset, rest) = line.split_at(4);
+            let offset: usize = offset.trim().parse().expect("an offset");
+            // Bytes end at two spaces before their meaning; a shortened string shows its beginning and its end.
+            let shown = rest.trim_start().split("  ").next().expect("bytes");
+            let (beginning, end) = shown.split_once('…').unwrap_or((shown, ""));
+            let (beginning, end) = (example::hex(beginning), example::hex(end));
+            assert_eq!(offset, next, "{line}");
+            assert!(bytes[offset..].starts_with(&beginning), "{line}");
+            next += match line.split_once('"').and_then(|(_, text)| text.strip_suffix('"')) {
+                Some(text) if !bytes[offset..offset + beginning.len()].ends_with(text.as_bytes()) => {
+                    assert!(bytes[offset + beginning.len()..].starts_with(text.as_bytes()), "{line}");
+                    beginning.len() + text.len()
+                }
+                _ if end.is_empty() => beginning.len(),
+                _ => bytes[offset..].windows(2).position(|pair| pair == end).expect("its end") + 2,
+            };
+        }
+        assert_eq!(next, bytes.len());
+    }
+}

@@ -50,3 +50,7 @@ pub use self::secret::Secret;
 pub use self::suite::{Kind, Suite, SuiteSet};
 pub use self::task_id::TaskId;
 pub use self::time::{Clock, TimeWindow};
+
+/// The specification of the envelope.
+#[doc = include_str!("../docs/envelope.md")]
+pub mod spec {}

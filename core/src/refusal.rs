@@ -94,3 +94,6 @@ impl Refusal {
         Self::ALL.iter().copied().find(|refusal| refusal.code() == code)
     }
 }
+
+#[cfg(test)]
+mod tests;

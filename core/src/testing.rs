@@ -61,7 +61,8 @@ impl TryRng for Counted {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|value| value as u32)
+        self.try_next_u64()
+            .map(|value| value.to_le_bytes().first_chunk().copied().map_or(0, u32::from_le_bytes))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
@@ -83,7 +84,22 @@ impl TryCryptoRng for Counted {}
 
 /// Reads hex digits.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| (byte as char).to_digit(16).expect("a hex digit") as u8;
+    let digit =
+        |byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).expect("a hex digit");
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).map(digit).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// n of P-256 (SEC 2 section 2.4.2).
+pub(crate) const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+
+/// The other signature of the same message: `n - s` in the place of `s`.
+pub(crate) fn twin(mut signature: [u8; 64]) -> [u8; 64] {
+    let mut borrow = 0;
+    for (digit, order) in signature[32..].iter_mut().zip(hex(ORDER)).rev() {
+        let (difference, first) = order.overflowing_sub(*digit);
+        let (difference, second) = difference.overflowing_sub(borrow);
+        (*digit, borrow) = (difference, u8::from(first || second));
+    }
+    signature
 }

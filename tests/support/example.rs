@@ -46,13 +46,37 @@ pub fn scalar(label: &str) -> Secret<32> {
     Secret::copy_from(&value)
 }
 
+/// The same signature with the lower of its two values of `s`, which is what an envelope carries.
+#[must_use]
+pub fn low_s(signature: [u8; 64]) -> [u8; 64] {
+    /// n of P-256, big-endian.
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let mut other = signature;
+    let mut borrow = 0;
+    for (digit, order) in other.iter_mut().rev().zip(ORDER.into_iter().rev()) {
+        let (difference, first) = order.overflowing_sub(*digit);
+        let (difference, second) = difference.overflowing_sub(borrow);
+        (*digit, borrow) = (difference, u8::from(first || second));
+    }
+    signature.min(other)
+}
+
 /// The signing key made of a label.
+///
+/// # Panics
+/// Never: the scalar is in range.
 #[must_use]
 pub fn signing_key(label: &str) -> SigningKey {
     SigningKey::from_scalar(&scalar(label)).expect("a scalar below the order")
 }
 
 /// The key agreement key made of a label.
+///
+/// # Panics
+/// Never: the scalar is in range.
 #[must_use]
 pub fn agreement_key(label: &str) -> AgreementKey {
     AgreementKey::from_scalar(&scalar(label)).expect("a scalar below the order")
@@ -103,6 +127,9 @@ pub fn claims() -> Claims<'static> {
 }
 
 /// The claims of the examples without their trace context.
+///
+/// # Panics
+/// Never: the names are valid.
 #[must_use]
 pub fn plain_claims() -> Claims<'static> {
     let task_id = TaskId::parse("0192f7a1-c3d4-7e5f-a1b2-c3d4e5f60718").expect("a task id");

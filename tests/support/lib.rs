@@ -7,4 +7,5 @@ pub mod model;
 pub mod redis;
 mod redis_store;
 pub mod snapshot;
+pub mod tree;
 pub mod vectors;

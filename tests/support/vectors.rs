@@ -94,21 +94,8 @@ impl Vector {
     /// # Panics
     /// If the vector is not well-formed.
     pub fn open(&self) -> Result<Vec<u8>, OpenError> {
-        let keys: Vec<_> =
-            self.lines.iter().filter_map(|(name, value)| OwnedKey::read(name, value)).collect();
-        let mut keyset = Keyset::<8>::new();
-        let mut keys_left = keys.iter();
-        let mut record: Option<KeyRecord<'_>> = None;
-        for (name, value) in &self.lines {
-            if OwnedKey::read(name, value).is_some() {
-                let next = keys_left.next().expect("as many keys as before").record();
-                record.replace(next).map(|done| keyset.insert(done).expect("a new kid"));
-            } else if let Some(record) = &mut record {
-                set_right(record, name, value);
-            }
-        }
-        record.map(|done| keyset.insert(done).expect("a new kid"));
-
+        let keys = self.keys();
+        let keyset = self.keyset(&keys);
         let mut guard = ReplayWindow::<4>::new();
         let (policy, mut now) = (self.policy(), self.now());
         let verified = Unverified::parse(&self.bytes)?.verify(&keyset, &policy, &mut now)?;
@@ -116,6 +103,26 @@ impl Vector {
         let mut buffer = vec![0; verified.body_len()];
         let opened = verified.admit(&mut guard)?.open(&mut self.decryption_keys(), &mut buffer)?;
         Ok(opened.body().to_vec())
+    }
+
+    fn keys(&self) -> Vec<OwnedKey> {
+        self.lines.iter().filter_map(|(name, value)| OwnedKey::read(name, value)).collect()
+    }
+
+    /// A line that is a key begins a record; the lines below it are its rights.
+    fn keyset<'v>(&'v self, keys: &'v [OwnedKey]) -> Keyset<'v, 8> {
+        let mut records: Vec<KeyRecord<'v>> = Vec::new();
+        let mut keys = keys.iter();
+        for (name, value) in &self.lines {
+            if OwnedKey::is(name) {
+                records.extend(keys.next().map(OwnedKey::record));
+            } else if let Some(record) = records.last_mut() {
+                set_right(record, name, value);
+            }
+        }
+        let mut keyset = Keyset::new();
+        records.into_iter().for_each(|record| keyset.insert(record).expect("a new kid"));
+        keyset
     }
 
     fn now(&self) -> TimeWindow {
@@ -152,7 +159,7 @@ impl Vector {
     /// `types:` above the first key is the policy's, below it the record's.
     fn types_belong_to_a_record(&self) -> bool {
         let types = self.lines.iter().position(|line| line.0 == "types");
-        let key = self.lines.iter().position(|line| OwnedKey::read(&line.0, &line.1).is_some());
+        let key = self.lines.iter().position(|line| OwnedKey::is(&line.0));
         types > key && key.is_some()
     }
 
@@ -202,6 +209,10 @@ enum OwnedKey {
 }
 
 impl OwnedKey {
+    fn is(name: &str) -> bool {
+        matches!(name, "es256" | "hmac256" | "a256gcm")
+    }
+
     fn read(name: &str, value: &str) -> Option<Self> {
         Some(match name {
             "es256" => {

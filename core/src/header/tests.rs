@@ -27,7 +27,7 @@ fn pairs(header: &Header<'_>) -> Vec<Vec<u8>> {
 }
 
 fn join(pairs: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = std::vec![0xa0 | pairs.len() as u8];
+    let mut bytes = std::vec![0xa0 | u8::try_from(pairs.len()).expect("a short map")];
     pairs.iter().for_each(|pair| bytes.extend_from_slice(pair));
     bytes
 }

@@ -6,7 +6,7 @@ use std::string::ToString;
 use super::*;
 use crate::Secret;
 use crate::error::InvalidKey;
-use crate::testing::{agreement_key, encryption_key, hex, mac_key, signing_key};
+use crate::testing::{ORDER, agreement_key, encryption_key, hex, mac_key, signing_key};
 
 #[test]
 fn the_kid_of_the_example_of_rfc_9679_is_its_thumbprint() {
@@ -43,7 +43,7 @@ fn points_off_the_curve_are_no_keys() {
 
 #[test]
 fn scalars_out_of_range_are_no_keys() {
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let order = hex(ORDER);
     for scalar in [[0; 32], order.try_into().unwrap(), [0xff; 32]] {
         assert!(matches!(SigningKey::from_scalar(&Secret::copy_from(&scalar)), Err(InvalidKey)));
         assert!(matches!(AgreementKey::from_scalar(&Secret::copy_from(&scalar)), Err(InvalidKey)));

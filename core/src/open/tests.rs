@@ -11,7 +11,9 @@ use crate::provider::Agree;
 use crate::replay::ReplayWindow;
 use crate::seal::Sealer;
 use crate::suite::SuiteSet;
-use crate::testing::{NOW, agreement_key, claims, encryption_key, hex, mac_key, record, seal, signing_key};
+use crate::testing::{
+    NOW, ORDER, agreement_key, claims, encryption_key, hex, mac_key, record, seal, signing_key, twin,
+};
 use crate::time::TimeWindow;
 use crate::{MAX_BODY, Secret};
 
@@ -69,30 +71,23 @@ fn half_the_order_is_half_the_order() {
     assert_ne!(normal(&high).as_slice(), high);
     assert!(is_low_s(&low) && !is_low_s(&high));
 
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
     let mut double: Vec<u8> = Vec::new();
     let mut carry = 1;
     for digit in HALF_ORDER.iter().rev() {
         let sum = 2 * u16::from(*digit) + carry;
-        double.insert(0, (sum & 0xff) as u8);
+        double.insert(0, sum.to_le_bytes()[0]);
         carry = sum >> 8;
     }
-    assert_eq!(double, order, "2 * (n / 2) + 1 = n");
+    assert_eq!(double, hex(ORDER), "2 * (n / 2) + 1 = n");
 }
 
 #[test]
 fn the_other_signature_of_the_same_message_is_rejected() {
     let signing = signing_key(1);
     let mut sealed = seal(&mut Sealer::sign(signing_key(1)), &claims(), BODY);
-    let at = sealed.len() - 32;
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
-    let mut borrow = 0;
-    for (digit, order) in sealed[at..].iter_mut().zip(order).rev() {
-        let difference = i16::from(order) - i16::from(*digit) - borrow;
-        borrow = i16::from(difference < 0);
-        *digit = difference.rem_euclid(256) as u8;
-    }
-    let signature = sealed[at - 32..].try_into().unwrap();
+    let at = sealed.len() - 64;
+    let signature = twin(sealed[at..].try_into().unwrap());
+    sealed[at..].copy_from_slice(&signature);
     let parsed = Unverified::parse(&sealed).unwrap().envelope;
     let digest = signature_digest(parsed.header_bytes, parsed.payload);
 

@@ -61,6 +61,7 @@ fn the_lifetime_counts_from_the_later_of_issue_and_not_before() {
         check(&policy, &claims().expires_at(EXP + 1).not_before(0), now),
         Err(Refusal::LifetimeTooLong)
     );
+    assert_eq!(check(&policy, &claims().not_before(NOW - 60), now), Ok(()));
 }
 
 #[test]

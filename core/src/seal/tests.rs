@@ -5,12 +5,13 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::keys::SigningKey;
 use crate::open::Unverified;
 use crate::provider::Rejected;
-use crate::testing::{Counted, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key};
+use crate::testing::{
+    Counted, ORDER, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key, twin,
+};
 use crate::{Agree, KeyId, Secret};
-
-const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
 
 /// Calls `$use` with a sealer of each suite.
 macro_rules! each_suite {
@@ -234,9 +235,8 @@ fn an_answer_that_is_no_signature_is_refused() {
     }
 }
 
-/// The other signature of the same message, as tokens give it half of the time.
-struct High(SigningKeyOf);
-type SigningKeyOf = crate::keys::SigningKey;
+/// Gives the high `s`, as tokens do half of the time.
+struct High(SigningKey);
 
 impl Signer for High {
     type Error = Infallible;
@@ -246,16 +246,7 @@ impl Signer for High {
     }
 
     fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Infallible> {
-        let Ok(mut signature) = self.0.sign_digest(digest);
-        let half = p256::ecdsa::Signature::from_slice(&signature).unwrap().normalize_s();
-        signature.copy_from_slice(&half.to_bytes());
-        let mut borrow = 0;
-        for (digit, order) in signature[32..].iter_mut().zip(hex(ORDER)).rev() {
-            let (difference, first) = order.overflowing_sub(*digit);
-            let (difference, second) = difference.overflowing_sub(borrow);
-            (*digit, borrow) = (difference, u8::from(first || second));
-        }
-        Ok(signature)
+        self.0.sign_digest(digest).map(|signature| signature.max(twin(signature)))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::vec;
 
 use super::*;
-use crate::testing::{agreement_key, hex, signing_key};
+use crate::testing::{ORDER, agreement_key, hex, signing_key};
 
 fn sealed(len: usize, aad: &[u8]) -> (vec::Vec<u8>, [u8; 16]) {
-    let mut buffer: vec::Vec<u8> = (0..len).map(|index| index as u8).collect();
+    let mut buffer: vec::Vec<u8> = (0..len).map(|index| index.to_le_bytes()[0]).collect();
     let tag = Software.encrypt_a256gcm(&KEY, &IV, aad, &mut buffer).expect("a short buffer");
     (buffer, tag)
 }
@@ -102,7 +102,7 @@ fn a_tag_that_does_not_fit_leaves_no_plaintext() {
 #[test]
 fn signatures_out_of_range_are_rejected() {
     let key = signing_key(1).verifying_key();
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let order = hex(ORDER);
     let one = [&[0; 31][..], &[1]].concat();
     for r in [&[0; 32][..], &order, &[0xff; 32], &one] {
         for s in [&[0; 32][..], &order, &[0xff; 32], &one] {
@@ -115,7 +115,7 @@ fn signatures_out_of_range_are_rejected() {
 #[test]
 fn an_ephemeral_scalar_out_of_range_gives_nothing() {
     let peer = agreement_key(2).public_key();
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let order = hex(ORDER);
     for scalar in [vec![0; 32], order, vec![0xff; 32]] {
         assert!(Software.agree_ephemeral(&Secret::copy_from(&scalar.try_into().unwrap()), &peer).is_none());
     }
