@@ -1,108 +1,21 @@
 //! The real binary: what it prints where, its exit codes, and what it never does.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
+#[path = "support/project.rs"]
+mod project;
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use taskseal::keyring::{Keyring, SealingSource};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, Suite, TaskId, TaskType};
 
-/// What a run of the binary came to.
-#[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    out: Vec<u8>,
-    err: String,
-}
+use self::project::{Project, SEAL, run_in};
 
-impl Run {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.out.clone()).unwrap()
-    }
-
-    /// The contract of every failure: nothing but prefixed lines, and one of them an error.
-    fn failed(&self, code: i32) -> &Self {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        let lines: Vec<_> = self.err.lines().collect();
-        assert!(lines.iter().all(|line| line.starts_with("taskseal: ")), "{self:?}");
-        let error = lines.iter().find(|line| line.starts_with("taskseal: error: ")).unwrap();
-        assert!(!error.ends_with('.') && !self.err.contains("panicked"), "{self:?}");
-        self
-    }
-
-    fn hinted(&self) -> &Self {
-        assert!(self.err.lines().last().unwrap_or_default().starts_with("taskseal: hint: "), "{self:?}");
-        self
-    }
-
-    fn ok(&self) -> &Self {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        assert!(!self.err.contains("error:"), "{self:?}");
-        self
-    }
-}
-
-fn run_in(dir: &Path, arguments: &[&str], input: &[u8]) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_taskseal"))
-        .args(arguments)
-        .current_dir(dir)
-        .env_remove("TASKSEAL_CONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that fails early does not read its input.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    Run { code: output.status.code(), out: output.stdout, err: String::from_utf8(output.stderr).unwrap() }
-}
-
-/// A project made by `taskseal init`.
-struct Project {
-    dir: tempfile::TempDir,
-}
-
-impl Project {
-    fn new() -> Self {
-        let project = Self { dir: tempfile::tempdir().unwrap() };
-        project.run(&["init", "."]).ok();
-        project
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        self.run_with(arguments, b"")
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &[u8]) -> Run {
-        run_in(self.dir.path(), arguments, input)
-    }
-
-    fn edit(&self, name: &str, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path(name)).unwrap();
-        assert!(text.contains(from), "{from} is not in {name}");
-        fs::write(self.path(name), text.replacen(from, to, 1)).unwrap();
-    }
-
-    /// An envelope for the queue `default` with this body.
-    fn seal(&self, body: &[u8]) -> Vec<u8> {
-        self.run_with(&SEAL, body).ok().out.clone()
-    }
-}
-
-const SEAL: [&str; 5] = ["seal", "--queue", "default", "--type", "file:digest"];
 const OPEN: [&str; 3] = ["open", "--queue", "default"];
 
 #[test]
@@ -411,13 +324,13 @@ fn json_of_seal_open_and_inspect_has_the_members_it_promises() {
 #[test]
 fn inspect_says_unverified_and_needs_no_configuration() {
     let project = Project::new();
-    let envelope = project.seal(b"abc");
+    let envelope = project.seal(b"qrs");
     let elsewhere = tempfile::tempdir().unwrap();
 
     let text = run_in(elsewhere.path(), &["inspect"], &envelope).ok().text();
 
     assert!(text.starts_with("unverified: "), "{text}");
-    assert!(text.contains("file:digest") && !text.contains("abc"), "{text}");
+    assert!(text.contains("file:digest") && !text.contains("qrs"), "{text}");
 }
 
 #[test]

@@ -153,7 +153,10 @@ fn forward(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Fai
         Ok(()) | Err(OpenError::Refused(Refusal::NotYetValid)) => {}
         Err(OpenError::Refused(refusal)) => {
             let message = format!("refused: {refusal} ({}); nothing was enqueued", refusal.code());
-            return Err(Failure::refused(message).hint(explain::next_step(refusal)));
+            return Err(Failure::refused(message).hint(match refusal {
+                Refusal::Unsealed | Refusal::Malformed => "--sealed takes what `taskseal seal` makes",
+                _ => explain::next_step(refusal),
+            }));
         }
         Err(error) => return Err(Failure::new(error.to_string())),
     }
