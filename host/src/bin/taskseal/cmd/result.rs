@@ -70,6 +70,7 @@ async fn wait(
 ) -> Result<TaskResult, Failure> {
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(20);
+    let mut looked_again = false;
     loop {
         let receipt = client.receipt(queue, id).await.map_err(|error| session.failed_client(&error))?;
         if let Some(receipt) = receipt {
@@ -80,8 +81,11 @@ async fn wait(
         }
         let found = find(session, queue, id).await?;
         let ended = match &found {
-            // The end came between the two looks at the queue, so the next one shows the result.
-            Some(info) if info.state == TaskState::Completed && info.result.is_some() => continue,
+            // The end may have come between the two looks at the queue; then the next one shows the result.
+            Some(info) if info.state == TaskState::Completed && info.result.is_some() && !looked_again => {
+                looked_again = true;
+                continue;
+            }
             Some(info) => matches!(info.state, TaskState::Archived | TaskState::Completed),
             None => true,
         };

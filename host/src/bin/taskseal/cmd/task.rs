@@ -140,7 +140,7 @@ fn members(queue: &QueueName, info: &TaskInfo) -> Vec<(&'static str, Value)> {
     let number = |number: i64| (number != 0).then(|| json!(number));
     put("at", info.at.map(|at| json!(moment::show(at))));
     put("result_bytes", info.result.as_ref().map(|result| json!(result.len())));
-    put("readable", info.message.is_none().then(|| json!(false)));
+    put("readable", info.message.is_none().then_some(Value::Bool(false)));
     if let Some(message) = &info.message {
         put("type", Some(json!(message.task_type)));
         put("payload_bytes", Some(json!(message.payload.len())));
@@ -192,7 +192,7 @@ fn show_task(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure>
         None => text.push_str("\nno decoder understands what is stored\n"),
         Some(Err(code)) => text.push_str(&format!("\nthe payload is no envelope ({code})\n")),
         Some(Ok(members)) => {
-            text.push_str(&format!("\nunverified: what the envelope claims\n{}", show::lines(&members)))
+            text.push_str(&format!("\nunverified: what the envelope claims\n{}", show::lines(&members)));
         }
     }
     ui.text(&text)

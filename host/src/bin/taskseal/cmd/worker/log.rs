@@ -36,7 +36,8 @@ struct Line {
 /// Takes lines from any thread.
 #[derive(Clone)]
 struct Sink {
-    lines: SyncSender<Line>,
+    /// `None` ends the log.
+    lines: SyncSender<Option<Line>>,
     state: Arc<State>,
 }
 
@@ -85,10 +86,11 @@ impl Log {
         }
     }
 
-    /// Writes what is left. The worker and the watch must have ended.
+    /// Writes what is left. What is told from now on is lost.
     pub(super) fn end(self) {
         let Self { sink: Sink { lines, state }, ui, writer } = self;
-        drop(lines);
+        // A writer that is gone needs no end.
+        let _ = lines.send(None);
         // A writer that panicked has nothing left to write.
         let _ = writer.join();
         let dropped = state.dropped.load(Ordering::Relaxed);
@@ -101,7 +103,7 @@ impl Log {
 impl Sink {
     fn put(&self, event: &'static str, text: String, members: Vec<(&'static str, Value)>, grave: bool) {
         let line = Line { event, at: UnixMillis::now(), text, members, grave };
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Some(line)).is_err() {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -116,7 +118,7 @@ impl Sink {
                 self.put("started", format!("started {id}, attempt {attempt}"), members, false);
             }
             Event::Succeeded { id: task } => {
-                self.put("succeeded", format!("succeeded {task}"), id(task), false)
+                self.put("succeeded", format!("succeeded {task}"), id(task), false);
             }
             Event::SettledAgain { id: task } => {
                 let text = format!("settled {task} without running it: it had succeeded before");
@@ -156,7 +158,7 @@ impl Sink {
                 self.count("dropped", *count, "ids without a task or with a second copy dropped");
             }
             Event::Recovered { count } => {
-                self.count("recovered", *count, "tasks of lost workers brought back")
+                self.count("recovered", *count, "tasks of lost workers brought back");
             }
             Event::Poisonous { count } => {
                 self.count("poisonous", *count, "tasks archived that took workers down");
@@ -189,8 +191,8 @@ impl Sink {
     }
 }
 
-fn write(lines: &Receiver<Line>, ui: Ui) {
-    for Line { event, at, text, members, grave } in lines {
+fn write(lines: &Receiver<Option<Line>>, ui: Ui) {
+    for Line { event, at, text, members, grave } in lines.iter().map_while(|line| line) {
         match (ui.json(), grave) {
             (true, _) if ui.quiet() && !grave => {}
             (true, _) => {
