@@ -64,7 +64,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut endings: mpsc::Receiver<Ending>
     let mut batch = Vec::with_capacity(BATCH);
     while endings.recv_many(&mut batch, BATCH).await > 0 {
         let tickets: Vec<Ticket> = batch.iter().map(|ending| ending.ticket).collect();
-        settle(&shared, batch.drain(..).collect()).await;
+        settle(&shared, std::mem::take(&mut batch)).await;
         tickets.into_iter().for_each(|ticket| shared.in_flight.remove(ticket));
     }
 }
