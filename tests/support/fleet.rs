@@ -261,7 +261,8 @@ impl Fleet {
     /// Seals a result that no worker has made, to stand where a task should.
     #[must_use]
     pub fn seal_result(&self, change: impl FnOnce(Claims<'static>) -> Claims<'static>) -> Sealed {
-        let claims = Claims { issuer: Issuer::new("worker-1").unwrap(), ..claims() };
+        let mut claims = claims();
+        claims.issuer = Issuer::new("worker-1").unwrap();
         let claims = change(claims);
         let key = self.sealing_key_for("results", WORKER, Kind::Result);
         Sealed { claims, envelope: key.seal(&claims, ContentType::JSON, b"{}").unwrap() }
