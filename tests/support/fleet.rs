@@ -1,13 +1,15 @@
 //! A whole deployment in a private folder: keys, keysets, a broker of either kind, ledger, quarantine, clients, workers.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use taskseal::broker::embedded::EmbeddedBroker;
+use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, NewTask, TaskInfo, TaskState};
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
 use taskseal::keyring::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
@@ -25,14 +27,21 @@ use crate::conformance::Store;
 use crate::embedded::QueueFile;
 use crate::redis::RedisServer;
 
+mod intruder;
 mod observed;
 
 /// A deployment. Everything in it is gone when it is dropped.
 pub struct Fleet {
-    folder: TempDir,
+    folder: Folder,
     queue: AnyQueue,
     broker: Arc<dyn Broker>,
     kids: BTreeMap<&'static str, KeyId>,
+}
+
+#[derive(Debug)]
+enum Folder {
+    Own(TempDir),
+    OfOther(PathBuf),
 }
 
 /// Where the tasks lie; whoever has this can write there as an intruder would.
@@ -40,6 +49,8 @@ pub struct Fleet {
 pub enum AnyQueue {
     Embedded(QueueFile),
     Redis(Box<RedisServer>),
+    /// Of another process.
+    Elsewhere,
 }
 
 /// The key that may seal tasks of every type as `shop` for `test/mail` and `test/bulk`.
@@ -80,11 +91,35 @@ impl Fleet {
     }
 
     async fn on(queue: AnyQueue) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::Own(tempfile::tempdir().unwrap());
         let broker = queue.store().open().await;
         let mut fleet = Self { folder, queue, broker, kids: BTreeMap::new() };
         fleet.make_keys();
         fleet
+    }
+
+    /// What another process needs to [`join`](Self::join).
+    #[must_use]
+    pub fn address(&self) -> String {
+        let queue = match &self.queue {
+            AnyQueue::Embedded(file) => file.path().display().to_string(),
+            AnyQueue::Redis(server) => server.url(),
+            AnyQueue::Elsewhere => panic!("has no address of its own"),
+        };
+        format!("{}\n{queue}", self.path("").display())
+    }
+
+    /// The deployment of another process: its keys, its queue, its ledger.
+    #[must_use]
+    pub fn join(address: &str) -> Self {
+        let (folder, queue) = address.split_once('\n').unwrap();
+        let broker: Arc<dyn Broker> = if queue.starts_with("redis:") {
+            Arc::new(RedisBroker::connect(&RedisConfig::new(queue)).unwrap())
+        } else {
+            Arc::new(EmbeddedBroker::open(queue).unwrap())
+        };
+        let folder = Folder::OfOther(folder.into());
+        Self { folder, queue: AnyQueue::Elsewhere, broker, kids: BTreeMap::new() }
     }
 
     fn make_keys(&mut self) {
@@ -133,7 +168,10 @@ impl Fleet {
     /// A file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        match &self.folder {
+            Folder::Own(folder) => folder.path().join(name),
+            Folder::OfOther(folder) => folder.join(name),
+        }
     }
 
     /// Where the tasks lie.
@@ -280,6 +318,15 @@ impl Fleet {
         self.broker.enqueue(&queue, &[NewTask { message, process_at: None }]).await.unwrap();
     }
 
+    /// Ids of the tasks that ran to their end, as the ledger has it.
+    #[must_use]
+    pub fn done(&self) -> BTreeSet<String> {
+        let file = rusqlite::Connection::open(self.path("ledger.db")).unwrap();
+        let mut done = file.prepare("SELECT task_id FROM task WHERE state IN ('done', 'finished')").unwrap();
+        let ids = done.query_map([], |row| Ok(TaskId::from_bytes(row.get(0)?).to_string())).unwrap();
+        ids.collect::<Result<_, _>>().unwrap()
+    }
+
     /// One task of the usual queue.
     pub async fn find(&self, id: &str) -> Option<TaskInfo> {
         self.broker.find(&mail(), id).await.unwrap()
@@ -306,6 +353,7 @@ impl AnyQueue {
         match self {
             Self::Embedded(file) => file,
             Self::Redis(server) => &**server,
+            Self::Elsewhere => panic!("belongs to another process"),
         }
     }
 }
@@ -321,6 +369,7 @@ impl std::fmt::Debug for AnyQueue {
         f.write_str(match self {
             Self::Embedded(_) => "Embedded",
             Self::Redis(_) => "Redis",
+            Self::Elsewhere => "Elsewhere",
         })
     }
 }
