@@ -71,12 +71,29 @@ pub fn quarantine(config: &Config) -> Result<Quarantine, SetupError> {
     Ok(Quarantine::open(&config.state_dir.join("quarantine.db"), Limits::default())?)
 }
 
+/// Opens the ledger of a configuration; [`SqliteLedger::is_new`] tells whether this made it.
+///
+/// # Errors
+/// [`SetupError`].
+pub fn ledger(config: &Config) -> Result<SqliteLedger, SetupError> {
+    secret_file::create_dir(&config.state_dir)?;
+    Ok(SqliteLedger::open(&config.ledger_file())?)
+}
+
 impl Client {
     /// The client of a configuration.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn open(config: &Config) -> Result<Self, SetupError> {
+        Self::open_on(config, broker(config)?)
+    }
+
+    /// The client of a configuration, on a broker that is open already.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open_on(config: &Config, broker: Arc<dyn Broker>) -> Result<Self, SetupError> {
         let client = config.client()?;
         let keyring = config.keyring()?;
         let key = keyring.sealing_key(&client.sealing, Kind::Task)?;
@@ -87,7 +104,7 @@ impl Client {
         settings.retention = client.retention;
         settings.result_suites = config.policy.suites;
         settings.max_result = config.policy.max_body;
-        Ok(Self::new(settings, broker(config)?, key, keyring))
+        Ok(Self::new(settings, broker, key, keyring))
     }
 }
 
@@ -104,6 +121,19 @@ impl Worker {
     /// # Errors
     /// [`SetupError`].
     pub fn open(config: &Config, handlers: Handlers) -> Result<Self, SetupError> {
+        Self::open_on(config, handlers, broker(config)?, ledger(config)?)
+    }
+
+    /// The worker of a configuration, on a broker and a ledger that are open already.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open_on(
+        config: &Config,
+        handlers: Handlers,
+        broker: Arc<dyn Broker>,
+        ledger: SqliteLedger,
+    ) -> Result<Self, SetupError> {
         let worker = config.worker()?;
         let keyring = config.keyring()?;
         let source = worker.result.as_ref().ok_or_else(|| {
@@ -126,10 +156,9 @@ impl Worker {
         settings.skew = u32::try_from(config.policy.skew.as_secs()).unwrap_or(u32::MAX);
         settings.max_lifetime = config.policy.max_lifetime.as_secs();
         settings.max_body = config.policy.max_body;
-        secret_file::create_dir(&config.state_dir)?;
         let parts = WorkerParts {
-            broker: broker(config)?,
-            ledger: Arc::new(SqliteLedger::open(&config.ledger_file())?),
+            broker,
+            ledger: Arc::new(ledger),
             quarantine: Arc::new(quarantine(config)?),
             keyring,
             results,

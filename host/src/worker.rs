@@ -138,6 +138,11 @@ impl Worker {
         self.run(std::future::pending(), true).await
     }
 
+    /// As [`run_once`](Self::run_once), but drains as [`run_until`](Self::run_until) does once `shutdown` is ready.
+    pub async fn run_once_or_until(self, shutdown: impl Future<Output = ()>) -> Tally {
+        self.run(shutdown, true).await
+    }
+
     async fn run(self, shutdown: impl Future<Output = ()>, once: bool) -> Tally {
         let shared = self.shared;
         let (endings, settling) = mpsc::channel(shared.settings.concurrency.max(1) * 2);

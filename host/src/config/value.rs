@@ -7,6 +7,7 @@ use taskseal_core::Suite;
 
 use crate::file_error::invalid;
 use crate::queue::QueueName;
+use crate::time::{UNITS, parse_duration};
 
 /// A duration of `MIN` to `MAX` seconds, written as a whole number and a unit: `"5s"`, `"10m"`, `"24h"`, `"7d"`.
 #[derive(Clone, Copy)]
@@ -40,9 +41,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX>
 
 /// Reads a whole number and a unit.
 pub(super) fn parse_seconds(text: &str) -> Option<u64> {
-    let (digits, unit) = split_unit(text)?;
-    let factor = UNITS.into_iter().find(|(name, _)| *name == unit)?.1;
-    digits.checked_mul(factor)
+    parse_duration(text).map(|duration| duration.as_secs())
 }
 
 fn show_seconds(seconds: u64) -> String {
@@ -50,8 +49,6 @@ fn show_seconds(seconds: u64) -> String {
     let (unit, factor) = UNITS.into_iter().rev().find(|(_, factor)| whole(factor)).unwrap_or(("s", 1));
     format!("\"{}{unit}\"", seconds / factor)
 }
-
-const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
 
 /// A number of bytes from 1 to `MAX`, written with a unit: `"64KiB"`, `"1MiB"`, `"512B"`.
 #[derive(Clone, Copy)]

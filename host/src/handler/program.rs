@@ -15,7 +15,6 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::{Failure, Handler, OpenedTask, Output};
-use crate::escape::Escaped;
 
 /// A program to run once per task.
 #[derive(Clone, Debug)]
@@ -152,7 +151,7 @@ impl Handler for Program {
 }
 
 fn failure(status: ExitStatus, stderr: &str) -> Failure {
-    let reason = format!("{status}: {}", Escaped::new(stderr.trim_end()));
+    let reason = format!("{status}: {}", stderr.trim_end());
     if status.code() == Some(EXIT_GIVE_UP) { Failure::GiveUp(reason) } else { Failure::TryAgain(reason) }
 }
 

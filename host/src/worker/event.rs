@@ -5,7 +5,8 @@ use taskseal_core::Refusal;
 use crate::broker::BrokerError;
 use crate::queue::QueueName;
 
-/// Something that happened. Ids are as the broker gave them: escape them before printing.
+/// Something that happened. Ids are as the broker gave them and reasons as the handler gave
+/// them: escape both before printing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {

@@ -36,9 +36,9 @@ pub(crate) struct Global {
 
 const EXAMPLE: &str = "Example:
   taskseal init demo && cd demo
-  taskseal seal --queue default --type file:digest sample.txt --out task.cose
-  taskseal inspect task.cose
-  taskseal open --queue default task.cose";
+  taskseal enqueue --queue default --type file:digest --payload sample.txt
+  taskseal worker --once
+  taskseal result ID";
 
 /// Reads the arguments; the exit code if that was all there is to do.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {

@@ -2,13 +2,22 @@
 
 mod completions;
 mod demo;
+mod enqueue;
+mod explain;
 mod init;
 mod input;
 mod inspect;
 mod keygen;
+mod moment;
 mod open;
+mod quarantine;
+mod queue;
+mod result;
 mod seal;
+mod session;
 mod show;
+mod task;
+mod worker;
 
 use taskseal::config::ClientConfig;
 use taskseal_core::{Audience, Issuer};
@@ -25,6 +34,12 @@ pub(crate) enum Command {
     Seal(seal::Args),
     Open(open::Args),
     Inspect(inspect::Args),
+    Enqueue(enqueue::Args),
+    Worker(worker::Args),
+    Result(result::Args),
+    Queue(queue::Args),
+    Task(task::Args),
+    Quarantine(quarantine::Args),
     Completions(completions::Args),
 }
 
@@ -37,6 +52,12 @@ pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Fail
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),
         Command::Inspect(args) => inspect::run(&args, ui),
+        Command::Enqueue(args) => enqueue::run(&args, global, ui),
+        Command::Worker(args) => worker::run(&args, global, ui),
+        Command::Result(args) => result::run(&args, global, ui),
+        Command::Queue(args) => queue::run(&args, global, ui),
+        Command::Task(args) => task::run(&args, global, ui),
+        Command::Quarantine(args) => quarantine::run(&args, global, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
 }

@@ -17,7 +17,7 @@ use taskseal::escape::Escaped;
 use taskseal::file_error::FileError;
 
 /// Standard output and standard error.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Ui {
     json: bool,
     quiet: bool,
@@ -62,10 +62,7 @@ impl Ui {
         &self,
         members: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> Result<(), Failure> {
-        let version = ("v", Value::from(1));
-        let object: Map<String, Value> =
-            std::iter::once(version).chain(members).map(|(name, value)| (name.to_owned(), value)).collect();
-        self.text(&format!("{}\n", Value::Object(object)))
+        self.text(&format!("{}\n", object(members)))
     }
 
     /// Tells a person something that is no data.
@@ -73,6 +70,16 @@ impl Ui {
         if !self.quiet {
             say(text);
         }
+    }
+
+    /// Tells a person something that matters even to one who wants to be told little.
+    pub(crate) fn warn(&self, text: &str) {
+        say(text);
+    }
+
+    /// Tells a program of something that happened while data is still to come: one JSON object on standard error.
+    pub(crate) fn event(&self, members: impl IntoIterator<Item = (&'static str, Value)>) {
+        let _ = writeln!(io::stderr().lock(), "{}", object(members));
     }
 
     /// Tells what went wrong and gives the exit code.
@@ -86,6 +93,26 @@ impl Ui {
         }
         ExitCode::from(failure.exit as u8)
     }
+}
+
+/// A JSON object with the version of its form, in ASCII: what is in it may end on a terminal.
+fn object(members: impl IntoIterator<Item = (&'static str, Value)>) -> String {
+    let version = ("v", Value::from(1));
+    let members = std::iter::once(version).chain(members);
+    let object: Map<String, Value> = members.map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut ascii = String::new();
+    for character in Value::Object(object).to_string().chars() {
+        if character < '\u{7f}' {
+            ascii.push(character);
+        } else {
+            // Outside of strings JSON is ASCII already, so every such character is inside one.
+            let units = &mut [0; 2];
+            for unit in character.encode_utf16(units) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
 }
 
 /// One line on standard error. That it cannot be written changes nothing about what happened.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use taskseal_core::{OpenError, Unverified};
 
 use super::{input, show};
@@ -26,15 +26,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         Failure::refused(format!("no envelope: {refusal} ({})", refusal.code()))
             .hint("nothing was verified; `taskseal seal` makes envelopes")
     })?;
-    let mut members: Vec<(&'static str, Value)> = vec![
-        ("kind", show::kind(envelope.kind()).into()),
-        ("suite", envelope.suite().name().into()),
-        ("kid", envelope.kid().to_string().into()),
-    ];
-    members.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
-    members.push(("bytes", bytes.len().into()));
-    members.push(("body_bytes", envelope.body_len().into()));
-    members.extend(show::members(envelope.danger_claims_unverified()));
+    let members = show::envelope(&envelope, bytes.len());
     if ui.json() {
         return ui.object(std::iter::once(("unverified", json!(true))).chain(members));
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use taskseal::escape::Escaped;
 use taskseal::keyring::{self, Keyring};
 use taskseal::queue::QueueName;
 use taskseal_core::{KeyId, OpenError, Opened, Policy, Refusal, Unverified};
@@ -88,17 +87,7 @@ fn show(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
     }
     let claims = opened.claims();
     ui.note(&format!("verified: {} {} from {}", claims.task_type, claims.task_id, claims.issuer));
-    match to_stdout {
-        false => Ok(()),
-        // A body is data for a program; what looks at it here is a terminal.
-        true if Ui::is_terminal() => {
-            let lines = body.split_inclusive(|byte| *byte == b'\n');
-            let escape =
-                |line: &[u8]| format!("{}\n", Escaped::new(line.strip_suffix(b"\n").unwrap_or(line)));
-            ui.text(&Zeroizing::new(lines.map(escape).collect::<String>()))
-        }
-        true => ui.data(body),
-    }
+    if to_stdout { show::body(body, ui) } else { Ok(()) }
 }
 
 /// Says why, and what to do; with `--json` on standard output as well.

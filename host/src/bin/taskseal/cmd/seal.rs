@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     Ok(())
 }
 
-fn task_id(given: Option<&str>) -> Result<TaskId, Failure> {
+pub(super) fn task_id(given: Option<&str>) -> Result<TaskId, Failure> {
     match given {
         None => Ok(TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes())),
         Some(text) => TaskId::parse(text).ok_or_else(|| {

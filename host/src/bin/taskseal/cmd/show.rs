@@ -1,9 +1,12 @@
-//! Claims for people and for JSON.
+//! Claims, bodies and tables for people and for JSON.
 
 use serde_json::{Value, json};
 use taskseal::escape::Escaped;
 use taskseal_core::claims::ClockSource;
-use taskseal_core::{Claims, Kind};
+use taskseal_core::{Claims, Kind, Unverified};
+use zeroize::Zeroizing;
+
+use crate::ui::{Failure, Ui};
 
 /// Members of a JSON object; what is not claimed is left out.
 pub(super) fn members(claims: &Claims<'_>) -> Vec<(&'static str, Value)> {
@@ -42,6 +45,46 @@ pub(super) fn lines(members: &[(&'static str, Value)]) -> String {
         format!("{name:width$}  {shown}\n")
     };
     members.iter().map(line).collect()
+}
+
+/// A body, as it is for a program and escaped for a terminal.
+pub(super) fn body(body: &[u8], ui: &Ui) -> Result<(), Failure> {
+    if !Ui::is_terminal() {
+        return ui.data(body);
+    }
+    let lines = body.split_inclusive(|byte| *byte == b'\n');
+    let escape = |line: &[u8]| format!("{}\n", Escaped::new(line.strip_suffix(b"\n").unwrap_or(line)));
+    ui.text(&Zeroizing::new(lines.map(escape).collect::<String>()))
+}
+
+/// Rows under a head, in columns, cells escaped.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let escaped = rows.iter().map(|row| row.each_ref().map(|cell| Escaped::new(cell).to_string()));
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(escaped).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What an envelope is and claims.
+pub(super) fn envelope(envelope: &Unverified<'_>, bytes: usize) -> Vec<(&'static str, Value)> {
+    let mut shown: Vec<(&'static str, Value)> = vec![
+        ("kind", kind(envelope.kind()).into()),
+        ("suite", envelope.suite().name().into()),
+        ("kid", envelope.kid().to_string().into()),
+    ];
+    shown.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
+    shown.push(("bytes", bytes.into()));
+    shown.push(("body_bytes", envelope.body_len().into()));
+    shown.extend(members(envelope.danger_claims_unverified()));
+    shown
 }
 
 pub(super) const fn kind(kind: Kind) -> &'static str {
