@@ -157,7 +157,9 @@ impl Client {
         let audience = format!("{}/{queue}", settings.deployment);
         let id = task.id.unwrap_or_else(|| TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes()));
         let now = unix_seconds();
-        let from = task.process_at.and_then(|at| u64::try_from(at.as_secs()).ok()).filter(|from| *from > now);
+        // Claims count whole seconds: never run before the time, so up to one second after it.
+        let from = task.process_at.map(|at| at.0.saturating_add(999).div_euclid(1000));
+        let from = from.and_then(|from| u64::try_from(from).ok()).filter(|from| *from > now);
         let lifetime = task.lifetime.unwrap_or(settings.lifetime);
         let timeout = whole_seconds(task.timeout.unwrap_or(settings.timeout));
         let retention = whole_seconds(task.retention.unwrap_or(settings.retention));

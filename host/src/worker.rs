@@ -20,6 +20,7 @@ mod event;
 mod heartbeat;
 mod in_flight;
 mod intake;
+mod lines;
 mod maintenance;
 mod processor;
 mod refuse;
@@ -78,7 +79,7 @@ struct Shared {
     /// Names this run of this process in the ledger.
     owner: String,
     counters: Counters,
-    in_flight: InFlight,
+    in_flight: Arc<InFlight>,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
     phase: watch::Sender<Phase>,
 }
@@ -108,7 +109,7 @@ impl Worker {
             handled,
             owner,
             counters: Counters::default(),
-            in_flight: InFlight::default(),
+            in_flight: Arc::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),
         };
@@ -153,23 +154,34 @@ impl Worker {
         let settler = tokio::spawn(settle::run(Arc::clone(&shared), settling));
         let mut processor = tokio::spawn(processor::run(Arc::clone(&shared), endings, once));
 
-        tokio::select! {
-            _ = &mut processor => {}
+        let processed = tokio::select! {
+            processed = &mut processor => processed,
             () = shutdown => {
                 shared.enter(Phase::Draining);
-                if tokio::time::timeout(shared.settings.drain, &mut processor).await.is_err() {
-                    shared.enter(Phase::Stopping);
-                    shared.in_flight.cancel_all();
-                    // Every handler is cancelled now, so this ends as soon as they let go.
-                    let _ = processor.await;
+                match tokio::time::timeout(shared.settings.drain, &mut processor).await {
+                    Ok(processed) => processed,
+                    Err(_) => {
+                        shared.enter(Phase::Stopping);
+                        shared.in_flight.cancel_all();
+                        // Every handler is cancelled now, so this ends as soon as they let go.
+                        processor.await
+                    }
                 }
             }
-        }
+        };
         // The last sender went with the processor: the settler ends when it has settled all.
         shared.enter(Phase::Stopping);
-        let _ = settler.await;
+        let settled = settler.await;
         shared.enter(Phase::Stopped);
         upkeep.join_all().await;
+        for ended in [processed, settled] {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                // An observer's panic, or a fault of ours: a worker that is maimed must not pass for one that is done.
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
         shared.counters.tally()
     }
 }

@@ -3,6 +3,8 @@
 pub mod conformance;
 pub mod embedded;
 pub mod example;
+pub mod faulty;
+pub mod fleet;
 pub mod model;
 pub mod redis;
 mod redis_store;

@@ -130,21 +130,21 @@ impl Handler for Program {
             }
         };
         let limits = self.limits;
-        let ((), stdout, stderr, status) = tokio::join!(
-            feed,
-            read_limited(stdout, limits.stdout),
-            read_limited(stderr, limits.stderr),
-            child.wait()
-        );
+        let output = async {
+            let (kept, whole) = read_limited(stdout, limits.stdout).await;
+            let too_much = || Failure::GiveUp(format!("more than {} bytes of output", limits.stdout));
+            if whole { Ok(kept) } else { Err(too_much()) }
+        };
+        let errors = async { Ok(read_to_end(stderr, limits.stderr).await) };
+        let status =
+            async { child.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
+        // Returns at the first failure: who writes without end is killed with the group, not read until its time limit.
+        let ((), stdout, stderr, status) =
+            tokio::try_join!(async { Ok(feed.await) }, output, errors, status)?;
         // Whatever held the pipes is gone and the group's id may be given to others: hands off.
         group.0 = None;
-        let status = status.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}")))?;
-        let (stdout, whole) = stdout;
         if !status.success() {
-            return Err(failure(status, &String::from_utf8_lossy(&stderr.0)));
-        }
-        if !whole {
-            return Err(Failure::GiveUp(format!("more than {} bytes of output", limits.stdout)));
+            return Err(failure(status, &String::from_utf8_lossy(&stderr)));
         }
         Ok(Output { content_type: self.output_type.clone(), body: stdout })
     }
@@ -155,24 +155,34 @@ fn failure(status: ExitStatus, stderr: &str) -> Failure {
     if status.code() == Some(EXIT_GIVE_UP) { Failure::GiveUp(reason) } else { Failure::TryAgain(reason) }
 }
 
-/// Reads to the end and keeps at most `limit` bytes; tells whether that was all.
+/// Reads until the end or until there is more than `limit`; tells whether that was all.
 async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
     let mut kept = Zeroizing::new(Vec::with_capacity(limit.min(1 << 16)));
     let Some(mut source) = source else { return (kept, true) };
-    let mut whole = true;
     let mut chunk = Zeroizing::new([0; 8192]);
     loop {
         match source.read(&mut chunk[..]).await {
-            Ok(0) | Err(_) => return (kept, whole),
+            Ok(0) | Err(_) => return (kept, true),
+            Ok(read) if read > limit - kept.len() => return (kept, false),
             Ok(read) => {
-                let room = limit - kept.len();
-                whole &= read <= room;
-                let taken = chunk.get(..read.min(room)).unwrap_or_default();
+                let taken = chunk.get(..read).unwrap_or_default();
                 grow_wiped(&mut kept, taken.len());
                 kept.extend_from_slice(taken);
             }
         }
     }
+}
+
+/// Reads to the end and keeps the first `limit` bytes.
+async fn read_to_end(source: Option<impl AsyncRead + Unpin>, limit: usize) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut source) = source else { return kept };
+    let mut chunk = [0; 1024];
+    while let Ok(read @ 1..) = source.read(&mut chunk).await {
+        let taken = read.min(limit - kept.len());
+        kept.extend_from_slice(chunk.get(..taken).unwrap_or_default());
+    }
+    kept
 }
 
 /// Makes room by moving to a new vector and wiping the old one: a vector that grows by itself leaves copies

@@ -83,6 +83,7 @@ async fn extend_claims(shared: &Arc<Shared>, claimed: Vec<(Ticket, &Entry, TaskK
 }
 
 fn lose(shared: &Shared, ticket: Ticket, entry: &Entry) {
-    shared.in_flight.lost(ticket);
-    shared.observe(&Event::LeaseLost { id: entry.lease.id.clone() });
+    if shared.in_flight.lose(ticket) {
+        shared.observe(&Event::LeaseLost { id: entry.lease.id.clone() });
+    }
 }

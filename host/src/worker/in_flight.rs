@@ -1,7 +1,7 @@
 //! The tasks this worker holds leases on, so that the heartbeat can extend them and cancel what it lost.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
@@ -14,12 +14,21 @@ use crate::time::UnixMillis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ticket(u64);
 
-#[derive(Default)]
+/// The leases of one worker.
+#[derive(Debug, Default)]
 pub(super) struct InFlight {
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
+/// A lease's place among them. Given up when dropped, whatever became of its task: a lease that nobody answers for any
+/// more must run out.
+#[derive(Debug)]
+pub(super) struct Place {
+    in_flight: Arc<InFlight>,
+    ticket: Ticket,
+}
+
+#[derive(Debug, Default)]
 struct Inner {
     next: u64,
     entries: HashMap<Ticket, Entry>,
@@ -34,7 +43,9 @@ pub(super) struct Entry {
     pub(super) key: Option<TaskKey>,
     /// Until when the task is surely ours by this host's clock.
     pub(super) until: UnixMillis,
-    pub(super) fate: Fate,
+    fate: Fate,
+    /// Its end is with the settler, who will hear of a lost lease from the queue.
+    ended: bool,
     abort: Option<AbortHandle>,
 }
 
@@ -54,7 +65,7 @@ impl InFlight {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, queue: &QueueName, lease: &Lease, until: UnixMillis) -> Ticket {
+    pub(super) fn add(self: &Arc<Self>, queue: &QueueName, lease: &Lease, until: UnixMillis) -> Place {
         let mut inner = self.lock();
         let ticket = Ticket(inner.next);
         inner.next += 1;
@@ -64,28 +75,16 @@ impl InFlight {
             key: None,
             until,
             fate: Fate::Held,
+            ended: false,
             abort: None,
         };
         inner.entries.insert(ticket, entry);
-        ticket
+        Place { in_flight: Arc::clone(self), ticket }
     }
 
-    pub(super) fn claimed(&self, ticket: Ticket, key: TaskKey) {
-        if let Some(entry) = self.lock().entries.get_mut(&ticket) {
-            entry.key = Some(key);
-        }
-    }
-
-    /// Lets a lost lease or the end of the drain stop the handler; at once if that has happened already.
-    pub(super) fn cancel_with(&self, ticket: Ticket, abort: AbortHandle) {
-        match self.lock().entries.get_mut(&ticket) {
-            Some(entry) if entry.fate == Fate::Held => entry.abort = Some(abort),
-            _ => abort.abort(),
-        }
-    }
-
-    pub(super) fn fate(&self, ticket: Ticket) -> Fate {
-        self.lock().entries.get(&ticket).map_or(Fate::Lost, |entry| entry.fate)
+    /// Whether nothing is leased that has not been settled.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().entries.is_empty()
     }
 
     pub(super) fn held(&self) -> Vec<(Ticket, Entry)> {
@@ -100,9 +99,14 @@ impl InFlight {
         }
     }
 
-    pub(super) fn lost(&self, ticket: Ticket) {
-        if let Some(entry) = self.lock().entries.get_mut(&ticket) {
-            entry.end(Fate::Lost);
+    /// Stops the handler of a task whose lease is gone; answers whether one was running that had not been told yet.
+    pub(super) fn lose(&self, ticket: Ticket) -> bool {
+        match self.lock().entries.get_mut(&ticket) {
+            Some(entry) if entry.fate == Fate::Held && !entry.ended => {
+                entry.end(Fate::Lost);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -111,9 +115,38 @@ impl InFlight {
             entry.end(Fate::Cancelled);
         });
     }
+}
 
-    pub(super) fn remove(&self, ticket: Ticket) {
-        self.lock().entries.remove(&ticket);
+impl Place {
+    pub(super) fn claimed(&self, key: TaskKey) {
+        if let Some(entry) = self.in_flight.lock().entries.get_mut(&self.ticket) {
+            entry.key = Some(key);
+        }
+    }
+
+    /// Lets a lost lease or the end of the drain stop the handler; at once if that has happened already.
+    pub(super) fn cancel_with(&self, abort: AbortHandle) {
+        match self.in_flight.lock().entries.get_mut(&self.ticket) {
+            Some(entry) if entry.fate == Fate::Held => entry.abort = Some(abort),
+            _ => abort.abort(),
+        }
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        self.in_flight.lock().entries.get(&self.ticket).map_or(Fate::Lost, |entry| entry.fate)
+    }
+
+    /// The handler, if there was one, has ended; the lease is kept until it is settled.
+    pub(super) fn ended(&self) {
+        if let Some(entry) = self.in_flight.lock().entries.get_mut(&self.ticket) {
+            entry.ended = true;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.in_flight.lock().entries.remove(&self.ticket);
     }
 }
 

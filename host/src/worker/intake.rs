@@ -17,7 +17,6 @@ use super::settle::End;
 use crate::broker::Leased;
 use crate::handler::OpenedTask;
 use crate::ledger::{self, LedgerRefusal, Sighting, TaskKey};
-use crate::message::Message;
 use crate::queue::QueueName;
 use crate::results::unix_seconds;
 use crate::time::UnixMillis;
@@ -43,49 +42,56 @@ pub(super) struct Admitted {
     pub(super) expires_at: Option<UnixMillis>,
 }
 
-/// Decides on a batch from one queue, held until `until`. Rulings stand in the order of `batch`.
-pub(super) fn rule(shared: &Shared, queue: &QueueName, batch: &[Leased], until: UnixMillis) -> Vec<Ruling> {
-    let audience = shared.settings.audience(queue);
-    let verdicts =
-        on_all_cores(batch.iter().collect(), |leased| verify(shared, queue, &audience, &leased.message));
-    let claims = claim(shared, verdicts, until);
-    on_all_cores(claims, |claim| match claim {
-        Ok(claimed) => open(shared, queue, &claimed),
-        Err(end) => Ruling::NotRun(*end),
-    })
+/// What is decided on a batch.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    /// In the order of the batch.
+    pub(super) rulings: Vec<Ruling>,
+    /// Whether the ledger answered; if not, nothing runs and it is of no use to take more.
+    pub(super) ledger_answered: bool,
 }
 
-/// Asks the ledger about all verified tasks at once.
+/// Decides on a batch from one queue, held until `until`.
+pub(super) fn rule(shared: &Shared, queue: &QueueName, batch: &[Leased], until: UnixMillis) -> Ruled {
+    let audience = shared.settings.audience(queue);
+    let verdicts = on_all_cores(batch.iter().collect(), |leased| verify(shared, queue, &audience, leased));
+    let (claims, ledger_answered) = claim(shared, verdicts, until);
+    let rulings = on_all_cores(claims, |claim| match claim {
+        Ok(claimed) => open(shared, queue, &claimed),
+        Err(end) => Ruling::NotRun(*end),
+    });
+    Ruled { rulings, ledger_answered }
+}
+
+/// Asks the ledger about all verified tasks at once; tells whether it answered.
 fn claim<'a>(
     shared: &Shared,
     verdicts: Vec<Result<Verified<'a>, Box<End>>>,
     until: UnixMillis,
-) -> Vec<Result<Claimed<'a>, Box<End>>> {
+) -> (Vec<Result<Claimed<'a>, Box<End>>>, bool) {
     let sightings: Vec<Sighting> =
         verdicts.iter().flatten().map(|verified| sighting(shared, verified)).collect();
-    let now = UnixMillis::now();
-    let admissions = if sightings.is_empty() {
-        Vec::new()
+    let answer = if sightings.is_empty() {
+        Ok(Vec::new())
     } else {
-        let answer = shared.parts.ledger.claim(&shared.owner, now, until, &sightings);
-        answer.unwrap_or_else(|error| {
-            // Fail closed: without the ledger's word nothing runs.
-            shared.observe(&Event::StateFailed { error: error.to_string() });
-            Vec::new()
-        })
+        shared.parts.ledger.claim(&shared.owner, UnixMillis::now(), until, &sightings)
     };
+    let answered = answer.is_ok();
+    let admissions = answer.unwrap_or_else(|error| {
+        // Fail closed: without the ledger's word nothing runs.
+        shared.observe(&Event::StateFailed { error: error.to_string() });
+        Vec::new()
+    });
     let mut answers = sightings.into_iter().zip(admissions);
-    let put_off = || Box::new(End::PutOff { at: now.plus(LEDGER_RETRY), claimed: None });
     let decided = verdicts.into_iter().map(|verdict| {
         let verified = verdict?;
-        let (sighting, admission) = answers.next().ok_or_else(put_off)?;
+        let unanswered = || Box::new(End::GivenBack { claimed: None });
+        let (sighting, admission) = answers.next().ok_or_else(unanswered)?;
         decide(verified, &sighting, admission).map_err(Box::new)
     });
-    decided.collect()
+    (decided.collect(), answered)
 }
 
-/// How long tasks are put off when the ledger does not answer.
-const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// How long a task is put off when its decryption key is out of reach.
 const KEY_RETRY: Duration = Duration::from_secs(10);
 
@@ -101,10 +107,12 @@ fn verify<'a>(
     shared: &Shared,
     queue: &QueueName,
     audience: &str,
-    message: &'a Message,
+    leased: &'a Leased,
 ) -> Result<Verified<'a>, Box<End>> {
+    let message = &leased.message;
     let refuse = |refusal, unverified: Option<&Unverified<'_>>| {
-        Box::new(End::Refused(Refused::new(refusal, unverified, &shared.parts.keyring)))
+        let refused = Refused::new(refusal, unverified, &shared.parts.keyring);
+        Box::new(End::Refused { refused, claimed: None })
     };
     let unverified = Unverified::parse(&message.payload)
         .map_err(|error| refuse(error.refusal().unwrap_or(Refusal::Malformed), None))?;
@@ -120,7 +128,7 @@ fn verify<'a>(
     policy.max_body = settings.max_body;
     let seconds = unix_seconds();
     match unverified.verify(&shared.parts.keyring, &policy, &mut TimeWindow::exact(seconds)) {
-        Ok(verified) if agrees(message, queue, verified.claims()) => Ok(verified),
+        Ok(verified) if agrees(leased, queue, verified.claims()) => Ok(verified),
         Ok(_) => Err(refuse(Refusal::MetadataMismatch, Some(&unverified))),
         // The only refusal that time mends. It comes after a good signature, so the time can be believed.
         Err(OpenError::Refused(Refusal::NotYetValid)) => {
@@ -135,12 +143,13 @@ fn verify<'a>(
 
 /// Whether the queue's words about the task are the sealed ones. The words that only tools and counters use are
 /// not compared: nothing here is decided by them.
-fn agrees(message: &Message, queue: &QueueName, claims: &Claims<'_>) -> bool {
-    let id_agrees = match claims.reference {
-        Some(reference) => message.id == reference.as_str(),
-        None => message.id == claims.task_id.to_string(),
-    };
-    id_agrees && message.task_type == claims.task_type.as_str() && message.queue == queue.as_str()
+fn agrees(leased: &Leased, queue: &QueueName, claims: &Claims<'_>) -> bool {
+    let Leased { lease, message } = leased;
+    let id = claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string());
+    lease.id == id
+        && message.id == id
+        && message.task_type == claims.task_type.as_str()
+        && message.queue == queue.as_str()
 }
 
 fn sighting(shared: &Shared, verified: &Verified<'_>) -> Sighting {
@@ -171,7 +180,8 @@ fn decide<'a>(
             return Err(End::PutOff { at: until, claimed: None });
         }
         ledger::Admission::Refused(refusal) => {
-            return Err(End::Refused(Refused::after_verification(from_ledger(refusal), &verified)));
+            let refused = Refused::after_verification(from_ledger(refusal), &verified);
+            return Err(End::Refused { refused, claimed: None });
         }
     };
     Ok(Claimed { verified, key, attempt, max_attempts: sighting.max_attempts })
@@ -198,7 +208,8 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
     let body = match opened {
         Ok(body) => body,
         Err(OpenError::Refused(refusal)) => {
-            return Ruling::NotRun(End::Refused(Refused::after_verification(refusal, verified)));
+            let refused = Refused::after_verification(refusal, verified);
+            return Ruling::NotRun(End::Refused { refused, claimed: Some(key.clone()) });
         }
         Err(_) => {
             let at = UnixMillis::now().plus(KEY_RETRY);

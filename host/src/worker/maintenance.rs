@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::event::Event;
 use super::{Phase, Shared};
-use crate::broker::{BrokerError, Recovered};
+use crate::broker::{BrokerError, Recovered, Tidied};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
 /// Most tasks moved by one call.
 const BATCH: usize = 128;
+/// Most tasks forgotten by one call: claims wait for it.
+const SWEEP: usize = 1000;
 /// How often lost leases are looked for: a lost task is pending again this long after its lease at the latest.
 const RECOVER_EVERY: Duration = Duration::from_millis(250);
 /// How often due tasks are looked for.
@@ -22,7 +24,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(8);
 pub(super) async fn recover(shared: Arc<Shared>) {
     loop {
         for queue in queues(&shared) {
-            while recover_batch(&shared, &queue).await {}
+            while recover_batch(&shared, &queue).await && goes_on(&shared) {}
         }
         if shared.sleep_unless(Phase::Stopping, RECOVER_EVERY).await {
             return;
@@ -52,10 +54,8 @@ async fn recover_batch(shared: &Shared, queue: &QueueName) -> bool {
 pub(super) async fn forward(shared: Arc<Shared>) {
     loop {
         for queue in queues(&shared) {
-            let forwarded = |moved: Option<usize>| moved.is_some_and(|moved| moved >= BATCH);
-            while forwarded(seen(&shared, "forward tasks", shared.parts.broker.forward(&queue, BATCH).await))
-            {
-            }
+            let more = |moved: Option<usize>| moved.is_some_and(|moved| moved >= BATCH) && goes_on(&shared);
+            while more(seen(&shared, "forward tasks", shared.parts.broker.forward(&queue, BATCH).await)) {}
         }
         if shared.sleep_unless(Phase::Stopping, FORWARD_EVERY).await {
             return;
@@ -67,15 +67,32 @@ pub(super) async fn forward(shared: Arc<Shared>) {
 pub(super) async fn tidy(shared: Arc<Shared>) {
     while !shared.sleep_unless(Phase::Stopping, TIDY_EVERY).await {
         for queue in queues(&shared) {
-            seen(&shared, "tidy queues", shared.parts.broker.tidy(&queue, BATCH).await);
+            let more = |tidied: Option<Tidied>| {
+                tidied.is_some_and(|tidied| tidied.expired + tidied.repaired >= BATCH) && goes_on(&shared)
+            };
+            while more(seen(&shared, "tidy queues", shared.parts.broker.tidy(&queue, BATCH).await)) {}
         }
-        let worker = Arc::clone(&shared);
-        let swept =
-            tokio::task::spawn_blocking(move || worker.parts.ledger.sweep(UnixMillis::now(), 10_000)).await;
-        if let Ok(Err(error)) = swept {
-            shared.observe(&Event::StateFailed { error: error.to_string() });
-        }
+        while sweep(&shared).await && goes_on(&shared) {}
     }
+}
+
+/// Whether the ledger may have more to forget.
+async fn sweep(shared: &Arc<Shared>) -> bool {
+    let worker = Arc::clone(shared);
+    let sweep = move || worker.parts.ledger.sweep(UnixMillis::now(), SWEEP);
+    match tokio::task::spawn_blocking(sweep).await {
+        Ok(Ok(swept)) => swept >= SWEEP,
+        Ok(Err(error)) => {
+            shared.observe(&Event::StateFailed { error: error.to_string() });
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// However much there is to do, a worker that is to stop stops.
+fn goes_on(shared: &Shared) -> bool {
+    *shared.phase.borrow() < Phase::Stopping
 }
 
 fn queues(shared: &Shared) -> Vec<QueueName> {

@@ -105,7 +105,7 @@ pub(super) async fn hold(shared: &Arc<Shared>, mut endings: Vec<Ending>) -> Vec<
         return endings;
     };
     let refused = endings.iter_mut().filter_map(|ending| match &mut ending.end {
-        End::Refused(refused) | End::Early { refused, .. } => Some(refused),
+        End::Refused { refused, .. } | End::Early { refused, .. } => Some(refused),
         _ => None,
     });
     for (refused, held) in refused.zip(held) {
@@ -116,7 +116,7 @@ pub(super) async fn hold(shared: &Arc<Shared>, mut endings: Vec<Ending>) -> Vec<
 
 fn refused(end: &End) -> Option<(&Refused, Disposition)> {
     match end {
-        End::Refused(refused) => Some((refused, Disposition::Archived)),
+        End::Refused { refused, .. } => Some((refused, Disposition::Archived)),
         End::Early { refused, .. } => Some((refused, Disposition::Rescheduled)),
         _ => None,
     }
@@ -124,7 +124,7 @@ fn refused(end: &End) -> Option<(&Refused, Disposition)> {
 
 fn entry(ending: &Ending) -> Option<NewEntry> {
     let (refused, disposition) = refused(&ending.end)?;
-    Some(refused.entry(&ending.queue, &ending.message, disposition))
+    Some(refused.entry(&ending.handout.queue, &ending.handout.message, disposition))
 }
 
 /// Tries until the quarantine answers; `None` when the worker is to stop.

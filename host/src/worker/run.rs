@@ -10,41 +10,41 @@ use super::Shared;
 use super::event::Event;
 use super::in_flight::Fate;
 use super::intake::Admitted;
-use super::settle::{End, Ending};
+use super::settle::{End, Ending, Handout};
 use crate::handler::{Failure, Output};
 use crate::ledger::TaskKey;
 use crate::results::Request;
 use crate::time::UnixMillis;
 
-/// Runs the task and sends `ending`, completed, to the settler.
+/// Runs the task and tells the settler how it ended.
 pub(super) async fn run(
     shared: Arc<Shared>,
     admitted: Admitted,
-    mut ending: Ending,
+    handout: Handout,
     endings: mpsc::Sender<Ending>,
 ) {
     let attempt = admitted.task.attempt;
     let Some(handler) = shared.parts.handlers.find(&admitted.task.task_type) else {
         // The policy has refused every type without a handler.
         let failure = Failure::GiveUp(Refusal::TypeNotHandled.to_string());
-        ending.end = End::Failed { key: admitted.key, failure, retry_at: None };
-        let _ = endings.send(ending).await;
+        let _ = endings.send(handout.ends(End::Failed { key: admitted.key, failure, retry_at: None })).await;
         return;
     };
-    shared.observe(&Event::Started { id: ending.lease.id.clone(), attempt });
+    shared.observe(&Event::Started { id: handout.lease.id.clone(), attempt });
     let Admitted { task, key, digest, max_attempts, retention, expires_at } = admitted;
     let about = About { key, digest, retention, task_type: task.task_type.clone(), id: task.id };
     let limit = task.timeout;
 
     // A task of its own: a panic ends there.
     let mut running = tokio::spawn(async move { handler.run(task).await });
-    shared.in_flight.cancel_with(ending.ticket, running.abort_handle());
+    handout.place.cancel_with(running.abort_handle());
     let result = match tokio::time::timeout(limit, &mut running).await {
         Ok(Ok(result)) => result,
         Ok(Err(join)) if join.is_cancelled() => {
-            let lost = shared.in_flight.fate(ending.ticket) == Fate::Lost;
-            ending.end = if lost { End::Lost } else { End::Cancelled { key: about.key } };
-            let _ = endings.send(ending).await;
+            let lost = handout.place.fate() == Fate::Lost;
+            let key = about.key;
+            let end = if lost { End::Lost { key } } else { End::GivenBack { claimed: Some(key) } };
+            let _ = endings.send(handout.ends(end)).await;
             return;
         }
         Ok(Err(_)) => Err(Failure::TryAgain("the handler panicked".to_owned())),
@@ -55,7 +55,7 @@ pub(super) async fn run(
         }
     };
 
-    ending.end = match result.and_then(|output| seal(&shared, &about, &ending, &output)) {
+    let end = match result.and_then(|output| seal(&shared, &about, &handout, &output)) {
         Ok(outcome) => End::Succeeded { key: about.key, outcome, retention },
         Err(failure) => {
             let retry_at = matches!(failure, Failure::TryAgain(_))
@@ -64,7 +64,7 @@ pub(super) async fn run(
             End::Failed { key: about.key, failure, retry_at }
         }
     };
-    let _ = endings.send(ending).await;
+    let _ = endings.send(handout.ends(end)).await;
 }
 
 /// What a result says about its task.
@@ -77,11 +77,11 @@ struct About {
 }
 
 /// Nobody reads the result of a task that is not kept, so none is sealed.
-fn seal(shared: &Shared, about: &About, ending: &Ending, output: &Output) -> Result<Vec<u8>, Failure> {
+fn seal(shared: &Shared, about: &About, handout: &Handout, output: &Output) -> Result<Vec<u8>, Failure> {
     if about.retention.is_zero() {
         return Ok(Vec::new());
     }
-    let audience = shared.settings.audience(&ending.queue);
+    let audience = shared.settings.audience(&handout.queue);
     let request =
         Request { task_type: &about.task_type, audience: &audience, id: about.id, digest: about.digest };
     shared

@@ -1,0 +1,145 @@
+//! Names that are refused, and what the others mean.
+
+use std::path::Path;
+
+use super::*;
+
+const KEY: &str = "pkcs11:token=t;id=%01";
+
+#[track_caller]
+fn refused(text: &str, why: InvalidUri) {
+    assert_eq!(KeyUri::parse(text), Err(why), "{text}");
+}
+
+#[test]
+fn another_scheme_is_refused() {
+    for text in ["", "pkcs11", "PKCS11:token=t;id=%01", "file:/key", " pkcs11:token=t;id=%01"] {
+        refused(text, InvalidUri::NotPkcs11);
+    }
+}
+
+#[test]
+fn endless_text_is_refused() {
+    refused(&format!("{KEY};object={}", "a".repeat(5000)), InvalidUri::NotPkcs11);
+}
+
+#[test]
+fn malformed_attributes_are_refused() {
+    for text in [
+        "pkcs11:",
+        "pkcs11:token",
+        "pkcs11:token=t;",
+        "pkcs11:token=t;;id=%01",
+        "pkcs11:token=t;id=",
+        "pkcs11:token=;id=%01",
+        "pkcs11:token=t;id=%0",
+        "pkcs11:token=t;id=%0g",
+        "pkcs11:token=t t;id=%01",
+        "pkcs11:token=t;id=%01#fragment",
+        "pkcs11:token=%ff;id=%01",
+        "pkcs11:token=%0a;id=%01",
+        "pkcs11:token=t/t;id=%01",
+        "pkcs11:token=t;id=%01?",
+        "pkcs11:token=t;id=%01?module-path",
+    ] {
+        refused(text, InvalidUri::Malformed);
+    }
+}
+
+#[test]
+fn unknown_attributes_are_refused() {
+    refused("pkcs11:token=t;id=%01;slot-id=1", InvalidUri::UnknownAttribute);
+    refused("pkcs11:token=t;id=%01;Token=t", InvalidUri::UnknownAttribute);
+    refused("pkcs11:token=t;id=%01?token=t", InvalidUri::UnknownAttribute);
+}
+
+#[test]
+fn attributes_that_stand_there_twice_are_refused() {
+    for attribute in ["token=a", "serial=a", "manufacturer=a", "model=a", "object=a", "id=a", "type=private"]
+    {
+        refused(&format!("pkcs11:{attribute};{attribute}"), InvalidUri::Duplicate);
+    }
+    refused(&format!("{KEY}?module-name=a&module-name=a"), InvalidUri::Duplicate);
+    refused(&format!("{KEY}?pin-source=env:A&pin-source=env:A"), InvalidUri::Duplicate);
+}
+
+#[test]
+fn names_of_no_token_or_no_key_are_refused() {
+    refused("pkcs11:id=%01", InvalidUri::NoToken);
+    refused("pkcs11:token=t", InvalidUri::NoKey);
+}
+
+#[test]
+fn names_of_other_objects_are_refused() {
+    for kind in ["public", "cert", "secret-key", "data", "Private"] {
+        refused(&format!("{KEY};type={kind}"), InvalidUri::NotAPrivateKey);
+    }
+}
+
+#[test]
+fn pins_in_the_name_are_refused_and_not_shown() {
+    refused(&format!("{KEY}?pin-value=1234"), InvalidUri::InlinePin);
+    refused(&format!("{KEY}?pin-value=%zz"), InvalidUri::InlinePin);
+    assert!(!InvalidUri::InlinePin.to_string().contains("1234"));
+}
+
+#[test]
+fn pin_sources_that_run_programs_or_are_unknown_are_refused() {
+    for source in [
+        "|cat%20pin",
+        "exec:cat",
+        "http://h/pin",
+        "pin",
+        "file:",
+        "file:pin",
+        "file://host/pin",
+        "env:",
+        "env:A=B",
+    ] {
+        refused(&format!("{KEY}?pin-source={source}"), InvalidUri::PinSource);
+    }
+    for source in ["fd:", "fd:-1", "fd:01", "fd:+1", "cred:", "cred:../x", "cred:a/b", "cred:..", "env:A%20B"]
+    {
+        refused(&format!("{KEY}?pin-source={source}"), InvalidUri::PinSource);
+    }
+}
+
+#[test]
+fn every_pin_source_is_understood() {
+    let source = |text: &str| {
+        let uri = KeyUri::parse(&format!("{KEY}?pin-source={text}")).unwrap();
+        uri.pin_source().unwrap().clone()
+    };
+    assert_eq!(source("file:/run/pin"), PinSource::File("/run/pin".into()));
+    assert_eq!(source("file:///run/pin"), PinSource::File("/run/pin".into()));
+    assert_eq!(source("/run/my%20pin"), PinSource::File("/run/my pin".into()));
+    assert_eq!(source("env:PIN"), PinSource::Environment("PIN".to_owned()));
+    assert_eq!(source("fd:3"), PinSource::Descriptor(3));
+    assert_eq!(source("cred:pin"), PinSource::Credential("pin".to_owned()));
+}
+
+#[test]
+fn every_attribute_is_read_and_decoded() {
+    let uri = KeyUri::parse(
+        "pkcs11:token=plant%20a;serial=0a:1;manufacturer=m&m;model=x;object=orders%2fsign;id=%00%ffA;type=private\
+         ?module-path=/usr/lib/softhsm/libsofthsm2.so&module-name=softhsm2",
+    )
+    .unwrap();
+
+    assert_eq!(uri.token(), Some("plant a"));
+    assert_eq!(uri.serial(), Some("0a:1"));
+    assert_eq!(uri.manufacturer(), Some("m&m"));
+    assert_eq!(uri.model(), Some("x"));
+    assert_eq!(uri.object(), Some("orders/sign"));
+    assert_eq!(uri.id(), Some(&[0, 0xff, b'A'][..]));
+    assert_eq!(uri.module_path().map(AsRef::as_ref), Some(Path::new("/usr/lib/softhsm/libsofthsm2.so")));
+    assert_eq!(uri.module_name(), Some("softhsm2"));
+    assert_eq!(uri.pin_source(), None);
+}
+
+#[test]
+fn debug_output_does_not_say_where_the_pin_is() {
+    let uri = KeyUri::parse(&format!("{KEY}?pin-source=file:/run/secret-place")).unwrap();
+
+    assert!(!format!("{uri:?}").contains("secret-place"));
+}

@@ -1,0 +1,586 @@
+//! Somebody who can write to the queue, against a worker that trusts nothing in it: nothing of theirs runs, everything
+//! of theirs is kept, and the next good task runs.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use taskseal::broker::TaskState;
+use taskseal::handler::{Function, Handlers, Output};
+use taskseal::ledger::{Ledger, Sighting};
+use taskseal::message::Message;
+use taskseal::quarantine::{Disposition, Entry, Filter};
+use taskseal::time::UnixMillis;
+use taskseal::worker::Tally;
+use taskseal::{Task, Worker, WorkerSettings};
+use taskseal_core::claims::ClockSource;
+use taskseal_core::name::Reference;
+use taskseal_core::{Audience, Issuer, Refusal, Suite, TaskId, TaskType};
+use taskseal_tests::fleet::{
+    AnyQueue, Fleet, NARROW, Noted, OUTDATED, PRODUCER, REVOKED, Running, STRANGER, Sealed, mail, unix_now,
+    until,
+};
+use taskseal_tests::on_both_brokers;
+
+on_both_brokers! {
+    unsealed_task_is_refused,
+    truncated_envelope_is_refused_at_every_length,
+    envelope_that_is_not_canonical_is_refused,
+    undecodable_message_is_refused,
+    body_over_the_limit_is_refused,
+    result_in_the_place_of_a_task_is_refused,
+    suite_that_is_not_allowed_is_refused,
+    unknown_key_is_refused,
+    changed_envelope_is_refused,
+    revoked_and_outdated_keys_are_refused,
+    key_that_may_not_speak_for_the_issuer_is_refused,
+    key_that_may_not_seal_the_type_is_refused,
+    key_that_may_not_seal_for_the_queue_is_refused,
+    task_of_another_queue_or_deployment_is_refused,
+    type_without_a_handler_is_refused,
+    issuer_without_a_clock_is_refused,
+    task_from_the_future_is_refused,
+    task_that_lives_too_long_is_refused,
+    expired_task_is_refused,
+    task_pulled_forward_is_put_back_for_its_time,
+    words_of_the_queue_that_differ_from_the_seal_are_refused,
+    message_of_another_queue_is_refused,
+    swapped_payloads_are_refused,
+    task_under_the_key_of_another_is_refused,
+    replayed_task_is_refused,
+    second_envelope_under_one_id_is_refused,
+    attempts_beyond_the_sealed_number_are_refused,
+    task_that_took_workers_down_is_refused,
+    body_for_another_key_is_refused_and_runs_once_the_key_is_here,
+    full_quarantine_refuses_all_the_same,
+    flood_of_bad_tasks_lets_good_ones_run,
+    task_pushed_a_hundred_times_runs_once,
+    copies_for_eight_workers_run_once,
+    copies_of_a_running_task_neither_run_nor_end_it_for_good,
+}
+
+/// Handlers of `email:*` and `invoice:*` that note what they ran.
+#[derive(Clone, Default)]
+struct Ran(Arc<Mutex<Vec<TaskId>>>);
+
+impl Ran {
+    fn handlers(&self) -> Handlers {
+        let mut handlers = Handlers::default();
+        for pattern in ["email:*", "invoice:*"] {
+            let ran = self.clone();
+            let run = move |task: taskseal::handler::OpenedTask| {
+                ran.0.lock().unwrap().push(task.id);
+                async { Ok(Output::empty()) }
+            };
+            handlers.insert(pattern, Arc::new(Function::new(run)));
+        }
+        handlers
+    }
+
+    fn all(&self) -> Vec<TaskId> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Runs what is in the queue and one good task behind it; answers what was done. Only the good one may run.
+async fn run_with_a_good_one_behind(fleet: &Fleet, settings: WorkerSettings) -> Tally {
+    let ran = Ran::default();
+    let good = fleet.client().enqueue(Task::new("email:send", &"good").unwrap()).await.unwrap();
+    let mut tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!(ran.all(), [good.id]);
+    assert_eq!((tally.started, tally.succeeded), (1, 1));
+    fleet.until_in(&good.id.to_string(), TaskState::Completed).await;
+    (tally.started, tally.succeeded) = (0, 0);
+    tally
+}
+
+/// Pushes these messages, lets a worker refuse them, and checks what is left of each.
+async fn refused_as(fleet: &Fleet, refusal: Refusal, messages: &[Message]) -> Vec<Entry> {
+    for message in messages {
+        fleet.push(message.clone()).await;
+    }
+    let tally = run_with_a_good_one_behind(fleet, fleet.worker_settings()).await;
+    assert_eq!(tally.refused, [(refusal, messages.len() as u64)].into());
+    kept_as(fleet, refusal, messages).await
+}
+
+async fn kept_as(fleet: &Fleet, refusal: Refusal, messages: &[Message]) -> Vec<Entry> {
+    let filter = Filter { code: Some(refusal.code().into()), ..Filter::default() };
+    let quarantine = fleet.quarantine();
+    let entries = quarantine.list(&filter, 0, 1000).unwrap();
+    assert_eq!(entries.len(), messages.len());
+    for (entry, message) in entries.iter().zip(messages) {
+        let (_, whole) = quarantine.find(entry.id).unwrap().unwrap();
+        assert_eq!(Message::decode(&whole).unwrap(), *message);
+        assert_eq!((&entry.task_id, entry.queue.as_str()), (&message.id, "mail"));
+        assert_eq!((entry.disposition, entry.count), (Disposition::Archived, 1));
+        assert_eq!(entry.digest, <[u8; 32]>::from(Sha256::digest(&message.payload)));
+        let archived = fleet.find(&message.id).await.unwrap();
+        assert_eq!(archived.state, TaskState::Archived);
+        let archived = archived.message.unwrap();
+        assert_eq!(archived.error_msg, format!("taskseal: refused: {}", refusal.code()));
+        assert_eq!(archived.payload, message.payload);
+    }
+    entries
+}
+
+fn good(fleet: &Fleet) -> Sealed {
+    fleet.seal(&fleet.sealing_key(PRODUCER), |claims| claims)
+}
+
+async fn unsealed_task_is_refused(fleet: Fleet) {
+    let plain = |id: &str, payload: &[u8]| Message {
+        id: id.into(),
+        payload: payload.into(),
+        ..good(&fleet).message()
+    };
+    let messages = [plain("a", b"{\"to\":\"ada\"}"), plain("b", b""), plain("c", &[0xff; 300])];
+    refused_as(&fleet, Refusal::Unsealed, &messages).await;
+}
+
+async fn truncated_envelope_is_refused_at_every_length(fleet: Fleet) {
+    let whole = good(&fleet);
+    let mut messages = Vec::new();
+    for length in (1..whole.envelope.len()).step_by(7) {
+        let mut message = whole.message();
+        message.id = format!("cut-{length:04}");
+        message.payload.truncate(length);
+        messages.push(message);
+    }
+    for message in &messages {
+        fleet.push(message.clone()).await;
+    }
+    let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+    assert_eq!(tally.refused_total(), messages.len() as u64);
+    let known = [Refusal::Unsealed, Refusal::Malformed];
+    assert!(tally.refused.keys().all(|refusal| known.contains(refusal)), "{:?}", tally.refused);
+    assert!(tally.refused[&Refusal::Malformed] > 10);
+}
+
+async fn envelope_that_is_not_canonical_is_refused(fleet: Fleet) {
+    let mut longer = good(&fleet).message();
+    longer.payload.push(0);
+    let mut wider = good(&fleet).message();
+    // The length of the protected header in one byte more than it needs.
+    let at = wider.payload.iter().position(|byte| *byte == 0x58 || *byte == 0x59).unwrap();
+    let length = match wider.payload[at] {
+        0x58 => vec![0x59, 0, wider.payload[at + 1]],
+        _ => vec![0x5a, 0, 0, wider.payload[at + 1], wider.payload[at + 2]],
+    };
+    let old = length.len() - 1;
+    wider.payload.splice(at..at + old, length);
+    refused_as(&fleet, Refusal::Malformed, &[longer, wider]).await;
+}
+
+async fn undecodable_message_is_refused(fleet: Fleet) {
+    let bad = good(&fleet);
+    fleet.push(bad.message()).await;
+    fleet.queue().store().damage(&mail(), &bad.id(), b"\xff\xff\xffno message").await;
+    let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+    assert_eq!(tally.refused, [(Refusal::Malformed, 1)].into());
+    let entries = fleet.quarantine().list(&Filter::default(), 0, 10).unwrap();
+    assert_eq!((entries.len(), entries[0].task_id.as_str()), (1, bad.id().as_str()));
+    let (_, whole) = fleet.quarantine().find(entries[0].id).unwrap().unwrap();
+    assert!(whole.ends_with(b"no message"));
+    assert_eq!(fleet.find(&bad.id()).await.unwrap().state, TaskState::Archived);
+}
+
+async fn body_over_the_limit_is_refused(fleet: Fleet) {
+    let key = fleet.sealing_key(PRODUCER);
+    let claims = taskseal_tests::fleet::claims();
+    let envelope = key.seal(&claims, taskseal_core::ContentType::JSON, &vec![b' '; (1 << 20) + 1]).unwrap();
+    refused_as(&fleet, Refusal::TooLarge, &[Sealed { claims, envelope }.message()]).await;
+}
+
+async fn result_in_the_place_of_a_task_is_refused(fleet: Fleet) {
+    refused_as(&fleet, Refusal::WrongKind, &[fleet.seal_result(|claims| claims.request([1; 32])).message()])
+        .await;
+}
+
+async fn suite_that_is_not_allowed_is_refused(fleet: Fleet) {
+    let only_signed = fleet.seal(&fleet.sealing_key_in(Suite::S), |claims| claims);
+    refused_as(&fleet, Refusal::SuiteNotAllowed, &[only_signed.message()]).await;
+}
+
+async fn unknown_key_is_refused(fleet: Fleet) {
+    let entries = refused_as(
+        &fleet,
+        Refusal::UnknownKey,
+        &[fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims).message()],
+    )
+    .await;
+    assert_eq!((entries[0].kid_known, entries[0].unverified_issuer.as_deref()), (false, Some("shop")));
+    assert!(entries[0].kid.is_some());
+}
+
+async fn changed_envelope_is_refused(fleet: Fleet) {
+    let mut messages = Vec::new();
+    for back in [1, 20, 63, 64] {
+        let mut message = good(&fleet).message();
+        let at = message.payload.len() - back;
+        message.payload[at] ^= 0x10;
+        messages.push(message);
+    }
+    let entries = refused_as(&fleet, Refusal::Rejected, &messages).await;
+    assert!(entries.iter().all(|entry| entry.kid_known));
+}
+
+async fn revoked_and_outdated_keys_are_refused(fleet: Fleet) {
+    let by = |key| fleet.seal(&fleet.sealing_key(key), |claims| claims).message();
+    refused_as(&fleet, Refusal::KeyNotValid, &[by(REVOKED), by(OUTDATED)]).await;
+}
+
+async fn key_that_may_not_speak_for_the_issuer_is_refused(fleet: Fleet) {
+    let bad = fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
+        claims.issuer = Issuer::new("bank").unwrap();
+        claims
+    });
+    refused_as(&fleet, Refusal::IssuerNotAllowed, &[bad.message()]).await;
+}
+
+async fn key_that_may_not_seal_the_type_is_refused(fleet: Fleet) {
+    let bad = fleet.seal(&fleet.sealing_key(NARROW), |mut claims| {
+        claims.task_type = TaskType::new("invoice:pay").unwrap();
+        claims
+    });
+    refused_as(&fleet, Refusal::TypeNotAllowed, &[bad.message()]).await;
+}
+
+/// Sealed by this key for this deployment and queue, and pushed into `mail` of `test`.
+fn for_audience(fleet: &Fleet, key: &str, audience: &'static str) -> Message {
+    let sealed = fleet.seal(&fleet.sealing_key(key), |mut claims| {
+        claims.audience = Audience::new(audience).unwrap();
+        claims
+    });
+    sealed.message()
+}
+
+async fn key_that_may_not_seal_for_the_queue_is_refused(fleet: Fleet) {
+    let messages = [for_audience(&fleet, NARROW, "test/bulk"), for_audience(&fleet, PRODUCER, "prod/mail")];
+    refused_as(&fleet, Refusal::AudienceNotAllowed, &messages).await;
+}
+
+async fn task_of_another_queue_or_deployment_is_refused(fleet: Fleet) {
+    // As a worker of `prod` that trusts the same keys would see a task of `test`.
+    refused_as(&fleet, Refusal::WrongAudience, &[for_audience(&fleet, PRODUCER, "test/bulk")]).await;
+    fleet.push(good(&fleet).message()).await;
+    let mut settings = fleet.worker_settings();
+    settings.deployment = "prod".into();
+    let ran = Ran::default();
+    let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.refused, ran.all()), ([(Refusal::WrongAudience, 1)].into(), vec![]));
+}
+
+async fn type_without_a_handler_is_refused(fleet: Fleet) {
+    let bad = fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
+        claims.task_type = TaskType::new("report:make").unwrap();
+        claims
+    });
+    refused_as(&fleet, Refusal::TypeNotHandled, &[bad.message()]).await;
+}
+
+async fn issuer_without_a_clock_is_refused(fleet: Fleet) {
+    let bad = fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
+        (claims.issued_at, claims.expires_at) = (None, None);
+        claims.clock(ClockSource::None).sequence(1, 1)
+    });
+    refused_as(&fleet, Refusal::ClockNotAllowed, &[bad.message()]).await;
+}
+
+async fn task_from_the_future_is_refused(fleet: Fleet) {
+    let soon = unix_now() + 600;
+    let key = fleet.sealing_key(PRODUCER);
+    let bad = fleet.seal(&key, |claims| claims.issued_at(soon).expires_at(soon + 60));
+    refused_as(&fleet, Refusal::IssuedInFuture, &[bad.message()]).await;
+}
+
+async fn task_that_lives_too_long_is_refused(fleet: Fleet) {
+    let key = fleet.sealing_key(PRODUCER);
+    let bad = fleet.seal(&key, |claims| claims.expires_at(unix_now() + 2 * 86_400));
+    let forever = fleet.seal(&key, |claims| claims.expires_at(u64::from(u32::MAX)));
+    refused_as(&fleet, Refusal::LifetimeTooLong, &[bad.message(), forever.message()]).await;
+}
+
+async fn expired_task_is_refused(fleet: Fleet) {
+    let key = fleet.sealing_key(PRODUCER);
+    let bad = fleet.seal(&key, |claims| claims.issued_at(unix_now() - 900).expires_at(unix_now() - 120));
+    refused_as(&fleet, Refusal::Expired, &[bad.message()]).await;
+}
+
+async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
+    let from = unix_now() + 1000;
+    let key = fleet.sealing_key(PRODUCER);
+    let early = fleet.seal(&key, |claims| claims.not_before(from).expires_at(from + 600));
+    for count in 1..=2 {
+        // Pending at once, as if it had been pulled out of the scheduled ones.
+        let broker = fleet.broker();
+        if count == 1 {
+            fleet.push(early.message()).await;
+        } else {
+            fleet.queue().pull_forward(&early.id());
+            assert_eq!(broker.forward(&mail(), 10).await.unwrap(), 1);
+        }
+        let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+        assert_eq!(tally.refused, [(Refusal::NotYetValid, 1)].into());
+        let info = fleet.find(&early.id()).await.unwrap();
+        let at = i64::try_from(from).map(UnixMillis::from_secs).unwrap();
+        assert_eq!((info.state, info.at), (TaskState::Retry, Some(at)));
+        assert_eq!(info.message.unwrap(), early.message());
+        let entries = fleet.quarantine().list(&Filter::default(), 0, 10).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!((entries[0].disposition, entries[0].count), (Disposition::Rescheduled, count));
+        assert_eq!(broker.stats(&mail()).await.unwrap().failed, 0);
+    }
+}
+
+async fn words_of_the_queue_that_differ_from_the_seal_are_refused(fleet: Fleet) {
+    let change = |change: fn(&mut Message)| {
+        let mut message = good(&fleet).message();
+        change(&mut message);
+        message
+    };
+    let key = fleet.sealing_key(PRODUCER);
+    let named = fleet.seal(&key, |claims| claims.reference(Reference::new("order-7").unwrap()));
+    let messages = [
+        change(|message| message.id = "another".into()),
+        change(|message| message.id.make_ascii_uppercase()),
+        change(|message| message.task_type = "invoice:pay".into()),
+        change(|message| message.task_type = "email:send\n".into()),
+        change(|message| message.task_type.clear()),
+        // A task with a reference goes by it.
+        named.message(),
+    ];
+    refused_as(&fleet, Refusal::MetadataMismatch, &messages).await;
+}
+
+async fn message_of_another_queue_is_refused(fleet: Fleet) {
+    let AnyQueue::Redis(_) = fleet.queue() else { return };
+    let task = good(&fleet);
+    fleet.push(task.message()).await;
+    let moved = Message { queue: "bulk".into(), ..task.message() };
+    fleet.queue().store().damage(&mail(), &task.id(), &moved.encode()).await;
+    let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+    assert_eq!(tally.refused, [(Refusal::MetadataMismatch, 1)].into());
+    kept_as(&fleet, Refusal::MetadataMismatch, &[moved]).await;
+}
+
+async fn swapped_payloads_are_refused(fleet: Fleet) {
+    let (one, other) = (good(&fleet).message(), good(&fleet).message());
+    let swapped = [
+        Message { payload: other.payload.clone(), ..one.clone() },
+        Message { payload: one.payload.clone(), ..other.clone() },
+    ];
+    refused_as(&fleet, Refusal::MetadataMismatch, &swapped).await;
+}
+
+async fn task_under_the_key_of_another_is_refused(fleet: Fleet) {
+    let task = good(&fleet);
+    fleet.push(task.message()).await;
+    fleet.queue().rename(&task.id(), "other");
+    let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+    assert_eq!(tally.refused, [(Refusal::MetadataMismatch, 1)].into());
+    assert_eq!(fleet.find("other").await.unwrap().state, TaskState::Archived);
+}
+
+/// Runs one task to its end and answers what an intruder has kept of it.
+async fn run_and_keep_a_copy(fleet: &Fleet) -> Message {
+    let task = good(fleet);
+    fleet.push(task.message()).await;
+    let ran = Ran::default();
+    Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!(ran.all(), [task.claims.task_id]);
+    task.message()
+}
+
+async fn replayed_task_is_refused(fleet: Fleet) {
+    let copy = run_and_keep_a_copy(&fleet).await;
+    refused_as(&fleet, Refusal::Replayed, std::slice::from_ref(&copy)).await;
+}
+
+async fn second_envelope_under_one_id_is_refused(fleet: Fleet) {
+    let copy = run_and_keep_a_copy(&fleet).await;
+    let id = TaskId::parse(&copy.id).unwrap();
+    let again = fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
+        claims.task_id = id;
+        claims
+    });
+    refused_as(&fleet, Refusal::Conflict, &[again.message()]).await;
+}
+
+fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> Sighting {
+    Sighting {
+        issuer: "shop".into(),
+        task_id: *task.claims.task_id.as_bytes(),
+        digest: fleet_digest,
+        expires_at: UnixMillis::now().plus(Duration::from_secs(7200)),
+        max_attempts: 5,
+    }
+}
+
+/// Lets workers that nobody hears of again start the task this often.
+fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool) {
+    let sighting = sighting(task, Sha256::digest(&task.envelope).into());
+    for number in 0..times {
+        let owner = format!("lost-{number}");
+        let start = UnixMillis(i64::from(number) * 10 + 1);
+        ledger.claim(&owner, start, UnixMillis(start.0 + 5), std::slice::from_ref(&sighting)).unwrap();
+        if !crashed {
+            ledger.release(&owner, &[sighting.key()]).unwrap();
+        }
+    }
+}
+
+async fn attempts_beyond_the_sealed_number_are_refused(fleet: Fleet) {
+    let task = good(&fleet);
+    started_before(&*fleet.ledger(), &task, 5, false);
+    // Whatever the queue says about what is left.
+    let message = Message { retry: i32::MAX, retried: i32::MIN, ..task.message() };
+    refused_as(&fleet, Refusal::AttemptsExhausted, &[message]).await;
+}
+
+async fn task_that_took_workers_down_is_refused(fleet: Fleet) {
+    let task = good(&fleet);
+    started_before(&*fleet.ledger(), &task, 3, true);
+    refused_as(&fleet, Refusal::Poisonous, &[task.message()]).await;
+}
+
+async fn body_for_another_key_is_refused_and_runs_once_the_key_is_here(fleet: Fleet) {
+    let task = fleet.seal(&fleet.sealing_key_nobody_opens(), |claims| claims.attempts(1));
+    refused_as(&fleet, Refusal::NoDecryptionKey, &[task.message()]).await;
+    // It never ran, so its only attempt is still there.
+    fleet.queue().delete(&task.id());
+    fleet.push(task.message()).await;
+    let ran = Ran::default();
+    let files = ["unshared.key"].map(|name| fleet.path(name));
+    let mut parts = fleet.parts(ran.handlers());
+    parts.keyring = parts.keyring.with_decryption_keys(files).unwrap();
+    let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
+    assert_eq!((tally.refused, ran.all()), ([].into(), vec![task.claims.task_id]));
+}
+
+async fn full_quarantine_refuses_all_the_same(fleet: Fleet) {
+    let limits = taskseal::quarantine::Limits { entries: 1, bytes: 1 << 20 };
+    let quarantine = taskseal::quarantine::Quarantine::open(&fleet.path("quarantine.db"), limits).unwrap();
+    let bad: Vec<Sealed> =
+        (0..3).map(|_| fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims)).collect();
+    for task in &bad {
+        fleet.push(task.message()).await;
+    }
+    let ran = Ran::default();
+    let mut parts = fleet.parts(ran.handlers());
+    parts.quarantine = Arc::new(quarantine);
+    let worker = Running::start(fleet.worker_settings(), parts);
+    let held = |wanted| move |noted: &Noted| matches!(noted, Noted::Refused { quarantined, .. } if *quarantined == wanted);
+    until("all refused", async || (worker.seen.count(held(false)) == 2).then_some(())).await;
+    assert_eq!((worker.seen.count(held(true)), ran.all()), (1, vec![]));
+    for task in &bad {
+        fleet.until_in(&task.id(), TaskState::Archived).await;
+    }
+    worker.stop().await;
+}
+
+async fn flood_of_bad_tasks_lets_good_ones_run(fleet: Fleet) {
+    let ran = Ran::default();
+    let client = fleet.client();
+    let mut sent = Vec::new();
+    for round in 0..20 {
+        for number in 0..10 {
+            let bad = Message {
+                id: format!("bad-{round}-{number}"),
+                payload: vec![0xd2; 50],
+                ..good(&fleet).message()
+            };
+            fleet.push(bad).await;
+        }
+        sent.push(client.enqueue(Task::new("email:send", &round).unwrap()).await.unwrap().id);
+    }
+    let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.refused_total(), tally.succeeded), (200, 20));
+    let mut ran = ran.all();
+    ran.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(ran, sent);
+    assert_eq!(fleet.quarantine().usage().unwrap().entries, 200);
+}
+
+/// Pushes the task until the queue takes it; it takes none while it has one.
+async fn push_whenever_possible(fleet: &Fleet, message: &Message) {
+    let task = taskseal::broker::NewTask { message: message.clone(), process_at: None };
+    let _ = fleet.broker().enqueue(&mail(), std::slice::from_ref(&task)).await.unwrap();
+}
+
+async fn task_pushed_a_hundred_times_runs_once(fleet: Fleet) {
+    let ran = Ran::default();
+    let worker = fleet.start(ran.handlers());
+    let task = good(&fleet);
+    for _ in 0..100 {
+        push_whenever_possible(&fleet, &task.message()).await;
+        fleet.queue().delete(&task.id());
+        push_whenever_possible(&fleet, &task.message()).await;
+    }
+    until("the queue to be empty", async || {
+        let stats = fleet.broker().stats(&mail()).await.unwrap();
+        (stats.pending + stats.active + stats.retry == 0).then_some(())
+    })
+    .await;
+    let tally = worker.stop().await;
+    assert_eq!((ran.all(), tally.started), (vec![task.claims.task_id], 1));
+}
+
+async fn copies_for_eight_workers_run_once(fleet: Fleet) {
+    let ran = Ran::default();
+    let workers: Vec<Running> = (0..8).map(|_| fleet.start(ran.handlers())).collect();
+    let mut sent = Vec::new();
+    for _ in 0..25 {
+        let task = good(&fleet);
+        for _ in 0..4 {
+            push_whenever_possible(&fleet, &task.message()).await;
+            fleet.queue().delete(&task.id());
+        }
+        sent.push(task.claims.task_id);
+    }
+    until("the queue to be empty", async || {
+        let stats = fleet.broker().stats(&mail()).await.unwrap();
+        (stats.pending + stats.active + stats.retry == 0).then_some(())
+    })
+    .await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    let mut ran = ran.all();
+    ran.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(ran, sent);
+}
+
+async fn copies_of_a_running_task_neither_run_nor_end_it_for_good(fleet: Fleet) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let finished = Arc::new(AtomicUsize::new(0));
+    let (begun, ended) = (Arc::clone(&runs), Arc::clone(&finished));
+    let handlers = taskseal_tests::fleet::every_type(move |_| {
+        begun.fetch_add(1, Ordering::SeqCst);
+        let ended = Arc::clone(&ended);
+        async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            ended.fetch_add(1, Ordering::SeqCst);
+            Ok(Output::empty())
+        }
+    });
+    let task = good(&fleet);
+    fleet.push(task.message()).await;
+    let workers: Vec<Running> = (0..3).map(|_| fleet.start(handlers.clone())).collect();
+    until("the handler", async || (runs.load(Ordering::SeqCst) > 0).then_some(())).await;
+    // While it runs, it is handed out again and again.
+    for _ in 0..5 {
+        fleet.queue().hand_out_again(&task.id());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    until("the task to be done", async || fleet.find(&task.id()).await.is_none().then_some(())).await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    assert_eq!(finished.load(Ordering::SeqCst), 1);
+    assert_eq!(fleet.ledger().stats().unwrap().done, 1);
+}

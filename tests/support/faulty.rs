@@ -1,0 +1,231 @@
+//! A broker and a ledger that fail when told to, around real ones.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use taskseal::QueueName;
+use taskseal::broker::{
+    Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
+    TaskInfo, TaskState, Tidied,
+};
+use taskseal::ledger::{Admission, Ledger, LedgerError, LedgerStats, Sighting, TaskKey};
+use taskseal::time::UnixMillis;
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is done, and the caller is told so.
+    Unavailable,
+    /// Nothing is done, and the caller hears no answer.
+    RequestLost,
+    /// It is carried out, and the caller hears no answer.
+    AnswerLost,
+    /// Nothing is done, and nothing ever will be.
+    Refused,
+}
+
+/// A call that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Call {
+    Enqueue,
+    Dequeue,
+    Settle,
+    Extend,
+}
+
+/// A broker whose calls fail as often as they are told to.
+#[derive(Debug)]
+pub struct FaultyBroker {
+    inner: Arc<dyn Broker>,
+    faults: Mutex<BTreeMap<Call, (Fault, usize)>>,
+}
+
+impl FaultyBroker {
+    /// Around `inner`, without a fault.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Broker>) -> Arc<Self> {
+        Arc::new(Self { inner, faults: Mutex::default() })
+    }
+
+    /// Lets the next `times` calls fail.
+    pub fn fail(&self, call: Call, fault: Fault, times: usize) {
+        self.faults.lock().unwrap().insert(call, (fault, times));
+    }
+
+    /// How many calls are still to fail.
+    #[must_use]
+    pub fn left(&self, call: Call) -> usize {
+        self.faults.lock().unwrap().get(&call).map_or(0, |(_, left)| *left)
+    }
+
+    fn next(&self, call: Call) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let (fault, left) = faults.get_mut(&call).filter(|(_, left)| *left > 0)?;
+        *left -= 1;
+        Some(*fault)
+    }
+
+    async fn run<T>(
+        &self,
+        call: Call,
+        carried_out: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        match self.next(call) {
+            None => carried_out.await,
+            Some(Fault::Unavailable) => Err(BrokerError::Unavailable("told to fail".into())),
+            Some(Fault::RequestLost) => Err(BrokerError::Ambiguous("told to fail".into())),
+            Some(Fault::Refused) => Err(BrokerError::Refused("told to fail".into())),
+            Some(Fault::AnswerLost) => {
+                carried_out.await?;
+                Err(BrokerError::Ambiguous("told to fail".into()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for FaultyBroker {
+    async fn enqueue(&self, queue: &QueueName, tasks: &[NewTask]) -> Result<Vec<Enqueued>, BrokerError> {
+        self.run(Call::Enqueue, self.inner.enqueue(queue, tasks)).await
+    }
+
+    async fn dequeue(
+        &self,
+        queue: &QueueName,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Dequeued, BrokerError> {
+        self.run(Call::Dequeue, self.inner.dequeue(queue, limit, lease)).await
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        ends: &[(Lease, Settlement)],
+    ) -> Result<Vec<Settled>, BrokerError> {
+        self.run(Call::Settle, self.inner.settle(queue, ends)).await
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<bool>, BrokerError> {
+        self.run(Call::Extend, self.inner.extend(queue, leases, lease)).await
+    }
+
+    async fn recover(&self, queue: &QueueName, limit: usize) -> Result<Recovered, BrokerError> {
+        self.inner.recover(queue, limit).await
+    }
+
+    async fn forward(&self, queue: &QueueName, limit: usize) -> Result<usize, BrokerError> {
+        self.inner.forward(queue, limit).await
+    }
+
+    async fn tidy(&self, queue: &QueueName, limit: usize) -> Result<Tidied, BrokerError> {
+        self.inner.tidy(queue, limit).await
+    }
+
+    async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<bool, BrokerError> {
+        self.inner.set_paused(queue, paused).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        self.inner.queues().await
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BrokerError> {
+        self.inner.stats(queue).await
+    }
+
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: TaskState,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<TaskInfo>, BrokerError> {
+        self.inner.list(queue, state, offset, limit).await
+    }
+
+    async fn find(&self, queue: &QueueName, id: &str) -> Result<Option<TaskInfo>, BrokerError> {
+        self.inner.find(queue, id).await
+    }
+
+    async fn wait(&self, queues: &[QueueName], timeout: Duration) {
+        self.inner.wait(queues, timeout).await;
+    }
+}
+
+/// A ledger that can be out of reach.
+#[derive(Debug)]
+pub struct FaultyLedger {
+    inner: Arc<dyn Ledger>,
+    away: AtomicBool,
+}
+
+impl FaultyLedger {
+    /// Around `inner`, in reach.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Ledger>) -> Arc<Self> {
+        Arc::new(Self { inner, away: AtomicBool::new(false) })
+    }
+
+    /// Takes it out of reach or brings it back.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn reach(&self) -> Result<&dyn Ledger, LedgerError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(LedgerError::Unavailable("told to fail".into()));
+        }
+        Ok(&*self.inner)
+    }
+}
+
+impl Ledger for FaultyLedger {
+    fn claim(
+        &self,
+        owner: &str,
+        now: UnixMillis,
+        until: UnixMillis,
+        sightings: &[Sighting],
+    ) -> Result<Vec<Admission>, LedgerError> {
+        self.reach()?.claim(owner, now, until, sightings)
+    }
+
+    fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, LedgerError> {
+        self.reach()?.extend(owner, keys, until)
+    }
+
+    fn finish(&self, owner: &str, outcomes: &[(TaskKey, Vec<u8>)]) -> Result<Vec<bool>, LedgerError> {
+        self.reach()?.finish(owner, outcomes)
+    }
+
+    fn settled(&self, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
+        self.reach()?.settled(keys)
+    }
+
+    fn release(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
+        self.reach()?.release(owner, keys)
+    }
+
+    fn give_back(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
+        self.reach()?.give_back(owner, keys)
+    }
+
+    fn sweep(&self, now: UnixMillis, limit: usize) -> Result<usize, LedgerError> {
+        self.reach()?.sweep(now, limit)
+    }
+
+    fn stats(&self) -> Result<LedgerStats, LedgerError> {
+        self.reach()?.stats()
+    }
+}

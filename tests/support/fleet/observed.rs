@@ -1,0 +1,119 @@
+//! A worker that runs in the background, and what it says happens.
+
+use std::sync::{Arc, Mutex};
+
+use taskseal::worker::{Event, Tally};
+use taskseal::{Worker, WorkerParts, WorkerSettings};
+use taskseal_core::Refusal;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::until;
+
+/// An event, in a form that can be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Noted {
+    Started { id: String, attempt: u32 },
+    Succeeded { id: String },
+    SettledAgain { id: String },
+    Retried { id: String, reason: String },
+    Archived { id: String, reason: String },
+    Refused { id: String, refusal: Refusal, quarantined: bool },
+    GivenBack { id: String },
+    LeaseLost { id: String },
+    Dropped(usize),
+    Recovered(usize),
+    Poisonous(usize),
+    BrokerFailed,
+    StateFailed,
+}
+
+impl Noted {
+    fn of(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::Started { id, attempt } => Self::Started { id: id.clone(), attempt: *attempt },
+            Event::Succeeded { id } => Self::Succeeded { id: id.clone() },
+            Event::SettledAgain { id } => Self::SettledAgain { id: id.clone() },
+            Event::Retried { id, reason } => Self::Retried { id: id.clone(), reason: reason.clone() },
+            Event::Archived { id, reason } => Self::Archived { id: id.clone(), reason: reason.clone() },
+            Event::Refused { id, refusal, quarantined, .. } => {
+                Self::Refused { id: id.clone(), refusal: *refusal, quarantined: *quarantined }
+            }
+            Event::GivenBack { id } => Self::GivenBack { id: id.clone() },
+            Event::LeaseLost { id } => Self::LeaseLost { id: id.clone() },
+            Event::Dropped { count } => Self::Dropped(*count),
+            Event::Recovered { count } => Self::Recovered(*count),
+            Event::Poisonous { count } => Self::Poisonous(*count),
+            Event::BrokerFailed { .. } => Self::BrokerFailed,
+            Event::StateFailed { .. } => Self::StateFailed,
+            _ => return None,
+        })
+    }
+}
+
+/// Everything a worker has said, shared by who writes and who reads it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(Arc<Mutex<Vec<Noted>>>);
+
+impl Seen {
+    /// Notes an event.
+    pub fn note(&self, event: &Event) {
+        if let Some(noted) = Noted::of(event) {
+            self.0.lock().unwrap().push(noted);
+        }
+    }
+
+    /// All of it so far.
+    #[must_use]
+    pub fn all(&self) -> Vec<Noted> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// How often something happened.
+    #[must_use]
+    pub fn count(&self, wanted: impl Fn(&Noted) -> bool) -> usize {
+        self.0.lock().unwrap().iter().filter(|noted| wanted(noted)).count()
+    }
+
+    /// Waits until something has happened.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Noted) -> bool) {
+        until(what, async || (self.count(&wanted) > 0).then_some(())).await;
+    }
+}
+
+/// A worker in the background.
+#[derive(Debug)]
+pub struct Running {
+    /// What it says.
+    pub seen: Seen,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Tally>,
+}
+
+impl Running {
+    /// Starts it.
+    #[must_use]
+    pub fn start(settings: WorkerSettings, parts: WorkerParts) -> Self {
+        let seen = Seen::default();
+        let noting = seen.clone();
+        let (stop, stopped) = oneshot::channel();
+        let worker = Worker::new(settings, parts).observed_by(move |event| noting.note(event));
+        let ended = tokio::spawn(worker.run_until(async {
+            let _ = stopped.await;
+        }));
+        Self { seen, stop, ended }
+    }
+
+    /// Tells it to stop and waits until it has.
+    pub async fn stop(self) -> Tally {
+        self.ask_to_stop().await.unwrap()
+    }
+
+    /// Tells it to stop.
+    #[must_use]
+    pub fn ask_to_stop(self) -> JoinHandle<Tally> {
+        let _ = self.stop.send(());
+        self.ended
+    }
+}
