@@ -179,7 +179,9 @@ async fn a_producer_without_a_right_to_publish_can_enqueue() {
     cmd("ACL")
         .arg("SETUSER")
         .arg(&["producer", "on", ">pw", "resetchannels", "~asynq:*"])
-        .arg(&["+eval", "+evalsha", "+sadd", "+time", "+hget", "+hset", "+lpush", "+zadd", "+publish"])
+        .arg(&[
+            "+eval", "+evalsha", "+sadd", "+time", "+exists", "+hget", "+hset", "+lpush", "+zadd", "+publish",
+        ])
         .exec(&mut server.raw())
         .unwrap();
     let config =

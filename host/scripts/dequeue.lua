@@ -13,69 +13,82 @@
 --
 -- Dropped: an id whose task is gone, and a second copy of an id that is being run or stands elsewhere.
 
-if redis.call('EXISTS', KEYS[2]) == 1 then
+local call, pcall, format = redis.call, redis.pcall, string.format
+if call('EXISTS', KEYS[2]) == 1 then
   return { {}, {} }
 end
 -- A key of another type fails here, before ids are taken off the list.
-redis.call('LLEN', KEYS[3])
-redis.call('ZCARD', KEYS[4])
-local ids = redis.call('RPOP', KEYS[1], ARGV[2])
+call('LLEN', KEYS[3])
+local leases = call('ZCARD', KEYS[4])
+local ids = call('RPOP', KEYS[1], ARGV[2])
 if not ids then
   return { {}, {} }
 end
 
-local prefix = ARGV[1]
+local hash = ARGV[1] .. 't:'
+local token_start, token_number = ARGV[4], tonumber(ARGV[5])
 local now = clock()
 local expiry_ms = math.floor(now * 1000 + ARGV[3])
-local expiry, suffix = math.floor(expiry_ms / 1000), string.format(':%.0f', expiry_ms)
+-- As text: Redis writes out a number with seventeen digits each time it is handed one.
+local expiry, expiry_text = format('%.0f', math.floor(expiry_ms / 1000)), format('%.0f', expiry_ms)
 local leased, dropped, taken, held = {}, {}, {}, {}
+local number = 0
 
 for _, id in ipairs(ids) do
-  local key = prefix .. 't:' .. id
-  local task = redis.pcall('HMGET', key, 'msg', 'state')
+  local key = hash .. id
+  local task = pcall('HMGET', key, 'msg', 'state', 'unique_key')
   local message, state = task[1], task[2]
   local drop = false
   if not message then
     drop = true
     if not task.err then
       -- Workers that do not look first leave a hash with nothing but a state; it would block the id.
-      redis.call('DEL', key)
+      call('DEL', key)
     end
   elseif held[id] then
     drop = true
   elseif state == 'active' then
-    local lease = redis.call('ZSCORE', KEYS[4], id)
-    local expiry = expiry_of_ours(redis.call('HGET', key, 'taskseal_lease'), lease)
-    drop = lease and (expiry or lease * 1000) > now * 1000
+    local lease = call('ZSCORE', KEYS[4], id)
+    local ends = expiry_of_ours(call('HGET', key, 'taskseal_lease'), lease)
+    drop = lease and (ends or lease * 1000) > now * 1000
     if not drop then
-      redis.call('LREM', KEYS[3], -1, id)
+      call('LREM', KEYS[3], -1, id)
     end
   elseif state ~= 'pending' then
-    drop = stands_in(prefix, state, id)
+    drop = stands_in(ARGV[1], state, id)
   end
 
   if drop then
     dropped[#dropped + 1] = id
   else
-    local number = #taken
-    local token = ARGV[4] .. string.format('%04x', (ARGV[5] + number) % 65536)
+    local digits = format('%04x', (token_number + number) % 65536)
+    local mark = task[3] and '+' or ':'
+    call('HSET', key, 'state', 'active', 'taskseal_lease', token_start .. digits .. mark .. expiry_text)
+    call('HDEL', key, 'pending_since')
+    number = number + 1
     held[id] = true
-    taken[number + 1] = id
-    leased[2 * number + 1] = id
-    leased[2 * number + 2] = message
-    redis.call('HSET', key, 'state', 'active', 'taskseal_lease', token .. suffix)
-    redis.call('HDEL', key, 'pending_since')
+    taken[number] = id
+    leased[2 * number - 1] = id
+    leased[2 * number] = message
   end
 end
 
-if #taken > 0 then
-  redis.call('LPUSH', KEYS[3], unpack(taken))
+if number > 0 then
+  call('LPUSH', KEYS[3], unpack(taken))
   -- Equal scores are kept in order of ids, and ids mostly rise: backwards, each finds its place at once.
   local scores = {}
-  for n = #taken, 1, -1 do
+  for n = number, 1, -1 do
     scores[#scores + 1] = expiry
     scores[#scores + 1] = taken[n]
   end
-  redis.call('ZADD', KEYS[4], unpack(scores))
+  -- Up to 128 members Redis keeps a zset as one string and searches it from its start for each of them. A member
+  -- of more than 64 bytes turns it into an index, which it stays when that member is gone.
+  if number >= 8 and leases <= 128 then
+    local long = string.rep('-', 65)
+    call('ZADD', KEYS[4], '0', long, unpack(scores))
+    call('ZREM', KEYS[4], long)
+  else
+    call('ZADD', KEYS[4], unpack(scores))
+  end
 end
 return { leased, dropped }

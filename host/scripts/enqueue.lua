@@ -5,54 +5,67 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] and on, four a task: id, message, unix ms from which it is pending (0: now), unique key (may be empty)
+-- ARGV[4] 2 or 4: how many arguments a task has
+-- ARGV[5] and on, a task: id, message, and if there are 4: unix ms from which it is pending (0: now), unique key
+--   (may be empty)
 -- Returns one a task: 1 stored; 0 the id is taken by something that is no task; or the message already stored
 --   under the id, for the caller to compare payloads.
 --
 -- Ids are listed before their hashes are written: should the second step be refused (by an ACL, say), an id
 -- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id for ever.
 
-local prefix = ARGV[1]
+local call, argv = redis.call, ARGV
+local stride, hash = tonumber(argv[4]), argv[1] .. 't:'
 local now, now_ns = clock()
-local replies, ready, later, writes = {}, {}, {}, {}
 
-for at = 4, #ARGV, 4 do
-  local id, message, process_at, unique_key = ARGV[at], ARGV[at + 1], ARGV[at + 2] / 1000, ARGV[at + 3]
-  local key = prefix .. 't:' .. id
-  local stored = redis.pcall('HGET', key, 'msg')
+local keys = {}
+for at = 5, #argv, stride do
+  keys[#keys + 1] = hash .. argv[at]
+end
+-- One question for all: only where some id is taken is each of them asked for.
+local all_free = call('EXISTS', unpack(keys)) == 0
+
+local replies, ready, later, scheduled = {}, {}, {}, {}
+for n, key in ipairs(keys) do
+  local stored = not all_free and redis.pcall('HGET', key, 'msg')
   if stored then
-    replies[#replies + 1] = type(stored) == 'table' and 0 or stored
+    replies[n] = type(stored) == 'table' and 0 or stored
   else
-    local write
+    local at = 5 + (n - 1) * stride
+    local process_at = stride == 4 and argv[at + 2] / 1000 or 0
     if process_at > now then
       later[#later + 1] = score(process_at)
-      later[#later + 1] = id
-      write = { 'HSET', key, 'msg', message, 'state', 'scheduled' }
+      later[#later + 1] = argv[at]
+      scheduled[n] = true
     else
-      ready[#ready + 1] = id
-      write = { 'HSET', key, 'msg', message, 'state', 'pending', 'pending_since', now_ns }
+      ready[#ready + 1] = argv[at]
     end
-    if unique_key ~= '' then
-      write[#write + 1] = 'unique_key'
-      write[#write + 1] = unique_key
-    end
-    writes[#writes + 1] = write
-    replies[#replies + 1] = 1
+    replies[n] = 1
   end
 end
 
 local was_empty = false
 if #ready > 0 then
-  was_empty = redis.call('LPUSH', KEYS[1], unpack(ready)) == #ready
+  was_empty = call('LPUSH', KEYS[1], unpack(ready)) == #ready
 end
 if #later > 0 then
-  redis.call('ZADD', KEYS[2], unpack(later))
+  call('ZADD', KEYS[2], unpack(later))
 end
-for _, write in ipairs(writes) do
-  redis.call(unpack(write))
+for n, key in ipairs(keys) do
+  if replies[n] == 1 then
+    local at = 5 + (n - 1) * stride
+    if scheduled[n] then
+      call('HSET', key, 'msg', argv[at + 1], 'state', 'scheduled')
+    else
+      call('HSET', key, 'msg', argv[at + 1], 'state', 'pending', 'pending_since', now_ns)
+    end
+    if stride == 4 and argv[at + 3] ~= '' then
+      call('HSET', key, 'unique_key', argv[at + 3])
+    end
+  end
 end
 if was_empty then
   -- A right to publish is not needed to enqueue: workers poll as well.
-  redis.pcall('PUBLISH', ARGV[2], ARGV[3])
+  redis.pcall('PUBLISH', argv[2], argv[3])
 end
 return replies

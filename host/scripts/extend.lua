@@ -9,7 +9,7 @@
 local prefix = ARGV[1]
 local now = clock()
 local expiry_ms = math.floor(now * 1000 + ARGV[2])
-local expiry, suffix = math.floor(expiry_ms / 1000), string.format(':%.0f', expiry_ms)
+local expiry, suffix = math.floor(expiry_ms / 1000), string.format('%.0f', expiry_ms)
 local ids = {}
 for at = 3, #ARGV, 2 do
   ids[#ids + 1] = ARGV[at]
@@ -25,7 +25,7 @@ for n, id in ipairs(ids) do
     replies[n] = extended[id] == token and 1 or 0
   elseif is_held_by(token, task[1], scores[n]) then
     extended[id] = token
-    redis.call('HSET', key, 'taskseal_lease', token .. suffix)
+    redis.call('HSET', key, 'taskseal_lease', string.sub(task[1], 1, 33) .. suffix)
     zadd[#zadd + 1] = expiry
     zadd[#zadd + 1] = id
     replies[n] = 1

@@ -1,9 +1,10 @@
 -- Who holds a lease. Part of other scripts.
 --
--- Hash field taskseal_lease is `<token>:<expiry in ms>`; the lease zset is given the same expiry at the same moment,
--- in whole seconds as asynq does. (A fraction would cost more than the rest of the script: a small zset keeps it
--- as text, and reads it as a number again at every comparison.) A worker of another make that took the task
--- over changes the score and leaves the field: a token beside another expiry is stale and holds nothing.
+-- Hash field taskseal_lease is `<token>:<expiry in ms>`, or `<token>+<expiry in ms>` if the task has a uniqueness
+-- lock to free when it is done; the lease zset is given the same expiry at the same moment, in whole seconds as
+-- asynq does. (A fraction would cost more than the rest of the script: a small zset keeps it as text, and reads it
+-- as a number again at every comparison.) A worker of another make that took the task over changes the score and
+-- leaves the field: a token beside another expiry is stale and holds nothing.
 
 -- The moment a lease of ours ends, in unix ms; nil if it is not one of ours.
 local function expiry_of_ours(lease, lease_score)

@@ -25,30 +25,44 @@
 local extra = { done = 0, complete = 3, retry = 3, archive = 1, corrupt = 0, requeue = 0 }
 local places = { complete = KEYS[6], retry = KEYS[4], archive = KEYS[5], corrupt = KEYS[5], requeue = KEYS[3] }
 
-local prefix = ARGV[1]
+local call, argv = redis.call, ARGV
+local prefix, hash = argv[1], argv[1] .. 't:'
 local now = clock()
-local ends, ids = {}, {}
+local ends, ids, checked = {}, {}, {}
 local at = 4
-while ARGV[at] do
-  ids[#ids + 1] = ARGV[at + 1]
-  ends[#ends + 1] = at
-  at = at + 3 + extra[ARGV[at]]
-end
-
--- A key of another type fails here, before anything is written.
-redis.call('LLEN', KEYS[1])
-local scores = redis.call('ZMSCORE', KEYS[2], unpack(ids))
-local checked = {}
-for _, from in ipairs(ends) do
-  local place = places[ARGV[from]]
+while argv[at] do
+  local kind = argv[at]
+  local place = places[kind]
   if place and not checked[place] then
+    -- A key of another type fails here, before anything is written.
     checked[place] = true
-    redis.call(place == KEYS[3] and 'LLEN' or 'ZCARD', place)
+    call(place == KEYS[3] and 'LLEN' or 'ZCARD', place)
+  end
+  ids[#ids + 1] = argv[at + 1]
+  ends[#ends + 1] = at
+  at = at + 3 + extra[kind]
+end
+local scores = call('ZMSCORE', KEYS[2], unpack(ids))
+
+local replies, finished, ended, leases = {}, {}, {}, {}
+for n, id in ipairs(ids) do
+  local lease = redis.pcall('HGET', hash .. id, 'taskseal_lease')
+  if ended[id] or type(lease) == 'table' or not is_held_by(argv[ends[n] + 2], lease, scores[n]) then
+    replies[n] = 0
+  else
+    replies[n] = 1
+    ended[id] = true
+    leases[n] = lease
+    finished[#finished + 1] = id
   end
 end
+if #finished == 0 then
+  return replies
+end
+leave(KEYS[1], finished, ended)
+call('ZREM', KEYS[2], unpack(finished))
 
-local replies, ended, finished, gone, requeued = {}, {}, {}, {}, {}
-local zadds = {}
+local gone, requeued, zadds = {}, {}, {}
 local processed, failed = 0, 0
 
 local function list(place, value, id)
@@ -59,77 +73,66 @@ local function list(place, value, id)
 end
 
 -- Only a lock in this queue's own name space is touched, whatever the hash says.
-local function unlock(lock, id)
-  local space = prefix .. 'unique:'
+local function unlock(key, id)
+  local lock, space = call('HGET', key, 'unique_key'), prefix .. 'unique:'
   if lock and string.sub(lock, 1, #space) == space and redis.pcall('GET', lock) == id then
-    redis.call('DEL', lock)
+    call('DEL', lock)
   end
 end
 
-for n, from in ipairs(ends) do
-  local kind, id, token = ARGV[from], ARGV[from + 1], ARGV[from + 2]
-  local key = prefix .. 't:' .. id
-  local task = redis.pcall('HMGET', key, 'taskseal_lease', 'unique_key')
-  if ended[id] or not is_held_by(token, task[1], scores[n]) then
-    replies[n] = 0
-  else
-    replies[n] = 1
-    ended[id] = true
-    finished[#finished + 1] = id
-    redis.call('LREM', KEYS[1], -1, id)
-    if kind == 'done' then
-      gone[#gone + 1] = key
-      unlock(task[2], id)
+for n, id in ipairs(ids) do
+  local lease, from = leases[n], ends[n]
+  local kind, key = lease and argv[from], hash .. id
+  if (kind == 'done' or kind == 'complete') and string.sub(lease, 33, 33) == '+' then
+    unlock(key, id)
+  end
+  if kind == 'done' then
+    gone[#gone + 1] = key
+    processed = processed + 1
+  elseif kind then
+    call('HDEL', key, 'taskseal_lease')
+    if kind == 'complete' then
+      call('HSET', key, 'msg', argv[from + 3], 'state', 'completed', 'result', argv[from + 5])
+      list(KEYS[6], now + argv[from + 4] / 1000, id)
       processed = processed + 1
-    else
-      redis.call('HDEL', key, 'taskseal_lease')
-      if kind == 'complete' then
-        redis.call('HSET', key, 'msg', ARGV[from + 3], 'state', 'completed', 'result', ARGV[from + 5])
-        list(KEYS[6], now + ARGV[from + 4] / 1000, id)
-        unlock(task[2], id)
-        processed = processed + 1
-      elseif kind == 'retry' then
-        redis.call('HSET', key, 'msg', ARGV[from + 3], 'state', 'retry')
-        list(KEYS[4], ARGV[from + 4] / 1000, id)
-        if ARGV[from + 5] == '1' then
-          processed = processed + 1
-          failed = failed + 1
-        end
-      elseif kind == 'archive' then
-        redis.call('HSET', key, 'msg', ARGV[from + 3], 'state', 'archived')
-        list(KEYS[5], now, id)
+    elseif kind == 'retry' then
+      call('HSET', key, 'msg', argv[from + 3], 'state', 'retry')
+      list(KEYS[4], argv[from + 4] / 1000, id)
+      if argv[from + 5] == '1' then
         processed = processed + 1
         failed = failed + 1
-      elseif kind == 'corrupt' then
-        redis.call('HSET', key, 'state', 'archived', 'taskseal_corrupt', '1')
-        list(KEYS[5], now, id)
-        processed = processed + 1
-        failed = failed + 1
-      elseif kind == 'requeue' then
-        redis.call('HSET', key, 'state', 'pending')
-        -- The first one named is to be the next one out, and that is the last one pushed.
-        table.insert(requeued, 1, id)
       end
+    elseif kind == 'archive' then
+      call('HSET', key, 'msg', argv[from + 3], 'state', 'archived')
+      list(KEYS[5], now, id)
+      processed = processed + 1
+      failed = failed + 1
+    elseif kind == 'corrupt' then
+      call('HSET', key, 'state', 'archived', 'taskseal_corrupt', '1')
+      list(KEYS[5], now, id)
+      processed = processed + 1
+      failed = failed + 1
+    elseif kind == 'requeue' then
+      call('HSET', key, 'state', 'pending')
+      -- The first one named is to be the next one out, and that is the last one pushed.
+      table.insert(requeued, 1, id)
     end
   end
 end
 
-if #finished > 0 then
-  redis.call('ZREM', KEYS[2], unpack(finished))
-end
 if #gone > 0 then
-  redis.call('DEL', unpack(gone))
+  call('DEL', unpack(gone))
 end
 for _, zadd in pairs(zadds) do
-  redis.call(unpack(zadd))
+  call(unpack(zadd))
 end
 if zadds[KEYS[5]] then
-  trim_archive(KEYS[5], prefix .. 't:', now)
+  trim_archive(KEYS[5], hash, now)
 end
 if processed > 0 then
   count(now, KEYS[7], processed, KEYS[8], failed)
 end
-if #requeued > 0 and redis.call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
-  redis.pcall('PUBLISH', ARGV[2], ARGV[3])
+if #requeued > 0 and call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
+  redis.pcall('PUBLISH', argv[2], argv[3])
 end
 return replies

@@ -38,11 +38,16 @@ impl RedisBroker {
         messages: Vec<Vec<u8>>,
     ) -> Result<Vec<Enqueued>, BrokerError> {
         let mut args = self.waking(keys, queue);
+        let all_plain =
+            tasks.iter().all(|task| task.process_at.is_none() && task.message.unique_key.is_empty());
+        args.push_int(if all_plain { 2 } else { 4 });
         for (task, message) in tasks.iter().zip(messages) {
             args.push_text(&task.message.id);
             args.push_owned(message);
-            args.push_int(task.process_at.map_or(0, |at| at.0));
-            args.push_text(&task.message.unique_key);
+            if !all_plain {
+                args.push_int(task.process_at.map_or(0, |at| at.0));
+                args.push_text(&task.message.unique_key);
+            }
         }
         let answer = self.link.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
         let answers = reply::array(answer)?;

@@ -94,7 +94,7 @@ macro_rules! script {
 script!(ENQUEUE = "clock" "enqueue");
 script!(ENQUEUE_UNIQUE = "clock" "enqueue_unique");
 script!(DEQUEUE = "clock" "holder" "place" "dequeue");
-script!(SETTLE = "clock" "holder" "counters" "archive" "settle");
+script!(SETTLE = "clock" "holder" "leave" "counters" "archive" "settle");
 script!(EXTEND = "clock" "holder" "extend");
 script!(RECOVER = "clock" "holder" "place" "counters" "archive" "recover");
 script!(FORWARD = "clock" "forward");
