@@ -2,13 +2,10 @@
 //! of theirs is kept, and the next good task runs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal::broker::TaskState;
-use taskseal::handler::{Function, Handlers, Output};
 use taskseal::ledger::{Ledger, Sighting};
 use taskseal::message::Message;
 use taskseal::quarantine::{Disposition, Entry, Filter};
@@ -19,8 +16,7 @@ use taskseal_core::claims::ClockSource;
 use taskseal_core::name::Reference;
 use taskseal_core::{Audience, Issuer, Refusal, Suite, TaskId, TaskType};
 use taskseal_tests::fleet::{
-    AnyQueue, Fleet, NARROW, Noted, OUTDATED, PRODUCER, REVOKED, Running, STRANGER, Sealed, mail, unix_now,
-    until,
+    AnyQueue, Fleet, NARROW, OUTDATED, PRODUCER, REVOKED, Ran, STRANGER, Sealed, mail, unix_now,
 };
 use taskseal_tests::on_both_brokers;
 
