@@ -1,14 +1,11 @@
 //! Somebody who can write to the queue, against a worker that trusts nothing in it: nothing of theirs runs, everything
 //! of theirs is kept, and the next good task runs.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal::broker::TaskState;
-use taskseal::handler::{Function, Handlers, Output};
 use taskseal::ledger::{Ledger, Sighting};
 use taskseal::message::Message;
 use taskseal::quarantine::{Disposition, Entry, Filter};
@@ -19,8 +16,7 @@ use taskseal_core::claims::ClockSource;
 use taskseal_core::name::Reference;
 use taskseal_core::{Audience, Issuer, Refusal, Suite, TaskId, TaskType};
 use taskseal_tests::fleet::{
-    AnyQueue, Fleet, NARROW, Noted, OUTDATED, PRODUCER, REVOKED, Running, STRANGER, Sealed, mail, unix_now,
-    until,
+    AnyQueue, Fleet, NARROW, OUTDATED, PRODUCER, REVOKED, Ran, STRANGER, Sealed, mail, unix_now,
 };
 use taskseal_tests::on_both_brokers;
 
@@ -54,34 +50,6 @@ on_both_brokers! {
     attempts_beyond_the_sealed_number_are_refused,
     task_that_took_workers_down_is_refused,
     body_for_another_key_is_refused_and_runs_once_the_key_is_here,
-    full_quarantine_refuses_all_the_same,
-    flood_of_bad_tasks_lets_good_ones_run,
-    task_pushed_a_hundred_times_runs_once,
-    copies_for_eight_workers_run_once,
-    copies_of_a_running_task_neither_run_nor_end_it_for_good,
-}
-
-/// Handlers of `email:*` and `invoice:*` that note what they ran.
-#[derive(Clone, Default)]
-struct Ran(Arc<Mutex<Vec<TaskId>>>);
-
-impl Ran {
-    fn handlers(&self) -> Handlers {
-        let mut handlers = Handlers::default();
-        for pattern in ["email:*", "invoice:*"] {
-            let ran = self.clone();
-            let run = move |task: taskseal::handler::OpenedTask| {
-                ran.0.lock().unwrap().push(task.id);
-                async { Ok(Output::empty()) }
-            };
-            handlers.insert(pattern, Arc::new(Function::new(run)));
-        }
-        handlers
-    }
-
-    fn all(&self) -> Vec<TaskId> {
-        self.0.lock().unwrap().clone()
-    }
 }
 
 /// Runs what is in the queue and one good task behind it; answers what was done. Only the good one may run.
@@ -126,22 +94,18 @@ async fn kept_as(fleet: &Fleet, refusal: Refusal, messages: &[Message]) -> Vec<E
     entries
 }
 
-fn good(fleet: &Fleet) -> Sealed {
-    fleet.seal(&fleet.sealing_key(PRODUCER), |claims| claims)
-}
-
 async fn unsealed_task_is_refused(fleet: Fleet) {
     let plain = |id: &str, payload: &[u8]| Message {
         id: id.into(),
         payload: payload.into(),
-        ..good(&fleet).message()
+        ..fleet.good().message()
     };
     let messages = [plain("a", b"{\"to\":\"ada\"}"), plain("b", b""), plain("c", &[0xff; 300])];
     refused_as(&fleet, Refusal::Unsealed, &messages).await;
 }
 
 async fn truncated_envelope_is_refused_at_every_length(fleet: Fleet) {
-    let whole = good(&fleet);
+    let whole = fleet.good();
     let mut messages = Vec::new();
     for length in (1..whole.envelope.len()).step_by(7) {
         let mut message = whole.message();
@@ -160,9 +124,9 @@ async fn truncated_envelope_is_refused_at_every_length(fleet: Fleet) {
 }
 
 async fn envelope_that_is_not_canonical_is_refused(fleet: Fleet) {
-    let mut longer = good(&fleet).message();
+    let mut longer = fleet.good().message();
     longer.payload.push(0);
-    let mut wider = good(&fleet).message();
+    let mut wider = fleet.good().message();
     // The length of the protected header in one byte more than it needs.
     let at = wider.payload.iter().position(|byte| *byte == 0x58 || *byte == 0x59).unwrap();
     let length = match wider.payload[at] {
@@ -175,7 +139,7 @@ async fn envelope_that_is_not_canonical_is_refused(fleet: Fleet) {
 }
 
 async fn undecodable_message_is_refused(fleet: Fleet) {
-    let bad = good(&fleet);
+    let bad = fleet.good();
     fleet.push(bad.message()).await;
     fleet.queue().store().damage(&mail(), &bad.id(), b"\xff\xff\xffno message").await;
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
@@ -218,7 +182,7 @@ async fn unknown_key_is_refused(fleet: Fleet) {
 async fn changed_envelope_is_refused(fleet: Fleet) {
     let mut messages = Vec::new();
     for back in [1, 20, 63, 64] {
-        let mut message = good(&fleet).message();
+        let mut message = fleet.good().message();
         let at = message.payload.len() - back;
         message.payload[at] ^= 0x10;
         messages.push(message);
@@ -265,7 +229,7 @@ async fn key_that_may_not_seal_for_the_queue_is_refused(fleet: Fleet) {
 async fn task_of_another_queue_or_deployment_is_refused(fleet: Fleet) {
     // As a worker of `prod` that trusts the same keys would see a task of `test`.
     refused_as(&fleet, Refusal::WrongAudience, &[for_audience(&fleet, PRODUCER, "test/bulk")]).await;
-    fleet.push(good(&fleet).message()).await;
+    fleet.push(fleet.good().message()).await;
     let mut settings = fleet.worker_settings();
     settings.deployment = "prod".into();
     let ran = Ran::default();
@@ -337,7 +301,7 @@ async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
 
 async fn words_of_the_queue_that_differ_from_the_seal_are_refused(fleet: Fleet) {
     let change = |change: fn(&mut Message)| {
-        let mut message = good(&fleet).message();
+        let mut message = fleet.good().message();
         change(&mut message);
         message
     };
@@ -357,7 +321,7 @@ async fn words_of_the_queue_that_differ_from_the_seal_are_refused(fleet: Fleet) 
 
 async fn message_of_another_queue_is_refused(fleet: Fleet) {
     let AnyQueue::Redis(_) = fleet.queue() else { return };
-    let task = good(&fleet);
+    let task = fleet.good();
     fleet.push(task.message()).await;
     let moved = Message { queue: "bulk".into(), ..task.message() };
     fleet.queue().store().damage(&mail(), &task.id(), &moved.encode()).await;
@@ -367,7 +331,7 @@ async fn message_of_another_queue_is_refused(fleet: Fleet) {
 }
 
 async fn swapped_payloads_are_refused(fleet: Fleet) {
-    let (one, other) = (good(&fleet).message(), good(&fleet).message());
+    let (one, other) = (fleet.good().message(), fleet.good().message());
     let swapped = [
         Message { payload: other.payload.clone(), ..one.clone() },
         Message { payload: one.payload.clone(), ..other.clone() },
@@ -376,7 +340,7 @@ async fn swapped_payloads_are_refused(fleet: Fleet) {
 }
 
 async fn task_under_the_key_of_another_is_refused(fleet: Fleet) {
-    let task = good(&fleet);
+    let task = fleet.good();
     fleet.push(task.message()).await;
     fleet.queue().rename(&task.id(), "other");
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
@@ -386,7 +350,7 @@ async fn task_under_the_key_of_another_is_refused(fleet: Fleet) {
 
 /// Runs one task to its end and answers what an intruder has kept of it.
 async fn run_and_keep_a_copy(fleet: &Fleet) -> Message {
-    let task = good(fleet);
+    let task = fleet.good();
     fleet.push(task.message()).await;
     let ran = Ran::default();
     Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
@@ -433,7 +397,7 @@ fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool)
 }
 
 async fn attempts_beyond_the_sealed_number_are_refused(fleet: Fleet) {
-    let task = good(&fleet);
+    let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 5, false);
     // Whatever the queue says about what is left.
     let message = Message { retry: i32::MAX, retried: i32::MIN, ..task.message() };
@@ -441,7 +405,7 @@ async fn attempts_beyond_the_sealed_number_are_refused(fleet: Fleet) {
 }
 
 async fn task_that_took_workers_down_is_refused(fleet: Fleet) {
-    let task = good(&fleet);
+    let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 3, true);
     refused_as(&fleet, Refusal::Poisonous, &[task.message()]).await;
 }
@@ -458,129 +422,4 @@ async fn body_for_another_key_is_refused_and_runs_once_the_key_is_here(fleet: Fl
     parts.keyring = parts.keyring.with_decryption_keys(files).unwrap();
     let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
     assert_eq!((tally.refused, ran.all()), ([].into(), vec![task.claims.task_id]));
-}
-
-async fn full_quarantine_refuses_all_the_same(fleet: Fleet) {
-    let limits = taskseal::quarantine::Limits { entries: 1, bytes: 1 << 20 };
-    let quarantine = taskseal::quarantine::Quarantine::open(&fleet.path("quarantine.db"), limits).unwrap();
-    let bad: Vec<Sealed> =
-        (0..3).map(|_| fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims)).collect();
-    for task in &bad {
-        fleet.push(task.message()).await;
-    }
-    let ran = Ran::default();
-    let mut parts = fleet.parts(ran.handlers());
-    parts.quarantine = Arc::new(quarantine);
-    let worker = Running::start(fleet.worker_settings(), parts);
-    let held = |wanted| move |noted: &Noted| matches!(noted, Noted::Refused { quarantined, .. } if *quarantined == wanted);
-    until("all refused", async || (worker.seen.count(held(false)) == 2).then_some(())).await;
-    assert_eq!((worker.seen.count(held(true)), ran.all()), (1, vec![]));
-    for task in &bad {
-        fleet.until_in(&task.id(), TaskState::Archived).await;
-    }
-    worker.stop().await;
-}
-
-async fn flood_of_bad_tasks_lets_good_ones_run(fleet: Fleet) {
-    let ran = Ran::default();
-    let client = fleet.client();
-    let mut sent = Vec::new();
-    for round in 0..20 {
-        for number in 0..10 {
-            let bad = Message {
-                id: format!("bad-{round}-{number}"),
-                payload: vec![0xd2; 50],
-                ..good(&fleet).message()
-            };
-            fleet.push(bad).await;
-        }
-        sent.push(client.enqueue(Task::new("email:send", &round).unwrap()).await.unwrap().id);
-    }
-    let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
-    assert_eq!((tally.refused_total(), tally.succeeded), (200, 20));
-    let mut ran = ran.all();
-    ran.sort_unstable();
-    sent.sort_unstable();
-    assert_eq!(ran, sent);
-    assert_eq!(fleet.quarantine().usage().unwrap().entries, 200);
-}
-
-/// Pushes the task until the queue takes it; it takes none while it has one.
-async fn push_whenever_possible(fleet: &Fleet, message: &Message) {
-    let task = taskseal::broker::NewTask { message: message.clone(), process_at: None };
-    let _ = fleet.broker().enqueue(&mail(), std::slice::from_ref(&task)).await.unwrap();
-}
-
-async fn task_pushed_a_hundred_times_runs_once(fleet: Fleet) {
-    let ran = Ran::default();
-    let worker = fleet.start(ran.handlers());
-    let task = good(&fleet);
-    for _ in 0..100 {
-        push_whenever_possible(&fleet, &task.message()).await;
-        fleet.queue().delete(&task.id());
-        push_whenever_possible(&fleet, &task.message()).await;
-    }
-    until("the queue to be empty", async || {
-        let stats = fleet.broker().stats(&mail()).await.unwrap();
-        (stats.pending + stats.active + stats.retry == 0).then_some(())
-    })
-    .await;
-    let tally = worker.stop().await;
-    assert_eq!((ran.all(), tally.started), (vec![task.claims.task_id], 1));
-}
-
-async fn copies_for_eight_workers_run_once(fleet: Fleet) {
-    let ran = Ran::default();
-    let workers: Vec<Running> = (0..8).map(|_| fleet.start(ran.handlers())).collect();
-    let mut sent = Vec::new();
-    for _ in 0..25 {
-        let task = good(&fleet);
-        for _ in 0..4 {
-            push_whenever_possible(&fleet, &task.message()).await;
-            fleet.queue().delete(&task.id());
-        }
-        sent.push(task.claims.task_id);
-    }
-    until("the queue to be empty", async || {
-        let stats = fleet.broker().stats(&mail()).await.unwrap();
-        (stats.pending + stats.active + stats.retry == 0).then_some(())
-    })
-    .await;
-    for worker in workers {
-        worker.stop().await;
-    }
-    let mut ran = ran.all();
-    ran.sort_unstable();
-    sent.sort_unstable();
-    assert_eq!(ran, sent);
-}
-
-async fn copies_of_a_running_task_neither_run_nor_end_it_for_good(fleet: Fleet) {
-    let runs = Arc::new(AtomicUsize::new(0));
-    let finished = Arc::new(AtomicUsize::new(0));
-    let (begun, ended) = (Arc::clone(&runs), Arc::clone(&finished));
-    let handlers = taskseal_tests::fleet::every_type(move |_| {
-        begun.fetch_add(1, Ordering::SeqCst);
-        let ended = Arc::clone(&ended);
-        async move {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            ended.fetch_add(1, Ordering::SeqCst);
-            Ok(Output::empty())
-        }
-    });
-    let task = good(&fleet);
-    fleet.push(task.message()).await;
-    let workers: Vec<Running> = (0..3).map(|_| fleet.start(handlers.clone())).collect();
-    until("the handler", async || (runs.load(Ordering::SeqCst) > 0).then_some(())).await;
-    // While it runs, it is handed out again and again.
-    for _ in 0..5 {
-        fleet.queue().hand_out_again(&task.id());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    until("the task to be done", async || fleet.find(&task.id()).await.is_none().then_some(())).await;
-    for worker in workers {
-        worker.stop().await;
-    }
-    assert_eq!(finished.load(Ordering::SeqCst), 1);
-    assert_eq!(fleet.ledger().stats().unwrap().done, 1);
 }

@@ -1,5 +1,5 @@
 //! Workers killed in the middle of their work: what was acknowledged runs, once unless a kill cut a run short.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;

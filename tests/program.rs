@@ -1,5 +1,5 @@
 //! Programs as handlers: what they get, what their end means, and that none of them outlives its time.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Client and worker when something fails: leases, ledger, quarantine, broker. Nothing is lost, nothing runs twice.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
 //! A whole deployment in a private folder: keys, keysets, a broker of either kind, ledger, quarantine, clients, workers.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,12 +23,14 @@ use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, Suite, T
 use tempfile::TempDir;
 
 pub use self::observed::{Noted, Running, Seen};
+pub use self::ran::Ran;
 use crate::conformance::Store;
 use crate::embedded::QueueFile;
 use crate::redis::RedisServer;
 
 mod intruder;
 mod observed;
+mod ran;
 
 /// A deployment. Everything in it is gone when it is dropped.
 pub struct Fleet {

@@ -128,6 +128,7 @@ impl Handler for Program {
                 let _ = stdin.write_all(&task.body).await;
                 let _ = stdin.shutdown().await;
             }
+            Ok(())
         };
         let limits = self.limits;
         let output = async {
@@ -139,8 +140,7 @@ impl Handler for Program {
         let status =
             async { child.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
         // Returns at the first failure: who writes without end is killed with the group, not read until its time limit.
-        let ((), stdout, stderr, status) =
-            tokio::try_join!(async { Ok(feed.await) }, output, errors, status)?;
+        let ((), stdout, stderr, status) = tokio::try_join!(feed, output, errors, status)?;
         // Whatever held the pipes is gone and the group's id may be given to others: hands off.
         group.0 = None;
         if !status.success() {

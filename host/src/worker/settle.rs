@@ -74,7 +74,7 @@ const LAST_TRIES: u32 = 5;
 
 /// Settles until every sender is gone.
 pub(super) async fn run(shared: Arc<Shared>, mut endings: mpsc::Receiver<Ending>) {
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::new();
     while endings.recv_many(&mut batch, BATCH).await > 0 {
         settle(&shared, std::mem::take(&mut batch)).await;
     }

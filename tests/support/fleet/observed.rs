@@ -1,4 +1,5 @@
 //! A worker that runs in the background, and what it says happens.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::sync::{Arc, Mutex};
 

@@ -1,0 +1,49 @@
+//! How many tasks a second go through client, broker and worker, handlers doing nothing. Run by hand, in release:
+//! `cargo test --release -p taskseal-tests --test throughput -- --ignored --nocapture --test-threads 1`
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use taskseal::{Client, Task, Worker};
+use taskseal_core::Suite;
+use taskseal_tests::fleet::{Fleet, nothing_to_do};
+
+const TASKS: usize = 10_000;
+
+async fn measure(fleet: Fleet, name: &str, suite: Suite, concurrency: usize) {
+    let mut settings = fleet.client_settings();
+    settings.retention = Duration::ZERO;
+    let client = Client::new(settings, fleet.broker(), fleet.sealing_key_in(suite), fleet.keyring());
+    let body = "x".repeat(200);
+    let tasks = (0..TASKS).map(|_| Task::new("email:send", &body).unwrap()).collect();
+    let start = Instant::now();
+    client.enqueue_all(tasks).await.unwrap();
+    let enqueued = start.elapsed();
+
+    let mut settings = fleet.worker_settings();
+    (settings.concurrency, settings.batch) = (concurrency, 128);
+    let start = Instant::now();
+    let tally = Worker::new(settings, fleet.parts(nothing_to_do())).run_once().await;
+    let ran = start.elapsed();
+    assert_eq!((tally.succeeded, tally.lease_lost), (TASKS as u64, 0));
+    let rate = |took: Duration| TASKS as f64 / took.as_secs_f64();
+    println!(
+        "{name} {} concurrency {concurrency}: enqueued {:.0}/s, run {:.0}/s",
+        suite.name(),
+        rate(enqueued),
+        rate(ran)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn throughput() {
+    for concurrency in [10, 128, 512] {
+        for suite in [Suite::Se, Suite::Sp] {
+            measure(Fleet::embedded().await, "embedded", suite, concurrency).await;
+            if let Some(fleet) = Fleet::redis().await {
+                measure(fleet, "redis", suite, concurrency).await;
+            }
+        }
+    }
+}
