@@ -139,8 +139,15 @@ impl Handler for Program {
         let status =
             async { child.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
         // Returns at the first failure: who writes without end is killed with the group, not read until its time limit.
-        let ((), stdout, stderr, status) =
-            tokio::try_join!(async { Ok(feed.await) }, output, errors, status)?;
+        let ((), stdout, stderr, status) = tokio::try_join!(
+            async {
+                feed.await;
+                Ok(())
+            },
+            output,
+            errors,
+            status
+        )?;
         // Whatever held the pipes is gone and the group's id may be given to others: hands off.
         group.0 = None;
         if !status.success() {
