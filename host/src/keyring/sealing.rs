@@ -7,7 +7,7 @@ use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, SigningKey}
 use taskseal_core::seal::Mode;
 use taskseal_core::{Claims, ContentType, KeyId, Kind, SealError, Sealer, Suite};
 
-use super::record::kind_word;
+use super::record::{Record, kind_word};
 use super::secret_key::SecretKey;
 use super::{Keyring, now};
 use crate::file_error::FileError;
@@ -177,6 +177,10 @@ fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey
         SecretKey::Encrypt(key) if keyring.is_withdrawn(key.kid()) => {
             Err(FileError::new(file, format!("the keyset has withdrawn key {}", key.kid()))
                 .hint("encrypt with a key that is active"))
+        }
+        SecretKey::Encrypt(key) if keyring.record(key.kid()).is_some_and(Record::has_rights) => {
+            Err(FileError::new(file, format!("key {} seals suite E: one key, one suite", key.kid()))
+                .hint("take the issuers, types and audiences off its entry, or make another key"))
         }
         SecretKey::Encrypt(key) => Ok(key),
         other => Err(FileError::new(file, format!("an {} key cannot encrypt", other.algorithm()))
