@@ -429,7 +429,8 @@ pub fn new_id() -> TaskId {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    TaskId::from_bytes((u128::from(std::process::id()) << 64 | number).to_be_bytes())
+    // With letters in it, so that their case can be changed.
+    TaskId::from_bytes((0xfeed_u128 << 112 | u128::from(std::process::id()) << 64 | number).to_be_bytes())
 }
 
 /// Unix time in seconds.
