@@ -9,9 +9,10 @@
 -- ARGV[3] lease in ms
 -- ARGV[4] first 28 hex digits of the fencing tokens
 -- ARGV[5] number that the last 4 hex digits count up from
--- Returns {{id, message, id, message, ...} leased, {id, ...} dropped}
+-- Returns {{id, message, id, message, ...} leased, {id, ...} dropped}; no message where it is too long to be one
 --
--- Dropped: an id whose task is gone, and a second copy of an id that is being run or stands elsewhere.
+-- Dropped: an id whose task is gone, a second copy of an id that is being run or stands elsewhere, and what is
+-- too long to be an id. Ids that would make the answer too long stay where they were.
 
 if redis.call('EXISTS', KEYS[2]) == 1 then
   return { {}, {} }
@@ -29,13 +30,23 @@ local now = clock()
 local expiry_ms = math.floor(now * 1000 + ARGV[3])
 local expiry, suffix = math.floor(expiry_ms / 1000), string.format(':%.0f', expiry_ms)
 local leased, dropped, taken, held = {}, {}, {}, {}
+local bytes, left = 0, {}
 
-for _, id in ipairs(ids) do
-  local key = prefix .. 't:' .. id
+for at, id in ipairs(ids) do
+  if bytes >= enough then
+    -- The next one out is the last one pushed.
+    for n = #ids, at, -1 do
+      left[#left + 1] = ids[n]
+    end
+    break
+  end
+  local key = prefix .. 't:' .. shown(id)
   local task = redis.pcall('HMGET', key, 'msg', 'state')
   local message, state = task[1], task[2]
   local drop = false
-  if not message then
+  if #id > longest_id then
+    drop = true
+  elseif not message then
     drop = true
     if not task.err then
       -- Workers that do not look first leave a hash with nothing but a state; it would block the id.
@@ -55,19 +66,23 @@ for _, id in ipairs(ids) do
   end
 
   if drop then
-    dropped[#dropped + 1] = id
+    dropped[#dropped + 1] = shown(id)
   else
     local number = #taken
     local token = ARGV[4] .. string.format('%04x', (ARGV[5] + number) % 65536)
     held[id] = true
     taken[number + 1] = id
     leased[2 * number + 1] = id
-    leased[2 * number + 2] = message
+    leased[2 * number + 2] = bounded(message)
+    bytes = bytes + (bounded(message) and #message or 0)
     redis.call('HSET', key, 'state', 'active', 'taskseal_lease', token .. suffix)
     redis.call('HDEL', key, 'pending_since')
   end
 end
 
+if #left > 0 then
+  redis.call('RPUSH', KEYS[1], unpack(left))
+end
 if #taken > 0 then
   redis.call('LPUSH', KEYS[3], unpack(taken))
   -- Equal scores are kept in order of ids, and ids mostly rise: backwards, each finds its place at once.

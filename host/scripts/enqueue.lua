@@ -7,7 +7,7 @@
 -- ARGV[3] queue
 -- ARGV[4] and on, four a task: id, message, unix ms from which it is pending (0: now), unique key (may be empty)
 -- Returns one a task: 1 stored; 0 the id is taken by something that is no task; or the message already stored
---   under the id, for the caller to compare payloads.
+--   under the id, for the caller to compare payloads (0 if it is so much longer that they cannot be equal).
 --
 -- Ids are listed before their hashes are written: should the second step be refused (by an ACL, say), an id
 -- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id for ever.
@@ -21,7 +21,8 @@ for at = 4, #ARGV, 4 do
   local key = prefix .. 't:' .. id
   local stored = redis.pcall('HGET', key, 'msg')
   if stored then
-    replies[#replies + 1] = type(stored) == 'table' and 0 or stored
+    local other = type(stored) == 'table' or #stored > #message + 1048576
+    replies[#replies + 1] = other and 0 or stored
   else
     local write
     if process_at > now then
