@@ -174,11 +174,18 @@ impl Record {
         Ok(())
     }
 
+    /// Whether there is anything that it may vouch for.
+    const fn vouches(&self) -> bool {
+        !(self.issuers.is_empty() && self.types.is_empty() && self.audiences.is_empty())
+    }
+
     /// The record as the verifier wants it; `None` for a key that verifies nothing.
     pub(super) fn to_core(&self) -> Option<KeyRecord<'_>> {
         let key = match &self.key {
             KeysetKey::Es256(key) => RecordKey::Es256(key),
             KeysetKey::Hs256(key) => RecordKey::Hmac256(key),
+            // A shared key without rights is one of suite SE: it verifies nothing, and decrypts inside signatures only.
+            KeysetKey::A256Gcm(_) if !self.vouches() => return None,
             KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
             KeysetKey::EcdhEs(_) => return None,
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use getrandom::SysRng;
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, SigningKey};
 use taskseal_core::seal::Mode;
-use taskseal_core::{Claims, ContentType, KeyId, Kind, SealError, Sealer, Suite};
+use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, SealError, Sealer, Suite};
 
 use super::record::kind_word;
 use super::secret_key::SecretKey;
@@ -177,6 +177,12 @@ fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey
         SecretKey::Encrypt(key) if keyring.is_withdrawn(key.kid()) => {
             Err(FileError::new(file, format!("the keyset has withdrawn key {}", key.kid()))
                 .hint("encrypt with a key that is active"))
+        }
+        SecretKey::Encrypt(key) if keyring.find(key.kid()).is_some() => {
+            let message =
+                format!("the keyset has key {} as one of suite E: it may not encrypt for SE", key.kid());
+            Err(FileError::new(file, message)
+                .hint("one key, one purpose: make another, and leave rights out of its [[key]] entry"))
         }
         SecretKey::Encrypt(key) => Ok(key),
         other => Err(FileError::new(file, format!("an {} key cannot encrypt", other.algorithm()))

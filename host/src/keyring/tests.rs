@@ -244,12 +244,14 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
         folder.key("mac.key", Algorithm::Hs256),
         folder.key("shared.key", Algorithm::A256Gcm),
         folder.key("agree.key", Algorithm::EcdhEs),
+        folder.key("inside.key", Algorithm::A256Gcm),
     ];
     let text = [
         entry(&keys[0], &format!("use = \"task\"\n{RIGHTS}")),
         entry(&keys[1], &format!("use = \"task\"\nsecret_file = \"mac.key\"\n{RIGHTS}")),
         entry(&keys[2], &format!("use = \"task\"\nsecret_file = \"shared.key\"\n{RIGHTS}")),
         entry(&keys[3], "use = \"task\"\n"),
+        entry(&keys[4], "use = \"task\"\nsecret_file = \"inside.key\"\n"),
     ];
     let keyring =
         folder.keyset(&text.concat()).unwrap().with_decryption_keys([folder.path("agree.key")]).unwrap();
@@ -259,7 +261,7 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
         source(Suite::S, "sign.key"),
         source(Suite::M, "mac.key"),
         source(Suite::E, "shared.key"),
-        source(Suite::Se, "sign.key").encryption_key(folder.path("shared.key")),
+        source(Suite::Se, "sign.key").encryption_key(folder.path("inside.key")),
         source(Suite::Sp, "sign.key").recipient(keys[3].kid()),
     ] {
         let sealing = keyring.sealing_key(&source, Kind::Task).unwrap();
@@ -268,6 +270,9 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
         assert_eq!(Unverified::parse(&envelope).unwrap().suite(), source.suite);
         assert_eq!(open(&keyring, &envelope).unwrap(), b"body", "{}", source.suite);
     }
+    let both = source(Suite::Se, "sign.key").encryption_key(folder.path("shared.key"));
+    let fault = keyring.sealing_key(&both, Kind::Task).unwrap_err();
+    assert!(fault.message.contains("suite E"), "{fault}");
 }
 
 #[test]
