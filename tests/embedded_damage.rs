@@ -217,6 +217,42 @@ async fn counters_that_somebody_changed_are_put_right() {
 }
 
 #[tokio::test]
+async fn counters_at_the_end_of_what_an_integer_holds_stop_nobody() {
+    for end in [i64::MIN, i64::MAX] {
+        let file = QueueFile::new();
+        let broker = filled(&file, 1001).await;
+        let all = "pending = ?1, active = ?1, completed = ?1, enqueued = ?1, processed = ?1, failed = ?1";
+        file.intruder().execute(&format!("UPDATE queue SET {all}"), [end]).unwrap();
+
+        broker.enqueue(&queue(), &[task("new", vec![7; 50])]).await.unwrap();
+        let lease = broker.dequeue(&queue(), 1, LONG).await.unwrap().tasks.remove(0).lease;
+        let settled = broker.settle(&queue(), &[(lease, Settlement::Done)]).await.unwrap();
+        assert_eq!(settled, [Settled::Done]);
+
+        broker.tidy(&queue(), 10).await.unwrap();
+        let stats = broker.stats(&queue()).await.unwrap();
+        assert_eq!((stats.active, stats.completed), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn headers_that_would_take_many_times_their_length_are_no_message() {
+    let file = QueueFile::new();
+    let broker = filled(&file, 2).await;
+    let headers: String = (0..200_000).map(|number| format!("\"{number}\":\"\",")).collect();
+    let headers = format!("{{{}}}", headers.trim_end_matches(','));
+    file.intruder().execute("UPDATE message SET headers = ?1 WHERE seq = 1", [&headers]).unwrap();
+
+    let dequeued = broker.dequeue(&queue(), 10, LONG).await.unwrap();
+
+    assert_eq!((dequeued.tasks.len(), dequeued.corrupt.len()), (1, 1));
+    let headers = (0..200_000).map(|number| (number.to_string(), String::new())).collect();
+    let message = Message { headers, ..task("many", Vec::new()).message };
+    let enqueued = broker.enqueue(&queue(), &[NewTask { message, process_at: None }]).await;
+    assert!(matches!(enqueued, Err(BrokerError::Refused(_))));
+}
+
+#[tokio::test]
 async fn a_full_file_refuses_new_tasks_and_still_hands_out_the_stored_ones() {
     let file = QueueFile::new();
     let config = EmbeddedConfig::default().with_max_bytes(1 << 20);

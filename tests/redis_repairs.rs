@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use redis::{Connection, cmd};
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{
-    Broker, Dequeued, Enqueued, Lease, MAX_CRASHES, NewTask, Recovered, Settled, Settlement, TaskState,
+    Broker, BrokerError, Dequeued, Enqueued, Lease, MAX_CRASHES, NewTask, Recovered, Settled, Settlement,
+    TaskState,
 };
 use taskseal::message::Message;
 use taskseal::queue::QueueName;
@@ -69,6 +70,66 @@ async fn an_undecodable_message_is_archived_at_once_and_kept_whole() {
     assert_eq!(it.raw().field("bad", "HGET", &["taskseal_corrupt"]), "1");
     let stats = it.broker.stats(&it.queue).await.unwrap();
     assert_eq!((stats.active, stats.archived, stats.failed), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_message_too_long_to_be_one_is_archived_without_being_carried() {
+    let Some(it) = Fixture::with(&["huge", "healthy"]).await else { return };
+    it.raw().stretch("huge", "msg", Message::MAX_ENCODED_LEN + 1);
+
+    let out = it.dequeue(10).await;
+
+    assert_eq!(ids(&out), ["healthy"]);
+    assert_eq!((out.corrupt[0].id.as_str(), out.corrupt[0].bytes.len()), ("huge", 0));
+    let archived = it.broker.list(&it.queue, TaskState::Archived, 0, 10).await.unwrap();
+    assert_eq!((archived[0].id.as_str(), &archived[0].message), ("huge", &None));
+    let found = it.broker.find(&it.queue, "huge").await.unwrap().unwrap();
+    assert_eq!((found.state, found.message), (TaskState::Archived, None));
+    assert_eq!(it.enqueue(&["huge"]).await, [Enqueued::Conflict]);
+}
+
+#[tokio::test]
+async fn a_result_too_long_to_be_one_is_not_carried() {
+    let Some(it) = Fixture::with(&["huge"]).await else { return };
+    it.raw().stretch("huge", "result", Message::MAX_ENCODED_LEN + 1);
+
+    assert_eq!(it.broker.find(&it.queue, "huge").await.unwrap().unwrap().result, None);
+}
+
+#[tokio::test]
+async fn large_messages_are_handed_out_a_few_at_a_time_and_in_order() {
+    let Some(it) = Fixture::with(&["1", "2", "3", "4"]).await else { return };
+    for id in ["1", "2", "3", "4"] {
+        // Bytes of zero after a message are no message either: it is carried, and found to be corrupt.
+        it.raw().stretch(id, "msg", Message::MAX_ENCODED_LEN / 2);
+    }
+
+    let corrupt = |out: &Dequeued| out.corrupt.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+    let first = it.dequeue(10).await;
+    let page = it.broker.list(&it.queue, TaskState::Pending, 0, 10).await.unwrap();
+    let second = it.dequeue(10).await;
+
+    assert_eq!(
+        (corrupt(&first), corrupt(&second)),
+        (vec!["1".into(), "2".into()], vec!["3".into(), "4".into()])
+    );
+    assert_eq!(page.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), ["3", "4"]);
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_an_id_is_dropped_and_named_in_short() {
+    let Some(it) = Fixture::with(&["healthy"]).await else { return };
+    let long = "x".repeat(1025);
+    it.raw().push(&long);
+    it.raw().lease(&long, -60.0);
+
+    let out = it.dequeue(10).await;
+    let recovered = it.broker.recover(&it.queue, 100).await.unwrap();
+
+    assert_eq!((ids(&out), &out.dropped), (vec!["healthy".to_owned()], &vec!["x".repeat(64)]));
+    assert_eq!(recovered, Recovered { dropped: vec!["x".repeat(64)], ..Recovered::default() });
+    let task = NewTask { message: Message { id: long, ..Message::default() }, process_at: None };
+    assert!(matches!(it.broker.enqueue(&it.queue, &[task]).await, Err(BrokerError::Refused(_))));
 }
 
 #[tokio::test]
@@ -371,6 +432,13 @@ impl Raw {
     fn field(&mut self, id: &str, command: &str, args: &[&str]) -> String {
         let answer: redis::Value = cmd(command).arg(key(id)).arg(args).query(&mut self.0).unwrap();
         redis::from_redis_value(answer).unwrap()
+    }
+
+    /// Makes a field `len` bytes long, with zeros at its end.
+    fn stretch(&mut self, id: &str, field: &str, len: usize) {
+        let script = "local old = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+                      redis.call('HSET', KEYS[1], ARGV[1], old .. string.rep('\\0', ARGV[2] - #old))";
+        let () = cmd("EVAL").arg(script).arg(1).arg(key(id)).arg(field).arg(len).query(&mut self.0).unwrap();
     }
 
     fn push(&mut self, id: &str) {

@@ -9,9 +9,10 @@
 -- ARGV[3] lease in ms
 -- ARGV[4] first 28 hex digits of the fencing tokens
 -- ARGV[5] number that the last 4 hex digits count up from
--- Returns {{id, message, id, message, ...} leased, {id, ...} dropped}
+-- Returns {{id, message, id, message, ...} leased, {id, ...} dropped}; no message where it is too long to be one
 --
--- Dropped: an id whose task is gone, and a second copy of an id that is being run or stands elsewhere.
+-- Dropped: an id whose task is gone, a second copy of an id that is being run or stands elsewhere, and what is
+-- too long to be an id. Ids that would make the answer too long stay where they were.
 
 local call, pcall, format = redis.call, redis.pcall, string.format
 if call('EXISTS', KEYS[2]) == 1 then
@@ -32,14 +33,23 @@ local expiry_ms = math.floor(now * 1000 + ARGV[3])
 -- As text: Redis writes out a number with seventeen digits each time it is handed one.
 local expiry, expiry_text = format('%.0f', math.floor(expiry_ms / 1000)), format('%.0f', expiry_ms)
 local leased, dropped, taken, held = {}, {}, {}, {}
-local number = 0
+local number, bytes, left = 0, 0, {}
 
-for _, id in ipairs(ids) do
-  local key = hash .. id
+for at, id in ipairs(ids) do
+  if bytes >= enough then
+    -- The next one out is the last one pushed.
+    for n = #ids, at, -1 do
+      left[#left + 1] = ids[n]
+    end
+    break
+  end
+  local key = hash .. shown(id)
   local task = pcall('HMGET', key, 'msg', 'state', 'unique_key')
   local message, state = task[1], task[2]
   local drop = false
-  if not message then
+  if #id > longest_id then
+    drop = true
+  elseif not message then
     drop = true
     if not task.err then
       -- Workers that do not look first leave a hash with nothing but a state; it would block the id.
@@ -59,7 +69,7 @@ for _, id in ipairs(ids) do
   end
 
   if drop then
-    dropped[#dropped + 1] = id
+    dropped[#dropped + 1] = shown(id)
   else
     local digits = format('%04x', (token_number + number) % 65536)
     local mark = task[3] and '+' or ':'
@@ -68,11 +78,16 @@ for _, id in ipairs(ids) do
     number = number + 1
     held[id] = true
     taken[number] = id
+    local carried = bounded(message)
     leased[2 * number - 1] = id
-    leased[2 * number] = message
+    leased[2 * number] = carried
+    bytes = bytes + (carried and #carried or 0)
   end
 end
 
+if #left > 0 then
+  call('RPUSH', KEYS[1], unpack(left))
+end
 if number > 0 then
   call('LPUSH', KEYS[3], unpack(taken))
   -- Equal scores are kept in order of ids, and ids mostly rise: backwards, each finds its place at once.

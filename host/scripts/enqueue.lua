@@ -9,7 +9,7 @@
 -- ARGV[5] and on, a task: id, message, and if there are 4: unix ms from which it is pending (0: now), unique key
 --   (may be empty)
 -- Returns one a task: 1 stored; 0 the id is taken by something that is no task; or the message already stored
---   under the id, for the caller to compare payloads.
+--   under the id, for the caller to compare payloads (0 if it is so much longer that they cannot be equal).
 --
 -- Ids are listed before their hashes are written: should the second step be refused (by an ACL, say), an id
 -- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id for ever.
@@ -29,7 +29,8 @@ local replies, ready, later, scheduled = {}, {}, {}, {}
 for n, key in ipairs(keys) do
   local stored = not all_free and redis.pcall('HGET', key, 'msg')
   if stored then
-    replies[n] = type(stored) == 'table' and 0 or stored
+    local other = type(stored) == 'table' or #stored > #argv[5 + (n - 1) * stride + 1] + 1048576
+    replies[n] = other and 0 or stored
   else
     local at = 5 + (n - 1) * stride
     local process_at = stride == 4 and argv[at + 2] / 1000 or 0

@@ -18,7 +18,8 @@
 local now, now_ns = clock()
 local stored = redis.pcall('HGET', KEYS[2], 'msg')
 if stored then
-  return type(stored) == 'table' and 0 or { stored }
+  local other = type(stored) == 'table' or #stored > #ARGV[2] + 1048576
+  return other and 0 or { stored }
 end
 local process_at = ARGV[3] / 1000
 local wait = math.max(process_at - now, 0)

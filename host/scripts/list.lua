@@ -7,7 +7,7 @@
 -- ARGV[3] how many to pass over
 -- ARGV[4] how many
 -- Returns {ids passed, rows}; four a row: id, {message, result, lost workers}, unix ms or nil. A task that is gone
---   has no row.
+--   has no row, and a page that would be too long ends early.
 
 local from, size = tonumber(ARGV[3]), tonumber(ARGV[4])
 local ids, scores = {}, {}
@@ -28,13 +28,19 @@ else
   end
 end
 
-local rows = {}
+local rows, passed, bytes = {}, 0, 0
 for n, id in ipairs(ids) do
+  if bytes >= enough then
+    break
+  end
+  passed = n
   local task = redis.pcall('HMGET', ARGV[1] .. 't:' .. id, 'msg', 'result', 'taskseal_crashes', 'state', 'taskseal_lease')
   if task.err == nil and (task[1] or task[4]) then
-    rows[#rows + 1] = id
-    rows[#rows + 1] = { task[1], task[2], task[3] }
+    local message, result = bounded(task[1]), bounded(task[2])
+    bytes = bytes + (message and #message or 0) + (result and #result or 0)
+    rows[#rows + 1] = shown(id)
+    rows[#rows + 1] = { message, result, task[3] }
     rows[#rows + 1] = at_ms(scores[n], task[5])
   end
 end
-return { #ids, rows }
+return { passed, rows }

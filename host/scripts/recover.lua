@@ -39,9 +39,9 @@ for at = 1, #due, 2 do
   if (expiry and expiry <= now * 1000) or (not expiry and tonumber(lease_score) <= now - ARGV[6]) then
     finished[#finished + 1] = id
     redis.call('LREM', KEYS[2], -1, id)
-    if task.err or redis.call('HEXISTS', key, 'msg') == 0 then
-      dropped[#dropped + 1] = id
-      if not task.err then
+    if #id > longest_id or task.err or redis.call('HEXISTS', key, 'msg') == 0 then
+      dropped[#dropped + 1] = shown(id)
+      if #id <= longest_id and not task.err then
         redis.call('DEL', key)
       end
     elseif stands_in(prefix, task[1], id) or (task[1] == 'pending' and redis.call('LPOS', KEYS[3], id)) then

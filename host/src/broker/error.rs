@@ -2,24 +2,30 @@
 
 use std::error::Error;
 
-/// A broker call that did not give an answer.
+use crate::escape::Escaped;
+
+#[cfg(test)]
+mod tests;
+
+/// A broker call that did not give an answer. What the broker said is escaped when it is shown; the sources, asked for
+/// one by one, say it as it came.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// Nothing was done: the broker cannot be reached, is loading, or is busy. Trying again may help.
-    #[error("broker unavailable: {0}")]
+    #[error("broker unavailable: {}", Escaped::new(&.0.to_string()))]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// The request was sent and no answer came: it may have been carried out. Every call may be repeated.
-    #[error("no answer from the broker: {0}")]
+    #[error("no answer from the broker: {}", Escaped::new(&.0.to_string()))]
     Ambiguous(#[source] Box<dyn Error + Send + Sync>),
     /// The broker has no room; nothing was stored. Trying again may help once there is.
-    #[error("broker is out of space: {0}")]
+    #[error("broker is out of space: {}", Escaped::new(&.0.to_string()))]
     Full(#[source] Box<dyn Error + Send + Sync>),
     /// The broker will never carry this out as asked: wrong password, missing right, wrong server.
-    #[error("broker refused: {0}")]
+    #[error("broker refused: {}", Escaped::new(&.0.to_string()))]
     Refused(#[source] Box<dyn Error + Send + Sync>),
     /// What is stored is not what we or asynq would store there.
-    #[error("unexpected data in the broker: {0}")]
+    #[error("unexpected data in the broker: {}", Escaped::new(.0))]
     Corrupt(String),
 }
 

@@ -132,10 +132,11 @@ impl RedisBroker {
         let mut number = 0;
         while let (Some(id), Some(message)) = (leased.next(), leased.next()) {
             let lease = Lease { id: reply::id(id)?, token: tokens.nth(number) };
-            let bytes = reply::bytes(message)?;
-            match Message::decode(&bytes) {
-                Ok(message) => out.tasks.push(Leased { lease, message }),
-                Err(_) => corrupt.push((lease, bytes)),
+            // None: too long to be a message, and to be carried here.
+            let bytes = reply::optional(message)?;
+            match bytes.as_deref().map(Message::decode) {
+                Some(Ok(message)) => out.tasks.push(Leased { lease, message }),
+                Some(Err(_)) | None => corrupt.push((lease, bytes.unwrap_or_default())),
             }
             number = number.wrapping_add(1);
             taken += 1;
@@ -374,6 +375,9 @@ fn millis(duration: Duration) -> i64 {
 
 /// Tasks a script call: most of what batching saves is saved at 32, and a script must not keep Redis busy long.
 const CHUNK: usize = 128;
+
+/// The longest task id in bytes, as in `bounds.lua`: what is longer would be dropped.
+const LONGEST_ID: usize = 1024;
 
 /// Bytes a script call at most, unless one task alone has more.
 const CHUNK_BYTES: usize = 1 << 20;

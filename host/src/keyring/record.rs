@@ -174,21 +174,20 @@ impl Record {
         Ok(())
     }
 
-    /// The record as the verifier wants it; `None` for a key that verifies nothing.
-    /// Whether it may vouch for anything.
-    pub(super) fn has_rights(&self) -> bool {
-        let sets = [self.issuers(), self.types(), self.audiences()];
-        sets.iter().all(|set| set.patterns().next().is_some())
+    /// Whether there is anything that it may vouch for.
+    const fn vouches(&self) -> bool {
+        !(self.issuers.is_empty() && self.types.is_empty() && self.audiences.is_empty())
     }
 
+    /// The record as the verifier wants it; `None` for a key that verifies nothing.
     pub(super) fn to_core(&self) -> Option<KeyRecord<'_>> {
         let key = match &self.key {
             KeysetKey::Es256(key) => RecordKey::Es256(key),
             KeysetKey::Hs256(key) => RecordKey::Hmac256(key),
-            // One key, one suite: with rights it seals suite E by itself, without it only encrypts inside suite SE, and
-            // nothing is authentic by it.
-            KeysetKey::A256Gcm(key) if self.has_rights() => RecordKey::A256Gcm(key),
-            KeysetKey::A256Gcm(_) | KeysetKey::EcdhEs(_) => return None,
+            // A shared key without rights is one of suite SE: it verifies nothing, and decrypts inside signatures only.
+            KeysetKey::A256Gcm(_) if !self.vouches() => return None,
+            KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
+            KeysetKey::EcdhEs(_) => return None,
         };
         let mut record = KeyRecord::new(key)
             .kind(self.kind)

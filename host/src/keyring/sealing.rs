@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use getrandom::SysRng;
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, SigningKey};
 use taskseal_core::seal::Mode;
-use taskseal_core::{Claims, ContentType, KeyId, Kind, SealError, Sealer, Suite};
+use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, SealError, Sealer, Suite};
 
-use super::record::{Record, kind_word};
+use super::record::kind_word;
 use super::secret_key::SecretKey;
 use super::{Keyring, now};
 use crate::file_error::FileError;
@@ -178,9 +178,11 @@ fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey
             Err(FileError::new(file, format!("the keyset has withdrawn key {}", key.kid()))
                 .hint("encrypt with a key that is active"))
         }
-        SecretKey::Encrypt(key) if keyring.record(key.kid()).is_some_and(Record::has_rights) => {
-            Err(FileError::new(file, format!("key {} seals suite E: one key, one suite", key.kid()))
-                .hint("take the issuers, types and audiences off its entry, or make another key"))
+        SecretKey::Encrypt(key) if keyring.find(key.kid()).is_some() => {
+            let message =
+                format!("the keyset has key {} as one of suite E: it may not encrypt for SE", key.kid());
+            Err(FileError::new(file, message)
+                .hint("one key, one purpose: make another, and leave rights out of its [[key]] entry"))
         }
         SecretKey::Encrypt(key) => Ok(key),
         other => Err(FileError::new(file, format!("an {} key cannot encrypt", other.algorithm()))

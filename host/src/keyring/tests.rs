@@ -244,14 +244,14 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
         folder.key("mac.key", Algorithm::Hs256),
         folder.key("shared.key", Algorithm::A256Gcm),
         folder.key("agree.key", Algorithm::EcdhEs),
-        folder.key("bodies.key", Algorithm::A256Gcm),
+        folder.key("inside.key", Algorithm::A256Gcm),
     ];
     let text = [
         entry(&keys[0], &format!("use = \"task\"\n{RIGHTS}")),
         entry(&keys[1], &format!("use = \"task\"\nsecret_file = \"mac.key\"\n{RIGHTS}")),
         entry(&keys[2], &format!("use = \"task\"\nsecret_file = \"shared.key\"\n{RIGHTS}")),
         entry(&keys[3], "use = \"task\"\n"),
-        entry(&keys[4], "use = \"task\"\nsecret_file = \"bodies.key\"\n"),
+        entry(&keys[4], "use = \"task\"\nsecret_file = \"inside.key\"\n"),
     ];
     let keyring =
         folder.keyset(&text.concat()).unwrap().with_decryption_keys([folder.path("agree.key")]).unwrap();
@@ -261,7 +261,7 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
         source(Suite::S, "sign.key"),
         source(Suite::M, "mac.key"),
         source(Suite::E, "shared.key"),
-        source(Suite::Se, "sign.key").encryption_key(folder.path("bodies.key")),
+        source(Suite::Se, "sign.key").encryption_key(folder.path("inside.key")),
         source(Suite::Sp, "sign.key").recipient(keys[3].kid()),
     ] {
         let sealing = keyring.sealing_key(&source, Kind::Task).unwrap();
@@ -270,24 +270,9 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
         assert_eq!(Unverified::parse(&envelope).unwrap().suite(), source.suite);
         assert_eq!(open(&keyring, &envelope).unwrap(), b"body", "{}", source.suite);
     }
-}
-
-#[test]
-fn a_key_that_seals_suite_e_does_not_encrypt_inside_suite_se() {
-    let folder = Folder::new();
-    let (sign, shared) =
-        (folder.key("sign.key", Algorithm::Es256), folder.key("shared.key", Algorithm::A256Gcm));
-    let text = [
-        entry(&sign, &format!("use = \"task\"\n{RIGHTS}")),
-        entry(&shared, &format!("use = \"task\"\nsecret_file = \"shared.key\"\n{RIGHTS}")),
-    ];
-    let keyring = folder.keyset(&text.concat()).unwrap();
-    let source = SealingSource::new(Suite::Se, folder.path("sign.key"));
-
-    let refused =
-        keyring.sealing_key(&source.encryption_key(folder.path("shared.key")), Kind::Task).unwrap_err();
-
-    assert!(refused.message.contains("one key, one suite"), "{}", refused.message);
+    let both = source(Suite::Se, "sign.key").encryption_key(folder.path("shared.key"));
+    let fault = keyring.sealing_key(&both, Kind::Task).unwrap_err();
+    assert!(fault.message.contains("suite E"), "{fault}");
 }
 
 #[test]

@@ -26,8 +26,9 @@ pub(super) fn check(queue: &QueueName, tasks: &[NewTask]) -> Result<(), BrokerEr
 
 /// Refuses a message that would count as corrupt.
 pub(super) fn check_size(message: &Message) -> Result<(), BrokerError> {
-    if row::size_of(message) > row::MAX_BYTES {
-        return Err(BrokerError::Refused("the message is larger than 17 MiB".into()));
+    if !row::fits(message) {
+        let reason = "the message is larger than 17 MiB, or its headers than 1 MiB";
+        return Err(BrokerError::Refused(reason.into()));
     }
     Ok(())
 }

@@ -54,30 +54,37 @@ impl Delta {
             return Ok(());
         }
         let [pending, active, scheduled, retry, archived, completed] = self.states;
-        connection
-            .prepare_cached(
-                "INSERT INTO queue (name, pending, active, scheduled, retry, archived, completed, enqueued,
-                 processed, failed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-                 ON CONFLICT (name) DO UPDATE SET pending = pending + ?2, active = active + ?3,
-                 scheduled = scheduled + ?4, retry = retry + ?5, archived = archived + ?6,
-                 completed = completed + ?7, enqueued = enqueued + ?8, processed = processed + ?9,
-                 failed = failed + ?10",
-            )?
-            .execute(params![
-                queue,
-                pending,
-                active,
-                scheduled,
-                retry,
-                archived,
-                completed,
-                self.enqueued,
-                self.processed,
-                self.failed
-            ])?;
+        connection.prepare_cached(ADD)?.execute(params![
+            queue,
+            pending,
+            active,
+            scheduled,
+            retry,
+            archived,
+            completed,
+            self.enqueued,
+            self.processed,
+            self.failed
+        ])?;
         Ok(())
     }
 }
+
+/// A counter that somebody changed may stand at the end of what an integer holds; one step further it would be no
+/// integer any more, which the table refuses, and nothing could be moved.
+const ADD: &str = "
+    INSERT INTO queue (name, pending, active, scheduled, retry, archived, completed, enqueued, processed, failed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT (name) DO UPDATE SET
+        pending = min(max(pending, -1 << 62), 1 << 62) + ?2,
+        active = min(max(active, -1 << 62), 1 << 62) + ?3,
+        scheduled = min(max(scheduled, -1 << 62), 1 << 62) + ?4,
+        retry = min(max(retry, -1 << 62), 1 << 62) + ?5,
+        archived = min(max(archived, -1 << 62), 1 << 62) + ?6,
+        completed = min(max(completed, -1 << 62), 1 << 62) + ?7,
+        enqueued = min(max(enqueued, -1 << 62), 1 << 62) + ?8,
+        processed = min(max(processed, -1 << 62), 1 << 62) + ?9,
+        failed = min(max(failed, -1 << 62), 1 << 62) + ?10";
 
 /// The positions behind the last pending task.
 pub(super) fn back(connection: &Connection, queue: &str) -> rusqlite::Result<i64> {

@@ -10,6 +10,9 @@ use crate::message::Message;
 /// The largest message, and the largest result, in bytes. A row above it is corrupt.
 pub(super) const MAX_BYTES: usize = 17 * 1024 * 1024;
 
+/// The longest text of headers in bytes. Short headers take ten times their text in memory.
+const MAX_HEADERS: usize = 1024 * 1024;
+
 /// The longest task id in bytes.
 pub(super) const MAX_ID: usize = 1024;
 
@@ -111,6 +114,12 @@ pub(super) fn size_of(message: &Message) -> usize {
     texts.iter().fold(message.payload.len() + headers, |sum, text| sum + text.len())
 }
 
+/// Whether `message` could be read back.
+pub(super) fn fits(message: &Message) -> bool {
+    size_of(message) <= MAX_BYTES
+        && headers_text(&message.headers).is_none_or(|text| text.len() <= MAX_HEADERS)
+}
+
 /// A number that may be anything: what is no integer counts as 0.
 pub(super) fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     Ok(row.get_ref(column)?.as_i64().unwrap_or(0))
@@ -141,7 +150,10 @@ fn decode(row: &Row<'_>) -> Option<Message> {
     let number = |column| row.get_ref(column).ok()?.as_i64().ok();
     let headers = match row.get_ref(11).ok()? {
         ValueRef::Null => BTreeMap::new(),
-        value => serde_json::from_str(value.as_str().ok()?).ok()?,
+        value => {
+            let text = value.as_str().ok().filter(|text| text.len() <= MAX_HEADERS)?;
+            serde_json::from_str(text).ok()?
+        }
     };
     Some(Message {
         task_type: text(0)?,

@@ -105,6 +105,8 @@ fn drift(connection: &Connection, queue: &str) -> rusqlite::Result<Delta> {
             ))?
             .query_row(params![queue, RECOUNT_BELOW], |row| row.get(0))?;
         if found < RECOUNT_BELOW {
+            // As the counter is when something is added to it.
+            let counted = counted.clamp(-1 << 62, 1 << 62);
             delta.add(state, found.saturating_sub(counted));
         }
     }

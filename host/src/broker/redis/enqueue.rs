@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use redis::Value;
 
 use super::keys::Keys;
-use super::{CHUNK, CHUNK_BYTES, RedisBroker, reply, scripts};
+use super::{CHUNK, CHUNK_BYTES, LONGEST_ID, RedisBroker, reply, scripts};
 use crate::broker::{BrokerError, Enqueued, NewTask};
 use crate::message::Message;
 use crate::queue::QueueName;
@@ -20,6 +20,7 @@ impl RedisBroker {
         if tasks.is_empty() {
             return Ok(out);
         }
+        tasks.iter().try_for_each(check_id)?;
         self.announce_queue(queue).await?;
         let keys = self.keys(queue);
         let mut rest = tasks;
@@ -56,6 +57,14 @@ impl RedisBroker {
         }
         tasks.iter().zip(answers).map(|(task, answer)| outcome(task, answer)).collect()
     }
+}
+
+/// Refuses an id under which the task could not be handed out.
+pub(super) fn check_id(task: &NewTask) -> Result<(), BrokerError> {
+    if (1..=LONGEST_ID).contains(&task.message.id.len()) {
+        return Ok(());
+    }
+    Err(BrokerError::Refused("a task id is 1 to 1024 bytes".into()))
 }
 
 /// As many of the first tasks as one call should carry, encoded. An id that comes twice starts a new call, in

@@ -93,13 +93,13 @@ macro_rules! script {
 
 script!(ENQUEUE = "clock" "enqueue");
 script!(ENQUEUE_UNIQUE = "clock" "enqueue_unique");
-script!(DEQUEUE = "clock" "holder" "place" "dequeue");
+script!(DEQUEUE = "clock" "holder" "place" "bounds" "dequeue");
 script!(SETTLE = "clock" "holder" "leave" "counters" "archive" "settle");
 script!(EXTEND = "clock" "holder" "extend");
-script!(RECOVER = "clock" "holder" "place" "counters" "archive" "recover");
+script!(RECOVER = "clock" "holder" "place" "bounds" "counters" "archive" "recover");
 script!(FORWARD = "clock" "forward");
 script!(TIDY = "clock" "tidy");
 script!(PAUSE = "pause");
 script!(STATS = "clock" "stats");
-script!(LIST = "holder" "list");
-script!(FIND = "holder" "find");
+script!(LIST = "holder" "bounds" "list");
+script!(FIND = "holder" "bounds" "find");

@@ -36,6 +36,7 @@ impl RedisBroker {
         if !message.unique_key.starts_with(&keys.unique()) {
             return Err(BrokerError::Refused("the uniqueness key is not one of this queue".into()));
         }
+        enqueue::check_id(task)?;
         self.announce_queue(queue).await?;
         let mut args = Args::default().text(&message.id);
         args.push_owned(message.encode());
