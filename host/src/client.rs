@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use taskseal_core::{Audience, Claims, ContentType, Issuer, SuiteSet, TaskId, TaskType, Unverified};
+use taskseal_core::{
+    Audience, Claims, ContentType, Issuer, MAX_BODY, Policy, Refusal, Suite, SuiteSet, TaskId, TaskType, TimeWindow,
+    Unverified,
+};
 
 pub use self::error::ClientError;
 
@@ -210,24 +213,31 @@ impl Client {
         open_result(&envelope, &request, suites, most, &self.keyring).map(Some).map_err(ClientError::Result)
     }
 
-    /// The receipt of a task by what the queue holds under its id, for a producer that has kept only the id. `None`: the
-    /// queue has no such task.
+    /// The receipt of a task of this client by what the queue holds under its id, for a producer that has kept only the id.
+    /// `None`: the queue has no such task.
     ///
     /// # Errors
-    /// [`ClientError::Result`] if the queue holds another task under this id.
-    ///
-    /// # Security
-    /// The digest is the queue's: whoever can write there can show the result of another envelope with the same id, which
-    /// takes a producer that used one id twice. A receipt that was kept has no such gap.
+    /// [`ClientError::Result`] if what the queue holds is no authentic task of this issuer and id for this queue.
     pub async fn receipt(&self, queue: &QueueName, id: TaskId) -> Result<Option<Receipt>, ClientError> {
         let found = self.broker.find(queue, &id.to_string()).await?;
         let Some(message) = found.and_then(|info| info.message) else { return Ok(None) };
         let unverified = Unverified::parse(&message.payload).map_err(ClientError::Result)?;
-        let claims = unverified.danger_claims_unverified();
-        if claims.task_id != id {
-            return Err(ClientError::Result(taskseal_core::Refusal::WrongRequest.into()));
+        let audience = format!("{}/{queue}", self.settings.deployment);
+        let mut policy = Policy::for_tasks(Audience::new(&audience)?);
+        policy.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
+        policy.max_body = MAX_BODY;
+        policy.max_lifetime = u64::MAX;
+        // Whether it may still be run is not asked, only whether it was sealed as it stands there: at its own time.
+        let sealed_at = unverified.danger_claims_unverified().issued_at.unwrap_or_else(unix_seconds);
+        let from = unverified.danger_claims_unverified().not_before.unwrap_or(sealed_at);
+        let mut clock = TimeWindow::exact(from.max(sealed_at));
+        let verified =
+            unverified.verify(&self.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
+        let claims = verified.claims();
+        if claims.task_id != id || claims.issuer.as_str() != self.settings.issuer {
+            return Err(ClientError::Result(Refusal::WrongRequest.into()));
         }
-        let (task_type, digest) = (claims.task_type.to_string(), Sha256::digest(&message.payload).into());
+        let (task_type, digest) = (claims.task_type.to_string(), *verified.digest());
         Ok(Some(Receipt { id, queue: queue.clone(), task_type, digest }))
     }
 }

@@ -1,89 +1,96 @@
-//! Extends the leases of running tasks, and stops the handlers of tasks whose lease is gone.
+//! Keeps what running tasks hold: their leases in the queue and their claims in the ledger, each by itself, and stops the
+//! handlers of tasks that can no longer be kept.
+//!
+//! A claim is kept for as long as its handler runs, even when the lease is lost: whatever the queue does, no second run
+//! begins beside one that has not ended. A handler is stopped before its claim can run out unnoticed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use super::event::Event;
-use super::in_flight::{Entry, Ticket};
+use super::in_flight::{Held, Ticket};
 use super::{Phase, Shared};
 use crate::broker::Lease;
 use crate::ledger::TaskKey;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
-/// Runs until the worker has stopped.
+/// Runs until the worker has stopped. A queue or a ledger that does not answer holds up neither the other queues nor the
+/// watch over what runs out.
 pub(super) async fn run(shared: Arc<Shared>) {
-    // Three beats per lease: one may be lost, one may be late.
-    let beat = shared.settings.lease / 3;
-    while !shared.sleep_unless(Phase::Stopped, beat).await {
-        extend_all(&shared).await;
+    let mut loops = JoinSet::new();
+    for queue in shared.settings.queues.clone() {
+        loops.spawn(keep_leases(Arc::clone(&shared), queue.name));
     }
+    loops.spawn(keep_claims(Arc::clone(&shared)));
+    loops.spawn(watch(Arc::clone(&shared)));
+    loops.join_all().await;
 }
 
-async fn extend_all(shared: &Arc<Shared>) {
-    let mut by_queue: HashMap<QueueName, Vec<(Ticket, Entry)>> = HashMap::new();
-    for (ticket, entry) in shared.in_flight.held() {
-        by_queue.entry(entry.queue.clone()).or_default().push((ticket, entry));
-    }
-    for (queue, entries) in by_queue {
-        extend(shared, &queue, entries).await;
-    }
+/// Three beats per lease: one may be lost, one may be late.
+fn beat(shared: &Shared) -> Duration {
+    shared.settings.lease / 3
 }
 
-async fn extend(shared: &Arc<Shared>, queue: &QueueName, entries: Vec<(Ticket, Entry)>) {
-    // Read before the call: the broker's lease ends later than what we count on.
-    let until = UnixMillis::now().plus(shared.settings.lease);
-    let leases: Vec<Lease> = entries.iter().map(|(_, entry)| entry.lease.clone()).collect();
-    let held = match shared.parts.broker.extend(queue, &leases, shared.settings.lease).await {
-        Ok(held) => held,
-        Err(error) => {
-            shared.observe(&Event::BrokerFailed { doing: "extend leases", error });
-            let now = UnixMillis::now();
-            entries.iter().filter(|(_, entry)| entry.until <= now).for_each(|(ticket, entry)| {
-                lose(shared, *ticket, entry);
-            });
-            return;
+async fn keep_leases(shared: Arc<Shared>, queue: QueueName) {
+    while !shared.sleep_unless(Phase::Stopped, beat(&shared)).await {
+        let (tickets, leases): (Vec<Ticket>, Vec<Lease>) =
+            shared.in_flight.leases(&queue).into_iter().unzip();
+        if leases.is_empty() {
+            continue;
         }
-    };
-    let mut claimed = Vec::new();
-    for ((ticket, entry), held) in entries.iter().zip(held) {
-        if held {
-            claimed.extend(entry.key.clone().map(|key| (*ticket, entry, key)));
-            if entry.key.is_none() {
-                shared.in_flight.extended(*ticket, until);
-            }
-        } else {
-            lose(shared, *ticket, entry);
+        // Read before the call: the broker's lease ends later than what we count on.
+        let until = UnixMillis::now().plus(shared.settings.lease);
+        match shared.parts.broker.extend(&queue, &leases, shared.settings.lease).await {
+            Ok(held) => settle_beat(&shared, &tickets, &held, |ticket| {
+                shared.in_flight.extended(ticket, Held::Lease, until);
+            }),
+            Err(error) => shared.observe(&Event::BrokerFailed { doing: "extend leases", error }),
         }
     }
-    extend_claims(shared, claimed, until).await;
 }
 
-async fn extend_claims(shared: &Arc<Shared>, claimed: Vec<(Ticket, &Entry, TaskKey)>, until: UnixMillis) {
-    if claimed.is_empty() {
-        return;
-    }
-    let keys: Vec<TaskKey> = claimed.iter().map(|(_, _, key)| key.clone()).collect();
-    let worker = Arc::clone(shared);
-    let answer =
-        tokio::task::spawn_blocking(move || worker.parts.ledger.extend(&worker.owner, &keys, until)).await;
-    match answer {
-        Ok(Ok(ours)) => {
-            for ((ticket, entry, _), ours) in claimed.iter().zip(ours) {
-                if ours {
-                    shared.in_flight.extended(*ticket, until);
-                } else {
-                    lose(shared, *ticket, entry);
-                }
-            }
+async fn keep_claims(shared: Arc<Shared>) {
+    while !shared.sleep_unless(Phase::Stopped, beat(&shared)).await {
+        let (tickets, keys): (Vec<Ticket>, Vec<TaskKey>) = shared.in_flight.claims().into_iter().unzip();
+        if keys.is_empty() {
+            continue;
         }
-        Ok(Err(error)) => shared.observe(&Event::StateFailed { error: error.to_string() }),
-        Err(error) => shared.observe(&Event::StateFailed { error: error.to_string() }),
+        let until = UnixMillis::now().plus(shared.settings.lease);
+        let worker = Arc::clone(&shared);
+        let answer =
+            tokio::task::spawn_blocking(move || worker.parts.ledger.extend(&worker.owner, &keys, until))
+                .await;
+        match answer {
+            Ok(Ok(ours)) => settle_beat(&shared, &tickets, &ours, |ticket| {
+                shared.in_flight.extended(ticket, Held::Claim, until);
+            }),
+            Ok(Err(error)) => shared.observe(&Event::StateFailed { error: error.to_string() }),
+            Err(error) => shared.observe(&Event::StateFailed { error: error.to_string() }),
+        }
     }
 }
 
-fn lose(shared: &Shared, ticket: Ticket, entry: &Entry) {
-    if shared.in_flight.lose(ticket) {
-        shared.observe(&Event::LeaseLost { id: entry.lease.id.clone() });
+fn settle_beat(shared: &Shared, tickets: &[Ticket], kept: &[bool], extended: impl Fn(Ticket)) {
+    for (ticket, kept) in tickets.iter().zip(kept) {
+        if *kept { extended(*ticket) } else { lose(shared, *ticket) }
+    }
+}
+
+/// Stops handlers while there is still time for them to let go.
+async fn watch(shared: Arc<Shared>) {
+    let margin = shared.settings.lease / 6;
+    while !shared.sleep_unless(Phase::Stopped, margin / 2).await {
+        for ticket in shared.in_flight.running_out(UnixMillis::now().plus(margin)) {
+            lose(&shared, ticket);
+        }
+    }
+}
+
+fn lose(shared: &Shared, ticket: Ticket) {
+    if let Some(id) = shared.in_flight.lose(ticket) {
+        shared.observe(&Event::LeaseLost { id });
     }
 }

@@ -35,18 +35,25 @@ struct Inner {
 }
 
 /// One lease.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) queue: QueueName,
-    pub(super) lease: Lease,
-    /// Set once the ledger has granted a claim.
-    pub(super) key: Option<TaskKey>,
-    /// Until when the task is surely ours by this host's clock.
-    pub(super) until: UnixMillis,
+#[derive(Debug)]
+struct Entry {
+    queue: QueueName,
+    lease: Lease,
+    /// Until when the lease is surely ours by this host's clock.
+    lease_until: UnixMillis,
+    /// The claim that the ledger has granted, and until when it is surely ours.
+    claim: Option<(TaskKey, UnixMillis)>,
     fate: Fate,
     /// Its end is with the settler, who will hear of a lost lease from the queue.
     ended: bool,
     abort: Option<AbortHandle>,
+}
+
+/// What the heartbeat keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Lease,
+    Claim,
 }
 
 /// What is known about a lease.
@@ -72,8 +79,8 @@ impl InFlight {
         let entry = Entry {
             queue: queue.clone(),
             lease: lease.clone(),
-            key: None,
-            until,
+            lease_until: until,
+            claim: None,
             fate: Fate::Held,
             ended: false,
             abort: None,
@@ -87,26 +94,59 @@ impl InFlight {
         self.lock().entries.is_empty()
     }
 
-    pub(super) fn held(&self) -> Vec<(Ticket, Entry)> {
+    /// Leases of one queue that are still held.
+    pub(super) fn leases(&self, queue: &QueueName) -> Vec<(Ticket, Lease)> {
         let inner = self.lock();
-        let held = inner.entries.iter().filter(|(_, entry)| entry.fate == Fate::Held);
-        held.map(|(ticket, entry)| (*ticket, entry.clone())).collect()
+        let held =
+            inner.entries.iter().filter(|(_, entry)| entry.fate == Fate::Held && entry.queue == *queue);
+        held.map(|(ticket, entry)| (*ticket, entry.lease.clone())).collect()
     }
 
-    pub(super) fn extended(&self, ticket: Ticket, until: UnixMillis) {
+    /// Claims of all tasks that have not been settled, those included whose lease is lost: a handler that does not let go
+    /// still runs.
+    pub(super) fn claims(&self) -> Vec<(Ticket, TaskKey)> {
+        let inner = self.lock();
+        let claimed =
+            inner.entries.iter().filter_map(|(ticket, entry)| Some((*ticket, entry.claim.as_ref()?)));
+        claimed.map(|(ticket, (key, _))| (ticket, key.clone())).collect()
+    }
+
+    /// Whether a run of this task by this worker has not been settled. Its claim and that of a second run would look alike
+    /// to the ledger.
+    pub(super) fn has_claim(&self, key: &TaskKey) -> bool {
+        let inner = self.lock();
+        inner.entries.values().any(|entry| entry.claim.as_ref().is_some_and(|(claimed, _)| claimed == key))
+    }
+
+    pub(super) fn extended(&self, ticket: Ticket, held: Held, until: UnixMillis) {
         if let Some(entry) = self.lock().entries.get_mut(&ticket) {
-            entry.until = until;
+            match (held, &mut entry.claim) {
+                (Held::Lease, _) => entry.lease_until = until,
+                (Held::Claim, Some((_, claim_until))) => *claim_until = until,
+                (Held::Claim, None) => {}
+            }
         }
     }
 
-    /// Stops the handler of a task whose lease is gone; answers whether one was running that had not been told yet.
-    pub(super) fn lose(&self, ticket: Ticket) -> bool {
+    /// Tasks whose lease or claim is not sure to last until `by`.
+    pub(super) fn running_out(&self, by: UnixMillis) -> Vec<Ticket> {
+        let inner = self.lock();
+        let runs_out = |entry: &Entry| {
+            let claim_until = entry.claim.as_ref().map(|(_, until)| *until);
+            entry.lease_until <= by || claim_until.is_some_and(|until| until <= by)
+        };
+        let held = inner.entries.iter().filter(|(_, entry)| entry.fate == Fate::Held && runs_out(entry));
+        held.map(|(ticket, _)| *ticket).collect()
+    }
+
+    /// Stops the handler of a task that cannot be kept; its id, if one was running that had not been told yet.
+    pub(super) fn lose(&self, ticket: Ticket) -> Option<String> {
         match self.lock().entries.get_mut(&ticket) {
             Some(entry) if entry.fate == Fate::Held && !entry.ended => {
                 entry.end(Fate::Lost);
-                true
+                Some(entry.lease.id.clone())
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -120,7 +160,7 @@ impl InFlight {
 impl Place {
     pub(super) fn claimed(&self, key: TaskKey) {
         if let Some(entry) = self.in_flight.lock().entries.get_mut(&self.ticket) {
-            entry.key = Some(key);
+            entry.claim = Some((key, entry.lease_until));
         }
     }
 

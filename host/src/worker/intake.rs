@@ -69,6 +69,8 @@ fn claim<'a>(
     verdicts: Vec<Result<Verified<'a>, Box<End>>>,
     until: UnixMillis,
 ) -> (Vec<Result<Claimed<'a>, Box<End>>>, bool) {
+    let verdicts: Vec<_> =
+        verdicts.into_iter().map(|verdict| verdict.and_then(|verified| not_here(shared, verified))).collect();
     let sightings: Vec<Sighting> =
         verdicts.iter().flatten().map(|verified| sighting(shared, verified)).collect();
     let answer = if sightings.is_empty() {
@@ -90,6 +92,16 @@ fn claim<'a>(
         decide(verified, &sighting, admission).map_err(Box::new)
     });
     (decided.collect(), answered)
+}
+
+/// Puts off a task that this very worker is still running: to the ledger, whose claims bear the worker's name, its second
+/// run would look like the first.
+fn not_here<'a>(shared: &Shared, verified: Verified<'a>) -> Result<Verified<'a>, Box<End>> {
+    if !shared.in_flight.has_claim(&sighting(shared, &verified).key()) {
+        return Ok(verified);
+    }
+    let at = UnixMillis::now().plus(shared.settings.lease);
+    Err(Box::new(End::PutOff { at, claimed: None }))
 }
 
 /// How long a task is put off when its decryption key is out of reach.
