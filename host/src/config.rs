@@ -31,7 +31,7 @@ pub struct Config {
     pub deployment: String,
     /// Where the queue is.
     pub broker: BrokerConfig,
-    /// The folder of ledger, quarantine and embedded queue.
+    /// The folder of ledger and quarantine.
     pub state_dir: PathBuf,
     /// The keyset file.
     pub keyset: PathBuf,

@@ -34,8 +34,8 @@ impl Project {
 
     /// A connection past every check that the broker makes.
     fn storage(&self) -> Connection {
-        let mut state = fs::read_dir(self.path("state")).unwrap().map(|entry| entry.unwrap().path());
-        let file = state.find(|path| path.to_string_lossy().ends_with("queue.db")).unwrap();
+        let mut files = fs::read_dir(self.path("queue")).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.to_string_lossy().ends_with("queue.db")).unwrap();
         Connection::open(file).unwrap()
     }
 

@@ -85,7 +85,7 @@ pub(super) struct Section {
 }
 
 impl Section {
-    pub(super) fn check(self, context: &Context<'_>, state_dir: &Path) -> Result<BrokerConfig, FileError> {
+    pub(super) fn check(self, context: &Context<'_>) -> Result<BrokerConfig, FileError> {
         let redis_only = [&self.prefix, &self.password_file, &self.password_env];
         let url = match &self.url {
             Some(url) if is_redis(url.get_ref()) => url,
@@ -95,7 +95,8 @@ impl Section {
                     return Err(context.fault(field, message, "remove it, or set `url` to a redis:// URL"));
                 }
                 return match embedded.as_ref().map(|url| (url, url.get_ref().strip_prefix("embedded:"))) {
-                    None => Ok(BrokerConfig::Embedded(state_dir.join("queue.db"))),
+                    // A folder of its own: who may write to the queue must not thereby reach the ledger.
+                    None => Ok(BrokerConfig::Embedded(relative_to(context.file, "queue/queue.db"))),
                     Some((_, Some(path))) if !path.is_empty() => {
                         Ok(BrokerConfig::Embedded(relative_to(context.file, path)))
                     }

@@ -142,7 +142,7 @@ impl File {
         Ok(Config {
             file: context.file.to_owned(),
             deployment: self.deployment.0,
-            broker: self.broker.check(context, &state_dir)?,
+            broker: self.broker.check(context)?,
             state_dir,
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
             client: self.client.map(|client| client.check(context)).transpose()?,

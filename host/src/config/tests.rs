@@ -176,7 +176,7 @@ fn what_is_not_set_has_a_safe_default() {
     let config = load(MINIMAL).unwrap();
     let folder = config.file.parent().unwrap().to_owned();
 
-    assert_eq!(config.broker, BrokerConfig::Embedded(folder.join("state/queue.db")));
+    assert_eq!(config.broker, BrokerConfig::Embedded(folder.join("queue/queue.db")));
     assert_eq!(config.keyset, folder.join("keyset.toml"));
     assert_eq!(config.policy.suites, SuiteSet::SIGNED_AND_ENCRYPTED);
     assert_eq!((config.policy.skew.as_secs(), config.policy.max_body), (60, 1 << 20));

@@ -36,7 +36,7 @@ fn deployment(name: &str) -> Result<String, String> {
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let dir = &args.dir;
     claim(dir)?;
-    for name in ["keys", "handlers", "state"] {
+    for name in ["keys", "handlers", "queue", "state"] {
         let mode = if name == "handlers" { 0o755 } else { 0o700 };
         make_dir(&dir.join(name), mode)?;
     }
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         ("sample.txt", "Bytes worth sealing.\n".to_owned(), 0o644),
         (
             ".gitignore",
-            "# Secret keys and the state of this host belong in no repository.\n/keys/\n/state/\n".to_owned(),
+            "# Secret keys, the queue and the state of this host belong in no repository.\n/keys/\n/queue/\n/state/\n".to_owned(),
             0o644,
         ),
     ];
@@ -147,7 +147,7 @@ impl Keys {
 deployment = "{deployment}"
 
 [broker]
-# Without a URL the queue is a file in the state folder.
+# Without a URL the queue is a file, queue/queue.db. Who may write there must not be able to write to the state folder.
 # url = "rediss://taskseal@redis.example:6380/0"
 # password_file = "redis-password"
 
