@@ -1,17 +1,22 @@
 //! Redis CPU for one full cycle (enqueue, dequeue, done) of a 512-byte task, by tasks a call.
 //!
 //! Every case moves the same tasks through the same server in blocks, so that the active list, which `LREM`
-//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Calls of a block are in flight together. Rounds alternate between
-//! the cases and the median of a case is shown, because other work on the machine comes in waves.
+//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Each round has a server of
+//! its own, on which the cases take turns: other work on the machine comes in waves, and hits all of them.
+//!
+//! asynq's shape is one `EVALSHA` a task and step. Its workers wait for each answer before they ask for the next
+//! task. Sent in pipelines, the same scripts cost less than asynq's processes ever make of them: that is what
+//! remains of the gain when the saved round trips are taken out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Connection, Script, cmd, pipe};
+use redis::{Cmd, Connection, Pipeline, Script, cmd};
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
 use taskseal::message::Message;
 use taskseal::queue::QueueName;
+use taskseal_benches::{Samples, redis_cpu_seconds};
 use taskseal_tests::redis::RedisServer;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -19,80 +24,68 @@ use tokio::task::JoinSet;
 const PAYLOAD: usize = 512;
 const TASKS: usize = 8 * 1024;
 const IN_FLIGHT: [usize; 2] = [128, 1024];
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const SIZES: [usize; 4] = [1, 8, 32, 128];
 
 pub(crate) fn run() {
-    println!("Redis CPU a full cycle (enqueue + dequeue + done), {PAYLOAD}-byte payload, median of {ROUNDS}");
+    println!("Redis CPU a full cycle (enqueue + dequeue + done), {PAYLOAD}-byte payload, {ROUNDS} rounds");
     for in_flight in IN_FLIGHT {
         compare(in_flight);
     }
 }
 
 fn compare(in_flight: usize) {
-    let server = RedisServer::start();
     let runtime = Runtime::new().expect("a runtime can be started");
-    let broker =
-        Arc::new(RedisBroker::connect(&RedisConfig::new(server.url())).expect("the address is good"));
     let queue = QueueName::parse("bench").expect("the name is good");
     let tasks: Vec<NewTask> = (0..in_flight).map(task).collect();
-    let blocks = TASKS / in_flight;
-    let mut raw = server.raw();
     let shape = AsynqShape::new(&tasks);
+    let blocks = TASKS / in_flight;
 
-    let mut reference = Vec::new();
-    let mut ours: [Vec<f64>; SIZES.len()] = Default::default();
-    for round in 0..=ROUNDS {
-        let cost = measure(&mut server.raw(), || {
-            for _ in 0..blocks {
-                shape.cycle(&mut raw);
-            }
-        });
-        let costs = SIZES.map(|size| {
-            measure(&mut server.raw(), || {
+    let (mut awaited, mut pipelined) = (Samples::default(), Samples::default());
+    let mut ours: [Samples; SIZES.len()] = Default::default();
+    for _ in 0..ROUNDS {
+        let server = RedisServer::start();
+        let broker =
+            Arc::new(RedisBroker::connect(&RedisConfig::new(server.url())).expect("the address is good"));
+        let (mut raw, mut watch) = (server.raw(), server.raw());
+        shape.load(&mut raw);
+        // Loads our scripts and makes the server's memory warm.
+        runtime.block_on(cycle(&broker, &queue, &tasks, in_flight));
+
+        pipelined.push(measure(&mut watch, || (0..blocks).for_each(|_| shape.cycle(&mut raw, in_flight))));
+        for (size, samples) in SIZES.into_iter().zip(&mut ours) {
+            samples.push(measure(&mut watch, || {
                 runtime.block_on(async {
                     for _ in 0..blocks {
                         cycle(&broker, &queue, &tasks, size).await;
                     }
                 });
-            })
-        });
-        // The first round loads the scripts and warms the allocator.
-        if round > 0 {
-            reference.push(cost);
-            ours.iter_mut().zip(costs).for_each(|(all, cost)| all.push(cost));
+            }));
         }
+        awaited.push(measure(&mut watch, || (0..blocks).for_each(|_| shape.cycle(&mut raw, 1))));
     }
 
-    let reference = median(reference);
-    println!("{:<42} {:>10} {:>8}", format!("{in_flight} tasks in flight"), "us/task", "ratio");
-    println!("{:<42} {reference:>10.1} {:>8.2}", "  asynq's shape, 1 task a call, pipelined", 1.0);
-    for (size, costs) in SIZES.into_iter().zip(ours) {
-        let cost = median(costs);
-        let case = format!("  ours, {size} tasks a call");
-        println!("{case:<42} {cost:>10.1} {:>8.2}", reference / cost);
+    println!(
+        "\n{in_flight} tasks in flight {:>42} {:>15} {:>11} {:>9}",
+        "us/task", "min-max", "pipelined/", "awaited/"
+    );
+    let line = |case: &str, samples: &Samples| {
+        let (cost, spread) = (samples.median(), samples.spread());
+        let (gain, real_gain) = (pipelined.median() / cost, awaited.median() / cost);
+        println!("  {case:<54} {cost:>8.1} {spread:>15} {gain:>11.2} {real_gain:>9.2}");
+    };
+    line("asynq's shape, 1 task a call, each answer awaited", &awaited);
+    line("asynq's shape, 1 task a call, in pipelines", &pipelined);
+    for (size, samples) in SIZES.into_iter().zip(&ours) {
+        line(&format!("ours, {size} a call"), samples);
     }
 }
 
 /// Microseconds of Redis CPU a task.
-fn measure(raw: &mut Connection, work: impl FnOnce()) -> f64 {
-    let before = cpu_seconds(raw);
+fn measure(watch: &mut Connection, work: impl FnOnce()) -> f64 {
+    let before = redis_cpu_seconds(watch);
     work();
-    (cpu_seconds(raw) - before) * 1e6 / TASKS as f64
-}
-
-fn cpu_seconds(raw: &mut Connection) -> f64 {
-    let info: String = cmd("INFO").arg("cpu").query(raw).expect("INFO cpu");
-    let value = |name: &str| -> f64 {
-        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|value| value.trim().parse().ok()).expect("INFO cpu tells it")
-    };
-    value("used_cpu_user") + value("used_cpu_sys")
-}
-
-fn median(mut costs: Vec<f64>) -> f64 {
-    costs.sort_by(f64::total_cmp);
-    costs.get(costs.len() / 2).copied().unwrap_or(f64::NAN)
+    (redis_cpu_seconds(watch) - before) * 1e6 / TASKS as f64
 }
 
 fn task(number: usize) -> NewTask {
@@ -136,7 +129,7 @@ async fn cycle(broker: &Arc<RedisBroker>, queue: &QueueName, tasks: &[NewTask], 
     assert!(settled.len() == tasks.len() && settled.iter().all(|settled| *settled == Settled::Done));
 }
 
-/// The same effects as asynq has, one task a call, sent in pipelines of a block.
+/// The same effects as asynq has, one task a call.
 struct AsynqShape {
     enqueue: Script,
     dequeue: Script,
@@ -155,44 +148,66 @@ impl AsynqShape {
         }
     }
 
-    fn cycle(&self, raw: &mut Connection) {
+    fn load(&self, raw: &mut Connection) {
         for script in [&self.enqueue, &self.dequeue, &self.done] {
             script.load(raw).expect("the script is well-formed");
         }
+    }
+
+    /// Every task through the three steps, `window` calls being under way at once.
+    fn cycle(&self, raw: &mut Connection, window: usize) {
         let key = |name: &str| format!("asynq:{{bench}}:{name}");
         let hash = |id: &str| format!("asynq:{{bench}}:t:{id}");
 
-        let mut enqueue = pipe();
-        for (id, message) in &self.tasks {
-            let call = enqueue.cmd("EVALSHA").arg(self.enqueue.get_hash()).arg(2);
-            call.arg(hash(id))
-                .arg(key("pending"))
-                .arg(message.as_slice())
-                .arg(id)
-                .arg(1_795_289_372_846_169_638_i64);
-        }
-        let stored: Vec<u8> = enqueue.query(raw).expect("enqueue");
+        let enqueue = self.tasks.iter().map(|(id, message)| {
+            let mut call = call(&self.enqueue, &[&hash(id), &key("pending")]);
+            call.arg(message.as_slice()).arg(id).arg(1_795_289_372_846_169_638_i64);
+            call
+        });
+        let stored: Vec<u8> = send(raw, enqueue, window);
         assert!(stored.iter().all(|stored| *stored == 1));
 
-        let mut dequeue = pipe();
-        for _ in &self.tasks {
-            let call = dequeue.cmd("EVALSHA").arg(self.dequeue.get_hash()).arg(4);
-            call.arg(key("pending")).arg(key("paused")).arg(key("active")).arg(key("lease"));
+        let dequeue = self.tasks.iter().map(|_| {
+            let keys = [key("pending"), key("paused"), key("active"), key("lease")];
+            let mut call = call(&self.dequeue, &keys.each_ref().map(String::as_str));
             call.arg(1_795_289_408).arg(key("t:"));
-        }
-        let messages: Vec<Vec<u8>> = dequeue.query(raw).expect("dequeue");
+            call
+        });
+        let messages: Vec<Vec<u8>> = send(raw, dequeue, window);
         assert!(messages.iter().zip(&self.tasks).all(|(message, (_, stored))| message == stored));
 
-        let mut done = pipe();
-        for (id, _) in &self.tasks {
-            let call = done.cmd("EVALSHA").arg(self.done.get_hash()).arg(5);
-            call.arg(key("active")).arg(key("lease")).arg(hash(id));
-            call.arg(key("processed:2026-11-21")).arg(key("processed"));
+        let done = self.tasks.iter().map(|(id, _)| {
+            let keys = [key("active"), key("lease"), hash(id), key("processed:2026-11-21"), key("processed")];
+            let mut call = call(&self.done, &keys.each_ref().map(String::as_str));
             call.arg(id).arg(1_803_065_388).arg(i64::MAX);
-        }
-        let done: Vec<String> = done.query(raw).expect("done");
-        assert!(done.iter().all(|done| done == "OK"));
+            call
+        });
+        let done: Vec<String> = send(raw, done, window);
+        assert!(done.len() == self.tasks.len() && done.iter().all(|done| done == "OK"));
     }
+}
+
+fn call(script: &Script, keys: &[&str]) -> Cmd {
+    let mut call = cmd("EVALSHA");
+    call.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    call
+}
+
+fn send<T: redis::FromRedisValue>(
+    raw: &mut Connection,
+    calls: impl Iterator<Item = Cmd>,
+    window: usize,
+) -> Vec<T> {
+    let calls: Vec<Cmd> = calls.collect();
+    let mut answers = Vec::with_capacity(calls.len());
+    for calls in calls.chunks(window) {
+        let mut pipeline = Pipeline::with_capacity(calls.len());
+        for call in calls {
+            pipeline.add_command(call.clone());
+        }
+        answers.extend(pipeline.query::<Vec<T>>(raw).expect("the scripts are well-formed"));
+    }
+    answers
 }
 
 const ENQUEUE: &str = "
