@@ -21,8 +21,9 @@ use crate::queue::QueueName;
 /// Runs tasks of one type.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Runs one task. May be dropped at any point: at the time limit, when the lease is lost, or at the end of
-    /// the drain.
+    /// Runs one task. May be dropped at any `await`: at the time limit, when the lease is lost, or at the end of
+    /// the drain. One that blocks its thread cannot be stopped, and the drain waits for it: blocking work belongs
+    /// into a program or on `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     /// [`Failure`]: whether the task is tried again or given up.

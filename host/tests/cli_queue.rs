@@ -243,7 +243,7 @@ fn tampered_task_is_refused_kept_whole_and_never_run() {
         assert!(shown.contains(expected), "{shown}");
     }
     assert_eq!(fs::read(project.path("kept")).unwrap(), payload);
-    project.run(&["result", &id]).failed(4).hinted();
+    project.run(&["result", &id]).failed(3);
 }
 
 #[test]
