@@ -8,7 +8,7 @@
 -- ARGV[4] 2 or 4: how many arguments a task has
 -- ARGV[5] and on, a task: id, message, and if there are 4: unix ms from which it is pending (0: now), unique key
 --   (may be empty)
--- Returns one a task: 1 stored; 0 the id is taken by something that is no task; or the message already stored
+-- Returns how many tasks there are if all were stored, or one a task: 1 stored; 0 the id is taken by something that is no task; or the message already stored
 --   under the id, for the caller to compare payloads.
 --
 -- Ids are listed before their hashes are written: should the second step be refused (by an ACL, say), an id
@@ -16,7 +16,8 @@
 
 local call, argv = redis.call, ARGV
 local stride, hash = tonumber(argv[4]), argv[1] .. 't:'
-local now, now_ns = clock()
+local now, time = clock()
+local now_ns = nanoseconds(time)
 
 local keys = {}
 for at = 5, #argv, stride do
@@ -67,5 +68,8 @@ end
 if was_empty then
   -- A right to publish is not needed to enqueue: workers poll as well.
   redis.pcall('PUBLISH', argv[2], argv[3])
+end
+if all_free then
+  return #keys
 end
 return replies
