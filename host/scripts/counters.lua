@@ -21,21 +21,23 @@ local function utc_day(seconds)
   return string.format('%04d-%02d-%02d', year, month, day)
 end
 
+-- Answers whether the total is full.
+local function add(key, by, day, now)
+  -- As text: Redis writes out a number with seventeen digits each time it is handed one.
+  local text = string.format('%d', by)
+  local daily = key .. ':' .. day
+  if redis.pcall('INCRBY', daily, text) == by then
+    redis.call('EXPIREAT', daily, math.floor(now) + 7776000)
+  end
+  local total = redis.pcall('INCRBY', key, text)
+  return type(total) == 'table' and string.find(total.err, 'overflow') ~= nil
+end
+
 local function count(now, processed_key, processed, failed_key, failed)
   local day = utc_day(now)
-  local restart = false
-  for _, counter in ipairs({ { processed_key, processed }, { failed_key, failed } }) do
-    local key, by = counter[1], counter[2]
-    if by > 0 then
-      local daily = key .. ':' .. day
-      if redis.pcall('INCRBY', daily, by) == by then
-        redis.call('EXPIREAT', daily, math.floor(now) + 7776000)
-      end
-      local total = redis.pcall('INCRBY', key, by)
-      restart = restart or (type(total) == 'table' and string.find(total.err, 'overflow') ~= nil)
-    end
-  end
-  if restart then
+  local is_full = processed > 0 and add(processed_key, processed, day, now)
+  is_full = (failed > 0 and add(failed_key, failed, day, now)) or is_full
+  if is_full then
     redis.call('MSET', processed_key, processed, failed_key, failed)
   end
 end

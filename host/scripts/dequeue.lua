@@ -8,7 +8,7 @@
 -- ARGV[2] how many
 -- ARGV[3] lease in ms
 -- ARGV[4] first 28 hex digits of the fencing tokens
--- ARGV[5] number that the last 4 hex digits count up from
+-- ARGV[5] the last 4 hex digits of each of them, one after another
 -- Returns {{id, message, id, message, ...} leased, {id, ...} dropped}; no message where it is too long to be one
 --
 -- Dropped: an id whose task is gone, a second copy of an id that is being run or stands elsewhere, and what is
@@ -27,7 +27,7 @@ if not ids then
 end
 
 local hash = ARGV[1] .. 't:'
-local token_start, token_number = ARGV[4], tonumber(ARGV[5])
+local token_start, token_ends = ARGV[4], ARGV[5]
 local now = clock()
 local expiry_ms = math.floor(now * 1000 + ARGV[3])
 -- As text: Redis writes out a number with seventeen digits each time it is handed one.
@@ -71,7 +71,7 @@ for at, id in ipairs(ids) do
   if drop then
     dropped[#dropped + 1] = shown(id)
   else
-    local digits = format('%04x', (token_number + number) % 65536)
+    local digits = string.sub(token_ends, 4 * number + 1, 4 * number + 4)
     local mark = task[3] and '+' or ':'
     call('HSET', key, 'state', 'active', 'taskseal_lease', token_start .. digits .. mark .. expiry_text)
     call('HDEL', key, 'pending_since')

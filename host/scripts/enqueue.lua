@@ -8,15 +8,17 @@
 -- ARGV[4] 2 or 4: how many arguments a task has
 -- ARGV[5] and on, a task: id, message, and if there are 4: unix ms from which it is pending (0: now), unique key
 --   (may be empty)
--- Returns one a task: 1 stored; 0 the id is taken by something that is no task; or the message already stored
---   under the id, for the caller to compare payloads (0 if it is so much longer that they cannot be equal).
+-- Returns how many tasks there are if all were stored, or one a task: 1 stored; 0 the id is taken by something that
+--   is no task; or the message already stored under the id, for the caller to compare payloads (0 if it is so much
+--   longer that they cannot be equal).
 --
 -- Ids are listed before their hashes are written: should the second step be refused (by an ACL, say), an id
 -- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id for ever.
 
 local call, argv = redis.call, ARGV
 local stride, hash = tonumber(argv[4]), argv[1] .. 't:'
-local now, now_ns = clock()
+local now, time = clock()
+local now_ns = nanoseconds(time)
 
 local keys = {}
 for at = 5, #argv, stride do
@@ -68,5 +70,8 @@ end
 if was_empty then
   -- A right to publish is not needed to enqueue: workers poll as well.
   redis.pcall('PUBLISH', argv[2], argv[3])
+end
+if all_free then
+  return #keys
 end
 return replies

@@ -15,7 +15,7 @@
 --
 -- The id is looked at before the lock is taken, so that an id already taken leaves no lock behind.
 
-local now, now_ns = clock()
+local now, time = clock()
 local stored = redis.pcall('HGET', KEYS[2], 'msg')
 if stored then
   local other = type(stored) == 'table' or #stored > #ARGV[2] + 1048576
@@ -36,7 +36,7 @@ if wait > 0 then
   redis.call('HSET', KEYS[2], 'msg', ARGV[2], 'state', 'scheduled', 'unique_key', KEYS[1])
 else
   local length = redis.call('LPUSH', KEYS[3], ARGV[1])
-  redis.call('HSET', KEYS[2], 'msg', ARGV[2], 'state', 'pending', 'pending_since', now_ns, 'unique_key', KEYS[1])
+  redis.call('HSET', KEYS[2], 'msg', ARGV[2], 'state', 'pending', 'pending_since', nanoseconds(time), 'unique_key', KEYS[1])
   if length == 1 then
     redis.pcall('PUBLISH', ARGV[5], ARGV[6])
   end

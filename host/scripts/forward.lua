@@ -13,7 +13,8 @@
 
 local prefix = ARGV[1]
 local limit = tonumber(ARGV[4])
-local now, now_ns = clock()
+local now, time = clock()
+local now_ns = nanoseconds(time)
 local ready, moved, taken = {}, 0, 0
 
 redis.call('LLEN', KEYS[1])

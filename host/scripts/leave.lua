@@ -6,7 +6,7 @@
 local function leave(active_key, ids, is_leaving)
   local left = #ids
   if left > 1 then
-    local tail = redis.call('LRANGE', active_key, -2 * left, -1)
+    local tail = redis.call('LRANGE', active_key, -left, -1)
     local others, cut, back, gone = {}, 0, 0, {}
     for n = #tail, 1, -1 do
       local id = tail[n]

@@ -18,7 +18,8 @@
 
 local prefix = ARGV[1]
 local limit = tonumber(ARGV[4])
-local now, now_ns = clock()
+local now, time = clock()
+local now_ns = nanoseconds(time)
 
 -- A key of another type fails here, before anything is written.
 redis.call('LLEN', KEYS[2])

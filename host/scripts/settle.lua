@@ -11,14 +11,14 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] and on, one of these a lease:
---   done, id, token
---   complete, id, token, message, retention in ms, result
---   retry, id, token, message, unix ms, 1 if it counts as a failure
---   archive, id, token, message
---   corrupt, id, token (archived, its message kept as it is)
---   requeue, id, token
--- Returns one a lease: 1 ended, 0 not held by this token
+-- ARGV[4] and on, runs of one of these: the word, how many, and for each of them
+--   done: id, token
+--   complete: id, token, message, retention in ms, result
+--   retry: id, token, message, unix ms, 1 if it counts as a failure
+--   archive: id, token, message
+--   corrupt: id, token (archived, its message kept as it is)
+--   requeue: id, token
+-- Returns how many leases there are if all were ended, or one a lease: 1 ended, 0 not held by this token
 --
 -- What frees memory comes first: once a script has written, Redis lets it finish even when memory is full.
 
@@ -28,31 +28,49 @@ local places = { complete = KEYS[6], retry = KEYS[4], archive = KEYS[5], corrupt
 local call, argv = redis.call, ARGV
 local prefix, hash = argv[1], argv[1] .. 't:'
 local now = clock()
-local ends, ids, checked = {}, {}, {}
+local ids, kinds, ends = {}, {}, {}
 local at = 4
 while argv[at] do
-  local kind = argv[at]
-  local place = places[kind]
-  if place and not checked[place] then
+  local kind, step = argv[at], 2 + extra[argv[at]]
+  if places[kind] then
     -- A key of another type fails here, before anything is written.
-    checked[place] = true
-    call(place == KEYS[3] and 'LLEN' or 'ZCARD', place)
+    call(kind == 'requeue' and 'LLEN' or 'ZCARD', places[kind])
   end
-  ids[#ids + 1] = argv[at + 1]
-  ends[#ends + 1] = at
-  at = at + 3 + extra[kind]
+  local last = at + 2 + (argv[at + 1] - 1) * step
+  for from = at + 2, last, step do
+    local n = #ids + 1
+    ids[n], kinds[n], ends[n] = argv[from], kind, from
+  end
+  at = last + step
 end
 local scores = call('ZMSCORE', KEYS[2], unpack(ids))
 
-local replies, finished, ended, leases = {}, {}, {}, {}
+-- Tasks that were leased together end at the same moment: of those only the first one's expiry is looked into.
+local known_rest, known_score
+local function is_held(token, lease, lease_score)
+  if not lease or string.sub(lease, 1, 32) ~= token then
+    return false
+  end
+  local rest = string.sub(lease, 33)
+  if rest ~= known_rest or lease_score ~= known_score then
+    if not expiry_of_ours(lease, lease_score) then
+      return false
+    end
+    known_rest, known_score = rest, lease_score
+  end
+  return true
+end
+
+local replies, finished, ended, leases, keys = {}, {}, {}, {}, {}
 for n, id in ipairs(ids) do
-  local lease = redis.pcall('HGET', hash .. id, 'taskseal_lease')
-  if ended[id] or type(lease) == 'table' or not is_held_by(argv[ends[n] + 2], lease, scores[n]) then
+  local key = hash .. id
+  local lease = redis.pcall('HGET', key, 'taskseal_lease')
+  if ended[id] or type(lease) == 'table' or not is_held(argv[ends[n] + 1], lease, scores[n]) then
     replies[n] = 0
   else
     replies[n] = 1
     ended[id] = true
-    leases[n] = lease
+    leases[n], keys[n] = lease, key
     finished[#finished + 1] = id
   end
 end
@@ -82,7 +100,7 @@ end
 
 for n, id in ipairs(ids) do
   local lease, from = leases[n], ends[n]
-  local kind, key = lease and argv[from], hash .. id
+  local kind, key = lease and kinds[n], keys[n]
   if (kind == 'done' or kind == 'complete') and string.sub(lease, 33, 33) == '+' then
     unlock(key, id)
   end
@@ -92,18 +110,18 @@ for n, id in ipairs(ids) do
   elseif kind then
     call('HDEL', key, 'taskseal_lease')
     if kind == 'complete' then
-      call('HSET', key, 'msg', argv[from + 3], 'state', 'completed', 'result', argv[from + 5])
-      list(KEYS[6], now + argv[from + 4] / 1000, id)
+      call('HSET', key, 'msg', argv[from + 2], 'state', 'completed', 'result', argv[from + 4])
+      list(KEYS[6], now + argv[from + 3] / 1000, id)
       processed = processed + 1
     elseif kind == 'retry' then
-      call('HSET', key, 'msg', argv[from + 3], 'state', 'retry')
-      list(KEYS[4], argv[from + 4] / 1000, id)
-      if argv[from + 5] == '1' then
+      call('HSET', key, 'msg', argv[from + 2], 'state', 'retry')
+      list(KEYS[4], argv[from + 3] / 1000, id)
+      if argv[from + 4] == '1' then
         processed = processed + 1
         failed = failed + 1
       end
     elseif kind == 'archive' then
-      call('HSET', key, 'msg', argv[from + 3], 'state', 'archived')
+      call('HSET', key, 'msg', argv[from + 2], 'state', 'archived')
       list(KEYS[5], now, id)
       processed = processed + 1
       failed = failed + 1
@@ -134,5 +152,8 @@ if processed > 0 then
 end
 if #requeued > 0 and call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
   redis.pcall('PUBLISH', argv[2], argv[3])
+end
+if #finished == #ids then
+  return #ids
 end
 return replies

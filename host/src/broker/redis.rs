@@ -4,7 +4,7 @@
 //! alone. Times are those of the Redis server. Redis 6.2 or later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -113,13 +113,13 @@ impl RedisBroker {
         out: &mut Dequeued,
     ) -> Result<usize, BrokerError> {
         let keys = self.keys(queue);
-        let tokens = Tokens::random()?;
+        let tokens = Tokens::random(limit)?;
         let args = Args::default()
             .text(&keys.base)
             .int(to_i64(limit))
             .int(millis(lease))
             .text(&tokens.first_digits)
-            .int(i64::from(tokens.start));
+            .text(&tokens.last_digits);
         let names = [keys.pending.as_str(), &keys.paused, &keys.active, &keys.lease];
         let answer = self.link.run(&scripts::DEQUEUE, &names, &args).await?;
         let [leased, dropped] = reply::tuple(answer)?;
@@ -155,11 +155,9 @@ impl RedisBroker {
         if corrupt.is_empty() {
             return;
         }
-        let mut args = self.waking(keys, queue);
-        for (lease, _) in &corrupt {
-            settle::push_head(&mut args, "corrupt", lease);
-        }
-        match self.settle_chunk(keys, &args).await {
+        let mut args = self.waking(keys, queue).text("corrupt").int(to_i64(corrupt.len()));
+        corrupt.iter().for_each(|(lease, _)| settle::push_lease(&mut args, lease));
+        match self.settle_chunk(keys, &args, corrupt.len()).await {
             Ok(_) => {
                 out.corrupt.extend(corrupt.into_iter().map(|(lease, bytes)| Corrupt { id: lease.id, bytes }));
             }
@@ -344,17 +342,25 @@ impl fmt::Debug for RedisBroker {
 struct Tokens {
     random: [u8; 16],
     first_digits: String,
+    /// Four a token, one after another: cheaper for the script than making them.
+    last_digits: String,
     start: u16,
 }
 
 impl Tokens {
-    fn random() -> Result<Self, BrokerError> {
+    fn random(count: usize) -> Result<Self, BrokerError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| BrokerError::Unavailable(error.into()))?;
         let [.., high, low] = random;
         let mut first_digits = LeaseToken::from_bytes(random).to_hex();
         first_digits.truncate(28);
-        Ok(Self { random, first_digits, start: u16::from_be_bytes([high, low]) })
+        let start = u16::from_be_bytes([high, low]);
+        let mut last_digits = String::with_capacity(4 * count);
+        for number in (0..=u16::MAX).take(count) {
+            // Writing to a string cannot fail.
+            let _ = write!(last_digits, "{:04x}", start.wrapping_add(number));
+        }
+        Ok(Self { random, first_digits, last_digits, start })
     }
 
     fn nth(&self, number: u16) -> LeaseToken {

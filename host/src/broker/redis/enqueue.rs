@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use redis::Value;
 
 use super::keys::Keys;
-use super::{CHUNK, CHUNK_BYTES, LONGEST_ID, RedisBroker, reply, scripts};
+use super::{CHUNK, CHUNK_BYTES, LONGEST_ID, RedisBroker, reply, scripts, to_i64};
 use crate::broker::{BrokerError, Enqueued, NewTask};
 use crate::message::Message;
 use crate::queue::QueueName;
@@ -51,6 +51,9 @@ impl RedisBroker {
             }
         }
         let answer = self.link.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
+        if answer == Value::Int(to_i64(tasks.len())) {
+            return Ok(vec![Enqueued::New; tasks.len()]);
+        }
         let answers = reply::array(answer)?;
         if answers.len() != tasks.len() {
             return Err(reply::unexpected());

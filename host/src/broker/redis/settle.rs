@@ -1,8 +1,10 @@
 //! Ending leases.
 
+use redis::Value;
+
 use super::keys::Keys;
 use super::scripts::Args;
-use super::{CHUNK, CHUNK_BYTES, RedisBroker, millis, reply, scripts};
+use super::{CHUNK, CHUNK_BYTES, RedisBroker, millis, reply, scripts, to_i64};
 use crate::broker::{BrokerError, Lease, Settled, Settlement};
 use crate::queue::QueueName;
 
@@ -16,22 +18,15 @@ impl RedisBroker {
         let mut out = Vec::with_capacity(ends.len());
         let mut rest = ends;
         while !rest.is_empty() {
+            let chunk = first_chunk(rest);
             let mut args = self.waking(&keys, queue);
-            let (mut count, mut size) = (0, 0);
-            for (lease, end) in rest.iter().take(CHUNK) {
-                size += push_end(&mut args, lease, end);
-                count += 1;
-                // Checked afterwards: one end too many is no harm, and encoding it twice would be waste.
-                if size > CHUNK_BYTES {
-                    break;
-                }
+            for run in chunk.chunk_by(|(_, one), (_, next)| kind(one) == kind(next)) {
+                args.push_text(run.first().map_or("", |(_, end)| kind(end)));
+                args.push_int(to_i64(run.len()));
+                run.iter().for_each(|(lease, end)| push_end(&mut args, lease, end));
             }
-            let settled = self.settle_chunk(&keys, &args).await?;
-            if settled.len() != count {
-                return Err(reply::unexpected());
-            }
-            out.extend(settled);
-            rest = rest.get(count..).unwrap_or_default();
+            out.extend(self.settle_chunk(&keys, &args, chunk.len()).await?);
+            rest = rest.get(chunk.len()..).unwrap_or_default();
         }
         Ok(out)
     }
@@ -40,6 +35,7 @@ impl RedisBroker {
         &self,
         keys: &Keys,
         args: &Args<'_>,
+        count: usize,
     ) -> Result<Vec<Settled>, BrokerError> {
         let names = [
             keys.active.as_str(),
@@ -52,54 +48,75 @@ impl RedisBroker {
             &keys.failed,
         ];
         let answer = self.link.run(&scripts::SETTLE, &names, args).await?;
-        reply::array(answer)?
+        if answer == Value::Int(to_i64(count)) {
+            return Ok(vec![Settled::Done; count]);
+        }
+        let answers = reply::array(answer)?;
+        if answers.len() != count {
+            return Err(reply::unexpected());
+        }
+        answers
             .iter()
             .map(|value| Ok(if reply::int(value)? == 1 { Settled::Done } else { Settled::LeaseLost }))
             .collect()
     }
 }
 
-pub(super) fn push_head<'a>(args: &mut Args<'a>, kind: &'a str, lease: &'a Lease) {
-    args.push_text(kind);
+pub(super) fn push_lease<'a>(args: &mut Args<'a>, lease: &'a Lease) {
     args.push_text(&lease.id);
     args.push_owned(lease.token.to_hex());
 }
 
-/// Adds one end as `settle.lua` reads it; tells about how many bytes it took.
-fn push_end<'a>(args: &mut Args<'a>, lease: &'a Lease, end: &'a Settlement) -> usize {
-    match end {
-        Settlement::Done => {
-            push_head(args, "done", lease);
-            0
+/// As many of the first ends as one call should carry.
+fn first_chunk(ends: &[(Lease, Settlement)]) -> &[(Lease, Settlement)] {
+    let mut left = CHUNK_BYTES;
+    let mut count = 0;
+    for (_, end) in ends.iter().take(CHUNK) {
+        let size = size(end);
+        if count > 0 && size > left {
+            break;
         }
+        left = left.saturating_sub(size);
+        count += 1;
+    }
+    ends.get(..count).unwrap_or_default()
+}
+
+/// What `settle.lua` calls it.
+const fn kind(end: &Settlement) -> &'static str {
+    match end {
+        Settlement::Done => "done",
+        Settlement::Complete { .. } => "complete",
+        Settlement::Retry { .. } => "retry",
+        Settlement::Archive { .. } => "archive",
+        Settlement::Requeue => "requeue",
+    }
+}
+
+/// About how many bytes it takes; what is not counted is small.
+const fn size(end: &Settlement) -> usize {
+    match end {
+        Settlement::Complete { message, result, .. } => message.payload.len() + result.len(),
+        Settlement::Retry { message, .. } | Settlement::Archive { message } => message.payload.len(),
+        Settlement::Done | Settlement::Requeue => 0,
+    }
+}
+
+/// Adds one end of a run as `settle.lua` reads it.
+fn push_end<'a>(args: &mut Args<'a>, lease: &'a Lease, end: &'a Settlement) {
+    push_lease(args, lease);
+    match end {
         Settlement::Complete { message, result, retention } => {
-            push_head(args, "complete", lease);
-            let message = message.encode();
-            let size = message.len() + result.len();
-            args.push_owned(message);
+            args.push_owned(message.encode());
             args.push_int(millis(*retention));
             args.push_bytes(result);
-            size
         }
         Settlement::Retry { message, at, failed } => {
-            push_head(args, "retry", lease);
-            let message = message.encode();
-            let size = message.len();
-            args.push_owned(message);
+            args.push_owned(message.encode());
             args.push_int(at.0);
             args.push_int(i64::from(*failed));
-            size
         }
-        Settlement::Archive { message } => {
-            push_head(args, "archive", lease);
-            let message = message.encode();
-            let size = message.len();
-            args.push_owned(message);
-            size
-        }
-        Settlement::Requeue => {
-            push_head(args, "requeue", lease);
-            0
-        }
+        Settlement::Archive { message } => args.push_owned(message.encode()),
+        Settlement::Done | Settlement::Requeue => {}
     }
 }
