@@ -27,6 +27,12 @@ const IN_FLIGHT: [usize; 2] = [128, 1024];
 const ROUNDS: usize = 7;
 const SIZES: [usize; 4] = [1, 8, 32, 128];
 
+/// The cases by number: two of asynq's shape, then ours, one for each of [`SIZES`].
+const AWAITED: usize = 0;
+const PIPELINED: usize = 1;
+const OURS: usize = 2;
+const CASES: usize = OURS + SIZES.len();
+
 pub(crate) fn run() {
     println!("Redis CPU a full cycle (enqueue + dequeue + done), {PAYLOAD}-byte payload, {ROUNDS} rounds");
     for in_flight in IN_FLIGHT {
@@ -41,9 +47,8 @@ fn compare(in_flight: usize) {
     let shape = AsynqShape::new(&tasks);
     let blocks = TASKS / in_flight;
 
-    let (mut awaited, mut pipelined) = (Samples::default(), Samples::default());
-    let mut ours: [Samples; SIZES.len()] = Default::default();
-    for _ in 0..ROUNDS {
+    let mut samples: [Samples; CASES] = Default::default();
+    for round in 0..ROUNDS {
         let server = RedisServer::start();
         let broker =
             Arc::new(RedisBroker::connect(&RedisConfig::new(server.url())).expect("the address is good"));
@@ -52,31 +57,42 @@ fn compare(in_flight: usize) {
         // Loads our scripts and makes the server's memory warm.
         runtime.block_on(cycle(&broker, &queue, &tasks, in_flight));
 
-        pipelined.push(measure(&mut watch, || (0..blocks).for_each(|_| shape.cycle(&mut raw, in_flight))));
-        for (size, samples) in SIZES.into_iter().zip(&mut ours) {
-            samples.push(measure(&mut watch, || {
-                runtime.block_on(async {
-                    for _ in 0..blocks {
-                        cycle(&broker, &queue, &tasks, size).await;
+        // Each round starts with another case, so that none has the fresh server to itself.
+        for turn in 0..CASES {
+            let case = (round + turn) % CASES;
+            let cost = measure(&mut watch, || {
+                for _ in 0..blocks {
+                    match case {
+                        AWAITED => shape.cycle(&mut raw, 1),
+                        PIPELINED => shape.cycle(&mut raw, in_flight),
+                        _ => {
+                            let size = SIZES.get(case - OURS).expect("a case each");
+                            runtime.block_on(cycle(&broker, &queue, &tasks, *size));
+                        }
                     }
-                });
-            }));
+                }
+            });
+            samples.get_mut(case).expect("a case each").push(cost);
         }
-        awaited.push(measure(&mut watch, || (0..blocks).for_each(|_| shape.cycle(&mut raw, 1))));
     }
 
+    let [awaited, pipelined, ours @ ..] = &samples;
     println!(
-        "\n{in_flight} tasks in flight {:>42} {:>15} {:>11} {:>9}",
-        "us/task", "min-max", "pipelined/", "awaited/"
+        "\n{:<56} {:>8} {:>13} {:>10} {:>9}",
+        format!("{in_flight} tasks in flight"),
+        "us/task",
+        "min-max",
+        "pipelined/",
+        "awaited/"
     );
     let line = |case: &str, samples: &Samples| {
         let (cost, spread) = (samples.median(), samples.spread());
         let (gain, real_gain) = (pipelined.median() / cost, awaited.median() / cost);
-        println!("  {case:<54} {cost:>8.1} {spread:>15} {gain:>11.2} {real_gain:>9.2}");
+        println!("  {case:<54} {cost:>8.1} {spread:>13} {gain:>10.2} {real_gain:>9.2}");
     };
-    line("asynq's shape, 1 task a call, each answer awaited", &awaited);
-    line("asynq's shape, 1 task a call, in pipelines", &pipelined);
-    for (size, samples) in SIZES.into_iter().zip(&ours) {
+    line("asynq's shape, 1 task a call, each answer awaited", awaited);
+    line("asynq's shape, 1 task a call, in pipelines", pipelined);
+    for (size, samples) in SIZES.into_iter().zip(ours) {
         line(&format!("ours, {size} a call"), samples);
     }
 }
