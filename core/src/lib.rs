@@ -6,6 +6,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod batch;
 mod cbor;
 pub mod claims;
 mod commit;
@@ -33,6 +34,7 @@ mod task_id;
 mod testing;
 mod time;
 
+pub use self::batch::{RootCache, VerifiedRoots};
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};

@@ -1,5 +1,7 @@
 //! Sealing: claims and body in, one envelope in the caller's buffer out. Encrypt first, then sign.
 
+mod batch;
+mod detached;
 mod encrypted;
 mod mac;
 mod sign_encrypt;
@@ -9,10 +11,11 @@ use core::fmt;
 
 use rand_core::TryCryptoRng;
 
+pub use self::batch::{Batch, Pending, SignedBatch};
 pub use self::encrypted::Encrypt;
 pub use self::mac::Authenticate;
 pub use self::sign_encrypt::{SignEncrypt, SignEncryptTo};
-pub use self::signed::Sign;
+pub use self::signed::{Sign, SigningMode};
 
 use crate::cbor::encoder::{Counter, SinkError, Writer};
 use crate::cbor::head_len;

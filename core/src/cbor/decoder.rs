@@ -2,7 +2,7 @@
 
 use core::str;
 
-use super::{ARRAY, BYTES, MAP, NINT, TAG, TEXT, UINT, head_len};
+use super::{ARRAY, BYTES, MAP, NINT, NULL, TAG, TEXT, UINT, head_len};
 
 /// The bytes are not what the profile allows here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,17 @@ impl<'a> Decoder<'a> {
     /// Reads a tag.
     pub(crate) fn tag(&mut self) -> Result<u64, DecodeError> {
         self.expect(TAG)
+    }
+
+    /// Reads null.
+    pub(crate) fn null(&mut self) -> Result<(), DecodeError> {
+        self.0 = self.0.strip_prefix(&[NULL]).ok_or(DecodeError)?;
+        Ok(())
+    }
+
+    /// What has not been read yet.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     /// A declared length is compared with what is there before anything is made of it.

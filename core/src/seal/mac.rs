@@ -25,7 +25,7 @@ const MAC_LEN: usize = 32;
 impl private::Sealed for Authenticate<'_> {}
 
 impl Authenticate<'_> {
-    const fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
+    pub(super) const fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
         Header {
             algorithm: Algorithm::Hmac256,
             content: Content::Body(job.content_type),
