@@ -7,6 +7,7 @@
 extern crate std;
 
 pub mod batch;
+pub mod beacon;
 mod cbor;
 pub mod claims;
 mod commit;

@@ -298,6 +298,7 @@ impl<'a> Verified<'a> {
             digest: self.digest,
             sequence: claims.sequence,
             attempts: claims.attempts,
+            ttl: claims.ttl,
             forget_after: self.forget_after,
             seen_at: self.seen_at,
         }

@@ -77,6 +77,8 @@ refusals! {
     WrongRequest = "wrong-request", "the result of another request";
     /// The task has run to its end before.
     Replayed = "replayed", "has run before";
+    /// Its sequence is so far behind the issuer's newest that nobody remembers whether it has run.
+    OutOfSequence = "out-of-sequence", "too far behind the issuer's newest task";
     /// Another envelope with the same issuer and task id was seen before.
     Conflict = "conflict", "another envelope with the same issuer and task id was seen";
     /// The number of attempts that the issuer allows is used up.

@@ -3,6 +3,7 @@
 mod batch;
 mod detached;
 mod encrypted;
+mod hedged;
 mod mac;
 mod sign_encrypt;
 mod signed;
@@ -10,9 +11,11 @@ mod signed;
 use core::fmt;
 
 use rand_core::TryCryptoRng;
+use sha2::Sha256;
 
 pub use self::batch::{Batch, Pending, SignedBatch};
 pub use self::encrypted::Encrypt;
+pub use self::hedged::HedgeKey;
 pub use self::mac::Authenticate;
 pub use self::sign_encrypt::{SignEncrypt, SignEncryptTo};
 pub use self::signed::{Sign, SigningMode};
@@ -182,6 +185,10 @@ pub trait Mode: private::Sealed {
 
     #[doc(hidden)]
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
+
+    /// Hashes the outermost protected header, as far as it is known before anything is drawn.
+    #[doc(hidden)]
+    fn bind(&self, job: &Job<'_>, hash: &mut Sha256);
 
     /// Fills `envelope`, which has exactly the length told by `sealed_len`.
     #[doc(hidden)]

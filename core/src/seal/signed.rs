@@ -2,6 +2,7 @@
 
 use p256::ecdsa::Signature;
 use rand_core::TryCryptoRng;
+use sha2::Sha256;
 
 use super::{Job, Mode, bytes_len, frame_len, private};
 use crate::cbor::encoder::{Sink, SinkError, Writer};
@@ -73,6 +74,10 @@ impl<M: SigningMode> Mode for M {
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
         let payload_len = self.payload_len(job, body_len)?;
         frame_len(&signed_header(self, job), 1, payload_len)?.checked_add(bytes_len(SIGNATURE_LEN)?)
+    }
+
+    fn bind(&self, job: &Job<'_>, hash: &mut Sha256) {
+        signed_header(self, job).encode(hash).expect("a hash takes any number of bytes");
     }
 
     fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
