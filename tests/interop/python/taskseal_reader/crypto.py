@@ -49,8 +49,14 @@ def decrypt_with_shared_key(
     key: bytes, sealed: Sealed, external: bytes
 ) -> bytes | None:
     """The body of E or SE, or none if commitment or tag are not right."""
-    okm = _hkdf(key, sealed.salt, KEY_INFO, 64)
-    return _decrypt(okm[:32], okm[32:], sealed, external)
+    content_key, commitment = derive(key, sealed.salt or b"")
+    return _decrypt(content_key, commitment, sealed, external)
+
+
+def derive(key: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    """The content key of E or SE, and the commitment to it."""
+    okm = _hkdf(key, salt, KEY_INFO, 64)
+    return okm[:32], okm[32:]
 
 
 def decrypt_with_scalar(scalar: int, sealed: Sealed, external: bytes) -> bytes | None:
