@@ -6,9 +6,10 @@ from typing import Any
 
 import cbor2
 
-from taskseal_reader import crypto
+from taskseal_reader import batch, crypto
 from taskseal_reader.vectors import Vector, read_all
 
+BATCHED = 0x83
 SALT_COMMIT = -95348
 
 
@@ -31,7 +32,7 @@ class Case:
     @property
     def suite(self) -> str:
         """The suite, by tag and content type."""
-        if self.data[0] != 0xD2:
+        if self.data[0] in (0xD0, 0xD1):
             return "M" if self.data[0] == 0xD1 else "E"
         content_type = header(self.data)[3]
         return "SE" if content_type == 16 else "SP" if content_type == 96 else "S"
@@ -64,13 +65,21 @@ def accepted(folder: Path) -> list[Case]:
 
 
 def header(message: bytes) -> dict[int, Any]:
-    """The protected header of a tagged COSE message."""
-    return dict(cbor2.loads(cbor2.loads(message).value[0]))
+    """The protected header of a COSE message or of a batched envelope."""
+    return dict(cbor2.loads(outer_header(message)))
 
 
 def outer_header(message: bytes) -> bytes:
-    """The bytes of the protected header of a tagged COSE message."""
-    return bytes(cbor2.loads(message).value[0])
+    """The bytes of that header."""
+    item = cbor2.loads(message)
+    return bytes((item if message[0] == BATCHED else item.value)[0])
+
+
+def batched(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Payload and receipt of a batched envelope, and the root by its path."""
+    first, payload, receipt = cbor2.loads(data)
+    root = batch.parse(receipt).root(crypto.signature_structure(first, payload))
+    return payload, receipt, root
 
 
 def content_key(message: bytes, key: bytes) -> bytes:

@@ -5,7 +5,7 @@ from cwt import COSE, COSEKey
 from taskseal_reader import crypto
 from taskseal_reader.keys import kid_of_point
 
-from .case import Case, content_key, outer_header
+from .case import BATCHED, Case, batched, content_key, outer_header
 
 
 def open_envelope(case: Case, data: bytes) -> bytes:
@@ -16,7 +16,7 @@ def open_envelope(case: Case, data: bytes) -> bytes:
     if case.suite == "M":
         kid, key = case.mac_key
         return _decode(data, COSEKey.from_symmetric_key(key, alg="HS256", kid=kid))
-    payload = _decode(data, COSEKey.new(_public(case.point) | {3: -7}))
+    payload = _verify(data, COSEKey.new(_public(case.point) | {3: -7}))
     if case.suite == "S":
         return payload
     external = outer_header(data)
@@ -37,10 +37,12 @@ def open_envelope(case: Case, data: bytes) -> bytes:
     )
 
 
-def verify_receipt(point: bytes, receipt: bytes, root: bytes) -> None:
-    """Verifies the signature of a receipt over a root that was computed elsewhere."""
-    key = COSEKey.new(_public(point) | {3: -7})
+def _verify(data: bytes, key: object) -> bytes:
+    if data[0] != BATCHED:
+        return _decode(data, key)
+    payload, receipt, root = batched(data)
     COSE.new().decode(receipt, [key], detached_payload=root)
+    return payload
 
 
 def _decode(data: bytes, key: object) -> bytes:

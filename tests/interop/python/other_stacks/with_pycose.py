@@ -6,7 +6,7 @@ from pycose.messages import Enc0Message, EncMessage, Mac0Message, Sign1Message
 
 from taskseal_reader import crypto
 
-from .case import Case, content_key, outer_header
+from .case import BATCHED, Case, batched, content_key, outer_header
 
 
 class Unverified(Exception):
@@ -20,10 +20,10 @@ def open_envelope(case: Case, data: bytes) -> bytes:
     if case.suite == "M":
         authenticated = Mac0Message.decode(data)
         authenticated.key = SymmetricKey(k=case.mac_key[1])
-        return _payload(authenticated, authenticated.verify_tag())
-    signed = Sign1Message.decode(data)
-    signed.key = _public(case.point)
-    payload = _payload(signed, signed.verify_signature())
+        if not authenticated.verify_tag():
+            raise Unverified
+        return bytes(authenticated.payload)
+    payload = _verify(data, _public(case.point))
     if case.suite == "S":
         return payload
     external = outer_header(data)
@@ -36,18 +36,13 @@ def open_envelope(case: Case, data: bytes) -> bytes:
     return bytes(message.decrypt(recipient))
 
 
-def verify_receipt(point: bytes, receipt: bytes, root: bytes) -> None:
-    """Verifies the signature of a receipt over a root that was computed elsewhere."""
+def _verify(data: bytes, key: EC2Key) -> bytes:
+    payload, receipt, root = batched(data) if data[0] == BATCHED else (None, data, None)
     signed = Sign1Message.decode(receipt)
-    signed.key = _public(point)
+    signed.key = key
     if not signed.verify_signature(detached_payload=root):
         raise Unverified
-
-
-def _payload(message: Sign1Message | Mac0Message, verified: bool) -> bytes:
-    if not verified:
-        raise Unverified
-    return bytes(message.payload)
+    return bytes(signed.payload) if payload is None else payload
 
 
 def _decrypt(data: bytes, key: bytes, external: bytes) -> bytes:

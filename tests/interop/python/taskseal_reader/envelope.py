@@ -1,15 +1,16 @@
 """Envelopes: which of the suites the bytes are, and their parts (sections 2 and 3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from . import cbor, claims
+from . import batch, cbor, claims
+from .batch import Receipt
 from .claims import Claims
 from .refusal import Refused, require
 
 MAX_BODY = 1 << 24
 MAX_HEADER = 768
-MAX_ENVELOPE = MAX_BODY + 2048
+MAX_ENVELOPE = MAX_BODY + 1280
 TAG_LENGTH = 16
 COMMIT = claims.EXT
 ES256, HMAC256, A256GCM, ECDH_ES_HKDF256 = -7, 5, 3, -25
@@ -55,6 +56,7 @@ class Envelope:
     payload: bytes
     proof: bytes
     sealed: Sealed | None
+    receipt: Receipt | None = None
 
     @property
     def body_length(self) -> int:
@@ -68,17 +70,33 @@ class Envelope:
 
 def parse(data: bytes) -> Envelope:
     """Reads the structure of an envelope; step 1 of section 7."""
-    require(data[:1] in (b"\xd0", b"\xd1", b"\xd2"), "unsealed")
+    require(data[:1] in (b"\x83", b"\xd0", b"\xd1", b"\xd2"), "unsealed")
     require(len(data) <= MAX_ENVELOPE, "too-large")
     try:
-        tag, content = cbor.tagged(cbor.decode(data))
-        envelope = (
-            _encrypted(content) if tag == ENCRYPT0 else _authenticated(tag, content)
-        )
+        envelope = _structure(cbor.decode(data))
     except cbor.Malformed as error:
         raise Refused("malformed") from error
     require(envelope.body_length <= MAX_BODY, "too-large")
     return envelope
+
+
+def _structure(item: object) -> Envelope:
+    """The suite of a tagged structure, or the form B of one."""
+    if isinstance(item, list):
+        return _batched(item)
+    tag, content = cbor.tagged(item)
+    return _encrypted(content) if tag == ENCRYPT0 else _authenticated(tag, content)
+
+
+def _batched(item: object) -> Envelope:
+    """Form B of S, SE and SP: a receipt in the place of the signature."""
+    first, payload, third = cbor.array(item, 3)
+    receipt = batch.parse(cbor.blob(third, 0, MAX_ENVELOPE))
+    header, body = cbor.blob(first, 0, MAX_HEADER), cbor.blob(payload, 0, MAX_ENVELOPE)
+    envelope = signed(header, ES256, body, receipt.signature)
+    if receipt.kid != envelope.kid:
+        raise cbor.Malformed("a receipt of another key")
+    return replace(envelope, receipt=receipt)
 
 
 def _authenticated(tag: int, content: object) -> Envelope:

@@ -45,6 +45,7 @@ class Policy:
     skew: int = 60
     beacon: bool = False
     clockless: bool = False
+    batch: bool = False
 
     @property
     def tolerance(self) -> int:
@@ -55,6 +56,7 @@ class Policy:
         """Step 2: what can be seen without a key."""
         require(envelope.kind is self.kind, "wrong-kind")
         require(envelope.suite in self.suites, "suite-not-allowed")
+        require(envelope.receipt is None or self.batch, "suite-not-allowed")
         require(envelope.body_length <= self.max_body, "too-large")
 
     def check(self, record: Record, envelope: Envelope, now: Window) -> None:

@@ -62,6 +62,9 @@ class Reader:
             )
         assert envelope.algorithm == ES256
         message = crypto.signature_structure(envelope.header, envelope.payload)
+        if envelope.receipt is not None:
+            root = envelope.receipt.root(message)
+            message = crypto.signature_structure(envelope.receipt.header, root)
         one_purpose = (
             envelope.sealed is None or self.keyset.get(envelope.sealed.kid) is None
         )

@@ -92,6 +92,7 @@ class Vector:
             skew=int(self.get("skew") or 60),
             beacon=self.get("beacon") is not None,
             clockless=self.get("clockless") is not None,
+            batch=self.get("batch") is not None,
         )
 
     def guard(self) -> Guard:
