@@ -26,7 +26,8 @@ export function emptyHeader(data, name) {
 }
 
 /** The body, or of suite SP what is signed; an error if anything is wrong. */
-export async function open(vector, name, data) {
+export async function open(vector, data) {
+  const name = suite(data);
   if (name === "E") {
     return decrypt(data, vector, new Uint8Array());
   }

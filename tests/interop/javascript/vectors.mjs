@@ -1,12 +1,12 @@
-// Accepted vectors: files of `name: value` lines, an empty line, and an envelope in hex.
+// Test vectors: files of `name: value` lines, an empty line, and an envelope in hex.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** The vectors of a folder that must be accepted, in the order of their names. */
-export function accepted(folder) {
+/** The vectors of a folder, in the order of their names. */
+export function readAll(folder) {
   const files = readdirSync(folder).filter((name) => name.endsWith(".txt")).sort();
-  return files.map((file) => read(join(folder, file))).filter((vector) => vector.expect === "accepted");
+  return files.map((file) => read(join(folder, file)));
 }
 
 function read(path) {

@@ -58,10 +58,10 @@ class Case:
         return int(self.vector.need("agree"), 16)
 
 
-def accepted(folder: Path) -> list[Case]:
-    """The vectors of a folder that must be accepted."""
-    vectors = read_all(folder)
-    return [Case(vector) for vector in vectors if vector.get("expect") == "accepted"]
+def cases(folders: list[Path], expected: str) -> list[Case]:
+    """The vectors of folders that come to the same."""
+    vectors = [vector for folder in folders for vector in read_all(folder)]
+    return [Case(vector) for vector in vectors if vector.get("expect") == expected]
 
 
 def header(message: bytes) -> dict[int, Any]:
