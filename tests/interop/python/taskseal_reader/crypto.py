@@ -76,6 +76,15 @@ def decrypt_with_scalar(scalar: int, sealed: Sealed, external: bytes) -> bytes |
     )
 
 
+def is_point(point: bytes) -> bool:
+    """Whether an uncompressed point is on the curve."""
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    except ValueError:
+        return False
+    return True
+
+
 def public_point(scalar: int) -> bytes:
     """The uncompressed public point of a scalar."""
     numbers = (

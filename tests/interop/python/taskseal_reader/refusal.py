@@ -1,4 +1,4 @@
-"""Refusals: why an envelope is not accepted."""
+"""Refusals: why an envelope or a keyset is not accepted."""
 
 CODES = frozenset(
     {
@@ -29,13 +29,30 @@ CODES = frozenset(
 )
 """The codes of section 10 that an envelope can meet outside a queue."""
 
+KEYSET_CODES = frozenset(
+    {
+        "too-large",
+        "malformed",
+        "unknown-root",
+        "rejected",
+        "wrong-name",
+        "rolled-back",
+        "forked",
+        "issued-in-future",
+        "expired",
+        "root-in-keyset",
+        "too-many-keys",
+    }
+)
+"""The codes that a signed keyset can meet."""
+
 
 class Refused(Exception):
-    """An envelope that is not accepted, with its code."""
+    """What is not accepted, with its code."""
 
     def __init__(self, code: str) -> None:
-        """Takes one of the codes of section 10."""
-        if code not in CODES:
+        """Takes one of the codes."""
+        if code not in CODES | KEYSET_CODES:
             raise ValueError(f"no refusal is called {code}")
         super().__init__(code)
         self.code = code
