@@ -9,6 +9,7 @@ MEDIA_TYPE = "application/vnd.taskseal.batch.v1+cose"
 MAX_TREE = 1024
 SIGN1, ES256 = 18, -7
 VDS, VDP, INCLUSION, RFC9162_SHA256 = 395, 396, -1, 1
+SIZE = -95348
 HASH = 32
 
 
@@ -54,11 +55,12 @@ def parse(data: bytes) -> Receipt:
     if payload is not None:
         raise cbor.Malformed("a root that is not detached")
     header = cbor.blob(first, 0, 128)
-    labels = cbor.fields(cbor.decode(header), cbor.only(1, 4, 16, VDS))
+    labels = cbor.fields(cbor.decode(header), cbor.only(1, 4, 16, VDS, SIZE))
     cbor.exactly(labels[1], ES256)
     cbor.exactly(labels[16], MEDIA_TYPE)
     cbor.exactly(labels[VDS], RFC9162_SHA256)
     size, index, path = _proof(unprotected)
+    cbor.exactly(labels[SIZE], size)
     receipt = Receipt(
         kid=cbor.blob(labels[4], 8),
         header=header,

@@ -10,7 +10,7 @@ from .refusal import Refused, require
 
 MAX_BODY = 1 << 24
 MAX_HEADER = 768
-MAX_ENVELOPE = MAX_BODY + 1280
+MAX_ENVELOPE = MAX_BODY + 1792
 TAG_LENGTH = 16
 COMMIT = claims.EXT
 ES256, HMAC256, A256GCM, ECDH_ES_HKDF256 = -7, 5, 3, -25
@@ -80,6 +80,21 @@ def parse(data: bytes) -> Envelope:
     return envelope
 
 
+def parse_detached(data: bytes, body: bytes) -> Envelope:
+    """Reads the structure of an envelope whose body stands beside it."""
+    require(data[:1] in (b"\xd0", b"\xd1", b"\xd2"), "unsealed")
+    require(len(data) <= MAX_ENVELOPE, "too-large")
+    try:
+        tag, content = cbor.tagged(cbor.decode(data, nil=True))
+        envelope = _authenticated(tag, content, body)
+        if envelope.sealed is not None:
+            raise cbor.Malformed("an encrypted body beside its envelope")
+    except cbor.Malformed as error:
+        raise Refused("malformed") from error
+    require(envelope.body_length <= MAX_BODY, "too-large")
+    return envelope
+
+
 def _structure(item: object) -> Envelope:
     """The suite of a tagged structure, or the form B of one."""
     if isinstance(item, list):
@@ -99,12 +114,17 @@ def _batched(item: object) -> Envelope:
     return replace(envelope, receipt=receipt)
 
 
-def _authenticated(tag: int, content: object) -> Envelope:
-    """Suites S, SE, SP and M."""
+def _authenticated(tag: int, content: object, body: bytes | None = None) -> Envelope:
+    """Suites S, SE, SP and M; S and M around a body that stands beside them."""
+    if tag not in (SIGN1, MAC0):
+        raise cbor.Malformed("another tag")
     header, unprotected, payload, proof = cbor.array(content, 4)
     cbor.fields(unprotected, {})
     algorithm, proof_length = (ES256, 64) if tag == SIGN1 else (HMAC256, 32)
-    body = cbor.blob(payload, 0, MAX_ENVELOPE)
+    if body is None:
+        body = cbor.blob(payload, 0, MAX_ENVELOPE)
+    elif payload is not None:
+        raise cbor.Malformed("a body inside and one beside it")
     return signed(
         cbor.blob(header, 0, MAX_HEADER),
         algorithm,

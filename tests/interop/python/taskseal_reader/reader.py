@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from . import crypto
-from .envelope import A256GCM, ES256, HMAC256, Envelope, Kind, parse
+from .envelope import (
+    A256GCM,
+    ES256,
+    HMAC256,
+    Envelope,
+    Kind,
+    parse,
+    parse_detached,
+)
 from .keys import DecryptionKeys, Keyset, Record
 from .policy import Policy, Window
 from .refusal import require
@@ -28,16 +36,18 @@ class Reader:
     guard: Guard
     keys: DecryptionKeys
 
-    def open(self, data: bytes, now: Window) -> Opened:
+    def open(self, data: bytes, now: Window, beside: bytes | None = None) -> Opened:
         """Accepts an envelope and gives its body, or refuses it."""
-        envelope = self.verify(data, now)
+        envelope = self.verify(data, now, beside)
         if envelope.kind is Kind.TASK:
             self.guard.admit(envelope.claims, sha256(data).digest())
         return Opened(envelope, self._body(envelope))
 
-    def verify(self, data: bytes, now: Window) -> Envelope:
-        """Steps 1 to 7."""
-        envelope = parse(data)
+    def verify(
+        self, data: bytes, now: Window, beside: bytes | None = None
+    ) -> Envelope:
+        """Steps 1 to 7; `beside` is the body of the detached form."""
+        envelope = parse(data) if beside is None else parse_detached(data, beside)
         self.policy.admits(envelope)
         record = self.keyset.get(envelope.kid)
         require(record is not None, "unknown-key")

@@ -54,9 +54,14 @@ class Vector:
             Keyset(self.records()), self.policy(), self.guard(), self.decryption_keys()
         )
         try:
-            return reader.open(data, self.now())
+            return reader.open(data, self.now(), self.beside())
         except Refused as refused:
             return refused.code
+
+    def beside(self) -> bytes | None:
+        """The body of the detached form."""
+        body = self.get("detached")
+        return None if body is None else bytes.fromhex(body)
 
     def now(self) -> Window:
         """One second, or the two ends of a window."""
@@ -92,7 +97,7 @@ class Vector:
             skew=int(self.get("skew") or 60),
             beacon=self.get("beacon") is not None,
             clockless=self.get("clockless") is not None,
-            batch=self.get("batch") is not None,
+            batch=self.get("batches") is not None,
         )
 
     def guard(self) -> Guard:
