@@ -14,6 +14,9 @@ mod commit;
 mod constant_time;
 mod envelope;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod inner;
 pub mod keys;
