@@ -54,3 +54,7 @@ pub use self::time::{Clock, TimeWindow};
 /// The specification of the envelope.
 #[doc = include_str!("../docs/envelope.md")]
 pub mod spec {}
+
+/// The specification of the signed keyset.
+#[doc = include_str!("../docs/keyset.md")]
+pub mod keyset_spec {}
