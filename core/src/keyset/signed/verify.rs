@@ -176,13 +176,16 @@ impl<'a> UnverifiedKeyset<'a> {
         roots: &Roots<'_>,
         checkpoint: Checkpoint,
     ) -> Result<VerifiedKeyset<'a, N>, KeysetRefusal> {
-        let mut entries = Vec::new();
+        let (mut entries, mut fits) = (Vec::new(), true);
         for entry in self.signed.entries {
             let entry = entry.map_err(|_| KeysetRefusal::Malformed)?;
             if roots.find(entry.kid()).is_some() {
                 return Err(KeysetRefusal::RootInKeyset);
             }
-            entries.push(entry).map_err(|_| KeysetRefusal::TooManyKeys)?;
+            fits &= entries.push(entry).is_ok();
+        }
+        if !fits {
+            return Err(KeysetRefusal::TooManyKeys);
         }
         Ok(VerifiedKeyset { head: self.signed.head, root: self.signed.root, checkpoint, entries })
     }
