@@ -80,17 +80,73 @@ fn two() -> KeysetDraft<'static, 8> {
     draft
 }
 
+fn written(draft: &KeysetDraft<'_, 8>) -> Vec<u8> {
+    let mut buffer = std::vec![0; draft.signed_len()];
+    draft.sign(&mut example_root(), &mut buffer).unwrap().to_vec()
+}
+
+/// The lines of the fenced block below the heading that begins with `heading`.
+fn block(heading: &str) -> Vec<&'static str> {
+    let below = SPECIFICATION.split_once(heading).unwrap().1;
+    below.split_once("```text\n").unwrap().1.split_once("\n```").unwrap().0.lines().collect()
+}
+
 #[test]
-fn print() {
-    for draft in [one(), two()] {
-        let mut buffer = std::vec![0; draft.signed_len()];
-        let text: std::string::String = draft
-            .sign(&mut example_root(), &mut buffer)
-            .unwrap()
-            .iter()
-            .map(|b| std::format!("{b:02x}"))
-            .collect();
-        std::println!("HEX {text}");
+fn sequence_number_1_is_byte_exact() {
+    assert_eq!(written(&one()), hex(&block("### Sequence number 1,").concat()));
+    assert!(SPECIFICATION.contains(&std::format!("### Sequence number 1, {} bytes", one().signed_len())));
+}
+
+#[test]
+fn sequence_number_2_is_byte_exact_and_its_offsets_are_right() {
+    let mut bytes = Vec::new();
+    for line in block("### Sequence number 2,") {
+        let (offset, rest) = line.trim_start().split_once(' ').unwrap();
+        assert_eq!(offset.parse(), Ok(bytes.len()), "{line}");
+        bytes.extend(hex(rest.trim_start().split(' ').next().unwrap()));
     }
-    let _ = hex("00");
+    assert_eq!(written(&two()), bytes);
+    assert!(
+        SPECIFICATION.contains(&std::format!("### Sequence number 2, a day later, {} bytes", bytes.len()))
+    );
+}
+
+#[test]
+fn the_digests_and_kids_in_the_text_are_right() {
+    let hex = |bytes: &[u8]| -> std::string::String {
+        bytes.iter().map(|byte| std::format!("{byte:02x}")).collect()
+    };
+    let bytes = written(&two());
+    let (header, payload) = (&bytes[4..59], &bytes[63..bytes.len() - 66]);
+    for text in [
+        hex(one().checkpoint().digest()),
+        hex(two().checkpoint().digest()),
+        hex(&signature_digest(header, payload)),
+        std::format!("kid `{}`", example_root().verifying_key().kid()),
+    ] {
+        assert!(SPECIFICATION.contains(&text), "{text}");
+    }
+}
+
+#[test]
+fn the_example_is_verified_as_the_text_says() {
+    let (first, second) = (written(&one()), written(&two()));
+    let now = ISSUED_AT + DAY;
+    let seen = verify(&first, &example_roots(), None, ISSUED_AT).unwrap().checkpoint();
+    let keyset = verify(&second, &example_roots(), Some(&seen), now).unwrap();
+    let keys = keyset.at(TimeWindow::exact(now)).unwrap();
+    let [former, next] = ["", " 2"].map(|suffix| {
+        let label = std::format!("taskseal example producer signing key{suffix}");
+        signing(&label).verifying_key().kid()
+    });
+
+    assert!(keys.sealing_allowed(next) && !keys.sealing_allowed(former));
+    assert_eq!(keys.find(former).unwrap().valid_until, 1_764_528_600);
+    assert_eq!(keys.recipients().count(), 1);
+    assert_eq!(
+        verify(&second, &example_roots(), Some(&seen), 1_766_429_400).unwrap_err(),
+        KeysetRefusal::Expired
+    );
+    let seen = keyset.checkpoint();
+    assert_eq!(verify(&first, &example_roots(), Some(&seen), now).unwrap_err(), KeysetRefusal::RolledBack);
 }
