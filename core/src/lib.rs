@@ -37,6 +37,7 @@ pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};
 pub use self::error::{InvalidKey, OpenError, SealError};
+pub use self::keyset::signed::{Checkpoint, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset};
 pub use self::keyset::{KeyLookup, Keyset};
 pub use self::kid::KeyId;
 pub use self::name::{Audience, ContentType, Issuer, NameSet, TaskType};

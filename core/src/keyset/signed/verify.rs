@@ -211,7 +211,7 @@ fn in_force(head: &Head<'_>, now: TimeWindow) -> Result<(), KeysetRefusal> {
 
 /// A keyset that a pinned root has signed. Its keys are reached by way of the time: [`at`](Self::at).
 ///
-/// Holds `N` entries of about 200 bytes; texts are borrowed from the bytes that were decoded.
+/// Holds `N` entries of at most 200 bytes each; texts are borrowed from the bytes that were decoded.
 #[derive(Clone)]
 pub struct VerifiedKeyset<'a, const N: usize> {
     head: Head<'a>,

@@ -193,3 +193,8 @@ fn a_disabled_key_decrypts_nothing_that_comes_through_the_keyset() {
         assert_eq!(opened.map(drop).err().and_then(crate::OpenError::refusal), expected, "{state}");
     }
 }
+
+#[test]
+fn an_entry_takes_200_bytes_at_most() {
+    assert!(size_of::<Entry<'_>>() <= 200);
+}
