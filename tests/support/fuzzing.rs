@@ -3,6 +3,7 @@
 
 mod envelope;
 mod files;
+mod keyset;
 mod mutation;
 mod stub;
 
@@ -22,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("detached", envelope::detached),
     ("header", fuzzing::header),
     ("inner", fuzzing::inner),
+    ("keyset", keyset::keyset),
     ("keyset_file", files::keyset),
     ("message", message),
     ("mutation", mutation::mutation),
