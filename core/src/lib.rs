@@ -32,6 +32,10 @@ mod task_id;
 #[cfg(test)]
 mod testing;
 mod time;
+// The interpreter would be at it for hours: these are about values, not about memory.
+#[cfg(test)]
+#[cfg(not(miri))]
+mod wycheproof;
 
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
