@@ -26,6 +26,7 @@ mod refusal;
 pub mod replay;
 pub mod seal;
 mod secret;
+mod stack;
 mod structure;
 mod suite;
 mod task_id;

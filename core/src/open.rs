@@ -21,6 +21,7 @@ use crate::policy::Policy;
 use crate::provider::{Provider, Rejected, Software};
 use crate::refusal::Refusal;
 use crate::replay::{Admission, NotAdmitted, ReplayGuard, Sighting};
+use crate::stack::{Depth, leaving_nothing};
 use crate::structure::{EncStructure, EncryptContext, mac_tag, signature_digest};
 use crate::suite::{Kind, Suite};
 use crate::time::Clock;
@@ -128,7 +129,8 @@ impl<'a> Unverified<'a> {
         }
         let kid = envelope.header.kid;
         let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
-        authenticate(&envelope, &record, provider).map_err(|Rejected| Refusal::Rejected)?;
+        leaving_nothing(Depth::of_verifying(envelope.suite()), || authenticate(&envelope, &record, provider))
+            .map_err(|Rejected| Refusal::Rejected)?;
         // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
         if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
             return Err(Refusal::Rejected.into());
@@ -275,7 +277,7 @@ impl<'a> Verified<'a> {
         if self.envelope.header.kind != Kind::Result {
             return Err(Refusal::WrongKind.into());
         }
-        decrypt::open(self, &Software, keys, buffer)
+        leaving_nothing(Depth::of_opening(self.suite()), || decrypt::open(self, &Software, keys, buffer))
     }
 
     /// Decrypts without asking a replay guard, for a person or a tool that looks at a task.
@@ -290,7 +292,7 @@ impl<'a> Verified<'a> {
         keys: &mut impl DecryptionKeys,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'a, 'b>, OpenError> {
-        decrypt::open(self, &Software, keys, buffer)
+        leaving_nothing(Depth::of_opening(self.suite()), || decrypt::open(self, &Software, keys, buffer))
     }
 }
 
@@ -336,7 +338,9 @@ impl<'a> Admitted<'a> {
         keys: &mut impl DecryptionKeys,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'a, 'b>, OpenError> {
-        decrypt::open(self.verified, provider, keys, buffer)
+        leaving_nothing(Depth::of_opening(self.verified.suite()), || {
+            decrypt::open(self.verified, provider, keys, buffer)
+        })
     }
 }
 
