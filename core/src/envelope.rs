@@ -197,3 +197,6 @@ pub(crate) fn encode_start(suite: Suite, header_len: usize, sink: &mut impl Sink
 fn empty_map(decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
     decoder.map(0).map(drop)
 }
+
+#[cfg(test)]
+mod tests;
