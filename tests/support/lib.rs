@@ -2,12 +2,11 @@
 
 pub mod conformance;
 pub mod embedded;
-pub mod example;
 pub mod faulty;
 pub mod fleet;
 pub mod model;
 pub mod redis;
 mod redis_store;
 pub mod snapshot;
-pub mod tree;
-pub mod vectors;
+
+pub use taskseal_vectors::{example, reader as vectors, tree};
