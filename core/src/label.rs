@@ -34,6 +34,16 @@ pub(crate) const HMAC_256: i64 = 5;
 /// A256GCM (RFC 9053 4.1).
 pub(crate) const A256GCM: i64 = 3;
 
+/// ECDH-ES + HKDF-256 (RFC 9053 6.3.1).
+pub(crate) const ECDH_ES_HKDF_256: i64 = -25;
+
+/// Key type EC2 (RFC 9053 7.1).
+pub(crate) const KTY_EC2: i64 = 2;
+/// Key type Symmetric (RFC 9053 7.2).
+pub(crate) const KTY_SYMMETRIC: i64 = 4;
+/// Curve P-256 (RFC 9053 table 18).
+pub(crate) const CRV_P256: i64 = 1;
+
 /// CoAP content format of `application/cose; cose-type="cose-encrypt0"` (registry: 16).
 pub(crate) const COAP_ENCRYPT0: u64 = 16;
 /// CoAP content format of `application/cose; cose-type="cose-encrypt"` (registry: 96).

@@ -40,6 +40,7 @@ pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};
 pub use self::error::{InvalidKey, OpenError, SealError};
+pub use self::keyset::signed::{Checkpoint, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset};
 pub use self::keyset::{KeyLookup, Keyset};
 pub use self::kid::KeyId;
 pub use self::name::{Audience, ContentType, Issuer, NameSet, TaskType};
@@ -57,3 +58,7 @@ pub use self::time::{Clock, TimeWindow};
 /// The specification of the envelope.
 #[doc = include_str!("../docs/envelope.md")]
 pub mod spec {}
+
+/// The specification of the signed keyset.
+#[doc = include_str!("../docs/keyset.md")]
+pub mod keyset_spec {}

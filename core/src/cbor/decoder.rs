@@ -9,7 +9,7 @@ use super::{ARRAY, BYTES, MAP, NINT, NULL, TAG, TEXT, UINT, head_len};
 pub(crate) struct DecodeError;
 
 /// Reads items one after the other.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
@@ -93,6 +93,11 @@ impl<'a> Decoder<'a> {
     /// Reads the head of an array of exactly `len` items.
     pub(crate) fn array(&mut self, len: u64) -> Result<(), DecodeError> {
         if self.expect(ARRAY)? == len { Ok(()) } else { Err(DecodeError) }
+    }
+
+    /// Reads the head of an array of at most `max` items.
+    pub(crate) fn array_up_to(&mut self, max: u64) -> Result<u64, DecodeError> {
+        self.expect(ARRAY).and_then(|len| if len <= max { Ok(len) } else { Err(DecodeError) })
     }
 
     /// Reads the head of a map of at most `max` pairs.
