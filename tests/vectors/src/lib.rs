@@ -7,6 +7,7 @@
 pub mod cose;
 pub mod example;
 pub mod generate;
+pub mod keysets;
 pub mod merkle;
 pub mod reader;
 pub mod tree;

@@ -80,7 +80,7 @@ pub fn names(area: &str) -> BTreeSet<String> {
     entries.map(name).collect()
 }
 
-fn folder(area: &str) -> PathBuf {
+pub(crate) fn folder(area: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(area)
 }
 

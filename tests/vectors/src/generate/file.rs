@@ -38,7 +38,7 @@ pub struct File {
     note: &'static str,
     by: Option<By>,
     now: String,
-    audience: &'static str,
+    audience: Option<&'static str>,
     /// What the policy says beyond its defaults.
     policy: Vec<(&'static str, String)>,
     /// Keys and what they may do; then what the reader decrypts with and what comes out.
@@ -55,7 +55,7 @@ impl File {
             note,
             by: None,
             now: "1763751600".to_owned(),
-            audience: "prod/critical",
+            audience: Some("prod/critical"),
             policy: Vec::new(),
             keys: Vec::new(),
             bytes: bytes.to_vec(),
@@ -84,7 +84,12 @@ impl File {
     }
 
     pub(super) fn audience(self, audience: &'static str) -> Self {
-        Self { audience, ..self }
+        Self { audience: Some(audience), ..self }
+    }
+
+    /// For what is taken from no queue.
+    pub(super) fn without_audience(self) -> Self {
+        Self { audience: None, ..self }
     }
 
     pub(super) fn policy(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -168,7 +173,9 @@ impl fmt::Display for File {
             writeln!(f, "by: {}", by.name())?;
         }
         writeln!(f, "now: {}", self.now)?;
-        writeln!(f, "audience: {}", self.audience)?;
+        if let Some(audience) = self.audience {
+            writeln!(f, "audience: {audience}")?;
+        }
         for (name, value) in &self.policy {
             writeln!(f, "{name}: {value}")?;
         }
