@@ -1,17 +1,25 @@
 //! The worked examples of the specification, byte for byte, in both directions.
 
 use std::convert::Infallible;
+use std::fmt::Debug;
 
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
+use taskseal_core::seal::SigningMode;
 use taskseal_core::{
-    Claims, ContentType, Keyset, Kind, NameSet, Policy, ReplayWindow, Sealer, Suite, SuiteSet, TimeWindow,
-    Unverified,
+    Claims, ContentType, Keyset, Kind, NameSet, Policy, ReplayWindow, Sealer, Signer, Suite, SuiteSet,
+    TaskId, TimeWindow, Unverified,
 };
 use taskseal_vectors::example::{self, BODY, Given};
 use taskseal_vectors::reader::{self, Vector};
+use taskseal_vectors::tree::Node;
+use taskseal_vectors::{cose, merkle};
 
 fn vector(name: &str) -> Vector {
-    reader::all("envelope").into_iter().find(|vector| vector.name == name).expect("a vector of that name")
+    vector_of("envelope", name)
+}
+
+fn vector_of(area: &str, name: &str) -> Vector {
+    reader::all(area).into_iter().find(|vector| vector.name == name).expect("a vector of that name")
 }
 
 /// Takes the place of a source of randomness where nothing may be drawn.
@@ -140,6 +148,128 @@ fn the_result_is_byte_exact_and_bound_to_its_request() {
     assert_eq!(opened.claims(), &claims);
 }
 
+/// The claims of a task of the example of form B.
+fn batch_claims(index: u8) -> Claims<'static> {
+    let mut claims = example::plain_claims();
+    let mut id = *claims.task_id.as_bytes();
+    id[15] = index;
+    claims.task_id = TaskId::from_bytes(id);
+    claims
+}
+
+/// A batch of five, sealed by the library with what it is given to draw.
+fn batch_of_five<M: SigningMode>(mut sealer: Sealer<M>, mut rng: Given) -> Vec<Vec<u8>>
+where
+    <M::Signer as Signer>::Error: Debug,
+{
+    let mut batch = sealer.batch::<5, _>(&mut rng).unwrap();
+    let pending: Vec<_> = (0..5)
+        .map(|index| {
+            let mut buffer = vec![0; 800];
+            let claims = batch_claims(index);
+            let task = batch.add(&claims, ContentType::JSON, BODY, &mut rng, &mut buffer).unwrap();
+            (task, buffer)
+        })
+        .collect();
+    let signed = batch.sign().unwrap();
+    assert!(rng.0.is_empty());
+    let finish = |(task, mut buffer): (_, Vec<u8>)| signed.finish(task, &mut buffer).unwrap().to_vec();
+    pending.into_iter().map(finish).collect()
+}
+
+#[test]
+fn batches_are_byte_exact() {
+    let mut signer = example::producer();
+    let sealed = batch_of_five(Sealer::sign(&mut signer), nothing());
+    for (index, name) in [(0, "size_5_first"), (3, "example_b"), (4, "size_5_promoted")] {
+        assert_eq!(sealed[index], vector_of("batch", name).bytes, "{name}");
+    }
+
+    // Suite SE draws salt and IV for each task; in the vectors the salt stays and the IV counts.
+    let mut drawn = Vec::new();
+    for index in 0..5 {
+        drawn.extend(example::shared_randomness().0);
+        *drawn.last_mut().unwrap() += index;
+    }
+    let key = example::encryption_key();
+    let sealed = batch_of_five(Sealer::sign_encrypt(&mut signer, &key), Given(drawn));
+    assert_eq!(sealed[0], vector_of("batch", "suite_se_first").bytes);
+    assert_eq!(sealed[4], vector_of("batch", "suite_se_promoted").bytes);
+
+    // Suite SP draws once for the batch.
+    let recipient = example::worker().public_key();
+    let sealer = Sealer::sign_encrypt_to(&mut signer, &recipient);
+    let sealed = batch_of_five(sealer, example::agreed_randomness());
+    assert_eq!(sealed[0], vector_of("batch", "suite_sp_first").bytes);
+    assert_eq!(sealed[4], vector_of("batch", "suite_sp_last").bytes);
+}
+
+#[test]
+fn detached_bodies_are_byte_exact() {
+    let (mut signer, key, mut buffer) = (example::producer(), example::mac_key(), [0xaa; 248]);
+    let claims = example::claims();
+
+    let sealed =
+        Sealer::sign(&mut signer).seal_detached(&claims, ContentType::JSON, BODY, &mut buffer).unwrap();
+    assert_eq!(sealed, vector_of("detached", "example_s").bytes);
+
+    let sealed =
+        Sealer::authenticate(&key).seal_detached(&claims, ContentType::JSON, BODY, &mut buffer).unwrap();
+    assert_eq!(sealed, vector_of("detached", "example_m").bytes);
+}
+
+#[test]
+fn the_overhead_of_a_batch_is_what_the_specification_says() {
+    let (signer, key) = (example::producer(), example::encryption_key());
+    let (recipient, claims) = (example::worker().public_key(), example::plain_claims());
+    let (s, se) = (Sealer::sign(&signer), Sealer::sign_encrypt(&signer, &key));
+    let sp = Sealer::sign_encrypt_to(&signer, &recipient);
+    let specification = include_str!("../../../core/docs/envelope.md");
+    for size in [1_usize, 16, 64, 256, 1024] {
+        let [s, se, sp] = [
+            s.batched_len(&claims, ContentType::JSON, BODY.len(), size),
+            se.batched_len(&claims, ContentType::JSON, BODY.len(), size),
+            sp.batched_len(&claims, ContentType::JSON, BODY.len(), size),
+        ]
+        .map(|len| len - BODY.len());
+        let line = format!("| {size} | {} | {s} | {se} | {sp} |\n", size.ilog2());
+        assert!(specification.contains(&line), "{line}");
+    }
+    // The last of the largest batch is as long as that.
+    assert_eq!(
+        s.batched_len(&claims, ContentType::JSON, BODY.len(), 1024),
+        vector_of("batch", "size_1024_last").bytes.len()
+    );
+}
+
+#[test]
+fn the_digest_and_the_root_of_the_batch_in_the_text_are_right() {
+    let bytes = vector_of("batch", "example_b").bytes;
+    let tree = Node::of_envelope(&bytes);
+    let field = |path: &[usize]| tree.get(path).and_then(Node::string_content).expect("a byte string");
+    let leaves: Vec<_> = ["size_5_first", "example_b", "size_5_promoted"]
+        .map(|name| {
+            let tree = Node::of_envelope(&vector_of("batch", name).bytes);
+            let part = |index: usize| tree.get(&[index]).and_then(Node::string_content).expect("a part");
+            merkle::leaf(&cose::structure("Signature1", &[&part(0), b"", &part(1)]))
+        })
+        .into();
+    // Up from the fourth leaf, by hand: its sibling, the first two, the fifth.
+    let node = |left: &[u8], right: &[u8]| example::sha256(&[&[1], left, right].concat());
+    let path = [2, 0, 0, 1, 1, 1, 0, 0, 2];
+    let hash = |index: usize| field(&[path.as_slice(), &[index]].concat());
+    let root = node(&node(&hash(1), &node(&hash(0), &leaves[1])), &hash(2));
+    assert_eq!(hash(2), leaves[2]);
+
+    let header = field(&[2, 0, 0, 0]);
+    let digest = example::sha256(&cose::structure("Signature1", &[&header, b"", &root]));
+    let specification = include_str!("../../../core/docs/envelope.md");
+    for hash in [digest, root] {
+        let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(specification.contains(&format!("`{digits}`")), "{digits}");
+    }
+}
+
 #[test]
 fn kids_are_thumbprints_of_the_keys() {
     assert_eq!(example::producer().verifying_key().kid().to_string(), "9ffa76fec6561675");
@@ -159,13 +289,15 @@ fn a_signer_without_errors_seals_without_errors() {
 #[test]
 fn the_annotated_bytes_of_the_specification_are_those_of_the_examples() {
     let specification = include_str!("../../../core/docs/envelope.md");
-    for (heading, name) in
-        [("### Suite S, 301 bytes", "example_s"), ("### Suite SP, 479 bytes", "example_sp")]
-    {
+    for (heading, area, name) in [
+        ("### Suite S, 301 bytes", "envelope", "example_s"),
+        ("### Suite SP, 479 bytes", "envelope", "example_sp"),
+        ("### Form B, 451 bytes", "batch", "example_b"),
+    ] {
         let (_, section) = specification.split_once(heading).expect("the section");
         let dump =
             section.split("```").nth(1).and_then(|dump| dump.strip_prefix("text\n")).expect("the dump");
-        let bytes = vector(name).bytes;
+        let bytes = vector_of(area, name).bytes;
         let mut next = 0;
         for line in dump.lines() {
             let (offset, rest) = line.split_at(4);
