@@ -1,6 +1,6 @@
 //! The reader of the vectors: takes a file apart, and puts what it holds through verifier, guard and decryption.
 //!
-//! The format is described in `README.md` beside this package.
+//! The format is described in `README.md` of this package.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

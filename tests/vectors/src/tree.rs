@@ -36,10 +36,14 @@ impl Node {
     /// If it is none.
     #[must_use]
     pub fn of_envelope(bytes: &[u8]) -> Self {
+        Self::read_whole(bytes).expect("an envelope")
+    }
+
+    /// Takes an item apart that is all there is; `None` if it is not well-formed.
+    #[must_use]
+    pub fn read_whole(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
-        let node = Self::read(&mut rest).expect("an envelope");
-        assert!(rest.is_empty(), "bytes after the envelope");
-        node
+        Self::read(&mut rest).filter(|_| rest.is_empty())
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {

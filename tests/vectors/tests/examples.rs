@@ -162,18 +162,20 @@ fn batch_of_five<M: SigningMode>(mut sealer: Sealer<M>, mut rng: Given) -> Vec<V
 where
     <M::Signer as Signer>::Error: Debug,
 {
-    let mut batch = sealer.batch::<5, _>(&mut rng).unwrap();
+    let mut batch = sealer.batch::<5, _>(&mut rng).expect("an ephemeral key");
     let pending: Vec<_> = (0..5)
         .map(|index| {
             let mut buffer = vec![0; 800];
             let claims = batch_claims(index);
-            let task = batch.add(&claims, ContentType::JSON, BODY, &mut rng, &mut buffer).unwrap();
+            let task = batch
+                .add(&claims, ContentType::JSON, BODY, &mut rng, &mut buffer)
+                .expect("consistent claims");
             (task, buffer)
         })
         .collect();
-    let signed = batch.sign().unwrap();
+    let signed = batch.sign().expect("five tasks");
     assert!(rng.0.is_empty());
-    let finish = |(task, mut buffer): (_, Vec<u8>)| signed.finish(task, &mut buffer).unwrap().to_vec();
+    let finish = |(task, mut buffer): (_, Vec<u8>)| signed.finish(task, &mut buffer).expect("room").to_vec();
     pending.into_iter().map(finish).collect()
 }
 

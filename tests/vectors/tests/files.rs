@@ -82,6 +82,19 @@ fn every_expectation_is_a_code_of_the_specification() {
 }
 
 #[test]
+fn every_line_is_explained_to_those_who_write_a_reader() {
+    let page = include_str!("../README.md");
+    for (_, files) in generate::areas() {
+        for text in files.iter().map(ToString::to_string) {
+            let (lines, _) = text.split_once("\n\n").expect("an empty line");
+            for (name, _) in lines.lines().filter_map(|line| line.trim().split_once(':')) {
+                assert!(page.contains(&format!("`{name}`")), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn no_two_vectors_are_the_same() {
     for area in ENVELOPES {
         let vectors = reader::all(area);

@@ -115,7 +115,7 @@ fn paths() -> Vec<File> {
             }),
         ),
         path("path_hash_short", "a hash of 31 bytes", |path| {
-            path.splice(0..1, [bytes(&[0; 31])]).for_each(drop)
+            path.splice(0..1, [bytes(&[0; 31])]).for_each(drop);
         }),
         path("path_hash_text", "a hash as a text", |path| {
             path.splice(0..1, [text("abcdefghijklmnopqrstuvwxyz012345")]).for_each(drop);
@@ -140,7 +140,7 @@ fn paths() -> Vec<File> {
             By::Anyone,
             "a byte after the proof",
             &with_proof(3, |proof| {
-                *proof = bytes(&[proof.string_content().unwrap_or_default(), vec![0]].concat())
+                *proof = bytes(&[proof.string_content().unwrap_or_default(), vec![0]].concat());
             }),
         ),
         malformed(

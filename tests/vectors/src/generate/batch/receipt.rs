@@ -245,7 +245,7 @@ fn parts() -> Vec<File> {
     };
     vec![
         edited("receipt_root_attached", "the root instead of null", |receipt| {
-            *item(receipt, 2) = bytes(&root)
+            *item(receipt, 2) = bytes(&root);
         }),
         edited("receipt_root_undefined", "undefined instead of null", raw_item(2, "f7")),
         edited("receipt_root_empty", "an empty string instead of null", raw_item(2, "40")),
