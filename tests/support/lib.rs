@@ -2,7 +2,6 @@
 
 pub mod conformance;
 pub mod embedded;
-pub mod example;
 pub mod faulty;
 pub mod fleet;
 pub mod fuzzing;
@@ -10,5 +9,5 @@ pub mod model;
 pub mod redis;
 mod redis_store;
 pub mod snapshot;
-pub mod tree;
-pub mod vectors;
+
+pub use taskseal_vectors::{example, reader as vectors, tree};
