@@ -380,6 +380,7 @@ fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> Sighting {
         digest: fleet_digest,
         expires_at: UnixMillis::now().plus(Duration::from_secs(7200)),
         max_attempts: 5,
+        ttl: None,
     }
 }
 

@@ -291,6 +291,7 @@ fn ledger_alone(dir: &Path) {
             digest: [7; 32],
             expires_at: now.plus(KEPT),
             max_attempts: 25,
+            ttl: None,
         };
         let sightings: Vec<Sighting> = (0..BATCH).map(sighting).collect();
         let keys: Vec<TaskKey> = sightings.iter().map(Sighting::key).collect();

@@ -80,7 +80,7 @@ impl Keyring {
                 other => {
                     let message = format!("an {} key cannot decrypt", other.algorithm());
                     return Err(FileError::new(file, message)
-                        .hint("decryption keys are made with `taskseal keygen --suite SP` or `--suite E`"));
+                        .hint("decryption keys are made with `taskseal keygen --suite SP`, `--suite SE` or `--suite E`"));
                 }
             }
         }

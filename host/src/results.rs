@@ -55,6 +55,11 @@ impl ResultSealer {
         Ok(Self { issuer: issuer.to_owned(), key })
     }
 
+    /// Whether sealing may wait for a token or a service.
+    pub(crate) const fn may_block(&self) -> bool {
+        self.key.may_block()
+    }
+
     /// Seals `output` as the result of `request`, to be read within `retention`.
     ///
     /// # Errors

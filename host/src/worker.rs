@@ -17,6 +17,7 @@
 mod backoff;
 mod counters;
 mod event;
+mod expired;
 mod heartbeat;
 mod in_flight;
 mod intake;
@@ -24,6 +25,7 @@ mod lines;
 mod maintenance;
 mod processor;
 mod refuse;
+mod roots;
 mod run;
 mod settings;
 mod settle;
@@ -41,6 +43,7 @@ pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
 
 use self::in_flight::InFlight;
+use self::roots::Roots;
 use crate::broker::Broker;
 use crate::handler::Handlers;
 use crate::keyring::Keyring;
@@ -80,6 +83,7 @@ struct Shared {
     owner: String,
     counters: Counters,
     in_flight: Arc<InFlight>,
+    roots: Roots,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
     phase: watch::Sender<Phase>,
 }
@@ -110,6 +114,7 @@ impl Worker {
             owner,
             counters: Counters::default(),
             in_flight: Arc::default(),
+            roots: Roots::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),
         };

@@ -21,6 +21,7 @@ fn sighting(id: u8) -> Sighting {
         digest: [id; 32],
         expires_at: NOW.plus(Duration::from_secs(3600)),
         max_attempts: 5,
+        ttl: None,
     }
 }
 
