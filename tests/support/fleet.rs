@@ -12,13 +12,14 @@ use taskseal::broker::embedded::EmbeddedBroker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, NewTask, TaskInfo, TaskState};
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
-use taskseal::keyring::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
+use taskseal::keyring::{Algorithm, Keyring, RemoteSigner, SealingKey, SealingSource, SecretKey};
 use taskseal::ledger::{Ledger, SqliteLedger};
 use taskseal::message::Message;
 use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::results::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, ClientSettings, QueueName, WorkerParts, WorkerSettings};
+use taskseal_core::keys::SigningKey;
 use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, Suite, TaskId, TaskType};
 use tempfile::TempDir;
 
@@ -222,6 +223,25 @@ impl Fleet {
             _ => {}
         }
         Keyring::load(&self.path("all.toml")).unwrap().sealing_key(&source, Kind::Task).unwrap()
+    }
+
+    /// The producer's key as if it were in a token, in suite SE.
+    #[must_use]
+    pub fn sealing_key_by(&self, signer: Arc<dyn RemoteSigner>) -> SealingKey {
+        let source = SealingSource::new(Suite::Se, "token:producer").encryption_key(self.path("shared.key"));
+        Keyring::load(&self.path("all.toml"))
+            .unwrap()
+            .remote_sealing_key(signer, &source, Kind::Task)
+            .unwrap()
+    }
+
+    /// The producer's key itself.
+    #[must_use]
+    pub fn producer_key(&self) -> SigningKey {
+        match SecretKey::read(&self.path("producer.key")).unwrap() {
+            SecretKey::Sign(key) => key,
+            other => panic!("{other:?} signs nothing"),
+        }
     }
 
     /// Settings of a client that can be waited for: results kept for an hour.

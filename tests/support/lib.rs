@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod model;
 pub mod redis;
 mod redis_store;
+pub mod signer;
 pub mod snapshot;
 pub mod tree;
 pub mod vectors;

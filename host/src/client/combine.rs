@@ -13,9 +13,6 @@ use super::ClientError;
 use super::sealing::{Origin, Sealed, cut_off};
 use crate::task::Task;
 
-#[cfg(test)]
-mod tests;
-
 /// Where callers meet.
 #[derive(Debug, Default)]
 pub(super) struct Combiner(Mutex<Meeting>);
