@@ -35,7 +35,8 @@ type Sealing<'c> = Pin<Box<dyn Future<Output = Result<SealedTask, ClientError>> 
 /// A caller that has come as far as it gets without anybody else.
 async fn caller(client: &Client) -> Sealing<'_> {
     let mut sealing: Sealing<'_> = Box::pin(client.seal(task(0)));
-    poll_fn(|context| Poll::Ready(assert!(sealing.as_mut().poll(context).is_pending()))).await;
+    let polled = poll_fn(|context| Poll::Ready(sealing.as_mut().poll(context))).await;
+    assert!(polled.is_pending());
     sealing
 }
 

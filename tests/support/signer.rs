@@ -55,6 +55,13 @@ impl TestSigner {
         self.state.lock().unwrap().then = then;
     }
 
+    /// Waits while it is held; says what is to come of it.
+    fn asked_for_one(&self) -> Then {
+        let mut state = self.state.lock().unwrap();
+        state.asked += 1;
+        self.changed.wait_while(state, |state| state.held).unwrap().then
+    }
+
     /// How often it was asked for a signature.
     pub fn asked(&self) -> usize {
         self.state.lock().unwrap().asked
@@ -67,12 +74,7 @@ impl RemoteSigner for TestSigner {
     }
 
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
-        let mut state = self.state.lock().unwrap();
-        state.asked += 1;
-        let state = self.changed.wait_while(state, |state| state.held).unwrap();
-        let then = state.then;
-        drop(state);
-        match then {
+        match self.asked_for_one() {
             Then::Signs => {
                 let mut key = &self.key;
                 key.sign_digest(digest).map_err(|never| match never {})

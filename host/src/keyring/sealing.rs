@@ -119,6 +119,7 @@ impl SealingKey {
     ///
     /// # Security
     /// As [`seal`](Self::seal).
+    #[must_use]
     pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
         drafts.chunks(MAX_BATCH).flat_map(|drafts| self.under_one_signature(drafts)).collect()
     }

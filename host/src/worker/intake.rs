@@ -116,6 +116,7 @@ fn not_here<'a>(shared: &Shared, authentic: Authentic<'a>) -> Result<Authentic<'
 const KEY_RETRY: Duration = Duration::from_secs(10);
 
 /// A task whose signature and rights are good.
+#[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Authentic<'a> {
     InTime(Verified<'a>),
     /// It may not run any more. The ledger is asked all the same whether it has ended.
