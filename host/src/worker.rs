@@ -4,7 +4,8 @@
 //! 2. **Verified.** Intake decodes the envelope, checks the signature, the rights of the key, the queue it was really
 //!    taken from, the time, and that the queue's own words about the task (id, type, queue) are the sealed ones.
 //! 3. **Claimed.** The ledger, which the queue cannot reach, tells a first run and a legal redelivery from a replay
-//!    and a conflict, and writes the claim down before anything runs.
+//!    and a conflict, and writes the claim down before anything runs. Of a task that comes after its expiry it is asked only
+//!    whether it has ended: then it is settled, else refused.
 //! 4. **Decrypted and run.** The handler of the sealed type gets the body; only this task suffers when the handler fails,
 //!    panics, hangs or is killed.
 //! 5. **Sealed and settled.** The result is sealed and bound to the request, written to the ledger, then stored in the

@@ -64,3 +64,15 @@ pub(super) const fn next_step(refusal: Refusal) -> &'static str {
         _ => "see the code",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_next_step() {
+        for refusal in Refusal::ALL {
+            assert_ne!(next_step(*refusal), "see the code", "{}", refusal.code());
+        }
+    }
+}
