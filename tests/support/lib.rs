@@ -8,6 +8,7 @@ pub mod fuzzing;
 pub mod model;
 pub mod redis;
 mod redis_store;
+pub mod signer;
 pub mod snapshot;
 
 pub use taskseal_vectors::{example, reader as vectors, tree};
