@@ -162,7 +162,7 @@ fn batch_of_five<M: SigningMode>(mut sealer: Sealer<M>, mut rng: Given) -> Vec<V
 where
     <M::Signer as Signer>::Error: Debug,
 {
-    let mut batch = sealer.batch::<5, _>(&mut rng).expect("an ephemeral key");
+    let mut batch = sealer.batch::<5>();
     let pending: Vec<_> = (0..5)
         .map(|index| {
             let mut buffer = vec![0; 800];

@@ -36,10 +36,7 @@ where
         sealer.batched_len(draft.claims, draft.content_type, draft.body.len(), drafts.len())
     };
     let room: Vec<usize> = drafts.iter().map(room).collect();
-    let mut batch = match sealer.batch::<N, _>(&mut SysRng) {
-        Ok(batch) => batch,
-        Err(error) => return drafts.iter().map(|_| Err(error.clone())).collect(),
-    };
+    let mut batch = sealer.batch::<N>();
     let written: Vec<Written> =
         drafts.iter().zip(room).map(|(draft, room)| write(&mut batch, draft, room)).collect();
     if batch.len() < 2 {

@@ -232,7 +232,7 @@ where
     <M::Signer as Signer>::Error: std::fmt::Debug,
 {
     let mut rng = Counted(u64::from_be_bytes(sha256(name.as_bytes())[..8].try_into().expect("8 bytes")));
-    let mut batch = sealer.batch::<3, _>(&mut rng).expect("an ephemeral key");
+    let mut batch = sealer.batch::<3>();
     let mut buffers = [const { [0; 1024] }; 3];
     let pending: Vec<_> = buffers
         .iter_mut()
