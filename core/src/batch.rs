@@ -12,6 +12,8 @@ pub(crate) use self::receipt::{
     Frame, MAX_RECEIPT_HEADER, Receipt, encode_header, longest_receipt, receipt_len,
 };
 pub use self::roots::{RootCache, RootId, VerifiedRoots};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::tree::root_above;
 pub(crate) use self::tree::{Hash, Tree, leaf_hash};
 
 /// Most tasks under one signature.

@@ -92,12 +92,12 @@ const KDF_CONTEXT: &[u8] = &[
 ];
 
 /// RFC 5869 2.2.
-fn extract(salt: &[u8], secret: &[u8], prk: &mut Secret<32>) {
+pub(crate) fn extract(salt: &[u8], secret: &[u8], prk: &mut Secret<32>) {
     hmac_into(salt, &[secret], prk.as_mut_bytes());
 }
 
 /// Block `counter` of RFC 5869 2.3; `previous` is the block before, empty for the first.
-fn expand(prk: &Secret<32>, info: &[u8], counter: u8, previous: &[u8], block: &mut [u8; 32]) {
+pub(crate) fn expand(prk: &Secret<32>, info: &[u8], counter: u8, previous: &[u8], block: &mut [u8; 32]) {
     hmac_into(prk.as_bytes(), &[previous, info, &[counter]], block);
 }
 

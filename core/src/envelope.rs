@@ -271,3 +271,6 @@ fn decode_payload<'a>(decoder: &mut Decoder<'a>, body: Option<&'a [u8]>) -> Resu
 fn empty_map(decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
     decoder.map(0).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

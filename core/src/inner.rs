@@ -266,3 +266,6 @@ pub(crate) fn encode_public_key(x: &[u8; 32], y: &[u8; 32], sink: &mut impl Sink
     sink.int(-3)?;
     sink.bytes(y)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ mod commit;
 mod constant_time;
 mod envelope;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod inner;
 pub mod keys;
@@ -28,12 +31,17 @@ mod refusal;
 pub mod replay;
 pub mod seal;
 mod secret;
+mod stack;
 mod structure;
 mod suite;
 mod task_id;
 #[cfg(test)]
 mod testing;
 mod time;
+// The interpreter would be at it for hours: these are about values, not about memory.
+#[cfg(test)]
+#[cfg(not(miri))]
+mod wycheproof;
 
 pub use self::batch::{RootCache, VerifiedRoots};
 pub use self::claims::Claims;

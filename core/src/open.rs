@@ -23,6 +23,7 @@ use crate::policy::Policy;
 use crate::provider::{Provider, Rejected, Software};
 use crate::refusal::Refusal;
 use crate::replay::{Admission, NotAdmitted, ReplayGuard, Sighting};
+use crate::stack::{Depth, leaving_nothing};
 use crate::structure::{EncStructure, EncryptContext, batch_leaf, mac_tag, signature_digest};
 use crate::suite::{Kind, Suite};
 use crate::time::Clock;
@@ -153,7 +154,9 @@ impl<'a> Unverified<'a> {
         }
         let kid = envelope.header.kid;
         let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
-        authenticate(&envelope, &record, provider, roots).map_err(|Rejected| Refusal::Rejected)?;
+        let depth = Depth::of_verifying(envelope.suite());
+        leaving_nothing(depth, || authenticate(&envelope, &record, provider, roots))
+            .map_err(|Rejected| Refusal::Rejected)?;
         // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
         if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
             return Err(Refusal::Rejected.into());
@@ -329,7 +332,7 @@ impl<'a> Verified<'a> {
         if self.envelope.header.kind != Kind::Result {
             return Err(Refusal::WrongKind.into());
         }
-        decrypt::open(self, &Software, keys, buffer)
+        leaving_nothing(Depth::of_opening(self.suite()), || decrypt::open(self, &Software, keys, buffer))
     }
 
     /// Decrypts without asking a replay guard, for a person or a tool that looks at a task.
@@ -344,7 +347,7 @@ impl<'a> Verified<'a> {
         keys: &mut impl DecryptionKeys,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'a, 'b>, OpenError> {
-        decrypt::open(self, &Software, keys, buffer)
+        leaving_nothing(Depth::of_opening(self.suite()), || decrypt::open(self, &Software, keys, buffer))
     }
 }
 
@@ -390,7 +393,9 @@ impl<'a> Admitted<'a> {
         keys: &mut impl DecryptionKeys,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'a, 'b>, OpenError> {
-        decrypt::open(self.verified, provider, keys, buffer)
+        leaving_nothing(Depth::of_opening(self.verified.suite()), || {
+            decrypt::open(self.verified, provider, keys, buffer)
+        })
     }
 }
 

@@ -29,6 +29,7 @@ use crate::header::Header;
 use crate::keys::{AgreementPublicKey, EncryptionKey, MacKey};
 use crate::name::ContentType;
 use crate::provider::{Provider, Signer, Software};
+use crate::stack::{Depth, leaving_nothing};
 use crate::suite::{Kind, Suite};
 
 /// Seals tasks (and results) with one suite and one set of keys.
@@ -161,7 +162,9 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         let job = Job { claims, content_type, body, kind: self.kind };
         let len = self.mode.sealed_len(&job, body.len()).ok_or(SealError::BodyTooLong)?;
         let (envelope, _) = buffer.split_at_mut_checked(len).ok_or(SealError::BufferTooSmall)?;
-        let sealed = self.mode.seal(&job, &self.provider, rng, envelope);
+        let sealed = leaving_nothing(Depth::of_sealing(self.mode.suite()), || {
+            self.mode.seal(&job, &self.provider, rng, envelope)
+        });
         if sealed.is_err() {
             envelope.fill(0);
         }

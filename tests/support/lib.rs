@@ -4,9 +4,11 @@ pub mod conformance;
 pub mod embedded;
 pub mod faulty;
 pub mod fleet;
+pub mod fuzzing;
 pub mod model;
 pub mod redis;
 mod redis_store;
+pub mod signer;
 pub mod snapshot;
 
 pub use taskseal_vectors::{example, reader as vectors, tree};

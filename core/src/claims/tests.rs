@@ -163,3 +163,8 @@ fn extension_values_of_another_type_are_refused() {
         assert_eq!(accepted.count(), usize::from(taking_one_of_these), "extension {member}");
     }
 }
+
+#[test]
+fn contradicting_claims_say_so() {
+    assert_eq!(std::format!("{InconsistentClaims}"), "the claims contradict each other");
+}

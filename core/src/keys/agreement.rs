@@ -11,6 +11,7 @@ use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::provider::Agree;
 use crate::secret::Secret;
+use crate::stack::{Depth, leaving_nothing};
 
 /// A key agreement key in memory. Wiped on drop, prints only its kid.
 pub struct AgreementKey {
@@ -27,9 +28,11 @@ impl AgreementKey {
     /// # Security
     /// The scalar must come from a cryptographic source of randomness, and must not be a signing key's.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
-        let key = p256::SecretKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
-        let public = AgreementPublicKey::of(key.public_key());
-        Ok(Self { key, public })
+        leaving_nothing(Depth::All, || {
+            let key = p256::SecretKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
+            let public = AgreementPublicKey::of(key.public_key());
+            Ok(Self { key, public })
+        })
     }
 
     /// The public half.
@@ -107,13 +110,15 @@ impl AgreementPublicKey {
 /// The x-coordinate of the shared point (SP 800-56A 5.7.1.2). P-256 has cofactor 1 and both points were
 /// checked, so the shared point is never the identity.
 pub(crate) fn shared_x(secret: &p256::SecretKey, peer: &AgreementPublicKey) -> Secret<32> {
-    // A copy of the private scalar that nothing else wipes.
-    let mut scalar = secret.to_nonzero_scalar();
-    let shared = diffie_hellman(&scalar, peer.key.as_affine());
-    scalar.zeroize();
-    let mut z = Secret::zeroed();
-    z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
-    z
+    leaving_nothing(Depth::All, || {
+        // A copy of the private scalar that nothing else wipes.
+        let mut scalar = secret.to_nonzero_scalar();
+        let shared = diffie_hellman(&scalar, peer.key.as_affine());
+        scalar.zeroize();
+        let mut z = Secret::zeroed();
+        z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
+        z
+    })
 }
 
 pub(crate) fn sec1(key: &p256::PublicKey) -> [u8; POINT_LEN] {

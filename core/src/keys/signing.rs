@@ -10,6 +10,7 @@ use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::provider::Signer;
 use crate::secret::Secret;
+use crate::stack::{Depth, leaving_nothing};
 
 /// An ES256 signing key in memory. Wiped on drop, prints only its kid.
 pub struct SigningKey {
@@ -26,9 +27,11 @@ impl SigningKey {
     /// # Security
     /// The scalar must come from a cryptographic source of randomness.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
-        let key = p256::ecdsa::SigningKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
-        let kid = VerifyingKey::of(*key.verifying_key()).kid;
-        Ok(Self { key, kid })
+        leaving_nothing(Depth::All, || {
+            let key = p256::ecdsa::SigningKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
+            let kid = VerifyingKey::of(*key.verifying_key()).kid;
+            Ok(Self { key, kid })
+        })
     }
 
     /// The public half.
@@ -38,9 +41,11 @@ impl SigningKey {
     }
 
     fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
-        let signature: p256::ecdsa::Signature =
-            self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
-        signature.to_bytes().into()
+        leaving_nothing(Depth::All, || {
+            let signature: p256::ecdsa::Signature =
+                self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
+            signature.to_bytes().into()
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::string::ToString;
 use super::*;
 use crate::Secret;
 use crate::error::InvalidKey;
+use crate::provider::Signer;
 use crate::testing::{ORDER, agreement_key, encryption_key, hex, mac_key, signing_key};
 
 #[test]
@@ -15,6 +16,34 @@ fn the_kid_of_the_example_of_rfc_9679_is_its_thumbprint() {
     let point = point(&x.try_into().unwrap(), &y.try_into().unwrap());
     assert_eq!(VerifyingKey::from_point(&point).unwrap().kid().to_string(), "496bd8afadf307e5");
     assert_eq!(AgreementPublicKey::from_point(&point).unwrap().kid().to_string(), "496bd8afadf307e5");
+}
+
+#[test]
+fn signatures_are_those_of_rfc_6979() {
+    // Appendix A.2.5: P-256 with SHA-256, "sample" and "test".
+    let scalar = hex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
+    let mut key = SigningKey::from_scalar(&Secret::copy_from(&scalar.try_into().unwrap())).unwrap();
+    let public = [
+        "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6",
+        "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299",
+    ];
+    assert_eq!(key.verifying_key().to_point().as_slice(), hex(&public.concat()));
+
+    for (message, r, s) in [
+        (
+            "sample",
+            "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716",
+            "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+        ),
+        (
+            "test",
+            "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367",
+            "019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083",
+        ),
+    ] {
+        let Ok(signature) = key.sign_digest(&Sha256::digest(message).into());
+        assert_eq!(signature.as_slice(), [hex(r), hex(s)].concat(), "{message}");
+    }
 }
 
 #[test]

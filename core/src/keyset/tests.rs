@@ -76,3 +76,15 @@ fn stores_of_one_key_find_that_key_only() {
     assert!(agreement.encryption_key(agreement_kid).is_none());
     assert!(().encryption_key(shared_kid).is_none() && ().agreement_key(agreement_kid).is_none());
 }
+
+#[test]
+fn a_reference_to_a_keyset_finds_what_the_keyset_finds() {
+    fn find(lookup: impl KeyLookup, kid: KeyId) -> bool {
+        lookup.find(kid).is_some()
+    }
+    let (key, other) = (mac_key(1), mac_key(2));
+    let mut keyset = Keyset::<1>::new();
+    keyset.insert(KeyRecord::new(RecordKey::Hmac256(&key))).unwrap();
+    assert!(find(&keyset, key.kid()));
+    assert!(!find(&keyset, other.kid()));
+}

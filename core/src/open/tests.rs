@@ -460,3 +460,23 @@ fn tags_of_another_length_do_not_match() {
     assert!(tags_match(&[], &[]) && tags_match(&[1, 2], &[1, 2]));
     assert!(!tags_match(&[1, 2], &[1]) && !tags_match(&[1], &[1, 2]) && !tags_match(&[1, 2], &[1, 3]));
 }
+
+#[test]
+fn what_is_verified_tells_its_size_and_shows_its_claims() {
+    let (signing, mac, shared) = (signing_key(1).verifying_key(), mac_key(1), encryption_key(2));
+    let worker = agreement_key(3);
+    let cases = [
+        (seal(&mut Sealer::authenticate(&mac), &claims(), BODY), RecordKey::Hmac256(&mac)),
+        (sealed_e(&shared), RecordKey::A256Gcm(&shared)),
+        (sealed_se(&shared), RecordKey::Es256(&signing)),
+        (sealed_sp(&worker), RecordKey::Es256(&signing)),
+    ];
+    for (sealed, key) in &cases {
+        let verified = verify(sealed, record(*key)).unwrap();
+        assert_eq!(verified.body_len(), BODY.len());
+        let shown = format!("{verified:?}");
+        assert!(shown.starts_with("Verified") && shown.contains("sensor-17"), "{shown}");
+        let shown = format!("{:?}", verified.admit(&mut ReplayWindow::<1>::new()).unwrap());
+        assert!(shown.starts_with("Admitted") && shown.contains("sensor-17"), "{shown}");
+    }
+}

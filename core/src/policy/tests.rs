@@ -155,3 +155,16 @@ fn times_at_the_end_of_time_do_not_wrap() {
     assert_eq!(at(&claims, u64::MAX - 1), Err(Refusal::Expired));
     assert_eq!(at(&claims, 0), Err(Refusal::IssuedInFuture));
 }
+
+#[test]
+fn results_may_be_read_for_a_year() {
+    let request = [7; 32];
+    let policy = Policy::for_result(claims().audience, request);
+    let lasting = |days: u64| claims().request(request).expires_at(NOW + days * 86_400);
+    assert_eq!(check(&policy, &lasting(366), TimeWindow::exact(NOW)), Ok(()));
+    assert_eq!(check(&policy, &lasting(367), TimeWindow::exact(NOW)), Err(Refusal::LifetimeTooLong));
+    assert_eq!(
+        check(&policy, &lasting(366).expires_at(NOW + 366 * 86_400 + 1), TimeWindow::exact(NOW)),
+        Err(Refusal::LifetimeTooLong)
+    );
+}

@@ -75,6 +75,7 @@ fn attempts_are_counted_from_the_first_run() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hashes 65 536 times, which takes the interpreter minutes")]
 fn attempts_do_not_wrap() {
     let mut window = ReplayWindow::<1>::new();
     let seen = Sighting { attempts: None, ..sighting(1, 100, 0) };

@@ -1,0 +1,219 @@
+//! Does the time an operation takes depend on a secret?
+//!
+//! After dudect: two classes of inputs, drawn at random one after the other, and Welch's t-test on how long they took,
+//! with and without the slowest samples (interrupts come to both classes alike and hide differences). Class 0 has the
+//! same secret in all its inputs, class 1 a fresh one in each; for comparisons, class 0 differs in the first byte and
+//! class 1 in the last. |t| stays below some 4.5 where nothing depends on the class; the control, a comparison that
+//! ends early, is far above. A quiet machine is needed: this is for a person to look at and no test asserts it.
+#![allow(clippy::indexing_slicing)] // Fixed lengths throughout.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey};
+use taskseal_core::keyset::{KeyRecord, RecordKey};
+use taskseal_core::{
+    Agree, ContentType, KeyId, Keyset, NameSet, Policy, Provider, Sealer, Secret, Signer, Software, Suite,
+    SuiteSet, TimeWindow, Unverified, tags_match,
+};
+use taskseal_tests::example::{self, Counted, sha256};
+
+/// Inputs a class; a power of two.
+const POOL: usize = 64;
+/// Share of the fastest samples that is kept, in percent.
+const CROPS: [usize; 4] = [100, 99, 90, 50];
+const KID: KeyId = KeyId::from_bytes([7; 8]);
+
+fn main() {
+    println!("{:<34} {:>8} {:>9}   |t| of the fastest {CROPS:?} %", "case", "samples", "median ns");
+    compare_early();
+    compare_tags();
+    verify_mac();
+    seal_mac();
+    encrypt();
+    check_tag("GCM check, tag differs", |key, tag| {
+        black_box(Software.check_a256gcm(key, &[1; 12], &[2; 32], &[3; 256], tag).is_ok());
+    });
+    check_tag("GCM decrypt, tag differs", |key, tag| {
+        black_box(Software.decrypt_a256gcm(key, &[1; 12], &[2; 32], &mut [3; 256], tag).is_ok());
+    });
+    derive();
+    sign();
+    agree();
+}
+
+fn compare_early() {
+    measure("control: == that ends early", 200_000, 50, tags(), |(left, right)| {
+        black_box(left.iter().zip(right).all(|(left, right)| black_box(left) == right));
+    });
+}
+
+fn compare_tags() {
+    measure("tags_match", 200_000, 50, tags(), |(left, right)| {
+        black_box(tags_match(black_box(left), right));
+    });
+}
+
+/// Pairs that differ in the first or in the last byte.
+fn tags() -> [Vec<([u8; 32], [u8; 32])>; 2] {
+    let pair = |class: usize, index: usize| {
+        let left = random("tag", index);
+        let mut right = left;
+        right[class * 31] ^= 1;
+        (left, right)
+    };
+    pools(pair)
+}
+
+fn verify_mac() {
+    let key = example::mac_key();
+    let (claims, mut buffer) = (example::plain_claims(), [0; 1024]);
+    let sealed = Sealer::authenticate(&key)
+        .seal(&claims, ContentType::JSON, example::BODY, &mut Counted(0), &mut buffer)
+        .expect("enough room")
+        .to_vec();
+    let inputs = pools(|class, _| {
+        let mut forged = sealed.clone();
+        let at = forged.len() - 32 + class * 31;
+        forged[at] ^= 1;
+        forged
+    });
+    let mut keyset = Keyset::<1>::new();
+    let record = KeyRecord::new(RecordKey::Hmac256(&key));
+    keyset
+        .insert(record.issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY))
+        .expect("a free place");
+    let mut policy = Policy::for_tasks(claims.audience);
+    policy.suites = SuiteSet::NONE.with(Suite::M);
+    measure("suite M verify, tag differs", 100_000, 4, inputs, |forged| {
+        let task = Unverified::parse(forged).expect("an envelope");
+        black_box(task.verify(&keyset, &policy, &mut TimeWindow::exact(example::ISSUED_AT)).is_ok());
+    });
+}
+
+fn seal_mac() {
+    let inputs = pools(|class, index| MacKey::new(KID, secret(class, index)));
+    let (claims, mut buffer) = (example::plain_claims(), [0; 1024]);
+    measure("suite M seal, key", 100_000, 4, inputs, |key| {
+        let sealed = Sealer::authenticate(key).seal(
+            &claims,
+            ContentType::JSON,
+            example::BODY,
+            &mut Counted(0),
+            &mut buffer,
+        );
+        black_box(sealed.is_ok());
+    });
+}
+
+fn encrypt() {
+    let mut buffer = [3; 256];
+    measure("GCM encrypt, key", 200_000, 4, pools(secret), |key| {
+        black_box(Software.encrypt_a256gcm(key, &[1; 12], &[2; 32], &mut buffer).is_ok());
+    });
+}
+
+fn check_tag(name: &str, mut operation: impl FnMut(&Secret<32>, &[u8; 16])) {
+    let inputs = pools(|class, index| {
+        let key = secret(1, index);
+        // Encrypting zeros gives the key stream, and with it the plaintext of the ciphertext that is checked.
+        let mut buffer = [0; 256];
+        Software.encrypt_a256gcm(&key, &[1; 12], &[2; 32], &mut buffer).expect("short");
+        buffer.iter_mut().for_each(|byte| *byte ^= 3);
+        let mut tag = Software.encrypt_a256gcm(&key, &[1; 12], &[2; 32], &mut buffer).expect("short");
+        tag[class * 15] ^= 1;
+        (key, tag)
+    });
+    measure(name, 200_000, 4, inputs, |(key, tag)| operation(key, tag));
+}
+
+/// HKDF, with the encryption that follows it.
+fn derive() {
+    let inputs = pools(|class, index| EncryptionKey::new(KID, secret(class, index)));
+    let (claims, mut buffer) = (example::plain_claims(), [0; 1024]);
+    measure("suite E seal (HKDF), key", 100_000, 2, inputs, |key| {
+        let sealed = Sealer::encrypt(key).seal(
+            &claims,
+            ContentType::JSON,
+            example::BODY,
+            &mut Counted(0),
+            &mut buffer,
+        );
+        black_box(sealed.is_ok());
+    });
+}
+
+fn sign() {
+    let inputs =
+        pools(|class, index| SigningKey::from_scalar(&secret(class, index)).expect("a scalar in range"));
+    // With one digest, the nonce too is the same in class 0 and another each time in class 1.
+    measure("ES256 sign, key and nonce", 20_000, 1, inputs, |mut key| {
+        black_box(key.sign_digest(&[5; 32]).is_ok());
+    });
+}
+
+fn agree() {
+    let inputs =
+        pools(|class, index| AgreementKey::from_scalar(&secret(class, index)).expect("a scalar in range"));
+    let peer = example::worker().public_key();
+    measure("ECDH agree, scalar", 20_000, 1, inputs, |mut key| {
+        black_box(key.agree(&peer).is_ok());
+    });
+}
+
+fn random(label: &str, index: usize) -> [u8; 32] {
+    sha256(format!("{label} {index}").as_bytes())
+}
+
+/// One for all of class 0, in its own memory each time; another each time in class 1. Few bits are set in the first.
+fn secret(class: usize, index: usize) -> Secret<32> {
+    let mut plain = [0; 32];
+    plain[31] = 3;
+    Secret::copy_from(&if class == 0 { plain } else { random("secret", index) })
+}
+
+fn pools<I>(make: impl Fn(usize, usize) -> I) -> [Vec<I>; 2] {
+    [0, 1].map(|class| (0..POOL).map(|index| make(class, index)).collect())
+}
+
+/// Times `operation` on inputs of both classes, `calls` of it a sample, and prints a line.
+fn measure<I>(name: &str, samples: usize, calls: usize, inputs: [Vec<I>; 2], mut operation: impl FnMut(&I)) {
+    let mut times: Vec<(u64, usize)> = Vec::with_capacity(samples);
+    for sample in 0..samples + POOL {
+        // The order is random, but the same in each run.
+        let draw = sha256(&sample.to_le_bytes());
+        let class = usize::from(draw[0] & 1);
+        let input = black_box(&inputs[class][usize::from(draw[1]) % POOL]);
+        let start = Instant::now();
+        (0..calls).for_each(|_| operation(input));
+        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // The first ones warm up caches and clocks.
+        if sample >= POOL {
+            times.push((took, class));
+        }
+    }
+    times.sort_unstable();
+    let median = times[times.len() / 2].0 / calls as u64;
+    let scores = CROPS.map(|percent| {
+        // By time, not by number: among equal times no class may come first.
+        let most = times[times.len() * percent / 100 - 1].0;
+        let kept = times.partition_point(|(took, _)| *took <= most);
+        format!("{:>8.2}", welch(&times[..kept]).abs())
+    });
+    println!("{name:<34} {samples:>8} {median:>9}   {}", scores.join(" "));
+}
+
+/// Welch's t of the two classes; infinite if one of them is not there at all.
+fn welch(times: &[(u64, usize)]) -> f64 {
+    if [0, 1].iter().any(|class| times.iter().filter(|(_, of)| of == class).count() < 2) {
+        return f64::INFINITY;
+    }
+    let [(mean, spread), (other_mean, other_spread)] = [0, 1].map(|class| {
+        let of_class = || times.iter().filter(|(_, of)| *of == class).map(|(took, _)| *took as f64);
+        let count = of_class().count() as f64;
+        let mean = of_class().sum::<f64>() / count;
+        let variance = of_class().map(|took| (took - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        (mean, variance / count)
+    });
+    (mean - other_mean) / (spread + other_spread).sqrt()
+}

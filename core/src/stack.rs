@@ -1,0 +1,66 @@
+//! Leaving nothing on the stack: what primitives spill there and what moved values leave behind is overwritten.
+
+use core::hint::black_box;
+
+use crate::suite::Suite;
+
+/// How far down secrets get.
+#[derive(Clone, Copy)]
+pub(crate) enum Depth {
+    /// There are none.
+    Nothing,
+    /// HMAC: 4 KiB.
+    Hash,
+    /// AES, key derivation, curves: 8 KiB, which is less than they use themselves.
+    All,
+}
+
+impl Depth {
+    /// Of sealing: every suite has a secret key.
+    pub(crate) const fn of_sealing(suite: Suite) -> Self {
+        match suite {
+            Suite::M => Self::Hash,
+            _ => Self::All,
+        }
+    }
+
+    /// Of verifying: signatures are verified with public keys.
+    pub(crate) const fn of_verifying(suite: Suite) -> Self {
+        match suite {
+            Suite::M => Self::Hash,
+            Suite::E => Self::All,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Of decrypting.
+    pub(crate) const fn of_opening(suite: Suite) -> Self {
+        if suite.encrypts() { Self::All } else { Self::Nothing }
+    }
+}
+
+/// Does `work`, then overwrites the frames it was done in.
+///
+/// # Security
+/// Best effort: the frame of the caller is not reached, so a result that is moved there may leave a copy.
+pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
+    let result = apart(work);
+    match depth {
+        Depth::Nothing => {}
+        Depth::Hash => overwrite::<{ 4 << 10 }>(),
+        Depth::All => overwrite::<{ 8 << 10 }>(),
+    }
+    result
+}
+
+/// Keeps `work` out of the caller's frame.
+#[inline(never)]
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Takes the place on the stack that [`apart`] had.
+#[inline(never)]
+fn overwrite<const LEN: usize>() {
+    black_box(&mut [0_u8; LEN]);
+}

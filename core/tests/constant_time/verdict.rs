@@ -1,0 +1,89 @@
+//! The branches on values computed from secrets that are no leak, each with its reason.
+
+use super::valgrind::Report;
+
+/// A question whose answer leaves the machine anyway, or is always the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Our own comparisons: tag, commitment. All bytes were compared before; whether they fit is told the sender. The
+    /// branch is where the answer is made or where it becomes a refusal, as the compiler likes it.
+    OurTag,
+    /// The tag of AES-GCM, as above.
+    GcmTag,
+    /// Whether a scalar is in range, asked where a key is made of it: `InvalidKey` says it too. In range but for one
+    /// in 2^32 random scalars; one that is not is thrown away.
+    ScalarInRange,
+    /// The first byte of the encoding of a public key, 4 for an uncompressed point: not secret, only computed from a
+    /// secret.
+    PointEncoding,
+    /// Whether a candidate for the nonce of RFC 6979 (3.2 h) is in range: the loop is left by the first that is, and
+    /// the others, one in 2^32, are used for nothing.
+    NonceInRange,
+    /// Whether the nonce has an inverse: always, it is not zero.
+    NonceInvertible,
+    /// Whether `r` and `s` are in range and not zero: they are the signature.
+    SignatureInRange,
+}
+
+impl Verdict {
+    /// What making a key of a scalar asks.
+    pub(crate) const SCALARS: &[Self] = &[Self::ScalarInRange, Self::PointEncoding];
+    /// What making a key and signing with it asks.
+    pub(crate) const SIGNING: &[Self] = &[
+        Self::ScalarInRange,
+        Self::PointEncoding,
+        Self::NonceInRange,
+        Self::NonceInvertible,
+        Self::SignatureInRange,
+    ];
+    /// What suites SE and SP ask.
+    pub(crate) const SIGNED_AND_ENCRYPTED: &[Self] = &[
+        Self::OurTag,
+        Self::GcmTag,
+        Self::ScalarInRange,
+        Self::PointEncoding,
+        Self::NonceInRange,
+        Self::NonceInvertible,
+        Self::SignatureInRange,
+    ];
+
+    /// Whether the report is about this question: by package, file and text of the line, so that other code in the same
+    /// function is not covered and a new version of a dependency is looked at again.
+    pub(crate) fn covers(self, report: &Report) -> bool {
+        let Some((file, line)) = report.site() else { return false };
+        let is = |package: &str, path: &str, text: &str| {
+            file.contains(&format!("/{package}-")) && file.ends_with(path) && line == text
+        };
+        match self {
+            Self::OurTag => {
+                let verdicts = ["if tags_match(", "if matches {", "_checked(", "Refusal::Rejected"];
+                file.contains("/core/src/") && verdicts.iter().any(|verdict| line.contains(verdict))
+            }
+            Self::GcmTag => {
+                let theirs = "if expected_tag[..TagSize::to_usize()].ct_eq(tag).into() {";
+                let ours = file.contains("/core/src/") && line.contains("_a256gcm(");
+                ours || is("aes-gcm", "/src/lib.rs", theirs)
+            }
+            Self::ScalarInRange => {
+                is("elliptic-curve", "/src/secret_key.rs", ".into_option()")
+                    || is("elliptic-curve", "/src/secret_key.rs", "if inner.is_zero().into() {")
+            }
+            Self::PointEncoding => is("sec1", "/src/point.rs", "match byte {"),
+            Self::NonceInRange => {
+                let rfc_6979 = "if ((!candidate_k.is_zero()) & candidate_k.ct_lt(self.q)).to_bool() {";
+                let nonzero = "if let Some(k) = NonZeroScalar::<C>::from_repr(k_bytes).into_option() {";
+                is("rfc6979", "/src/lib.rs", rfc_6979) || is("ecdsa", "/src/hazmat.rs", nonzero)
+            }
+            Self::NonceInvertible => is(
+                "elliptic-curve",
+                "/src/scalar/nonzero.rs",
+                "scalar: Invert::invert(&self.scalar).unwrap(),",
+            ),
+            Self::SignatureInRange => {
+                let in_range = "Self::from_bytes(&bytes).into_option().ok_or(Error)";
+                is("elliptic-curve", "/src/scalar/value.rs", in_range)
+                    || is("ecdsa", "/src/lib.rs", "if r.is_zero().into() || s.is_zero().into() {")
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! No secret survives its use: after sealing, opening and refusing, and once keys are dropped, nothing of a key, a content
+//! key, an agreed secret, a nonce of a signature or a plaintext is left in the memory of the process.
+//!
+//! Each case runs in a process of its own, deep in the stack of a thread, and then waits. The test reads the writable
+//! memory of that process, stacks and heap, and looks for the secrets, which it knows because all is deterministic.
+//!
+//! Run in the code as it is released: without optimisation every move of a value leaves a copy in the frame of whoever
+//! moves it.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))] // Compilers for other machines were not looked at.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test, which clippy does not see in what tests call.
+
+#[path = "wiping/memory.rs"]
+mod memory;
+#[path = "wiping/needles.rs"]
+mod needles;
+#[path = "wiping/work.rs"]
+mod work;
+
+use std::hint::black_box;
+
+use taskseal_core::Suite;
+
+use self::memory::survivors;
+use self::needles::needles;
+use self::work::{Stop, fill, make_keys, open, seal, sealed};
+
+/// What a process does before it is looked into.
+#[derive(Clone, Copy, Debug)]
+enum Case {
+    LeaksOnHeap,
+    LeaksOnStack,
+    MakesKeys,
+    Seals(Suite),
+    Opens(Suite),
+    /// The tag was changed, or for suite SE the key is another.
+    Refuses(Suite),
+    /// Is looked into while it decrypts.
+    Decrypts(Suite),
+    /// Is looked into while it holds the agreed secret.
+    Agrees,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::LeaksOnHeap, Self::LeaksOnStack, Self::MakesKeys, Self::Agrees];
+        for case in [Self::Seals, Self::Opens, Self::Refuses, Self::Decrypts] {
+            all.extend(Suite::ALL.map(case));
+        }
+        all
+    }
+
+    fn run(self) {
+        match self {
+            Self::LeaksOnHeap => {
+                let mut copy = Box::new([0; 32]);
+                fill("encryption key", copy.as_mut_slice());
+                std::mem::forget(black_box(copy));
+            }
+            Self::LeaksOnStack => {
+                let mut copy = [0; 32];
+                fill("encryption key", &mut copy);
+                black_box(&copy);
+            }
+            Self::MakesKeys => make_keys(),
+            Self::Seals(suite) => seal(suite, &mut [0; 1024]),
+            Self::Opens(suite) => assert!(open(suite, memory::input(), Stop::Never)),
+            Self::Decrypts(suite) => assert!(open(suite, memory::input(), Stop::WhenDecrypting)),
+            Self::Agrees => assert!(open(Suite::Sp, memory::input(), Stop::WhenAgreed)),
+            Self::Refuses(suite) => {
+                let mut envelope = memory::input();
+                *envelope.last_mut().unwrap() ^= 1;
+                assert!(!open(suite, envelope, Stop::Never));
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "the process that the tests below look into"]
+fn process() {
+    memory::wait_after(|name| {
+        let case = Case::all().into_iter().find(|case| format!("{case:?}") == name);
+        case.expect("a case of that name").run();
+    });
+}
+
+/// The names of the secrets found in the process.
+fn found_after(case: Case) -> Vec<String> {
+    let suite = match case {
+        Case::Seals(suite) | Case::Opens(suite) | Case::Refuses(suite) | Case::Decrypts(suite) => suite,
+        _ => Suite::Sp,
+    };
+    // Sealed elsewhere: what sealing leaves is the business of other cases.
+    survivors(&format!("{case:?}"), &sealed(suite), &needles(suite))
+}
+
+#[test]
+fn control_a_copy_on_the_heap_is_found() {
+    assert_eq!(found_after(Case::LeaksOnHeap), ["encryption key"]);
+}
+
+#[test]
+fn control_a_copy_in_a_frame_that_was_left_is_found() {
+    assert_eq!(found_after(Case::LeaksOnStack), ["encryption key"]);
+}
+
+#[test]
+fn control_what_is_in_use_is_found() {
+    for (suite, key) in
+        [(Suite::E, "encryption key"), (Suite::Se, "encryption key"), (Suite::Sp, "agreement key")]
+    {
+        let found = found_after(Case::Decrypts(suite));
+        assert!(found.iter().any(|name| name == "content key"), "{suite}: {found:?}");
+        assert!(found.iter().any(|name| name == key), "{suite}: {found:?}");
+    }
+    let found = found_after(Case::Agrees);
+    assert!(found.iter().any(|name| name == "agreed secret"), "{found:?}");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
+fn keys_leave_nothing_when_they_are_dropped() {
+    assert_eq!(found_after(Case::MakesKeys), [""; 0]);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
+fn sealing_leaves_nothing() {
+    for suite in Suite::ALL {
+        assert_eq!(found_after(Case::Seals(suite)), [""; 0], "{suite}");
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
+fn opening_leaves_nothing_once_the_body_is_dropped() {
+    for suite in Suite::ALL {
+        assert_eq!(found_after(Case::Opens(suite)), [""; 0], "{suite}");
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
+fn refusing_leaves_nothing() {
+    for suite in Suite::ALL {
+        assert_eq!(found_after(Case::Refuses(suite)), [""; 0], "{suite}");
+    }
+}

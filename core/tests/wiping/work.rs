@@ -1,0 +1,280 @@
+//! What the processes do, with the same keys, randomness and body every time.
+//!
+//! Keys are used where they are made: a test that moved them would find its own copies.
+
+use std::convert::Infallible;
+use std::hint::black_box;
+
+use taskseal_core::keys::{
+    AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey,
+};
+use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
+use taskseal_core::provider::Rejected;
+use taskseal_core::replay::Admission;
+use taskseal_core::{
+    Agree, Audience, Claims, ContentType, Issuer, KeyId, Keyset, NameSet, OpenError, Opened, Policy,
+    Provider, Sealer, Secret, Signer, Software, Suite, SuiteSet, TaskId, TaskType, TimeWindow, Unverified,
+};
+use zeroize::Zeroize;
+
+use super::memory;
+
+pub(crate) const BODY_LEN: usize = 96;
+const NOW: u64 = 1_763_751_000;
+
+/// Fills with bytes that look random and depend on the label. Holds no more than one of them at a time.
+pub(crate) fn fill(label: &str, bytes: &mut [u8]) {
+    let mut state = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
+        (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    for byte in bytes {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        *byte = state.to_be_bytes()[0];
+    }
+}
+
+pub(crate) fn with_secret<T>(label: &str, work: impl FnOnce(&Secret<32>) -> T) -> T {
+    let mut secret = Secret::zeroed();
+    fill(label, secret.as_mut_bytes());
+    work(&secret)
+}
+
+pub(crate) fn with_signing_key<T>(work: impl FnOnce(&SigningKey) -> T) -> T {
+    with_secret("signing key", |scalar| match &SigningKey::from_scalar(scalar) {
+        Ok(key) => work(key),
+        Err(error) => panic!("{error}"),
+    })
+}
+
+pub(crate) fn with_agreement_key<T>(work: impl FnOnce(&AgreementKey) -> T) -> T {
+    with_secret("agreement key", |scalar| match &AgreementKey::from_scalar(scalar) {
+        Ok(key) => work(key),
+        Err(error) => panic!("{error}"),
+    })
+}
+
+fn with_mac_key<T>(work: impl FnOnce(&MacKey) -> T) -> T {
+    let kid = KeyId::from_bytes([1; 8]);
+    with_secret("mac key", |key| work(&MacKey::new(kid, Secret::copy_from(key.as_bytes()))))
+}
+
+fn with_encryption_key<T>(work: impl FnOnce(&EncryptionKey) -> T) -> T {
+    let kid = KeyId::from_bytes([2; 8]);
+    with_secret("encryption key", |key| work(&EncryptionKey::new(kid, Secret::copy_from(key.as_bytes()))))
+}
+
+pub(crate) fn make_keys() {
+    with_signing_key(|key| _ = black_box(key));
+    with_agreement_key(|key| _ = black_box(key));
+    with_mac_key(|key| _ = black_box(key));
+    with_encryption_key(|key| _ = black_box(key));
+}
+
+/// Salt, IV and ephemeral scalar.
+struct Given;
+
+impl rand_core::TryRng for Given {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(4)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(4)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        let label = match bytes.len() {
+            32 => "ephemeral scalar",
+            16 => "salt",
+            _ => "iv",
+        };
+        fill(label, bytes);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Given {}
+
+fn claims() -> Claims<'static> {
+    let (issuer, task_type) = (Issuer::new("sensor-17").unwrap(), TaskType::new("reading:store").unwrap());
+    let audience = Audience::new("plant/ingest").unwrap();
+    Claims::new(issuer, task_type, audience, TaskId::from_bytes([7; 16]))
+        .issued_at(NOW)
+        .expires_at(NOW + 3600)
+}
+
+/// Seals into the start of `envelope`; the body is gone afterwards.
+pub(crate) fn seal(suite: Suite, envelope: &mut [u8]) {
+    with_signing_key(|key| seal_with(suite, key, envelope));
+}
+
+/// As [`seal`]; returns the length.
+pub(crate) fn seal_with(suite: Suite, signer: impl Signer<Error = Infallible>, envelope: &mut [u8]) -> usize {
+    let mut body = [0; BODY_LEN];
+    fill("body", &mut body);
+    let (claims, content_type, rng) = (&claims(), ContentType::OCTETS, &mut Given);
+    let sealed = match suite {
+        Suite::S => Sealer::sign(signer).seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len),
+        Suite::M => with_mac_key(|key| {
+            Sealer::authenticate(key).seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
+        }),
+        Suite::E => with_encryption_key(|key| {
+            Sealer::encrypt(key).seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
+        }),
+        Suite::Se => with_encryption_key(|key| {
+            let mut sealer = Sealer::sign_encrypt(signer, key);
+            sealer.seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
+        }),
+        _ => {
+            let recipient = with_agreement_key(AgreementKey::public_key);
+            let mut sealer = Sealer::sign_encrypt_to(signer, &recipient);
+            sealer.seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
+        }
+    };
+    body.zeroize();
+    sealed.unwrap()
+}
+
+pub(crate) fn sealed(suite: Suite) -> Vec<u8> {
+    let mut envelope = vec![0; 1024];
+    let len = with_signing_key(|key| seal_with(suite, key, &mut envelope));
+    envelope.truncate(len);
+    envelope
+}
+
+/// When to be looked into before the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Never,
+    WhenDecrypting,
+    WhenAgreed,
+}
+
+/// Verifies, opens and drops; returns whether it was opened.
+pub(crate) fn open(suite: Suite, envelope: Vec<u8>, stop: Stop) -> bool {
+    let signing = with_signing_key(SigningKey::verifying_key);
+    match suite {
+        Suite::M => with_mac_key(|key| open_with(&envelope, RecordKey::Hmac256(key), &mut (), stop)),
+        Suite::E => {
+            with_encryption_key(|key| open_with(&envelope, RecordKey::A256Gcm(key), &mut &*key, stop))
+        }
+        Suite::Se => {
+            with_encryption_key(|key| open_with(&envelope, RecordKey::Es256(&signing), &mut &*key, stop))
+        }
+        _ => with_agreement_key(|key| {
+            open_with(&envelope, RecordKey::Es256(&signing), &mut Worker { key, stop }, stop)
+        }),
+    }
+}
+
+fn open_with(envelope: &[u8], key: RecordKey<'_>, keys: &mut impl DecryptionKeys, stop: Stop) -> bool {
+    let record = KeyRecord::new(key).issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY);
+    let mut keyset = Keyset::<1>::new();
+    keyset.insert(record).unwrap();
+    let mut policy = Policy::for_tasks(claims().audience);
+    policy.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
+    let verified = Unverified::parse(envelope).unwrap().verify(&keyset, &policy, &mut TimeWindow::exact(NOW));
+    let Ok(verified) = verified else { return false };
+    let (admitted, mut buffer) = (verified.admit(&mut Admission::FirstRun).unwrap(), [0; BODY_LEN]);
+    let read = |opened: Result<Opened<'_, '_>, OpenError>| {
+        opened.is_ok_and(|opened| opened.body().len() == BODY_LEN)
+    };
+    read(match stop {
+        Stop::WhenDecrypting => admitted.open_with(&Stopping, keys, &mut buffer),
+        _ => admitted.open(keys, &mut buffer),
+    })
+}
+
+/// A key agreement key that may wait to be looked into.
+struct Worker<'k> {
+    key: &'k AgreementKey,
+    stop: Stop,
+}
+
+impl Agree for Worker<'_> {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.key.public_key().kid()
+    }
+
+    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
+        let z = (&mut &*self.key).agree(peer);
+        if self.stop == Stop::WhenAgreed {
+            memory::wait();
+        }
+        z
+    }
+}
+
+impl DecryptionKeys for Worker<'_> {
+    type Agree<'k>
+        = &'k mut Self
+    where
+        Self: 'k;
+
+    fn encryption_key(&self, _: KeyId) -> Option<&EncryptionKey> {
+        None
+    }
+
+    fn agreement_key(&mut self, kid: KeyId) -> Option<&mut Self> {
+        (Agree::kid(self) == kid).then_some(self)
+    }
+}
+
+/// The software provider, which waits to be looked into before it decrypts.
+struct Stopping;
+
+impl Provider for Stopping {
+    fn verify_es256(
+        &self,
+        key: &VerifyingKey,
+        digest: &[u8; 32],
+        signature: &[u8; 64],
+    ) -> Result<(), Rejected> {
+        Software.verify_es256(key, digest, signature)
+    }
+
+    fn encrypt_a256gcm(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        Software.encrypt_a256gcm(key, iv, aad, buffer)
+    }
+
+    fn decrypt_a256gcm(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[u8],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        memory::wait();
+        Software.decrypt_a256gcm(key, iv, aad, buffer, tag)
+    }
+
+    fn check_a256gcm(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Software.check_a256gcm(key, iv, aad, ciphertext, tag)
+    }
+
+    fn agree_ephemeral(
+        &self,
+        scalar: &Secret<32>,
+        peer: &AgreementPublicKey,
+    ) -> Option<(AgreementPublicKey, Secret<32>)> {
+        Software.agree_ephemeral(scalar, peer)
+    }
+}
