@@ -6,18 +6,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use taskseal_core::claims::Sequence;
 use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, VerifyingKey};
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
-use taskseal_core::replay::Sighting;
+use taskseal_core::replay::{Admission, NotAdmitted, SequenceWindow, Sighting};
 use taskseal_core::{
-    Audience, KeyId, Keyset, Kind, NameSet, OpenError, Policy, ReplayGuard, ReplayWindow, Secret, Suite,
-    SuiteSet, TimeWindow, Unverified,
+    Audience, Issuer, KeyId, Keyset, Kind, NameSet, OpenError, Policy, ReplayGuard, ReplayWindow, Secret,
+    Suite, SuiteSet, TaskId, TimeWindow, Unverified,
 };
 
 use crate::example::hex;
 
 /// Lines that stand once, above the keys or below them.
-const LINES: [&str; 18] = [
+const LINES: [&str; 19] = [
     "expect",
     "note",
     "by",
@@ -34,6 +35,7 @@ const LINES: [&str; 18] = [
     "beacon",
     "clockless",
     "before",
+    "newest",
     "detached",
     "body",
 ];
@@ -161,7 +163,7 @@ impl Vector {
     pub fn open(&self) -> Result<Vec<u8>, OpenError> {
         let keys = self.keys();
         let keyset = self.keyset(&keys);
-        let mut guard = ReplayWindow::<4>::new();
+        let mut guard = Guard::default();
         let (policy, mut now) = (self.policy(), self.now());
         let beside = self.get("detached").map(hex);
         let unverified = match &beside {
@@ -234,9 +236,20 @@ impl Vector {
         types > key && key.is_some()
     }
 
-    fn prepare(&self, guard: &mut ReplayWindow<4>, sighting: Sighting<'_>) {
-        let Some(before) = self.get("before") else { return };
+    fn prepare(&self, guard: &mut Guard, sighting: Sighting<'_>) {
         let mut seen = sighting;
+        if let Some(newest) = self.get("newest") {
+            let (epoch, counter) = newest.split_once(' ').expect("epoch and counter");
+            let (epoch, counter) = (epoch.parse().expect("an epoch"), counter.parse().expect("a counter"));
+            seen.sequence = Some(Sequence { epoch, counter });
+            seen.task_id = TaskId::from_bytes([0; 16]);
+            // What was remembered of the task is forgotten; only its sequence is left.
+            let mut window = SequenceWindow::new(0);
+            window.admit(&seen).expect("a first sighting");
+            *guard = Guard::BySequence(window);
+            return;
+        }
+        let Some(before) = self.get("before") else { return };
         if before == "other" {
             seen.digest = [0; 32];
         }
@@ -317,6 +330,36 @@ fn kid_and_key(value: &str) -> (KeyId, Secret<32>) {
     let (kid, key) = value.split_once(' ').expect("kid and key");
     let key: [u8; 32] = hex(key).try_into().expect("32 bytes");
     (KeyId::parse_hex(kid).expect("a kid"), Secret::copy_from(&key))
+}
+
+/// The guard of the vector: of tasks, or of issuers without a clock.
+enum Guard {
+    ByTask(ReplayWindow<4>),
+    BySequence(SequenceWindow<1, 4>),
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self::ByTask(ReplayWindow::new())
+    }
+}
+
+impl Guard {
+    fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
+        match self {
+            Self::ByTask(window) => window.finish(issuer, task_id),
+            Self::BySequence(window) => window.finish(issuer, task_id),
+        }
+    }
+}
+
+impl ReplayGuard for Guard {
+    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+        match self {
+            Self::ByTask(window) => window.admit(sighting),
+            Self::BySequence(window) => window.admit(sighting),
+        }
+    }
 }
 
 struct Decryption {

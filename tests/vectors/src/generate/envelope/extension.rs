@@ -56,7 +56,33 @@ fn trace() -> Vec<u8> {
     example::hex("4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b701")
 }
 
+/// What a guard makes of epoch 3, counter 4, of which it has forgotten everything but the newest it saw.
+fn sequences() -> Vec<File> {
+    let task = clockless(no_clock());
+    let refused = |name, expect, note, newest| {
+        let file = File::refused(name, By::Broker, expect, note, &task);
+        file.policy("clockless", "yes").policy("newest", newest).producer()
+    };
+    let accepted = |name, note, newest| {
+        let file = File::accepted(name, note, &task);
+        file.policy("clockless", "yes").policy("newest", newest).producer().body()
+    };
+    let behind = "out-of-sequence";
+    vec![
+        accepted("sequence_next", "one ahead of the newest", "3 3"),
+        accepted("sequence_far_ahead", "an epoch ahead of the newest", "2 900"),
+        accepted("sequence_63_behind", "63 behind the newest, not seen", "3 67"),
+        refused("sequence_64_behind", behind, "64 behind the newest", "3 68"),
+        refused("sequence_earlier_epoch", behind, "an epoch behind the newest", "4 0"),
+        refused("sequence_seen", "replayed", "the newest itself, its task forgotten", "3 4"),
+    ]
+}
+
 pub(super) fn files() -> Vec<File> {
+    [structure(), sequences()].concat()
+}
+
+fn structure() -> Vec<File> {
     let beacon = with_extension(map([(CLOCK, int(1)), (BEACON, bytes(b"beacon01"))]));
     let mut short_trace = trace();
     short_trace.pop();
