@@ -96,6 +96,49 @@ async fn a_lock_is_freed_at_the_end_of_a_lease_that_was_extended_or_recovered() 
 }
 
 #[tokio::test]
+async fn one_call_frees_the_locks_of_the_tasks_it_ends_and_no_others() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let (broker, name) = (broker(&server), queue("mail"));
+    let lock = |id: &str| format!("asynq:{{mail}}:unique:email:deliver:{id}");
+    for (id, len) in [("short", 6), ("long", 100_000), ("lost", 6), ("kept", 6), ("retried", 6)] {
+        let mut task = task(&name, id);
+        task.message.payload = vec![b's'; len];
+        task.message.unique_key = lock(id);
+        broker.enqueue_unique(&name, &task, LEASE).await.unwrap();
+    }
+    let mut free = task(&name, "free");
+    // Says the words of a lock, and has none.
+    free.message.payload = lock("kept").into_bytes();
+    broker.enqueue(&name, &[free]).await.unwrap();
+
+    let mut ends: Vec<_> = broker.dequeue(&name, 10, LEASE).await.unwrap().tasks;
+    ends.sort_by(|one, other| one.lease.id.cmp(&other.lease.id));
+    let [free, kept, long, lost, retried, short] = ends.try_into().unwrap();
+    let foreign = Lease { token: short.lease.token, ..lost.lease };
+    let retry = Settlement::Retry { message: retried.message, at: UnixMillis::now(), failed: true };
+    let complete = |message| Settlement::Complete { message, result: b"sealed".to_vec(), retention: LEASE };
+    let ends = [
+        (long.lease, complete(long.message)),
+        (free.lease, Settlement::Done),
+        (foreign, Settlement::Done),
+        (short.lease, Settlement::Done),
+        (retried.lease, retry),
+        (kept.lease, Settlement::Requeue),
+    ];
+    let settled = broker.settle(&name, &ends).await.unwrap();
+
+    let is_lost = settled.iter().map(|settled| *settled == Settled::LeaseLost).collect::<Vec<_>>();
+    assert_eq!(is_lost, [false, false, true, false, false, false]);
+    let exists = |id| cmd("EXISTS").arg(lock(id)).query::<bool>(&mut server.raw()).unwrap();
+    let held: Vec<_> =
+        ["short", "long", "lost", "kept", "retried"].into_iter().filter(|id| exists(id)).collect();
+    assert_eq!(held, ["lost", "kept", "retried"]);
+    let stats = broker.stats(&name).await.unwrap();
+    assert_eq!((stats.pending, stats.active, stats.retry, stats.completed), (1, 1, 1, 1));
+    assert_eq!((stats.processed, stats.failed), (4, 1));
+}
+
+#[tokio::test]
 async fn one_call_stores_new_tasks_beside_taken_ids_and_tasks_for_later() {
     let Some(server) = RedisServer::start_or_skip() else { return };
     let (broker, name) = (broker(&server), queue("mail"));

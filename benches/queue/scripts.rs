@@ -4,14 +4,16 @@
 //! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Each round has a server of
 //! its own, on which the cases take turns: other work on the machine comes in waves, and hits all of them.
 //!
-//! asynq's shape is one `EVALSHA` a task and step. Its workers wait for each answer before they ask for the next
-//! task. Sent in pipelines, the same scripts cost less than asynq's processes ever make of them: that is what
-//! remains of the gain when the saved round trips are taken out.
+//! asynq's shape is one `EVALSHA` a task and step, sent in three ways. Awaited: one connection that waits for each
+//! answer, as the loop does with which a process of asynq fetches tasks. 32 connections: each waits for its own
+//! answers, as a worker's 32 handlers do. In pipelines: everything at once on one connection, which asynq's
+//! processes never do; it is what remains of the gain when the saved round trips are taken out.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use redis::{Cmd, Connection, Pipeline, Script, cmd};
+use redis::{Cmd, Connection, FromRedisValue, Pipeline, Script, cmd};
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
 use taskseal::message::Message;
@@ -27,10 +29,14 @@ const IN_FLIGHT: [usize; 2] = [128, 1024];
 const ROUNDS: usize = 7;
 const SIZES: [usize; 4] = [1, 8, 32, 128];
 
-/// The cases by number: two of asynq's shape, then ours, one for each of [`SIZES`].
+/// Handlers that a worker of asynq runs at once.
+const CONNECTIONS: usize = 32;
+
+/// The cases by number: three of asynq's shape, then ours, one for each of [`SIZES`].
 const AWAITED: usize = 0;
-const PIPELINED: usize = 1;
-const OURS: usize = 2;
+const CONCURRENT: usize = 1;
+const PIPELINED: usize = 2;
+const OURS: usize = 3;
 const CASES: usize = OURS + SIZES.len();
 
 pub(crate) fn run() {
@@ -52,8 +58,9 @@ fn compare(in_flight: usize) {
         let server = RedisServer::start();
         let broker =
             Arc::new(RedisBroker::connect(&RedisConfig::new(server.url())).expect("the address is good"));
-        let (mut raw, mut watch) = (server.raw(), server.raw());
-        shape.load(&mut raw);
+        let mut watch = server.raw();
+        let mut raw: Vec<Connection> = (0..CONNECTIONS).map(|_| server.raw()).collect();
+        shape.load(&mut watch);
         // Loads our scripts and makes the server's memory warm.
         runtime.block_on(cycle(&broker, &queue, &tasks, in_flight));
 
@@ -63,8 +70,9 @@ fn compare(in_flight: usize) {
             let cost = measure(&mut watch, || {
                 for _ in 0..blocks {
                     match case {
-                        AWAITED => shape.cycle(&mut raw, 1),
-                        PIPELINED => shape.cycle(&mut raw, in_flight),
+                        AWAITED => shape.cycle(raw.get_mut(..1).expect("a connection"), 1),
+                        CONCURRENT => shape.cycle(&mut raw, 1),
+                        PIPELINED => shape.cycle(raw.get_mut(..1).expect("a connection"), in_flight),
                         _ => {
                             let size = SIZES.get(case - OURS).expect("a case each");
                             runtime.block_on(cycle(&broker, &queue, &tasks, *size));
@@ -76,22 +84,26 @@ fn compare(in_flight: usize) {
         }
     }
 
-    let [awaited, pipelined, ours @ ..] = &samples;
+    let [awaited, concurrent, pipelined, ours @ ..] = &samples;
     println!(
-        "\n{:<56} {:>8} {:>13} {:>10} {:>9}",
+        "\n{:<42} {:>8} {:>13}   times less than: {:>7} {:>8} {:>9}",
         format!("{in_flight} tasks in flight"),
         "us/task",
         "min-max",
-        "pipelined/",
-        "awaited/"
+        "awaited",
+        "32 conn.",
+        "pipelines"
     );
     let line = |case: &str, samples: &Samples| {
         let (cost, spread) = (samples.median(), samples.spread());
-        let (gain, real_gain) = (pipelined.median() / cost, awaited.median() / cost);
-        println!("  {case:<54} {cost:>8.1} {spread:>13} {gain:>10.2} {real_gain:>9.2}");
+        let [one, many, best] = [awaited, concurrent, pipelined].map(|peer| peer.median() / cost);
+        println!(
+            "  {case:<40} {cost:>8.1} {spread:>13}                    {one:>7.2} {many:>8.2} {best:>9.2}"
+        );
     };
-    line("asynq's shape, 1 task a call, each answer awaited", awaited);
-    line("asynq's shape, 1 task a call, in pipelines", pipelined);
+    line("asynq's shape, awaited", awaited);
+    line("asynq's shape, 32 connections", concurrent);
+    line("asynq's shape, in pipelines", pipelined);
     for (size, samples) in SIZES.into_iter().zip(ours) {
         line(&format!("ours, {size} a call"), samples);
     }
@@ -170,8 +182,8 @@ impl AsynqShape {
         }
     }
 
-    /// Every task through the three steps, `window` calls being under way at once.
-    fn cycle(&self, raw: &mut Connection, window: usize) {
+    /// Every task through the three steps, `window` calls being under way at once on each connection.
+    fn cycle(&self, raw: &mut [Connection], window: usize) {
         let key = |name: &str| format!("asynq:{{bench}}:{name}");
         let hash = |id: &str| format!("asynq:{{bench}}:t:{id}");
 
@@ -189,7 +201,8 @@ impl AsynqShape {
             call.arg(1_795_289_408).arg(key("t:"));
             call
         });
-        let messages: Vec<Vec<u8>> = send(raw, dequeue, window);
+        let mut messages: Vec<Vec<u8>> = send(raw, dequeue, window);
+        messages.sort();
         assert!(messages.iter().zip(&self.tasks).all(|(message, (_, stored))| message == stored));
 
         let done = self.tasks.iter().map(|(id, _)| {
@@ -209,12 +222,25 @@ fn call(script: &Script, keys: &[&str]) -> Cmd {
     call
 }
 
-fn send<T: redis::FromRedisValue>(
-    raw: &mut Connection,
+/// Shares the calls out among the connections, which work at the same time.
+fn send<T: FromRedisValue + Send>(
+    raw: &mut [Connection],
     calls: impl Iterator<Item = Cmd>,
     window: usize,
 ) -> Vec<T> {
     let calls: Vec<Cmd> = calls.collect();
+    let share = calls.len() / raw.len();
+    thread::scope(|scope| {
+        let senders: Vec<_> = raw
+            .iter_mut()
+            .zip(calls.chunks(share))
+            .map(|(raw, calls)| scope.spawn(move || send_on(raw, calls, window)))
+            .collect();
+        senders.into_iter().flat_map(|sender| sender.join().expect("the answers are as expected")).collect()
+    })
+}
+
+fn send_on<T: FromRedisValue>(raw: &mut Connection, calls: &[Cmd], window: usize) -> Vec<T> {
     let mut answers = Vec::with_capacity(calls.len());
     for calls in calls.chunks(window) {
         let mut pipeline = Pipeline::with_capacity(calls.len());

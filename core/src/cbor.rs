@@ -1,6 +1,6 @@
 //! The subset of deterministic CBOR (RFC 8949 section 4.2.1) that an envelope is made of.
 //!
-//! Integers, byte and text strings, arrays, maps and tags; shortest heads; definite lengths; nothing else.
+//! Integers, byte and text strings, arrays, maps, tags and null; shortest heads; definite lengths; nothing else.
 
 pub(crate) mod decoder;
 pub(crate) mod encoder;
@@ -21,6 +21,9 @@ pub(crate) const ARRAY: u8 = 4;
 pub(crate) const MAP: u8 = 5;
 /// Major type 6.
 pub(crate) const TAG: u8 = 6;
+
+/// The only simple value: null, in the place of a payload that is elsewhere.
+pub(crate) const NULL: u8 = 0xf6;
 
 /// Bytes of the head of an item with this argument: 1, 2, 3, 5 or 9.
 pub(crate) const fn head_len(argument: u64) -> usize {

@@ -73,6 +73,13 @@ impl ContentKey {
     }
 }
 
+/// `HKDF-SHA256(secret, no salt, label, 32)`.
+pub(crate) fn derive_labelled(secret: &Secret<32>, label: &[u8], key: &mut Secret<32>) {
+    let mut prk = Secret::zeroed();
+    extract(&[0; 32], secret.as_bytes(), &mut prk);
+    expand(&prk, label, 1, &[], key.as_mut_bytes());
+}
+
 /// The label of the derivation names the algorithm, so that a key is never used with another one.
 const INFO_SHARED: &[u8] = b"taskseal/v1 A256GCM";
 const INFO_COMMIT: &[u8] = b"taskseal/v1 commit";
@@ -94,7 +101,7 @@ pub(crate) fn expand(prk: &Secret<32>, info: &[u8], counter: u8, previous: &[u8]
     hmac_into(prk.as_bytes(), &[previous, info, &[counter]], block);
 }
 
-fn hmac_into(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
+pub(crate) fn hmac_into(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|part| mac.update(part));
     let mut tag = mac.finalize().into_bytes();

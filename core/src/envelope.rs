@@ -1,5 +1,6 @@
 //! The outermost COSE structure, decoded but not verified: a borrowed view, nothing copied.
 
+use crate::batch::Receipt;
 use crate::cbor::decoder::{DecodeError, Decoder};
 use crate::cbor::encoder::{Comparer, Sink, SinkError};
 use crate::header::{Algorithm, Content, Header};
@@ -14,8 +15,8 @@ use crate::suite::Suite;
 pub const MAX_BODY: usize = 16 << 20;
 /// Most bytes of the outer protected header. All fields at their limits need 742: a result of suite E.
 pub const MAX_HEADER: usize = 768;
-/// Everything around header and body, at its greatest: suite SP with a 135-byte inner header needs 395.
-const MAX_FRAME: usize = 512;
+/// Everything around header and body, at its greatest: in a batch of 1024, suite SP needs 784.
+pub(crate) const MAX_FRAME: usize = 1024;
 
 /// ```cddl
 /// S  = #6.18([ outer, {}, bstr, bstr .size 64 ])        ; payload is the body
@@ -23,22 +24,35 @@ const MAX_FRAME: usize = 512;
 /// SP = #6.18([ outer, {}, bstr .cbor encp, bstr .size 64 ])
 /// M  = #6.17([ outer, {}, bstr, bstr .size 32 ])
 /// E  = #6.16([ outer, { 5: iv }, bstr ])                ; ciphertext and tag
+/// B  = [ outer, payload, bstr .cbor receipt ]           ; outer and payload as in S, SE or SP
 /// ```
+/// In the detached form of S and M the payload is null: the body travels beside the envelope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) header: Header<'a>,
     pub(crate) header_bytes: &'a [u8],
     pub(crate) payload: &'a [u8],
+    /// Whether the payload stands beside the envelope instead of in it.
+    pub(crate) is_detached: bool,
     pub(crate) layer: Layer<'a>,
 }
 
 /// What authenticates the envelope, and what the payload is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layer<'a> {
-    Signed { signature: &'a [u8; 64], content: Signed<'a> },
+    Signed { origin: Origin<'a>, content: Signed<'a> },
     Mac { content_type: ContentType<'a>, tag: &'a [u8; 32] },
     Encrypted { content_type: ContentType<'a>, iv: &'a [u8; IV_LEN] },
+}
+
+/// How a signature covers the envelope.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    /// Made for it alone.
+    Signature(&'a [u8; 64]),
+    /// Made for a batch that it is part of.
+    Receipt(Receipt<'a>),
 }
 
 /// What a signature covers.
@@ -51,47 +65,55 @@ pub(crate) enum Signed<'a> {
 impl<'a> Envelope<'a> {
     /// Decodes `bytes`, which must be the one encoding of what they say.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        Self::decode_with(bytes, None)
+    }
+
+    /// Decodes the detached form around `body`.
+    pub(crate) fn decode_detached(bytes: &'a [u8], body: &'a [u8]) -> Result<Self, Refusal> {
+        Self::decode_with(bytes, Some(body))
+    }
+
+    fn decode_with(bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<Self, Refusal> {
         // The first byte tells an envelope from every other payload: no JSON text, protobuf message or MessagePack
-        // map in use by task queues starts with a CBOR tag of 16 to 18.
-        if !matches!(bytes.first(), Some(0xd0..=0xd2)) {
-            return Err(Refusal::Unsealed);
+        // map in use by task queues starts with a CBOR tag of 16 to 18 or an array of three.
+        let envelope = match bytes.first() {
+            _ if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME => return Err(Refusal::TooLarge),
+            Some(0xd0..=0xd2) => Self::decode_single(bytes, body),
+            Some(0x83) if body.is_none() => Self::decode_batched(bytes),
+            _ => return Err(Refusal::Unsealed),
+        };
+        let envelope = envelope.map_err(|_| Refusal::Malformed)?;
+        // The decoder takes shortest heads only; this is the second, independent net.
+        let mut comparer = Comparer(bytes);
+        if envelope.encode(&mut comparer).is_err() || !comparer.0.is_empty() {
+            return Err(Refusal::Malformed);
         }
-        if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME {
-            return Err(Refusal::TooLarge);
-        }
-        let envelope = Self::decode_strictly(bytes).map_err(|_| Refusal::Malformed)?;
         if envelope.body_len() > MAX_BODY {
             return Err(Refusal::TooLarge);
         }
         Ok(envelope)
     }
 
-    fn decode_strictly(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::new(bytes);
+    /// Suites S, M, E, SE and SP.
+    fn decode_single(bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<Self, DecodeError> {
+        let decoder = &mut Decoder::new(bytes);
         let tag = decoder.tag()?;
         decoder.array(if tag == label::TAG_ENCRYPT0 { 3 } else { 4 })?;
-        let header_bytes = decoder.bytes()?;
-        if header_bytes.len() > MAX_HEADER {
-            return Err(DecodeError);
-        }
-        let header = Header::decode(header_bytes)?;
-        if header.salt_commit.is_some() != (header.algorithm == Algorithm::A256Gcm) {
-            return Err(DecodeError);
-        }
+        let (header_bytes, header) = decode_header(decoder)?;
         let (payload, layer) = match (tag, header.algorithm, header.content) {
             (label::TAG_SIGN1, Algorithm::Es256, content) => {
-                empty_map(&mut decoder)?;
-                let payload = decoder.bytes()?;
+                empty_map(decoder)?;
+                let payload = decode_payload(decoder, body)?;
                 let content = Signed::decode(content, payload)?;
-                (payload, Layer::Signed { signature: decoder.bytes_exact()?, content })
+                (payload, Layer::Signed { origin: Origin::Signature(decoder.bytes_exact()?), content })
             }
             (label::TAG_MAC0, Algorithm::Hmac256, Content::Body(content_type)) => {
-                empty_map(&mut decoder)?;
-                let payload = decoder.bytes()?;
+                empty_map(decoder)?;
+                let payload = decode_payload(decoder, body)?;
                 (payload, Layer::Mac { content_type, tag: decoder.bytes_exact()? })
             }
             (label::TAG_ENCRYPT0, Algorithm::A256Gcm, Content::Body(content_type)) => {
-                let iv = decode_iv(&mut decoder)?;
+                let iv = decode_iv(decoder)?;
                 let payload = decoder.bytes()?;
                 if payload.len() < TAG_LEN {
                     return Err(DecodeError);
@@ -101,33 +123,59 @@ impl<'a> Envelope<'a> {
             _ => return Err(DecodeError),
         };
         decoder.end()?;
-        let envelope = Self { bytes, header, header_bytes, payload, layer };
-        // The decoder takes shortest heads only; this is the second, independent net.
-        let mut comparer = Comparer(bytes);
-        envelope.encode(&mut comparer).map_err(|_| DecodeError)?;
-        Decoder::new(comparer.0).end()?;
+        let envelope = Self { bytes, header, header_bytes, payload, is_detached: body.is_some(), layer };
+        // A body that is encrypted inside a signature, or as a whole, never stands beside the envelope.
+        if body.is_some() && envelope.suite().encrypts() {
+            return Err(DecodeError);
+        }
         Ok(envelope)
     }
 
+    /// Suites S, SE and SP in a batch.
+    fn decode_batched(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let decoder = &mut Decoder::new(bytes);
+        decoder.array(3)?;
+        let (header_bytes, header) = decode_header(decoder)?;
+        let payload = decoder.bytes()?;
+        let content = Signed::decode(header.content, payload)?;
+        let receipt = Receipt::decode(decoder.bytes()?)?;
+        decoder.end()?;
+        if header.algorithm != Algorithm::Es256 || receipt.kid != header.kid {
+            return Err(DecodeError);
+        }
+        let layer = Layer::Signed { origin: Origin::Receipt(receipt), content };
+        Ok(Self { bytes, header, header_bytes, payload, is_detached: false, layer })
+    }
+
     fn encode(&self, sink: &mut impl Sink) -> Result<(), SinkError> {
+        if let Layer::Signed { origin: Origin::Receipt(receipt), .. } = self.layer {
+            encode_batched_start(self.header_bytes.len(), sink)?;
+            sink.put(self.header_bytes)?;
+            sink.bytes(self.payload)?;
+            sink.bytes_head(receipt.encoded_len()?)?;
+            return receipt.encode(sink);
+        }
         encode_start(self.suite(), self.header_bytes.len(), sink)?;
         sink.put(self.header_bytes)?;
-        match self.layer {
-            Layer::Signed { signature, .. } => {
-                sink.map(0)?;
-                sink.bytes(self.payload)?;
-                sink.bytes(signature)
-            }
-            Layer::Mac { tag, .. } => {
-                sink.map(0)?;
-                sink.bytes(self.payload)?;
-                sink.bytes(tag)
-            }
-            Layer::Encrypted { iv, .. } => {
-                encode_iv(iv, sink)?;
-                sink.bytes(self.payload)
-            }
+        match &self.layer {
+            Layer::Encrypted { iv, .. } => encode_iv(iv, sink)?,
+            _ => sink.map(0)?,
         }
+        if self.is_detached {
+            sink.null()?;
+        } else {
+            sink.bytes(self.payload)?;
+        }
+        match &self.layer {
+            Layer::Signed { origin: Origin::Signature(signature), .. } => sink.bytes(*signature),
+            Layer::Mac { tag, .. } => sink.bytes(*tag),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether one signature covers it together with others.
+    pub(crate) const fn is_batched(&self) -> bool {
+        matches!(self.layer, Layer::Signed { origin: Origin::Receipt(_), .. })
     }
 
     pub(crate) const fn suite(&self) -> Suite {
@@ -192,6 +240,32 @@ pub(crate) fn encode_start(suite: Suite, header_len: usize, sink: &mut impl Sink
     sink.tag(tag)?;
     sink.array(items)?;
     sink.bytes_head(header_len)
+}
+
+/// Writes array head and the head of the protected header of `header_len` bytes of a task in a batch.
+pub(crate) fn encode_batched_start(header_len: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
+    sink.array(3)?;
+    sink.bytes_head(header_len)
+}
+
+fn decode_header<'a>(decoder: &mut Decoder<'a>) -> Result<(&'a [u8], Header<'a>), DecodeError> {
+    let bytes = decoder.bytes()?;
+    if bytes.len() > MAX_HEADER {
+        return Err(DecodeError);
+    }
+    let header = Header::decode(bytes)?;
+    if header.salt_commit.is_some() != (header.algorithm == Algorithm::A256Gcm) {
+        return Err(DecodeError);
+    }
+    Ok((bytes, header))
+}
+
+/// The payload in the envelope, or in its place null and the body that was handed in.
+fn decode_payload<'a>(decoder: &mut Decoder<'a>, body: Option<&'a [u8]>) -> Result<&'a [u8], DecodeError> {
+    match body {
+        None => decoder.bytes(),
+        Some(body) => decoder.null().map(|()| body),
+    }
 }
 
 fn empty_map(decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {

@@ -25,6 +25,10 @@ pub enum SealError<E = core::convert::Infallible> {
     Signer(E),
     /// The signer answered with something that is no ES256 signature.
     InvalidSignature,
+    /// The batch takes no more tasks: sign it, and start another.
+    BatchFull,
+    /// The batch has no task to sign.
+    BatchEmpty,
 }
 
 /// Why an envelope was not opened.
@@ -76,6 +80,8 @@ impl<E: fmt::Display> fmt::Display for SealError<E> {
             Self::Random => f.write_str("the source of randomness failed"),
             Self::Signer(error) => write!(f, "the signer failed: {error}"),
             Self::InvalidSignature => f.write_str("the signer gave an invalid signature"),
+            Self::BatchFull => f.write_str("the batch is full"),
+            Self::BatchEmpty => f.write_str("the batch is empty"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Keysets: which keys may seal, for whom, what, where and when.
 
+pub mod signed;
+
 use heapless::Vec;
 
 use crate::error::InvalidKey;

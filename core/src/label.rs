@@ -12,6 +12,14 @@ pub(crate) const IV: u64 = 5;
 pub(crate) const CWT_CLAIMS: u64 = 15;
 /// COSE header parameter `typ` (RFC 9596).
 pub(crate) const TYP: u64 = 16;
+/// COSE header parameter `vds`, the kind of verifiable data structure (RFC 9942).
+pub(crate) const VDS: u64 = 395;
+/// COSE header parameter `vdp`, the proofs of that structure (RFC 9942).
+pub(crate) const VDP: u64 = 396;
+/// The structure of RFC 9162 over SHA-256 (RFC 9942).
+pub(crate) const VDS_RFC9162_SHA256: u64 = 1;
+/// Inclusion proofs in `vdp` (RFC 9942): label -1.
+pub(crate) const VDP_INCLUSION: i64 = -1;
 /// COSE header parameter `ephemeral key` of ECDH-ES (RFC 9053 6.3.1): label -1.
 pub(crate) const EPHEMERAL_KEY: i64 = -1;
 
@@ -25,6 +33,16 @@ pub(crate) const ES256: i64 = -7;
 pub(crate) const HMAC_256: i64 = 5;
 /// A256GCM (RFC 9053 4.1).
 pub(crate) const A256GCM: i64 = 3;
+
+/// ECDH-ES + HKDF-256 (RFC 9053 6.3.1).
+pub(crate) const ECDH_ES_HKDF_256: i64 = -25;
+
+/// Key type EC2 (RFC 9053 7.1).
+pub(crate) const KTY_EC2: i64 = 2;
+/// Key type Symmetric (RFC 9053 7.2).
+pub(crate) const KTY_SYMMETRIC: i64 = 4;
+/// Curve P-256 (RFC 9053 table 18).
+pub(crate) const CRV_P256: i64 = 1;
 
 /// CoAP content format of `application/cose; cose-type="cose-encrypt0"` (registry: 16).
 pub(crate) const COAP_ENCRYPT0: u64 = 16;

@@ -6,12 +6,17 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod batch;
+pub mod beacon;
 mod cbor;
 pub mod claims;
 mod commit;
 mod constant_time;
 mod envelope;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod inner;
 pub mod keys;
@@ -38,10 +43,12 @@ mod time;
 #[cfg(not(miri))]
 mod wycheproof;
 
+pub use self::batch::{RootCache, VerifiedRoots};
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};
 pub use self::error::{InvalidKey, OpenError, SealError};
+pub use self::keyset::signed::{Checkpoint, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset};
 pub use self::keyset::{KeyLookup, Keyset};
 pub use self::kid::KeyId;
 pub use self::name::{Audience, ContentType, Issuer, NameSet, TaskType};
@@ -59,3 +66,7 @@ pub use self::time::{Clock, TimeWindow};
 /// The specification of the envelope.
 #[doc = include_str!("../docs/envelope.md")]
 pub mod spec {}
+
+/// The specification of the signed keyset.
+#[doc = include_str!("../docs/keyset.md")]
+pub mod keyset_spec {}

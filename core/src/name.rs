@@ -72,6 +72,10 @@ name! {
     /// The id that a framework gave a task when it is not the UUID in the task id.
     Reference, 64
 }
+name! {
+    /// Which keyset it is: the name of the deployment that its keys belong to.
+    KeysetName, 64
+}
 
 /// The media type of a body, for example `application/json` (COSE header `content type`, RFC 9052 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,6 +168,12 @@ impl<'a> NameSet<'a> {
     #[must_use]
     pub const fn new(patterns: &'a str) -> Self {
         Self(patterns)
+    }
+
+    /// The set as written.
+    #[must_use]
+    pub const fn as_str(&self) -> &'a str {
+        self.0
     }
 
     /// Whether `name` is in the set.

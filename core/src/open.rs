@@ -8,12 +8,14 @@ use sha2::{Digest, Sha256};
 
 pub use self::decrypt::Opened;
 
+use crate::batch::{RootCache, RootId};
 use crate::claims::Claims;
 use crate::commit::ContentKey;
 use crate::constant_time::tags_match;
-use crate::envelope::{Envelope, Layer};
+use crate::envelope::{Envelope, Layer, Origin};
 use crate::error::OpenError;
 use crate::inner::TAG_LEN;
+use crate::keys::VerifyingKey;
 use crate::keyset::{DecryptionKeys, KeyLookup, KeyRecord, RecordKey};
 use crate::kid::KeyId;
 use crate::name::ContentType;
@@ -22,14 +24,14 @@ use crate::provider::{Provider, Rejected, Software};
 use crate::refusal::Refusal;
 use crate::replay::{Admission, NotAdmitted, ReplayGuard, Sighting};
 use crate::stack::{Depth, leaving_nothing};
-use crate::structure::{EncStructure, EncryptContext, mac_tag, signature_digest};
+use crate::structure::{EncStructure, EncryptContext, batch_leaf, mac_tag, signature_digest};
 use crate::suite::{Kind, Suite};
 use crate::time::Clock;
 
 /// An envelope that is well-formed. Nothing in it is known to be true.
 #[derive(Clone, Copy)]
 pub struct Unverified<'a> {
-    envelope: Envelope<'a>,
+    pub(crate) envelope: Envelope<'a>,
 }
 
 impl<'a> Unverified<'a> {
@@ -39,6 +41,19 @@ impl<'a> Unverified<'a> {
     /// [`Refusal::Unsealed`], [`Refusal::TooLarge`] or [`Refusal::Malformed`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, OpenError> {
         let envelope = Envelope::decode(bytes)?;
+        Ok(Self { envelope })
+    }
+
+    /// Decodes the detached form of suite S or M, whose `body` travels beside it: in clear, where a framework that
+    /// knows nothing of seals reads it. [`parse`](Self::parse) refuses that form, and this refuses every other.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    ///
+    /// # Security
+    /// What runs must be these very bytes of `body`, not what a framework made of them.
+    pub fn parse_detached(bytes: &'a [u8], body: &'a [u8]) -> Result<Self, OpenError> {
+        let envelope = Envelope::decode_detached(bytes, body)?;
         Ok(Self { envelope })
     }
 
@@ -52,6 +67,12 @@ impl<'a> Unverified<'a> {
     #[must_use]
     pub const fn suite(&self) -> Suite {
         self.envelope.suite()
+    }
+
+    /// Whether it claims to be part of a batch: sealed by a signature that covers others too.
+    #[must_use]
+    pub const fn is_batched(&self) -> bool {
+        self.envelope.is_batched()
     }
 
     /// What it claims to be.
@@ -102,16 +123,17 @@ impl<'a> Unverified<'a> {
         policy: &Policy<'_>,
         clock: &mut impl Clock,
     ) -> Result<Verified<'a>, OpenError> {
-        self.verify_with(&Software, keys, policy, clock)
+        self.verify_with(&Software, &mut (), keys, policy, clock)
     }
 
-    /// [`verify`](Self::verify) with another provider.
+    /// [`verify`](Self::verify) with another provider, and with the roots of batches that were verified before.
     ///
     /// # Errors
     /// As [`verify`](Self::verify).
     pub fn verify_with(
         self,
         provider: &impl Provider,
+        roots: &mut impl RootCache,
         keys: &impl KeyLookup,
         policy: &Policy<'_>,
         clock: &mut impl Clock,
@@ -124,13 +146,18 @@ impl<'a> Unverified<'a> {
         if !policy.suites.contains(envelope.suite()) {
             return Err(Refusal::SuiteNotAllowed.into());
         }
+        if envelope.is_batched() && !policy.accept_batches {
+            return Err(Refusal::SuiteNotAllowed.into());
+        }
         if envelope.body_len() > policy.max_body {
             return Err(Refusal::TooLarge.into());
         }
         let kid = envelope.header.kid;
         let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
-        leaving_nothing(Depth::of_verifying(envelope.suite()), || authenticate(&envelope, &record, provider))
-            .map_err(|Rejected| Refusal::Rejected)?;
+        leaving_nothing(Depth::of_verifying(envelope.suite()), || {
+            authenticate(&envelope, &record, provider, roots)
+        })
+        .map_err(|Rejected| Refusal::Rejected)?;
         // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
         if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
             return Err(Refusal::Rejected.into());
@@ -151,14 +178,24 @@ fn authenticate(
     envelope: &Envelope<'_>,
     record: &KeyRecord<'_>,
     provider: &impl Provider,
+    roots: &mut impl RootCache,
 ) -> Result<(), Rejected> {
     match (envelope.layer, record.key) {
-        (Layer::Signed { signature, .. }, RecordKey::Es256(key)) => {
-            if !is_low_s(signature) {
-                return Err(Rejected);
-            }
+        (Layer::Signed { origin: Origin::Signature(signature), .. }, RecordKey::Es256(key)) => {
             let digest = signature_digest(envelope.header_bytes, envelope.payload);
-            provider.verify_es256(key, &digest, signature)
+            verify_low_s(key, &digest, signature, provider)
+        }
+        (Layer::Signed { origin: Origin::Receipt(receipt), .. }, RecordKey::Es256(key)) => {
+            let leaf = batch_leaf(envelope.header_bytes, envelope.payload);
+            let root = receipt.root(leaf).ok_or(Rejected)?;
+            let id = RootId::new(key, receipt.header_bytes, &root, receipt.signature);
+            if roots.contains(&id) {
+                return Ok(());
+            }
+            let digest = signature_digest(receipt.header_bytes, &root);
+            verify_low_s(key, &digest, receipt.signature, provider)?;
+            roots.insert(id);
+            Ok(())
         }
         (Layer::Mac { tag, .. }, RecordKey::Hmac256(key)) => {
             let expected = mac_tag(key.key(), envelope.header_bytes, envelope.payload);
@@ -175,6 +212,18 @@ fn authenticate(
         }
         _ => Err(Rejected),
     }
+}
+
+fn verify_low_s(
+    key: &VerifyingKey,
+    digest: &[u8; 32],
+    signature: &[u8; 64],
+    provider: &impl Provider,
+) -> Result<(), Rejected> {
+    if !is_low_s(signature) {
+        return Err(Rejected);
+    }
+    provider.verify_es256(key, digest, signature)
 }
 
 /// Whether `s` is at most half the order of the curve: of the two signatures `(r, s)` and `(r, n - s)` only one
@@ -218,6 +267,12 @@ impl<'a> Verified<'a> {
         self.envelope.suite()
     }
 
+    /// Whether it is part of a batch.
+    #[must_use]
+    pub const fn is_batched(&self) -> bool {
+        self.envelope.is_batched()
+    }
+
     /// Media type of the body.
     #[must_use]
     pub const fn content_type(&self) -> ContentType<'a> {
@@ -230,7 +285,7 @@ impl<'a> Verified<'a> {
         self.envelope.body_len()
     }
 
-    /// SHA-256 of the whole envelope, to which a result is bound.
+    /// SHA-256 of the whole envelope, to which a result is bound. A detached body is bound by its signature or tag.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
@@ -247,6 +302,7 @@ impl<'a> Verified<'a> {
             digest: self.digest,
             sequence: claims.sequence,
             attempts: claims.attempts,
+            ttl: claims.ttl,
             forget_after: self.forget_after,
             seen_at: self.seen_at,
         }
@@ -349,6 +405,7 @@ impl fmt::Debug for Unverified<'_> {
         f.debug_struct("Unverified")
             .field("kid", &self.kid())
             .field("suite", &self.suite())
+            .field("is_batched", &self.is_batched())
             .finish_non_exhaustive()
     }
 }

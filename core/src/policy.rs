@@ -19,6 +19,8 @@ pub struct Policy<'a> {
     pub types: NameSet<'a>,
     /// Suites accepted.
     pub suites: SuiteSet,
+    /// Whether these suites are accepted in batches too, in which one signature covers many tasks.
+    pub accept_batches: bool,
     /// Most bytes of a body.
     pub max_body: usize,
     /// Seconds by which clocks may differ; at most [`Policy::MAX_SKEW`] count.
@@ -40,8 +42,8 @@ impl<'a> Policy<'a> {
     /// Most seconds of clock skew that are tolerated.
     pub const MAX_SKEW: u32 = 300;
 
-    /// Accepts tasks for `audience` of every type, signed and encrypted (SE, SP), with bodies up to 1 MiB, valid
-    /// for at most 24 hours, by synchronised clocks that differ by 60 seconds at most.
+    /// Accepts tasks for `audience` of every type, signed and encrypted (SE, SP), one signature each, with bodies up
+    /// to 1 MiB, valid for at most 24 hours, by synchronised clocks that differ by 60 seconds at most.
     #[must_use]
     pub const fn for_tasks(audience: Audience<'a>) -> Self {
         Self {
@@ -49,6 +51,7 @@ impl<'a> Policy<'a> {
             audience,
             types: NameSet::ANY,
             suites: SuiteSet::SIGNED_AND_ENCRYPTED,
+            accept_batches: false,
             max_body: 1 << 20,
             skew: 60,
             max_lifetime: 86_400,

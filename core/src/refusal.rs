@@ -3,17 +3,17 @@
 use core::fmt;
 
 macro_rules! refusals {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal, $text:literal;)*) => {
-        /// Why an envelope is refused.
+    ($(#[$about:meta])* $name:ident; $($(#[$doc:meta])* $variant:ident = $code:literal, $text:literal;)*) => {
+        $(#[$about])*
         ///
         /// The code of a refusal never changes and is never reused; new ones may be added.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
-        pub enum Refusal {
+        pub enum $name {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Refusal {
+        impl $name {
             /// Every refusal, in the order in which the checks are made.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
@@ -22,9 +22,15 @@ macro_rules! refusals {
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)* }
             }
+
+            /// The refusal of that code.
+            #[must_use]
+            pub fn from_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|refusal| refusal.code() == code)
+            }
         }
 
-        impl fmt::Display for Refusal {
+        impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Self::$variant => $text,)* })
             }
@@ -32,7 +38,12 @@ macro_rules! refusals {
     };
 }
 
+pub(crate) use refusals;
+
 refusals! {
+    /// Why an envelope is refused.
+    Refusal;
+
     /// No envelope at all: the task was never sealed, or its seal was taken off.
     Unsealed = "unsealed", "not a sealed envelope";
     /// Longer than the policy or the format allows.
@@ -77,6 +88,8 @@ refusals! {
     WrongRequest = "wrong-request", "the result of another request";
     /// The task has run to its end before.
     Replayed = "replayed", "has run before";
+    /// Its sequence is so far behind the issuer's newest that nobody remembers whether it has run.
+    OutOfSequence = "out-of-sequence", "too far behind the issuer's newest task";
     /// Another envelope with the same issuer and task id was seen before.
     Conflict = "conflict", "another envelope with the same issuer and task id was seen";
     /// The number of attempts that the issuer allows is used up.
@@ -85,14 +98,6 @@ refusals! {
     Poisonous = "poisonous", "took down the workers that ran it";
     /// Encrypted to a key that is not here.
     NoDecryptionKey = "no-decryption-key", "encrypted to a key that is not here";
-}
-
-impl Refusal {
-    /// The refusal of that code.
-    #[must_use]
-    pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|refusal| refusal.code() == code)
-    }
 }
 
 #[cfg(test)]

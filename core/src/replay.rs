@@ -3,8 +3,10 @@
 //! Queues redeliver: a retry, a lost lease or an operator brings the same bytes again. What must not happen is
 //! that a task which has run to its end runs again, or that two different envelopes share one id.
 
+mod sequence;
 mod window;
 
+pub use self::sequence::SequenceWindow;
 pub use self::window::ReplayWindow;
 
 use crate::claims::Sequence;
@@ -29,6 +31,8 @@ pub struct Sighting<'a> {
     pub sequence: Option<Sequence>,
     /// Most attempts the issuer allows.
     pub attempts: Option<u16>,
+    /// Seconds from first sight after which it is not run any more; from issuers without a clock only.
+    pub ttl: Option<u32>,
     /// Unix time in seconds after which the envelope is refused as expired anyway and may be forgotten;
     /// `None`: it never expires.
     pub forget_after: Option<u64>,

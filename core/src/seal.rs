@@ -1,6 +1,9 @@
 //! Sealing: claims and body in, one envelope in the caller's buffer out. Encrypt first, then sign.
 
+mod batch;
+mod detached;
 mod encrypted;
+mod hedged;
 mod mac;
 mod sign_encrypt;
 mod signed;
@@ -8,11 +11,14 @@ mod signed;
 use core::fmt;
 
 use rand_core::TryCryptoRng;
+use sha2::Sha256;
 
+pub use self::batch::{Batch, Pending, SignedBatch};
 pub use self::encrypted::Encrypt;
+pub use self::hedged::HedgeKey;
 pub use self::mac::Authenticate;
 pub use self::sign_encrypt::{SignEncrypt, SignEncryptTo};
-pub use self::signed::Sign;
+pub use self::signed::{Sign, SigningMode};
 
 use crate::cbor::encoder::{Counter, SinkError, Writer};
 use crate::cbor::head_len;
@@ -182,6 +188,10 @@ pub trait Mode: private::Sealed {
 
     #[doc(hidden)]
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
+
+    /// Hashes the outermost protected header, as far as it is known before anything is drawn.
+    #[doc(hidden)]
+    fn bind(&self, job: &Job<'_>, hash: &mut Sha256);
 
     /// Fills `envelope`, which has exactly the length told by `sealed_len`.
     #[doc(hidden)]

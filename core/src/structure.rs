@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
+use crate::batch::{Hash, leaf_hash};
 use crate::cbor::encoder::{Sink, SinkError, Writer};
 use crate::envelope::MAX_HEADER;
 use crate::inner::MAX_PROTECTED;
@@ -12,6 +13,13 @@ use crate::secret::Secret;
 /// SHA-256 of `Sig_structure = ["Signature1", protected, h'', payload]`, with the payload in one piece.
 pub(crate) fn signature_digest(protected: &[u8], payload: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
+    put_authenticated("Signature1", protected, payload, &mut hash).expect("a hash takes any number of bytes");
+    hash.finalize().into()
+}
+
+/// The leaf of a task in a batch: the entry is the `Sig_structure` that a signature of its own would cover.
+pub(crate) fn batch_leaf(protected: &[u8], payload: &[u8]) -> Hash {
+    let mut hash = leaf_hash();
     put_authenticated("Signature1", protected, payload, &mut hash).expect("a hash takes any number of bytes");
     hash.finalize().into()
 }

@@ -7,7 +7,7 @@ use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 
 use crate::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey};
-use crate::keyset::{KeyRecord, RecordKey};
+use crate::keyset::{KeyRecord, Keyset, RecordKey};
 use crate::seal::{Mode, Sealer};
 use crate::{Audience, Claims, ContentType, Issuer, KeyId, NameSet, Provider, Secret, TaskId, TaskType};
 
@@ -40,6 +40,12 @@ pub(crate) fn mac_key(seed: u8) -> MacKey {
 /// A record with every right.
 pub(crate) fn record(key: RecordKey<'_>) -> KeyRecord<'_> {
     KeyRecord::new(key).issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY)
+}
+
+pub(crate) fn keyset<'a, const N: usize>(records: [KeyRecord<'a>; N]) -> Keyset<'a, N> {
+    let mut keyset = Keyset::new();
+    records.into_iter().for_each(|record| keyset.insert(record).expect("a new kid"));
+    keyset
 }
 
 pub(crate) fn seal<M: Mode<Error = Infallible>, P: Provider>(

@@ -5,9 +5,9 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] 2 or 4: how many arguments a task has
--- ARGV[5] and on, a task: id, message, and if there are 4: unix ms from which it is pending (0: now), unique key
---   (may be empty)
+-- ARGV[4] how many tasks
+-- ARGV[5] and on: all ids; all messages; and unless every task is pending now and without a lock, the unix ms from
+--   which each is pending (0: now), and all unique keys (may be empty)
 -- Returns how many tasks there are if all were stored, or one a task: 1 stored; 0 the id is taken by something that
 --   is no task; or the message already stored under the id, for the caller to compare payloads (0 if it is so much
 --   longer that they cannot be equal).
@@ -16,34 +16,41 @@
 -- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id for ever.
 
 local call, argv = redis.call, ARGV
-local stride, hash = tonumber(argv[4]), argv[1] .. 't:'
+local hash, number = argv[1] .. 't:', tonumber(argv[4])
+-- What comes before the first message, moment and unique key.
+local messages, moments, locks = 4 + number, 4 + 2 * number, 4 + 3 * number
+local is_plain = argv[moments + 1] == nil
 local now, time = clock()
 local now_ns = nanoseconds(time)
 
-local keys = {}
-for at = 5, #argv, stride do
-  keys[#keys + 1] = hash .. argv[at]
+-- A table made from a list has its final size at once; one that is filled grows again and again.
+local keys = { unpack(argv, 5, messages) }
+for n = 1, number do
+  keys[n] = hash .. keys[n]
 end
 -- One question for all: only where some id is taken is each of them asked for.
 local all_free = call('EXISTS', unpack(keys)) == 0
 
 local replies, ready, later, scheduled = {}, {}, {}, {}
-for n, key in ipairs(keys) do
-  local stored = not all_free and redis.pcall('HGET', key, 'msg')
-  if stored then
-    local other = type(stored) == 'table' or #stored > #argv[5 + (n - 1) * stride + 1] + 1048576
-    replies[n] = other and 0 or stored
-  else
-    local at = 5 + (n - 1) * stride
-    local process_at = stride == 4 and argv[at + 2] / 1000 or 0
-    if process_at > now then
-      later[#later + 1] = score(process_at)
-      later[#later + 1] = argv[at]
-      scheduled[n] = true
+if all_free and is_plain then
+  ready = { unpack(argv, 5, messages) }
+else
+  for n, key in ipairs(keys) do
+    local stored = not all_free and redis.pcall('HGET', key, 'msg')
+    if stored then
+      local other = type(stored) == 'table' or #stored > #argv[messages + n] + 1048576
+      replies[n] = other and 0 or stored
     else
-      ready[#ready + 1] = argv[at]
+      local process_at = is_plain and 0 or argv[moments + n] / 1000
+      if process_at > now then
+        later[#later + 1] = score(process_at)
+        later[#later + 1] = argv[4 + n]
+        scheduled[n] = true
+      else
+        ready[#ready + 1] = argv[4 + n]
+      end
+      replies[n] = 1
     end
-    replies[n] = 1
   end
 end
 
@@ -54,16 +61,16 @@ end
 if #later > 0 then
   call('ZADD', KEYS[2], unpack(later))
 end
-for n, key in ipairs(keys) do
-  if replies[n] == 1 then
-    local at = 5 + (n - 1) * stride
+for n = 1, number do
+  if all_free or replies[n] == 1 then
+    local key = keys[n]
     if scheduled[n] then
-      call('HSET', key, 'msg', argv[at + 1], 'state', 'scheduled')
+      call('HSET', key, 'msg', argv[messages + n], 'state', 'scheduled')
     else
-      call('HSET', key, 'msg', argv[at + 1], 'state', 'pending', 'pending_since', now_ns)
+      call('HSET', key, 'msg', argv[messages + n], 'state', 'pending', 'pending_since', now_ns)
     end
-    if stride == 4 and argv[at + 3] ~= '' then
-      call('HSET', key, 'unique_key', argv[at + 3])
+    if not is_plain and argv[locks + n] ~= '' then
+      call('HSET', key, 'unique_key', argv[locks + n])
     end
   end
 end
@@ -72,6 +79,6 @@ if was_empty then
   redis.pcall('PUBLISH', argv[2], argv[3])
 end
 if all_free then
-  return #keys
+  return number
 end
 return replies

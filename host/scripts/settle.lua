@@ -11,13 +11,15 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] and on, runs of one of these: the word, how many, and for each of them
---   done: id, token
---   complete: id, token, message, retention in ms, result
---   retry: id, token, message, unix ms, 1 if it counts as a failure
---   archive: id, token, message
---   corrupt: id, token (archived, its message kept as it is)
---   requeue: id, token
+-- ARGV[4] how many leases
+-- ARGV[5] and on: all ids; all tokens; and then, in the same order, runs of one of these: the word, how many, and
+-- for each of them
+--   done: nothing
+--   complete: message, retention in ms, result
+--   retry: message, unix ms, 1 if it counts as a failure
+--   archive: message
+--   corrupt: nothing (archived, its message kept as it is)
+--   requeue: nothing
 -- Returns how many leases there are if all were ended, or one a lease: 1 ended, 0 not held by this token
 --
 -- What frees memory comes first: once a script has written, Redis lets it finish even when memory is full.
@@ -25,60 +27,74 @@
 local extra = { done = 0, complete = 3, retry = 3, archive = 1, corrupt = 0, requeue = 0 }
 local places = { complete = KEYS[6], retry = KEYS[4], archive = KEYS[5], corrupt = KEYS[5], requeue = KEYS[3] }
 
-local call, argv = redis.call, ARGV
-local prefix, hash = argv[1], argv[1] .. 't:'
+local call, pcall, argv = redis.call, redis.pcall, ARGV
+local prefix, hash, number = argv[1], argv[1] .. 't:', tonumber(argv[4])
+local tokens, first_run = 4 + number, 5 + 2 * number
 local now = clock()
-local ids, kinds, ends = {}, {}, {}
-local at = 4
-while argv[at] do
-  local kind, step = argv[at], 2 + extra[argv[at]]
+local run = first_run
+while argv[run] do
+  local kind = argv[run]
   if places[kind] then
     -- A key of another type fails here, before anything is written.
     call(kind == 'requeue' and 'LLEN' or 'ZCARD', places[kind])
   end
-  local last = at + 2 + (argv[at + 1] - 1) * step
-  for from = at + 2, last, step do
-    local n = #ids + 1
-    ids[n], kinds[n], ends[n] = argv[from], kind, from
-  end
-  at = last + step
+  run = run + 2 + argv[run + 1] * extra[kind]
 end
+local ids = { unpack(argv, 5, tokens) }
 local scores = call('ZMSCORE', KEYS[2], unpack(ids))
 
 -- Tasks that were leased together end at the same moment: of those only the first one's expiry is looked into.
-local known_rest, known_score
-local function is_held(token, lease, lease_score)
-  if not lease or string.sub(lease, 1, 32) ~= token then
-    return false
-  end
-  local rest = string.sub(lease, 33)
-  if rest ~= known_rest or lease_score ~= known_score then
-    if not expiry_of_ours(lease, lease_score) then
+local known_rest, known_score, known_mark = '', false, false
+
+-- For a lease that is held the mark behind its token, or false.
+local function held(token, lease, lease_score)
+  if not lease or lease_score ~= known_score or lease ~= token .. known_rest then
+    if type(lease) ~= 'string' or not is_held_by(token, lease, lease_score) then
       return false
     end
-    known_rest, known_score = rest, lease_score
+    known_rest, known_score, known_mark = string.sub(lease, 33), lease_score, string.sub(lease, 33, 33)
   end
-  return true
+  return known_mark
 end
 
-local replies, finished, ended, leases, keys = {}, {}, {}, {}, {}
-for n, id in ipairs(ids) do
+-- Tables made from a list have their final size at once; those that are filled grow again and again.
+local marks, keys, ended = { unpack(ids) }, { unpack(ids) }, {}
+local finished, any_locked = 0, false
+for n = 1, number do
+  local id = ids[n]
   local key = hash .. id
-  local lease = redis.pcall('HGET', key, 'taskseal_lease')
-  if ended[id] or type(lease) == 'table' or not is_held(argv[ends[n] + 1], lease, scores[n]) then
-    replies[n] = 0
-  else
-    replies[n] = 1
+  local lease = pcall('HGET', key, 'taskseal_lease')
+  local mark = not ended[id] and held(argv[tokens + n], lease, scores[n])
+  marks[n], keys[n] = mark, key
+  if mark then
     ended[id] = true
-    leases[n], keys[n] = lease, key
-    finished[#finished + 1] = id
+    finished = finished + 1
+    any_locked = any_locked or mark == '+'
   end
 end
-if #finished == 0 then
-  return replies
+local replies, leaving = {}, ids
+if finished < number then
+  leaving = {}
+  for n = 1, number do
+    replies[n] = marks[n] and 1 or 0
+    if marks[n] then
+      leaving[#leaving + 1] = ids[n]
+    end
+  end
+  if finished == 0 then
+    return replies
+  end
 end
-leave(KEYS[1], finished, ended)
-call('ZREM', KEYS[2], unpack(finished))
+leave(KEYS[1], leaving, ended)
+call('ZREM', KEYS[2], unpack(leaving))
+
+-- Only a lock in this queue's own name space is touched, whatever the hash says.
+local function unlock(n)
+  local lock, space = call('HGET', keys[n], 'unique_key'), prefix .. 'unique:'
+  if lock and string.sub(lock, 1, #space) == space and pcall('GET', lock) == ids[n] then
+    call('DEL', lock)
+  end
+end
 
 local gone, requeued, zadds = {}, {}, {}
 local processed, failed = 0, 0
@@ -90,53 +106,61 @@ local function list(place, value, id)
   zadd[#zadd + 1] = id
 end
 
--- Only a lock in this queue's own name space is touched, whatever the hash says.
-local function unlock(key, id)
-  local lock, space = call('HGET', key, 'unique_key'), prefix .. 'unique:'
-  if lock and string.sub(lock, 1, #space) == space and redis.pcall('GET', lock) == id then
-    call('DEL', lock)
+local function keep(kind, id, key, from)
+  call('HDEL', key, 'taskseal_lease')
+  if kind == 'complete' then
+    call('HSET', key, 'msg', argv[from], 'state', 'completed', 'result', argv[from + 2])
+    list(KEYS[6], now + argv[from + 1] / 1000, id)
+    processed = processed + 1
+  elseif kind == 'retry' then
+    call('HSET', key, 'msg', argv[from], 'state', 'retry')
+    list(KEYS[4], argv[from + 1] / 1000, id)
+    if argv[from + 2] == '1' then
+      processed = processed + 1
+      failed = failed + 1
+    end
+  elseif kind == 'archive' then
+    call('HSET', key, 'msg', argv[from], 'state', 'archived')
+    list(KEYS[5], now, id)
+    processed = processed + 1
+    failed = failed + 1
+  elseif kind == 'corrupt' then
+    call('HSET', key, 'state', 'archived', 'taskseal_corrupt', '1')
+    list(KEYS[5], now, id)
+    processed = processed + 1
+    failed = failed + 1
+  elseif kind == 'requeue' then
+    call('HSET', key, 'state', 'pending')
+    -- The first one named is to be the next one out, and that is the last one pushed.
+    table.insert(requeued, 1, id)
   end
 end
 
-for n, id in ipairs(ids) do
-  local lease, from = leases[n], ends[n]
-  local kind, key = lease and kinds[n], keys[n]
-  if (kind == 'done' or kind == 'complete') and string.sub(lease, 33, 33) == '+' then
-    unlock(key, id)
+local task = 0
+run = first_run
+while argv[run] do
+  local kind, length, step = argv[run], tonumber(argv[run + 1]), extra[argv[run]]
+  local releases = any_locked and (kind == 'done' or kind == 'complete')
+  local is_simple = kind == 'done' and length == number and finished == number and not any_locked
+  if is_simple then
+    gone = keys
   end
-  if kind == 'done' then
-    gone[#gone + 1] = key
-    processed = processed + 1
-  elseif kind then
-    call('HDEL', key, 'taskseal_lease')
-    if kind == 'complete' then
-      call('HSET', key, 'msg', argv[from + 2], 'state', 'completed', 'result', argv[from + 4])
-      list(KEYS[6], now + argv[from + 3] / 1000, id)
-      processed = processed + 1
-    elseif kind == 'retry' then
-      call('HSET', key, 'msg', argv[from + 2], 'state', 'retry')
-      list(KEYS[4], argv[from + 3] / 1000, id)
-      if argv[from + 4] == '1' then
-        processed = processed + 1
-        failed = failed + 1
+  for nth = 1, is_simple and 0 or length do
+    local n = task + nth
+    if marks[n] then
+      if releases and marks[n] == '+' then
+        unlock(n)
       end
-    elseif kind == 'archive' then
-      call('HSET', key, 'msg', argv[from + 2], 'state', 'archived')
-      list(KEYS[5], now, id)
-      processed = processed + 1
-      failed = failed + 1
-    elseif kind == 'corrupt' then
-      call('HSET', key, 'state', 'archived', 'taskseal_corrupt', '1')
-      list(KEYS[5], now, id)
-      processed = processed + 1
-      failed = failed + 1
-    elseif kind == 'requeue' then
-      call('HSET', key, 'state', 'pending')
-      -- The first one named is to be the next one out, and that is the last one pushed.
-      table.insert(requeued, 1, id)
+      if kind == 'done' then
+        gone[#gone + 1] = keys[n]
+      else
+        keep(kind, ids[n], keys[n], run + 2 + (nth - 1) * step)
+      end
     end
   end
+  task, run = task + length, run + 2 + length * step
 end
+processed = processed + #gone
 
 if #gone > 0 then
   call('DEL', unpack(gone))
@@ -151,9 +175,9 @@ if processed > 0 then
   count(now, KEYS[7], processed, KEYS[8], failed)
 end
 if #requeued > 0 and call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
-  redis.pcall('PUBLISH', argv[2], argv[3])
+  pcall('PUBLISH', argv[2], argv[3])
 end
-if #finished == #ids then
-  return #ids
+if finished == number then
+  return number
 end
 return replies

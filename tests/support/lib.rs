@@ -5,6 +5,7 @@ pub mod embedded;
 pub mod example;
 pub mod faulty;
 pub mod fleet;
+pub mod fuzzing;
 pub mod model;
 pub mod redis;
 mod redis_store;

@@ -7,6 +7,7 @@
 //! audience: prod/critical          the queue that it is taken from
 //! kind: task                       or result; with request: the SHA-256 of the request
 //! suites: S M E SE SP              types: *   max-body:   skew:   max-lifetime:   beacon: yes   clockless: yes
+//!                                  by default 1 MiB, 60 s, a day (of results 366 days), and neither clock
 //! es256: 04…                       a record of the keyset; also hmac256: and a256gcm: with kid and key
 //!   issuers: *                     rights of the record above: issuers, types, audiences, valid-from,
 //!                                  valid-until, record-kind, disabled

@@ -2,14 +2,14 @@
 
 use core::str;
 
-use super::{ARRAY, BYTES, MAP, NINT, TAG, TEXT, UINT, head_len};
+use super::{ARRAY, BYTES, MAP, NINT, NULL, TAG, TEXT, UINT, head_len};
 
 /// The bytes are not what the profile allows here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecodeError;
 
 /// Reads items one after the other.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
@@ -95,6 +95,11 @@ impl<'a> Decoder<'a> {
         if self.expect(ARRAY)? == len { Ok(()) } else { Err(DecodeError) }
     }
 
+    /// Reads the head of an array of at most `max` items.
+    pub(crate) fn array_up_to(&mut self, max: u64) -> Result<u64, DecodeError> {
+        self.expect(ARRAY).and_then(|len| if len <= max { Ok(len) } else { Err(DecodeError) })
+    }
+
     /// Reads the head of a map of at most `max` pairs.
     pub(crate) fn map(&mut self, max: u64) -> Result<u64, DecodeError> {
         self.expect(MAP).and_then(|len| if len <= max { Ok(len) } else { Err(DecodeError) })
@@ -103,6 +108,17 @@ impl<'a> Decoder<'a> {
     /// Reads a tag.
     pub(crate) fn tag(&mut self) -> Result<u64, DecodeError> {
         self.expect(TAG)
+    }
+
+    /// Reads null.
+    pub(crate) fn null(&mut self) -> Result<(), DecodeError> {
+        self.0 = self.0.strip_prefix(&[NULL]).ok_or(DecodeError)?;
+        Ok(())
+    }
+
+    /// What has not been read yet.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     /// A declared length is compared with what is there before anything is made of it.

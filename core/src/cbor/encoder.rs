@@ -6,7 +6,7 @@
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-use super::{ARRAY, BYTES, MAP, NINT, TAG, TEXT, UINT};
+use super::{ARRAY, BYTES, MAP, NINT, NULL, TAG, TEXT, UINT};
 
 /// The sink took no more: the buffer is full, or the bytes differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,11 @@ pub(crate) trait Sink {
         self.head(MAP, len)
     }
 
+    /// Writes null.
+    fn null(&mut self) -> Result<(), SinkError> {
+        self.put(&[NULL])
+    }
+
     /// Writes a tag.
     fn tag(&mut self, number: u64) -> Result<(), SinkError> {
         self.head(TAG, number)
@@ -103,6 +108,11 @@ impl<'b> Writer<'b> {
         Self { buffer, written: 0 }
     }
 
+    /// Goes on behind the first `written` bytes.
+    pub(crate) const fn after(buffer: &'b mut [u8], written: usize) -> Self {
+        Self { buffer, written }
+    }
+
     /// Bytes written so far.
     pub(crate) const fn position(&self) -> usize {
         self.written
@@ -111,6 +121,15 @@ impl<'b> Writer<'b> {
     /// What was written.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.buffer.get(..self.written).unwrap_or_default()
+    }
+
+    /// Leaves room for `len` bytes: what was written before it, and the room.
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<(&[u8], &mut [u8]), SinkError> {
+        let end = self.written.checked_add(len).ok_or(SinkError)?;
+        let (written, rest) = self.buffer.split_at_mut_checked(self.written).ok_or(SinkError)?;
+        let (room, _) = rest.split_at_mut_checked(len).ok_or(SinkError)?;
+        self.written = end;
+        Ok((written, room))
     }
 
     /// What was written from `start` on, to be changed in place.

@@ -317,12 +317,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
     /// Decrypts, then says no.
     struct Late;
     impl Provider for Late {
-        fn verify_es256(
-            &self,
-            _: &crate::keys::VerifyingKey,
-            _: &[u8; 32],
-            _: &[u8; 64],
-        ) -> Result<(), Rejected> {
+        fn verify_es256(&self, _: &VerifyingKey, _: &[u8; 32], _: &[u8; 64]) -> Result<(), Rejected> {
             Ok(())
         }
         fn encrypt_a256gcm(

@@ -8,7 +8,7 @@ use crate::name::Issuer;
 use crate::refusal::Refusal;
 use crate::task_id::TaskId;
 
-/// Remembers the last `N` tasks that have not expired, 80 bytes each.
+/// Remembers the last `N` tasks that have not expired, 88 bytes each.
 ///
 /// It never forgets a task that could still be accepted: when all places are taken by such tasks, new ones are
 /// not admitted until one expires. Choose `N` as the most tasks that arrive within one lifetime.
@@ -31,6 +31,8 @@ struct Entry {
     /// SHA-256 of the envelope.
     digest: [u8; 32],
     forget_after: u64,
+    /// Unix time in seconds from which on it is not run again: its time to live after first sight.
+    dead_from: u64,
     attempts: u16,
     finished: bool,
 }
@@ -40,6 +42,12 @@ impl<const N: usize> ReplayWindow<N> {
     #[must_use]
     pub const fn new() -> Self {
         Self { entries: Vec::new(), floor: 0 }
+    }
+
+    /// Whether the task is remembered.
+    pub(super) fn knows(&self, sighting: &Sighting<'_>) -> bool {
+        let task = task_key(sighting.issuer, sighting.task_id);
+        self.entries.iter().any(|entry| entry.task == task)
     }
 
     /// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns whether the
@@ -61,6 +69,9 @@ impl<const N: usize> ReplayGuard for ReplayWindow<N> {
             if entry.finished {
                 return Err(NotAdmitted::Refused(Refusal::Replayed));
             }
+            if sighting.seen_at >= entry.dead_from {
+                return Err(NotAdmitted::Refused(Refusal::Expired));
+            }
             if sighting.attempts.is_some_and(|most| entry.attempts >= most) {
                 return Err(NotAdmitted::Refused(Refusal::AttemptsExhausted));
             }
@@ -78,7 +89,9 @@ impl<const N: usize> ReplayGuard for ReplayWindow<N> {
         if forget_after < self.floor {
             return Err(NotAdmitted::Refused(Refusal::Expired));
         }
-        let entry = Entry { task, digest: sighting.digest, forget_after, attempts: 1, finished: false };
+        let dead_from = sighting.ttl.map_or(u64::MAX, |ttl| sighting.seen_at.saturating_add(u64::from(ttl)));
+        let digest = sighting.digest;
+        let entry = Entry { task, digest, forget_after, dead_from, attempts: 1, finished: false };
         self.entries.push(entry).map(|()| Admission::FirstRun).map_err(|_| NotAdmitted::Unavailable)
     }
 }

@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 
 use rand_core::TryCryptoRng;
+use sha2::Sha256;
 
 use super::{Job, Mode, count, frame_len, private, random, write_start};
 use crate::cbor::encoder::{Sink, Writer};
@@ -46,6 +47,10 @@ impl Mode for Encrypt<'_> {
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
         let unprotected = count(|sink| encode_iv(&[0; IV_LEN], sink))?;
         frame_len(&self.header(job, &[0; SALT_COMMIT_LEN]), unprotected, body_len.checked_add(TAG_LEN)?)
+    }
+
+    fn bind(&self, job: &Job<'_>, hash: &mut Sha256) {
+        self.header(job, &[0; SALT_COMMIT_LEN]).encode(hash).expect("a hash takes any number of bytes");
     }
 
     fn seal<P: Provider, R: TryCryptoRng + ?Sized>(

@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 
 use rand_core::TryCryptoRng;
+use sha2::Sha256;
 
 use super::{Job, Mode, bytes_len, frame_len, private, write_start};
 use crate::cbor::encoder::{Sink, Writer};
@@ -25,7 +26,7 @@ const MAC_LEN: usize = 32;
 impl private::Sealed for Authenticate<'_> {}
 
 impl Authenticate<'_> {
-    const fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
+    pub(super) const fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
         Header {
             algorithm: Algorithm::Hmac256,
             content: Content::Body(job.content_type),
@@ -46,6 +47,10 @@ impl Mode for Authenticate<'_> {
 
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
         frame_len(&self.header(job), 1, body_len)?.checked_add(bytes_len(MAC_LEN)?)
+    }
+
+    fn bind(&self, job: &Job<'_>, hash: &mut Sha256) {
+        self.header(job).encode(hash).expect("a hash takes any number of bytes");
     }
 
     fn seal<P: Provider, R: TryCryptoRng + ?Sized>(

@@ -6,29 +6,29 @@
 use rand_core::TryCryptoRng;
 
 use super::encrypted::{encrypt_body, shared_content_key};
-use super::signed::{sign, signed_header, signed_len};
-use super::{Job, Mode, count, private, random, write_start};
-use crate::cbor::encoder::{Sink, Writer};
+use super::signed::SigningMode;
+use super::{Job, count, private, random};
+use crate::cbor::encoder::Writer;
 use crate::commit::ContentKey;
 use crate::error::SealError;
-use crate::header::{Content, SALT_COMMIT_LEN};
+use crate::header::SALT_COMMIT_LEN;
 use crate::inner::{
     COMMIT_LEN, IV_LEN, KeyRef, MAX_PROTECTED, Protected, Recipient, TAG_LEN, encode_before_ciphertext,
 };
-use crate::keys::{AgreementPublicKey, EncryptionKey, coordinates};
+use crate::keys::{AgreementPublicKey, EncryptionKey, POINT_LEN, coordinates};
 use crate::provider::{Provider, Signer};
 use crate::secret::Secret;
 use crate::structure::{EncStructure, EncryptContext};
 use crate::suite::Suite;
 
-/// Encrypts with a shared key, then signs.
+/// Suite SE: encrypts with a shared key, then signs.
 #[derive(Debug)]
 pub struct SignEncrypt<'k, S> {
     pub(super) signer: S,
     pub(super) key: &'k EncryptionKey,
 }
 
-/// Encrypts to a public key, then signs.
+/// Suite SP: encrypts to a public key, then signs.
 #[derive(Debug)]
 pub struct SignEncryptTo<'k, S> {
     pub(super) signer: S,
@@ -38,25 +38,46 @@ pub struct SignEncryptTo<'k, S> {
 impl<S> private::Sealed for SignEncrypt<'_, S> {}
 impl<S> private::Sealed for SignEncryptTo<'_, S> {}
 
-impl<S: Signer> Mode for SignEncrypt<'_, S> {
-    type Error = S::Error;
+impl<S: Signer> SigningMode for SignEncrypt<'_, S> {
+    type Signer = S;
+    /// Every task has a salt, and thereby a content key, of its own.
+    type Session = ();
 
-    fn suite(&self) -> Suite {
+    fn signer(&self) -> &S {
+        &self.signer
+    }
+
+    fn signer_mut(&mut self) -> &mut S {
+        &mut self.signer
+    }
+
+    fn signed_suite(&self) -> Suite {
         Suite::Se
     }
 
-    fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
-        let key = KeyRef::Shared { kid: self.key.kid(), salt_commit: &[0; SALT_COMMIT_LEN] };
-        let inner = Plan { protected: Protected { content_type: job.content_type, key }, recipient: None };
-        signed_len(&signed_header(&self.signer, job, Content::Encrypt0), inner.len(body_len)?)
+    fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        (): &mut (),
+        _: &P,
+        _: &mut R,
+    ) -> Result<(), SealError<S::Error>> {
+        Ok(())
     }
 
-    fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
-        &mut self,
+    fn payload_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
+        let key = KeyRef::Shared { kid: self.key.kid(), salt_commit: &[0; SALT_COMMIT_LEN] };
+        let inner = Plan { protected: Protected { content_type: job.content_type, key }, recipient: None };
+        inner.len(body_len)
+    }
+
+    fn write_payload<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
         job: &Job<'_>,
+        (): &mut (),
+        outer: &[u8],
         provider: &P,
         rng: &mut R,
-        envelope: &mut [u8],
+        payload: &mut [u8],
     ) -> Result<(), SealError<S::Error>> {
         let salt = random(rng)?;
         let iv = random(rng)?;
@@ -64,41 +85,88 @@ impl<S: Signer> Mode for SignEncrypt<'_, S> {
         let salt_commit = shared_content_key(self.key, &salt, &mut content_key);
         let key = KeyRef::Shared { kid: self.key.kid(), salt_commit: &salt_commit };
         let inner = Plan { protected: Protected { content_type: job.content_type, key }, recipient: None };
-        seal_around(&mut self.signer, job, &inner, &content_key, &iv, provider, envelope)
+        inner.write(job.body, &content_key, &iv, outer, provider, payload)
     }
 }
 
-impl<S: Signer> Mode for SignEncryptTo<'_, S> {
-    type Error = S::Error;
+/// What the tasks under one signature of suite SP share: the ephemeral key and with it the content key.
+#[doc(hidden)]
+// Public because a public trait names it; nobody outside can.
+#[allow(missing_debug_implementations, unnameable_types)]
+pub struct Agreed {
+    ephemeral: [u8; POINT_LEN],
+    content_key: ContentKey,
+    /// Counts up from a random start: one key, and never one IV twice.
+    pub(super) iv: [u8; IV_LEN],
+}
 
-    fn suite(&self) -> Suite {
+impl Default for Agreed {
+    fn default() -> Self {
+        Self { ephemeral: [0; POINT_LEN], content_key: ContentKey::zeroed(), iv: [0; IV_LEN] }
+    }
+}
+
+impl Agreed {
+    /// An IV that was not used with this key. A batch has at most 1024 tasks, and four bytes count to 2^32.
+    pub(super) fn next_iv(&mut self) -> [u8; IV_LEN] {
+        let iv = self.iv;
+        if let Some(counter) = self.iv.last_chunk_mut::<4>() {
+            *counter = u32::from_be_bytes(*counter).wrapping_add(1).to_be_bytes();
+        }
+        iv
+    }
+}
+
+impl<S: Signer> SigningMode for SignEncryptTo<'_, S> {
+    type Signer = S;
+    type Session = Agreed;
+
+    fn signer(&self) -> &S {
+        &self.signer
+    }
+
+    fn signer_mut(&mut self) -> &mut S {
+        &mut self.signer
+    }
+
+    fn signed_suite(&self) -> Suite {
         Suite::Sp
     }
 
-    fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
-        let key = KeyRef::Agreed { commit: &[0; COMMIT_LEN] };
-        let recipient = Some(Recipient { kid: self.recipient.kid(), x: &[0; 32], y: &[0; 32] });
-        let inner = Plan { protected: Protected { content_type: job.content_type, key }, recipient };
-        signed_len(&signed_header(&self.signer, job, Content::Encrypt), inner.len(body_len)?)
-    }
-
-    fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
-        &mut self,
-        job: &Job<'_>,
+    fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        session: &mut Agreed,
         provider: &P,
         rng: &mut R,
-        envelope: &mut [u8],
     ) -> Result<(), SealError<S::Error>> {
         let (ephemeral, z) = ephemeral(self.recipient, provider, rng)?;
-        let iv = random(rng)?;
-        let mut content_key = ContentKey::zeroed();
-        content_key.derive_agreed(&z);
-        let point = ephemeral.to_point();
-        let (x, y) = coordinates(&point);
-        let key = KeyRef::Agreed { commit: &content_key.commit };
+        session.iv = random(rng)?;
+        session.content_key.derive_agreed(&z);
+        session.ephemeral = ephemeral.to_point();
+        Ok(())
+    }
+
+    fn payload_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
+        let key = KeyRef::Agreed { commit: &[0; COMMIT_LEN] };
+        let recipient = Some(Recipient { kid: self.recipient.kid(), x: &[0; 32], y: &[0; 32] });
+        Plan { protected: Protected { content_type: job.content_type, key }, recipient }.len(body_len)
+    }
+
+    fn write_payload<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        job: &Job<'_>,
+        session: &mut Agreed,
+        outer: &[u8],
+        provider: &P,
+        _: &mut R,
+        payload: &mut [u8],
+    ) -> Result<(), SealError<S::Error>> {
+        let iv = session.next_iv();
+        let (x, y) = coordinates(&session.ephemeral);
+        let key = KeyRef::Agreed { commit: &session.content_key.commit };
         let recipient = Some(Recipient { kid: self.recipient.kid(), x, y });
         let inner = Plan { protected: Protected { content_type: job.content_type, key }, recipient };
-        seal_around(&mut self.signer, job, &inner, &content_key, &iv, provider, envelope)
+        inner.write(job.body, &session.content_key, &iv, outer, provider, payload)
     }
 }
 
@@ -119,41 +187,33 @@ impl Plan<'_> {
         };
         before.checked_add(ciphertext_len)?.checked_add(after)
     }
-}
 
-fn seal_around<S: Signer>(
-    signer: &mut S,
-    job: &Job<'_>,
-    inner: &Plan<'_>,
-    content_key: &ContentKey,
-    iv: &[u8; IV_LEN],
-    provider: &impl Provider,
-    envelope: &mut [u8],
-) -> Result<(), SealError<S::Error>> {
-    let (suite, content, context) = match inner.recipient {
-        None => (Suite::Se, Content::Encrypt0, EncryptContext::Encrypt0),
-        Some(_) => (Suite::Sp, Content::Encrypt, EncryptContext::Encrypt),
-    };
-    let header = signed_header(signer, job, content);
-    let mut writer = Writer::new(envelope);
-    let header_start = write_start(suite, &header, &mut writer)?;
-    let header_end = writer.position();
-
-    let mut protected = [0; MAX_PROTECTED];
-    let mut protected_writer = Writer::new(&mut protected);
-    inner.protected.encode(&mut protected_writer)?;
-    let outer = writer.as_bytes().get(header_start..header_end).unwrap_or_default();
-    let aad = EncStructure::new(context, protected_writer.as_bytes(), outer)?;
-
-    writer.map(0)?;
-    writer.bytes_head(inner.len(job.body.len()).ok_or(SealError::BodyTooLong)?)?;
-    let payload_start = writer.position();
-    encode_before_ciphertext(&inner.protected, iv, job.body.len() + TAG_LEN, &mut writer)?;
-    encrypt_body(content_key, iv, &aad, job.body, provider, &mut writer)?;
-    if let Some(recipient) = &inner.recipient {
-        recipient.encode(&mut writer)?;
+    /// Fills `payload` with the object, bound to the outer protected header.
+    fn write<E>(
+        &self,
+        body: &[u8],
+        content_key: &ContentKey,
+        iv: &[u8; IV_LEN],
+        outer: &[u8],
+        provider: &impl Provider,
+        payload: &mut [u8],
+    ) -> Result<(), SealError<E>> {
+        let context = match self.recipient {
+            None => EncryptContext::Encrypt0,
+            Some(_) => EncryptContext::Encrypt,
+        };
+        let mut protected = [0; MAX_PROTECTED];
+        let mut protected_writer = Writer::new(&mut protected);
+        self.protected.encode(&mut protected_writer)?;
+        let aad = EncStructure::new(context, protected_writer.as_bytes(), outer)?;
+        let mut writer = Writer::new(payload);
+        encode_before_ciphertext(&self.protected, iv, body.len() + TAG_LEN, &mut writer)?;
+        encrypt_body(content_key, iv, &aad, body, provider, &mut writer)?;
+        if let Some(recipient) = &self.recipient {
+            recipient.encode(&mut writer)?;
+        }
+        Ok(())
     }
-    sign(signer, writer, header_start..header_end, payload_start)
 }
 
 /// Draws scalars until one is below the order of the curve. The chance of missing it once is 2^-32: eight

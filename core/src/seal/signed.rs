@@ -1,94 +1,197 @@
-//! Suite S: COSE_Sign1 with ES256 around the body.
+//! What suites S, SE and SP share: a header, a payload, and one signature over both. Suite S itself.
 
 use p256::ecdsa::Signature;
 use rand_core::TryCryptoRng;
+use sha2::Sha256;
 
-use super::{Job, Mode, bytes_len, frame_len, private, write_start};
-use crate::cbor::encoder::{Sink, Writer};
+use super::{Job, Mode, bytes_len, frame_len, private};
+use crate::cbor::encoder::{Sink, SinkError, Writer};
+use crate::envelope::encode_start;
 use crate::error::SealError;
 use crate::header::{Algorithm, Content, Header};
 use crate::provider::{Provider, Signer};
 use crate::structure::signature_digest;
 use crate::suite::Suite;
 
-/// Signs.
-#[derive(Debug)]
-pub struct Sign<S> {
-    pub(super) signer: S,
-}
-
 /// Bytes of `r || s`.
 const SIGNATURE_LEN: usize = 64;
 
-impl<S> private::Sealed for Sign<S> {}
+/// A [`Mode`] that signs, for one task at a time or for a [`Batch`](super::Batch). Cannot be implemented
+/// elsewhere.
+pub trait SigningMode: private::Sealed {
+    /// Who signs.
+    type Signer: Signer;
 
-impl<S: Signer> Sign<S> {
-    fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
-        signed_header(&self.signer, job, Content::Body(job.content_type))
-    }
+    /// What the tasks under one signature share.
+    #[doc(hidden)]
+    type Session: Default;
+
+    #[doc(hidden)]
+    fn signer(&self) -> &Self::Signer;
+
+    #[doc(hidden)]
+    fn signer_mut(&mut self) -> &mut Self::Signer;
+
+    #[doc(hidden)]
+    fn signed_suite(&self) -> Suite;
+
+    /// Prepares what the tasks under one signature share.
+    #[doc(hidden)]
+    fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        session: &mut Self::Session,
+        provider: &P,
+        rng: &mut R,
+    ) -> Result<(), SealError<SignerError<Self>>>;
+
+    #[doc(hidden)]
+    fn payload_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
+
+    /// Fills `payload`, which has exactly the length told by `payload_len`. `outer` is the protected header.
+    #[doc(hidden)]
+    fn write_payload<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        job: &Job<'_>,
+        session: &mut Self::Session,
+        outer: &[u8],
+        provider: &P,
+        rng: &mut R,
+        payload: &mut [u8],
+    ) -> Result<(), SealError<SignerError<Self>>>;
 }
 
-impl<S: Signer> Mode for Sign<S> {
-    type Error = S::Error;
+/// The error of the signer of a mode.
+pub(super) type SignerError<M> = <<M as SigningMode>::Signer as Signer>::Error;
+
+/// COSE_Sign1 around the payload.
+impl<M: SigningMode> Mode for M {
+    type Error = SignerError<M>;
 
     fn suite(&self) -> Suite {
-        Suite::S
+        self.signed_suite()
     }
 
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize> {
-        signed_len(&self.header(job), body_len)
+        let payload_len = self.payload_len(job, body_len)?;
+        frame_len(&signed_header(self, job), 1, payload_len)?.checked_add(bytes_len(SIGNATURE_LEN)?)
+    }
+
+    fn bind(&self, job: &Job<'_>, hash: &mut Sha256) {
+        signed_header(self, job).encode(hash).expect("a hash takes any number of bytes");
     }
 
     fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
         &mut self,
         job: &Job<'_>,
-        _: &P,
-        _: &mut R,
+        provider: &P,
+        rng: &mut R,
         envelope: &mut [u8],
-    ) -> Result<(), SealError<S::Error>> {
-        let header = self.header(job);
+    ) -> Result<(), SealError<Self::Error>> {
+        let mut session = M::Session::default();
+        self.begin(&mut session, provider, rng)?;
         let mut writer = Writer::new(envelope);
-        let header_start = write_start(Suite::S, &header, &mut writer)?;
-        let header_end = writer.position();
-        writer.map(0)?;
-        writer.bytes_head(job.body.len())?;
-        let payload_start = writer.position();
-        writer.put(job.body)?;
-        sign(&mut self.signer, writer, header_start..header_end, payload_start)
+        encode_start(self.signed_suite(), signed_header(self, job).encoded_len()?, &mut writer)?;
+        let unprotected = |writer: &mut Writer<'_>| writer.map(0);
+        let source = (provider, rng);
+        let digest =
+            write_signed(self, job, &mut session, source, unprotected, signature_digest, &mut writer)?;
+        let signature = sign(self.signer_mut(), &digest)?;
+        writer.bytes(&signature)?;
+        Ok(())
     }
 }
 
-pub(super) fn signed_header<'h, S: Signer>(signer: &S, job: &Job<'h>, content: Content<'h>) -> Header<'h> {
+pub(super) fn signed_header<'h, M: SigningMode + ?Sized>(mode: &M, job: &Job<'h>) -> Header<'h> {
+    let content = match mode.signed_suite() {
+        Suite::Se => Content::Encrypt0,
+        Suite::Sp => Content::Encrypt,
+        _ => Content::Body(job.content_type),
+    };
     Header {
         algorithm: Algorithm::Es256,
         content,
-        kid: signer.kid(),
+        kid: mode.signer().kid(),
         claims: *job.claims,
         kind: job.kind,
         salt_commit: None,
     }
 }
 
-/// Bytes of a COSE_Sign1 with an empty unprotected map.
-pub(super) fn signed_len(header: &Header<'_>, payload_len: usize) -> Option<usize> {
-    frame_len(header, 1, payload_len)?.checked_add(bytes_len(SIGNATURE_LEN)?)
+/// Writes header, what stands between header and payload, and the payload; returns the digest of both.
+pub(super) fn write_signed<T, M: SigningMode, P: Provider, R: TryCryptoRng + ?Sized>(
+    mode: &M,
+    job: &Job<'_>,
+    session: &mut M::Session,
+    (provider, rng): (&P, &mut R),
+    between: impl FnOnce(&mut Writer<'_>) -> Result<(), SinkError>,
+    digest: impl FnOnce(&[u8], &[u8]) -> T,
+    writer: &mut Writer<'_>,
+) -> Result<T, SealError<SignerError<M>>> {
+    let start = writer.position();
+    signed_header(mode, job).encode(writer)?;
+    let header = start..writer.position();
+    between(writer)?;
+    let len = mode.payload_len(job, job.body.len()).ok_or(SealError::BodyTooLong)?;
+    writer.bytes_head(len)?;
+    let (written, payload) = writer.reserve(len)?;
+    let outer = written.get(header).unwrap_or_default();
+    mode.write_payload(job, session, outer, provider, rng, payload)?;
+    Ok(digest(outer, payload))
 }
 
-/// Signs what `writer` holds, whose payload reaches to its end, and appends the signature.
-pub(super) fn sign<S: Signer>(
-    signer: &mut S,
-    mut writer: Writer<'_>,
-    header: core::ops::Range<usize>,
-    payload_start: usize,
-) -> Result<(), SealError<S::Error>> {
-    let written = writer.as_bytes();
-    let (Some(header), Some(payload)) = (written.get(header), written.get(payload_start..)) else {
-        return Err(SealError::BufferTooSmall);
-    };
-    let digest = signature_digest(header, payload);
-    let signature = signer.sign_digest(&digest).map_err(SealError::Signer)?;
-    // Tokens give a high s half of the time. One spelling only: the lower one.
+/// Signs and normalises: tokens give a high `s` half of the time, and there is one spelling only, the lower one.
+pub(super) fn sign<S: Signer>(signer: &mut S, digest: &[u8; 32]) -> Result<[u8; 64], SealError<S::Error>> {
+    let signature = signer.sign_digest(digest).map_err(SealError::Signer)?;
     let signature = Signature::from_slice(&signature).map_err(|_| SealError::InvalidSignature)?;
-    writer.bytes(&signature.normalize_s().to_bytes())?;
-    Ok(())
+    Ok(signature.normalize_s().to_bytes().into())
+}
+
+/// Suite S: signs.
+#[derive(Debug)]
+pub struct Sign<S> {
+    pub(super) signer: S,
+}
+
+impl<S> private::Sealed for Sign<S> {}
+
+impl<S: Signer> SigningMode for Sign<S> {
+    type Signer = S;
+    type Session = ();
+
+    fn signer(&self) -> &S {
+        &self.signer
+    }
+
+    fn signer_mut(&mut self) -> &mut S {
+        &mut self.signer
+    }
+
+    fn signed_suite(&self) -> Suite {
+        Suite::S
+    }
+
+    fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        (): &mut (),
+        _: &P,
+        _: &mut R,
+    ) -> Result<(), SealError<S::Error>> {
+        Ok(())
+    }
+
+    fn payload_len(&self, _: &Job<'_>, body_len: usize) -> Option<usize> {
+        Some(body_len)
+    }
+
+    fn write_payload<P: Provider, R: TryCryptoRng + ?Sized>(
+        &self,
+        job: &Job<'_>,
+        (): &mut (),
+        _: &[u8],
+        _: &P,
+        _: &mut R,
+        payload: &mut [u8],
+    ) -> Result<(), SealError<S::Error>> {
+        Ok(Writer::new(payload).put(job.body)?)
+    }
 }

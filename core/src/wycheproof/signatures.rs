@@ -62,7 +62,7 @@ fn accepts(key: &VerifyingKey, digest: [u8; 32], signature: &[u8; 64]) -> Result
     assert!(keyset.insert(record(RecordKey::Es256(key))).is_ok());
     let policy = Policy { suites: SuiteSet::NONE.with(Suite::S), ..Policy::for_tasks(claims().audience) };
     let parsed = Unverified::parse(&sealed)?;
-    parsed.verify_with(&Given(digest), &keyset, &policy, &mut TimeWindow::exact(NOW)).map(drop)
+    parsed.verify_with(&Given(digest), &mut (), &keyset, &policy, &mut TimeWindow::exact(NOW)).map(drop)
 }
 
 /// Puts something of the right form where the signature goes.

@@ -122,24 +122,24 @@ impl RedisBroker {
             .text(&tokens.last_digits);
         let names = [keys.pending.as_str(), &keys.paused, &keys.active, &keys.lease];
         let answer = self.link.run(&scripts::DEQUEUE, &names, &args).await?;
-        let [leased, dropped] = reply::tuple(answer)?;
-        let dropped = reply::ids(dropped)?;
-        let mut leased = reply::array(leased)?.into_iter();
-        let mut taken = dropped.len();
+        let [leased, messages, dropped] = reply::tuple(answer)?;
+        let (leased, messages, dropped) =
+            (reply::ids(leased)?, reply::array(messages)?, reply::ids(dropped)?);
+        if leased.len() != messages.len() {
+            return Err(reply::unexpected());
+        }
+        let taken = leased.len() + dropped.len();
         out.dropped.extend(dropped);
 
         let mut corrupt = Vec::new();
-        let mut number = 0;
-        while let (Some(id), Some(message)) = (leased.next(), leased.next()) {
-            let lease = Lease { id: reply::id(id)?, token: tokens.nth(number) };
+        for ((id, message), number) in leased.into_iter().zip(messages).zip(0..) {
+            let lease = Lease { id, token: tokens.nth(number) };
             // None: too long to be a message, and to be carried here.
             let bytes = reply::optional(message)?;
             match bytes.as_deref().map(Message::decode) {
                 Some(Ok(message)) => out.tasks.push(Leased { lease, message }),
                 Some(Err(_)) | None => corrupt.push((lease, bytes.unwrap_or_default())),
             }
-            number = number.wrapping_add(1);
-            taken += 1;
         }
         self.archive_corrupt(queue, &keys, corrupt, out).await;
         Ok(taken)
@@ -155,8 +155,9 @@ impl RedisBroker {
         if corrupt.is_empty() {
             return;
         }
-        let mut args = self.waking(keys, queue).text("corrupt").int(to_i64(corrupt.len()));
-        corrupt.iter().for_each(|(lease, _)| settle::push_lease(&mut args, lease));
+        let mut args = self.waking(keys, queue);
+        settle::push_leases(&mut args, corrupt.iter().map(|(lease, _)| lease));
+        let args = args.text("corrupt").int(to_i64(corrupt.len()));
         match self.settle_chunk(keys, &args, corrupt.len()).await {
             Ok(_) => {
                 out.corrupt.extend(corrupt.into_iter().map(|(lease, bytes)| Corrupt { id: lease.id, bytes }));

@@ -11,6 +11,7 @@ fn sighting(id: u8, forget_after: u64, seen_at: u64) -> Sighting<'static> {
         digest: [id; 32],
         sequence: None,
         attempts: None,
+        ttl: None,
         forget_after: Some(forget_after),
         seen_at,
     }
@@ -125,6 +126,18 @@ fn what_never_expires_is_never_forgotten() {
 }
 
 #[test]
-fn an_entry_takes_80_bytes() {
-    assert_eq!(size_of::<Entry>(), 80);
+fn an_entry_takes_88_bytes() {
+    assert_eq!(size_of::<Entry>(), 88);
+}
+
+#[test]
+fn a_time_to_live_counts_from_first_sight() {
+    let mut window = ReplayWindow::<4>::new();
+    let seen = Sighting { ttl: Some(60), ..sighting(1, 10_000, 100) };
+
+    assert_eq!(window.admit(&seen), FIRST);
+    assert_eq!(window.admit(&Sighting { seen_at: 159, ..seen }), AGAIN);
+    assert_eq!(window.admit(&Sighting { seen_at: 160, ..seen }), refused(Refusal::Expired));
+    window.finish(seen.issuer, seen.task_id);
+    assert_eq!(window.admit(&Sighting { seen_at: 160, ..seen }), refused(Refusal::Replayed));
 }

@@ -41,14 +41,12 @@ impl RedisBroker {
         let mut args = self.waking(keys, queue);
         let all_plain =
             tasks.iter().all(|task| task.process_at.is_none() && task.message.unique_key.is_empty());
-        args.push_int(if all_plain { 2 } else { 4 });
-        for (task, message) in tasks.iter().zip(messages) {
-            args.push_text(&task.message.id);
-            args.push_owned(message);
-            if !all_plain {
-                args.push_int(task.process_at.map_or(0, |at| at.0));
-                args.push_text(&task.message.unique_key);
-            }
+        args.push_int(to_i64(tasks.len()));
+        tasks.iter().for_each(|task| args.push_text(&task.message.id));
+        messages.into_iter().for_each(|message| args.push_owned(message));
+        if !all_plain {
+            tasks.iter().for_each(|task| args.push_int(task.process_at.map_or(0, |at| at.0)));
+            tasks.iter().for_each(|task| args.push_text(&task.message.unique_key));
         }
         let answer = self.link.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
         if answer == Value::Int(to_i64(tasks.len())) {

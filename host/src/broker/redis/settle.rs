@@ -20,10 +20,11 @@ impl RedisBroker {
         while !rest.is_empty() {
             let chunk = first_chunk(rest);
             let mut args = self.waking(&keys, queue);
+            push_leases(&mut args, chunk.iter().map(|(lease, _)| lease));
             for run in chunk.chunk_by(|(_, one), (_, next)| kind(one) == kind(next)) {
                 args.push_text(run.first().map_or("", |(_, end)| kind(end)));
                 args.push_int(to_i64(run.len()));
-                run.iter().for_each(|(lease, end)| push_end(&mut args, lease, end));
+                run.iter().for_each(|(_, end)| push_end(&mut args, end));
             }
             out.extend(self.settle_chunk(&keys, &args, chunk.len()).await?);
             rest = rest.get(chunk.len()..).unwrap_or_default();
@@ -62,9 +63,11 @@ impl RedisBroker {
     }
 }
 
-pub(super) fn push_lease<'a>(args: &mut Args<'a>, lease: &'a Lease) {
-    args.push_text(&lease.id);
-    args.push_owned(lease.token.to_hex());
+/// Adds leases as `settle.lua` reads them: how many, all ids, all tokens.
+pub(super) fn push_leases<'a>(args: &mut Args<'a>, leases: impl ExactSizeIterator<Item = &'a Lease> + Clone) {
+    args.push_int(to_i64(leases.len()));
+    leases.clone().for_each(|lease| args.push_text(&lease.id));
+    leases.for_each(|lease| args.push_owned(lease.token.to_hex()));
 }
 
 /// As many of the first ends as one call should carry.
@@ -102,9 +105,8 @@ const fn size(end: &Settlement) -> usize {
     }
 }
 
-/// Adds one end of a run as `settle.lua` reads it.
-fn push_end<'a>(args: &mut Args<'a>, lease: &'a Lease, end: &'a Settlement) {
-    push_lease(args, lease);
+/// Adds what `settle.lua` reads of one end of a run.
+fn push_end<'a>(args: &mut Args<'a>, end: &'a Settlement) {
     match end {
         Settlement::Complete { message, result, retention } => {
             args.push_owned(message.encode());

@@ -1,0 +1,44 @@
+//! What is remembered, what is forgotten first, and what a root is named by.
+
+use super::*;
+use crate::testing::signing_key;
+
+fn id(number: u8) -> RootId {
+    RootId([number; 32])
+}
+
+#[test]
+fn no_memory_remembers_nothing() {
+    let mut roots = VerifiedRoots::<0>::new();
+    roots.insert(id(1));
+    assert!(!roots.contains(&id(1)));
+    assert!(!RootCache::contains(&mut (), &id(1)));
+}
+
+#[test]
+fn the_one_not_used_for_longest_is_forgotten_first() {
+    let mut roots = VerifiedRoots::<3>::new();
+    [1, 2, 3].into_iter().for_each(|number| roots.insert(id(number)));
+    assert!(roots.contains(&id(1)));
+    roots.insert(id(4));
+    assert!(!roots.contains(&id(2)));
+    assert!([1, 3, 4].iter().all(|number| roots.contains(&id(*number))));
+}
+
+#[test]
+fn one_root_takes_one_place() {
+    let mut roots = VerifiedRoots::<2>::new();
+    [1, 2, 2, 2].into_iter().for_each(|number| roots.insert(id(number)));
+    assert!(roots.contains(&id(1)));
+}
+
+#[test]
+fn key_header_root_and_signature_each_make_another_root() {
+    let (key, other) = (signing_key(1).verifying_key(), signing_key(2).verifying_key());
+    let root = RootId::new(&key, b"header", &[1; 32], &[2; 64]);
+    assert_eq!(root, RootId::new(&key, b"header", &[1; 32], &[2; 64]));
+    assert_ne!(root, RootId::new(&other, b"header", &[1; 32], &[2; 64]));
+    assert_ne!(root, RootId::new(&key, b"heades", &[1; 32], &[2; 64]));
+    assert_ne!(root, RootId::new(&key, b"header", &[3; 32], &[2; 64]));
+    assert_ne!(root, RootId::new(&key, b"header", &[1; 32], &[3; 64]));
+}

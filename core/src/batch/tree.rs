@@ -1,0 +1,136 @@
+//! The Merkle tree of RFC 9162 section 2.1 over SHA-256, in fixed memory.
+//!
+//! The tree is seen level by level: two neighbours make a node of the next level, and the last node of a level of
+//! odd length is handed up as it is. That is the unbalanced tree of RFC 9162.
+
+use heapless::Vec;
+use sha2::{Digest, Sha256};
+
+/// A leaf or an inner node.
+pub(crate) type Hash = [u8; 32];
+
+/// The hash that an entry is written into to become a leaf. It starts with a byte 0, inner nodes with 1, so that
+/// neither passes for the other.
+pub(crate) fn leaf_hash() -> Sha256 {
+    Sha256::new_with_prefix([0])
+}
+
+fn node(left: &Hash, right: &Hash) -> Hash {
+    Sha256::new_with_prefix([1]).chain_update(left).chain_update(right).finalize().into()
+}
+
+/// What happens to a node on its way up by one level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Joined with a sibling on its left.
+    AfterSibling,
+    /// Joined with a sibling on its right.
+    BeforeSibling,
+    /// Handed up alone.
+    Alone,
+}
+
+/// The steps of the leaf `index` to the root of a tree of `size` leaves.
+fn steps(size: usize, index: usize) -> impl Iterator<Item = Step> {
+    (0..height(size)).map(move |level| {
+        let position = index >> level;
+        if position % 2 == 1 {
+            Step::AfterSibling
+        } else if position + 1 < level_len(size, level) {
+            Step::BeforeSibling
+        } else {
+            Step::Alone
+        }
+    })
+}
+
+/// Levels above the leaves.
+const fn height(size: usize) -> u32 {
+    size.next_power_of_two().ilog2()
+}
+
+/// Nodes of a level; level 0 is the leaves.
+const fn level_len(size: usize, level: u32) -> usize {
+    size.div_ceil(1 << level)
+}
+
+/// How many hashes the path of a leaf has.
+pub(crate) fn path_len(size: usize, index: usize) -> usize {
+    steps(size, index).filter(|step| *step != Step::Alone).count()
+}
+
+/// The root above `leaf`, which is the `index`th of `size`; `None` if the path is not exactly as long as that
+/// demands (RFC 9162 2.1.3.2).
+pub(crate) fn root_above<'h>(
+    leaf: Hash,
+    size: usize,
+    index: usize,
+    mut path: impl Iterator<Item = &'h Hash>,
+) -> Option<Hash> {
+    let mut above = leaf;
+    for step in steps(size, index) {
+        match step {
+            Step::AfterSibling => above = node(path.next()?, &above),
+            Step::BeforeSibling => above = node(&above, path.next()?),
+            Step::Alone => {}
+        }
+    }
+    path.next().is_none().then_some(above)
+}
+
+/// The tree over up to `N` leaves. Takes 64 bytes a leaf.
+#[derive(Debug)]
+pub(crate) struct Tree<const N: usize> {
+    leaves: Vec<Hash, N>,
+    /// The nodes with two children, lowest level first: one fewer than leaves.
+    nodes: Vec<Hash, N>,
+}
+
+impl<const N: usize> Tree<N> {
+    /// The tree over `leaves`; `None` if there are none.
+    pub(crate) fn new(leaves: Vec<Hash, N>) -> Option<Self> {
+        if leaves.is_empty() {
+            return None;
+        }
+        let mut tree = Self { leaves, nodes: Vec::new() };
+        for level in 1..=height(tree.size()) {
+            for position in 0..level_len(tree.size(), level - 1) / 2 {
+                let joined = node(tree.at(level - 1, 2 * position)?, tree.at(level - 1, 2 * position + 1)?);
+                tree.nodes.push(joined).ok()?;
+            }
+        }
+        Some(tree)
+    }
+
+    /// Leaves.
+    pub(crate) fn size(&self) -> usize {
+        self.leaves.len()
+    }
+
+    pub(crate) fn root(&self) -> Option<&Hash> {
+        self.at(height(self.size()), 0)
+    }
+
+    /// The siblings on the way from a leaf to the root.
+    pub(crate) fn path(&self, index: usize) -> impl Iterator<Item = &Hash> {
+        (0..).zip(steps(self.size(), index)).filter_map(move |(level, step)| match step {
+            Step::Alone => None,
+            Step::AfterSibling | Step::BeforeSibling => self.at(level, (index >> level) ^ 1),
+        })
+    }
+
+    fn at(&self, mut level: u32, mut position: usize) -> Option<&Hash> {
+        while level > 0 {
+            if 2 * position + 1 < level_len(self.size(), level - 1) {
+                let before: usize = (1..level).map(|level| level_len(self.size(), level - 1) / 2).sum();
+                return self.nodes.get(before + position);
+            }
+            // Handed up from the level below.
+            (level, position) = (level - 1, 2 * position);
+        }
+        self.leaves.get(position)
+    }
+}
+
+#[cfg(test)]
+mod tests;

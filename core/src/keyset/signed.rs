@@ -1,0 +1,67 @@
+//! The signed keyset: from which devices and workers learn which keys are good, over a carrier nobody trusts.
+//!
+//! A root key that is kept offline signs the whole keyset; verifiers have the root's public half pinned. The
+//! steps are types, as in opening: [`UnverifiedKeyset`], then [`VerifiedKeyset`], then [`CurrentKeys`], which
+//! exist only at a time at which the keyset is in force. Secrets never travel in a keyset.
+//!
+//! ```
+//! use taskseal_core::keys::SigningKey;
+//! use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, KeysetDraft, Role, Roots};
+//! use taskseal_core::keyset::signed::{UnverifiedKeyset, VerifiedKeyset};
+//! use taskseal_core::name::KeysetName;
+//! use taskseal_core::{KeyLookup, NameSet, Secret, TimeWindow};
+//!
+//! # use core::error::Error;
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! # let mut root = SigningKey::from_scalar(&Secret::copy_from(&[1; 32]))?;
+//! # let producer = SigningKey::from_scalar(&Secret::copy_from(&[2; 32]))?.verifying_key();
+//! # let now = 1_763_751_000;
+//! // Where the root key is: the first keyset, in force for 30 days.
+//! let mut draft = KeysetDraft::<16>::first(KeysetName::new("plant-a")?, now, now + 30 * 86_400)?;
+//! let rights = Role::new().issuers(NameSet::new("sensor-17")).types(NameSet::new("reading:*"));
+//! let rights = rights.audiences(NameSet::new("plant-a/*"));
+//! draft.insert(Entry::new(EntryKey::Es256(producer), KeyState::Primary).role(rights))?;
+//! let mut buffer = [0; 512];
+//! let signed = draft.sign(&mut root, &mut buffer)?;
+//!
+//! // On the worker: one pinned root, no checkpoint yet.
+//! let roots = Roots::new(KeysetName::new("plant-a")?, root.verifying_key());
+//! let keyset: VerifiedKeyset<'_, 16> =
+//!     UnverifiedKeyset::parse(signed)?.verify(&roots, None, &mut TimeWindow::exact(now))?;
+//! let checkpoint = keyset.checkpoint().to_bytes(); // stored durably before a key is used
+//! assert!(keyset.at(TimeWindow::exact(now))?.find(producer.kid()).is_some());
+//! # assert_eq!(checkpoint.len(), 40);
+//! # Ok(())
+//! # }
+//! ```
+
+mod build;
+mod checkpoint;
+mod current;
+mod entry;
+mod format;
+mod refusal;
+mod role;
+mod state;
+mod verify;
+
+pub use self::build::{BuildError, KeysetDraft};
+pub use self::checkpoint::{Checkpoint, InvalidCheckpoint};
+pub use self::current::{CurrentKeys, PermittedKeys, SharedKeys};
+pub use self::entry::{Entry, EntryKey, InvalidEntry};
+pub use self::refusal::KeysetRefusal;
+pub use self::role::Role;
+pub use self::state::KeyState;
+pub use self::verify::{Roots, UnverifiedKeyset, VerifiedKeyset};
+
+/// Most bytes of a signed keyset: 64 KiB.
+pub const MAX_KEYSET: usize = 65_536;
+/// Most entries of a keyset.
+pub const MAX_ENTRIES: usize = 256;
+/// Greatest sequence number, exclusive: 2^53, so that it is exact in every language.
+pub const MAX_SEQUENCE: u64 = 1 << 53;
+/// Seconds that a verifier's clock may be behind the root's.
+pub const ISSUE_SKEW: u64 = 300;
+
+#[cfg(test)]
+mod tests;

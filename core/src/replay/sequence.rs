@@ -1,0 +1,118 @@
+//! A replay guard for issuers without a clock: their tasks do not expire, so their order has to tell.
+
+use heapless::Vec;
+use sha2::{Digest, Sha256};
+
+use super::{Admission, NotAdmitted, ReplayGuard, ReplayWindow, Sighting};
+use crate::claims::Sequence;
+use crate::kid::KeyId;
+use crate::name::Issuer;
+use crate::refusal::Refusal;
+use crate::task_id::TaskId;
+
+/// How far a task may be behind the newest one of its issuer.
+const WIDTH: u64 = 64;
+
+/// A [`ReplayWindow`] of `N` tasks that also remembers, for up to `SOURCES` issuers and keys, the newest sequence and
+/// which of the 64 counters up to it have been seen. 48 bytes a source.
+///
+/// A task whose times are sealed is the window's business alone. One without a clock is remembered by the window for
+/// `keep` seconds, within which the queue may deliver it again; its sequence is remembered for good, so that the
+/// window may forget the task and a copy is still refused. What is more than 63 behind the newest of its epoch, or
+/// of an earlier epoch, is refused as [`Refusal::OutOfSequence`].
+///
+/// # Security
+/// Whoever orders the queue can deliver the newest task first and so have older ones refused. That is no more than
+/// deleting them. As for [`ReplayWindow`], the memory must outlive a restart.
+#[derive(Clone, Debug)]
+pub struct SequenceWindow<const SOURCES: usize, const N: usize> {
+    window: ReplayWindow<N>,
+    sources: Vec<Source, SOURCES>,
+    keep: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    /// First 16 bytes of the SHA-256 of kid and issuer.
+    name: [u8; 16],
+    newest: Sequence,
+    /// Bit `n` stands for the counter `newest - n`.
+    seen: u64,
+}
+
+impl<const SOURCES: usize, const N: usize> SequenceWindow<SOURCES, N> {
+    /// An empty window that remembers tasks without a clock for `keep` seconds.
+    #[must_use]
+    pub const fn new(keep: u32) -> Self {
+        Self { window: ReplayWindow::new(), sources: Vec::new(), keep }
+    }
+
+    /// Marks a task as run to its end. Returns whether the task was known.
+    pub fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
+        self.window.finish(issuer, task_id)
+    }
+
+    /// What the source becomes if the sequence is accepted, and where it stands if it is known.
+    fn step(
+        &self,
+        sighting: &Sighting<'_>,
+        sequence: Sequence,
+    ) -> Result<(Source, Option<usize>), NotAdmitted> {
+        let name = source_name(sighting.kid, sighting.issuer);
+        let place = self.sources.iter().position(|source| source.name == name);
+        let Some(source) = place.and_then(|place| self.sources.get(place)) else {
+            return Ok((Source { name, newest: sequence, seen: 1 }, None));
+        };
+        let mut source = *source;
+        if sequence > source.newest {
+            let ahead = sequence.counter.saturating_sub(source.newest.counter);
+            let same_epoch = sequence.epoch == source.newest.epoch && ahead < WIDTH;
+            source.seen = if same_epoch { source.seen << ahead | 1 } else { 1 };
+            source.newest = sequence;
+            return Ok((source, place));
+        }
+        let behind = source.newest.counter.saturating_sub(sequence.counter);
+        if sequence.epoch != source.newest.epoch || behind >= WIDTH {
+            return Err(NotAdmitted::Refused(Refusal::OutOfSequence));
+        }
+        if source.seen & (1 << behind) != 0 {
+            return Err(NotAdmitted::Refused(Refusal::Replayed));
+        }
+        source.seen |= 1 << behind;
+        Ok((source, place))
+    }
+}
+
+impl<const SOURCES: usize, const N: usize> ReplayGuard for SequenceWindow<SOURCES, N> {
+    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+        let (None, Some(sequence)) = (sighting.forget_after, sighting.sequence) else {
+            return self.window.admit(sighting);
+        };
+        let forget_after = Some(sighting.seen_at.saturating_add(u64::from(self.keep)));
+        let sighting = Sighting { forget_after, ..*sighting };
+        if self.window.knows(&sighting) {
+            return self.window.admit(&sighting);
+        }
+        let (source, place) = self.step(&sighting, sequence)?;
+        if place.is_none() && self.sources.is_full() {
+            return Err(NotAdmitted::Unavailable);
+        }
+        let admission = self.window.admit(&sighting)?;
+        match place.and_then(|place| self.sources.get_mut(place)) {
+            Some(known) => *known = source,
+            None => self.sources.push(source).map_err(|_| NotAdmitted::Unavailable)?,
+        }
+        Ok(admission)
+    }
+}
+
+/// The kid has a fixed length, so no two pairs hash the same bytes.
+fn source_name(kid: KeyId, issuer: Issuer<'_>) -> [u8; 16] {
+    let hash = Sha256::new().chain_update(kid.as_bytes()).chain_update(issuer.as_str());
+    let mut name = [0; 16];
+    name.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    name
+}
+
+#[cfg(test)]
+mod tests;

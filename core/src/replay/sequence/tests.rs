@@ -1,0 +1,141 @@
+//! Order without a clock: replays, reordering, epochs, many sources, and what the window may forget.
+
+use super::*;
+
+fn sighting(epoch: u32, counter: u64) -> Sighting<'static> {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&epoch.to_be_bytes());
+    id[8..].copy_from_slice(&counter.to_be_bytes());
+    Sighting {
+        issuer: Issuer::new("sensor-17").expect("a name"),
+        task_id: TaskId::from_bytes(id),
+        kid: KeyId::from_bytes([1; 8]),
+        digest: [7; 32],
+        sequence: Some(Sequence { epoch, counter }),
+        attempts: None,
+        ttl: None,
+        forget_after: None,
+        seen_at: 1000,
+    }
+}
+
+const FIRST: Result<Admission, NotAdmitted> = Ok(Admission::FirstRun);
+const AGAIN: Result<Admission, NotAdmitted> = Ok(Admission::Redelivery);
+
+fn refused(refusal: Refusal) -> Result<Admission, NotAdmitted> {
+    Err(NotAdmitted::Refused(refusal))
+}
+
+/// Much later, when the window has forgotten.
+fn later(sighting: Sighting<'_>) -> Sighting<'_> {
+    Sighting { seen_at: sighting.seen_at + 1_000_000, ..sighting }
+}
+
+#[test]
+fn a_copy_is_refused_even_when_the_task_is_forgotten() {
+    let mut guard = SequenceWindow::<2, 2>::new(60);
+    assert_eq!(guard.admit(&sighting(1, 5)), FIRST);
+    guard.finish(sighting(1, 5).issuer, sighting(1, 5).task_id);
+    // Two later tasks push it out of a window of two.
+    assert_eq!(guard.admit(&later(sighting(1, 6))), FIRST);
+    assert_eq!(guard.admit(&later(sighting(1, 7))), FIRST);
+    assert!(!guard.window.knows(&sighting(1, 5)));
+    assert_eq!(guard.admit(&later(sighting(1, 5))), refused(Refusal::Replayed));
+}
+
+#[test]
+fn a_second_task_with_a_used_sequence_is_refused() {
+    let mut guard = SequenceWindow::<2, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(1, 5)), FIRST);
+    let other = Sighting { task_id: TaskId::from_bytes([9; 16]), ..sighting(1, 5) };
+    assert_eq!(guard.admit(&other), refused(Refusal::Replayed));
+}
+
+#[test]
+fn what_is_64_behind_or_of_an_earlier_epoch_is_out_of_sequence() {
+    let mut guard = SequenceWindow::<2, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(2, 100)), FIRST);
+    assert_eq!(guard.admit(&sighting(2, 37)), FIRST);
+    assert_eq!(guard.admit(&sighting(2, 36)), refused(Refusal::OutOfSequence));
+    assert_eq!(guard.admit(&sighting(1, 5_000)), refused(Refusal::OutOfSequence));
+}
+
+#[test]
+fn a_refused_task_leaves_no_trace() {
+    let mut guard = SequenceWindow::<2, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(2, 100)), FIRST);
+    let exhausted = Sighting { attempts: Some(0), ..sighting(2, 200) };
+    assert_eq!(guard.admit(&exhausted), refused(Refusal::AttemptsExhausted));
+    assert_eq!(guard.admit(&sighting(2, 99)), FIRST, "the newest is still 100");
+}
+
+#[test]
+fn a_full_list_of_sources_admits_no_new_one() {
+    let mut guard = SequenceWindow::<1, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(1, 1)), FIRST);
+    let other = Sighting { kid: KeyId::from_bytes([2; 8]), ..sighting(1, 2) };
+    assert_eq!(guard.admit(&other), Err(NotAdmitted::Unavailable));
+    assert!(!guard.window.knows(&other));
+    assert_eq!(guard.admit(&sighting(1, 2)), FIRST);
+}
+
+#[test]
+fn keys_and_issuers_do_not_share_a_sequence() {
+    let mut guard = SequenceWindow::<3, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(9, 900)), FIRST);
+    let other = Sighting { kid: KeyId::from_bytes([2; 8]), ..sighting(1, 1) };
+    assert_eq!(guard.admit(&other), FIRST);
+    let other = Sighting { issuer: Issuer::new("sensor-18").unwrap(), ..sighting(1, 2) };
+    assert_eq!(guard.admit(&other), FIRST);
+}
+
+#[test]
+fn redelivery_is_legal_while_the_task_is_remembered() {
+    let mut guard = SequenceWindow::<2, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(1, 5)), FIRST);
+    assert_eq!(guard.admit(&sighting(1, 70)), FIRST);
+    assert_eq!(guard.admit(&sighting(1, 5)), AGAIN, "older than the window of counters, but remembered");
+    guard.finish(sighting(1, 5).issuer, sighting(1, 5).task_id);
+    assert_eq!(guard.admit(&sighting(1, 5)), refused(Refusal::Replayed));
+}
+
+#[test]
+fn a_new_epoch_starts_a_new_count() {
+    let mut guard = SequenceWindow::<2, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(1, 1_000)), FIRST);
+    assert_eq!(guard.admit(&sighting(2, 0)), FIRST);
+    assert_eq!(guard.admit(&sighting(2, 1)), FIRST);
+    assert_eq!(guard.admit(&later(sighting(1, 1_001))), refused(Refusal::OutOfSequence));
+}
+
+#[test]
+fn tasks_with_times_are_the_business_of_the_window() {
+    let mut guard = SequenceWindow::<1, 8>::new(60);
+    let timed = Sighting { forget_after: Some(2_000), ..sighting(1, 5) };
+    assert_eq!(guard.admit(&timed), FIRST);
+    let other = Sighting { task_id: TaskId::from_bytes([9; 16]), ..timed };
+    assert_eq!(guard.admit(&other), FIRST, "a sequence beside times orders nothing");
+    assert!(guard.sources.is_empty());
+}
+
+#[test]
+fn every_order_within_the_width_is_admitted_once() {
+    // A fixed shuffle of 64 counters by a step that has no factor in common with 64.
+    let mut guard = SequenceWindow::<1, 64>::new(60);
+    for n in 0..64_u64 {
+        assert_eq!(guard.admit(&sighting(1, n * 37 % 64)), FIRST);
+    }
+    let mut guard = SequenceWindow { window: ReplayWindow::<64>::new(), ..guard };
+    for n in 0..64 {
+        assert_eq!(guard.admit(&sighting(1, n)), refused(Refusal::Replayed));
+    }
+}
+
+#[test]
+fn counters_at_their_end_do_not_overflow() {
+    let mut guard = SequenceWindow::<1, 8>::new(60);
+    assert_eq!(guard.admit(&sighting(0, 0)), FIRST);
+    assert_eq!(guard.admit(&sighting(u32::MAX, u64::MAX)), FIRST);
+    assert_eq!(guard.admit(&sighting(u32::MAX, u64::MAX - 63)), FIRST);
+    assert_eq!(guard.admit(&sighting(u32::MAX, u64::MAX - 64)), refused(Refusal::OutOfSequence));
+}

@@ -1,0 +1,158 @@
+//! Hedged randomness for devices whose source of randomness is poor, or that have none.
+//!
+//! Salts, nonces and ephemeral keys are drawn from a stream that is keyed by a device secret and bound to the very
+//! message. With a good source it is random; with a bad one it repeats only if the whole message repeats.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use rand_core::{TryCryptoRng, TryRng};
+use sha2::{Digest, Sha256};
+
+use super::{Job, Mode, Sealer};
+use crate::cbor::encoder::Sink;
+use crate::claims::Claims;
+use crate::commit::{derive_labelled, hmac_into};
+use crate::error::SealError;
+use crate::name::ContentType;
+use crate::provider::Provider;
+use crate::secret::Secret;
+use crate::stack::{Depth, leaving_nothing};
+
+/// The key of the stream: 32 bytes that no other device has. Wiped on drop.
+///
+/// # Security
+/// Two devices with one key and no randomness draw the same stream for the same message. The key must be used for
+/// nothing else; [`derive`](Self::derive) makes one from a secret that the device has anyway.
+#[derive(Debug)]
+pub struct HedgeKey(Secret<32>);
+
+impl HedgeKey {
+    /// Takes 32 bytes.
+    #[must_use]
+    pub const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
+    /// Derives it from another secret of the device, as `HKDF-SHA256(secret, no salt, "taskseal/v1 hedge", 32)`.
+    #[must_use]
+    pub fn derive(secret: &Secret<32>) -> Self {
+        let mut key = Secret::zeroed();
+        derive_labelled(secret, b"taskseal/v1 hedge", &mut key);
+        Self(key)
+    }
+}
+
+impl<M: Mode, P: Provider> Sealer<M, P> {
+    /// [`seal`](Self::seal) with hedged randomness: whatever is drawn depends on 32 bytes of `rng`, on the device's
+    /// key, on the suite, on the keys, on all claims and on the body.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_hedged<'b, R: TryCryptoRng + ?Sized>(
+        &mut self,
+        claims: &Claims<'_>,
+        content_type: ContentType<'_>,
+        body: &[u8],
+        key: &HedgeKey,
+        rng: &mut R,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], SealError<M::Error>> {
+        leaving_nothing(Depth::Hash, || {
+            let mut fresh = Secret::zeroed();
+            rng.try_fill_bytes(fresh.as_mut_bytes()).map_err(|_| SealError::Random)?;
+            let mut stream = self.stream(claims, content_type, body, key, &fresh);
+            self.seal(claims, content_type, body, &mut stream, buffer)
+        })
+    }
+
+    /// [`seal_hedged`](Self::seal_hedged) on a device that has no source of randomness at all.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    ///
+    /// # Security
+    /// No two messages may have the same claims and body: the task id, or the sequence, must differ each time and
+    /// across restarts. Two equal messages have equal ciphertexts; nothing else is lost by that.
+    pub fn danger_seal_without_randomness<'b>(
+        &mut self,
+        claims: &Claims<'_>,
+        content_type: ContentType<'_>,
+        body: &[u8],
+        key: &HedgeKey,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], SealError<M::Error>> {
+        leaving_nothing(Depth::Hash, || {
+            let mut stream = self.stream(claims, content_type, body, key, &Secret::zeroed());
+            self.seal(claims, content_type, body, &mut stream, buffer)
+        })
+    }
+
+    /// The key of the stream is `HMAC(key, fresh || SHA-256(suite, content type, header) || SHA-256(body))`, its block
+    /// `n` is `HMAC(stream key, n)`.
+    fn stream(
+        &self,
+        claims: &Claims<'_>,
+        content_type: ContentType<'_>,
+        body: &[u8],
+        key: &HedgeKey,
+        fresh: &Secret<32>,
+    ) -> Stream {
+        let job = Job { claims, content_type, body, kind: self.kind };
+        let mut header = Sha256::new();
+        // The content type by itself, since it stands inside the ciphertext where a signature is around it.
+        for text in [self.mode.suite().name(), content_type.as_str()] {
+            header.text(text).expect("a hash takes any number of bytes");
+        }
+        self.mode.bind(&job, &mut header);
+        let mut stream = Stream { key: Secret::zeroed(), drawn: 0 };
+        let parts = [fresh.as_bytes(), &header.finalize().into(), &Sha256::digest(body).into()];
+        hmac_into(key.0.as_bytes(), &parts.map(<[u8; 32]>::as_slice), stream.key.as_mut_bytes());
+        stream
+    }
+}
+
+/// The stream of one message. Private: drawn from for a second message, it would be bound to the wrong one.
+struct Stream {
+    key: Secret<32>,
+    drawn: u32,
+}
+
+impl TryRng for Stream {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Every call starts a new block, so that nothing is given out twice.
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        let mut block = Secret::zeroed();
+        for chunk in out.chunks_mut(32) {
+            hmac_into(self.key.as_bytes(), &[&self.drawn.to_be_bytes()], block.as_mut_bytes());
+            // A message draws a salt, a nonce and at most eight scalars.
+            self.drawn = self.drawn.wrapping_add(1);
+            chunk.iter_mut().zip(block.as_bytes()).for_each(|(to, from)| *to = *from);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Stream {}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

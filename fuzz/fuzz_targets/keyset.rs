@@ -1,0 +1,4 @@
+//! No keyset is the beginning of another, and behind a stubbed signature nothing breaks.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("keyset", bytes));

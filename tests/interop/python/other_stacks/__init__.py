@@ -1,0 +1,1 @@
+"""COSE libraries of others, which verify and decrypt envelopes without knowing them."""
