@@ -77,7 +77,9 @@ impl<'a> Envelope<'a> {
         // The first byte tells an envelope from every other payload: no JSON text, protobuf message or MessagePack
         // map in use by task queues starts with a CBOR tag of 16 to 18 or an array of three.
         let envelope = match bytes.first() {
-            _ if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME => return Err(Refusal::TooLarge),
+            Some(0xd0..=0xd2 | 0x83) if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME => {
+                return Err(Refusal::TooLarge);
+            }
             Some(0xd0..=0xd2) => Self::decode_single(bytes, body),
             Some(0x83) if body.is_none() => Self::decode_batched(bytes),
             _ => return Err(Refusal::Unsealed),
