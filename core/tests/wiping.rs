@@ -22,7 +22,7 @@ use taskseal_core::Suite;
 
 use self::memory::survivors;
 use self::needles::needles;
-use self::work::{Stop, fill, make_keys, open, seal, sealed};
+use self::work::{Stop, fill, make_keys, open, seal, seal_batch, seal_detached, seal_hedged, sealed};
 
 /// What a process does before it is looked into.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,9 @@ enum Case {
     LeaksOnStack,
     MakesKeys,
     Seals(Suite),
+    SealsBatch(Suite),
+    SealsDetached,
+    SealsHedged(Suite),
     Opens(Suite),
     /// The tag was changed, or for suite SE the key is another.
     Refuses(Suite),
@@ -43,7 +46,10 @@ enum Case {
 impl Case {
     fn all() -> Vec<Self> {
         let mut all = vec![Self::LeaksOnHeap, Self::LeaksOnStack, Self::MakesKeys, Self::Agrees];
-        for case in [Self::Seals, Self::Opens, Self::Refuses, Self::Decrypts] {
+        all.push(Self::SealsDetached);
+        for case in
+            [Self::Seals, Self::SealsBatch, Self::SealsHedged, Self::Opens, Self::Refuses, Self::Decrypts]
+        {
             all.extend(Suite::ALL.map(case));
         }
         all
@@ -63,6 +69,9 @@ impl Case {
             }
             Self::MakesKeys => make_keys(),
             Self::Seals(suite) => seal(suite, &mut [0; 1024]),
+            Self::SealsBatch(suite) => seal_batch(suite),
+            Self::SealsDetached => seal_detached(),
+            Self::SealsHedged(suite) => seal_hedged(suite),
             Self::Opens(suite) => assert!(open(suite, memory::input(), Stop::Never)),
             Self::Decrypts(suite) => assert!(open(suite, memory::input(), Stop::WhenDecrypting)),
             Self::Agrees => assert!(open(Suite::Sp, memory::input(), Stop::WhenAgreed)),
@@ -87,7 +96,13 @@ fn process() {
 /// The names of the secrets found in the process.
 fn found_after(case: Case) -> Vec<String> {
     let suite = match case {
-        Case::Seals(suite) | Case::Opens(suite) | Case::Refuses(suite) | Case::Decrypts(suite) => suite,
+        Case::Seals(suite)
+        | Case::SealsBatch(suite)
+        | Case::SealsHedged(suite)
+        | Case::Opens(suite)
+        | Case::Refuses(suite)
+        | Case::Decrypts(suite) => suite,
+        Case::SealsDetached => Suite::M,
         _ => Suite::Sp,
     };
     // Sealed elsewhere: what sealing leaves is the business of other cases.
@@ -128,7 +143,13 @@ fn keys_leave_nothing_when_they_are_dropped() {
 fn sealing_leaves_nothing() {
     for suite in Suite::ALL {
         assert_eq!(found_after(Case::Seals(suite)), [""; 0], "{suite}");
+        assert_eq!(found_after(Case::SealsHedged(suite)), [""; 0], "{suite}, hedged");
     }
+    // Not suite SP: its batch holds the content key, and is a value that is moved when it is made and signed.
+    for suite in [Suite::S, Suite::Se] {
+        assert_eq!(found_after(Case::SealsBatch(suite)), [""; 0], "{suite}, a batch");
+    }
+    assert_eq!(found_after(Case::SealsDetached), [""; 0], "M, detached");
 }
 
 #[test]

@@ -478,5 +478,11 @@ fn what_is_verified_tells_its_size_and_shows_its_claims() {
         assert!(shown.starts_with("Verified") && shown.contains("sensor-17"), "{shown}");
         let shown = format!("{:?}", verified.admit(&mut ReplayWindow::<1>::new()).unwrap());
         assert!(shown.starts_with("Admitted") && shown.contains("sensor-17"), "{shown}");
+        if matches!(key, RecordKey::Hmac256(_)) {
+            let opened = verified.danger_open_without_replay_guard(&mut (), &mut []).unwrap();
+            let shown = format!("{opened:?}");
+            assert!(shown.starts_with("Opened") && shown.contains("sensor-17"), "{shown}");
+            assert!(!shown.contains("nobody else"), "{shown}");
+        }
     }
 }

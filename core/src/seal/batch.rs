@@ -75,9 +75,13 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
 }
 
 /// Tasks that wait for their common signature.
+///
+/// # Security
+/// In suite SP it holds the content key of its tasks from the first one on until they are signed: moving it
+/// meanwhile may leave a copy on the stack.
 pub struct Batch<'s, M: SigningMode, P, const N: usize> {
     sealer: &'s mut Sealer<M, P>,
-    /// Stands where it is made: it may hold a key, and a key that is moved leaves a copy behind.
+    /// Prepared by the first task, so that it is filled where it stands.
     session: M::Session,
     has_begun: bool,
     leaves: Vec<Hash, N>,

@@ -12,6 +12,7 @@ use crate::error::SealError;
 use crate::header::Header;
 use crate::name::ContentType;
 use crate::provider::Signer;
+use crate::stack::{Depth, leaving_nothing};
 use crate::structure::{mac_tag, signature_digest};
 use crate::suite::Suite;
 
@@ -64,7 +65,8 @@ impl<P> Sealer<Authenticate<'_>, P> {
         let job = Job { claims, content_type, body, kind: self.kind };
         let key = self.mode.key.key();
         // Whoever gets the envelope gets the tag: it is no secret any more.
-        let tag = |protected: &[u8]| Ok(*mac_tag(key, protected, body).as_bytes());
+        let tag =
+            |protected: &[u8]| Ok(leaving_nothing(Depth::Hash, || *mac_tag(key, protected, body).as_bytes()));
         seal(Suite::M, &job, &self.mode.header(&job), buffer, tag)
     }
 }

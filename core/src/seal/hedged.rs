@@ -17,6 +17,7 @@ use crate::error::SealError;
 use crate::name::ContentType;
 use crate::provider::Provider;
 use crate::secret::Secret;
+use crate::stack::{Depth, leaving_nothing};
 
 /// The key of the stream: 32 bytes that no other device has. Wiped on drop.
 ///
@@ -57,10 +58,12 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         rng: &mut R,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], SealError<M::Error>> {
-        let mut fresh = Secret::zeroed();
-        rng.try_fill_bytes(fresh.as_mut_bytes()).map_err(|_| SealError::Random)?;
-        let mut stream = self.stream(claims, content_type, body, key, &fresh);
-        self.seal(claims, content_type, body, &mut stream, buffer)
+        leaving_nothing(Depth::Hash, || {
+            let mut fresh = Secret::zeroed();
+            rng.try_fill_bytes(fresh.as_mut_bytes()).map_err(|_| SealError::Random)?;
+            let mut stream = self.stream(claims, content_type, body, key, &fresh);
+            self.seal(claims, content_type, body, &mut stream, buffer)
+        })
     }
 
     /// [`seal_hedged`](Self::seal_hedged) on a device that has no source of randomness at all.
@@ -79,8 +82,10 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         key: &HedgeKey,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], SealError<M::Error>> {
-        let mut stream = self.stream(claims, content_type, body, key, &Secret::zeroed());
-        self.seal(claims, content_type, body, &mut stream, buffer)
+        leaving_nothing(Depth::Hash, || {
+            let mut stream = self.stream(claims, content_type, body, key, &Secret::zeroed());
+            self.seal(claims, content_type, body, &mut stream, buffer)
+        })
     }
 
     /// The key of the stream is `HMAC(key, fresh || SHA-256(suite, content type, header) || SHA-256(body))`, its block

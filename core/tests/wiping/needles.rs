@@ -75,6 +75,7 @@ pub(crate) fn needles(suite: Suite) -> Vec<Needle> {
     }
     with_secret("mac key", |key| needles.add_hmac_key("mac key", key.as_bytes()));
     with_secret("encryption key", |key| needles.add_hmac_key("encryption key", key.as_bytes()));
+    with_secret("hedge key", |key| needles.add_hmac_key("hedge key", key.as_bytes()));
     if suite.encrypts() {
         let mut body = [0; BODY_LEN];
         fill("body", &mut body);

@@ -11,6 +11,7 @@ use taskseal_core::keys::{
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::provider::Rejected;
 use taskseal_core::replay::Admission;
+use taskseal_core::seal::{HedgeKey, Mode, SigningMode};
 use taskseal_core::{
     Agree, Audience, Claims, ContentType, Issuer, KeyId, Keyset, NameSet, OpenError, Opened, Policy,
     Provider, Sealer, Secret, Signer, Software, Suite, SuiteSet, TaskId, TaskType, TimeWindow, Unverified,
@@ -135,6 +136,60 @@ pub(crate) fn seal_with(suite: Suite, signer: impl Signer<Error = Infallible>, e
     };
     body.zeroize();
     sealed.unwrap()
+}
+
+/// As [`seal`], in a batch of two.
+pub(crate) fn seal_batch(suite: Suite) {
+    fn batch<M: SigningMode>(mut sealer: Sealer<M>, body: &[u8]) {
+        let (mut first, mut second) = ([0; 2048], [0; 2048]);
+        let mut batch = sealer.batch::<2>();
+        let (claims, content_type) = (&claims(), ContentType::OCTETS);
+        let one = batch.add(claims, content_type, body, &mut Given, &mut first).ok().unwrap();
+        let two = batch.add(claims, content_type, body, &mut Given, &mut second).ok().unwrap();
+        let signed = batch.sign().ok().unwrap();
+        assert!(signed.finish(one, &mut first).is_ok() && signed.finish(two, &mut second).is_ok());
+    }
+    let mut body = [0; BODY_LEN];
+    fill("body", &mut body);
+    let recipient = with_agreement_key(AgreementKey::public_key);
+    with_signing_key(|signer| match suite {
+        Suite::S => batch(Sealer::sign(signer), &body),
+        Suite::Se => with_encryption_key(|key| batch(Sealer::sign_encrypt(signer, key), &body)),
+        _ => batch(Sealer::sign_encrypt_to(signer, &recipient), &body),
+    });
+    body.zeroize();
+}
+
+/// As [`seal`] in suite M, with the body beside it.
+pub(crate) fn seal_detached() {
+    let mut envelope = [0; 1024];
+    with_mac_key(|key| {
+        let sealer = Sealer::authenticate(key);
+        assert!(sealer.seal_detached(&claims(), ContentType::OCTETS, b"in clear", &mut envelope).is_ok());
+    });
+}
+
+/// As [`seal`], with randomness that is bound to the message.
+pub(crate) fn seal_hedged(suite: Suite) {
+    fn hedged<M: Mode>(mut sealer: Sealer<M>, body: &[u8]) {
+        let mut envelope = [0; 1024];
+        with_secret("hedge key", |secret| {
+            let key = HedgeKey::new(Secret::copy_from(secret.as_bytes()));
+            let (claims, content_type) = (&claims(), ContentType::OCTETS);
+            assert!(sealer.seal_hedged(claims, content_type, body, &key, &mut Given, &mut envelope).is_ok());
+        });
+    }
+    let mut body = [0; BODY_LEN];
+    fill("body", &mut body);
+    let recipient = with_agreement_key(AgreementKey::public_key);
+    with_signing_key(|signer| match suite {
+        Suite::S => hedged(Sealer::sign(signer), &body),
+        Suite::M => with_mac_key(|key| hedged(Sealer::authenticate(key), &body)),
+        Suite::E => with_encryption_key(|key| hedged(Sealer::encrypt(key), &body)),
+        Suite::Se => with_encryption_key(|key| hedged(Sealer::sign_encrypt(signer, key), &body)),
+        _ => hedged(Sealer::sign_encrypt_to(signer, &recipient), &body),
+    });
+    body.zeroize();
 }
 
 pub(crate) fn sealed(suite: Suite) -> Vec<u8> {
