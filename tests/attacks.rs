@@ -40,6 +40,8 @@ on_both_brokers! {
     task_from_the_future_is_refused,
     task_that_lives_too_long_is_refused,
     expired_task_is_refused,
+    expired_task_that_had_ended_is_settled_and_not_refused,
+    time_to_live_of_an_issuer_without_a_clock_ends_redelivery,
     task_pulled_forward_is_put_back_for_its_time,
     words_of_the_queue_that_differ_from_the_seal_are_refused,
     message_of_another_queue_is_refused,
@@ -273,6 +275,55 @@ async fn expired_task_is_refused(fleet: Fleet) {
     refused_as(&fleet, Refusal::Expired, &[bad.message()]).await;
 }
 
+async fn expired_task_that_had_ended_is_settled_and_not_refused(fleet: Fleet) {
+    let past = unix_now() - 7200;
+    let key = fleet.sealing_key(PRODUCER);
+    let late =
+        |attempts| fleet.seal(&key, |claims| claims.issued_at(past).expires_at(past + 60).attempts(attempts));
+    let (ended, failed) = (late(5), late(6));
+    let ledger = fleet.ledger();
+    for task in [&ended, &failed] {
+        started_before(&*ledger, task, 1, false);
+    }
+    let seen = sighting(&ended, Sha256::digest(&ended.envelope).into());
+    ledger.claim("lost", UnixMillis(100), UnixMillis(200), std::slice::from_ref(&seen)).unwrap();
+    assert_eq!(ledger.finish("lost", &[(seen.key(), Vec::new())]).unwrap(), [true]);
+    for task in [&ended, &failed] {
+        fleet.push(task.message()).await;
+    }
+    let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+    assert_eq!((tally.settled_again, tally.refused), (1, [(Refusal::Expired, 1)].into()));
+    kept_as(&fleet, Refusal::Expired, &[failed.message()]).await;
+    assert!(fleet.done().contains(&ended.id()));
+    fleet.until_gone(&ended.id()).await;
+}
+
+async fn time_to_live_of_an_issuer_without_a_clock_ends_redelivery(fleet: Fleet) {
+    let mut counter = 0;
+    let mut clockless = |ttl| {
+        counter += 1;
+        fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
+            (claims.issued_at, claims.expires_at) = (None, None);
+            claims.clock(ClockSource::None).sequence(1, counter).ttl(ttl)
+        })
+    };
+    // Both were first seen long ago and failed; the third is new here.
+    let (over, in_time, new) = (clockless(60), clockless(u32::MAX), clockless(60));
+    for task in [&over, &in_time] {
+        started_before(&*fleet.ledger(), task, 1, false);
+    }
+    for task in [&over, &in_time, &new] {
+        fleet.push(task.message()).await;
+    }
+    let mut settings = fleet.worker_settings();
+    settings.clockless = true;
+    let ran = Ran::default();
+    let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!(tally.refused, [(Refusal::Expired, 1)].into());
+    assert_eq!(ran.all(), [in_time.claims.task_id, new.claims.task_id]);
+    kept_as(&fleet, Refusal::Expired, &[over.message()]).await;
+}
+
 async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
     let from = unix_now() + 1000;
     let key = fleet.sealing_key(PRODUCER);
@@ -380,6 +431,7 @@ fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> Sighting {
         digest: fleet_digest,
         expires_at: UnixMillis::now().plus(Duration::from_secs(7200)),
         max_attempts: 5,
+        ttl: None,
     }
 }
 

@@ -225,6 +225,7 @@ fn sighting(number: usize) -> Sighting {
         digest: [0xd1; 32],
         expires_at,
         max_attempts: 5,
+        ttl: None,
     }
 }
 

@@ -119,6 +119,7 @@ impl Task {
             digest: [u8::from(self.forged); 32],
             expires_at,
             max_attempts: u32::from(self.id) + 2,
+            ttl: None,
         }
     }
 }

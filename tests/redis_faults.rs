@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis::cmd;
+use redis::{Commands, cmd};
 use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskState};
 use taskseal::message::Message;
@@ -15,6 +15,8 @@ use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::{RedisServer, unavailable};
 
+/// Where tasks are announced.
+const CHANNEL: &str = "asynq:taskseal:wake";
 const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -309,6 +311,23 @@ async fn an_announcement_between_looking_and_waiting_is_not_missed() {
     // Enough round trips for the announcement to have arrived before anybody waits.
     for _ in 0..50 {
         broker.stats(&queue()).await.unwrap();
+    }
+
+    assert!(tokio::time::timeout(PATIENCE, broker.wait(&queues, 10 * PATIENCE)).await.is_ok());
+}
+
+#[tokio::test]
+async fn announcement_under_a_flood_of_others_is_not_missed() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let broker = broker(&server);
+    broker.wait(&[queue()], PATIENCE).await;
+    broker.dequeue(&queue(), 10, LEASE).await.unwrap();
+    let queues = [queue()];
+
+    // The only thread is held up meanwhile: all of it arrives at once, the one that counts first.
+    let mut raw = server.raw();
+    for name in std::iter::once("mail").chain(std::iter::repeat_n("other", 5000)) {
+        let _: () = raw.publish(CHANNEL, name).unwrap();
     }
 
     assert!(tokio::time::timeout(PATIENCE, broker.wait(&queues, 10 * PATIENCE)).await.is_ok());

@@ -10,11 +10,14 @@ use serde_json::json;
 use taskseal::broker::TaskState;
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
+use taskseal::results::{Request, ResultPolicy, open_result};
 use taskseal::time::UnixMillis;
 use taskseal::worker::WorkerQueue;
 use taskseal::{QueueName, Task, Worker};
-use taskseal_core::{ContentType, OpenError, Refusal, TaskId};
-use taskseal_tests::fleet::{Fleet, Noted, Running, every_type, mail, new_id, nothing_to_do, until};
+use taskseal_core::{ContentType, OpenError, Refusal, SuiteSet, TaskId};
+use taskseal_tests::fleet::{
+    Fleet, Noted, Running, every_type, mail, new_id, nothing_to_do, unix_now, until,
+};
 use taskseal_tests::on_both_brokers;
 use tokio::sync::Notify;
 
@@ -344,6 +347,25 @@ async fn forged_and_stripped_results_are_refused_by_the_client(fleet: Fleet) {
             other => panic!("{expected:?}: {other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn result_by_a_clock_that_is_ahead_is_opened_within_the_skew_that_was_set() {
+    let fleet = Fleet::embedded().await;
+    let digest = [7; 32];
+    let ahead = fleet.seal_result(|claims| {
+        let now = unix_now();
+        claims.issued_at(now + 200).expires_at(now + 3600).request(digest)
+    });
+    let request =
+        Request { task_type: "email:send", audience: "test/mail", id: ahead.claims.task_id, digest };
+    let open = |skew| {
+        let policy = ResultPolicy { suites: SuiteSet::SIGNED_AND_ENCRYPTED, max_body: 100, skew };
+        open_result(&ahead.envelope, &request, policy, &fleet.keyring()).map(|result| result.id)
+    };
+
+    assert_eq!(open(60), Err(OpenError::Refused(Refusal::IssuedInFuture)));
+    assert_eq!(open(300), Ok(ahead.claims.task_id));
 }
 
 /// Handlers that say when they began and wait to be told to go on.

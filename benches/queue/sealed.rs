@@ -1,4 +1,4 @@
-//! What sealing costs on top of the queue: the same tasks unsealed and in three suites, on one Redis.
+//! What sealing costs on top of the queue: the same tasks unsealed, in three suites and in batches of 64, on one Redis.
 //!
 //! Unsealed is the bare broker: enqueue, dequeue and settle in batches of 32, without ledger, verification or a
 //! handler. Sealed is the real client and the real worker with a handler that does nothing and a ledger on disk.
@@ -28,10 +28,24 @@ use tokio::runtime::Runtime;
 const BODY: usize = 512;
 const TASKS: usize = 2_000;
 const BATCH: usize = 32;
+/// Tasks under one signature where there are more than one, and then handed to the client at once.
+const SIGNED_AT_ONCE: usize = 64;
 const ROUNDS: usize = 3;
 const DEPLOYMENT: &str = "bench";
 const TASK_TYPE: &str = "email:deliver";
 const KEPT: Duration = Duration::from_secs(3600);
+
+/// A suite and the most tasks under one signature; no suite: unsealed.
+type Case = Option<(Suite, usize)>;
+
+const CASES: [Case; 6] = [
+    None,
+    Some((Suite::E, 1)),
+    Some((Suite::Se, 1)),
+    Some((Suite::Se, SIGNED_AT_ONCE)),
+    Some((Suite::Sp, 1)),
+    Some((Suite::Sp, SIGNED_AT_ONCE)),
+];
 
 pub(crate) fn run() {
     let server = RedisServer::start();
@@ -41,13 +55,11 @@ pub(crate) fn run() {
         "\nSealed beside unsealed, {BODY}-byte bodies, {TASKS} tasks, batches of {BATCH}, {ROUNDS} rounds"
     );
     for keep in [false, true] {
-        let mut rows: Vec<(Option<Suite>, Row)> = [None, Some(Suite::E), Some(Suite::Se), Some(Suite::Sp)]
-            .map(|suite| (suite, Row::default()))
-            .into();
+        let mut rows = CASES.map(|case| (case, Row::default()));
         for round in 0..ROUNDS {
-            for (suite, row) in &mut rows {
-                let queue = QueueName::parse(&format!("bench-{keep}-{}-{round}", name(*suite)));
-                runtime.block_on(one_round(&place, *suite, &queue.expect("a name"), keep, &server, row));
+            for (index, (case, row)) in rows.iter_mut().enumerate() {
+                let queue = QueueName::parse(&format!("bench-{keep}-{index}-{round}"));
+                runtime.block_on(one_round(&place, *case, &queue.expect("a name"), keep, &server, row));
             }
         }
         print(keep, &rows);
@@ -65,18 +77,18 @@ struct Row {
     redis: Samples,
 }
 
-fn print(keep: bool, rows: &[(Option<Suite>, Row)]) {
+fn print(keep: bool, rows: &[(Case, Row)]) {
     println!("\n{}", if keep { "results kept" } else { "nothing kept" });
     println!(
-        "  {:<10} {:>10} {:>10} {:>11} {:>11} {:>10} {:>8} {:>18}",
+        "  {:<18} {:>10} {:>10} {:>11} {:>11} {:>10} {:>8} {:>18}",
         "", "enqueued/s", "worked/s", "client us", "worker us", "redis us", "cpu x", "worker us min-max"
     );
     let cpu = |row: &Row| row.client.median() + row.worker.median() + row.redis.median();
     let base = rows.first().map_or(f64::NAN, |(_, row)| cpu(row));
-    for (suite, row) in rows {
+    for (case, row) in rows {
         println!(
-            "  {:<10} {:>10.0} {:>10.0} {:>11.1} {:>11.1} {:>10.1} {:>8.1} {:>18}",
-            name(*suite),
+            "  {:<18} {:>10.0} {:>10.0} {:>11.1} {:>11.1} {:>10.1} {:>8.1} {:>18}",
+            name(*case),
             row.enqueued_a_second.median(),
             row.worked_a_second.median(),
             row.client.median(),
@@ -88,16 +100,17 @@ fn print(keep: bool, rows: &[(Option<Suite>, Row)]) {
     }
 }
 
-const fn name(suite: Option<Suite>) -> &'static str {
-    match suite {
-        Some(suite) => suite.name(),
-        None => "unsealed",
+fn name(case: Case) -> String {
+    match case {
+        None => "unsealed".to_owned(),
+        Some((suite, 1)) => suite.name().to_owned(),
+        Some((suite, batch)) => format!("{suite}, batches of {batch}"),
     }
 }
 
 async fn one_round(
     place: &Place,
-    suite: Option<Suite>,
+    case: Case,
     queue: &QueueName,
     keep: bool,
     server: &RedisServer,
@@ -106,11 +119,12 @@ async fn one_round(
     let mut watch = server.raw();
     let per_task = |seconds: f64| seconds * 1e6 / TASKS as f64;
     let retention = if keep { KEPT } else { Duration::ZERO };
-    let fleet = suite.map(|suite| place.fleet(suite, queue, retention));
+    let fleet = case.map(|(suite, batch)| place.fleet(suite, batch, queue, retention));
+    let at_once = case.map_or(BATCH, |(_, batch)| batch.max(BATCH));
 
     let (redis, own, start) = (redis_cpu_seconds(&mut watch), own_cpu_seconds(), Instant::now());
     match &fleet {
-        Some((client, _)) => enqueue_sealed(client).await,
+        Some((client, _)) => enqueue_sealed(client, at_once).await,
         None => enqueue_unsealed(&*place.broker, queue, retention).await,
     }
     row.enqueued_a_second.push(TASKS as f64 / start.elapsed().as_secs_f64());
@@ -132,10 +146,10 @@ async fn one_round(
     assert_eq!((stats.processed, stats.completed), (TASKS as u64, if keep { TASKS as u64 } else { 0 }));
 }
 
-async fn enqueue_sealed(client: &Client) {
+async fn enqueue_sealed(client: &Client, at_once: usize) {
     let task = || Task::from_bytes(TASK_TYPE, ContentType::JSON, vec![0xa5; BODY]).expect("a type");
-    for first in (0..TASKS).step_by(BATCH) {
-        let tasks = (first..TASKS.min(first + BATCH)).map(|_| task()).collect();
+    for first in (0..TASKS).step_by(at_once) {
+        let tasks = (first..TASKS.min(first + at_once)).map(|_| task()).collect();
         client.enqueue_all(tasks).await.expect("enqueue");
     }
 }
@@ -237,9 +251,10 @@ impl Place {
         }
     }
 
-    fn fleet(&self, suite: Suite, queue: &QueueName, retention: Duration) -> (Client, Worker) {
+    fn fleet(&self, suite: Suite, batch: usize, queue: &QueueName, retention: Duration) -> (Client, Worker) {
         let mut settings = ClientSettings::new(DEPLOYMENT, "producer-1", queue.clone());
         settings.retention = retention;
+        settings.batch = batch;
         let client = Client::new(
             settings,
             Arc::clone(&self.broker),
@@ -249,6 +264,7 @@ impl Place {
 
         let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, queue.clone());
         settings.suites = SuiteSet::NONE.with(suite);
+        settings.batches = true;
         settings.concurrency = 2 * BATCH;
         settings.batch = BATCH;
         let mut handlers = Handlers::default();
@@ -291,6 +307,7 @@ fn ledger_alone(dir: &Path) {
             digest: [7; 32],
             expires_at: now.plus(KEPT),
             max_attempts: 25,
+            ttl: None,
         };
         let sightings: Vec<Sighting> = (0..BATCH).map(sighting).collect();
         let keys: Vec<TaskKey> = sightings.iter().map(Sighting::key).collect();

@@ -76,14 +76,16 @@ impl<'a> Envelope<'a> {
     fn decode_with(bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<Self, Refusal> {
         // The first byte tells an envelope from every other payload: no JSON text, protobuf message or MessagePack
         // map in use by task queues starts with a CBOR tag of 16 to 18 or an array of three.
-        let envelope = match bytes.first() {
-            Some(0xd0..=0xd2 | 0x83) if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME => {
-                return Err(Refusal::TooLarge);
-            }
-            Some(0xd0..=0xd2) => Self::decode_single(bytes, body),
-            Some(0x83) if body.is_none() => Self::decode_batched(bytes),
+        let is_batched = match bytes.first() {
+            Some(0xd0..=0xd2) => false,
+            Some(0x83) if body.is_none() => true,
             _ => return Err(Refusal::Unsealed),
         };
+        if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME {
+            return Err(Refusal::TooLarge);
+        }
+        let envelope =
+            if is_batched { Self::decode_batched(bytes) } else { Self::decode_single(bytes, body) };
         let envelope = envelope.map_err(|_| Refusal::Malformed)?;
         // The decoder takes shortest heads only; this is the second, independent net.
         let mut comparer = Comparer(bytes);

@@ -48,6 +48,22 @@ pub enum OpenError {
     ReplayGuardUnavailable,
 }
 
+impl<E> SealError<E> {
+    /// The same with another error of the signer.
+    pub fn map_signer<F>(self, map: impl FnOnce(E) -> F) -> SealError<F> {
+        match self {
+            Self::BufferTooSmall => SealError::BufferTooSmall,
+            Self::BodyTooLong => SealError::BodyTooLong,
+            Self::InconsistentClaims => SealError::InconsistentClaims,
+            Self::Random => SealError::Random,
+            Self::Signer(error) => SealError::Signer(map(error)),
+            Self::InvalidSignature => SealError::InvalidSignature,
+            Self::BatchFull => SealError::BatchFull,
+            Self::BatchEmpty => SealError::BatchEmpty,
+        }
+    }
+}
+
 impl OpenError {
     /// The refusal, if it is one; the other errors are faults on this side.
     #[must_use]

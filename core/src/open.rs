@@ -154,10 +154,9 @@ impl<'a> Unverified<'a> {
         }
         let kid = envelope.header.kid;
         let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
-        leaving_nothing(Depth::of_verifying(envelope.suite()), || {
-            authenticate(&envelope, &record, provider, roots)
-        })
-        .map_err(|Rejected| Refusal::Rejected)?;
+        let depth = Depth::of_verifying(envelope.suite());
+        leaving_nothing(depth, || authenticate(&envelope, &record, provider, roots))
+            .map_err(|Rejected| Refusal::Rejected)?;
         // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
         if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
             return Err(Refusal::Rejected.into());

@@ -63,6 +63,8 @@ pub struct ClientConfig {
     pub timeout: Option<Duration>,
     /// How long the finished task and its result are kept. 24 hours if not set.
     pub retention: Duration,
+    /// Most tasks under one signature. One if not set.
+    pub batch: usize,
 }
 
 /// How tasks are run.
@@ -102,6 +104,10 @@ pub struct QueueConfig {
 pub struct PolicyConfig {
     /// Suites accepted. SE and SP if not set.
     pub suites: SuiteSet,
+    /// Whether tasks may be sealed in batches: `batches` in `[worker]`. Not if not set.
+    pub batches: bool,
+    /// Whether tasks of issuers without a clock are accepted. Not if not set.
+    pub clockless: bool,
     /// By how much clocks may differ. One minute if not set, five at most.
     pub skew: Duration,
     /// Longest lifetime of a task. 24 hours if not set.
@@ -201,6 +207,8 @@ impl PolicyConfig {
     #[must_use]
     pub fn for_tasks<'a>(&self, audience: Audience<'a>) -> Policy<'a> {
         let mut policy = self.limit(Policy::for_tasks(audience));
+        policy.accept_batches = self.batches;
+        policy.accept_clockless = self.clockless;
         policy.max_lifetime = self.max_lifetime.as_secs();
         policy
     }
@@ -208,7 +216,10 @@ impl PolicyConfig {
     /// The policy for the result of the request with this SHA-256.
     #[must_use]
     pub fn for_result<'a>(&self, audience: Audience<'a>, request: [u8; 32]) -> Policy<'a> {
-        self.limit(Policy::for_result(audience, request))
+        let mut policy = self.limit(Policy::for_result(audience, request));
+        // How a worker signs its results is its own affair.
+        policy.accept_batches = true;
+        policy
     }
 
     fn limit<'a>(&self, mut policy: Policy<'a>) -> Policy<'a> {

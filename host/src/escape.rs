@@ -48,17 +48,20 @@ const fn acts(character: char) -> bool {
         character,
         // C0, DEL, C1
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'
-        // soft hyphen, Arabic letter mark, Mongolian vowel separator
-        | '\u{ad}' | '\u{61c}' | '\u{180e}'
+        // soft hyphen, combining grapheme joiner, Arabic letter mark
+        | '\u{ad}' | '\u{34f}' | '\u{61c}'
+        // Hangul fillers, Khmer inherent vowels, Mongolian variation selectors and vowel separator
+        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         // zero width, left-to-right and right-to-left marks
         | '\u{200b}'..='\u{200f}'
         // line and paragraph separator, embeddings and overrides
         | '\u{2028}'..='\u{202e}'
         // word joiner, invisible operators, isolates, deprecated format characters
         | '\u{2060}'..='\u{206f}'
-        // byte order mark, interlinear annotations
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        // surrogate-like private planes of tags and variation selectors
+        // variation selectors, byte order mark, interlinear annotations
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        // beams and slurs of musical notation, tags and variation selectors of plane 14
+        | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}'
     )
 }

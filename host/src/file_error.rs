@@ -167,4 +167,4 @@ impl Deref for FileError {
 /// Stands between message and hint inside a serde error: cannot occur in a TOML string unescaped.
 const HINT: char = '\u{1f}';
 /// Most bytes of a configuration or keyset file.
-const MAX_LEN: u64 = 4 << 20;
+pub(crate) const MAX_LEN: u64 = 4 << 20;

@@ -9,6 +9,7 @@ mod keyset_file;
 mod record;
 mod sealing;
 mod secret_key;
+mod signer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,9 @@ use taskseal_core::{KeyId, KeyLookup, Kind, TimeWindow};
 
 pub(crate) use self::keyset_file::Kid;
 pub use self::record::{KeysetKey, Record, Status};
-pub use self::sealing::{SealingKey, SealingSource};
+pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
 pub use self::secret_key::{Algorithm, SecretKey};
+pub use self::signer::{RemoteSigner, SignerFault};
 
 use crate::file_error::FileError;
 
@@ -78,7 +80,7 @@ impl Keyring {
                 other => {
                     let message = format!("an {} key cannot decrypt", other.algorithm());
                     return Err(FileError::new(file, message)
-                        .hint("decryption keys are made with `taskseal keygen --suite SP` or `--suite E`"));
+                        .hint("decryption keys are made with `taskseal keygen --suite SP`, `--suite SE` or `--suite E`"));
                 }
             }
         }
@@ -129,6 +131,20 @@ impl Keyring {
     /// key as one that may seal `kind` now: whoever verifies with this keyset would refuse it.
     pub fn sealing_key(&self, source: &SealingSource, kind: Kind) -> Result<SealingKey, FileError> {
         sealing::open(self, source, kind)
+    }
+
+    /// As [`sealing_key`](Self::sealing_key) for a signing key that is kept elsewhere; `source.key` only names it, in
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`sealing_key`](Self::sealing_key).
+    pub fn remote_sealing_key(
+        &self,
+        signer: Arc<dyn RemoteSigner>,
+        source: &SealingSource,
+        kind: Kind,
+    ) -> Result<SealingKey, FileError> {
+        sealing::open_remote(self, signer, source, kind)
     }
 
     /// The public key of a recipient to whom `kind` may be encrypted now.

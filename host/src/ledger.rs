@@ -147,6 +147,8 @@ pub struct Sighting {
     pub expires_at: UnixMillis,
     /// How often it may be started, the first time included; signed by the issuer.
     pub max_attempts: u32,
+    /// How long after it was first claimed it may be started; signed by an issuer that has no clock to set an expiry by.
+    pub ttl: Option<Duration>,
 }
 
 impl Sighting {
@@ -192,6 +194,8 @@ pub enum LedgerRefusal {
     Conflict,
     /// It was started as often as its issuer allows.
     AttemptsExhausted,
+    /// Its time to live has passed since it was first claimed.
+    Expired,
     /// It took as many workers down as [`MAX_CRASHES`](crate::broker::MAX_CRASHES) allows.
     Poisonous {
         /// Workers lost while they ran it.

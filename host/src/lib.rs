@@ -20,7 +20,7 @@ pub mod task;
 pub mod time;
 pub mod worker;
 
-pub use self::client::{Client, ClientSettings, Receipt};
+pub use self::client::{Client, ClientSettings, Receipt, SealedTask};
 pub use self::queue::QueueName;
 pub use self::task::Task;
 pub use self::worker::{Worker, WorkerParts, WorkerSettings};

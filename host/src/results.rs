@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId, TaskType,
+    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SuiteSet, TaskId, TaskType,
     TimeWindow, Unverified,
 };
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
-use crate::keyring::{Keyring, SealingKey};
+use crate::keyring::{Keyring, SealFault, SealingKey};
 use crate::time::UnixMillis;
 
 /// Seals results in the name of one worker.
@@ -42,7 +42,7 @@ pub enum ResultError {
     Name(#[from] InvalidName),
     /// The key or its token failed, or the output is too long.
     #[error(transparent)]
-    Sealing(#[from] SealError),
+    Sealing(#[from] SealFault),
 }
 
 impl ResultSealer {
@@ -53,6 +53,11 @@ impl ResultSealer {
     pub fn new(issuer: &str, key: SealingKey) -> Result<Self, InvalidName> {
         Issuer::new(issuer)?;
         Ok(Self { issuer: issuer.to_owned(), key })
+    }
+
+    /// Whether sealing may wait for a token or a service.
+    pub(crate) const fn may_block(&self) -> bool {
+        self.key.may_block()
     }
 
     /// Seals `output` as the result of `request`, to be read within `retention`.
@@ -96,6 +101,17 @@ pub struct TaskResult {
     pub body: Zeroizing<Vec<u8>>,
 }
 
+/// What is accepted as a result.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultPolicy {
+    /// Suites accepted. Whether a worker signs its results one by one or in batches is its own affair.
+    pub suites: SuiteSet,
+    /// Most bytes of the body.
+    pub max_body: usize,
+    /// Seconds by which clocks may differ.
+    pub skew: u32,
+}
+
 /// Verifies and opens the result of `request`.
 ///
 /// # Errors
@@ -103,14 +119,15 @@ pub struct TaskResult {
 pub fn open_result(
     envelope: &[u8],
     request: &Request<'_>,
-    suites: SuiteSet,
-    max_body: usize,
+    accepted: ResultPolicy,
     keyring: &Keyring,
 ) -> Result<TaskResult, OpenError> {
     let audience = Audience::new(request.audience).map_err(|_| Refusal::WrongAudience)?;
     let mut policy = Policy::for_result(audience, request.digest);
-    policy.suites = suites;
-    policy.max_body = max_body;
+    policy.suites = accepted.suites;
+    policy.accept_batches = true;
+    policy.max_body = accepted.max_body;
+    policy.skew = accepted.skew;
     let verified =
         Unverified::parse(envelope)?.verify(keyring, &policy, &mut TimeWindow::exact(unix_seconds()))?;
     let claims = *verified.claims();

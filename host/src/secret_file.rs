@@ -1,10 +1,11 @@
 //! Files that only their owner may read: opened after a look at their mode, created with the right one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::file_error::FileError;
@@ -19,22 +20,15 @@ mod tests;
 /// others, or belongs to somebody else than this user or root.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |error| FileError::io(path, "cannot be read", &error);
-    let file = File::open(path).map_err(failed)?;
-    // The open file is looked at, not the name: what is checked is what is read.
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FileError::new(path, "not a regular file"));
-    }
-    let shown = path.display();
-    let owner = metadata.uid();
-    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+    let (file, metadata) = open(path)?;
+    if let Some(owner) = stranger(&metadata) {
         let message = format!("holds a secret and belongs to another user (uid {owner})");
         return Err(FileError::new(path, message).hint("run as its owner, or copy it and give it mode 0600"));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         let message = format!("holds a secret and is open to group or others (mode {mode:04o})");
-        return Err(FileError::new(path, message).hint(format!("chmod 600 {shown}")));
+        return Err(FileError::new(path, message).hint(format!("chmod 600 {}", path.display())));
     }
     if metadata.len() > MAX_LEN as u64 {
         return Err(FileError::new(path, format!("longer than {MAX_LEN} bytes")));
@@ -46,6 +40,68 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
         return Err(FileError::new(path, format!("longer than {MAX_LEN} bytes")));
     }
     Ok(content)
+}
+
+/// Reads a text file that may be read by all, but decides what runs: of at most `most` bytes.
+///
+/// # Errors
+/// [`FileError`] if it cannot be read, is no regular file, is too long or no UTF-8, can be written by group or others, or
+/// belongs to somebody else than this user or root.
+pub(crate) fn read_guarded(path: &Path, most: u64) -> Result<String, FileError> {
+    let failed = |error| FileError::io(path, "cannot be read", &error);
+    let (file, metadata) = open(path)?;
+    guarded(path, &metadata)?;
+    let mut text = String::new();
+    (&file).take(most.saturating_add(1)).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > most {
+        return Err(FileError::new(path, format!("longer than {most} bytes")));
+    }
+    Ok(text)
+}
+
+/// Checks that nobody but its owner can change what is in a folder.
+///
+/// # Errors
+/// [`FileError`] if it is no folder, can be written by group or others, or belongs to somebody else than this user or root.
+pub fn check_dir(path: &Path) -> Result<(), FileError> {
+    let metadata = std::fs::metadata(path).map_err(|error| FileError::io(path, "cannot be read", &error))?;
+    if !metadata.is_dir() {
+        return Err(FileError::new(path, "not a folder"));
+    }
+    guarded(path, &metadata)
+}
+
+fn guarded(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    if let Some(owner) = stranger(metadata) {
+        let message = format!("decides what runs and belongs to another user (uid {owner})");
+        return Err(FileError::new(path, message).hint("give it to root or to the user that runs this"));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        let message = format!("decides what runs and can be written by group or others (mode {mode:04o})");
+        return Err(FileError::new(path, message).hint(format!("chmod go-w {}", path.display())));
+    }
+    Ok(())
+}
+
+/// The owner, if it is neither this user nor root.
+fn stranger(metadata: &Metadata) -> Option<u32> {
+    let owner = metadata.uid();
+    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
+}
+
+/// Opens a regular file. The open file is looked at, not the name: what is checked is what is read.
+fn open(path: &Path) -> Result<(File, Metadata), FileError> {
+    let failed = |error| FileError::io(path, "cannot be read", &error);
+    // A pipe without a writer would block, a terminal would become ours.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(FileError::new(path, "not a regular file"));
+    }
+    Ok((file, metadata))
 }
 
 /// Creates a file that only its owner may read and write, and writes `content` through to the disk.

@@ -67,7 +67,7 @@ pub fn broker(config: &Config) -> Result<Arc<dyn Broker>, SetupError> {
 /// # Errors
 /// [`SetupError`].
 pub fn quarantine(config: &Config) -> Result<Quarantine, SetupError> {
-    secret_file::create_dir(&config.state_dir)?;
+    state_dir(config)?;
     Ok(Quarantine::open(&config.state_dir.join("quarantine.db"), Limits::default())?)
 }
 
@@ -76,8 +76,14 @@ pub fn quarantine(config: &Config) -> Result<Quarantine, SetupError> {
 /// # Errors
 /// [`SetupError`].
 pub fn ledger(config: &Config) -> Result<SqliteLedger, SetupError> {
-    secret_file::create_dir(&config.state_dir)?;
+    state_dir(config)?;
     Ok(SqliteLedger::open(&config.ledger_file())?)
+}
+
+/// Makes the folder of ledger and quarantine unless it is there. Who can write in it can undo what they remember.
+fn state_dir(config: &Config) -> Result<(), FileError> {
+    secret_file::create_dir(&config.state_dir)?;
+    secret_file::check_dir(&config.state_dir)
 }
 
 impl Client {
@@ -102,10 +108,17 @@ impl Client {
         settings.attempts = client.attempts;
         settings.timeout = client.timeout.unwrap_or(settings.timeout);
         settings.retention = client.retention;
+        settings.batch = client.batch;
         settings.result_suites = config.policy.suites;
         settings.max_result = config.policy.max_body;
+        settings.skew = skew(config);
         Ok(Self::new(settings, broker, key, keyring))
     }
+}
+
+/// Seconds by which clocks may differ.
+fn skew(config: &Config) -> u32 {
+    u32::try_from(config.policy.skew.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// The first queue of the worker, or `default`.
@@ -153,7 +166,9 @@ impl Worker {
         settings.lease = worker.lease;
         settings.drain = worker.drain;
         settings.suites = config.policy.suites;
-        settings.skew = u32::try_from(config.policy.skew.as_secs()).unwrap_or(u32::MAX);
+        settings.batches = config.policy.batches;
+        settings.clockless = config.policy.clockless;
+        settings.skew = skew(config);
         settings.max_lifetime = config.policy.max_lifetime.as_secs();
         settings.max_body = config.policy.max_body;
         let parts = WorkerParts {

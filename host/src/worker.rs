@@ -4,7 +4,8 @@
 //! 2. **Verified.** Intake decodes the envelope, checks the signature, the rights of the key, the queue it was really
 //!    taken from, the time, and that the queue's own words about the task (id, type, queue) are the sealed ones.
 //! 3. **Claimed.** The ledger, which the queue cannot reach, tells a first run and a legal redelivery from a replay
-//!    and a conflict, and writes the claim down before anything runs.
+//!    and a conflict, and writes the claim down before anything runs. Of a task that comes after its expiry it is asked only
+//!    whether it has ended: then it is settled, else refused.
 //! 4. **Decrypted and run.** The handler of the sealed type gets the body; only this task suffers when the handler fails,
 //!    panics, hangs or is killed.
 //! 5. **Sealed and settled.** The result is sealed and bound to the request, written to the ledger, then stored in the
@@ -17,6 +18,7 @@
 mod backoff;
 mod counters;
 mod event;
+mod expired;
 mod heartbeat;
 mod in_flight;
 mod intake;
@@ -24,6 +26,7 @@ mod lines;
 mod maintenance;
 mod processor;
 mod refuse;
+mod roots;
 mod run;
 mod settings;
 mod settle;
@@ -41,6 +44,7 @@ pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
 
 use self::in_flight::InFlight;
+use self::roots::Roots;
 use crate::broker::Broker;
 use crate::handler::Handlers;
 use crate::keyring::Keyring;
@@ -80,6 +84,7 @@ struct Shared {
     owner: String,
     counters: Counters,
     in_flight: Arc<InFlight>,
+    roots: Roots,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
     phase: watch::Sender<Phase>,
 }
@@ -110,6 +115,7 @@ impl Worker {
             owner,
             counters: Counters::default(),
             in_flight: Arc::default(),
+            roots: Roots::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),
         };

@@ -14,9 +14,7 @@ use serde_json::Value;
 use taskseal::keyring::{Keyring, SealingSource};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, Suite, TaskId, TaskType};
 
-use self::project::{Project, SEAL, run_in};
-
-const OPEN: [&str; 3] = ["open", "--queue", "default"];
+use self::project::{OPEN, Project, SEAL, run_in};
 
 #[test]
 fn key_file_open_to_others_is_refused_with_the_command_that_helps() {
@@ -80,7 +78,7 @@ fn missing_configuration_and_wrong_usage_give_exit_code_2() {
         &["open"],
         &["open", "--queue", "a b"],
         &["keygen", "--suite", "X", "--out", "k"],
-        &["keygen", "--suite", "SE", "--out", "k"],
+        &["keygen", "--suite", "SE", "--out", "k", "--type", "*"],
         &["keygen", "--suite", "SP", "--out", "k", "--issuer", "me"],
         &["init", "d", "--deployment", "a/b"],
         &["no-such-command"],
@@ -144,7 +142,7 @@ fn no_secret_is_printed_by_any_command() {
     let mut printed = Vec::new();
     let mut names: Vec<_> =
         ["producer", "worker", "worker-sign", "reader"].map(|name| format!("keys/{name}.key")).into();
-    for suite in ["S", "M", "E", "SP"] {
+    for suite in ["S", "M", "E", "SE", "SP"] {
         for format in [[].as_slice(), &["--json"]] {
             let name = format!("{}.key", names.len());
             let run = project.run(&[&["keygen", "--suite", suite, "--out", &name], format].concat());
@@ -336,7 +334,7 @@ fn inspect_says_unverified_and_needs_no_configuration() {
 #[test]
 fn entry_that_keygen_prints_can_be_appended_to_the_keyset() {
     let project = Project::new();
-    for (suite, name) in [("S", "s.key"), ("M", "m.key"), ("E", "e.key"), ("SP", "p.key")] {
+    for (suite, name) in [("S", "s.key"), ("M", "m.key"), ("E", "e.key"), ("SE", "se.key"), ("SP", "p.key")] {
         let run = project.run(&["keygen", "--suite", suite, "--out", name, "--label", "a \"label\"\n"]);
         let mut keyset = fs::read(project.path("keyset.toml")).unwrap();
         keyset.extend(&run.ok().out);
@@ -345,8 +343,36 @@ fn entry_that_keygen_prints_can_be_appended_to_the_keyset() {
 
     let keyring = Keyring::load(&project.path("keyset.toml")).unwrap();
 
-    assert_eq!(keyring.records().filter(|record| record.label() == Some("a \"label\"\n")).count(), 4);
+    assert_eq!(keyring.records().filter(|record| record.label() == Some("a \"label\"\n")).count(), 5);
     project.run_with(&OPEN, &project.seal(b"")).ok();
+}
+
+#[test]
+fn shared_key_that_keygen_makes_for_suite_se_encrypts_inside_a_signature_and_one_of_suite_e_does_not() {
+    let project = Project::new();
+    let shared = |suite, name| {
+        let mut keyset = fs::read(project.path("keyset.toml")).unwrap();
+        keyset.extend(&project.run(&["keygen", "--suite", suite, "--out", name]).ok().out);
+        fs::write(project.path("keyset.toml"), keyset).unwrap();
+    };
+    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let recipient = text.lines().find(|line| line.starts_with("recipient")).unwrap();
+    project.edit("taskseal.toml", "suite = \"SP\"", "suite = \"SE\"");
+    project.edit("taskseal.toml", recipient, "encryption_key = \"shared.key\"");
+    project.edit("taskseal.toml", "suites = [\"SP\"]", "suites = [\"SE\"]");
+
+    shared("E", "shared.key");
+    let refused = project.run_with(&SEAL, b"abc");
+    assert!(refused.failed(1).hinted().err.contains("one of suite E"), "{refused:?}");
+
+    fs::remove_file(project.path("shared.key")).unwrap();
+    fs::write(project.path("keyset.toml"), {
+        let keyset = fs::read_to_string(project.path("keyset.toml")).unwrap();
+        keyset.rsplit_once("[[key]]").unwrap().0.to_owned()
+    })
+    .unwrap();
+    shared("SE", "shared.key");
+    assert_eq!(project.run_with(&OPEN, &project.seal(b"abc")).ok().out, b"abc");
 }
 
 #[test]

@@ -3,77 +3,22 @@
 
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/queue.rs"]
+mod queue;
 #[path = "support/redis.rs"]
 mod redis;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use self::project::{Project, SEAL};
+use self::queue::{ENQUEUE, ONCE, terminate};
 use self::redis::RedisServer;
 
-const ENQUEUE: [&str; 7] =
-    ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
-const ONCE: [&str; 2] = ["worker", "--once"];
 const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}b\n";
-
-impl Project {
-    fn enqueue(&self) -> String {
-        self.run(&ENQUEUE).ok().text().trim().to_owned()
-    }
-
-    /// A connection past every check that the broker makes.
-    fn storage(&self) -> Connection {
-        let mut files = fs::read_dir(self.path("queue")).unwrap().map(|entry| entry.unwrap().path());
-        let file = files.find(|path| path.to_string_lossy().ends_with("queue.db")).unwrap();
-        Connection::open(file).unwrap()
-    }
-
-    fn handler(&self, script: &str) {
-        let program = format!("program = {}", serde_json::json!(["/bin/sh", "-c", script]));
-        self.edit("taskseal.toml", "program = [\"./handlers/digest\"]", &program);
-    }
-
-    fn counts(&self) -> Value {
-        self.run(&["queue", "ls", "--json"]).ok().json()
-    }
-
-    fn spawn(&self, arguments: &[&str], environment: &[(&str, &Path)]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_taskseal"))
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env_remove("TASKSEAL_CONFIG")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn terminate(child: &Child) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
-}
 
 fn sample_digest() -> String {
     let digest = Sha256::digest(b"Bytes worth sealing.\n");
@@ -386,137 +331,6 @@ fn sealed_elsewhere_is_forwarded_only_if_a_worker_would_accept_it() {
     project.run(&ONCE).ok();
 
     assert!(project.run(&["result", id.trim()]).ok().text().contains(&sample_digest()));
-}
-
-#[test]
-fn words_of_a_failing_handler_reach_the_log_escaped_and_the_queue_not_at_all() {
-    let project = Project::new();
-    project.handler("printf 'secret \\033[31m\\nwords' >&2; exit 1");
-    let id = project.enqueue();
-
-    let run = project.run(&[&ONCE[..], &["--quiet"]].concat());
-
-    run.ok();
-    let expected =
-        format!("taskseal: failed {id}, to be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
-    assert!(run.err.contains(&expected), "{run:?}");
-    let result = project.run(&["result", &id]);
-    result.failed(4).hinted();
-    assert!(result.err.contains("retry"), "{result:?}");
-    let inspected = project.run(&["task", "inspect", &id]).ok().text();
-    assert!(inspected.starts_with("unverified: ") && !inspected.contains("secret"), "{inspected}");
-}
-
-#[test]
-fn handler_that_gives_up_leaves_an_archived_task() {
-    let project = Project::new();
-    project.handler("exit 65");
-    let id = project.enqueue();
-
-    let tally = project.run(&[&ONCE[..], &["--json"]].concat()).ok().json();
-
-    assert_eq!((&tally["archived"], &tally["succeeded"]), (&1.into(), &0.into()));
-    let archived =
-        project.run(&["task", "ls", "--queue", "default", "--state", "archived", "--json"]).ok().json();
-    assert_eq!((&archived["id"], &archived["unverified"]), (&id.clone().into(), &true.into()));
-    assert!(project.run(&["result", &id, "--wait", "1h"]).failed(4).err.contains("archived"));
-}
-
-#[test]
-fn two_workers_share_the_tasks_and_none_runs_twice() {
-    let project = Project::new();
-    project.handler("echo x >> runs");
-    let lines = "{\"body\": 1}\n".repeat(40);
-    let options = ["enqueue", "--queue", "default", "--type", "file:digest", "--jsonl", "-"];
-    project.run_with(&options, lines.as_bytes()).ok();
-
-    let workers = [(); 2].map(|()| project.spawn(&["worker", "--once", "--json"], &[]));
-    let succeeded = workers.map(|worker| {
-        let output = worker.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()["succeeded"].as_u64().unwrap()
-    });
-
-    assert_eq!(succeeded.iter().sum::<u64>(), 40);
-    assert_eq!(fs::read_to_string(project.path("runs")).unwrap().lines().count(), 40);
-    assert_eq!(project.counts()["completed"], 40);
-}
-
-#[test]
-fn sigterm_lets_the_running_task_end_and_tells_the_service_manager() {
-    let project = Project::new();
-    project.handler("touch started; until [ -e go ]; do sleep 0.02; done; echo ended");
-    let socket = UnixDatagram::bind(project.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let receive = || {
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
-    };
-    let id = project.enqueue();
-    let worker = project.spawn(&["worker"], &[("NOTIFY_SOCKET", &project.path("notify"))]);
-    until("the handler runs", || project.path("started").exists());
-
-    terminate(&worker);
-    assert_eq!([receive(), receive()], ["READY=1", "STOPPING=1"]);
-    project.run(&["result", &id]).failed(4);
-    fs::write(project.path("go"), "").unwrap();
-    let output = worker.wait_with_output().unwrap();
-
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("draining") && said.ends_with("taskseal: done: 1 succeeded\n"), "{said}");
-    assert_eq!(project.run(&["result", &id]).ok().text(), "ended\n");
-}
-
-#[test]
-fn second_signal_stops_at_once_and_takes_the_handler_along() {
-    let project = Project::new();
-    project.handler("echo $$ > pid.new; mv pid.new pid; exec sleep 600");
-    let id = project.enqueue();
-    let mut worker = project.spawn(&["worker"], &[]);
-    until("the handler runs", || project.path("pid").exists());
-    let pid = fs::read_to_string(project.path("pid")).unwrap().trim().parse().unwrap();
-    let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap);
-
-    terminate(&worker);
-    assert!(lines.any(|line| line.starts_with("taskseal: draining")));
-    terminate(&worker);
-
-    assert_eq!(worker.wait().unwrap().code(), Some(1));
-    until("the handler is gone", || test_kill_process(Pid::from_raw(pid).unwrap()).is_err());
-    project.run(&["result", &id]).failed(4);
-}
-
-#[test]
-fn watchdog_is_fed_only_when_it_was_asked_for() {
-    let project = Project::new();
-    let socket = UnixDatagram::bind(project.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let path = project.path("notify");
-    let environment = [("NOTIFY_SOCKET", path.as_path()), ("WATCHDOG_USEC", Path::new("20000"))];
-    let worker = project.spawn(&["worker"], &environment);
-    let mut buffer = [0; 64];
-    let mut states = Vec::new();
-    while states.len() < 3 {
-        let length = socket.recv(&mut buffer).unwrap();
-        states.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-    }
-
-    terminate(&worker);
-
-    assert_eq!(states, ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
-    assert_eq!(worker.wait_with_output().unwrap().status.code(), Some(0));
-}
-
-#[test]
-fn worker_names_a_ledger_that_is_new_and_only_that() {
-    let project = Project::new();
-
-    let (first, second) = (project.run(&ONCE), project.run(&ONCE));
-
-    assert!(first.ok().err.contains("the ledger is new"), "{first:?}");
-    assert!(!second.ok().err.contains("the ledger is new"), "{second:?}");
 }
 
 #[test]

@@ -12,14 +12,14 @@ use taskseal::broker::embedded::EmbeddedBroker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, NewTask, TaskInfo, TaskState};
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
-use taskseal::keyring::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
+use taskseal::keyring::{Algorithm, Keyring, SealingKey, SecretKey};
 use taskseal::ledger::{Ledger, SqliteLedger};
 use taskseal::message::Message;
 use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::results::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, ClientSettings, QueueName, WorkerParts, WorkerSettings};
-use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, Suite, TaskId, TaskType};
+use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, TaskId, TaskType};
 use tempfile::TempDir;
 
 pub use self::observed::{Noted, Running, Seen};
@@ -29,6 +29,7 @@ use crate::embedded::QueueFile;
 use crate::redis::RedisServer;
 
 mod intruder;
+mod keys;
 mod observed;
 mod ran;
 
@@ -200,30 +201,6 @@ impl Fleet {
         Keyring::load(&self.path("keyset.toml")).unwrap().with_decryption_keys(files).unwrap()
     }
 
-    /// A key that seals tasks in suite SE, whatever the workers think of it.
-    #[must_use]
-    pub fn sealing_key(&self, name: &str) -> SealingKey {
-        self.sealing_key_for("shared", name, Kind::Task)
-    }
-
-    fn sealing_key_for(&self, shared: &str, name: &str, kind: Kind) -> SealingKey {
-        let source = SealingSource::new(Suite::Se, self.path(&format!("{name}.key")))
-            .encryption_key(self.path(&format!("{shared}.key")));
-        Keyring::load(&self.path("all.toml")).unwrap().sealing_key(&source, kind).unwrap()
-    }
-
-    /// The producer's key in another suite.
-    #[must_use]
-    pub fn sealing_key_in(&self, suite: Suite) -> SealingKey {
-        let mut source = SealingSource::new(suite, self.path("producer.key"));
-        match suite {
-            Suite::Se => source = source.encryption_key(self.path("shared.key")),
-            Suite::Sp => source = source.recipient(self.kids["recipient"]),
-            _ => {}
-        }
-        Keyring::load(&self.path("all.toml")).unwrap().sealing_key(&source, Kind::Task).unwrap()
-    }
-
     /// Settings of a client that can be waited for: results kept for an hour.
     #[must_use]
     pub fn client_settings(&self) -> ClientSettings {
@@ -306,12 +283,6 @@ impl Fleet {
         let claims = change(claims);
         let key = self.sealing_key_for("results", WORKER, Kind::Result);
         Sealed { claims, envelope: key.seal(&claims, ContentType::JSON, b"{}").unwrap() }
-    }
-
-    /// The producer's key with a shared key that the workers do not have.
-    #[must_use]
-    pub fn sealing_key_nobody_opens(&self) -> SealingKey {
-        self.sealing_key_for("unshared", PRODUCER, Kind::Task)
     }
 
     /// Writes a task into the queue as an intruder: nothing is checked.

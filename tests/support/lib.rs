@@ -2,13 +2,13 @@
 
 pub mod conformance;
 pub mod embedded;
-pub mod example;
 pub mod faulty;
 pub mod fleet;
 pub mod fuzzing;
 pub mod model;
 pub mod redis;
 mod redis_store;
+pub mod signer;
 pub mod snapshot;
-pub mod tree;
-pub mod vectors;
+
+pub use taskseal_vectors::{example, reader as vectors, tree};

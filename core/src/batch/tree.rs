@@ -102,6 +102,11 @@ impl<const N: usize> Tree<N> {
         Some(tree)
     }
 
+    /// The leaves again.
+    pub(crate) fn into_leaves(self) -> Vec<Hash, N> {
+        self.leaves
+    }
+
     /// Leaves.
     pub(crate) fn size(&self) -> usize {
         self.leaves.len()

@@ -24,7 +24,8 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
     /// Starts a batch of up to `N` tasks under one signature; at most [`MAX_BATCH`] of them are taken. It needs 64
     /// bytes of memory a task beside the envelopes.
     ///
-    /// Suite SP agrees once for the whole batch.
+    /// Suite SP agrees once for the whole batch. With poor randomness seal tasks one by one,
+    /// [hedged](Self::seal_hedged).
     ///
     /// ```
     /// # use taskseal_core::keys::SigningKey;
@@ -44,7 +45,7 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
     /// #     TaskId::from_bytes([id; 16])).issued_at(1_763_751_000).expires_at(1_763_754_600));
     /// let (mut first, mut second) = ([0; 640], [0; 640]);
     /// let mut sealer = Sealer::sign(&signer);
-    /// let mut batch = sealer.batch::<64, _>(&mut rng)?;
+    /// let mut batch = sealer.batch::<64>();
     /// let one = batch.add(&claims(1)?, ContentType::JSON, b"21.5", &mut rng, &mut first)?;
     /// let two = batch.add(&claims(2)?, ContentType::JSON, b"22.0", &mut rng, &mut second)?;
     /// let signed = batch.sign()?;
@@ -53,18 +54,8 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     ///
-    /// # Errors
-    /// [`SealError::Random`] if suite SP gets no ephemeral key.
-    pub fn batch<const N: usize, R: TryCryptoRng + ?Sized>(
-        &mut self,
-        rng: &mut R,
-    ) -> Result<Batch<'_, M, P, N>, SealError<SignerError<M>>> {
-        leaving_nothing(Depth::of_sealing(self.mode.signed_suite()), || {
-            // In place: what it shares may be a key, and a key that is moved leaves a copy behind.
-            let mut batch = Batch { sealer: self, session: M::Session::default(), leaves: Vec::new() };
-            batch.sealer.mode.begin(&mut batch.session, &batch.sealer.provider, rng)?;
-            Ok(batch)
-        })
+    pub fn batch<const N: usize>(&mut self) -> Batch<'_, M, P, N> {
+        Batch { sealer: self, session: M::Session::default(), has_begun: false, leaves: Vec::new() }
     }
 
     /// Most bytes of an envelope in a batch of `size` tasks around a body of `body_len` bytes.
@@ -84,12 +75,11 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
 }
 
 /// Tasks that wait for their common signature.
-///
-/// # Security
-/// In suite SP it holds the content key of its tasks: moving it may leave a copy on the stack.
 pub struct Batch<'s, M: SigningMode, P, const N: usize> {
     sealer: &'s mut Sealer<M, P>,
+    /// Stands where it is made: it may hold a key, and a key that is moved leaves a copy behind.
     session: M::Session,
+    has_begun: bool,
     leaves: Vec<Hash, N>,
 }
 
@@ -129,8 +119,7 @@ impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
         let job = Job { claims, content_type, body, kind: self.sealer.kind };
         let len = unsigned_len(&self.sealer.mode, &job, body.len()).ok_or(SealError::BodyTooLong)?;
         let (unsigned, _) = buffer.split_at_mut_checked(len).ok_or(SealError::BufferTooSmall)?;
-        let depth = Depth::of_sealing(self.sealer.mode.signed_suite());
-        match leaving_nothing(depth, || self.write(&job, rng, unsigned)) {
+        match leaving_nothing(Depth::of_sealing(self.sealer.suite()), || self.write(&job, rng, unsigned)) {
             Ok(leaf) => {
                 let index = self.leaves.len();
                 self.leaves.push(leaf).map_err(|_| SealError::BatchFull)?;
@@ -149,8 +138,12 @@ impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
         rng: &mut R,
         unsigned: &mut [u8],
     ) -> Result<Hash, SealError<SignerError<M>>> {
-        let Self { sealer, session, .. } = self;
+        let Self { sealer, session, has_begun, .. } = self;
         let Sealer { mode, provider, .. } = &mut **sealer;
+        if !*has_begun {
+            mode.begin(session, provider, rng)?;
+            *has_begun = true;
+        }
         let mut writer = Writer::new(unsigned);
         encode_batched_start(signed_header(mode, job).encoded_len()?, &mut writer)?;
         write_signed(mode, job, session, (provider, rng), |_| Ok(()), batch_leaf, &mut writer)
@@ -168,22 +161,38 @@ impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
         self.leaves.is_empty()
     }
 
-    /// Signs all tasks at once.
+    /// Signs all tasks at once. The batch is empty then, and a new one can be started in it.
     ///
     /// # Errors
-    /// [`SealError::BatchEmpty`], [`SealError::Signer`] or [`SealError::InvalidSignature`]. Nothing is sealed then,
-    /// and the tasks have to be added to another batch.
-    pub fn sign(self) -> Result<SignedBatch<N>, SealError<SignerError<M>>> {
-        let signer = self.sealer.mode.signer_mut();
-        let kid = signer.kid();
-        let tree = Tree::new(self.leaves).ok_or(SealError::BatchEmpty)?;
-        let root = tree.root().ok_or(SealError::BatchEmpty)?;
-        let mut header = [0; MAX_RECEIPT_HEADER];
-        let mut writer = Writer::new(&mut header);
-        encode_header(kid, tree.size(), &mut writer)?;
-        let signature = sign(signer, &signature_digest(writer.as_bytes(), root))?;
-        Ok(SignedBatch { tree, kid, signature })
+    /// [`SealError::BatchEmpty`], [`SealError::Signer`] or [`SealError::InvalidSignature`]. The batch is then as it was
+    /// before: signing can be tried again.
+    pub fn sign(&mut self) -> Result<SignedBatch<N>, SealError<SignerError<M>>> {
+        let tree = Tree::new(core::mem::take(&mut self.leaves)).ok_or(SealError::BatchEmpty)?;
+        match sign_tree(self.sealer.mode.signer_mut(), &tree) {
+            Ok((kid, signature)) => {
+                self.session = M::Session::default();
+                self.has_begun = false;
+                Ok(SignedBatch { tree, kid, signature })
+            }
+            Err(error) => {
+                self.leaves = tree.into_leaves();
+                Err(error)
+            }
+        }
     }
+}
+
+fn sign_tree<S: Signer, const N: usize>(
+    signer: &mut S,
+    tree: &Tree<N>,
+) -> Result<(KeyId, [u8; 64]), SealError<S::Error>> {
+    let kid = signer.kid();
+    let root = tree.root().ok_or(SealError::BatchEmpty)?;
+    let mut header = [0; MAX_RECEIPT_HEADER];
+    let mut writer = Writer::new(&mut header);
+    encode_header(kid, tree.size(), &mut writer)?;
+    let signature = sign(signer, &signature_digest(writer.as_bytes(), root))?;
+    Ok((kid, signature))
 }
 
 fn unsigned_len<M: SigningMode>(mode: &M, job: &Job<'_>, body_len: usize) -> Option<usize> {

@@ -142,7 +142,7 @@ pub(crate) fn seal_with(suite: Suite, signer: impl Signer<Error = Infallible>, e
 pub(crate) fn seal_batch(suite: Suite) {
     fn batch<M: SigningMode>(mut sealer: Sealer<M>, body: &[u8]) {
         let (mut first, mut second) = ([0; 2048], [0; 2048]);
-        let mut batch = sealer.batch::<2, _>(&mut Given).ok().unwrap();
+        let mut batch = sealer.batch::<2>();
         let (claims, content_type) = (&claims(), ContentType::OCTETS);
         let one = batch.add(claims, content_type, body, &mut Given, &mut first).ok().unwrap();
         let two = batch.add(claims, content_type, body, &mut Given, &mut second).ok().unwrap();

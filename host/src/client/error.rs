@@ -1,9 +1,10 @@
 //! What can go wrong between a producer and its queue, grouped by who must act.
 
+use taskseal_core::OpenError;
 use taskseal_core::name::InvalidName;
-use taskseal_core::{OpenError, SealError};
 
 use crate::broker::BrokerError;
+use crate::keyring::SealFault;
 
 /// Why a task was not enqueued, or a result not read.
 #[derive(Debug, thiserror::Error)]
@@ -12,10 +13,12 @@ pub enum ClientError {
     /// A name or media type is not valid: mend the caller.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Sealing failed: the body is too long, or a key or the source of randomness failed.
+    /// Sealing failed: the body is too long, or the signer or the source of randomness failed.
     #[error(transparent)]
-    Sealing(#[from] SealError),
-    /// The broker failed and did not come back within the client's patience.
+    Sealing(#[from] SealFault),
+    /// The broker failed and did not come back within the client's patience. It may have stored the task all the same:
+    /// [`Client::enqueue_sealed`](super::Client::enqueue_sealed) with the envelope of [`Client::seal`](super::Client::seal)
+    /// may be repeated until there is an answer.
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The id is taken by another task, which was left as it is.

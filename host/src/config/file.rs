@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::{KeyId, Suite, SuiteSet};
 use toml::Spanned;
 
@@ -84,6 +85,7 @@ struct Client {
     attempts: Option<Count<1, 65_535>>,
     timeout: Option<Seconds<1, YEAR>>,
     retention: Option<Seconds<0, YEAR>>,
+    batch: Option<Count<1, { MAX_BATCH as u64 }>>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +95,8 @@ struct Worker {
     concurrency: Option<Count<1, 4096>>,
     lease: Option<Seconds<2, HOUR>>,
     batch: Option<Count<1, 128>>,
+    #[serde(default)]
+    batches: bool,
     drain: Option<Seconds<0, HOUR>>,
     #[serde(default)]
     decryption_keys: Vec<String>,
@@ -114,6 +118,8 @@ struct WorkerQueue {
 #[serde(deny_unknown_fields)]
 struct Policy {
     suites: Option<Vec<SuiteName>>,
+    #[serde(default)]
+    clockless: bool,
     skew: Option<Seconds<0, 300>>,
     max_lifetime: Option<Seconds<1, YEAR>>,
     max_body: Option<Size<{ taskseal_core::MAX_BODY }>>,
@@ -138,6 +144,7 @@ const YEAR: u64 = 365 * 86_400;
 
 impl File {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
+        let batches = self.worker.as_ref().is_some_and(|worker| worker.batches);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
         Ok(Config {
             file: context.file.to_owned(),
@@ -147,7 +154,7 @@ impl File {
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
             client: self.client.map(|client| client.check(context)).transpose()?,
             worker: self.worker.map(|worker| worker.check(context)).transpose()?,
-            policy: self.policy.check(),
+            policy: self.policy.check(batches),
             handlers: check_handlers(self.handler, context)?,
         })
     }
@@ -168,6 +175,7 @@ impl Client {
             attempts: self.attempts.map_or(5, |count| u16::try_from(count.0).unwrap_or(u16::MAX)),
             timeout: self.timeout.map(Seconds::duration),
             retention: self.retention.unwrap_or(Seconds(24 * HOUR)).duration(),
+            batch: self.batch.map_or(1, |count| to_usize(count.0)),
         })
     }
 }
@@ -261,12 +269,14 @@ impl Extras {
 }
 
 impl Policy {
-    fn check(self) -> PolicyConfig {
+    fn check(self, batches: bool) -> PolicyConfig {
         let suites = self.suites.map_or(SuiteSet::SIGNED_AND_ENCRYPTED, |suites| {
             suites.into_iter().fold(SuiteSet::NONE, |set, suite| set.with(suite.0))
         });
         PolicyConfig {
             suites,
+            batches,
+            clockless: self.clockless,
             skew: self.skew.unwrap_or(Seconds(60)).duration(),
             max_lifetime: self.max_lifetime.unwrap_or(Seconds(24 * HOUR)).duration(),
             max_body: self.max_body.map_or(1 << 20, |size| size.0),

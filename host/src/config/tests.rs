@@ -75,6 +75,14 @@ fn values_out_of_range_or_without_unit_are_refused() {
 }
 
 #[test]
+fn batch_of_none_or_of_more_than_a_signature_covers_is_refused() {
+    for (batch, message) in [("0", "0 is out of range"), ("1025", "1025 is out of range")] {
+        assert_eq!(fault(&format!("{CLIENT}batch = {batch}\n")), (7, "client.batch".into(), message.into()));
+    }
+    assert_eq!(load(&format!("{CLIENT}batch = 1024\n")).unwrap().client.unwrap().batch, 1024);
+}
+
+#[test]
 fn password_in_the_url_is_refused_and_not_shown() {
     for url in [
         "redis://user:hunter2@localhost:6379/0",
@@ -180,7 +188,9 @@ fn what_is_not_set_has_a_safe_default() {
     assert_eq!(config.keyset, folder.join("keyset.toml"));
     assert_eq!(config.policy.suites, SuiteSet::SIGNED_AND_ENCRYPTED);
     assert_eq!((config.policy.skew.as_secs(), config.policy.max_body), (60, 1 << 20));
+    assert!(!config.policy.batches && !config.policy.clockless);
     assert!(config.client().is_err() && config.worker().is_err());
+    assert_eq!(load(CLIENT).unwrap().client.unwrap().batch, 1);
 }
 
 #[test]
@@ -205,22 +215,28 @@ lifetime = "10m"
 attempts = 3
 timeout = "30s"
 retention = "7d"
+batch = 64
 [broker]
 url = "rediss://user@redis.example:6380/2"
 prefix = "seal"
 password_env = "REDIS_PASSWORD"
 [policy]
 suites = ["S", "SP"]
+clockless = true
 skew = "5s"
 max_lifetime = "1h"
 max_body = "64KiB"
+[worker]
+batches = true
+[[worker.queue]]
+name = "q"
 "#
     );
     let config = load(&text).unwrap();
     let client = config.client().unwrap();
 
     assert_eq!(client.sealing.suite, Suite::Sp);
-    assert_eq!((client.lifetime.as_secs(), client.attempts), (600, 3));
+    assert_eq!((client.lifetime.as_secs(), client.attempts, client.batch), (600, 3, 64));
     assert_eq!(client.retention.as_secs(), 7 * 86_400);
     let BrokerConfig::Redis(redis) = &config.broker else { panic!("not Redis") };
     assert_eq!(
@@ -229,5 +245,6 @@ max_body = "64KiB"
     );
     let policy = config.policy.for_tasks(Audience::new("plant-a/q").unwrap());
     assert_eq!((policy.skew, policy.max_lifetime, policy.max_body), (5, 3600, 65_536));
+    assert!(policy.accept_batches && policy.accept_clockless);
     assert!(policy.suites.contains(Suite::S) && !policy.suites.contains(Suite::Se));
 }

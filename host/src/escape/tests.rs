@@ -49,3 +49,13 @@ fn ordinary_text_of_any_script_stays_as_it_is() {
     let text = "email:deliver Grüße 東京 \u{1f4e6}";
     assert_eq!(shown(text.as_bytes()), text);
 }
+
+#[test]
+fn what_cannot_be_seen_is_shown() {
+    let single = "\u{34f}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{ffa0}".chars();
+    let ranges = [0x180b..=0x180f, 0x200b..=0x200f, 0xfe00..=0xfe0f, 0x1d173..=0x1d17a, 0xe0000..=0xe0fff];
+    for character in single.chain(ranges.into_iter().flatten().filter_map(char::from_u32)) {
+        let shown = shown(format!("a{character}b").as_bytes());
+        assert_eq!(shown, format!("a\\u{{{:x}}}b", u32::from(character)));
+    }
+}

@@ -12,11 +12,12 @@ use toml::Spanned;
 use super::record::{KeysetKey, Record, Status};
 use super::relative_to;
 use super::secret_key::{Algorithm, SecretKey};
-use crate::file_error::{FileError, invalid, parse_toml, read_text};
+use crate::file_error::{FileError, MAX_LEN, invalid, parse_toml};
+use crate::secret_file;
 
 /// Reads and checks a keyset file.
 pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, FileError> {
-    let text = read_text(file)?;
+    let text = secret_file::read_guarded(file, MAX_LEN)?;
     let parsed: KeysetFile = parse_toml(file, &text)?;
     let mut records = BTreeMap::new();
     for entry in parsed.key {

@@ -1,14 +1,20 @@
 //! The key a producer seals tasks with, or a worker results: the suite is known at run time only.
 
+mod batch;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use getrandom::SysRng;
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, SigningKey};
+use taskseal_core::batch::MAX_BATCH;
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey};
 use taskseal_core::seal::Mode;
-use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, SealError, Sealer, Suite};
+use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, MAX_BODY, SealError, Sealer, Suite};
 
+use self::batch::together;
 use super::record::kind_word;
 use super::secret_key::SecretKey;
+use super::signer::{RemoteSigner, SignerFault, Signing};
 use super::{Keyring, now};
 use crate::file_error::FileError;
 
@@ -57,12 +63,24 @@ pub struct SealingKey {
 
 #[derive(Debug)]
 enum Keys {
-    Sign(SigningKey),
+    Sign(Signing),
     Authenticate(MacKey),
     Encrypt(EncryptionKey),
-    SignEncrypt(SigningKey, EncryptionKey),
-    SignEncryptTo(SigningKey, AgreementPublicKey),
+    SignEncrypt(Signing, EncryptionKey),
+    SignEncryptTo(Signing, AgreementPublicKey),
 }
+
+/// Something to seal: claims and body, not yet an envelope.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Draft<'d> {
+    pub claims: &'d Claims<'d>,
+    pub content_type: ContentType<'d>,
+    pub body: &'d [u8],
+}
+
+/// Why something was not sealed.
+pub type SealFault = SealError<SignerFault>;
 
 impl SealingKey {
     /// Seals `body` into a new envelope.
@@ -77,34 +95,50 @@ impl SealingKey {
         claims: &Claims<'_>,
         content_type: ContentType<'_>,
         body: &[u8],
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<Vec<u8>, SealFault> {
+        let draft = Draft { claims, content_type, body };
         match &self.keys {
-            Keys::Sign(signer) => self.run(Sealer::sign(signer), claims, content_type, body),
-            Keys::Authenticate(key) => self.run(Sealer::authenticate(key), claims, content_type, body),
-            Keys::Encrypt(key) => self.run(Sealer::encrypt(key), claims, content_type, body),
+            Keys::Sign(signer) => alone(&mut self.of_kind(Sealer::sign(signer)), &draft),
+            Keys::Authenticate(key) => {
+                alone(&mut self.of_kind(Sealer::authenticate(key)), &draft).map_err(no_signer)
+            }
+            Keys::Encrypt(key) => alone(&mut self.of_kind(Sealer::encrypt(key)), &draft).map_err(no_signer),
             Keys::SignEncrypt(signer, key) => {
-                self.run(Sealer::sign_encrypt(signer, key), claims, content_type, body)
+                alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), &draft)
             }
             Keys::SignEncryptTo(signer, recipient) => {
-                self.run(Sealer::sign_encrypt_to(signer, recipient), claims, content_type, body)
+                alone(&mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), &draft)
             }
         }
     }
 
-    fn run<M: Mode<Error = std::convert::Infallible>>(
-        &self,
-        sealer: Sealer<M>,
-        claims: &Claims<'_>,
-        content_type: ContentType<'_>,
-        body: &[u8],
-    ) -> Result<Vec<u8>, SealError> {
-        if body.len() > taskseal_core::MAX_BODY {
-            return Err(SealError::BodyTooLong);
+    /// Seals all drafts, at most [`MAX_BATCH`] of them under one signature, and answers in their order. A draft that
+    /// cannot be sealed hurts no other; a signer that fails fails all that wait for that signature.
+    ///
+    /// A key that [signs nothing](Self::signs), and a batch of one, seal as [`seal`](Self::seal) does.
+    ///
+    /// # Security
+    /// As [`seal`](Self::seal).
+    #[must_use]
+    pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
+        drafts.chunks(MAX_BATCH).flat_map(|drafts| self.under_one_signature(drafts)).collect()
+    }
+
+    fn under_one_signature(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
+        match &self.keys {
+            Keys::Sign(signer) if drafts.len() > 1 => together(self.of_kind(Sealer::sign(signer)), drafts),
+            Keys::SignEncrypt(signer, key) if drafts.len() > 1 => {
+                together(self.of_kind(Sealer::sign_encrypt(signer, key)), drafts)
+            }
+            Keys::SignEncryptTo(signer, recipient) if drafts.len() > 1 => {
+                together(self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), drafts)
+            }
+            _ => drafts.iter().map(|draft| self.seal(draft.claims, draft.content_type, draft.body)).collect(),
         }
-        let mut sealer = sealer.kind(self.kind);
-        let mut envelope = vec![0; sealer.sealed_len(claims, content_type, body.len())];
-        sealer.seal(claims, content_type, body, &mut SysRng, &mut envelope)?;
-        Ok(envelope)
+    }
+
+    fn of_kind<M: Mode>(&self, sealer: Sealer<M>) -> Sealer<M> {
+        sealer.kind(self.kind)
     }
 
     /// How it seals.
@@ -123,8 +157,8 @@ impl SealingKey {
     #[must_use]
     pub fn kid(&self) -> KeyId {
         match &self.keys {
-            Keys::Sign(key) | Keys::SignEncrypt(key, _) | Keys::SignEncryptTo(key, _) => {
-                key.verifying_key().kid()
+            Keys::Sign(signer) | Keys::SignEncrypt(signer, _) | Keys::SignEncryptTo(signer, _) => {
+                signer.kid()
             }
             Keys::Authenticate(key) => key.kid(),
             Keys::Encrypt(key) => key.kid(),
@@ -136,37 +170,105 @@ impl SealingKey {
     pub const fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// Whether it signs, so that one signature can cover many tasks.
+    #[must_use]
+    pub const fn signs(&self) -> bool {
+        self.signing().is_some()
+    }
+
+    /// Whether sealing may wait for a token or a service, and belongs on a thread that may block.
+    #[must_use]
+    pub const fn may_block(&self) -> bool {
+        match self.signing() {
+            Some(signer) => signer.may_block(),
+            None => false,
+        }
+    }
+
+    const fn signing(&self) -> Option<&Signing> {
+        match &self.keys {
+            Keys::Sign(signer) | Keys::SignEncrypt(signer, _) | Keys::SignEncryptTo(signer, _) => {
+                Some(signer)
+            }
+            Keys::Authenticate(_) | Keys::Encrypt(_) => None,
+        }
+    }
+}
+
+fn alone<M: Mode>(sealer: &mut Sealer<M>, draft: &Draft<'_>) -> Result<Vec<u8>, SealError<M::Error>> {
+    let Draft { claims, content_type, body } = *draft;
+    if body.len() > MAX_BODY {
+        return Err(SealError::BodyTooLong);
+    }
+    let mut envelope = vec![0; sealer.sealed_len(claims, content_type, body.len())];
+    sealer.seal(claims, content_type, body, &mut SysRng, &mut envelope)?;
+    Ok(envelope)
+}
+
+fn no_signer(error: SealError) -> SealFault {
+    error.map_signer(|never| match never {})
 }
 
 pub(super) fn open(keyring: &Keyring, source: &SealingSource, kind: Kind) -> Result<SealingKey, FileError> {
     let suite = source.suite;
-    let now = now();
     let key = SecretKey::read(&source.key)?;
     let kid = key.kid();
     let keys = match (suite, key) {
-        (Suite::S, SecretKey::Sign(key)) => Keys::Sign(key),
+        (Suite::S | Suite::Se | Suite::Sp, SecretKey::Sign(key)) => {
+            signing(keyring, source, Signing::Software(key), kind)?
+        }
         (Suite::M, SecretKey::Mac(key)) => Keys::Authenticate(key),
         (Suite::E, SecretKey::Encrypt(key)) => Keys::Encrypt(key),
-        (Suite::Se, SecretKey::Sign(key)) => Keys::SignEncrypt(key, shared_key(keyring, source)?),
-        (Suite::Sp, SecretKey::Sign(key)) => {
-            let Some(recipient) = source.recipient else {
-                return Err(FileError::new(&source.key, "suite SP needs a recipient to encrypt to"));
-            };
-            Keys::SignEncryptTo(key, keyring.recipient(recipient, kind, now)?)
-        }
         (_, key) => {
             let message = format!("an {} key cannot seal with suite {suite}", key.algorithm());
             return Err(FileError::new(&source.key, message).hint(format!("{} is needed", needed(suite))));
         }
     };
+    check(keyring, source, kid, kind)?;
+    Ok(SealingKey { keys, kind })
+}
+
+pub(super) fn open_remote(
+    keyring: &Keyring,
+    signer: Arc<dyn RemoteSigner>,
+    source: &SealingSource,
+    kind: Kind,
+) -> Result<SealingKey, FileError> {
+    let kid = signer.kid();
+    let keys = signing(keyring, source, Signing::Remote(signer), kind)?;
+    check(keyring, source, kid, kind)?;
+    Ok(SealingKey { keys, kind })
+}
+
+/// The keys of a suite that signs.
+fn signing(
+    keyring: &Keyring,
+    source: &SealingSource,
+    signer: Signing,
+    kind: Kind,
+) -> Result<Keys, FileError> {
+    match (source.suite, source.recipient) {
+        (Suite::S, _) => Ok(Keys::Sign(signer)),
+        (Suite::Se, _) => Ok(Keys::SignEncrypt(signer, shared_key(keyring, source)?)),
+        (Suite::Sp, Some(recipient)) => {
+            Ok(Keys::SignEncryptTo(signer, keyring.recipient(recipient, kind, now())?))
+        }
+        (Suite::Sp, None) => Err(FileError::new(&source.key, "suite SP needs a recipient to encrypt to")),
+        (suite, _) => Err(FileError::new(&source.key, format!("suite {suite} does not sign"))
+            .hint("an ES256 key seals with S, SE or SP")),
+    }
+}
+
+/// Whether the keyset has the key as one that may seal `kind` now.
+fn check(keyring: &Keyring, source: &SealingSource, kid: KeyId, kind: Kind) -> Result<(), FileError> {
     let Some(record) = keyring.record(kid) else {
         return Err(unknown(keyring, &source.key, kid));
     };
-    record.may_seal(kind, now).map_err(|reason| {
+    record.may_seal(kind, now()).map_err(|reason| {
         FileError::new(&source.key, format!("the keyset says that key {kid} {reason}"))
             .hint(format!("seal with a key whose entry says `use = \"{}\"` and is active", kind_word(kind)))
-    })?;
-    Ok(SealingKey { keys, kind })
+    })
 }
 
 fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey, FileError> {
@@ -186,7 +288,7 @@ fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey
         }
         SecretKey::Encrypt(key) => Ok(key),
         other => Err(FileError::new(file, format!("an {} key cannot encrypt", other.algorithm()))
-            .hint("shared keys are made with `taskseal keygen --suite E`")),
+            .hint("shared keys are made with `taskseal keygen --suite SE`")),
     }
 }
 

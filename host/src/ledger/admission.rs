@@ -11,6 +11,7 @@ pub(super) struct Entry {
     pub(super) state: State,
     pub(super) attempts: u32,
     pub(super) crashes: u32,
+    pub(super) first_seen_at: UnixMillis,
     pub(super) expires_at: UnixMillis,
 }
 
@@ -59,12 +60,12 @@ pub(super) fn judge(
         State::Claimed { until } if until > now => Verdict::InProgress { until },
         State::Claimed { .. } => {
             let crashes = entry.crashes.saturating_add(1);
-            match refusal(&entry, crashes, sighting) {
+            match refusal(&entry, crashes, sighting, now) {
                 Some(reason) => Verdict::Lost { crashes, reason },
                 None => run_again(&entry, crashes, sighting),
             }
         }
-        State::Waiting => match refusal(&entry, entry.crashes, sighting) {
+        State::Waiting => match refusal(&entry, entry.crashes, sighting, now) {
             Some(reason) => Verdict::Refuse(reason),
             None => run_again(&entry, entry.crashes, sighting),
         },
@@ -74,7 +75,10 @@ pub(super) fn judge(
 }
 
 /// What speaks against starting a task once more.
-fn refusal(entry: &Entry, crashes: u32, sighting: &Sighting) -> Option<LedgerRefusal> {
+fn refusal(entry: &Entry, crashes: u32, sighting: &Sighting, now: UnixMillis) -> Option<LedgerRefusal> {
+    if sighting.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
+        return Some(LedgerRefusal::Expired);
+    }
     if crashes >= MAX_CRASHES {
         return Some(LedgerRefusal::Poisonous { crashes });
     }

@@ -251,6 +251,7 @@ fn read_entry(row: &Row<'_>) -> Result<(i64, Entry), rusqlite::Error> {
         attempts: row.get(4)?,
         crashes: row.get(5)?,
         expires_at: UnixMillis(row.get(6)?),
+        first_seen_at: UnixMillis(row.get(7)?),
     };
     Ok((row.get(0)?, entry))
 }

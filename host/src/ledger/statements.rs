@@ -42,7 +42,7 @@ pub(super) const FLOOR: &str = "SELECT floor FROM identity";
 pub(super) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
 
 pub(super) const FIND: &str = "
-    SELECT rowid, digest, state, until, attempts, crashes, expires_at
+    SELECT rowid, digest, state, until, attempts, crashes, expires_at, first_seen_at
     FROM task WHERE issuer = ?1 AND task_id = ?2";
 pub(super) const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
 pub(super) const FIRST_CLAIM: &str = "

@@ -21,6 +21,7 @@ fn sighting(id: u8) -> Sighting {
         digest: [id; 32],
         expires_at: NOW.plus(Duration::from_secs(3600)),
         max_attempts: 5,
+        ttl: None,
     }
 }
 
@@ -131,6 +132,36 @@ fn attempts_end_at_what_the_issuer_signed() {
 
     let never = Sighting { max_attempts: 0, ..sighting(2) };
     assert_eq!(claim(&ledger, "a", NOW, &never), exhausted);
+}
+
+#[test]
+fn time_to_live_counts_from_the_first_claim_and_ends_every_later_one() {
+    let (_folder, ledger) = fresh();
+    let brief = Sighting { ttl: Some(3 * LEASE), ..sighting(1) };
+    let end = NOW.plus(3 * LEASE);
+    let last = UnixMillis(end.0 - 1);
+
+    assert_eq!(claim(&ledger, "a", NOW, &brief), Admission::FirstRun);
+    assert_eq!(claim(&ledger, "b", last, &brief), Admission::Redelivery { attempt: 2 });
+    ledger.release("b", &[brief.key()]).unwrap();
+    assert_eq!(claim(&ledger, "c", end, &brief), refused(LedgerRefusal::Expired));
+
+    assert_eq!(claim(&ledger, "c", last, &brief), Admission::Redelivery { attempt: 3 });
+    assert!(matches!(claim(&ledger, "d", end, &brief), Admission::InProgress { .. }), "it began in time");
+    assert_eq!(claim(&ledger, "d", end.plus(LEASE), &brief), refused(LedgerRefusal::Expired));
+}
+
+#[test]
+fn task_that_ended_is_settled_or_replayed_whatever_its_time_to_live() {
+    let (_folder, ledger) = fresh();
+    let brief = Sighting { ttl: Some(LEASE), ..sighting(1) };
+    let late = NOW.plus(10 * LEASE);
+    claim(&ledger, "a", NOW, &brief);
+    ledger.finish("a", &[(brief.key(), b"sealed".to_vec())]).unwrap();
+
+    assert_eq!(claim(&ledger, "b", late, &brief), Admission::Finished { outcome: b"sealed".to_vec() });
+    ledger.settled(&[brief.key()]).unwrap();
+    assert_eq!(claim(&ledger, "b", late, &brief), refused(LedgerRefusal::Replayed));
 }
 
 #[test]

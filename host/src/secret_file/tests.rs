@@ -70,3 +70,44 @@ fn created_file_is_open_to_its_owner_only() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(read(&path).unwrap().as_slice(), b"secret");
 }
+
+#[test]
+fn pipe_in_the_place_of_a_file_is_refused_and_blocks_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+
+    assert_eq!(read(&path).unwrap_err().message, "not a regular file");
+    assert_eq!(read_guarded(&path, 100).unwrap_err().message, "not a regular file");
+}
+
+#[test]
+fn what_decides_what_runs_may_be_read_by_all_and_written_by_its_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keyset.toml");
+    fs::write(&path, "key = []").unwrap();
+
+    for mode in [0o664, 0o646, 0o666, 0o620] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let fault = read_guarded(&path, 100).unwrap_err();
+        assert!(fault.message.contains(&format!("mode {mode:04o}")), "{fault}");
+        assert_eq!(fault.hint, Some(format!("chmod go-w {}", path.display())));
+    }
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(read_guarded(&path, 8).unwrap(), "key = []");
+    assert_eq!(read_guarded(&path, 7).unwrap_err().message, "longer than 7 bytes");
+}
+
+#[test]
+fn folder_that_others_can_write_to_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for mode in [0o770, 0o702, 0o1777] {
+        fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+        assert!(check_dir(dir.path()).unwrap_err().message.contains(&format!("mode {mode:04o}")));
+    }
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    check_dir(dir.path()).unwrap();
+    let file = dir.path().join("file");
+    create(&file, b"").unwrap();
+    assert_eq!(check_dir(&file).unwrap_err().message, "not a folder");
+}

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use taskseal_core::claims::Claims;
 use taskseal_core::replay::Admission;
-use taskseal_core::{Audience, NameSet, OpenError, Policy, Refusal, TimeWindow, Unverified, Verified};
+use taskseal_core::{
+    Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified, Verified,
+};
 use zeroize::Zeroizing;
 
 use super::Shared;
 use super::event::Event;
+use super::expired::Expired;
 use super::refuse::Refused;
 use super::settle::End;
 use crate::broker::Leased;
@@ -66,13 +69,15 @@ pub(super) fn rule(shared: &Shared, queue: &QueueName, batch: &[Leased], until: 
 /// Asks the ledger about all verified tasks at once; tells whether it answered.
 fn claim<'a>(
     shared: &Shared,
-    verdicts: Vec<Result<Verified<'a>, Box<End>>>,
+    verdicts: Vec<Result<Authentic<'a>, Box<End>>>,
     until: UnixMillis,
 ) -> (Vec<Result<Claimed<'a>, Box<End>>>, bool) {
-    let verdicts: Vec<_> =
-        verdicts.into_iter().map(|verdict| verdict.and_then(|verified| not_here(shared, verified))).collect();
+    let verdicts: Vec<_> = verdicts
+        .into_iter()
+        .map(|verdict| verdict.and_then(|authentic| not_here(shared, authentic)))
+        .collect();
     let sightings: Vec<Sighting> =
-        verdicts.iter().flatten().map(|verified| sighting(shared, verified)).collect();
+        verdicts.iter().flatten().map(|authentic| authentic.sighting(shared)).collect();
     let answer = if sightings.is_empty() {
         Ok(Vec::new())
     } else {
@@ -86,19 +91,22 @@ fn claim<'a>(
     });
     let mut answers = sightings.into_iter().zip(admissions);
     let decided = verdicts.into_iter().map(|verdict| {
-        let verified = verdict?;
+        let authentic = verdict?;
         let unanswered = || Box::new(End::GivenBack { claimed: None });
         let (sighting, admission) = answers.next().ok_or_else(unanswered)?;
-        decide(verified, &sighting, admission).map_err(Box::new)
+        match authentic {
+            Authentic::InTime(verified) => decide(verified, &sighting, admission).map_err(Box::new),
+            Authentic::TooLate(expired) => Err(Box::new(expired.end(sighting.key(), admission))),
+        }
     });
     (decided.collect(), answered)
 }
 
 /// Puts off a task that this very worker is still running: to the ledger, whose claims bear the worker's name, its second
 /// run would look like the first.
-fn not_here<'a>(shared: &Shared, verified: Verified<'a>) -> Result<Verified<'a>, Box<End>> {
-    if !shared.in_flight.has_claim(&sighting(shared, &verified).key()) {
-        return Ok(verified);
+fn not_here<'a>(shared: &Shared, authentic: Authentic<'a>) -> Result<Authentic<'a>, Box<End>> {
+    if !shared.in_flight.has_claim(&authentic.sighting(shared).key()) {
+        return Ok(authentic);
     }
     let at = UnixMillis::now().plus(shared.settings.lease);
     Err(Box::new(End::PutOff { at, claimed: None }))
@@ -106,6 +114,23 @@ fn not_here<'a>(shared: &Shared, verified: Verified<'a>) -> Result<Verified<'a>,
 
 /// How long a task is put off when its decryption key is out of reach.
 const KEY_RETRY: Duration = Duration::from_secs(10);
+
+/// A task whose signature and rights are good.
+#[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
+enum Authentic<'a> {
+    InTime(Verified<'a>),
+    /// It may not run any more. The ledger is asked all the same whether it has ended.
+    TooLate(Expired),
+}
+
+impl Authentic<'_> {
+    fn sighting(&self, shared: &Shared) -> Sighting {
+        match self {
+            Self::InTime(verified) => sighting(shared, verified),
+            Self::TooLate(expired) => expired.sighting(),
+        }
+    }
+}
 
 /// A claim granted by the ledger.
 struct Claimed<'a> {
@@ -120,7 +145,7 @@ fn verify<'a>(
     queue: &QueueName,
     audience: &str,
     leased: &'a Leased,
-) -> Result<Verified<'a>, Box<End>> {
+) -> Result<Authentic<'a>, Box<End>> {
     let message = &leased.message;
     let refuse = |refusal, unverified: Option<&Unverified<'_>>| {
         let refused = Refused::new(refusal, unverified, &shared.parts.keyring);
@@ -135,13 +160,24 @@ fn verify<'a>(
     let mut policy = Policy::for_tasks(audience);
     policy.types = NameSet::new(&shared.handled);
     policy.suites = settings.suites;
+    policy.accept_batches = settings.batches;
+    policy.accept_clockless = settings.clockless;
     policy.skew = settings.skew;
     policy.max_lifetime = settings.max_lifetime;
     policy.max_body = settings.max_body;
     let seconds = unix_seconds();
-    match unverified.verify(&shared.parts.keyring, &policy, &mut TimeWindow::exact(seconds)) {
-        Ok(verified) if agrees(leased, queue, verified.claims()) => Ok(verified),
-        Ok(_) => Err(refuse(Refusal::MetadataMismatch, Some(&unverified))),
+    let (keyring, clock) = (&shared.parts.keyring, &mut TimeWindow::exact(seconds));
+    match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
+        Ok(verified) if agrees(leased, queue, verified.claims()) => Ok(Authentic::InTime(verified)),
+        // After a good signature too: what it says of itself is true, it only comes too late.
+        Err(OpenError::Refused(Refusal::Expired))
+            if agrees(leased, queue, unverified.danger_claims_unverified()) =>
+        {
+            Ok(Authentic::TooLate(Expired::new(&unverified, &message.payload, keyring)))
+        }
+        Ok(_) | Err(OpenError::Refused(Refusal::Expired)) => {
+            Err(refuse(Refusal::MetadataMismatch, Some(&unverified)))
+        }
         // The only refusal that time mends. It comes after a good signature, so the time can be believed.
         Err(OpenError::Refused(Refusal::NotYetValid)) => {
             let from = unverified.danger_claims_unverified().not_before.unwrap_or(seconds);
@@ -173,6 +209,7 @@ fn sighting(shared: &Shared, verified: &Verified<'_>) -> Sighting {
         digest: sighting.digest,
         expires_at: UnixMillis::from_secs(forget_after.unwrap_or(i64::MAX)),
         max_attempts: u32::from(sighting.attempts.unwrap_or(shared.settings.default_attempts)),
+        ttl: sighting.ttl.map(|seconds| Duration::from_secs(seconds.into())),
     }
 }
 
@@ -205,6 +242,7 @@ const fn from_ledger(refusal: LedgerRefusal) -> Refusal {
         LedgerRefusal::Conflict => Refusal::Conflict,
         LedgerRefusal::AttemptsExhausted => Refusal::AttemptsExhausted,
         LedgerRefusal::Poisonous { .. } => Refusal::Poisonous,
+        LedgerRefusal::Expired => Refusal::Expired,
     }
 }
 
@@ -250,7 +288,7 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
     }))
 }
 
-fn retention(claims: &Claims<'_>) -> Duration {
+pub(super) fn retention(claims: &Claims<'_>) -> Duration {
     Duration::from_secs(claims.retention.unwrap_or(0).into())
 }
 

@@ -55,7 +55,11 @@ pub(super) async fn run(
         }
     };
 
-    let end = match result.and_then(|output| seal(&shared, &about, &handout, &output)) {
+    let sealed = match result {
+        Ok(output) => seal(&shared, &about, &handout, output).await,
+        Err(failure) => Err(failure),
+    };
+    let end = match sealed {
         Ok(outcome) => End::Succeeded { key: about.key, outcome, retention },
         Err(failure) => {
             let retry_at = matches!(failure, Failure::TryAgain(_))
@@ -68,6 +72,7 @@ pub(super) async fn run(
 }
 
 /// What a result says about its task.
+#[derive(Clone)]
 struct About {
     key: TaskKey,
     digest: [u8; 32],
@@ -77,13 +82,26 @@ struct About {
 }
 
 /// Nobody reads the result of a task that is not kept, so none is sealed.
-fn seal(shared: &Shared, about: &About, handout: &Handout, output: &Output) -> Result<Vec<u8>, Failure> {
+async fn seal(
+    shared: &Arc<Shared>,
+    about: &About,
+    handout: &Handout,
+    output: Output,
+) -> Result<Vec<u8>, Failure> {
     if about.retention.is_zero() {
         return Ok(Vec::new());
     }
     let audience = shared.settings.audience(&handout.queue);
-    let request =
-        Request { task_type: &about.task_type, audience: &audience, id: about.id, digest: about.digest };
+    if !shared.parts.results.may_block() {
+        return seal_now(shared, about, &audience, &output);
+    }
+    let (worker, about) = (Arc::clone(shared), about.clone());
+    let sealing = tokio::task::spawn_blocking(move || seal_now(&worker, &about, &audience, &output));
+    sealing.await.unwrap_or_else(|_| Err(Failure::TryAgain("sealing the result was cut off".to_owned())))
+}
+
+fn seal_now(shared: &Shared, about: &About, audience: &str, output: &Output) -> Result<Vec<u8>, Failure> {
+    let request = Request { task_type: &about.task_type, audience, id: about.id, digest: about.digest };
     shared
         .parts
         .results

@@ -31,6 +31,11 @@ pub struct WorkerSettings {
     pub backoff: Backoff,
     /// Suites accepted.
     pub suites: SuiteSet,
+    /// Whether tasks may be sealed in batches, in which one signature covers many.
+    pub batches: bool,
+    /// Whether tasks of issuers without a clock are accepted: they have no expiry, so that the ledger remembers them for
+    /// ever.
+    pub clockless: bool,
     /// Seconds by which clocks may differ.
     pub skew: u32,
     /// Longest lifetime of a task, seconds.
@@ -54,7 +59,7 @@ pub struct WorkerQueue {
 
 impl WorkerSettings {
     /// Settings for one queue with the defaults: 10 tasks at once, batches of 32, leases of 5 seconds, a drain of 20
-    /// seconds, suites SE and SP, 60 seconds of skew, lifetimes of up to 24 hours, bodies of up to 1 MiB, 25 attempts
+    /// seconds, suites SE and SP, one signature a task, 60 seconds of skew, lifetimes of up to 24 hours, bodies of up to 1 MiB, 25 attempts
     /// of at most 30 minutes.
     #[must_use]
     pub fn new(id: &str, deployment: &str, queue: QueueName) -> Self {
@@ -69,6 +74,8 @@ impl WorkerSettings {
             poll: Duration::from_secs(1),
             backoff: Backoff::default(),
             suites: SuiteSet::SIGNED_AND_ENCRYPTED,
+            batches: false,
+            clockless: false,
             skew: 60,
             max_lifetime: 86_400,
             max_body: 1 << 20,

@@ -101,3 +101,4 @@ impl Project {
 }
 
 pub(crate) const SEAL: [&str; 5] = ["seal", "--queue", "default", "--type", "file:digest"];
+pub(crate) const OPEN: [&str; 3] = ["open", "--queue", "default"];

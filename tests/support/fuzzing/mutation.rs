@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use taskseal_core::seal::{Batch, Mode, SigningMode};
-use taskseal_core::{Claims, ContentType, Sealer, Software, TaskId, TimeWindow, Unverified};
+use taskseal_core::seal::{Mode, SigningMode};
+use taskseal_core::{Claims, ContentType, Sealer, TaskId, TimeWindow, Unverified};
 
 use super::envelope::{INNER, Keys, MAC, SHARED, SIGNING, policy, recipient};
 use crate::example::{Counted, claims};
@@ -45,7 +45,7 @@ where
 {
     let mut rng = Counted(0);
     let len = sealer.batched_len(&claims(), ContentType::JSON, 4, 8);
-    let mut batch: Batch<'_, M, Software, 8> = sealer.batch(&mut rng).expect("randomness is left");
+    let mut batch = sealer.batch::<8>();
     let mut tasks = Vec::new();
     for number in 0..size {
         let mut buffer = vec![0; len];

@@ -27,7 +27,7 @@ where
 {
     let mut rng = Counted::default();
     let len = sealer.batched_len(&claims(), ContentType::OCTETS, 8, size);
-    let mut batch = sealer.batch::<1024, _>(&mut rng).unwrap();
+    let mut batch = sealer.batch::<1024>();
     let mut tasks = StdVec::new();
     for number in 0..size {
         let mut buffer = vec![0; len];
@@ -239,7 +239,7 @@ fn a_root_in_the_cache_does_not_vouch_for_another_key() {
 fn a_full_batch_takes_no_more_and_loses_none() {
     let mut sealer = Sealer::sign(signing_key(1));
     let mut rng = Counted::default();
-    let mut batch = sealer.batch::<1, _>(&mut rng).unwrap();
+    let mut batch = sealer.batch::<1>();
     let mut buffers = [[0; 640]; 2];
     let [first, second] = &mut buffers;
     let pending = batch.add(&numbered(0), ContentType::OCTETS, b"0", &mut rng, first).unwrap();
@@ -252,7 +252,7 @@ fn a_full_batch_takes_no_more_and_loses_none() {
 #[test]
 fn no_more_than_1024_tasks_are_taken() {
     let mut sealer = Sealer::sign(signing_key(1));
-    let mut batch = sealer.batch::<1100, _>(&mut Counted::default()).unwrap();
+    let mut batch = sealer.batch::<1100>();
     batch.leaves.resize(1024, [0; 32]).unwrap();
     let refused = batch.add(&claims(), ContentType::OCTETS, b"", &mut Counted::default(), &mut [0; 640]);
     assert!(matches!(refused, Err(SealError::BatchFull)));
@@ -261,7 +261,7 @@ fn no_more_than_1024_tasks_are_taken() {
 #[test]
 fn an_empty_batch_is_not_signed() {
     let mut sealer = Sealer::sign(signing_key(1));
-    let batch = sealer.batch::<4, _>(&mut Counted::default()).unwrap();
+    let mut batch = sealer.batch::<4>();
     assert!(batch.is_empty());
     assert!(matches!(batch.sign(), Err(SealError::BatchEmpty)));
 }
@@ -270,7 +270,7 @@ fn an_empty_batch_is_not_signed() {
 fn a_task_that_cannot_be_added_leaves_the_batch_as_it_was() {
     let mut sealer = Sealer::sign(signing_key(1));
     let mut rng = Counted::default();
-    let mut batch = sealer.batch::<4, _>(&mut rng).unwrap();
+    let mut batch = sealer.batch::<4>();
     let contradictory = Claims { expires_at: None, ..numbered(0) };
     let mut buffer = [0; 640];
     let refused = batch.add(&contradictory, ContentType::OCTETS, b"", &mut rng, &mut buffer);
@@ -287,7 +287,7 @@ fn a_task_that_cannot_be_added_leaves_the_batch_as_it_was() {
 fn a_receipt_that_does_not_fit_is_an_error() {
     let mut sealer = Sealer::sign(signing_key(1));
     let mut rng = Counted::default();
-    let mut batch = sealer.batch::<4, _>(&mut rng).unwrap();
+    let mut batch = sealer.batch::<4>();
     let mut buffer = [0; 300];
     let pending = batch.add(&numbered(1), ContentType::OCTETS, b"1", &mut rng, &mut buffer).unwrap();
     let finished = batch.sign().unwrap().finish(pending, &mut buffer).map(|_| ());
@@ -384,7 +384,7 @@ fn the_length_told_is_that_of_the_longest_and_the_frame_stays_within_its_limit()
 fn a_batched_result_is_no_task() {
     let mut sealer = Sealer::sign(signing_key(1)).kind(crate::Kind::Result);
     let mut rng = Counted::default();
-    let mut batch = sealer.batch::<4, _>(&mut rng).unwrap();
+    let mut batch = sealer.batch::<4>();
     let mut buffer = [0; 640];
     let result = numbered(1).request([1; 32]);
     let pending = batch.add(&result, ContentType::OCTETS, b"", &mut rng, &mut buffer).unwrap();
@@ -404,4 +404,81 @@ fn a_signature_over_one_task_is_no_receipt_and_a_receipt_no_signature() {
     let at = crossed.len() - 64;
     crossed[at..].copy_from_slice(&batched[batched.len() - 64..]);
     assert_eq!(verify(&crossed, &policy()).unwrap_err(), Refusal::Rejected.into());
+}
+
+/// A token that is away for a while.
+struct Away<S> {
+    signer: S,
+    failures: u32,
+}
+
+impl<S: Signer<Error = core::convert::Infallible>> Signer for Away<S> {
+    type Error = &'static str;
+
+    fn kid(&self) -> KeyId {
+        self.signer.kid()
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], &'static str> {
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err("away");
+        }
+        let Ok(signature) = self.signer.sign_digest(digest);
+        Ok(signature)
+    }
+}
+
+#[test]
+fn a_signer_that_was_away_signs_the_same_batch_later_and_the_next_one_is_another() {
+    let worker = agreement_key(3).public_key();
+    let signer = Away { signer: signing_key(1), failures: 2 };
+    let mut sealer = Sealer::sign_encrypt_to(signer, &worker);
+    let mut rng = Counted::default();
+    let mut batch = sealer.batch::<4>();
+    let mut buffer = [0; 1024];
+    let pending = batch.add(&numbered(1), ContentType::OCTETS, b"1", &mut rng, &mut buffer).unwrap();
+    assert!(matches!(batch.sign(), Err(SealError::Signer("away"))));
+    assert!(matches!(batch.sign(), Err(SealError::Signer("away"))));
+    let first = batch.sign().unwrap().finish(pending, &mut buffer).unwrap().to_vec();
+    assert!(verify(&first, &policy()).is_ok());
+
+    assert!(batch.is_empty());
+    let pending = batch.add(&numbered(1), ContentType::OCTETS, b"1", &mut rng, &mut buffer).unwrap();
+    let second = batch.sign().unwrap().finish(pending, &mut buffer).unwrap();
+    assert!(verify(second, &policy()).is_ok());
+    assert_ne!(first, second, "another ephemeral key");
+}
+
+#[test]
+fn a_source_that_fails_starts_no_batch_of_suite_sp() {
+    struct Broken;
+    impl rand_core::TryRng for Broken {
+        type Error = fmt::Error;
+
+        fn try_next_u32(&mut self) -> Result<u32, fmt::Error> {
+            Err(fmt::Error)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, fmt::Error> {
+            Err(fmt::Error)
+        }
+
+        fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), fmt::Error> {
+            Err(fmt::Error)
+        }
+    }
+    impl TryCryptoRng for Broken {}
+
+    let worker = agreement_key(3).public_key();
+    let mut sealer = Sealer::sign_encrypt_to(signing_key(1), &worker);
+    let mut batch = sealer.batch::<4>();
+    let mut buffer = [0; 1024];
+    let refused = batch.add(&numbered(1), ContentType::OCTETS, b"1", &mut Broken, &mut buffer);
+    assert!(matches!(refused, Err(SealError::Random)));
+    assert_eq!(buffer, [0; 1024]);
+    let mut rng = Counted::default();
+    let pending = batch.add(&numbered(1), ContentType::OCTETS, b"1", &mut rng, &mut buffer).unwrap();
+    let envelope = batch.sign().unwrap().finish(pending, &mut buffer).unwrap();
+    assert!(verify(envelope, &policy()).is_ok());
 }

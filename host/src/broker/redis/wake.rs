@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -127,7 +128,8 @@ async fn subscribe(client: &Client, channel: &str, heard: &Heard) {
 
 /// Listens until the subscription is lost.
 async fn subscribe_once(client: &Client, channel: &str, heard: &Heard) -> Result<(), RedisError> {
-    let (sender, mut pushes) = mpsc::unbounded_channel::<PushInfo>();
+    // Anybody may flood the channel: what came first is dropped, and every queue is looked into instead.
+    let (sender, mut pushes) = broadcast::channel::<PushInfo>(PUSHES);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE))
@@ -137,17 +139,20 @@ async fn subscribe_once(client: &Client, channel: &str, heard: &Heard) -> Result
     heard.announce_all();
     loop {
         match timeout(PROBE_EVERY, pushes.recv()).await {
-            Ok(Some(push)) => match (push.kind, push.data.as_slice()) {
+            Ok(Ok(push)) => match (push.kind, push.data.as_slice()) {
                 (PushKind::Message, [_, Value::BulkString(queue)]) => heard.announce(queue),
                 (PushKind::Disconnection, _) => return Ok(()),
                 _ => {}
             },
-            Ok(None) => return Ok(()),
+            Ok(Err(RecvError::Lagged(_))) => heard.announce_all(),
+            Ok(Err(RecvError::Closed)) => return Ok(()),
             // A connection that a firewall forgot stays silent for ever unless it is asked.
             Err(_) => redis::cmd("PING").exec_async(&mut connection).await?,
         }
     }
 }
 
+/// Most announcements that wait to be looked at.
+const PUSHES: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PROBE_EVERY: Duration = Duration::from_secs(30);

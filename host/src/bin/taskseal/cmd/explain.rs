@@ -12,7 +12,7 @@ pub(super) const fn next_step(refusal: Refusal) -> &'static str {
         Refusal::Malformed => "the bytes were cut, changed or never were a task: look at who can write there",
         Refusal::WrongKind => "a result was put where a task belongs: look at who can write there",
         Refusal::SuiteNotAllowed => {
-            "[policy] suites says what is accepted: change the producer's suite, not the policy, if in doubt"
+            "[policy] suites and [worker] batches say what is accepted: change the producer, not the policy, if in doubt"
         }
         Refusal::UnknownKey => {
             "if the producer is yours, add its [[key]] entry to the keyset; else somebody else seals for you"
@@ -37,7 +37,7 @@ pub(super) const fn next_step(refusal: Refusal) -> &'static str {
             "add a [[handler]] for its type, or send it to a queue whose workers have one"
         }
         Refusal::ClockNotAllowed => {
-            "the issuer has no clock that is set: such issuers must be allowed by policy"
+            "the issuer has no clock that is set: [policy] clockless says whether such issuers are accepted"
         }
         Refusal::IssuedInFuture => "compare the clocks of this host and the issuer's",
         Refusal::LifetimeTooLong => {
@@ -50,6 +50,9 @@ pub(super) const fn next_step(refusal: Refusal) -> &'static str {
         }
         Refusal::WrongRequest => "this result belongs to another task: look at who can write there",
         Refusal::Replayed => "it has run already: somebody or something put a copy back",
+        Refusal::OutOfSequence => {
+            "newer tasks of this issuer overtook it: find what held it back, enqueue it again if it is still wanted"
+        }
         Refusal::Conflict => "two tasks with one id: make the producer use a new id for each task",
         Refusal::AttemptsExhausted => {
             "it was started as often as its producer allows: mend the handler and enqueue it anew"
@@ -59,5 +62,17 @@ pub(super) const fn next_step(refusal: Refusal) -> &'static str {
             "add the secret key that it is encrypted to under `decryption_keys`, or mend the producer's `recipient`"
         }
         _ => "see the code",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_next_step() {
+        for refusal in Refusal::ALL {
+            assert_ne!(next_step(*refusal), "see the code", "{}", refusal.code());
+        }
     }
 }

@@ -124,18 +124,17 @@ impl Keys {
     }
 
     fn keyset(&self, deployment: &str) -> String {
-        let entry = |key, kind, label, issuer: &str| {
-            let one = |text: String| vec![text];
-            let (issuers, types) = (one(issuer.to_owned()), one("*".to_owned()));
-            let audiences = one(format!("{deployment}/*"));
-            Entry { key, kind, label: Some(label), secret_file: String::new(), issuers, types, audiences }
-                .to_toml()
+        let entry = |key, kind, label, issuer: Option<&str>| {
+            let rights = issuer.map(|issuer| {
+                [issuer.to_owned(), "*".to_owned(), format!("{deployment}/*")].map(|one| vec![one])
+            });
+            Entry { key, kind, label: Some(label), secret_file: String::new(), rights }.to_toml()
         };
         let mut text = "# Which keys vouch for what. Nothing in here is secret; whoever can change it decides what runs.\n\n".to_owned();
-        text.push_str(&entry(&self.producer, Kind::Task, "signs tasks", "producer"));
-        text.push_str(&entry(&self.worker, Kind::Task, "decrypts tasks", ""));
-        text.push_str(&entry(&self.worker_sign, Kind::Result, "signs results", "worker"));
-        text.push_str(&entry(&self.reader, Kind::Result, "decrypts results", ""));
+        text.push_str(&entry(&self.producer, Kind::Task, "signs tasks", Some("producer")));
+        text.push_str(&entry(&self.worker, Kind::Task, "decrypts tasks", None));
+        text.push_str(&entry(&self.worker_sign, Kind::Result, "signs results", Some("worker")));
+        text.push_str(&entry(&self.reader, Kind::Result, "decrypts results", None));
         text
     }
 
@@ -160,6 +159,8 @@ result_key = "keys/reader.key"
 lifetime = "1h"
 attempts = 5
 retention = "24h"
+# Tasks under one signature, for many tasks or a slow token; every worker must then have `batches = true`.
+# batch = 64
 
 [worker]
 id = "worker"
@@ -167,6 +168,7 @@ decryption_keys = ["keys/worker.key"]
 result_suite = "SP"
 result_key = "keys/worker-sign.key"
 result_recipient = "{reader}"
+# batches = true
 
 [[worker.queue]]
 name = "default"

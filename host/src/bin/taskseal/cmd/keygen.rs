@@ -12,10 +12,11 @@ use crate::ui::{Failure, Ui};
 /// Make a key: the secret into a new file, the keyset entry onto standard output
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml"
+    after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml\n  taskseal keygen --suite SE --out shared.key >> keyset.toml"
 )]
 pub(crate) struct Args {
-    /// What the key is for: S signs, M authenticates, E encrypts, SP decrypts
+    /// What the key is for: S signs (for SE and SP too), M authenticates, E encrypts and vouches, SE is the shared key
+    /// that encrypts inside a signature and vouches for nothing, SP decrypts
     #[arg(long, value_parser = suite)]
     suite: Suite,
     /// The file of the secret key, which must not exist
@@ -40,9 +41,8 @@ pub(crate) struct Args {
 
 fn suite(name: &str) -> Result<Suite, String> {
     match Suite::from_name(name) {
-        Some(Suite::Se) => Err("suite SE has two keys: make one with S and one with E".to_owned()),
         Some(suite) => Ok(suite),
-        None => Err("one of S, M, E, SP".to_owned()),
+        None => Err("one of S, M, E, SE, SP".to_owned()),
     }
 }
 
@@ -50,13 +50,15 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let kind = if args.r#use == "result" { Kind::Result } else { Kind::Task };
     let algorithm = match args.suite {
         Suite::M => Algorithm::Hs256,
-        Suite::E => Algorithm::A256Gcm,
+        Suite::E | Suite::Se => Algorithm::A256Gcm,
         Suite::Sp => Algorithm::EcdhEs,
         _ => Algorithm::Es256,
     };
     let rights = [&args.issuer, &args.types, &args.audience];
-    if algorithm == Algorithm::EcdhEs && rights.iter().any(|patterns| !patterns.is_empty()) {
-        return Err(Failure::usage("a key that is encrypted to vouches for nothing")
+    // One key, one purpose: what encrypts inside a signature must not vouch, or no verifier takes it for that.
+    let vouches = !matches!(args.suite, Suite::Se | Suite::Sp);
+    if !vouches && rights.iter().any(|patterns| !patterns.is_empty()) {
+        return Err(Failure::usage("a key that only encrypts or decrypts vouches for nothing")
             .hint("leave out --issuer, --type and --audience"));
     }
     let purpose = format!("{}s", args.r#use);
@@ -66,12 +68,10 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         kind,
         label: args.label.as_deref(),
         secret_file: args.out.to_string_lossy().into_owned(),
-        issuers: or_any(&args.issuer),
-        types: or_any(&args.types),
-        audiences: or_any(&args.audience),
+        rights: vouches.then(|| [or_any(&args.issuer), or_any(&args.types), or_any(&args.audience)]),
     };
     ui.note(&format!("made key {} in {}", key.kid(), args.out.display()));
-    if algorithm != Algorithm::EcdhEs && rights.iter().any(|patterns| patterns.is_empty()) {
+    if vouches && rights.iter().any(|patterns| patterns.is_empty()) {
         ui.note("the entry has a `*` in it: narrow what the key may vouch for before it is used");
     }
     if ui.json() {
@@ -99,9 +99,8 @@ pub(super) struct Entry<'k> {
     pub(super) label: Option<&'k str>,
     /// Named for symmetric keys only.
     pub(super) secret_file: String,
-    pub(super) issuers: Vec<String>,
-    pub(super) types: Vec<String>,
-    pub(super) audiences: Vec<String>,
+    /// Issuers, types and audiences; `None`: it vouches for nothing.
+    pub(super) rights: Option<[Vec<String>; 3]>,
 }
 
 impl Entry<'_> {
@@ -118,13 +117,9 @@ impl Entry<'_> {
             Some(public) => lines.push(format!("public = {}", quoted(&public))),
             None => lines.push(format!("secret_file = {}", quoted(&self.secret_file))),
         }
-        if algorithm != Algorithm::EcdhEs {
-            for (name, patterns) in
-                [("issuers", &self.issuers), ("types", &self.types), ("audiences", &self.audiences)]
-            {
-                let patterns: Vec<_> = patterns.iter().map(|pattern| quoted(pattern)).collect();
-                lines.push(format!("{name} = [{}]", patterns.join(", ")));
-            }
+        for (name, patterns) in ["issuers", "types", "audiences"].iter().zip(self.rights.iter().flatten()) {
+            let patterns: Vec<_> = patterns.iter().map(|pattern| quoted(pattern)).collect();
+            lines.push(format!("{name} = [{}]", patterns.join(", ")));
         }
         lines.extend(self.label.map(|label| format!("label = {}", quoted(label))));
         lines.push("\n".to_owned());

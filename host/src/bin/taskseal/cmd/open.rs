@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Open a result: the envelope of the task that it must answer
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
+    /// Accept a task that was sealed in a batch, whatever the configuration says
+    #[arg(long, conflicts_with = "request")]
+    batches: bool,
     /// Where the body goes, a new file; - is standard output
     #[arg(long, default_value = "-", value_name = "FILE")]
     out: PathBuf,
@@ -42,13 +45,14 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let bytes = input::read(&args.file, input::MAX_ENVELOPE)?;
     let audience = config.audience(&args.queue);
     let audience = super::audience(&audience);
-    let policy = match &args.request {
+    let mut policy = match &args.request {
         None => config.policy.for_tasks(audience),
         Some(file) => {
             let request = input::read(file, input::MAX_ENVELOPE)?;
             config.policy.for_result(audience, Sha256::digest(request.as_slice()).into())
         }
     };
+    policy.accept_batches |= args.batches;
     let mut buffer = Zeroizing::new(Vec::new());
     let opened =
         open(&bytes, &keyring, &policy, &mut buffer).map_err(|error| refused(error, &bytes, &keyring, ui))?;
@@ -76,6 +80,7 @@ fn show(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
         let mut members = vec![
             ("verified", json!(true)),
             ("suite", json!(opened.verified().suite().name())),
+            ("batched", json!(opened.verified().is_batched())),
             ("kid", json!(opened.verified().kid().to_string())),
             ("content_type", json!(opened.content_type().as_str())),
         ];
@@ -107,13 +112,15 @@ fn refused(error: OpenError, bytes: &[u8], keyring: &Keyring, ui: &Ui) -> Failur
         }
     }
     let failure = Failure::refused(format!("refused: {refusal} ({})", refusal.code()));
-    match hint(refusal, kid, recipient, keyring) {
+    match hint(refusal, envelope, keyring) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
 
-fn hint(refusal: Refusal, kid: Option<KeyId>, recipient: Option<KeyId>, keyring: &Keyring) -> Option<String> {
+fn hint(refusal: Refusal, envelope: Option<Unverified<'_>>, keyring: &Keyring) -> Option<String> {
+    let kid = envelope.map(|envelope| envelope.kid());
+    let recipient = envelope.and_then(|envelope| envelope.recipient_kid());
     let kids = |kids: Vec<KeyId>| {
         let known: Vec<_> = kids.iter().map(ToString::to_string).collect();
         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
@@ -132,6 +139,10 @@ fn hint(refusal: Refusal, kid: Option<KeyId>, recipient: Option<KeyId>, keyring:
         }
         Refusal::WrongKind => "a result is opened with --request and the envelope of its task".to_owned(),
         Refusal::WrongRequest => "--request must name the very envelope that was sent".to_owned(),
+        Refusal::SuiteNotAllowed if envelope.is_some_and(|envelope| envelope.is_batched()) => {
+            "it may be the batch it was sealed in: [worker] batches, or --batches here; else [policy] suites"
+                .to_owned()
+        }
         Refusal::SuiteNotAllowed => {
             "the policy decides which suites are accepted: [policy] suites".to_owned()
         }

@@ -81,6 +81,7 @@ pub(super) fn envelope(envelope: &Unverified<'_>, bytes: usize) -> Vec<(&'static
         ("kid", envelope.kid().to_string().into()),
     ];
     shown.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
+    shown.push(("batched", envelope.is_batched().into()));
     shown.push(("bytes", bytes.into()));
     shown.push(("body_bytes", envelope.body_len().into()));
     shown.extend(members(envelope.danger_claims_unverified()));

@@ -1,0 +1,84 @@
+//! Who signs: a key in memory, or one that never leaves the place it is kept in.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use taskseal_core::keys::SigningKey;
+use taskseal_core::{KeyId, Signer};
+
+/// An ES256 key that is kept elsewhere: in a token, in a key service.
+///
+/// Calls may block; async code makes them on threads of their own.
+pub trait RemoteSigner: Send + Sync + fmt::Debug {
+    /// The key's kid.
+    fn kid(&self) -> KeyId;
+
+    /// Signs a SHA-256 digest; returns `r || s`, both 32 bytes big-endian.
+    ///
+    /// # Errors
+    /// [`SignerFault`]. Nothing is sealed then.
+    fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault>;
+}
+
+/// Why a signer gave no signature. Cloned to every task that waited for it.
+#[derive(Clone, Debug)]
+pub struct SignerFault(Arc<dyn Error + Send + Sync>);
+
+impl SignerFault {
+    /// Wraps the error of a token or service, or a text.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(error.into().into())
+    }
+}
+
+impl fmt::Display for SignerFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for SignerFault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// The signer of one sealing key.
+#[derive(Debug)]
+pub(super) enum Signing {
+    Software(SigningKey),
+    Remote(Arc<dyn RemoteSigner>),
+}
+
+impl Signing {
+    pub(super) fn kid(&self) -> KeyId {
+        match self {
+            Self::Software(key) => key.verifying_key().kid(),
+            Self::Remote(signer) => signer.kid(),
+        }
+    }
+
+    pub(super) const fn may_block(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+}
+
+/// Many threads sign with one key: `&signing`.
+impl Signer for &Signing {
+    type Error = SignerFault;
+
+    fn kid(&self) -> KeyId {
+        Signing::kid(self)
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
+        match self {
+            Signing::Software(key) => {
+                let mut key: &SigningKey = key;
+                key.sign_digest(digest).map_err(|never| match never {})
+            }
+            Signing::Remote(signer) => signer.sign_digest(digest),
+        }
+    }
+}

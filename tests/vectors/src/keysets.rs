@@ -1,0 +1,160 @@
+//! The reader of the vectors of signed keysets.
+
+use std::fs;
+
+use taskseal_core::keys::VerifyingKey;
+use taskseal_core::keyset::signed::{
+    Checkpoint, CurrentKeys, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset,
+};
+use taskseal_core::name::KeysetName;
+use taskseal_core::{KeyId, KeyLookup, TimeWindow};
+
+use crate::example::hex;
+use crate::reader::{folder, names};
+
+/// One vector.
+#[derive(Clone, Debug)]
+pub struct KeysetVector {
+    /// The name of its file.
+    pub name: String,
+    lines: Vec<(String, String)>,
+    /// The keyset.
+    pub bytes: Vec<u8>,
+}
+
+/// What a keyset comes to: the lines `stored`, `seals`, `decrypts` and `records`.
+pub type Outcome = [String; 4];
+
+/// Every line there is; `root` once or twice, the others once.
+const LINES: [&str; 12] = [
+    "expect",
+    "note",
+    "by",
+    "now",
+    "name",
+    "root",
+    "checkpoint",
+    "capacity",
+    "stored",
+    "seals",
+    "decrypts",
+    "records",
+];
+
+/// Every vector of signed keysets, in the order of their names.
+///
+/// # Panics
+/// If a file cannot be read, or is none of the format.
+#[must_use]
+pub fn all() -> Vec<KeysetVector> {
+    let read = |name: String| {
+        let text = fs::read_to_string(folder("keyset").join(format!("{name}.txt"))).expect("a vector");
+        KeysetVector::parse(name, &text)
+    };
+    names("keyset").into_iter().map(read).collect()
+}
+
+impl KeysetVector {
+    /// Takes the text of a file apart.
+    ///
+    /// # Panics
+    /// If a line has a name that the format does not know: what a reader skips, it does not test.
+    #[must_use]
+    pub fn parse(name: String, text: &str) -> Self {
+        let (lines, keyset) = text.split_once("\n\n").expect("an empty line");
+        let lines: Vec<(String, String)> = lines
+            .lines()
+            .map(|line| line.split_once(':').expect("name: value"))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect();
+        for line in &lines {
+            let most = if line.0 == "root" { 2 } else { 1 };
+            assert!(LINES.contains(&line.0.as_str()), "{name}: {}", line.0);
+            assert!(lines.iter().filter(|other| other.0 == line.0).count() <= most, "{name}: {}", line.0);
+        }
+        let vector = Self { name, lines, bytes: hex(keyset) };
+        assert_eq!(vector.get("by").is_none(), vector.expected() == "accepted", "{}", vector.name);
+        vector
+    }
+
+    /// The value of a line.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.lines.iter().find(|line| line.0 == name).map(|line| line.1.as_str())
+    }
+
+    /// `accepted` or the code of a refusal.
+    ///
+    /// # Panics
+    /// If the vector does not say.
+    #[must_use]
+    pub fn expected(&self) -> &str {
+        self.get("expect").expect("an expectation")
+    }
+
+    /// What it must come to if it is accepted.
+    ///
+    /// # Panics
+    /// If the vector does not say.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        ["stored", "seals", "decrypts", "records"].map(|name| self.get(name).expect(name).to_owned())
+    }
+
+    /// Parses and verifies the keyset as the vector says.
+    ///
+    /// # Errors
+    /// What one of the steps gives.
+    ///
+    /// # Panics
+    /// If the vector is not well-formed.
+    pub fn verify(&self) -> Result<Outcome, KeysetRefusal> {
+        match self.get("capacity") {
+            None => self.verify_in::<256>(),
+            Some("1") => self.verify_in::<1>(),
+            Some("2") => self.verify_in::<2>(),
+            Some(other) => panic!("{}: capacity {other}", self.name),
+        }
+    }
+
+    fn verify_in<const N: usize>(&self) -> Result<Outcome, KeysetRefusal> {
+        let checkpoint = self.get("checkpoint").map(|stored| {
+            let stored = hex(stored).try_into().expect("40 bytes");
+            Checkpoint::from_bytes(&stored).expect("a checkpoint")
+        });
+        let mut now = self.now();
+        let unverified = UnverifiedKeyset::parse(&self.bytes)?;
+        let keyset: VerifiedKeyset<'_, N> =
+            unverified.verify(&self.roots(), checkpoint.as_ref(), &mut now)?;
+        let keys = keyset.at(now)?;
+        let kids = |holds: &dyn Fn(&CurrentKeys<'_, '_>, KeyId) -> bool| {
+            let kids = keyset.entries().iter().map(|entry| entry.kid()).filter(|kid| holds(&keys, *kid));
+            kids.map(|kid| kid.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let stored = keyset.checkpoint().to_bytes();
+        Ok([
+            stored.iter().map(|byte| format!("{byte:02x}")).collect(),
+            kids(&|keys, kid| keys.sealing_allowed(kid)),
+            kids(&|keys, kid| keys.decryption_allowed(kid)),
+            kids(&|keys, kid| keys.find(kid).is_some()),
+        ])
+    }
+
+    fn roots(&self) -> Roots<'_> {
+        let name = KeysetName::new(self.get("name").expect("a name")).expect("a name");
+        let roots = self.lines.iter().filter(|line| line.0 == "root").map(|line| {
+            let point = hex(&line.1).try_into().expect("65 bytes");
+            VerifyingKey::from_point(&point).expect("a point on the curve")
+        });
+        let mut roots = roots.collect::<Vec<_>>().into_iter();
+        let first = Roots::new(name, roots.next().expect("a root"));
+        roots.next().map_or(first, |second| first.or(second).expect("another root"))
+    }
+
+    fn now(&self) -> TimeWindow {
+        let now = self.get("now").expect("a time");
+        let (earliest, latest) = now.split_once(' ').unwrap_or((now, now));
+        let number = |text: &str| text.parse().expect("a time");
+        TimeWindow { earliest: number(earliest), latest: number(latest) }
+    }
+}
