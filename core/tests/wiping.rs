@@ -145,8 +145,7 @@ fn sealing_leaves_nothing() {
         assert_eq!(found_after(Case::Seals(suite)), [""; 0], "{suite}");
         assert_eq!(found_after(Case::SealsHedged(suite)), [""; 0], "{suite}, hedged");
     }
-    // Not suite SP: its batch holds the content key, and is a value that is moved when it is made and signed.
-    for suite in [Suite::S, Suite::Se] {
+    for suite in [Suite::S, Suite::Se, Suite::Sp] {
         assert_eq!(found_after(Case::SealsBatch(suite)), [""; 0], "{suite}, a batch");
     }
     assert_eq!(found_after(Case::SealsDetached), [""; 0], "M, detached");

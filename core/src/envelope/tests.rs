@@ -13,8 +13,6 @@ fn the_first_byte_tells_an_envelope_from_everything_else() {
         assert_eq!(refusal, expected, "{first:02x}");
     }
     assert_eq!(Envelope::decode(&[]).map(drop), Err(Refusal::Unsealed));
-    // A batched envelope has no detached form.
-    assert_eq!(Envelope::decode_detached(&[0x83], b"").map(drop), Err(Refusal::Unsealed));
 }
 
 #[test]
