@@ -45,15 +45,14 @@ def check(name: str, folder: Path) -> int:
     lax = sum(opens(library, case, case.data) for case in malformed)
     for complaint in complaints:
         print(f"{name}: {folder.name}: {complaint}")
+    opened = ", ".join(f"{suite} {suites[suite]}" for suite in SUITES if suites[suite])
+    changed = sum(len(damaged(case)) for case in accepted)
+    forged = sum(len(forgeries(case)) for case in receipts)
     print(
-        f"{name} {version(name)}: {folder.name}: opened",
-        ", ".join(f"{suite} {suites[suite]}" for suite in SUITES if suites[suite]),
-        f"to the body; {sum(len(damaged(case)) for case in accepted)} changed;",
-        f"{len(receipts)} receipts,",
-        f"{sum(len(forgeries(case)) for case in receipts)} of them forged;",
-        f"{len(complaints)} wrong",
+        f"{name} {version(name)}: {folder.name}: opened {opened} to the body; "
+        f"{changed} changed; {len(receipts)} receipts, {forged} forged ones; "
+        f"{len(complaints)} wrong; also opened {lax} of {len(malformed)} malformed ones"
     )
-    print(f"{name}: {folder.name}: also opened {lax} of {len(malformed)} malformed")
     return len(complaints) + (not accepted)
 
 
