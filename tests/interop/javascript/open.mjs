@@ -28,16 +28,20 @@ export function emptyHeader(data, name) {
 /** The body, or of suite SP what is signed; an error if anything is wrong. */
 export async function open(vector, data) {
   const name = suite(data);
+  const beside = vector.detached === undefined ? undefined : unhex(vector.detached);
   if (name === "E") {
     return decrypt(data, vector, new Uint8Array());
   }
   if (name === "M") {
     const message = Mac0.decode(data);
-    await message.verify(secret(vector.hmac256), { algorithms: [5] });
-    return message.payload;
+    await message.verify(secret(vector.hmac256), { algorithms: [5], detachedPayload: beside });
+    return beside ?? message.payload;
   }
   const message = Sign1.decode(data);
-  await message.verify(publicKey(unhex(vector.es256)), { algorithms: [-7] });
+  await message.verify(publicKey(unhex(vector.es256)), { algorithms: [-7], detachedPayload: beside });
+  if (beside !== undefined) {
+    return beside;
+  }
   return name === "SE" ? decrypt(message.payload, vector, message.encodedProtectedHeaders) : message.payload;
 }
 

@@ -1,13 +1,14 @@
 """Cases: accepted vectors as a COSE library sees them, with the keys it needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cbor2
 
 from taskseal_reader import batch, crypto
-from taskseal_reader.vectors import Vector, read_all
+from taskseal_reader.files import flipped
+from taskseal_reader.vectors import Vector
 
 BATCHED = 0x83
 SALT_COMMIT = -95348
@@ -18,6 +19,16 @@ class Case:
     """An envelope, the one record that verifies it, and the body that comes out."""
 
     vector: Vector
+    beside: bytes | None
+
+    @classmethod
+    def read(cls, vector: Vector) -> Self:
+        """The case of a vector."""
+        return cls(vector, vector.beside())
+
+    def with_body(self, beside: bytes) -> Self:
+        """The case with another body beside the envelope."""
+        return replace(self, beside=beside)
 
     @property
     def data(self) -> bytes:
@@ -58,10 +69,10 @@ class Case:
         return int(self.vector.need("agree"), 16)
 
 
-def cases(folders: list[Path], expected: str) -> list[Case]:
-    """The vectors of folders that come to the same."""
-    vectors = [vector for folder in folders for vector in read_all(folder)]
-    return [Case(vector) for vector in vectors if vector.get("expect") == expected]
+def cases(folder: Path, expected: str) -> list[Case]:
+    """The vectors of a folder that come to the same."""
+    vectors = Vector.read_all(folder)
+    return [Case.read(vector) for vector in vectors if vector.expected == expected]
 
 
 def header(message: bytes) -> dict[int, Any]:
@@ -75,11 +86,36 @@ def outer_header(message: bytes) -> bytes:
     return bytes((item if message[0] == BATCHED else item.value)[0])
 
 
-def batched(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Payload and receipt of a batched envelope, and the root by its path."""
-    first, payload, receipt = cbor2.loads(data)
-    root = batch.parse(receipt).root(crypto.signature_structure(first, payload))
-    return payload, receipt, root
+@dataclass(frozen=True)
+class Batched:
+    """A batched envelope: payload and receipt, and the root that its path leads to."""
+
+    payload: bytes
+    receipt: bytes
+    root: bytes
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """Takes an envelope apart; the root is computed by the reader."""
+        first, payload, receipt = cbor2.loads(data)
+        entry = crypto.signature_structure(first, payload)
+        return cls(payload, receipt, batch.parse(receipt).root(entry))
+
+    def damaged(self) -> list[tuple[bytes, bytes]]:
+        """Receipt and root with a bit changed in each byte that the signature covers.
+
+        The path is not covered, but leads to another root if it is changed.
+        """
+        signed = outer_header(self.receipt)
+        header = self.receipt.index(signed)
+        covered = [*range(header, header + len(signed)), *range(-64, 0)]
+        positions = {at % len(self.receipt) for at in covered}
+        receipts = [data for at, data in flipped(self.receipt) if at in positions]
+        roots = [root for _, root in flipped(self.root)]
+        return [
+            *((receipt, self.root) for receipt in receipts),
+            *((self.receipt, root) for root in roots),
+        ]
 
 
 def content_key(message: bytes, key: bytes) -> bytes:

@@ -5,7 +5,7 @@ from cwt import COSE, COSEKey
 from taskseal_reader import crypto
 from taskseal_reader.keys import kid_of_point
 
-from .case import BATCHED, Case, batched, content_key, outer_header
+from .case import BATCHED, Batched, Case, content_key, outer_header
 
 
 def open_envelope(case: Case, data: bytes) -> bytes:
@@ -15,8 +15,9 @@ def open_envelope(case: Case, data: bytes) -> bytes:
         return _decrypt(data, kid, key, b"")
     if case.suite == "M":
         kid, key = case.mac_key
-        return _decode(data, COSEKey.from_symmetric_key(key, alg="HS256", kid=kid))
-    payload = _verify(data, COSEKey.new(_public(case.point) | {3: -7}))
+        mac_key = COSEKey.from_symmetric_key(key, alg="HS256", kid=kid)
+        return _decode(data, mac_key, case.beside)
+    payload = _verify(case, data)
     if case.suite == "S":
         return payload
     external = outer_header(data)
@@ -37,16 +38,25 @@ def open_envelope(case: Case, data: bytes) -> bytes:
     )
 
 
-def _verify(data: bytes, key: object) -> bytes:
+def verify_receipt(case: Case, receipt: bytes, root: bytes) -> None:
+    """An error unless the receipt is signed and of this root."""
+    _decode(receipt, _signing_key(case), root)
+
+
+def _verify(case: Case, data: bytes) -> bytes:
     if data[0] != BATCHED:
-        return _decode(data, key)
-    payload, receipt, root = batched(data)
-    COSE.new().decode(receipt, [key], detached_payload=root)
-    return payload
+        return _decode(data, _signing_key(case), case.beside)
+    batched = Batched.read(data)
+    verify_receipt(case, batched.receipt, batched.root)
+    return batched.payload
 
 
-def _decode(data: bytes, key: object) -> bytes:
-    return bytes(COSE.new().decode(data, [key]))
+def _signing_key(case: Case) -> object:
+    return COSEKey.new(_public(case.point) | {3: -7})
+
+
+def _decode(data: bytes, key: object, detached: bytes | None) -> bytes:
+    return bytes(COSE.new().decode(data, [key], detached_payload=detached))
 
 
 def _decrypt(data: bytes, kid: bytes, key: bytes, external: bytes) -> bytes:

@@ -6,7 +6,7 @@ from pycose.messages import Enc0Message, EncMessage, Mac0Message, Sign1Message
 
 from taskseal_reader import crypto
 
-from .case import BATCHED, Case, batched, content_key, outer_header
+from .case import BATCHED, Batched, Case, content_key, outer_header
 
 
 class Unverified(Exception):
@@ -19,11 +19,13 @@ def open_envelope(case: Case, data: bytes) -> bytes:
         return _decrypt(data, case.shared_key[1], b"")
     if case.suite == "M":
         authenticated = Mac0Message.decode(data)
+        if case.beside is not None:
+            _put_body(authenticated, case.beside)
         authenticated.key = SymmetricKey(k=case.mac_key[1])
         if not authenticated.verify_tag():
             raise Unverified
         return bytes(authenticated.payload)
-    payload = _verify(data, _public(case.point))
+    payload = _verify(case, data)
     if case.suite == "S":
         return payload
     external = outer_header(data)
@@ -36,13 +38,32 @@ def open_envelope(case: Case, data: bytes) -> bytes:
     return bytes(message.decrypt(recipient))
 
 
-def _verify(data: bytes, key: EC2Key) -> bytes:
-    payload, receipt, root = batched(data) if data[0] == BATCHED else (None, data, None)
-    signed = Sign1Message.decode(receipt)
-    signed.key = key
-    if not signed.verify_signature(detached_payload=root):
+def verify_receipt(case: Case, receipt: bytes, root: bytes) -> None:
+    """An error unless the receipt is signed and of this root."""
+    _verify_signature(case, Sign1Message.decode(receipt), root)
+
+
+def _verify(case: Case, data: bytes) -> bytes:
+    if data[0] == BATCHED:
+        batched = Batched.read(data)
+        verify_receipt(case, batched.receipt, batched.root)
+        return batched.payload
+    signed = Sign1Message.decode(data)
+    _verify_signature(case, signed, case.beside)
+    return bytes(signed.payload if case.beside is None else case.beside)
+
+
+def _verify_signature(case: Case, signed: Sign1Message, detached: bytes | None) -> None:
+    signed.key = _public(case.point)
+    if not signed.verify_signature(detached_payload=detached):
         raise Unverified
-    return bytes(signed.payload) if payload is None else payload
+
+
+def _put_body(authenticated: Mac0Message, body: bytes) -> None:
+    """The library knows detached payloads of signatures only."""
+    if authenticated.payload is not None:
+        raise Unverified("a payload inside and one beside it")
+    authenticated.payload = body
 
 
 def _decrypt(data: bytes, key: bytes, external: bytes) -> bytes:

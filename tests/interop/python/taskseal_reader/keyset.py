@@ -60,6 +60,15 @@ class Entry:
             self.state == PRIMARY and started and all(now.latest < end for end in ends)
         )
 
+    def decrypts(self, now: Window, secrets: Mapping[bytes, bytes]) -> bool:
+        """Whether bodies may be opened with it, at every time."""
+        in_time = self.accept_until is None or now.latest < self.accept_until
+        opens = self.algorithm == ECDH_ES_HKDF256 or (
+            self.algorithm == A256GCM
+            and (self.role is None or self.record(secrets) is not None)
+        )
+        return self.state in IN_USE and in_time and opens
+
     def record(self, secrets: Mapping[bytes, bytes]) -> Record | None:
         """The record that it is for envelopes, if it verifies any here."""
         if self.algorithm in (None, ECDH_ES_HKDF256):
@@ -98,6 +107,11 @@ class Checkpoint:
         if len(data) != 40 or not 1 <= sequence < MAX_SEQUENCE:
             raise ValueError("not a checkpoint")
         return cls(sequence, data[8:])
+
+    @property
+    def stored(self) -> bytes:
+        """Those bytes."""
+        return self.sequence.to_bytes(8, "big") + self.digest
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from . import crypto
-from .check import flipped
+from .files import flipped
 from .keys import kid_of_point
 from .keyset import Checkpoint, Pinned
 from .policy import Window
@@ -26,7 +26,7 @@ def main(page: str) -> int:
         if outcome(*case[1:]) != case[0]
     ]
     wrong += entries(second)
-    changed = [*flipped(first), *flipped(second)]
+    changed = [data for keyset in (first, second) for _, data in flipped(keyset)]
     pinned = Pinned("prod", (root(),))
     outcomes = [outcome(pinned, data, None, RENEWED) for data in changed]
     survivors = [code for code in outcomes if code == "accepted"]

@@ -40,12 +40,10 @@ class Reader:
         """Accepts an envelope and gives its body, or refuses it."""
         envelope = self.verify(data, now, beside)
         if envelope.kind is Kind.TASK:
-            self.guard.admit(envelope.claims, sha256(data).digest())
+            self.guard.admit(envelope, sha256(data).digest())
         return Opened(envelope, self._body(envelope))
 
-    def verify(
-        self, data: bytes, now: Window, beside: bytes | None = None
-    ) -> Envelope:
+    def verify(self, data: bytes, now: Window, beside: bytes | None = None) -> Envelope:
         """Steps 1 to 7; `beside` is the body of the detached form."""
         envelope = parse(data) if beside is None else parse_detached(data, beside)
         self.policy.admits(envelope)

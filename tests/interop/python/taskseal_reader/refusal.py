@@ -22,6 +22,7 @@ CODES = frozenset(
         "not-yet-valid",
         "wrong-request",
         "replayed",
+        "out-of-sequence",
         "conflict",
         "attempts-exhausted",
         "no-decryption-key",

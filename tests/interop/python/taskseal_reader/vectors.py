@@ -1,72 +1,129 @@
-"""Test vectors: files of `name: value` lines, an empty line, and an envelope in hex."""
+"""Vectors of envelopes: attached, in batches, and beside their bodies."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 
 from . import crypto, envelope
-from .envelope import A256GCM, ES256, HMAC256, Kind
+from .envelope import A256GCM, ES256, HMAC256, Envelope, Kind
+from .files import (
+    BYTES,
+    HASH,
+    NAME,
+    NUMBER,
+    PATTERNS,
+    POINT,
+    SCALAR,
+    SHARED,
+    File,
+    flipped,
+    head_lines,
+)
 from .keys import DecryptionKeys, Keyset, Record, kid_of_point
 from .names import Names
-from .policy import Policy, Window
+from .policy import Policy
 from .reader import Opened, Reader
-from .refusal import Refused
+from .refusal import CODES, Refused
 from .replay import Guard
 
 ALGORITHMS = {"es256": ES256, "hmac256": HMAC256, "a256gcm": A256GCM}
+SUITE = "(S|M|E|SE|SP)"
 YEAR = 366 * 86_400
 
+LINES = head_lines(CODES) | {
+    "audience": NAME,
+    "detached": BYTES,
+    "kind": "result",
+    "request": HASH,
+    "suites": f"({SUITE}( {SUITE})*)?",
+    "batches": "yes",
+    "types": PATTERNS,
+    "max-body": NUMBER,
+    "skew": NUMBER,
+    "max-lifetime": NUMBER,
+    "beacon": "yes",
+    "clockless": "yes",
+    "before": "admitted|finished|other",
+    "newest": f"{NUMBER} {NUMBER}",
+    "shared": SHARED,
+    "agree": SCALAR,
+    "body": BYTES,
+}
+RECORDS = {"es256": POINT, "hmac256": SHARED, "a256gcm": SHARED}
+RIGHTS = {
+    "issuers": PATTERNS,
+    "types": PATTERNS,
+    "audiences": PATTERNS,
+    "valid-from": NUMBER,
+    "valid-until": NUMBER,
+    "record-kind": "result",
+    "disabled": "yes",
+}
 
-@dataclass(frozen=True)
-class Vector:
-    """One file."""
 
-    name: str
-    lines: list[tuple[str, str]]
-    data: bytes
+class Vector(File):
+    """An envelope, what a verifier knows, and what has to come of it."""
 
-    @classmethod
-    def read(cls, path: Path) -> "Vector":
-        """Reads a file."""
-        head, _, data = path.read_text(encoding="ascii").partition("\n\n")
-        lines = [line.split(":", 1) for line in head.splitlines()]
-        return cls(
-            path.stem,
-            [(name.strip(), value.strip()) for name, value in lines],
-            bytes.fromhex(data),
-        )
+    def check(self) -> None:
+        """Refuses unknown lines, and lines too often or too seldom."""
+        seen: set[str] = set()
+        rights: set[str] | None = None
+        for name, value in self.lines:
+            if name in RECORDS:
+                self.check_line(name, value, RECORDS)
+                rights = set()
+                continue
+            is_right = rights is not None and name in RIGHTS
+            self.check_line(name, value, RIGHTS if is_right else LINES)
+            group = rights if is_right and rights is not None else seen
+            if name in group:
+                raise self.error(f"the line {name} stands twice")
+            group.add(name)
+        self.check_presence(always=("expect", "note", "now", "audience"), out=("body",))
+        if self.has("request") != self.has("kind"):
+            raise self.error("kind and request go together")
 
-    def get(self, name: str) -> str | None:
-        """The first value with a name."""
-        return next((value for line, value in self.lines if line == name), None)
+    def outcome(self) -> str:
+        """Opens the envelope and compares the body."""
+        try:
+            opened = self.open(self.data, self.beside())
+        except Refused as refused:
+            return refused.code
+        right = self.is_accepted and opened.body == bytes.fromhex(self.need("body"))
+        return "accepted" if right else f"opened to {opened.body.hex()}"
 
-    def need(self, name: str) -> str:
-        """A value that has to be there."""
-        value = self.get(name)
-        if value is None:
-            raise ValueError(f"{self.name} has no line {name}")
-        return value
+    def changed(self) -> Iterator[tuple[str, str]]:
+        """The envelope with a bit changed; a body beside it too, and its length."""
+        beside = self.beside()
+        for at, data in flipped(self.data):
+            yield f"byte {at}", self.outcome_of(data, beside)
+        if beside is None:
+            return
+        for at, body in flipped(beside):
+            yield f"byte {at} of the body", self.outcome_of(self.data, body)
+        for body in (beside + b"\x00", b"\x00" + beside, beside[:-1], beside[1:]):
+            if body != beside:
+                yield "the length of the body", self.outcome_of(self.data, body)
+        yield "the operation", self.outcome_of(self.data, None)
 
-    def outcome(self, data: bytes | None = None) -> str | Opened:
-        """What these bytes, or the file's, come to: a code, or what is opened."""
-        data = self.data if data is None else data
+    def outcome_of(self, data: bytes, beside: bytes | None) -> str:
+        """What other bytes come to in the place of those of the file."""
+        try:
+            self.open(data, beside)
+        except Refused as refused:
+            return refused.code
+        return "accepted"
+
+    def open(self, data: bytes, beside: bytes | None) -> Opened:
+        """Opens an envelope as the file says, or refuses it."""
         reader = Reader(
             Keyset(self.records()), self.policy(), self.guard(), self.decryption_keys()
         )
-        try:
-            return reader.open(data, self.now(), self.beside())
-        except Refused as refused:
-            return refused.code
+        return reader.open(data, self.now(), beside)
 
     def beside(self) -> bytes | None:
         """The body of the detached form."""
         body = self.get("detached")
         return None if body is None else bytes.fromhex(body)
-
-    def now(self) -> Window:
-        """One second, or the two ends of a window."""
-        ends = [int(end) for end in self.need("now").split()]
-        return Window(ends[0], ends[-1])
 
     def records(self) -> list[Record]:
         """A line that is a key begins a record; the lines below it are its rights."""
@@ -95,22 +152,33 @@ class Vector:
             max_body=int(self.get("max-body") or 1 << 20),
             max_lifetime=int(self.get("max-lifetime") or (YEAR if result else 86_400)),
             skew=int(self.get("skew") or 60),
-            beacon=self.get("beacon") is not None,
-            clockless=self.get("clockless") is not None,
-            batch=self.get("batches") is not None,
+            beacon=self.has("beacon"),
+            clockless=self.has("clockless"),
+            batch=self.has("batches"),
         )
 
     def guard(self) -> Guard:
         """A guard that has seen what the vector says."""
-        guard, before = Guard(), self.get("before")
+        before, newest = self.get("before"), self.get("newest")
+        guard = Guard(by_sequence=newest is not None)
+        if newest is not None:
+            epoch, counter = (int(number) for number in newest.split())
+            guard.note(self._parsed(), epoch, counter)
         if before is not None:
-            claims = envelope.parse(self.data).claims
-            guard.admit(
-                claims, bytes(32) if before == "other" else sha256(self.data).digest()
-            )
+            digest = bytes(32) if before == "other" else sha256(self.data).digest()
+            guard.admit(self._parsed(), digest)
             if before == "finished":
-                guard.finish(claims)
+                guard.finish(self._parsed())
         return guard
+
+    def _parsed(self) -> Envelope:
+        """The envelope, whose issuer, kid and task id a guard may have seen."""
+        beside = self.beside()
+        return (
+            envelope.parse(self.data)
+            if beside is None
+            else envelope.parse_detached(self.data, beside)
+        )
 
     def decryption_keys(self) -> DecryptionKeys:
         """The keys that open bodies."""
@@ -123,11 +191,6 @@ class Vector:
                 scalar = int(value, 16)
                 keys.agreement[kid_of_point(crypto.public_point(scalar))] = scalar
         return keys
-
-
-def read_all(folder: Path) -> list[Vector]:
-    """The vectors of a folder, in the order of their names."""
-    return [Vector.read(path) for path in sorted(folder.glob("*.txt"))]
 
 
 def _key(name: str, value: str) -> dict[str, object]:
