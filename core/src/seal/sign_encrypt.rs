@@ -16,6 +16,7 @@ use crate::inner::{
     COMMIT_LEN, IV_LEN, KeyRef, MAX_PROTECTED, Protected, Recipient, TAG_LEN, encode_before_ciphertext,
 };
 use crate::keys::{AgreementPublicKey, EncryptionKey, POINT_LEN, coordinates};
+use crate::kid::KeyId;
 use crate::provider::{Provider, Signer};
 use crate::secret::Secret;
 use crate::structure::{EncStructure, EncryptContext};
@@ -53,6 +54,10 @@ impl<S: Signer> SigningMode for SignEncrypt<'_, S> {
 
     fn signed_suite(&self) -> Suite {
         Suite::Se
+    }
+
+    fn inner_kid(&self) -> Option<KeyId> {
+        Some(self.key.kid())
     }
 
     fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
@@ -142,6 +147,10 @@ impl<S: Signer> SigningMode for SignEncryptTo<'_, S> {
 
     fn signed_suite(&self) -> Suite {
         Suite::Sp
+    }
+
+    fn inner_kid(&self) -> Option<KeyId> {
+        Some(self.recipient.kid())
     }
 
     fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
