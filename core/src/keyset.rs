@@ -30,7 +30,7 @@ pub struct KeyRecord<'a> {
     pub audiences: NameSet<'a>,
     /// Unix time in seconds from which on it is accepted.
     pub valid_from: u64,
-    /// Unix time in seconds from which on it is refused.
+    /// Unix time in seconds from which on it is refused; `u64::MAX`: no end.
     pub valid_until: u64,
     /// False: revoked or disabled; nothing it sealed is accepted.
     pub enabled: bool,
@@ -78,9 +78,11 @@ impl<'a> KeyRecord<'a> {
     #[must_use]
     pub const fn is_valid(&self, now: TimeWindow, skew: u32) -> bool {
         let skew = skew as u64;
+        // Who knows no latest time gives the greatest number, and a key without an end has none to compare it with.
+        let has_no_end = self.valid_until == u64::MAX;
         self.enabled
             && now.earliest.saturating_add(skew) >= self.valid_from
-            && now.latest < self.valid_until.saturating_add(skew)
+            && (has_no_end || now.latest < self.valid_until.saturating_add(skew))
     }
 
     /// Speaks for these issuers.

@@ -189,7 +189,8 @@ pub trait Mode: private::Sealed {
     #[doc(hidden)]
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
 
-    /// Hashes the outermost protected header, as far as it is known before anything is drawn.
+    /// Hashes the outermost protected header, as far as it is known before anything is drawn, and the kid of the key
+    /// that is encrypted to inside a signature.
     #[doc(hidden)]
     fn bind(&self, job: &Job<'_>, hash: &mut Sha256);
 

@@ -29,6 +29,18 @@ fn a_disabled_key_is_never_valid() {
 }
 
 #[test]
+fn a_key_without_an_end_is_valid_to_who_knows_no_latest_time() {
+    let key = mac_key(1);
+    let mut record = record(RecordKey::Hmac256(&key));
+    let since = |earliest| TimeWindow { earliest, latest: u64::MAX };
+    assert!(record.is_valid(since(1000), 0) && record.is_valid(since(1000), 300));
+    record.valid_until = u64::MAX - 1;
+    assert!(!record.is_valid(since(1000), 0));
+    (record.valid_from, record.valid_until) = (2000, u64::MAX);
+    assert!(!record.is_valid(since(1000), 0));
+}
+
+#[test]
 fn a_new_record_has_no_rights() {
     let key = mac_key(1);
     let record = KeyRecord::new(RecordKey::Hmac256(&key));

@@ -88,8 +88,8 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         })
     }
 
-    /// The key of the stream is `HMAC(key, fresh || SHA-256(suite, content type, header) || SHA-256(body))`, its block
-    /// `n` is `HMAC(stream key, n)`.
+    /// The key of the stream is `HMAC(key, fresh || SHA-256(suite, content type, header, inner kid) || SHA-256(body))`,
+    /// its block `n` is `HMAC(stream key, n)`.
     fn stream(
         &self,
         claims: &Claims<'_>,

@@ -16,6 +16,7 @@ use crate::inner::{
     COMMIT_LEN, IV_LEN, KeyRef, MAX_PROTECTED, Protected, Recipient, TAG_LEN, encode_before_ciphertext,
 };
 use crate::keys::{AgreementPublicKey, EncryptionKey, POINT_LEN, coordinates};
+use crate::kid::KeyId;
 use crate::provider::{Provider, Signer};
 use crate::secret::Secret;
 use crate::structure::{EncStructure, EncryptContext};
@@ -53,6 +54,10 @@ impl<S: Signer> SigningMode for SignEncrypt<'_, S> {
 
     fn signed_suite(&self) -> Suite {
         Suite::Se
+    }
+
+    fn inner_kid(&self) -> Option<KeyId> {
+        Some(self.key.kid())
     }
 
     fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
@@ -96,24 +101,35 @@ impl<S: Signer> SigningMode for SignEncrypt<'_, S> {
 pub struct Agreed {
     ephemeral: [u8; POINT_LEN],
     content_key: ContentKey,
-    /// Counts up from a random start: one key, and never one IV twice.
-    pub(super) iv: [u8; IV_LEN],
+    /// The last one, once there is one.
+    pub(super) iv: Option<[u8; IV_LEN]>,
 }
 
 impl Default for Agreed {
     fn default() -> Self {
-        Self { ephemeral: [0; POINT_LEN], content_key: ContentKey::zeroed(), iv: [0; IV_LEN] }
+        Self { ephemeral: [0; POINT_LEN], content_key: ContentKey::zeroed(), iv: None }
     }
 }
 
 impl Agreed {
-    /// An IV that was not used with this key. A batch has at most 1024 tasks, and four bytes count to 2^32.
-    pub(super) fn next_iv(&mut self) -> [u8; IV_LEN] {
-        let iv = self.iv;
-        if let Some(counter) = self.iv.last_chunk_mut::<4>() {
-            *counter = u32::from_be_bytes(*counter).wrapping_add(1).to_be_bytes();
-        }
-        iv
+    /// An IV that was not used with this key: the first one is drawn, each later one has eight bytes drawn anew and four
+    /// that count up. A batch has at most 1024 tasks, and four bytes count to 2^32, so that a source that is stuck repeats
+    /// none. Copies of a process or a machine whose batch was open count alike, but draw otherwise once their sources
+    /// differ.
+    pub(super) fn next_iv<R: TryCryptoRng + ?Sized, E>(
+        &mut self,
+        rng: &mut R,
+    ) -> Result<[u8; IV_LEN], SealError<E>> {
+        let iv = match self.iv {
+            None => random(rng)?,
+            Some([.., i, j, k, l]) => {
+                let [a, b, c, d, e, f, g, h] = random(rng)?;
+                let [i, j, k, l] = u32::from_be_bytes([i, j, k, l]).wrapping_add(1).to_be_bytes();
+                [a, b, c, d, e, f, g, h, i, j, k, l]
+            }
+        };
+        self.iv = Some(iv);
+        Ok(iv)
     }
 }
 
@@ -133,6 +149,10 @@ impl<S: Signer> SigningMode for SignEncryptTo<'_, S> {
         Suite::Sp
     }
 
+    fn inner_kid(&self) -> Option<KeyId> {
+        Some(self.recipient.kid())
+    }
+
     fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
         &self,
         session: &mut Agreed,
@@ -140,7 +160,6 @@ impl<S: Signer> SigningMode for SignEncryptTo<'_, S> {
         rng: &mut R,
     ) -> Result<(), SealError<S::Error>> {
         let (ephemeral, z) = ephemeral(self.recipient, provider, rng)?;
-        session.iv = random(rng)?;
         session.content_key.derive_agreed(&z);
         session.ephemeral = ephemeral.to_point();
         Ok(())
@@ -158,10 +177,10 @@ impl<S: Signer> SigningMode for SignEncryptTo<'_, S> {
         session: &mut Agreed,
         outer: &[u8],
         provider: &P,
-        _: &mut R,
+        rng: &mut R,
         payload: &mut [u8],
     ) -> Result<(), SealError<S::Error>> {
-        let iv = session.next_iv();
+        let iv = session.next_iv(rng)?;
         let (x, y) = coordinates(&session.ephemeral);
         let key = KeyRef::Agreed { commit: &session.content_key.commit };
         let recipient = Some(Recipient { kid: self.recipient.kid(), x, y });

@@ -9,6 +9,7 @@ use crate::cbor::encoder::{Sink, SinkError, Writer};
 use crate::envelope::encode_start;
 use crate::error::SealError;
 use crate::header::{Algorithm, Content, Header};
+use crate::kid::KeyId;
 use crate::provider::{Provider, Signer};
 use crate::structure::signature_digest;
 use crate::suite::Suite;
@@ -34,6 +35,10 @@ pub trait SigningMode: private::Sealed {
 
     #[doc(hidden)]
     fn signed_suite(&self) -> Suite;
+
+    /// The kid of the key that the body is encrypted to, if it is.
+    #[doc(hidden)]
+    fn inner_kid(&self) -> Option<KeyId>;
 
     /// Prepares what the tasks under one signature share.
     #[doc(hidden)]
@@ -78,6 +83,10 @@ impl<M: SigningMode> Mode for M {
 
     fn bind(&self, job: &Job<'_>, hash: &mut Sha256) {
         signed_header(self, job).encode(hash).expect("a hash takes any number of bytes");
+        // Stands inside the ciphertext, where the header does not name it.
+        if let Some(kid) = self.inner_kid() {
+            hash.bytes(kid.as_bytes()).expect("a hash takes any number of bytes");
+        }
     }
 
     fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
@@ -168,6 +177,10 @@ impl<S: Signer> SigningMode for Sign<S> {
 
     fn signed_suite(&self) -> Suite {
         Suite::S
+    }
+
+    fn inner_kid(&self) -> Option<KeyId> {
+        None
     }
 
     fn begin<P: Provider, R: TryCryptoRng + ?Sized>(

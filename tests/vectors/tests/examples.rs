@@ -198,10 +198,14 @@ fn batches_are_byte_exact() {
     assert_eq!(sealed[0], vector_of("batch", "suite_se_first").bytes);
     assert_eq!(sealed[4], vector_of("batch", "suite_se_promoted").bytes);
 
-    // Suite SP draws once for the batch.
+    // Suite SP draws scalar and IV for the batch, and for each later task what the counter leaves of the IV; in the
+    // vectors that stays.
+    let mut drawn = example::agreed_randomness().0;
+    let uncounted = drawn[32..40].repeat(4);
+    drawn.extend(uncounted);
     let recipient = example::worker().public_key();
     let sealer = Sealer::sign_encrypt_to(&mut signer, &recipient);
-    let sealed = batch_of_five(sealer, example::agreed_randomness());
+    let sealed = batch_of_five(sealer, Given(drawn));
     assert_eq!(sealed[0], vector_of("batch", "suite_sp_first").bytes);
     assert_eq!(sealed[4], vector_of("batch", "suite_sp_last").bytes);
 }

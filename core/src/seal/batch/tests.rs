@@ -350,14 +350,36 @@ fn the_tasks_of_a_batch_of_suite_sp_share_their_ephemeral_key_and_no_iv() {
     assert_ne!(other[0], sealed[0]);
 }
 
+/// The session of a batch that was open when a fork or a snapshot was made.
+fn open_session(last_iv: [u8; 12]) -> super::super::sign_encrypt::Agreed {
+    let mut session = super::super::sign_encrypt::Agreed::default();
+    session.iv = Some(last_iv);
+    session
+}
+
+fn next_iv(session: &mut super::super::sign_encrypt::Agreed, rng: &mut Counted) -> [u8; 12] {
+    session.next_iv::<_, core::convert::Infallible>(rng).unwrap()
+}
+
 #[test]
 fn an_iv_counter_that_wraps_repeats_none() {
-    let mut session = super::super::sign_encrypt::Agreed::default();
-    session.iv = [0xff; 12];
-    let ivs: [[u8; 12]; 3] = core::array::from_fn(|_| session.next_iv());
-    assert_eq!(ivs[0], [0xff; 12]);
-    assert_eq!(ivs[1], [255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0]);
-    assert_eq!(ivs[2], [255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 1]);
+    let mut session = open_session([0xff; 12]);
+    // A source that is stuck: the counter alone has to do.
+    let ivs: [[u8; 12]; 3] = core::array::from_fn(|_| next_iv(&mut session, &mut Counted::default()));
+    assert_eq!(ivs.map(|iv| iv[8..].to_vec()), [[0; 4], [0, 0, 0, 1], [0, 0, 0, 2]]);
+    assert!(ivs.iter().all(|iv| iv[..8] == ivs[0][..8]));
+}
+
+#[test]
+fn copies_of_an_open_batch_share_no_iv_once_their_sources_differ() {
+    let (mut one, mut other) = (open_session([5; 12]), open_session([5; 12]));
+    let (mut source, mut reseeded) = (Counted::default(), Counted::default());
+    for _ in 0..9 {
+        let _ = rand_core::TryRng::try_next_u64(&mut reseeded);
+    }
+    for _ in 0..4 {
+        assert_ne!(next_iv(&mut one, &mut source)[..8], next_iv(&mut other, &mut reseeded)[..8]);
+    }
 }
 
 #[test]

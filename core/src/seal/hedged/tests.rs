@@ -4,7 +4,10 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::envelope::{Layer, Signed};
 use crate::inner::IV_LEN;
+use crate::keys::EncryptionKey;
+use crate::kid::KeyId;
 use crate::open::Unverified;
 use crate::seal::{Encrypt, SignEncrypt, SignEncryptTo};
 use crate::testing::{Counted, agreement_key, claims, encryption_key, hex, signing_key};
@@ -71,7 +74,7 @@ where
 /// Salt and nonce of suite E.
 fn drawn(envelope: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let parsed = Unverified::parse(envelope).unwrap();
-    let crate::envelope::Layer::Encrypted { iv, .. } = parsed.envelope.layer else { panic!("suite E") };
+    let Layer::Encrypted { iv, .. } = parsed.envelope.layer else { panic!("suite E") };
     let salt = &parsed.envelope.header.salt_commit.unwrap()[..16];
     assert_eq!(iv.len(), IV_LEN);
     (salt.to_vec(), iv.to_vec())
@@ -120,14 +123,27 @@ fn the_signer_changes_what_is_drawn() {
     // associated data.
     let shared = encryption_key(2);
     let se = |seed| sealed(Sealer::sign_encrypt(signing_key(seed), &shared), &claims(), BODY, &hedge(1));
-    let ivs: Vec<_> = [1, 2]
-        .map(|seed| {
-            let envelope = se(seed);
-            let at = envelope.windows(3).position(|window| window == [0xa1, 0x05, 0x4c]).unwrap() + 3;
-            envelope[at..at + 12].to_vec()
-        })
-        .to_vec();
-    assert_ne!(ivs[0], ivs[1]);
+    assert_ne!(inner_iv(&se(1)), inner_iv(&se(2)));
+}
+
+#[test]
+fn the_key_that_encrypts_inside_a_signature_changes_what_is_drawn() {
+    // One secret under two kids would have one content key and one nonce under different associated data.
+    let key = |kid| EncryptionKey::new(KeyId::from_bytes([kid; 8]), Secret::copy_from(&[2; 32]));
+    let se = |kid| sealed(Sealer::sign_encrypt(signing_key(1), &key(kid)), &claims(), BODY, &hedge(1));
+    assert_ne!(inner_iv(&se(1)), inner_iv(&se(2)));
+    let recipient = |seed| agreement_key(seed).public_key();
+    let sp =
+        |seed| sealed(Sealer::sign_encrypt_to(signing_key(1), &recipient(seed)), &claims(), BODY, &hedge(1));
+    assert_ne!(inner_iv(&sp(3)), inner_iv(&sp(4)));
+}
+
+fn inner_iv(envelope: &[u8]) -> [u8; IV_LEN] {
+    let parsed = Unverified::parse(envelope).unwrap();
+    let Layer::Signed { content: Signed::Encrypted(inner), .. } = parsed.envelope.layer else {
+        panic!("suite SE or SP")
+    };
+    *inner.iv
 }
 
 #[test]
