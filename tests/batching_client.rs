@@ -91,11 +91,12 @@ async fn signer_that_fails_fails_everybody_who_waited_for_that_signature_and_nob
     let client = Arc::new(client);
     signer.hold();
     let six = callers(&client, 6).await;
+    until("the signature of who came first", async || (signer.asked() == 2).then_some(())).await;
     signer.let_go();
     for caller in six {
         assert_eq!(caller.await.unwrap_err().to_string(), "the signer failed: the token was pulled");
     }
-    assert_eq!(signer.asked(), 3, "four and two");
+    assert!((3..=4).contains(&signer.asked()), "four and two, or some before four: {}", signer.asked());
 
     signer.from_now_on(Then::Signs);
     assert!(client.seal(task(0)).await.is_ok());
@@ -107,7 +108,9 @@ async fn signer_that_panics_strands_nobody() {
     let (client, signer) = client(&fleet, 64);
     let client = Arc::new(client);
     signer.from_now_on(Then::Panics);
+    signer.hold();
     let three = callers(&client, 3).await;
+    signer.let_go();
     for caller in three {
         let error = caller.await.unwrap_err();
         assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
@@ -150,28 +153,34 @@ async fn caller_that_is_cancelled_while_its_signature_is_made_loses_nothing_of_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn caller_that_is_cancelled_when_it_is_its_turn_to_sign_passes_the_turn_on() {
+async fn very_many_who_are_cancelled_keep_nobody_from_the_next_signature() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 64);
     let client = Arc::new(client);
-
-    // Before it has begun to sign.
-    let mut waiting = callers(&client, 3).await;
-    drop(waiting.remove(0));
-    for caller in waiting {
-        assert!(is_batched(&caller.await.unwrap()));
-    }
-    assert_eq!(signer.asked(), 1);
-
-    // After it was told so, without having been awake since; and with very many who are gone as well.
     let first = held_up(&client, &signer).await;
     let mut waiting = callers(&client, 50_000).await;
     let last = waiting.pop().unwrap();
+    drop(waiting);
     signer.let_go();
     first.await.unwrap();
-    drop(waiting);
     assert!(!is_batched(&last.await.unwrap()));
-    assert_eq!(signer.asked(), 3);
+    assert_eq!(signer.asked(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caller_that_nobody_polls_holds_up_nobody() {
+    let fleet = Fleet::embedded().await;
+    let (client, signer) = client(&fleet, 2);
+    signer.hold();
+    // As in the branches of a `select!`, or in a set of futures whose owner enqueues as well before it looks again.
+    let mut unpolled = callers(&client, 5).await;
+    let polled = unpolled.pop().unwrap();
+    signer.let_go();
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), polled).await;
+    assert!(in_time.expect("waits for a caller that waits for it").is_ok());
+    for caller in unpolled {
+        assert!(caller.await.is_ok());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -70,6 +70,8 @@ impl<const N: usize> ReplayGuard for ReplayWindow<N> {
                 return Err(NotAdmitted::Refused(Refusal::Replayed));
             }
             if sighting.seen_at >= entry.dead_from {
+                // For good, even if the clock steps back.
+                entry.dead_from = 0;
                 return Err(NotAdmitted::Refused(Refusal::Expired));
             }
             if sighting.attempts.is_some_and(|most| entry.attempts >= most) {

@@ -1,12 +1,13 @@
 //! Concurrent callers under one signature: while one is made, tasks collect; the next covers all that have come.
 //!
-//! Whoever finds nobody signing leads: it signs for itself and for those who have joined meanwhile, and hands the lead to
-//! the first who came too late. Nobody waits for a timer. The lead is a value that is in one place at a time; wherever it
-//! is dropped, by a caller that is cancelled or a signer that panics, it passes on.
+//! Whoever finds nobody signing starts an async task that signs for all that have come, until nobody waits any more. It is
+//! no caller's own future: one that is not polled, since its owner waits for something else first, must hold up nobody.
+//! Nobody waits for a timer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::ClientError;
@@ -28,23 +29,10 @@ struct Meeting {
 #[derive(Debug)]
 struct Waiting {
     task: Task,
-    turn: oneshot::Sender<Turn>,
+    answer: oneshot::Sender<Result<Sealed, ClientError>>,
 }
 
-/// What comes of waiting.
-#[derive(Debug)]
-enum Turn {
-    Sealed(Box<Result<Sealed, ClientError>>),
-    /// The task was not sealed yet: its caller is the next to sign.
-    Lead(Lead, Box<Task>),
-}
-
-enum Joined {
-    Leads(Lead, Box<Task>),
-    Waits(oneshot::Receiver<Turn>),
-}
-
-/// The right to sign; passes on when it is dropped.
+/// The right to sign, and the duty to answer all who wait. `None` once there was nobody left.
 #[derive(Debug)]
 struct Lead(Option<Arc<Combiner>>);
 
@@ -55,28 +43,22 @@ impl Combiner {
         task: Task,
         origin: &Arc<Origin>,
     ) -> Result<Sealed, ClientError> {
-        let (lead, task) = match self.join(task) {
-            Joined::Leads(lead, task) => (lead, task),
-            Joined::Waits(turn) => match turn.await {
-                Ok(Turn::Lead(lead, task)) => (lead, task),
-                Ok(Turn::Sealed(sealed)) => return *sealed,
-                Err(_) => return Err(cut_off().into()),
-            },
-        };
-        // Whoever is about to enqueue as well gets to join, on a runtime with one thread too.
-        tokio::task::yield_now().await;
-        origin.off_async_threads(move |origin| lead.sign(*task, origin)).await?
+        let (answer, sealed) = oneshot::channel();
+        if let Some(lead) = self.join(Waiting { task, answer }) {
+            let signing = lead.sign_for_all(Arc::clone(origin));
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(signing)),
+                Err(_) => signing.await,
+            }
+        }
+        sealed.await.unwrap_or_else(|_| Err(cut_off().into()))
     }
 
-    fn join(self: &Arc<Self>, task: Task) -> Joined {
+    fn join(self: &Arc<Self>, waiting: Waiting) -> Option<Lead> {
         let mut meeting = self.meeting();
-        if !meeting.led {
-            meeting.led = true;
-            return Joined::Leads(Lead(Some(Arc::clone(self))), Box::new(task));
-        }
-        let (turn, waits) = oneshot::channel();
-        meeting.waiting.push_back(Waiting { task, turn });
-        Joined::Waits(waits)
+        meeting.waiting.push_back(waiting);
+        let led = std::mem::replace(&mut meeting.led, true);
+        (!led).then(|| Lead(Some(Arc::clone(self))))
     }
 
     fn meeting(&self) -> MutexGuard<'_, Meeting> {
@@ -86,47 +68,51 @@ impl Combiner {
 }
 
 impl Lead {
-    /// Seals `own` task and those that wait, as many as one signature may cover.
-    fn sign(self, own: Task, origin: &Origin) -> Result<Sealed, ClientError> {
-        let (mut tasks, mut turns) = (vec![own], Vec::new());
-        if let Some(combiner) = &self.0 {
-            let mut meeting = combiner.meeting();
-            while tasks.len() < origin.batch() {
-                let Some(Waiting { task, turn }) = meeting.waiting.pop_front() else { break };
-                if !turn.is_closed() {
-                    tasks.push(task);
-                    turns.push(turn);
-                }
+    async fn sign_for_all(mut self, origin: Arc<Origin>) {
+        loop {
+            // Whoever is about to enqueue as well gets to join, on a runtime with one thread too.
+            tokio::task::yield_now().await;
+            let (tasks, answers) = self.next(origin.batch());
+            if tasks.is_empty() {
+                return;
+            }
+            let sealed = origin.seal(tasks).await;
+            for (answer, sealed) in answers.into_iter().zip(sealed) {
+                // Who was cancelled meanwhile wants nothing any more.
+                let _ = answer.send(sealed);
             }
         }
-        let mut sealed = origin.seal_now(&tasks).into_iter();
-        let own = sealed.next().unwrap_or_else(|| Err(cut_off().into()));
-        for (turn, sealed) in turns.into_iter().zip(sealed) {
-            // Who was cancelled meanwhile wants nothing any more.
-            let _ = turn.send(Turn::Sealed(Box::new(sealed)));
+    }
+
+    /// Those who wait, at most `most` of them. Nobody: the lead is given up.
+    fn next(&mut self, most: usize) -> (Vec<Task>, Vec<oneshot::Sender<Result<Sealed, ClientError>>>) {
+        let (mut tasks, mut answers) = (Vec::new(), Vec::new());
+        let Some(combiner) = self.0.take() else { return (tasks, answers) };
+        let mut meeting = combiner.meeting();
+        while tasks.len() < most {
+            let Some(Waiting { task, answer }) = meeting.waiting.pop_front() else { break };
+            if !answer.is_closed() {
+                tasks.push(task);
+                answers.push(answer);
+            }
         }
-        own
+        meeting.led = !tasks.is_empty();
+        drop(meeting);
+        if !tasks.is_empty() {
+            self.0 = Some(combiner);
+        }
+        (tasks, answers)
     }
 }
 
+/// A signer in memory that panicked, or a runtime that is shut down: who waits is told, who comes next leads.
 impl Drop for Lead {
     fn drop(&mut self) {
         let Some(combiner) = self.0.take() else { return };
-        loop {
-            let next = {
-                let mut meeting = combiner.meeting();
-                let next = meeting.waiting.pop_front();
-                meeting.led = next.is_some();
-                next
-            };
-            let Some(Waiting { task, turn }) = next else { return };
-            let lead = Self(Some(Arc::clone(&combiner)));
-            match turn.send(Turn::Lead(lead, Box::new(task))) {
-                // From here on it is the caller's, who passes it on if it is cancelled.
-                Ok(()) | Err(Turn::Sealed(_)) => return,
-                // Cancelled already: disarmed, or this would go as deep as there are callers.
-                Err(Turn::Lead(mut lead, _)) => lead.0 = None,
-            }
-        }
+        let mut meeting = combiner.meeting();
+        meeting.led = false;
+        let waiting = std::mem::take(&mut meeting.waiting);
+        drop(meeting);
+        drop(waiting);
     }
 }

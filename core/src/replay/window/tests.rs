@@ -138,6 +138,11 @@ fn a_time_to_live_counts_from_first_sight() {
     assert_eq!(window.admit(&seen), FIRST);
     assert_eq!(window.admit(&Sighting { seen_at: 159, ..seen }), AGAIN);
     assert_eq!(window.admit(&Sighting { seen_at: 160, ..seen }), refused(Refusal::Expired));
+    assert_eq!(
+        window.admit(&Sighting { seen_at: 159, ..seen }),
+        refused(Refusal::Expired),
+        "the clock steps back"
+    );
     window.finish(seen.issuer, seen.task_id);
     assert_eq!(window.admit(&Sighting { seen_at: 160, ..seen }), refused(Refusal::Replayed));
 }
