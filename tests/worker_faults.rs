@@ -32,6 +32,7 @@ on_both_brokers! {
     quarantine_out_of_reach_settles_nothing_that_was_refused_until_it_is_back,
     broker_that_cannot_be_reached_is_asked_again,
     queue_that_fails_does_not_hold_up_another,
+    queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queues,
     panic_of_an_observer_ends_the_worker_loudly,
 }
 
@@ -322,6 +323,20 @@ async fn queue_that_fails_does_not_hold_up_another(fleet: Fleet) {
     let tally = worker.stop().await;
     let failed = tally.broker_failures;
     assert!((1..100).contains(&failed), "{failed}");
+}
+
+async fn queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queues(fleet: Fleet) {
+    let AnyQueue::Redis(server) = fleet.queue() else { return };
+    let bulk = QueueName::parse("bulk").unwrap();
+    let _: () =
+        ::redis::cmd("SET").arg("asynq:{bulk}:pending").arg("no list").query(&mut server.raw()).unwrap();
+    let mut settings = fleet.worker_settings();
+    settings.queues = vec![WorkerQueue { name: bulk, weight: 1 }, WorkerQueue { name: mail(), weight: 1 }];
+    settings.patience = Duration::from_millis(100);
+    let (handlers, runs) = counted();
+    fleet.client().enqueue(task("x")).await.unwrap();
+    let tally = Worker::new(settings, fleet.parts(handlers)).run_once().await;
+    assert_eq!((tally.gave_up, tally.succeeded, runs.load(Ordering::SeqCst)), (1, 1, 1));
 }
 
 async fn panic_of_an_observer_ends_the_worker_loudly(fleet: Fleet) {

@@ -153,7 +153,13 @@ fn id_that_is_taken_is_a_conflict_and_changes_nothing() {
 #[test]
 fn task_of_a_type_without_handler_is_refused_and_explained() {
     let project = Project::new();
-    project.run_with(&["enqueue", "--queue", "default", "--type", "no:such"], b"x").ok();
+    let warned = project.run_with(&["enqueue", "--queue", "default", "--type", "no:such"], b"x");
+    assert!(
+        warned.ok().err.contains("would refuse it") && warned.err.contains("type-not-handled"),
+        "{warned:?}"
+    );
+    let warned = project.run_with(&["enqueue", "--queue", "default", "--type", "file:digest"], b"x");
+    assert!(!warned.ok().err.contains("would refuse"), "{warned:?}");
 
     let run = project.run(&[&ONCE[..], &["--json"]].concat());
 

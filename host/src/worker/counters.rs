@@ -23,6 +23,7 @@ pub struct Counters {
     poisonous: AtomicU64,
     broker_failures: AtomicU64,
     state_failures: AtomicU64,
+    gave_up: AtomicU64,
     refused: Mutex<BTreeMap<Refusal, u64>>,
 }
 
@@ -54,6 +55,8 @@ pub struct Tally {
     pub broker_failures: u64,
     /// Calls that ledger or quarantine failed.
     pub state_failures: u64,
+    /// Queues that a worker which ends with them gave up: they did not answer.
+    pub gave_up: u64,
     /// Tasks refused, by reason.
     pub refused: BTreeMap<Refusal, u64>,
 }
@@ -81,6 +84,7 @@ impl Counters {
             Event::Poisonous { count } => (&self.poisonous, *count as u64),
             Event::BrokerFailed { .. } => (&self.broker_failures, 1),
             Event::StateFailed { .. } => (&self.state_failures, 1),
+            Event::GaveUp { .. } => (&self.gave_up, 1),
             Event::Refused { refusal, .. } => {
                 let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 *refused.entry(*refusal).or_default() += 1;
@@ -107,6 +111,7 @@ impl Counters {
             poisonous: read(&self.poisonous),
             broker_failures: read(&self.broker_failures),
             state_failures: read(&self.state_failures),
+            gave_up: read(&self.gave_up),
             refused: self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
         }
     }

@@ -86,6 +86,11 @@ pub enum Event {
         /// What it said.
         error: BrokerError,
     },
+    /// A worker that ends with its queues got no answer for one of them for too long.
+    GaveUp {
+        /// The queue.
+        queue: QueueName,
+    },
     /// The ledger or the quarantine failed: nothing is run until it answers.
     StateFailed {
         /// What it said.

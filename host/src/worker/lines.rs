@@ -23,6 +23,7 @@ struct Line {
     name: QueueName,
     weight: u64,
     failures: u32,
+    failing_since: Option<Instant>,
     next_try: Option<Instant>,
 }
 
@@ -32,6 +33,7 @@ impl Lines {
             name: queue.name.clone(),
             weight: u64::from(queue.weight.max(1)),
             failures: 0,
+            failing_since: None,
             next_try: None,
         };
         let lines: Vec<Line> = queues.iter().map(line).collect();
@@ -66,6 +68,7 @@ impl Lines {
     pub(super) fn failed(&mut self, number: usize) {
         if let Some(line) = self.lines.get_mut(number) {
             line.failures = line.failures.saturating_add(1);
+            line.failing_since = line.failing_since.or(Some(Instant::now()));
             line.next_try = Some(Instant::now() + Backoff::RECONNECT.delay(line.failures));
         }
     }
@@ -77,13 +80,17 @@ impl Lines {
     pub(super) fn answered(&mut self, number: usize) {
         if let Some(line) = self.lines.get_mut(number) {
             line.failures = 0;
+            line.failing_since = None;
             line.next_try = None;
         }
     }
 
-    /// Whether the last answer of every queue was one.
-    pub(super) fn all_answer(&self) -> bool {
-        self.lines.iter().all(|line| line.next_try.is_none())
+    /// The queues that have not answered for as long as `patience`; `None` while there is hope for one that does not
+    /// answer.
+    pub(super) fn lost(&self, patience: Duration) -> Option<Vec<QueueName>> {
+        let silent = self.lines.iter().filter(|line| line.next_try.is_some());
+        let is_lost = |line: &Line| line.failing_since.is_some_and(|since| since.elapsed() >= patience);
+        silent.map(|line| is_lost(line).then(|| line.name.clone())).collect()
     }
 
     /// How long until the first queue that failed is asked again.

@@ -27,8 +27,12 @@ pub(super) async fn run(shared: Arc<Shared>, endings: mpsc::Sender<Ending>, once
         let Some(permits) = permits(&shared, &room).await else { break };
         match processor.take(&shared, permits).await {
             Taken::Some => {}
-            Taken::Nothing if once && processor.lines.all_answer() && shared.in_flight.is_empty() => break,
-            Taken::Nothing => processor.idle(&shared, once).await,
+            Taken::Nothing => {
+                if once && processor.is_done(&shared) {
+                    break;
+                }
+                processor.idle(&shared, once).await;
+            }
         }
     }
     while processor.running.join_next().await.is_some() {}
@@ -60,6 +64,17 @@ async fn permits(shared: &Arc<Shared>, room: &Arc<Semaphore>) -> Option<Vec<Owne
 }
 
 impl Processor {
+    /// Whether a worker that ends with its queues may end: nothing is left of what it took, and every queue was empty or
+    /// has not answered for too long.
+    fn is_done(&self, shared: &Shared) -> bool {
+        if !shared.in_flight.is_empty() {
+            return false;
+        }
+        let Some(lost) = self.lines.lost(shared.settings.patience) else { return false };
+        lost.into_iter().for_each(|queue| shared.observe(&Event::GaveUp { queue }));
+        true
+    }
+
     /// Waits until there may be something to take, a handler has ended, or the worker drains.
     async fn idle(&mut self, shared: &Arc<Shared>, once: bool) {
         let most = if once { LOOK } else { shared.settings.poll };

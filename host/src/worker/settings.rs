@@ -27,6 +27,8 @@ pub struct WorkerSettings {
     pub drain: Duration,
     /// How long an idle worker waits before it asks again without having been woken.
     pub poll: Duration,
+    /// How long a worker that ends with its queues asks on where it gets no answer.
+    pub patience: Duration,
     /// Delays between attempts.
     pub backoff: Backoff,
     /// Suites accepted.
@@ -72,6 +74,7 @@ impl WorkerSettings {
             lease: Duration::from_secs(5),
             drain: Duration::from_secs(20),
             poll: Duration::from_secs(1),
+            patience: Duration::from_secs(30),
             backoff: Backoff::default(),
             suites: SuiteSet::SIGNED_AND_ENCRYPTED,
             batches: false,

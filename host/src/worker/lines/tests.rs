@@ -46,12 +46,27 @@ fn greatest_weights_take_no_room_and_no_time() {
 async fn queue_that_failed_is_left_out_until_its_time_and_holds_up_nobody() {
     let mut lines = lines(&[1, 1]);
     lines.failed(0);
-    assert!(!lines.all_answer());
+    assert_eq!(lines.lost(Duration::from_secs(1)), None);
     assert_eq!(first(&mut lines), 1);
     assert_eq!(lines.in_turn().len(), 1);
     let wait = lines.next_try().unwrap();
     tokio::time::advance(wait + Duration::from_millis(1)).await;
     assert_eq!(lines.in_turn().len(), 2);
     lines.answered(0);
-    assert!(lines.all_answer() && lines.next_try().is_none());
+    assert_eq!(lines.lost(Duration::ZERO), Some(Vec::new()));
+    assert!(lines.next_try().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn queue_is_lost_once_it_has_failed_for_as_long_as_patience_lasts() {
+    let mut lines = lines(&[1, 1]);
+    lines.failed(0);
+    tokio::time::advance(Duration::from_secs(20)).await;
+    lines.failed(0);
+    lines.failed(1);
+    assert_eq!(lines.lost(Duration::from_secs(30)), None);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(lines.lost(Duration::from_secs(30)), None, "there is hope for the other one");
+    lines.answered(1);
+    assert_eq!(lines.lost(Duration::from_secs(30)).map(|lost| lost.len()), Some(1));
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use taskseal::client;
-use taskseal::keyring;
+use taskseal::client::{self, SealedTask};
+use taskseal::keyring::{self, Keyring};
 use taskseal::setup;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, QueueName, Receipt, Task};
@@ -113,7 +113,7 @@ fn one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
         ContentType::new(named).map_err(|_| Failure::usage(format!("`{named}` is not a media type")))?;
     let id = seal::task_id(args.id.as_deref())?;
     let session = Session::open(global)?;
-    let client = client(&session)?;
+    let client = client(&session, ui)?;
     let body = input::read(args.payload.as_deref().unwrap_or(Path::new("-")), MAX_BODY)?;
     session.answers()?;
     if let Some(queue) = &args.queue {
@@ -121,16 +121,59 @@ fn one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     }
     let task = Task::from_bytes(task_type, content_type, body.to_vec())
         .map_err(|error| Failure::usage(error.to_string()))?;
-    let receipt = session
-        .runtime
-        .block_on(client.enqueue(args.settings(task).id(id)))
-        .map_err(|error| session.failed_client(&error))?;
+    let failed = |error| session.failed_client(&error);
+    let sealed = session.runtime.block_on(client.seal(args.settings(task).id(id))).map_err(failed)?;
+    warn_if_refused(&session, &sealed, ui)?;
+    let enqueued = client.enqueue_sealed(&sealed.receipt.queue, sealed.envelope);
+    let receipt = session.runtime.block_on(enqueued).map_err(failed)?;
     print(&receipt, ui)
 }
 
-fn client(session: &Session) -> Result<Client, Failure> {
+/// A worker elsewhere may know better, but one with this configuration would refuse the task: say so before it is
+/// found in quarantine.
+fn warn_if_refused(session: &Session, sealed: &SealedTask, ui: &Ui) -> Result<(), Failure> {
+    let keyring = keys::keyring(&session.config)?;
+    if let Err(OpenError::Refused(refusal)) =
+        accepted(session, &keyring, &sealed.receipt.queue, &sealed.envelope)?
+    {
+        let (code, next) = (refusal.code(), explain::next_step(refusal));
+        ui.warn(&format!("a worker with this configuration would refuse it: {refusal} ({code}); {next}"));
+    }
+    Ok(())
+}
+
+/// What a worker with this configuration would say to an envelope.
+fn accepted(
+    session: &Session,
+    keyring: &Keyring,
+    queue: &QueueName,
+    envelope: &[u8],
+) -> Result<Result<(), OpenError>, Failure> {
+    let audience = session.config.audience(queue);
+    let handlers = setup::handlers(&session.config).map_err(Failure::config)?;
+    let handled = handlers.patterns();
+    let mut policy = session.config.policy.for_tasks(super::audience(&audience));
+    if !handlers.is_empty() {
+        policy.types = NameSet::new(&handled);
+    }
+    let verified = Unverified::parse(envelope)
+        .and_then(|unverified| unverified.verify(keyring, &policy, &mut keyring::clock()).map(drop));
+    Ok(match verified {
+        // A worker that meets it early puts it off, and the queue holds it back until then.
+        Err(OpenError::Refused(Refusal::NotYetValid)) => Ok(()),
+        other => other,
+    })
+}
+
+fn client(session: &Session, ui: &Ui) -> Result<Client, Failure> {
     let client = Client::open_on(&session.config, session.broker.clone());
-    client.map_err(|error| session.failed_setup(error))
+    let client = client.map_err(|error| session.failed_setup(error))?;
+    let config = &session.config;
+    let batched = config.client.as_ref().is_some_and(|client| client.batch > 1);
+    if batched && config.worker.is_some() && !config.policy.batches {
+        ui.warn("[client] seals in batches, and [worker] would refuse them: set `batches = true` there");
+    }
+    Ok(client)
 }
 
 /// Enqueues an envelope that a worker with this configuration would accept.
@@ -139,18 +182,8 @@ fn forward(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Fai
     let session = Session::open(global)?;
     let keyring = keys::keyring(&session.config)?;
     let envelope = input::read(file, input::MAX_ENVELOPE)?;
-    let audience = session.config.audience(queue);
-    let handlers = setup::handlers(&session.config).map_err(Failure::config)?;
-    let handled = handlers.patterns();
-    let mut policy = session.config.policy.for_tasks(super::audience(&audience));
-    if !handlers.is_empty() {
-        policy.types = NameSet::new(&handled);
-    }
-    let verified = Unverified::parse(&envelope)
-        .and_then(|unverified| unverified.verify(&keyring, &policy, &mut keyring::clock()).map(drop));
-    match verified {
-        // A worker that meets it early puts it off, and the queue holds it back until then.
-        Ok(()) | Err(OpenError::Refused(Refusal::NotYetValid)) => {}
+    match accepted(&session, &keyring, queue, &envelope)? {
+        Ok(()) => {}
         Err(OpenError::Refused(refusal)) => {
             let message = format!("refused: {refusal} ({}); nothing was enqueued", refusal.code());
             return Err(Failure::refused(message).hint(match refusal {

@@ -89,26 +89,28 @@ async fn wait(
             Some(info) => matches!(info.state, TaskState::Archived | TaskState::Completed),
             None => true,
         };
-        if ended || Instant::now() + pause > deadline {
-            return Err(none(queue, id, found.as_ref()));
+        let left = deadline.saturating_duration_since(Instant::now());
+        if ended || left.is_zero() {
+            return Err(none(queue, id, found.as_ref(), patience));
         }
-        sleep(pause).await;
+        sleep(pause.min(left)).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
 /// Why there is no result, in the words of the queue.
-fn none(queue: &QueueName, id: TaskId, found: Option<&TaskInfo>) -> Failure {
+fn none(queue: &QueueName, id: TaskId, found: Option<&TaskInfo>, patience: Duration) -> Failure {
     let Some(info) = found else {
         return Failure::not_found(format!("task {id} is gone from queue {queue}"))
             .hint("it succeeded and is not kept, or somebody deleted it: set a retention to keep results");
     };
     let failure = Failure::not_found(format!("task {id} has no result"));
     let state = info.state.as_str();
+    let longer = if patience.is_zero() { "use --wait" } else { "wait longer" };
     let at = info.at.map(moment::show).unwrap_or_default();
     failure.hint(match info.state {
-        TaskState::Pending => format!("queue {queue} says it is {state}: run `taskseal worker`, or use --wait"),
-        TaskState::Active => format!("queue {queue} says it is {state}: a worker runs it; use --wait"),
+        TaskState::Pending => format!("queue {queue} says it is {state}: run `taskseal worker`, or {longer}"),
+        TaskState::Active => format!("queue {queue} says it is {state}: a worker runs it; {longer}"),
         TaskState::Scheduled | TaskState::Retry => format!("queue {queue} says it is {state}, due {at}"),
         TaskState::Archived => {
             format!("queue {queue} says it is {state} since {at}; see `taskseal quarantine ls` and the worker's log")

@@ -32,7 +32,8 @@ use crate::ui::{Failure, Ui};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal worker --once")]
 pub(crate) struct Args {
-    /// End once the queues have nothing to hand out
+    /// End once the queues have nothing to hand out; what was refused or failed is counted, and is no failure of the
+    /// worker. Exits with 5 if a queue gives no answer for 30 seconds
     #[arg(long)]
     once: bool,
 }
@@ -73,7 +74,12 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             .hint("what was running is run again once its lease has run out"));
     };
     log.end();
-    print(&tally, ui)
+    print(&tally, ui)?;
+    if tally.gave_up > 0 {
+        return Err(Failure::unavailable("not every queue answered")
+            .hint("what the queue refuses, and why, is said above; `taskseal queue ls` asks again"));
+    }
+    Ok(())
 }
 
 fn tell_if_new(session: &Session, ledger: &SqliteLedger, log: &Log) -> Result<(), Failure> {
@@ -142,6 +148,7 @@ fn print(tally: &Tally, ui: &Ui) -> Result<(), Failure> {
         ("poisonous", tally.poisonous),
         ("broker_failures", tally.broker_failures),
         ("state_failures", tally.state_failures),
+        ("gave_up", tally.gave_up),
     ];
     if ui.json() {
         let counts = counts.into_iter().map(|(name, count)| (name, json!(count)));

@@ -110,7 +110,7 @@ impl Line<'_> {
 
 pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let session = Session::open(global)?;
-    let client = super::client(&session)?;
+    let client = super::client(&session, ui)?;
     let unreadable =
         |error: io::Error| Failure::new(FileError::io(file, "cannot be read", &error).to_string());
     let (mut source, len): (Box<dyn BufRead>, Option<u64>) = if file == Path::new("-") {

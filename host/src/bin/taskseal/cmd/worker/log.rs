@@ -1,11 +1,12 @@
 //! The worker's log: events become lines on standard error, written by a thread of their own so that a reader that is
 //! slow does not slow the worker down.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use taskseal::broker::Broker;
@@ -45,7 +46,25 @@ struct Sink {
 struct State {
     dropped: AtomicU64,
     broker_away: AtomicBool,
+    /// What the broker refused to do, and when that was last told.
+    refused: Mutex<BTreeMap<&'static str, Instant>>,
     state_away: AtomicBool,
+}
+
+/// How often the same refusal of the broker is told.
+const REMINDER: Duration = Duration::from_secs(60);
+
+impl State {
+    /// Whether it was not told lately that this is refused.
+    fn is_news(&self, doing: &'static str) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let is_news = refused.get(doing).is_none_or(|told| now.duration_since(*told) >= REMINDER);
+        if is_news {
+            refused.insert(doing, now);
+        }
+        is_news
+    }
 }
 
 pub(super) struct Log {
@@ -164,10 +183,20 @@ impl Sink {
                 self.count("poisonous", *count, "tasks archived that took workers down");
             }
             Event::BrokerFailed { doing, error } => {
-                if !self.state.broker_away.swap(true, Ordering::Relaxed) {
+                let is_news = if error.is_transient() {
+                    !self.state.broker_away.swap(true, Ordering::Relaxed)
+                } else {
+                    // It answers, so it is not away, and may go on refusing this for ever.
+                    self.state.is_news(doing)
+                };
+                if is_news {
                     let members = vec![("doing", json!(doing)), ("error", json!(error.to_string()))];
                     self.put("broker-failed", format!("cannot {doing}: {error}"), members, true);
                 }
+            }
+            Event::GaveUp { queue } => {
+                let text = format!("queue {queue} was given up: it does not answer");
+                self.put("gave-up", text, vec![("queue", json!(queue.as_str()))], true);
             }
             Event::StateFailed { error } => {
                 if !self.state.state_away.swap(true, Ordering::Relaxed) {
