@@ -107,16 +107,6 @@ pub(crate) fn parse_toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result
     toml::from_str(text).map_err(|error| FileError::from_toml(file, text, &error))
 }
 
-/// Reads a text file of at most [`MAX_LEN`] bytes.
-pub(crate) fn read_text(file: &Path) -> Result<String, FileError> {
-    let failed = |error| FileError::io(file, "cannot be read", &error);
-    let len = std::fs::metadata(file).map_err(failed)?.len();
-    if len > MAX_LEN {
-        return Err(FileError::new(file, format!("longer than {MAX_LEN} bytes")));
-    }
-    std::fs::read_to_string(file).map_err(failed)
-}
-
 /// A fault of one value for serde, with a hint; [`FileError`] shows the two apart.
 pub(crate) fn invalid<E: serde::de::Error>(message: impl fmt::Display, hint: impl fmt::Display) -> E {
     E::custom(format_args!("{message}{HINT}{hint}"))

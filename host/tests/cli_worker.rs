@@ -160,3 +160,14 @@ fn state_folder_that_others_can_write_to_is_refused() {
     run.failed(1).hinted();
     assert!(run.err.contains("mode 0770") && run.err.contains("chmod go-w"), "{run:?}");
 }
+
+#[test]
+fn configuration_that_others_can_write_to_is_refused() {
+    let project = Project::new();
+    fs::set_permissions(project.path("taskseal.toml"), Permissions::from_mode(0o664)).unwrap();
+
+    let run = project.run(&ONCE);
+
+    run.failed(2).hinted();
+    assert!(run.err.contains("mode 0664") && run.err.contains("chmod go-w"), "{run:?}");
+}

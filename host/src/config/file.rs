@@ -10,11 +10,13 @@ use toml::Spanned;
 
 use super::value::{Count, Name, Queue, Seconds, Size, SuiteName};
 use super::{ClientConfig, Config, HandlerConfig, PolicyConfig, QueueConfig, WorkerConfig, broker};
-use crate::file_error::{FileError, parse_toml, read_text};
+use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::keyring::{Kid, SealingSource, relative_to};
+use crate::secret_file::read_guarded;
 
 pub(super) fn load(path: &Path) -> Result<Config, FileError> {
-    let text = read_text(path).map_err(|error| match error.io {
+    // It names the programs that run.
+    let text = read_guarded(path, MAX_LEN).map_err(|error| match error.io {
         Some(std::io::ErrorKind::NotFound) => {
             error.hint("name it with --config or TASKSEAL_CONFIG, or make a project with `taskseal init DIR`")
         }

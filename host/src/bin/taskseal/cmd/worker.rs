@@ -88,8 +88,12 @@ fn tell_if_new(session: &Session, ledger: &SqliteLedger, log: &Log) -> Result<()
     }
     let stats = ledger.stats().map_err(|error| session.failed_setup(SetupError::Ledger(error)))?;
     let (file, id) = (session.config.ledger_file(), show::hex(&stats.id));
-    let text = format!("the ledger is new: {} knows of no task that ran before ({id})", file.display());
-    log.tell("ledger-new", text, vec![("id", json!(id)), ("file", json!(file.to_string_lossy()))]);
+    let text = format!(
+        "the ledger is new: {} knows of no task that ran before ({id}); if this worker has run before, what it ran \
+         may be run again",
+        file.display()
+    );
+    log.warn("ledger-new", text, vec![("id", json!(id)), ("file", json!(file.to_string_lossy()))]);
     Ok(())
 }
 

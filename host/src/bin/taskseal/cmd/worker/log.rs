@@ -91,6 +91,11 @@ impl Log {
         self.sink.put(event, text, members, false);
     }
 
+    /// Tells something that is no event of the worker even to who wants quiet.
+    pub(super) fn warn(&self, event: &'static str, text: String, members: Vec<(&'static str, Value)>) {
+        self.sink.put(event, text, members, true);
+    }
+
     /// Finds out when a queue that was away is back: the worker speaks of failures only.
     pub(super) fn watch(&self, broker: Arc<dyn Broker>) -> impl Future<Output = ()> + Send + 'static {
         let sink = self.sink.clone();
