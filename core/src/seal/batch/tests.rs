@@ -5,14 +5,15 @@ use std::vec::Vec as StdVec;
 
 use super::*;
 use crate::batch::VerifiedRoots;
+use crate::keys::VerifyingKey;
 use crate::keyset::{KeyRecord, RecordKey};
 use crate::open::{Unverified, Verified};
-use crate::provider::{Rejected, Software};
+use crate::provider::Software;
 use crate::suite::{Suite, SuiteSet};
 use crate::testing::{
-    Counted, NOW, agreement_key, claims, encryption_key, keyset, record, seal, signing_key, twin,
+    Counted, NOW, VerifiesBy, agreement_key, claims, encryption_key, keyset, record, seal, signing_key, twin,
 };
-use crate::{OpenError, Policy, Refusal, Secret, TaskId, TimeWindow};
+use crate::{OpenError, Policy, Refusal, TaskId, TimeWindow};
 
 fn numbered(number: usize) -> Claims<'static> {
     let mut id = [0; 16];
@@ -135,61 +136,12 @@ struct Watched {
 
 impl Watched {
     fn verify(&mut self, bytes: &[u8], record: KeyRecord<'_>) -> Result<(), OpenError> {
-        struct Counting<'c>(&'c core::cell::Cell<usize>);
-        impl Provider for Counting<'_> {
-            fn verify_es256(
-                &self,
-                key: &crate::keys::VerifyingKey,
-                digest: &[u8; 32],
-                signature: &[u8; 64],
-            ) -> Result<(), Rejected> {
-                self.0.set(self.0.get() + 1);
-                Software.verify_es256(key, digest, signature)
-            }
-
-            fn encrypt_a256gcm(
-                &self,
-                _: &Secret<32>,
-                _: &[u8; 12],
-                _: &[u8],
-                _: &mut [u8],
-            ) -> Result<[u8; 16], Rejected> {
-                Err(Rejected)
-            }
-
-            fn decrypt_a256gcm(
-                &self,
-                _: &Secret<32>,
-                _: &[u8; 12],
-                _: &[u8],
-                _: &mut [u8],
-                _: &[u8; 16],
-            ) -> Result<(), Rejected> {
-                Err(Rejected)
-            }
-
-            fn check_a256gcm(
-                &self,
-                _: &Secret<32>,
-                _: &[u8; 12],
-                _: &[u8],
-                _: &[u8],
-                _: &[u8; 16],
-            ) -> Result<(), Rejected> {
-                Err(Rejected)
-            }
-
-            fn agree_ephemeral(
-                &self,
-                _: &Secret<32>,
-                _: &crate::keys::AgreementPublicKey,
-            ) -> Option<(crate::keys::AgreementPublicKey, Secret<32>)> {
-                None
-            }
-        }
         let keys = keyset([record]);
         let clock = &mut TimeWindow::exact(NOW);
-        let provider = Counting(&self.verified);
+        let provider = VerifiesBy(|key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]| {
+            self.verified.set(self.verified.get() + 1);
+            Software.verify_es256(key, digest, signature)
+        });
         Unverified::parse(bytes)?.verify_with(&provider, &mut self.roots, &keys, &policy(), clock)?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The table of attacks in the documents of core names tests that are there.
+//! What documents say of the tree is so: the table of attacks names tests that are there, examples are compiled.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,5 +54,36 @@ fn every_row_names_a_test() {
     for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).skip(1) {
         assert_eq!(row.matches('|').count(), 4, "{row}");
         assert!(!named_tests(&format!("| a | b | c |\n{row}")).is_empty(), "{row}");
+    }
+}
+
+#[test]
+fn the_example_of_the_first_page_is_the_one_that_is_compiled() {
+    let example = |page: &str| {
+        let page = fs::read_to_string(top(page)).expect("a page");
+        let (_, example) = page.split_once("```rust,no_run\n").expect("an example");
+        example.split_once("```").expect("its end").0.to_owned()
+    };
+    assert_eq!(example("README.md"), example("host/README.md"));
+}
+
+#[test]
+fn links_to_files_lead_somewhere() {
+    for page in [
+        "README.md",
+        "core/README.md",
+        "host/README.md",
+        "hsm/README.md",
+        "fuzz/README.md",
+        "benches/README.md",
+    ] {
+        let text = fs::read_to_string(top(page)).expect("a page");
+        let folder = Path::new(page).parent().expect("a folder");
+        let targets =
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap_or_default();
+            assert!(top("").join(folder).join(file).exists(), "{page}: {target}");
+        }
     }
 }
