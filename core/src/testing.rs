@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::keys::{AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey};
 use crate::keyset::{KeyRecord, Keyset, RecordKey};
-use crate::provider::Rejected;
+use crate::provider::{Rejected, Software};
 use crate::seal::{Mode, Sealer};
 use crate::{Audience, Claims, ContentType, Issuer, KeyId, NameSet, Provider, Secret, TaskId, TaskType};
 
@@ -60,7 +60,7 @@ pub(crate) fn seal<M: Mode<Error = Infallible>, P: Provider>(
     buffer
 }
 
-/// A provider that verifies by a function and has no ciphers.
+/// A provider that verifies by a function, agrees as ever and cannot encrypt or decrypt.
 pub(crate) struct VerifiesBy<F>(pub(crate) F);
 
 impl<F> Provider for VerifiesBy<F>
@@ -110,10 +110,10 @@ where
 
     fn agree_ephemeral(
         &self,
-        _: &Secret<32>,
-        _: &AgreementPublicKey,
+        scalar: &Secret<32>,
+        peer: &AgreementPublicKey,
     ) -> Option<(AgreementPublicKey, Secret<32>)> {
-        None
+        Software.agree_ephemeral(scalar, peer)
     }
 }
 

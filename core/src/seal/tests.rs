@@ -5,13 +5,13 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::keys::SigningKey;
+use crate::KeyId;
+use crate::keys::{SigningKey, VerifyingKey};
 use crate::open::Unverified;
 use crate::provider::Rejected;
 use crate::testing::{
-    Counted, ORDER, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key, twin,
+    Counted, ORDER, VerifiesBy, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key, twin,
 };
-use crate::{Agree, KeyId, Secret};
 
 /// Calls `$use` with a sealer of each suite.
 macro_rules! each_suite {
@@ -258,77 +258,23 @@ fn a_high_s_is_turned_into_the_low_one() {
     assert_eq!(high, low);
 }
 
-/// A provider that cannot encrypt.
-struct Broken;
-
-impl Provider for Broken {
-    fn verify_es256(
-        &self,
-        _: &crate::keys::VerifyingKey,
-        _: &[u8; 32],
-        _: &[u8; 64],
-    ) -> Result<(), Rejected> {
-        Err(Rejected)
-    }
-
-    fn encrypt_a256gcm(
-        &self,
-        _: &Secret<32>,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<[u8; 16], Rejected> {
-        Err(Rejected)
-    }
-
-    fn decrypt_a256gcm(
-        &self,
-        _: &Secret<32>,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &mut [u8],
-        _: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        Err(Rejected)
-    }
-
-    fn check_a256gcm(
-        &self,
-        _: &Secret<32>,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &[u8],
-        _: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        Err(Rejected)
-    }
-
-    fn agree_ephemeral(
-        &self,
-        _: &Secret<32>,
-        peer: &AgreementPublicKey,
-    ) -> Option<(AgreementPublicKey, Secret<32>)> {
-        let Ok(z) = agreement_key(9).agree(peer);
-        Some((agreement_key(9).public_key(), z))
-    }
-}
-
 #[test]
 fn a_provider_that_cannot_encrypt_leaves_no_plaintext() {
     let (shared, worker, body) = (encryption_key(2), agreement_key(3).public_key(), [0x77; 64]);
     let mut buffer = [0; 1024];
     let mut rng = Counted::default();
+    let broken = VerifiesBy(|_: &VerifyingKey, _: &[u8; 32], _: &[u8; 64]| Err(Rejected));
     let outcomes = [
         Sealer::encrypt(&shared)
-            .provider(Broken)
+            .provider(&broken)
             .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
             .is_err(),
         Sealer::sign_encrypt(signing_key(1), &shared)
-            .provider(Broken)
+            .provider(&broken)
             .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
             .is_err(),
         Sealer::sign_encrypt_to(signing_key(1), &worker)
-            .provider(&Broken)
+            .provider(&broken)
             .seal(&claims(), ContentType::JSON, &body, &mut rng, &mut buffer)
             .is_err(),
     ];
