@@ -18,7 +18,7 @@ use taskseal_core::{
 use crate::example::hex;
 
 /// Lines that stand once, above the keys or below them.
-const LINES: [&str; 19] = [
+const LINES: [&str; 20] = [
     "expect",
     "note",
     "by",
@@ -35,6 +35,7 @@ const LINES: [&str; 19] = [
     "beacon",
     "clockless",
     "before",
+    "first-seen",
     "newest",
     "detached",
     "body",
@@ -129,6 +130,8 @@ impl Vector {
             assert!(allowed.contains(&value.as_str()), "{place}");
         }
         let is_accepted = self.expected() == "accepted";
+        let is_lone = self.get("first-seen").is_some() && self.get("before").is_none();
+        assert!(!is_lone, "{}: seen when, but not before", self.name);
         assert_eq!(self.get("by").is_none(), is_accepted, "{}: who makes it?", self.name);
         assert_eq!(self.get("body").is_some(), is_accepted, "{}: which body?", self.name);
         assert!(self.get("note").is_some_and(|note| !note.is_empty()), "{}: no note", self.name);
@@ -253,6 +256,7 @@ impl Vector {
         if before == "other" {
             seen.digest = [0; 32];
         }
+        seen.seen_at = self.number("first-seen").unwrap_or(seen.seen_at);
         guard.admit(&seen).expect("a first sighting");
         if before == "finished" {
             assert!(guard.finish(seen.issuer, seen.task_id));

@@ -40,7 +40,7 @@ class Reader:
         """Accepts an envelope and gives its body, or refuses it."""
         envelope = self.verify(data, now, beside)
         if envelope.kind is Kind.TASK:
-            self.guard.admit(envelope, sha256(data).digest())
+            self.guard.admit(envelope, sha256(data).digest(), now.earliest)
         return Opened(envelope, self._body(envelope))
 
     def verify(self, data: bytes, now: Window, beside: bytes | None = None) -> Envelope:

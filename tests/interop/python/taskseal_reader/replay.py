@@ -15,6 +15,7 @@ class Entry:
     """What is remembered of an envelope."""
 
     digest: bytes
+    dead_from: int | None = None
     attempts: int = 0
     finished: bool = False
 
@@ -44,7 +45,7 @@ class Recent:
 
 
 class Guard:
-    """A guard of one moment: it forgets no task, and no time to live passes.
+    """A guard that forgets no task.
 
     One that goes by sequences may have forgotten a task of an issuer without a clock.
     """
@@ -55,18 +56,21 @@ class Guard:
         self._recent: dict[tuple[str, bytes], Recent] = {}
         self._by_sequence = by_sequence
 
-    def admit(self, envelope: Envelope, digest: bytes) -> None:
-        """Counts an attempt, or refuses it."""
+    def admit(self, envelope: Envelope, digest: bytes, now: int) -> None:
+        """Counts an attempt made at this second, or refuses it."""
         claims = envelope.claims
         key = (claims.issuer, claims.task_id)
         recent = self._recent.get((claims.issuer, envelope.kid), Recent())
         entry = self._entries.get(key)
         if entry is None:
             entry = Entry(digest)
+            if claims.time_to_live is not None:
+                entry.dead_from = now + claims.time_to_live
             if self._goes_by_sequence(envelope) and claims.sequence is not None:
                 recent.check(*claims.sequence)
         require(entry.digest == digest, "conflict")
         require(not entry.finished, "replayed")
+        require(entry.dead_from is None or now < entry.dead_from, "expired")
         require(
             claims.attempts is None or entry.attempts < claims.attempts,
             "attempts-exhausted",

@@ -43,6 +43,7 @@ LINES = head_lines(CODES) | {
     "beacon": "yes",
     "clockless": "yes",
     "before": "admitted|finished|other",
+    "first-seen": NUMBER,
     "newest": f"{NUMBER} {NUMBER}",
     "shared": SHARED,
     "agree": SCALAR,
@@ -166,7 +167,8 @@ class Vector(File):
             guard.note(self._parsed(), epoch, counter)
         if before is not None:
             digest = bytes(32) if before == "other" else sha256(self.data).digest()
-            guard.admit(self._parsed(), digest)
+            first_seen = int(self.get("first-seen") or self.now().earliest)
+            guard.admit(self._parsed(), digest, first_seen)
             if before == "finished":
                 guard.finish(self._parsed())
         return guard

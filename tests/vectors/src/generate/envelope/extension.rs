@@ -78,8 +78,25 @@ fn sequences() -> Vec<File> {
     ]
 }
 
+/// What a guard makes of a task that may live for 600 seconds, and that it saw some time ago.
+fn times_to_live() -> Vec<File> {
+    let task = clockless(no_clock());
+    let seen = |file: File, at: &str| {
+        file.policy("clockless", "yes").policy("before", "admitted").policy("first-seen", at).producer()
+    };
+    let accepted = |name, note, at| seen(File::accepted(name, note, &task), at).body();
+    let refused = |name, note, at| seen(File::refused(name, By::Broker, "expired", note, &task), at);
+    vec![
+        accepted("ttl_last_second", "599 seconds after the first sight", "1763751001"),
+        refused("ttl_passed", "600 seconds after the first sight", "1763751000"),
+        accepted("ttl_window_earliest", "the earliest reading of the clock is in time", "1763751001")
+            .now("1763751600 1763752600"),
+        refused("ttl_window_passed", "both readings are too late", "1763751000").now("1763751600 1763752600"),
+    ]
+}
+
 pub(super) fn files() -> Vec<File> {
-    [structure(), sequences()].concat()
+    [structure(), sequences(), times_to_live()].concat()
 }
 
 fn structure() -> Vec<File> {

@@ -45,6 +45,16 @@ fn states() -> Vec<File> {
         entry.set(2, int(state));
         Keyset::of(vec![entry])
     };
+    // Retiring, so that it is encrypted to no more.
+    let ending = |time| {
+        let mut entry = worker();
+        entry.set(2, int(2));
+        Keyset::of(vec![with(entry, 5, int(time))])
+    };
+    let encryption = |role: Option<Node>| {
+        let key = entry(named(b"enc\0\0\0\0\x01", 3), 1);
+        Keyset::of(vec![role.into_iter().fold(key, |key, role| with(key, 6, role))])
+    };
     let timed = |label, time| {
         let key = entry(es256("taskseal example producer signing key"), 1);
         Keyset::of(vec![with(with(key, label, int(time)), 6, role())])
@@ -65,8 +75,26 @@ fn states() -> Vec<File> {
         one("state_compromised", "a record that refuses", Keyset::of(vec![signing(5)]), "", "", PRODUCER),
         one("agreement_primary", "is encrypted to, and decrypts", agreement(1), WORKER, WORKER, ""),
         one("agreement_staged", "decrypts already", agreement(0), "", WORKER, ""),
+        one(
+            "agreement_accept_until_not_reached",
+            "decrypts until the next second",
+            ending(now + 1),
+            "",
+            WORKER,
+            "",
+        ),
+        one("agreement_accept_until_reached", "decrypts until this very second", ending(now), "", "", ""),
         one("agreement_disabled", "decrypts no more", agreement(3), "", "", ""),
         one("agreement_compromised", "decrypts no more", agreement(5), "", "", ""),
+        one("encryption_without_role", "decrypts inside SE", encryption(None), ENCRYPTION, ENCRYPTION, ""),
+        one(
+            "encryption_with_role",
+            "suite E, and its secret is not at hand",
+            encryption(Some(role())),
+            ENCRYPTION,
+            "",
+            "",
+        ),
         one("use_from_reached", "seals from this very second", timed(3, now), PRODUCER, "", PRODUCER),
         one("use_from_not_reached", "seals from the next second", timed(3, now + 1), "", "", PRODUCER),
         one(
@@ -91,6 +119,7 @@ fn states() -> Vec<File> {
 }
 
 const WORKER: &str = "5587cfa588c35f20";
+const ENCRYPTION: &str = "656e630000000001";
 
 fn limits() -> Vec<File> {
     let first = Keyset::first();
