@@ -1,11 +1,26 @@
 //! PKCS#11 URIs (RFC 7512): which token, which key, through which module.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::percent::{decode, is_plain};
 use crate::pin_source::PinSource;
+
+/// A token: `pkcs11:token=…?module-path=…&pin-source=…`, as [`KeyUri`] without a key.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TokenUri {
+    label: Option<String>,
+    serial: Option<String>,
+    manufacturer: Option<String>,
+    model: Option<String>,
+    module_path: Option<PathBuf>,
+    module_name: Option<String>,
+    pin_source: Option<PinSource>,
+    max_sessions: Option<u32>,
+    timeout_ms: Option<u32>,
+}
 
 /// A key in a token: `pkcs11:token=…;id=…?module-path=…&pin-source=…`.
 ///
@@ -13,15 +28,20 @@ use crate::pin_source::PinSource;
 /// named by label or serial (slot numbers change), a key named by id or label, no PIN in the name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyUri {
-    token: Option<String>,
-    serial: Option<String>,
-    manufacturer: Option<String>,
-    model: Option<String>,
+    token: TokenUri,
     object: Option<String>,
     id: Option<Vec<u8>>,
-    module_path: Option<PathBuf>,
-    module_name: Option<String>,
-    pin_source: Option<PinSource>,
+    class: Option<KeyClass>,
+}
+
+/// The `type` of a URI: what kind of key it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyClass {
+    /// `private`: the private half of a pair.
+    Private,
+    /// `secret-key`: a symmetric key.
+    Secret,
 }
 
 /// Why a text is no [`KeyUri`]. Shows no part of the text: a PIN may be in it.
@@ -46,9 +66,18 @@ pub enum InvalidUri {
     /// Names neither a key id nor a key label.
     #[error("the uri names no key by `id` or `object`")]
     NoKey,
-    /// Names something else than a private key.
-    #[error("the uri does not name a private key")]
+    /// Names something else than a private or secret key.
+    #[error("the uri does not name a private or secret key")]
     NotAPrivateKey,
+    /// Names a key where a token is to be named.
+    #[error("the uri names a key, not a token")]
+    NotAToken,
+    /// The path of the module is not absolute.
+    #[error("the module-path is not absolute")]
+    ModulePath,
+    /// A number is malformed or out of range.
+    #[error("a number in the uri is malformed or out of range")]
+    Number,
     /// Has a PIN in it.
     #[error("the uri has a pin in it: use pin-source")]
     InlinePin,
@@ -57,63 +86,17 @@ pub enum InvalidUri {
     PinSource,
 }
 
-impl KeyUri {
-    /// Reads a URI.
+impl TokenUri {
+    /// Reads a URI that names a token and no key.
     ///
     /// # Errors
     /// [`InvalidUri`].
     pub fn parse(text: &str) -> Result<Self, InvalidUri> {
-        if text.len() > MAX_LEN {
-            return Err(InvalidUri::NotPkcs11);
+        let uri = KeyUri::read(text)?;
+        if uri.object.is_some() || uri.id.is_some() || uri.class.is_some() {
+            return Err(InvalidUri::NotAToken);
         }
-        let rest = text.strip_prefix("pkcs11:").ok_or(InvalidUri::NotPkcs11)?;
-        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-        let mut uri = Self {
-            token: None,
-            serial: None,
-            manufacturer: None,
-            model: None,
-            object: None,
-            id: None,
-            module_path: None,
-            module_name: None,
-            pin_source: None,
-        };
-        let mut private = false;
-        for attribute in path.split(';') {
-            uri.path_attribute(attribute, &mut private)?;
-        }
-        for attribute in query.into_iter().flat_map(|query| query.split('&')) {
-            uri.query_attribute(attribute)?;
-        }
-        if uri.token.is_none() && uri.serial.is_none() {
-            return Err(InvalidUri::NoToken);
-        }
-        if uri.object.is_none() && uri.id.is_none() {
-            return Err(InvalidUri::NoKey);
-        }
-        Ok(uri)
-    }
-
-    fn path_attribute(&mut self, attribute: &str, private: &mut bool) -> Result<(), InvalidUri> {
-        let (name, value) = attribute.split_once('=').ok_or(InvalidUri::Malformed)?;
-        let value = decode(value, |byte| is_plain(byte, false)).ok_or(InvalidUri::Malformed)?;
-        match name {
-            "token" => once(&mut self.token, text(value)?),
-            "serial" => once(&mut self.serial, text(value)?),
-            "manufacturer" => once(&mut self.manufacturer, text(value)?),
-            "model" => once(&mut self.model, text(value)?),
-            "object" => once(&mut self.object, text(value)?),
-            "id" if value.is_empty() => Err(InvalidUri::Malformed),
-            "id" => once(&mut self.id, value),
-            "type" if value != b"private" => Err(InvalidUri::NotAPrivateKey),
-            "type" if *private => Err(InvalidUri::Duplicate),
-            "type" => {
-                *private = true;
-                Ok(())
-            }
-            _ => Err(InvalidUri::UnknownAttribute),
-        }
+        Ok(uri.token)
     }
 
     fn query_attribute(&mut self, attribute: &str) -> Result<(), InvalidUri> {
@@ -123,19 +106,23 @@ impl KeyUri {
         }
         let value = text(decode(value, |byte| is_plain(byte, true)).ok_or(InvalidUri::Malformed)?)?;
         match name {
+            // A relative path would be looked up in the folders of the system's loader.
+            "module-path" if !value.starts_with('/') => Err(InvalidUri::ModulePath),
             "module-path" => once(&mut self.module_path, PathBuf::from(value)),
             "module-name" => once(&mut self.module_name, value),
             "pin-source" => {
                 once(&mut self.pin_source, PinSource::parse(&value).ok_or(InvalidUri::PinSource)?)
             }
+            "x-max-sessions" => once(&mut self.max_sessions, number(&value, 1..=1024)?),
+            "x-timeout-ms" => once(&mut self.timeout_ms, number(&value, 100..=600_000)?),
             _ => Err(InvalidUri::UnknownAttribute),
         }
     }
 
     /// Label of the token.
     #[must_use]
-    pub fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 
     /// Serial number of the token.
@@ -156,18 +143,6 @@ impl KeyUri {
         self.model.as_deref()
     }
 
-    /// Label of the key (`CKA_LABEL`).
-    #[must_use]
-    pub fn object(&self) -> Option<&str> {
-        self.object.as_deref()
-    }
-
-    /// Id of the key (`CKA_ID`), which is its kid.
-    #[must_use]
-    pub fn id(&self) -> Option<&[u8]> {
-        self.id.as_deref()
-    }
-
     /// Library to load.
     #[must_use]
     pub const fn module_path(&self) -> Option<&PathBuf> {
@@ -185,6 +160,151 @@ impl KeyUri {
     pub const fn pin_source(&self) -> Option<&PinSource> {
         self.pin_source.as_ref()
     }
+
+    /// `x-max-sessions`: at most this many sessions work at once.
+    #[must_use]
+    pub const fn max_sessions(&self) -> Option<u32> {
+        self.max_sessions
+    }
+
+    /// `x-timeout-ms`: how long one call may take, in milliseconds.
+    #[must_use]
+    pub const fn timeout_ms(&self) -> Option<u32> {
+        self.timeout_ms
+    }
+
+    /// The same token through this library, instead of `module-path`.
+    #[must_use]
+    pub fn with_module_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.module_path = Some(path.into());
+        self
+    }
+
+    /// The same token with the PIN from this place, instead of `pin-source`.
+    #[must_use]
+    pub fn with_pin_source(mut self, source: PinSource) -> Self {
+        self.pin_source = Some(source);
+        self
+    }
+}
+
+impl KeyUri {
+    /// Reads a URI.
+    ///
+    /// # Errors
+    /// [`InvalidUri`].
+    pub fn parse(text: &str) -> Result<Self, InvalidUri> {
+        let uri = Self::read(text)?;
+        if uri.object.is_none() && uri.id.is_none() {
+            return Err(InvalidUri::NoKey);
+        }
+        Ok(uri)
+    }
+
+    fn read(text: &str) -> Result<Self, InvalidUri> {
+        if text.len() > MAX_LEN {
+            return Err(InvalidUri::NotPkcs11);
+        }
+        let rest = text.strip_prefix("pkcs11:").ok_or(InvalidUri::NotPkcs11)?;
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let mut uri = Self { token: TokenUri::default(), object: None, id: None, class: None };
+        for attribute in path.split(';') {
+            uri.path_attribute(attribute)?;
+        }
+        for attribute in query.into_iter().flat_map(|query| query.split('&')) {
+            uri.token.query_attribute(attribute)?;
+        }
+        if uri.token.label.is_none() && uri.token.serial.is_none() {
+            return Err(InvalidUri::NoToken);
+        }
+        Ok(uri)
+    }
+
+    fn path_attribute(&mut self, attribute: &str) -> Result<(), InvalidUri> {
+        let (name, value) = attribute.split_once('=').ok_or(InvalidUri::Malformed)?;
+        let value = decode(value, |byte| is_plain(byte, false)).ok_or(InvalidUri::Malformed)?;
+        match name {
+            "token" => once(&mut self.token.label, text(value)?),
+            "serial" => once(&mut self.token.serial, text(value)?),
+            "manufacturer" => once(&mut self.token.manufacturer, text(value)?),
+            "model" => once(&mut self.token.model, text(value)?),
+            "object" => once(&mut self.object, text(value)?),
+            "id" if value.is_empty() => Err(InvalidUri::Malformed),
+            "id" => once(&mut self.id, value),
+            "type" => match value.as_slice() {
+                b"private" => once(&mut self.class, KeyClass::Private),
+                b"secret-key" => once(&mut self.class, KeyClass::Secret),
+                _ => Err(InvalidUri::NotAPrivateKey),
+            },
+            _ => Err(InvalidUri::UnknownAttribute),
+        }
+    }
+
+    /// The token the key is in.
+    #[must_use]
+    pub const fn token_uri(&self) -> &TokenUri {
+        &self.token
+    }
+
+    /// Label of the token.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.label()
+    }
+
+    /// Serial number of the token.
+    #[must_use]
+    pub fn serial(&self) -> Option<&str> {
+        self.token.serial()
+    }
+
+    /// Maker of the token.
+    #[must_use]
+    pub fn manufacturer(&self) -> Option<&str> {
+        self.token.manufacturer()
+    }
+
+    /// Model of the token.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.token.model()
+    }
+
+    /// Label of the key (`CKA_LABEL`).
+    #[must_use]
+    pub fn object(&self) -> Option<&str> {
+        self.object.as_deref()
+    }
+
+    /// Id of the key (`CKA_ID`), which is its kid.
+    #[must_use]
+    pub fn id(&self) -> Option<&[u8]> {
+        self.id.as_deref()
+    }
+
+    /// What kind of key the name says it is.
+    #[must_use]
+    pub const fn class(&self) -> Option<KeyClass> {
+        self.class
+    }
+
+    /// Library to load.
+    #[must_use]
+    pub const fn module_path(&self) -> Option<&PathBuf> {
+        self.token.module_path()
+    }
+
+    /// Name of the library without its folder.
+    #[must_use]
+    pub fn module_name(&self) -> Option<&str> {
+        self.token.module_name()
+    }
+
+    /// Where the PIN is read.
+    #[must_use]
+    pub const fn pin_source(&self) -> Option<&PinSource> {
+        self.token.pin_source()
+    }
 }
 
 /// Longest URI, characters.
@@ -200,6 +320,24 @@ fn text(value: Vec<u8>) -> Result<String, InvalidUri> {
     if text.is_empty() || text.chars().any(char::is_control) { Err(InvalidUri::Malformed) } else { Ok(text) }
 }
 
+/// One spelling a number, within bounds.
+fn number(value: &str, range: RangeInclusive<u32>) -> Result<u32, InvalidUri> {
+    let number = value.parse().map_err(|_| InvalidUri::Number)?;
+    if u32::to_string(&number) == value && range.contains(&number) {
+        Ok(number)
+    } else {
+        Err(InvalidUri::Number)
+    }
+}
+
+impl FromStr for TokenUri {
+    type Err = InvalidUri;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
 impl FromStr for KeyUri {
     type Err = InvalidUri;
 
@@ -212,10 +350,20 @@ impl FromStr for KeyUri {
 impl fmt::Debug for KeyUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyUri")
-            .field("token", &self.token)
-            .field("serial", &self.serial)
+            .field("token", &self.token.label)
+            .field("serial", &self.token.serial)
             .field("object", &self.object)
             .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names the token; where the PIN is stays out of logs.
+impl fmt::Debug for TokenUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenUri")
+            .field("label", &self.label)
+            .field("serial", &self.serial)
             .finish_non_exhaustive()
     }
 }

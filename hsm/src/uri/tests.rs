@@ -71,7 +71,7 @@ fn names_of_no_token_or_no_key_are_refused() {
 
 #[test]
 fn names_of_other_objects_are_refused() {
-    for kind in ["public", "cert", "secret-key", "data", "Private"] {
+    for kind in ["public", "cert", "data", "Private", "secret"] {
         refused(&format!("{KEY};type={kind}"), InvalidUri::NotAPrivateKey);
     }
 }

@@ -1,0 +1,243 @@
+//! P-256 keys in a token: one type for those that sign and those that agree.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cryptoki::object::ObjectClass;
+use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
+use taskseal_core::{Agree, KeyId, Secret, Signer};
+
+use crate::attributes::Attributes;
+use crate::error::{Error, KeyDefect};
+use crate::health::add;
+use crate::located::{Identity, Located};
+use crate::seat::Repeat;
+use crate::selector::KeySelector;
+use crate::settings::SelfCheck;
+use crate::token::Token;
+use crate::{ecdh, ecdsa, generate, public_key};
+
+/// What a key is for. A key does one thing only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Usage {
+    /// ES256 signatures (`CKA_SIGN`).
+    Sign,
+    /// ECDH key agreement (`CKA_DERIVE`).
+    Agree,
+}
+
+/// A P-256 key in a token. Cheap to clone; can be used by many threads at once.
+#[derive(Clone)]
+pub struct EcKey {
+    token: Token,
+    located: Arc<Located>,
+    usage: Usage,
+    public: AgreementPublicKey,
+    verifying: VerifyingKey,
+    label: Arc<str>,
+}
+
+impl EcKey {
+    /// Makes a key in the token: sensitive, not extractable, for this use only, its `CKA_ID` its kid. It is read back
+    /// and tested as [`EcKey::load`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Config`] if the label is taken; otherwise [`Error`].
+    pub fn generate(token: &Token, usage: Usage, label: &str) -> Result<Self, Error> {
+        let kid = generate::ec_pair(token, usage, label)?;
+        Self::load(token, &KeySelector::kid(kid), usage)
+    }
+
+    /// Finds a key, checks its attributes, reads its public half once and has it prove that it works.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::FaultyAnswer`]; otherwise [`Error`].
+    pub fn load(token: &Token, selector: &KeySelector, usage: Usage) -> Result<Self, Error> {
+        let selector = selector.clone();
+        let allow_extractable = token.shared().settings.allow_extractable;
+        let (located, point, label) = token.run(Repeat::Yes, move |bench| {
+            let handle = selector.find(bench.session, ObjectClass::PRIVATE_KEY)?;
+            let attributes = Attributes::read(bench.session, handle)?;
+            attributes.check_ec(usage, allow_extractable)?;
+            let point = public_key::read(bench.session, handle, &attributes.id)?;
+            let verifying = VerifyingKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?;
+            if attributes.kid()? != verifying.kid() {
+                return Err(KeyDefect::Id.into());
+            }
+            let identity = match usage {
+                Usage::Sign => {
+                    ecdsa::self_test(bench.session, handle, &verifying)?;
+                    Identity::Signing(verifying)
+                }
+                Usage::Agree => {
+                    let public = AgreementPublicKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?;
+                    ecdh::self_test(bench.session, handle, &public)?;
+                    Identity::Agreement(public)
+                }
+            };
+            let generation = bench.footing.generation;
+            let located = Located::new(attributes.id, identity, allow_extractable, generation, handle);
+            Ok((located, point, attributes.label))
+        })?;
+        let located = Arc::new(located);
+        token.shared().register(&located);
+        Ok(Self {
+            token: token.clone(),
+            located,
+            usage,
+            public: AgreementPublicKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?,
+            verifying: VerifyingKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?,
+            label: label.into(),
+        })
+    }
+
+    /// The kid: the first 8 bytes of the public key's thumbprint (RFC 9679).
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.verifying.kid()
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub const fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// `CKA_LABEL`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The token it is in.
+    #[must_use]
+    pub const fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The uncompressed public point, `04 || x || y`.
+    #[must_use]
+    pub fn public_point(&self) -> [u8; POINT_LEN] {
+        self.verifying.to_point()
+    }
+
+    /// What verifies its signatures.
+    ///
+    /// # Errors
+    /// [`KeyDefect::Usage`] for a key that does not sign.
+    pub fn verifying_key(&self) -> Result<VerifyingKey, Error> {
+        self.require(Usage::Sign).map(|()| self.verifying)
+    }
+
+    /// What others agree with.
+    ///
+    /// # Errors
+    /// [`KeyDefect::Usage`] for a key that does not agree.
+    pub fn agreement_key(&self) -> Result<AgreementPublicKey, Error> {
+        self.require(Usage::Agree).map(|()| self.public)
+    }
+
+    /// Signs a SHA-256 digest; returns `r || s` with the smaller `s`.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if the token signed wrongly; otherwise
+    /// [`Error`].
+    pub fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], Error> {
+        self.require(Usage::Sign)?;
+        let located = Arc::clone(&self.located);
+        let digest = *digest;
+        let verifying = self.verifying;
+        self.token.run(Repeat::Yes, move |bench| {
+            let handle = located.handle(bench.session, bench.footing.generation)?;
+            let began = Instant::now();
+            let signature = ecdsa::sign(bench.session, handle, &digest)?;
+            bench.shared.counters.signed(began.elapsed());
+            if bench.shared.settings.self_check == SelfCheck::Always {
+                ecdsa::check(&verifying, &digest, &signature)?;
+            }
+            Ok(signature)
+        })
+    }
+
+    /// The x-coordinate of the point shared with `peer`.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    pub fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, Error> {
+        self.require(Usage::Agree)?;
+        let located = Arc::clone(&self.located);
+        let peer = *peer;
+        self.token.run(Repeat::Yes, move |bench| {
+            let handle = located.handle(bench.session, bench.footing.generation)?;
+            let secret = ecdh::agree(bench.session, handle, &peer)?;
+            add(&bench.shared.counters.agreements);
+            Ok(secret)
+        })
+    }
+
+    fn require(&self, usage: Usage) -> Result<(), Error> {
+        if self.usage == usage { Ok(()) } else { Err(KeyDefect::Usage.into()) }
+    }
+}
+
+impl Signer for EcKey {
+    type Error = Error;
+
+    fn kid(&self) -> KeyId {
+        Self::kid(self)
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Error> {
+        Self::sign_digest(self, digest)
+    }
+}
+
+/// Many threads sign with one key.
+impl Signer for &EcKey {
+    type Error = Error;
+
+    fn kid(&self) -> KeyId {
+        EcKey::kid(self)
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Error> {
+        EcKey::sign_digest(self, digest)
+    }
+}
+
+impl Agree for EcKey {
+    type Error = Error;
+
+    fn kid(&self) -> KeyId {
+        Self::kid(self)
+    }
+
+    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Error> {
+        Self::agree(self, peer)
+    }
+}
+
+/// Many threads agree with one key.
+impl Agree for &EcKey {
+    type Error = Error;
+
+    fn kid(&self) -> KeyId {
+        EcKey::kid(self)
+    }
+
+    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Error> {
+        EcKey::agree(self, peer)
+    }
+}
+
+impl fmt::Debug for EcKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EcKey")
+            .field("kid", &self.kid())
+            .field("usage", &self.usage)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
+    }
+}

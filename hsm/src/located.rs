@@ -1,0 +1,146 @@
+//! A key of a token: found by its id, checked, tested, and pinned to what it was at first.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use cryptoki::object::{ObjectClass, ObjectHandle};
+use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
+
+use crate::attributes::Attributes;
+use crate::ec_key::Usage;
+use crate::error::{Error, Failure, KeyDefect};
+use crate::module::Session;
+use crate::selector::KeySelector;
+use crate::sync::lock;
+use crate::{ecdh, ecdsa, mac, wrapping};
+
+/// A key that is in use, and where it is at the moment.
+#[derive(Debug)]
+pub(crate) struct Located {
+    id: Vec<u8>,
+    identity: Identity,
+    allow_extractable: bool,
+    place: Mutex<Place>,
+}
+
+/// What makes a key this key and no other: checked after every login.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    Signing(VerifyingKey),
+    Agreement(AgreementPublicKey),
+    /// What a MAC key makes of a fixed text.
+    Mac([u8; 32]),
+    /// What a wrapping key makes of a fixed key.
+    Wrapping(Vec<u8>),
+}
+
+#[derive(Debug)]
+struct Place {
+    generation: u64,
+    result: Result<ObjectHandle, Error>,
+    looked: Instant,
+}
+
+impl Located {
+    /// A key that has just been found and tested.
+    pub(crate) fn new(
+        id: Vec<u8>,
+        identity: Identity,
+        allow_extractable: bool,
+        generation: u64,
+        handle: ObjectHandle,
+    ) -> Self {
+        let place = Place { generation, result: Ok(handle), looked: Instant::now() };
+        Self { id, identity, allow_extractable, place: Mutex::new(place) }
+    }
+
+    pub(crate) fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        lock(&self.place).result.is_err()
+    }
+
+    /// The handle in this generation, looked for if it is not known. A key that was not there is looked for again
+    /// after a while.
+    pub(crate) fn handle(&self, session: &Session, generation: u64) -> Result<ObjectHandle, Failure> {
+        {
+            let place = lock(&self.place);
+            if place.generation == generation {
+                match &place.result {
+                    Ok(handle) => return Ok(*handle),
+                    Err(error) if place.looked.elapsed() < LOOK_AGAIN => return Err(error.clone().into()),
+                    Err(_) => {}
+                }
+            }
+        }
+        self.locate(session, generation)
+    }
+
+    /// Finds the key, checks that it is the one, and has it prove that it works.
+    pub(crate) fn locate(&self, session: &Session, generation: u64) -> Result<ObjectHandle, Failure> {
+        let result = match self.find(session) {
+            Err(Failure::Library(error)) => return Err(Failure::Library(error)),
+            Err(Failure::Ours(error)) => Err(error),
+            Ok(handle) => Ok(handle),
+        };
+        *lock(&self.place) = Place { generation, result: result.clone(), looked: Instant::now() };
+        result.map_err(Failure::Ours)
+    }
+
+    fn find(&self, session: &Session) -> Result<ObjectHandle, Failure> {
+        let handle = KeySelector::id(self.id.clone()).find(session, self.class())?;
+        let attributes = Attributes::read(session, handle)?;
+        match &self.identity {
+            Identity::Signing(key) => {
+                attributes.check_ec(Usage::Sign, self.allow_extractable)?;
+                same_point(session, handle, &self.id, &key.to_point())?;
+                ecdsa::self_test(session, handle, key)?;
+            }
+            Identity::Agreement(key) => {
+                attributes.check_ec(Usage::Agree, self.allow_extractable)?;
+                same_point(session, handle, &self.id, &key.to_point())?;
+                ecdh::self_test(session, handle, key)?;
+            }
+            Identity::Mac(proof) => {
+                attributes.check_mac(self.allow_extractable)?;
+                if !taskseal_core::tags_match(&mac::proof(session, handle)?, proof) {
+                    return Err(Error::KeyChanged.into());
+                }
+            }
+            Identity::Wrapping(proof) => {
+                attributes.check_wrapping(self.allow_extractable)?;
+                if wrapping::proof(session, handle)? != *proof {
+                    return Err(Error::KeyChanged.into());
+                }
+            }
+        }
+        Ok(handle)
+    }
+
+    const fn class(&self) -> ObjectClass {
+        match self.identity {
+            Identity::Signing(_) | Identity::Agreement(_) => ObjectClass::PRIVATE_KEY,
+            Identity::Mac(_) | Identity::Wrapping(_) => ObjectClass::SECRET_KEY,
+        }
+    }
+}
+
+fn same_point(
+    session: &Session,
+    handle: ObjectHandle,
+    id: &[u8],
+    pinned: &[u8; POINT_LEN],
+) -> Result<(), Failure> {
+    match crate::public_key::read(session, handle, id) {
+        Ok(point) if point == *pinned => Ok(()),
+        Ok(_) => Err(Error::KeyChanged.into()),
+        // Without a public object the self-test decides: only this key can pass it.
+        Err(Failure::Ours(Error::WrongKey(KeyDefect::PublicKey))) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// How long a key that was not there is taken to be still away.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,116 @@
+//! HMAC-SHA256 with a key in a token, for suite M.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use taskseal_core::KeyId;
+use zeroize::Zeroizing;
+
+use crate::attributes::Attributes;
+use crate::ecdsa::SELF_TEST;
+use crate::error::{Error, Failure};
+use crate::generate::{self, SecretKind};
+use crate::located::{Identity, Located};
+use crate::module::Session;
+use crate::seat::Repeat;
+use crate::selector::KeySelector;
+use crate::token::Token;
+
+/// An HMAC-SHA256 key in a token.
+#[derive(Clone)]
+pub struct MacKey {
+    token: Token,
+    located: Arc<Located>,
+    kid: KeyId,
+    label: Arc<str>,
+}
+
+impl MacKey {
+    /// Makes a key of 32 bytes in the token, with a random kid.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the token has no `CKM_GENERIC_SECRET_KEY_GEN` or no `CKM_SHA256_HMAC`; otherwise
+    /// [`Error`].
+    pub fn generate(token: &Token, label: &str) -> Result<Self, Error> {
+        let template = [
+            Attribute::KeyType(KeyType::GENERIC_SECRET),
+            Attribute::Sign(true),
+            Attribute::Verify(false),
+            Attribute::Derive(false),
+            Attribute::Wrap(false),
+            Attribute::Unwrap(false),
+            Attribute::Encrypt(false),
+            Attribute::Decrypt(false),
+        ];
+        let kid = generate::secret(token, SecretKind::Generic, label, &template)?;
+        // A token that makes such keys but cannot use them must not keep them.
+        Self::load(token, &KeySelector::kid(kid)).inspect_err(|_| generate::discard(token, kid))
+    }
+
+    /// Finds a key, checks its attributes and has it calculate.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::Unsupported`] if the token has no
+    /// `CKM_SHA256_HMAC`; otherwise [`Error`].
+    pub fn load(token: &Token, selector: &KeySelector) -> Result<Self, Error> {
+        let selector = selector.clone();
+        let allow_extractable = token.shared().settings.allow_extractable;
+        let (located, kid, label) = token.run(Repeat::Yes, move |bench| {
+            let handle = selector.find(bench.session, ObjectClass::SECRET_KEY)?;
+            let attributes = Attributes::read(bench.session, handle)?;
+            attributes.check_mac(allow_extractable)?;
+            let kid = attributes.kid()?;
+            let identity = Identity::Mac(proof(bench.session, handle)?);
+            let generation = bench.footing.generation;
+            let located = Located::new(attributes.id, identity, allow_extractable, generation, handle);
+            Ok((located, kid, attributes.label))
+        })?;
+        let located = Arc::new(located);
+        token.shared().register(&located);
+        Ok(Self { token: token.clone(), located, kid, label: label.into() })
+    }
+
+    /// The kid: 8 random bytes.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    /// `CKA_LABEL`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The tag of a message.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    pub fn mac(&self, message: &[u8]) -> Result<[u8; 32], Error> {
+        let located = Arc::clone(&self.located);
+        let message = Zeroizing::new(message.to_vec());
+        self.token.run(Repeat::Yes, move |bench| {
+            let handle = located.handle(bench.session, bench.footing.generation)?;
+            tag(bench.session, handle, &message)
+        })
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MacKey").field("kid", &self.kid).field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+fn tag(session: &Session, key: ObjectHandle, message: &[u8]) -> Result<[u8; 32], Failure> {
+    let tag = session.sign(&Mechanism::Sha256Hmac, key, message);
+    let tag = tag.map_err(|error| generate::unsupported(error, "CKM_SHA256_HMAC"))?;
+    Ok(tag.try_into().map_err(|_| Error::FaultyAnswer)?)
+}
+
+/// What the key makes of a text that is no message: tells it from every other key.
+pub(crate) fn proof(session: &Session, key: ObjectHandle) -> Result<[u8; 32], Failure> {
+    tag(session, key, &SELF_TEST)
+}

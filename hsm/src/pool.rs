@@ -1,0 +1,196 @@
+//! Threads that talk to the token. PKCS#11 calls block without a limit, so callers wait for them from outside.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::seat::Seat;
+use crate::shared::Shared;
+use crate::sync::{lock, wait_until};
+use crate::ticket::{Outcome, Ticket};
+
+/// The threads of a token, and the calls that wait for one.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    state: Mutex<Threads>,
+    changed: Condvar,
+    max_abandoned: usize,
+}
+
+#[derive(Default)]
+struct Threads {
+    queue: VecDeque<Job>,
+    limit: usize,
+    live: usize,
+    idle: usize,
+    abandoned: usize,
+    started: u64,
+    closed: bool,
+}
+
+struct Job {
+    ticket: Arc<Ticket>,
+    work: Box<dyn FnOnce(&mut Seat, &Ticket) + Send>,
+}
+
+/// Numbers for [`Health`](crate::Health).
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) limit: usize,
+    pub(crate) live: usize,
+    pub(crate) in_use: usize,
+    pub(crate) queued: usize,
+    pub(crate) abandoned: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(max_abandoned: usize) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), max_abandoned }
+    }
+
+    /// Sets how many threads may work at once.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        lock(&self.state).limit = limit.max(1);
+    }
+
+    /// Has a thread do `work` and waits for its result.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], also if the thread was left behind; [`Error::Transient`] if no thread can be had; what
+    /// `work` returns.
+    pub(crate) fn call<R: Send + 'static>(
+        &self,
+        shared: &Arc<Shared>,
+        timeout: Duration,
+        work: impl FnOnce(&mut Seat, &Ticket) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        let ticket = Arc::new(Ticket::new(timeout));
+        let answer = Arc::new(Mutex::new(None));
+        let job = Job {
+            ticket: Arc::clone(&ticket),
+            work: Box::new({
+                let answer = Arc::clone(&answer);
+                move |seat, ticket| {
+                    let result = work(seat, ticket);
+                    *lock(&answer) = Some(result);
+                }
+            }),
+        };
+        self.submit(shared, job)?;
+        match ticket.wait() {
+            Outcome::Done => lock(&answer).take().unwrap_or(Err(Error::Timeout)),
+            Outcome::Refused(error) => Err(error),
+            Outcome::Cancelled => Err(Error::Timeout),
+            Outcome::Abandoned => {
+                let mut state = lock(&self.state);
+                state.live = state.live.saturating_sub(1);
+                state.abandoned += 1;
+                drop(state);
+                shared.hung();
+                Err(Error::Timeout)
+            }
+        }
+    }
+
+    fn submit(&self, shared: &Arc<Shared>, job: Job) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        state.queue.push_back(job);
+        let waiting = state.queue.len();
+        if waiting > state.idle && state.live < state.limit {
+            if state.abandoned >= self.max_abandoned {
+                if state.live == 0 {
+                    state.queue.pop_back();
+                    return Err(Error::Transient { retry_after: LATER });
+                }
+            } else {
+                state.started += 1;
+                let name = format!("hsm-{}", state.started);
+                let shared = Arc::clone(shared);
+                if thread::Builder::new().name(name).spawn(move || shared.pool.serve(&shared)).is_ok() {
+                    state.live += 1;
+                } else if state.live == 0 {
+                    state.queue.pop_back();
+                    return Err(Error::Transient { retry_after: LATER });
+                }
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The life of a thread.
+    fn serve(&self, shared: &Arc<Shared>) {
+        let mut seat = Seat::new(Arc::clone(shared));
+        while let Some(job) = self.next() {
+            if job.ticket.pause().is_ok() {
+                (job.work)(&mut seat, &job.ticket);
+            }
+            if !job.ticket.finish() {
+                // Others took over long ago, and the session may be in any state.
+                seat.abandon();
+                let mut state = lock(&self.state);
+                state.abandoned = state.abandoned.saturating_sub(1);
+                return;
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = wait_until(&self.changed, state, Instant::now() + IDLE);
+            state.idle -= 1;
+        }
+    }
+
+    /// Sends everybody away who waits for a thread.
+    pub(crate) fn refuse_queued(&self, error: &Error) {
+        let queue = std::mem::take(&mut lock(&self.state).queue);
+        for job in queue {
+            job.ticket.refuse(error.clone());
+        }
+    }
+
+    /// Takes no more calls and lets the threads end.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.refuse_queued(&Error::Closed);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        let state = lock(&self.state);
+        Load {
+            limit: state.limit,
+            live: state.live,
+            in_use: state.live.saturating_sub(state.idle),
+            queued: state.queue.len(),
+            abandoned: state.abandoned,
+        }
+    }
+}
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").field("live", &self.live).finish_non_exhaustive()
+    }
+}
+
+/// When it is worth asking again for a thread.
+const LATER: Duration = Duration::from_secs(1);
+
+/// How long a thread sleeps at once; it is woken for work.
+const IDLE: Duration = Duration::from_secs(60);

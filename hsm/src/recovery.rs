@@ -1,0 +1,199 @@
+//! The thread that keeps a token logged in: one recovery at a time, with growing pauses, and every key checked after.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::classify::Level;
+use crate::connection::{Connection, Refusal, connect};
+use crate::error::{Error, Failure, Fault};
+use crate::health::{Event, add};
+use crate::seat::Repeat;
+use crate::shared::{Phase, Shared};
+use crate::sync::{lock, wait_until};
+
+/// The life of the recovery thread. Tells `opened` how the first login went.
+pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(), Error>>) {
+    let mut connection = match connect(shared, None) {
+        Ok(connection) => {
+            shared.next_generation();
+            up(shared, &connection);
+            Some(connection)
+        }
+        Err(refusal) => {
+            let error = refusal.into_error();
+            lock(&shared.status).phase = Phase::Failed(error.clone());
+            // Whoever opened it may have left.
+            let _ = opened.send(Err(error));
+            return;
+        }
+    };
+    let _ = opened.send(Ok(()));
+    while let Some((level, reason)) = next_request(shared) {
+        connection = recover(shared, connection, level, &reason);
+    }
+}
+
+/// Waits for a request, and keeps the token awake meanwhile. `None` when the token is closed.
+fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
+    let interval = shared.settings.keep_alive;
+    let mut due = Instant::now() + interval.unwrap_or(FOREVER);
+    let mut status = lock(&shared.status);
+    loop {
+        if status.closed {
+            return None;
+        }
+        if let Some(request) = status.request.take() {
+            return Some(request);
+        }
+        if interval.is_some() && Instant::now() >= due && matches!(status.phase, Phase::Up) {
+            drop(status);
+            // A failure asks for recovery itself.
+            let _ = shared.pool.call(shared, shared.settings.timeout, |seat, ticket| {
+                seat.run(ticket, Repeat::No, |bench| {
+                    bench.session.generate_random_slice(&mut [0])?;
+                    Ok(())
+                })
+            });
+            due = Instant::now() + interval.unwrap_or(FOREVER);
+            status = lock(&shared.status);
+            continue;
+        }
+        let until = if matches!(status.phase, Phase::Up) { due } else { Instant::now() + FOREVER };
+        status = wait_until(&shared.changed, status, until);
+    }
+}
+
+/// Brings the token back, however long that takes.
+fn recover(
+    shared: &Arc<Shared>,
+    before: Option<Connection>,
+    level: Level,
+    reason: &Error,
+) -> Option<Connection> {
+    let began = Instant::now();
+    let mut level = level;
+    let mut told = matches!(lock(&shared.status).phase, Phase::Down { .. });
+    if told {
+        shared.tell(&Event::Down { reason: reason.clone() });
+    }
+    let mut before = before;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let library = level == Level::Library;
+        add(if library { &shared.counters.library_recoveries } else { &shared.counters.login_recoveries });
+        match attempt(shared, &mut before, library) {
+            Ok(connection) => {
+                up(shared, &connection);
+                shared.tell(&Event::Recovered { library, after: began.elapsed() });
+                return Some(connection);
+            }
+            Err(Refusal::Never(error)) => {
+                let mut status = lock(&shared.status);
+                status.phase = Phase::Failed(error.clone());
+                status.since = SystemTime::now();
+                let refusal = status.phase.refusal();
+                drop(status);
+                shared.changed.notify_all();
+                shared.pool.refuse_queued(&refusal);
+                shared.tell(&Event::Failed { reason: error });
+                return None;
+            }
+            Err(Refusal::Later(error)) => {
+                // A login that fails may need no more than the library anew, at once.
+                let wait = if library { jittered(pause) } else { Duration::ZERO };
+                down(shared, Instant::now() + wait, &error);
+                if library && !told {
+                    told = true;
+                    shared.tell(&Event::Down { reason: error });
+                }
+                if library {
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                level = Level::Library;
+                if !sleep(shared, wait) {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn attempt(
+    shared: &Arc<Shared>,
+    before: &mut Option<Connection>,
+    library: bool,
+) -> Result<Connection, Refusal> {
+    if library {
+        let seen = shared.module.epoch();
+        // Its session ends with the library.
+        if let Some(connection) = before.take() {
+            connection.session.forget();
+        }
+        shared.module.restart(seen)?;
+    }
+    let connection = connect(shared, before.take())?;
+    let generation = shared.next_generation();
+    let _pass = shared.module.enter()?;
+    for key in shared.keys() {
+        let lost = key.is_lost();
+        match key.locate(&connection.session, generation) {
+            Ok(_) if lost => shared.tell(&Event::KeyFound { id: key.id().to_vec() }),
+            Ok(_) => {}
+            Err(Failure::Library(error)) => return Err(Error::Token(Fault::new(&error)).into()),
+            // A token that calculates wrongly is not used, whatever the key.
+            Err(Failure::Ours(Error::FaultyAnswer)) => {
+                add(&shared.counters.faulty_answers);
+                return Err(Error::FaultyAnswer.into());
+            }
+            Err(Failure::Ours(reason)) if !lost => {
+                shared.tell(&Event::KeyLost { id: key.id().to_vec(), reason });
+            }
+            Err(Failure::Ours(_)) => {}
+        }
+    }
+    Ok(connection)
+}
+
+fn up(shared: &Shared, connection: &Connection) {
+    let mut status = lock(&shared.status);
+    status.phase = Phase::Up;
+    status.since = SystemTime::now();
+    status.slot = Some(connection.slot);
+    status.request = None;
+    drop(status);
+    shared.changed.notify_all();
+}
+
+fn down(shared: &Shared, retry_at: Instant, reason: &Error) {
+    let mut status = lock(&shared.status);
+    if !matches!(status.phase, Phase::Down { .. }) {
+        status.since = SystemTime::now();
+    }
+    status.phase = Phase::Down { retry_at, reason: reason.clone() };
+    let refusal = status.phase.refusal();
+    drop(status);
+    shared.changed.notify_all();
+    shared.pool.refuse_queued(&refusal);
+}
+
+/// False if the token was closed meanwhile.
+fn sleep(shared: &Shared, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    let mut status = lock(&shared.status);
+    while !status.closed && Instant::now() < until {
+        status = wait_until(&shared.changed, status, until);
+    }
+    !status.closed
+}
+
+/// Between three quarters and all of it, so that many processes do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    pause - pause / 4 * (nanos % 1024) / 1024
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longer than any wait, short enough to be added to a time.
+const FOREVER: Duration = Duration::from_secs(3600);

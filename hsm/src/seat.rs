@@ -1,0 +1,146 @@
+//! A thread's place at the token: its session, and what it does when a call fails.
+
+use std::sync::Arc;
+
+use crate::classify::{Level, Verdict, classify, session_is_gone};
+use crate::error::{Error, Failure, Fault};
+use crate::health::add;
+use crate::module::Session;
+use crate::shared::{Footing, Shared};
+use crate::ticket::Ticket;
+
+/// A session of one thread, kept from call to call.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    session: Option<(Session, Footing)>,
+}
+
+/// What an operation gets to work with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bench<'s> {
+    pub(crate) session: &'s Session,
+    pub(crate) footing: Footing,
+    pub(crate) shared: &'s Arc<Shared>,
+    pub(crate) ticket: &'s Ticket,
+}
+
+/// Whether a call may be made again after a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It changes nothing in the token, or the same thing twice.
+    Yes,
+    /// It might have been done although it failed.
+    No,
+}
+
+impl Seat {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, session: None }
+    }
+
+    /// Does `work` in a session. A lost session is replaced and a lost login is waited for, once each; a lost token
+    /// is left to recovery and the caller is told to come back.
+    pub(crate) fn run<R>(
+        &mut self,
+        ticket: &Ticket,
+        repeat: Repeat,
+        work: impl Fn(&Bench<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Error> {
+        let mut done = None;
+        loop {
+            ticket.pause()?;
+            let footing = self.shared.footing(ticket)?;
+            let (error, broken) = match self.attempt(ticket, footing, &work)? {
+                Ok(result) => return Ok(result),
+                Err(broken) => broken,
+            };
+            // What did not help is not tried twice.
+            let level = match (done, broken) {
+                (Some(Level::Session), Level::Session) => Level::Login,
+                (Some(Level::Login), Level::Session | Level::Login) => Level::Library,
+                (_, level) => level,
+            };
+            if level > Level::Session {
+                self.shared.request(level, footing.generation, Error::Token(error));
+            } else {
+                add(&self.shared.counters.session_recoveries);
+            }
+            if level == Level::Library || repeat == Repeat::No {
+                self.shared.check()?;
+                return Err(Error::Transient { retry_after: std::time::Duration::from_millis(10) });
+            }
+            done = Some(level);
+        }
+    }
+
+    /// One attempt: a result, or what is broken, or an error that no recovery changes.
+    fn attempt<R>(
+        &mut self,
+        ticket: &Ticket,
+        footing: Footing,
+        work: impl Fn(&Bench<'_>) -> Result<R, Failure>,
+    ) -> Result<Result<R, (Fault, Level)>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let _pass = shared.module.enter()?;
+        ticket.run()?;
+        let result = self
+            .session(footing)
+            .map_err(Failure::Library)
+            .and_then(|session| work(&Bench { session, footing, shared: &shared, ticket }));
+        match result {
+            Ok(result) => Ok(Ok(result)),
+            Err(Failure::Ours(error)) => {
+                if matches!(error, Error::FaultyAnswer) {
+                    add(&shared.counters.faulty_answers);
+                    shared.request(Level::Login, footing.generation, Error::FaultyAnswer);
+                }
+                Err(error)
+            }
+            Err(Failure::Library(error)) => {
+                let fault = Fault::new(&error);
+                let level = match classify(&error) {
+                    Verdict::Permanent => return Err(Error::Token(fault)),
+                    Verdict::Probe if self.answers() => return Err(Error::Token(fault)),
+                    Verdict::Probe => Level::Library,
+                    Verdict::Broken(level) => level,
+                };
+                if session_is_gone(&error) {
+                    self.abandon();
+                    shared.sessions_gone(footing.sessions);
+                } else if level == Level::Session {
+                    self.session = None;
+                }
+                Ok(Err((fault, level)))
+            }
+        }
+    }
+
+    /// This thread's session, opened if there is none that can be trusted.
+    fn session(&mut self, footing: Footing) -> Result<&Session, cryptoki::error::Error> {
+        if let Some((session, opened)) = self.session.take() {
+            if session.is_stale() || opened.sessions != footing.sessions || opened.slot != footing.slot {
+                session.forget();
+            } else {
+                self.session = Some((session, opened));
+            }
+        }
+        if self.session.is_none() {
+            self.session = Some((self.shared.module.open_session(footing.slot, false)?, footing));
+        }
+        let (session, _) = self.session.as_ref().expect("it was opened above");
+        Ok(session)
+    }
+
+    /// Whether the session still says something sensible.
+    fn answers(&self) -> bool {
+        self.session.as_ref().is_some_and(|(session, _)| session.get_session_info().is_ok())
+    }
+
+    /// Lets go of the session without closing it.
+    pub(crate) fn abandon(&mut self) {
+        if let Some((session, _)) = self.session.take() {
+            session.forget();
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What the threads of one token share: its state, its keys, and the way to ask for recovery.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use cryptoki::slot::Slot;
+
+use crate::classify::Level;
+use crate::error::Error;
+use crate::health::{Counters, Event, Health, State, read};
+use crate::located::Located;
+use crate::module::Module;
+use crate::pin::PinKeeper;
+use crate::pool::Pool;
+use crate::selector::TokenSelector;
+use crate::settings::Settings;
+use crate::sync::{lock, wait_until};
+use crate::ticket::Ticket;
+
+/// A token, as all its threads see it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) module: Arc<Module>,
+    pub(crate) selector: TokenSelector,
+    pub(crate) settings: Settings,
+    pub(crate) pin: PinKeeper,
+    pub(crate) pool: Pool,
+    pub(crate) counters: Counters,
+    pub(crate) status: Mutex<Status>,
+    pub(crate) changed: Condvar,
+    /// Counts logins: handles of an older one may mean nothing, or something else.
+    generation: AtomicU64,
+    /// Counts the times the library said that a session is gone: then none of the older ones can be trusted.
+    sessions: AtomicU64,
+    keys: Mutex<Vec<Weak<Located>>>,
+}
+
+/// Whether the token works, and what it needs.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) phase: Phase,
+    pub(crate) since: SystemTime,
+    pub(crate) slot: Option<Slot>,
+    /// What a thread of the pool found broken, and why it thinks so.
+    pub(crate) request: Option<(Level, Error)>,
+    pub(crate) pin_count_low: bool,
+    pub(crate) closed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    Up,
+    Recovering,
+    Down { retry_at: Instant, reason: Error },
+    Failed(Error),
+}
+
+/// What a thread works with: valid as long as neither number changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footing {
+    pub(crate) slot: Slot,
+    pub(crate) generation: u64,
+    pub(crate) sessions: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        module: Arc<Module>,
+        selector: TokenSelector,
+        settings: Settings,
+        pin: PinKeeper,
+    ) -> Self {
+        let pool = Pool::new(settings.max_abandoned);
+        Self {
+            module,
+            selector,
+            settings,
+            pin,
+            pool,
+            counters: Counters::default(),
+            status: Mutex::new(Status {
+                phase: Phase::Recovering,
+                since: SystemTime::now(),
+                slot: None,
+                request: None,
+                pin_count_low: false,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            generation: AtomicU64::new(0),
+            sessions: AtomicU64::new(0),
+            keys: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// A login has been made: all handles are to be found again.
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The library said that a session of `seen` is gone.
+    pub(crate) fn sessions_gone(&self, seen: u64) {
+        // The first one to notice is enough.
+        let _ = self.sessions.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// How often the library has said that a session is gone.
+    pub(crate) fn session_losses(&self) -> u64 {
+        self.sessions.load(Ordering::Acquire)
+    }
+
+    /// Fails at once if the token cannot be used now. For callers, before they queue.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.module.check_pid()?;
+        let status = lock(&self.status);
+        if status.closed {
+            return Err(Error::Closed);
+        }
+        match &status.phase {
+            Phase::Up | Phase::Recovering => Ok(()),
+            phase => Err(phase.refusal()),
+        }
+    }
+
+    /// Waits while the token is being logged in to.
+    pub(crate) fn footing(&self, ticket: &Ticket) -> Result<Footing, Error> {
+        let mut status = lock(&self.status);
+        loop {
+            if status.closed {
+                return Err(Error::Closed);
+            }
+            match (&status.phase, status.slot) {
+                (Phase::Up, Some(slot)) => {
+                    return Ok(Footing {
+                        slot,
+                        generation: self.generation(),
+                        sessions: self.session_losses(),
+                    });
+                }
+                (Phase::Up | Phase::Recovering, _) => {}
+                (phase, _) => return Err(phase.refusal()),
+            }
+            if Instant::now() >= ticket.deadline() {
+                return Err(Error::Timeout);
+            }
+            status = wait_until(&self.changed, status, ticket.deadline());
+        }
+    }
+
+    /// Asks for recovery, unless there was one since `generation`. Callers that come now wait for it, or are sent away.
+    pub(crate) fn request(&self, level: Level, generation: u64, reason: Error) {
+        let mut status = lock(&self.status);
+        if self.generation() != generation || !matches!(status.phase, Phase::Up) || status.closed {
+            return;
+        }
+        status.since = SystemTime::now();
+        if level >= Level::Library {
+            status.phase = Phase::Down { retry_at: Instant::now() + SOON, reason: reason.clone() };
+        } else {
+            status.phase = Phase::Recovering;
+        }
+        let refusal = status.phase.refusal();
+        let down = matches!(status.phase, Phase::Down { .. });
+        status.request = Some((level, reason));
+        drop(status);
+        self.changed.notify_all();
+        if down {
+            self.pool.refuse_queued(&refusal);
+        }
+    }
+
+    /// A thread did not come back from the library in time.
+    pub(crate) fn hung(&self) {
+        let mut status = lock(&self.status);
+        if matches!(status.phase, Phase::Up | Phase::Recovering) && !status.closed {
+            let retry_at = Instant::now() + SOON;
+            status.phase = Phase::Down { retry_at, reason: Error::Timeout };
+            status.since = SystemTime::now();
+            // A new session may do: the library cannot be restarted around a stuck thread.
+            status.request = Some((Level::Login, Error::Timeout));
+            let refusal = status.phase.refusal();
+            drop(status);
+            self.changed.notify_all();
+            self.pool.refuse_queued(&refusal);
+        }
+    }
+
+    /// Keys that are in use, to be found again after a login.
+    pub(crate) fn keys(&self) -> Vec<Arc<Located>> {
+        let mut keys = lock(&self.keys);
+        keys.retain(|key| key.strong_count() > 0);
+        keys.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn register(&self, key: &Arc<Located>) {
+        lock(&self.keys).push(Arc::downgrade(key));
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        if let Some(observer) = &self.settings.observer {
+            observer(event);
+        }
+    }
+
+    /// Ends the threads. Sessions are closed by those that hold them, which ends the login.
+    pub(crate) fn close(&self) {
+        lock(&self.status).closed = true;
+        self.changed.notify_all();
+        self.pool.close();
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let load = self.pool.load();
+        let status = lock(&self.status);
+        let (state, reason) = match &status.phase {
+            _ if status.closed => (State::Closed, None),
+            Phase::Up => (State::Up, None),
+            Phase::Recovering => (State::Recovering, None),
+            Phase::Down { reason, .. } => (State::Down, Some(reason.clone())),
+            Phase::Failed(reason) => (State::Failed, Some(reason.clone())),
+        };
+        Health {
+            state,
+            since: status.since,
+            reason,
+            session_recoveries: read(&self.counters.session_recoveries),
+            login_recoveries: read(&self.counters.login_recoveries),
+            library_recoveries: read(&self.counters.library_recoveries),
+            signing: self.counters.signing(),
+            agreements: read(&self.counters.agreements),
+            faulty_answers: read(&self.counters.faulty_answers),
+            pin_count_low: status.pin_count_low,
+            pool_size: load.live,
+            pool_limit: load.limit,
+            pool_in_use: load.in_use,
+            queued: load.queued,
+            abandoned: load.abandoned,
+        }
+    }
+}
+
+impl Phase {
+    /// What a caller is told.
+    pub(crate) fn refusal(&self) -> Error {
+        match self {
+            Self::Up | Self::Recovering => Error::Transient { retry_after: SOON },
+            Self::Down { retry_at, .. } => {
+                let left = retry_at.saturating_duration_since(Instant::now());
+                Error::Transient { retry_after: left.max(Duration::from_millis(10)) }
+            }
+            // The reason says what refused; later callers must know that nothing was tried for them.
+            Self::Failed(Error::AuthFailed { .. }) => Error::LockedOut,
+            Self::Failed(reason) => reason.clone(),
+        }
+    }
+}
+
+/// The first attempt at recovery is made at once.
+const SOON: Duration = Duration::from_millis(100);

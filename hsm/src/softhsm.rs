@@ -1,0 +1,58 @@
+//! A private token in software: SoftHSM 2 in a folder of its own, for demonstrations and tests.
+//!
+//! SoftHSM reads the environment variable [`CONF_VARIABLE`] when it is initialised. A process cannot set its own
+//! environment safely, so whoever wants a private token starts itself (or another program) as a child with the
+//! variable set to the path that [`prepare`] returns, and calls [`Module::init_token`](crate::Module::init_token) there.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// The environment variable that names SoftHSM's configuration.
+pub const CONF_VARIABLE: &str = "SOFTHSM2_CONF";
+
+/// Where distributions put the library.
+const LIBRARIES: [&str; 9] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/lib64/softhsm/libsofthsm2.so",
+    "/usr/lib/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+    "/usr/local/opt/softhsm/lib/softhsm/libsofthsm2.so",
+];
+
+/// The library, if it is installed in one of the usual places.
+#[must_use]
+pub fn find_library() -> Option<PathBuf> {
+    LIBRARIES.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+/// Makes a configuration and an empty folder for tokens inside `folder`, which must exist and should be private.
+/// Returns the value for [`CONF_VARIABLE`]. What is there already is kept.
+///
+/// # Errors
+/// [`Error::Config`] if the folder cannot be written or its path cannot stand in the configuration.
+pub fn prepare(folder: &Path) -> Result<PathBuf, Error> {
+    let unusable = |_| Error::Config("the folder for the software token cannot be used");
+    let folder = fs::canonicalize(folder).map_err(unusable)?;
+    let tokens = folder.join("tokens");
+    let path = tokens.to_str().filter(|path| !path.chars().any(char::is_control));
+    let path = path.ok_or(Error::Config("the path of the software token is not plain text"))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&tokens).map_err(unusable)?;
+    let conf = folder.join("softhsm2.conf");
+    if !conf.exists() {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&conf).map_err(unusable)?;
+        let lines = format!(
+            "directories.tokendir = {path}\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n"
+        );
+        file.write_all(lines.as_bytes()).map_err(unusable)?;
+    }
+    Ok(conf)
+}

@@ -1,0 +1,123 @@
+//! One call on its way through the pool: who waits, until when, and whether a thread is stuck with it.
+
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::sync::{lock, wait_until};
+
+/// A call. The caller waits with it, a thread of the pool works on it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+    deadline: Instant,
+    timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    /// No thread has it, or its thread waits for something else than the library.
+    Waiting,
+    /// A thread has been inside the library with it since then.
+    Running(Instant),
+    /// Its thread is done.
+    Done,
+    /// Nobody takes it any more.
+    Refused(Error),
+    /// The caller left before a thread went inside.
+    Cancelled,
+    /// The caller left a thread behind inside the library.
+    Abandoned,
+}
+
+/// How waiting for a call ended.
+pub(crate) enum Outcome {
+    Done,
+    Refused(Error),
+    Cancelled,
+    Abandoned,
+}
+
+impl Ticket {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            stage: Mutex::new(Stage::Waiting),
+            changed: Condvar::new(),
+            deadline: Instant::now() + timeout,
+            timeout,
+        }
+    }
+
+    /// Until when the caller waits, unless the library is at it.
+    pub(crate) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The thread goes into the library. Fails if nobody waits any more.
+    pub(crate) fn run(&self) -> Result<(), Error> {
+        let mut stage = lock(&self.stage);
+        match *stage {
+            Stage::Waiting => *stage = Stage::Running(Instant::now()),
+            Stage::Running(_) => {}
+            _ => return Err(Error::Timeout),
+        }
+        Ok(())
+    }
+
+    /// The thread is out of the library and waits for something else. Fails if it was given up meanwhile.
+    pub(crate) fn pause(&self) -> Result<(), Error> {
+        let mut stage = lock(&self.stage);
+        match *stage {
+            Stage::Running(_) | Stage::Waiting => *stage = Stage::Waiting,
+            _ => return Err(Error::Timeout),
+        }
+        Ok(())
+    }
+
+    /// The thread is done. False if it had been given up.
+    pub(crate) fn finish(&self) -> bool {
+        let mut stage = lock(&self.stage);
+        if matches!(*stage, Stage::Abandoned) {
+            return false;
+        }
+        if !matches!(*stage, Stage::Cancelled) {
+            *stage = Stage::Done;
+        }
+        drop(stage);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Sends the caller away. For calls that no thread has.
+    pub(crate) fn refuse(&self, error: Error) {
+        let mut stage = lock(&self.stage);
+        if matches!(*stage, Stage::Waiting) {
+            *stage = Stage::Refused(error);
+        }
+        drop(stage);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the call is done or has taken too long. Time in the queue is not held against a thread.
+    pub(crate) fn wait(&self) -> Outcome {
+        let mut stage = lock(&self.stage);
+        loop {
+            let until = match &*stage {
+                Stage::Done => return Outcome::Done,
+                Stage::Refused(error) => return Outcome::Refused(error.clone()),
+                Stage::Cancelled => return Outcome::Cancelled,
+                Stage::Abandoned => return Outcome::Abandoned,
+                Stage::Waiting => self.deadline,
+                Stage::Running(since) => *since + self.timeout,
+            };
+            if Instant::now() < until {
+                stage = wait_until(&self.changed, stage, until);
+            } else if matches!(*stage, Stage::Running(_)) {
+                *stage = Stage::Abandoned;
+            } else {
+                *stage = Stage::Cancelled;
+            }
+        }
+    }
+}

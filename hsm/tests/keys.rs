@@ -1,0 +1,110 @@
+//! Keys in real tokens: made, found, used, refused.
+
+mod support;
+
+use sha2::{Digest, Sha256};
+use support::Fixture;
+use taskseal_core::keys::AgreementKey;
+use taskseal_core::{Agree, Provider, Secret, Software};
+use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, Usage, WrappingKey};
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+fn signatures_of_the_token_verify_in_the_host(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    for number in 0..64 {
+        let digest = digest(&format!("task {number}"));
+        let signature = key.sign_digest(&digest).unwrap();
+        Software.verify_es256(&key.verifying_key().unwrap(), &digest, &signature).unwrap();
+        // Half of the order of the curve begins with 7f.
+        assert!(signature[32] <= 0x7f, "the larger s");
+    }
+    assert_eq!(token.health().signing.count, 64);
+}
+
+fn the_token_and_the_host_agree_on_the_same_secret(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
+    let mut host = AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap();
+
+    for _ in 0..8 {
+        let there = key.agree(&host.public_key()).unwrap();
+        let Ok(here) = host.agree(&key.agreement_key().unwrap());
+        assert_eq!(there.as_bytes(), here.as_bytes());
+    }
+}
+
+fn a_key_for_one_use_refuses_the_other(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let signing = EcKey::generate(&token, Usage::Sign, "sign").unwrap();
+    let agreement = EcKey::generate(&token, Usage::Agree, "agree").unwrap();
+    let usage = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::WrongKey(KeyDefect::Usage))), "{result:?}");
+    };
+
+    usage(agreement.sign_digest(&[1; 32]).map(|_| ()));
+    usage(signing.agree(&agreement.agreement_key().unwrap()).map(|_| ()));
+    usage(EcKey::load(&token, &KeySelector::label("sign"), Usage::Agree).map(|_| ()));
+    usage(EcKey::load(&token, &KeySelector::label("agree"), Usage::Sign).map(|_| ()));
+}
+
+fn a_key_is_found_by_kid_and_by_label(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let made = EcKey::generate(&token, Usage::Sign, "orders/2026-11").unwrap();
+    EcKey::generate(&token, Usage::Sign, "other").unwrap();
+
+    for selector in [KeySelector::kid(made.kid()), KeySelector::label("orders/2026-11")] {
+        let found = EcKey::load(&token, &selector, Usage::Sign).unwrap();
+        assert_eq!(found.public_point(), made.public_point());
+        assert_eq!(found.label(), "orders/2026-11");
+    }
+    let missing = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign);
+    assert!(matches!(missing, Err(Error::NoSuchKey)), "{missing:?}");
+    let taken = EcKey::generate(&token, Usage::Sign, "other");
+    assert!(matches!(taken, Err(Error::Config(_))), "{taken:?}");
+}
+
+fn tags_of_the_token_are_those_of_one_key(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = MacKey::generate(&token, "shared").unwrap();
+    let again = MacKey::load(&token, &KeySelector::kid(key.kid())).unwrap();
+    let other = MacKey::generate(&token, "other").unwrap();
+
+    let tag = key.mac(b"a message").unwrap();
+    assert_eq!(tag, again.mac(b"a message").unwrap());
+    assert_ne!(tag, again.mac(b"a massage").unwrap());
+    assert_ne!(tag, other.mac(b"a message").unwrap());
+}
+
+fn a_wrapped_key_comes_back_unless_it_was_changed(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let kek = WrappingKey::generate(&token, "files").unwrap();
+    let other = WrappingKey::generate(&token, "other").unwrap();
+    let key = Secret::copy_from(&[0x5c; 32]);
+
+    let wrapped = kek.wrap(&key).unwrap();
+    assert_eq!(kek.unwrap(&wrapped).unwrap().as_bytes(), key.as_bytes());
+    for index in [0, 20, 39] {
+        let mut changed = wrapped;
+        changed[index] ^= 1;
+        let refused = kek.unwrap(&changed);
+        assert!(matches!(refused, Err(Error::NotWrapped)), "byte {index}: {refused:?}");
+    }
+    let refused = other.unwrap(&wrapped);
+    assert!(matches!(refused, Err(Error::NotWrapped)), "{refused:?}");
+    // Nothing stays behind.
+    assert_eq!(token.keys().unwrap().len(), 2);
+}
+
+on_every_token! {
+    signatures_of_the_token_verify_in_the_host => super::signatures_of_the_token_verify_in_the_host,
+    the_token_and_the_host_agree_on_the_same_secret => super::the_token_and_the_host_agree_on_the_same_secret,
+    a_key_for_one_use_refuses_the_other => super::a_key_for_one_use_refuses_the_other,
+    a_key_is_found_by_kid_and_by_label => super::a_key_is_found_by_kid_and_by_label,
+    tags_of_the_token_are_those_of_one_key => super::tags_of_the_token_are_those_of_one_key,
+    a_wrapped_key_comes_back_unless_it_was_changed => super::a_wrapped_key_comes_back_unless_it_was_changed,
+}
