@@ -1,5 +1,7 @@
 //! PKCS#11 URIs (RFC 7512): which token, which key, through which module.
 
+mod display;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use taskseal_core::KeyId;
+
 use super::*;
 
 const KEY: &str = "pkcs11:token=t;id=%01";
@@ -142,4 +144,34 @@ fn debug_output_does_not_say_where_the_pin_is() {
     let uri = KeyUri::parse(&format!("{KEY}?pin-source=file:/run/secret-place")).unwrap();
 
     assert!(!format!("{uri:?}").contains("secret-place"));
+}
+
+#[test]
+fn a_uri_is_written_as_it_is_read() {
+    for text in [
+        "pkcs11:token=plant%20a;serial=0a:1;manufacturer=m&m;model=x;id=%00%FF%41;object=orders%2Fsign;type=private\
+         ?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin&x-max-sessions=3&x-timeout-ms=500",
+        "pkcs11:token=a;object=k?module-path=/a%26b&pin-source=env:PIN",
+        "pkcs11:serial=1;id=%01?pin-source=fd:3",
+        "pkcs11:serial=1;id=%01;type=secret-key?pin-source=cred:pin",
+        "pkcs11:token=%C3%A9;object=k",
+    ] {
+        let uri = KeyUri::parse(text).unwrap();
+        assert_eq!(uri.to_string(), text);
+        assert_eq!(KeyUri::parse(&uri.to_string()).unwrap(), uri);
+    }
+    let token = TokenUri::parse("pkcs11:token=a%3Bb?module-path=/m").unwrap();
+    assert_eq!(token.to_string(), "pkcs11:token=a%3Bb?module-path=/m");
+}
+
+#[test]
+fn a_name_in_a_log_says_nothing_of_library_and_pin() {
+    let uri = KeyUri::parse("pkcs11:token=a;object=k?module-path=/m&pin-source=file:/secret-place").unwrap();
+    assert_eq!(uri.name().to_string(), "pkcs11:token=a;object=k");
+    assert_eq!(uri.token_uri().name().to_string(), "pkcs11:token=a");
+    let kid = KeyId::from_bytes([0, 1, 2, 3, 4, 5, 6, 0xff]);
+    assert_eq!(
+        KeyUri::new(uri.token_uri().clone(), kid).name().to_string(),
+        "pkcs11:token=a;id=%00%01%02%03%04%05%06%FF"
+    );
 }
