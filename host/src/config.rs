@@ -15,7 +15,7 @@ use taskseal_core::{Audience, Policy, SuiteSet};
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
 
 use crate::file_error::FileError;
-use crate::keyring::{Keyring, SealingSource};
+use crate::keyring::{KeyLocation, Keyring, SealingSource};
 use crate::queue::QueueName;
 
 #[cfg(test)]
@@ -53,8 +53,8 @@ pub struct ClientConfig {
     pub issuer: String,
     /// The keys that seal tasks.
     pub sealing: SealingSource,
-    /// The secret key file that opens results.
-    pub result_key: Option<PathBuf>,
+    /// The key that opens results.
+    pub result_key: Option<KeyLocation>,
     /// How long a task may be run after it was sealed. One hour if not set.
     pub lifetime: Duration,
     /// Most attempts. Five if not set.
@@ -81,8 +81,8 @@ pub struct WorkerConfig {
     pub batch: usize,
     /// How long running handlers may take to end after the worker is told to stop. 30 seconds if not set.
     pub drain: Duration,
-    /// The secret key files that decrypt tasks.
-    pub decryption_keys: Vec<PathBuf>,
+    /// The keys that decrypt tasks.
+    pub decryption_keys: Vec<KeyLocation>,
     /// The keys that seal results; `None`: results are not kept.
     pub result: Option<SealingSource>,
     /// The queues it takes tasks from, at least one.

@@ -30,7 +30,7 @@ pub struct Fault {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Set if the file could not be read or written.
+    /// Set if the file could not be read or written, or the token not be used.
     pub io: Option<io::ErrorKind>,
 }
 
@@ -69,6 +69,13 @@ impl FileError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The same for something that cannot be reached now, rather than being wrong.
+    #[must_use]
+    pub(crate) fn out_of_reach(mut self) -> Self {
+        self.0.io = Some(io::ErrorKind::NotConnected);
         self
     }
 

@@ -1,30 +1,37 @@
 //! Keys of a host: which ones vouch for tasks and results, and the secret halves that are held here.
 //!
-//! Two kinds of files. The keyset (`keyset.toml`) says for every key what it is, what it may vouch for and
+//! Two kinds of files, and tokens. The keyset (`keyset.toml`) says for every key what it is, what it may vouch for and
 //! whether it still may; it is public but for the symmetric keys it points to. A secret key file holds one key
-//! in PEM armour and is readable by its owner only.
+//! in PEM armour and is readable by its owner only. A key in a PKCS#11 token never leaves it.
 
+mod agreement;
 mod cose_key;
 mod keyset_file;
+mod location;
 mod record;
 mod sealing;
 mod secret_key;
 mod signer;
+mod token;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey, EncryptionKey};
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord};
 use taskseal_core::{KeyId, KeyLookup, Kind, TimeWindow};
 
+pub use self::agreement::{HeldAgreement, RemoteAgreement};
 pub(crate) use self::keyset_file::Kid;
+pub use self::location::{InvalidLocation, KeyLocation};
 pub use self::record::{KeysetKey, Record, Status};
 pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
 pub use self::secret_key::{Algorithm, SecretKey};
 pub use self::signer::{RemoteSigner, SignerFault};
+pub use self::token::TokenKey;
 
+use self::agreement::Agreement;
 use crate::file_error::FileError;
 
 #[cfg(test)]
@@ -42,7 +49,7 @@ pub struct Keyring {
 /// Secret keys that open bodies and are not in the keyset.
 #[derive(Debug, Default)]
 struct Decryption {
-    agreement: BTreeMap<KeyId, AgreementKey>,
+    agreement: BTreeMap<KeyId, Agreement>,
     encryption: BTreeMap<KeyId, EncryptionKey>,
 }
 
@@ -59,36 +66,41 @@ impl Keyring {
         })
     }
 
-    /// The same keyset with the decryption keys in these secret key files, and no others.
+    /// The same keyset with the decryption keys in these places, and no others.
     ///
     /// # Errors
-    /// [`FileError`] if a file cannot be read, or holds a key that decrypts nothing.
-    pub fn with_decryption_keys<P: AsRef<Path>>(
+    /// [`FileError`] if a file cannot be read or a token not be reached, or holds a key that decrypts nothing.
+    pub fn with_decryption_keys<L: Into<KeyLocation>>(
         &self,
-        files: impl IntoIterator<Item = P>,
+        locations: impl IntoIterator<Item = L>,
     ) -> Result<Self, FileError> {
         let mut decryption = Decryption::default();
-        for file in files {
-            let file = file.as_ref();
-            match SecretKey::read(file)? {
-                SecretKey::Agree(key) => {
-                    decryption.agreement.insert(key.public_key().kid(), key);
-                }
-                SecretKey::Encrypt(key) => {
-                    decryption.encryption.insert(key.kid(), key);
-                }
-                other => {
-                    let message = format!("an {} key cannot decrypt", other.algorithm());
-                    return Err(FileError::new(file, message)
-                        .hint("decryption keys are made with `taskseal keygen --suite SP`, `--suite SE` or `--suite E`"));
-                }
+        for location in locations {
+            match location.into() {
+                KeyLocation::File(file) => decryption.read(&file)?,
+                KeyLocation::Token(key) => decryption.hold(key.agreement()?),
             }
         }
-        Ok(Self {
+        Ok(self.decrypting_with(decryption))
+    }
+
+    /// The same keyset with these decryption keys that are kept elsewhere, and no others.
+    #[must_use]
+    pub fn with_remote_decryption_keys(
+        &self,
+        keys: impl IntoIterator<Item = Arc<dyn RemoteAgreement>>,
+    ) -> Self {
+        let mut decryption = Decryption::default();
+        keys.into_iter().for_each(|key| decryption.hold(key));
+        self.decrypting_with(decryption)
+    }
+
+    fn decrypting_with(&self, decryption: Decryption) -> Self {
+        Self {
             file: Arc::clone(&self.file),
             records: Arc::clone(&self.records),
             decryption: Arc::new(decryption),
-        })
+        }
     }
 
     /// The keyset file it was read from.
@@ -127,7 +139,7 @@ impl Keyring {
     /// Opens the key that `source` describes, to seal `kind` with.
     ///
     /// # Errors
-    /// [`FileError`] if a file cannot be read, a key does not fit the suite, or the keyset does not have the
+    /// [`FileError`] if a file cannot be read or a token not be reached, a key does not fit the suite, or the keyset does not have the
     /// key as one that may seal `kind` now: whoever verifies with this keyset would refuse it.
     pub fn sealing_key(&self, source: &SealingSource, kind: Kind) -> Result<SealingKey, FileError> {
         sealing::open(self, source, kind)
@@ -173,6 +185,30 @@ impl Keyring {
     }
 }
 
+impl Decryption {
+    fn read(&mut self, file: &Path) -> Result<(), FileError> {
+        match SecretKey::read(file)? {
+            SecretKey::Agree(key) => {
+                self.agreement.insert(key.public_key().kid(), Agreement::Software(key));
+            }
+            SecretKey::Encrypt(key) => {
+                self.encryption.insert(key.kid(), key);
+            }
+            other => {
+                let message = format!("an {} key cannot decrypt", other.algorithm());
+                return Err(FileError::new(file, message).hint(
+                    "decryption keys are made with `taskseal keygen --suite SP`, `--suite SE` or `--suite E`",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, key: Arc<dyn RemoteAgreement>) {
+        self.agreement.insert(key.kid(), Agreement::Remote(key));
+    }
+}
+
 impl KeyLookup for Keyring {
     fn find(&self, kid: KeyId) -> Option<KeyRecord<'_>> {
         self.records.get(&kid)?.to_core()
@@ -182,7 +218,7 @@ impl KeyLookup for Keyring {
 /// Many threads decrypt with one keyring: `&mut &keyring`.
 impl DecryptionKeys for &Keyring {
     type Agree<'k>
-        = &'k AgreementKey
+        = HeldAgreement<'k>
     where
         Self: 'k;
 
@@ -196,11 +232,11 @@ impl DecryptionKeys for &Keyring {
         }
     }
 
-    fn agreement_key(&mut self, kid: KeyId) -> Option<&AgreementKey> {
+    fn agreement_key(&mut self, kid: KeyId) -> Option<HeldAgreement<'_>> {
         if self.is_withdrawn(kid) {
             return None;
         }
-        self.decryption.agreement.get(&kid)
+        self.decryption.agreement.get(&kid).map(HeldAgreement)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod setup;
 mod sqlite;
 pub mod task;
 pub mod time;
+pub mod tokens;
 pub mod worker;
 
 pub use self::client::{Client, ClientSettings, Receipt, SealedTask};

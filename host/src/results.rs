@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SuiteSet, TaskId, TaskType,
+    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId, TaskType,
     TimeWindow, Unverified,
 };
 use zeroize::Zeroizing;
@@ -43,6 +43,16 @@ pub enum ResultError {
     /// The key or its token failed, or the output is too long.
     #[error(transparent)]
     Sealing(#[from] SealFault),
+}
+
+impl ResultError {
+    /// After which time a token that is away is worth asking again; `None`: asking again is of no use.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Sealing(SealError::Signer(fault)) => fault.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 impl ResultSealer {

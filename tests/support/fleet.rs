@@ -231,6 +231,7 @@ impl Fleet {
         let mut settings = WorkerSettings::new("worker-1", "test", mail());
         settings.lease = Duration::from_secs(2);
         settings.poll = Duration::from_millis(50);
+        settings.key_retry = Duration::from_millis(50);
         settings.backoff.first = Duration::from_millis(20);
         settings.backoff.longest = Duration::from_millis(50);
         settings

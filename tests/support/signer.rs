@@ -1,16 +1,24 @@
-//! A signing key that counts its signatures, and that a test can hold up, make fail or make panic.
+//! Keys as if they were in a token: they count what they are asked, and a test can hold them up, take them away, make them
+//! fail or make them panic.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::panic)]
 
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
-use taskseal::keyring::{RemoteSigner, SignerFault};
-use taskseal_core::keys::SigningKey;
-use taskseal_core::{KeyId, Signer};
+use taskseal::keyring::{RemoteAgreement, RemoteSigner, SignerFault};
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
+use taskseal_core::{Agree, KeyId, Secret, Signer};
+
+/// A key to sign with.
+pub type TestSigner = Token<SigningKey>;
+
+/// A key to decrypt with.
+pub type TestAgreement = Token<AgreementKey>;
 
 /// As slow as a token, for as long as a test wants.
 #[derive(Debug)]
-pub struct TestSigner {
-    key: SigningKey,
+pub struct Token<K> {
+    key: K,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -22,20 +30,21 @@ struct State {
     then: Then,
 }
 
-/// What comes of asking for a signature.
+/// What comes of asking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Then {
     #[default]
     Signs,
+    IsAway,
     Fails,
     Panics,
 }
 
-impl TestSigner {
-    /// Signs at once.
+impl<K> Token<K> {
+    /// Answers at once.
     #[must_use]
-    pub fn new(key: SigningKey) -> Self {
+    pub fn new(key: K) -> Self {
         Self { key, state: Mutex::default(), changed: Condvar::new() }
     }
 
@@ -55,14 +64,20 @@ impl TestSigner {
         self.state.lock().unwrap().then = then;
     }
 
-    /// Waits while it is held; says what is to come of it.
-    fn asked_for_one(&self) -> Then {
+    /// Waits while it is held; fails if that is to come of it.
+    fn answer(&self) -> Result<(), SignerFault> {
         let mut state = self.state.lock().unwrap();
         state.asked += 1;
-        self.changed.wait_while(state, |state| state.held).unwrap().then
+        let then = self.changed.wait_while(state, |state| state.held).unwrap().then;
+        match then {
+            Then::Signs => Ok(()),
+            Then::IsAway => Err(SignerFault::transient("the token is away", Duration::from_millis(20))),
+            Then::Fails => Err(SignerFault::new("the token was pulled")),
+            Then::Panics => panic!("as the test wants it"),
+        }
     }
 
-    /// How often it was asked for a signature.
+    /// How often it was asked for an answer.
     pub fn asked(&self) -> usize {
         self.state.lock().unwrap().asked
     }
@@ -74,13 +89,20 @@ impl RemoteSigner for TestSigner {
     }
 
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
-        match self.asked_for_one() {
-            Then::Signs => {
-                let mut key = &self.key;
-                key.sign_digest(digest).map_err(|never| match never {})
-            }
-            Then::Fails => Err(SignerFault::new("the token was pulled")),
-            Then::Panics => panic!("as the test wants it"),
-        }
+        self.answer()?;
+        let mut key = &self.key;
+        key.sign_digest(digest).map_err(|never| match never {})
+    }
+}
+
+impl RemoteAgreement for TestAgreement {
+    fn kid(&self) -> KeyId {
+        self.key.public_key().kid()
+    }
+
+    fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault> {
+        self.answer()?;
+        let mut key = &self.key;
+        key.agree(peer).map_err(|never| match never {})
     }
 }

@@ -109,10 +109,17 @@ fn an_old_beacon_does_not_set_the_time_back() {
         let envelope = signed(&beacon(issued_at));
         clock.hear_again(Unverified::parse(&envelope).unwrap(), &keys, audience(), uptime)
     };
+    assert_eq!(again(NOW, 0), Ok(false), "the same one at once");
     assert_eq!(again(NOW, 60_000), Ok(false), "the same one again");
     assert_eq!(again(NOW + 30, 60_000), Ok(false), "one that was held back");
     assert_eq!(again(NOW + 60, 60_000), Ok(true));
     assert_eq!(clock.at(70_000), NOW + 69);
+}
+
+#[test]
+fn a_beacon_may_live_for_years() {
+    let lasting = beacon(NOW).expires_at(NOW + 10 * 366 * 86_400);
+    assert_eq!(hear(&signed(&lasting), 0).map(|clock| clock.at(0)), Ok(NOW));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::{Audience, Claims, ContentType, Issuer, SealError, TaskId, TaskType};
+use tokio::time::Instant;
 
 use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::NewTask;
@@ -51,11 +52,22 @@ impl Origin {
         if self.key.signs() { self.settings.batch.clamp(1, MAX_BATCH) } else { 1 }
     }
 
-    /// Seals tasks under one signature, off the async threads if that may wait for a token. Answers in their order.
+    /// Seals tasks under one signature, off the async threads if that may wait for a token. Answers in their order. A
+    /// token that is away is asked again for as long as patience lasts.
     pub(super) async fn seal(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Result<Sealed, ClientError>> {
-        let count = tasks.len();
-        let sealed = self.off_async_threads(move |origin| origin.seal_now(&tasks)).await;
-        sealed.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone().into())).collect())
+        let (count, tasks) = (tasks.len(), Arc::<[Task]>::from(tasks));
+        let deadline = Instant::now() + self.settings.patience;
+        loop {
+            let waiting = Arc::clone(&tasks);
+            let sealed = match self.off_async_threads(move |origin| origin.seal_now(&waiting)).await {
+                Ok(sealed) => sealed,
+                Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
+            };
+            match sealed.iter().find_map(worth_a_wait) {
+                Some(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
+                _ => return sealed,
+            }
+        }
     }
 
     /// Runs `work` here, or on a thread that may block if the signer may. Once begun, it is carried to its end
@@ -165,6 +177,19 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
     let process_at = claims.not_before.and_then(|from| i64::try_from(from).ok()).map(UnixMillis::from_secs);
     NewTask { message, process_at }
 }
+
+/// How long to wait for a signer that is away.
+fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
+    match sealed {
+        // A signer that says "at once" must not be asked in a circle.
+        Err(ClientError::Sealing(SealError::Signer(fault))) => {
+            fault.retry_after().map(|delay| delay.max(SHORTEST_WAIT))
+        }
+        _ => None,
+    }
+}
+
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The thread that was to sign panicked, or the runtime is being shut down.
 pub(super) fn cut_off() -> SealError<SignerFault> {

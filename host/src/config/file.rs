@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::value::{Count, Name, Queue, Seconds, Size, SuiteName};
 use super::{ClientConfig, Config, HandlerConfig, PolicyConfig, QueueConfig, WorkerConfig, broker};
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
-use crate::keyring::{Kid, SealingSource, relative_to};
+use crate::keyring::{KeyLocation, Kid, SealingSource, relative_to};
 use crate::secret_file::read_guarded;
 
 pub(super) fn load(path: &Path) -> Result<Config, FileError> {
@@ -33,6 +33,13 @@ pub(super) struct Context<'f> {
 }
 
 impl Context<'_> {
+    /// A key's place: a path relative to this file, or the URI of a key in a token.
+    fn key(&self, value: &Spanned<String>) -> Result<KeyLocation, FileError> {
+        KeyLocation::parse(value.get_ref(), self.file).map_err(|error| {
+            self.fault(value, error.to_string(), "a name like `pkcs11:token=…;id=%01%02…?pin-source=file:/…`")
+        })
+    }
+
     pub(super) fn fault<T>(
         &self,
         at: &Spanned<T>,
@@ -79,10 +86,10 @@ struct Keys {
 struct Client {
     issuer: Name<64, true>,
     suite: Spanned<SuiteName>,
-    key: String,
+    key: Spanned<String>,
     recipient: Option<Spanned<Kid>>,
     encryption_key: Option<Spanned<String>>,
-    result_key: Option<String>,
+    result_key: Option<Spanned<String>>,
     lifetime: Option<Seconds<1, YEAR>>,
     attempts: Option<Count<1, 65_535>>,
     timeout: Option<Seconds<1, YEAR>>,
@@ -101,7 +108,7 @@ struct Worker {
     batches: bool,
     drain: Option<Seconds<0, HOUR>>,
     #[serde(default)]
-    decryption_keys: Vec<String>,
+    decryption_keys: Vec<Spanned<String>>,
     result_suite: Option<Spanned<SuiteName>>,
     result_key: Option<Spanned<String>>,
     result_recipient: Option<Spanned<Kid>>,
@@ -164,7 +171,7 @@ impl File {
 
 impl Client {
     fn check(self, context: &Context<'_>) -> Result<ClientConfig, FileError> {
-        let key = relative_to(context.file, &self.key);
+        let key = context.key(&self.key)?;
         let extras = Extras {
             recipient: ("recipient", self.recipient),
             encryption_key: ("encryption_key", self.encryption_key),
@@ -172,7 +179,7 @@ impl Client {
         Ok(ClientConfig {
             issuer: self.issuer.0,
             sealing: extras.check(context, &self.suite, key)?,
-            result_key: self.result_key.map(|path| relative_to(context.file, &path)),
+            result_key: self.result_key.map(|key| context.key(&key)).transpose()?,
             lifetime: self.lifetime.unwrap_or(Seconds(HOUR)).duration(),
             attempts: self.attempts.map_or(5, |count| u16::try_from(count.0).unwrap_or(u16::MAX)),
             timeout: self.timeout.map(Seconds::duration),
@@ -190,7 +197,7 @@ impl Worker {
                     recipient: ("result_recipient", self.result_recipient),
                     encryption_key: ("result_encryption_key", self.result_encryption_key),
                 };
-                Some(extras.check(context, &suite, relative_to(context.file, key.get_ref()))?)
+                Some(extras.check(context, &suite, context.key(&key)?)?)
             }
             (Some(suite), None) => {
                 return Err(context.fault(
@@ -218,8 +225,8 @@ impl Worker {
             decryption_keys: self
                 .decryption_keys
                 .iter()
-                .map(|path| relative_to(context.file, path))
-                .collect(),
+                .map(|key| context.key(key))
+                .collect::<Result<_, _>>()?,
             result,
             queues: check_queues(self.queue, context)?,
         })
@@ -237,7 +244,7 @@ impl Extras {
         self,
         context: &Context<'_>,
         suite: &Spanned<SuiteName>,
-        key: PathBuf,
+        key: KeyLocation,
     ) -> Result<SealingSource, FileError> {
         let suite_name = suite.get_ref().0;
         let missing = |field: &str, what: &str| {
@@ -258,7 +265,7 @@ impl Extras {
             (_, (_, None)) => None,
         };
         let encryption_key = match (suite_name, self.encryption_key) {
-            (Suite::Se, (_, Some(path))) => Some(relative_to(context.file, path.get_ref())),
+            (Suite::Se, (_, Some(key))) => Some(context.key(&key)?),
             (Suite::Se, (field, None)) => return Err(missing(field, "the file of a shared A256GCM key")),
             (_, (field, Some(path))) => {
                 let (message, hint) = surplus(field);

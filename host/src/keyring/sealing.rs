@@ -2,7 +2,7 @@
 
 mod batch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use getrandom::SysRng;
@@ -12,6 +12,7 @@ use taskseal_core::seal::Mode;
 use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, MAX_BODY, SealError, Sealer, Suite};
 
 use self::batch::together;
+use super::location::KeyLocation;
 use super::record::kind_word;
 use super::secret_key::SecretKey;
 use super::signer::{RemoteSigner, SignerFault, Signing};
@@ -24,25 +25,25 @@ use crate::file_error::FileError;
 pub struct SealingSource {
     /// How to seal.
     pub suite: Suite,
-    /// The secret key file that authenticates: ES256 for S, SE and SP, HS256 for M, A256GCM for E.
-    pub key: PathBuf,
-    /// The secret key file that encrypts: A256GCM, for SE only.
-    pub encryption_key: Option<PathBuf>,
+    /// The key that authenticates: ES256 for S, SE and SP, in a file or a token; HS256 for M and A256GCM for E, in a file.
+    pub key: KeyLocation,
+    /// The key that encrypts: A256GCM, in a file, for SE only.
+    pub encryption_key: Option<KeyLocation>,
     /// Whom to encrypt to: an ECDH-ES key of the keyset, for SP only.
     pub recipient: Option<KeyId>,
 }
 
 impl SealingSource {
-    /// Seals with `suite` and the secret key in `key`. Suites SE and SP need one more field.
+    /// Seals with `suite` and the secret key at `key`. Suites SE and SP need one more field.
     #[must_use]
-    pub fn new(suite: Suite, key: impl Into<PathBuf>) -> Self {
+    pub fn new(suite: Suite, key: impl Into<KeyLocation>) -> Self {
         Self { suite, key: key.into(), encryption_key: None, recipient: None }
     }
 
-    /// Encrypts with the shared key in this file: suite SE.
+    /// Encrypts with the shared key at this place: suite SE.
     #[must_use]
-    pub fn encryption_key(mut self, file: impl Into<PathBuf>) -> Self {
-        self.encryption_key = Some(file.into());
+    pub fn encryption_key(mut self, key: impl Into<KeyLocation>) -> Self {
+        self.encryption_key = Some(key.into());
         self
     }
 
@@ -212,7 +213,11 @@ fn no_signer(error: SealError) -> SealFault {
 
 pub(super) fn open(keyring: &Keyring, source: &SealingSource, kind: Kind) -> Result<SealingKey, FileError> {
     let suite = source.suite;
-    let key = SecretKey::read(&source.key)?;
+    let file = match &source.key {
+        KeyLocation::Token(key) => return open_remote(keyring, key.signer()?, source, kind),
+        KeyLocation::File(file) => file,
+    };
+    let key = SecretKey::read(file)?;
     let kid = key.kid();
     let keys = match (suite, key) {
         (Suite::S | Suite::Se | Suite::Sp, SecretKey::Sign(key)) => {
@@ -222,7 +227,7 @@ pub(super) fn open(keyring: &Keyring, source: &SealingSource, kind: Kind) -> Res
         (Suite::E, SecretKey::Encrypt(key)) => Keys::Encrypt(key),
         (_, key) => {
             let message = format!("an {} key cannot seal with suite {suite}", key.algorithm());
-            return Err(FileError::new(&source.key, message).hint(format!("{} is needed", needed(suite))));
+            return Err(source.key.fault(message).hint(format!("{} is needed", needed(suite))));
         }
     };
     check(keyring, source, kid, kind)?;
@@ -254,8 +259,10 @@ fn signing(
         (Suite::Sp, Some(recipient)) => {
             Ok(Keys::SignEncryptTo(signer, keyring.recipient(recipient, kind, now())?))
         }
-        (Suite::Sp, None) => Err(FileError::new(&source.key, "suite SP needs a recipient to encrypt to")),
-        (suite, _) => Err(FileError::new(&source.key, format!("suite {suite} does not sign"))
+        (Suite::Sp, None) => Err(source.key.fault("suite SP needs a recipient to encrypt to")),
+        (suite, _) => Err(source
+            .key
+            .fault(format!("suite {suite} does not sign"))
             .hint("an ES256 key seals with S, SE or SP")),
     }
 }
@@ -266,14 +273,24 @@ fn check(keyring: &Keyring, source: &SealingSource, kid: KeyId, kind: Kind) -> R
         return Err(unknown(keyring, &source.key, kid));
     };
     record.may_seal(kind, now()).map_err(|reason| {
-        FileError::new(&source.key, format!("the keyset says that key {kid} {reason}"))
+        source
+            .key
+            .fault(format!("the keyset says that key {kid} {reason}"))
             .hint(format!("seal with a key whose entry says `use = \"{}\"` and is active", kind_word(kind)))
     })
 }
 
 fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey, FileError> {
-    let Some(file) = &source.encryption_key else {
-        return Err(FileError::new(&source.key, "suite SE needs a shared key to encrypt with"));
+    let Some(key) = &source.encryption_key else {
+        return Err(source.key.fault("suite SE needs a shared key to encrypt with"));
+    };
+    let file: &Path = match key {
+        KeyLocation::File(file) => file,
+        KeyLocation::Token(_) => {
+            return Err(key.fault("a token does not hand out shared keys").hint(
+                "shared keys are kept in files; to keep them wrapped by a token, see `taskseal keygen --wrap`",
+            ));
+        }
     };
     match SecretKey::read(file)? {
         SecretKey::Encrypt(key) if keyring.is_withdrawn(key.kid()) => {
@@ -292,9 +309,9 @@ fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey
     }
 }
 
-fn unknown(keyring: &Keyring, file: &Path, kid: KeyId) -> FileError {
+fn unknown(keyring: &Keyring, key: &KeyLocation, kid: KeyId) -> FileError {
     let message = format!("key {kid} is not in {}", keyring.file().display());
-    FileError::new(file, message).hint("add the [[key]] entry that `taskseal keygen` printed")
+    key.fault(message).hint("add the [[key]] entry that `taskseal keygen` printed")
 }
 
 const fn needed(suite: Suite) -> &'static str {

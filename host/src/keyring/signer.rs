@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskseal_core::keys::SigningKey;
 use taskseal_core::{KeyId, Signer};
@@ -21,26 +22,40 @@ pub trait RemoteSigner: Send + Sync + fmt::Debug {
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault>;
 }
 
-/// Why a signer gave no signature. Cloned to every task that waited for it.
+/// Why a key that is kept elsewhere gave no answer. Cloned to every task that waited for it.
 #[derive(Clone, Debug)]
-pub struct SignerFault(Arc<dyn Error + Send + Sync>);
+pub struct SignerFault {
+    error: Arc<dyn Error + Send + Sync>,
+    retry_after: Option<Duration>,
+}
 
 impl SignerFault {
-    /// Wraps the error of a token or service, or a text.
+    /// Wraps the error of a token or service, or a text. Asking again is of no use.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(error.into().into())
+        Self { error: error.into().into(), retry_after: None }
+    }
+
+    /// As [`new`](Self::new) for one that is away and may come back: worth asking again after this time.
+    pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>, retry_after: Duration) -> Self {
+        Self { error: error.into().into(), retry_after: Some(retry_after) }
+    }
+
+    /// After which time it is worth asking again; `None`: never.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 
 impl fmt::Display for SignerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 impl Error for SignerFault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.error.source()
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Counters {
     poisonous: AtomicU64,
     broker_failures: AtomicU64,
     state_failures: AtomicU64,
+    key_unavailable: AtomicU64,
     gave_up: AtomicU64,
     refused: Mutex<BTreeMap<Refusal, u64>>,
 }
@@ -55,6 +56,8 @@ pub struct Tally {
     pub broker_failures: u64,
     /// Calls that ledger or quarantine failed.
     pub state_failures: u64,
+    /// Times that a key in a token or service could not be used.
+    pub key_unavailable: u64,
     /// Queues that a worker which ends with them gave up: they did not answer.
     pub gave_up: u64,
     /// Tasks refused, by reason.
@@ -84,6 +87,7 @@ impl Counters {
             Event::Poisonous { count } => (&self.poisonous, *count as u64),
             Event::BrokerFailed { .. } => (&self.broker_failures, 1),
             Event::StateFailed { .. } => (&self.state_failures, 1),
+            Event::KeyUnavailable { .. } => (&self.key_unavailable, 1),
             Event::GaveUp { .. } => (&self.gave_up, 1),
             Event::Refused { refusal, .. } => {
                 let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -111,6 +115,7 @@ impl Counters {
             poisonous: read(&self.poisonous),
             broker_failures: read(&self.broker_failures),
             state_failures: read(&self.state_failures),
+            key_unavailable: read(&self.key_unavailable),
             gave_up: read(&self.gave_up),
             refused: self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
         }

@@ -91,6 +91,13 @@ pub enum Event {
         /// The queue.
         queue: QueueName,
     },
+    /// A key that is kept in a token or service could not be used for now; the task is tried again.
+    KeyUnavailable {
+        /// Task id.
+        id: String,
+        /// What it was wanted for.
+        doing: &'static str,
+    },
     /// The ledger or the quarantine failed: nothing is run until it answers.
     StateFailed {
         /// What it said.

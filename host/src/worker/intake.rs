@@ -112,9 +112,6 @@ fn not_here<'a>(shared: &Shared, authentic: Authentic<'a>) -> Result<Authentic<'
     Err(Box::new(End::PutOff { at, claimed: None }))
 }
 
-/// How long a task is put off when its decryption key is out of reach.
-const KEY_RETRY: Duration = Duration::from_secs(10);
-
 /// A task whose signature and rights are good.
 #[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Authentic<'a> {
@@ -262,7 +259,8 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
             return Ruling::NotRun(End::Refused { refused, claimed: Some(key.clone()) });
         }
         Err(_) => {
-            let at = UnixMillis::now().plus(KEY_RETRY);
+            shared.observe(&Event::KeyUnavailable { id: claims.task_id.to_string(), doing: "decrypt" });
+            let at = UnixMillis::now().plus(shared.settings.key_retry);
             return Ruling::NotRun(End::PutOff { at, claimed: Some(key.clone()) });
         }
     };

@@ -6,14 +6,14 @@ use std::time::Duration;
 use taskseal_core::{Refusal, TaskId};
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::event::Event;
 use super::in_flight::Fate;
 use super::intake::Admitted;
 use super::settle::{End, Ending, Handout};
+use super::{Phase, Shared};
 use crate::handler::{Failure, Output};
 use crate::ledger::TaskKey;
-use crate::results::Request;
+use crate::results::{Request, ResultError};
 use crate::time::UnixMillis;
 
 /// Runs the task and tells the settler how it ended.
@@ -57,11 +57,13 @@ pub(super) async fn run(
 
     let sealed = match result {
         Ok(output) => seal(&shared, &about, &handout, output).await,
-        Err(failure) => Err(failure),
+        Err(failure) => Err(Unsealed::Failed(failure)),
     };
     let end = match sealed {
         Ok(outcome) => End::Succeeded { key: about.key, outcome, retention },
-        Err(failure) => {
+        Err(Unsealed::Lost) => End::Lost { key: about.key },
+        Err(Unsealed::Stopped) => End::GivenBack { claimed: Some(about.key) },
+        Err(Unsealed::Failed(failure)) => {
             let retry_at = matches!(failure, Failure::TryAgain(_))
                 .then(|| UnixMillis::now().plus(shared.settings.backoff.delay(attempt)))
                 .filter(|at| attempt < max_attempts && expires_at.is_none_or(|end| *at < end));
@@ -87,24 +89,56 @@ async fn seal(
     about: &About,
     handout: &Handout,
     output: Output,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, Unsealed> {
     if about.retention.is_zero() {
         return Ok(Vec::new());
     }
     let audience = shared.settings.audience(&handout.queue);
     if !shared.parts.results.may_block() {
-        return seal_now(shared, about, &audience, &output);
+        return seal_now(shared, about, &audience, &output).map_err(unsealed);
     }
-    let (worker, about) = (Arc::clone(shared), about.clone());
-    let sealing = tokio::task::spawn_blocking(move || seal_now(&worker, &about, &audience, &output));
-    sealing.await.unwrap_or_else(|_| Err(Failure::TryAgain("sealing the result was cut off".to_owned())))
+    let job = Arc::new((about.clone(), audience, output));
+    // What the handler did is done: a token that is away is waited for while the task is still ours to end.
+    loop {
+        let (worker, this) = (Arc::clone(shared), Arc::clone(&job));
+        let sealing = tokio::task::spawn_blocking(move || seal_now(&worker, &this.0, &this.1, &this.2));
+        let Ok(sealed) = sealing.await else {
+            let failure = Failure::TryAgain("sealing the result was cut off".to_owned());
+            return Err(Unsealed::Failed(failure));
+        };
+        let delay = match sealed {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => match error.retry_after() {
+                None => return Err(unsealed(error)),
+                Some(delay) => delay,
+            },
+        };
+        shared.observe(&Event::KeyUnavailable { id: handout.lease.id.clone(), doing: "seal the result" });
+        let stopped = shared.sleep_unless(Phase::Stopping, delay.max(SHORTEST_WAIT)).await;
+        match handout.place.fate() {
+            Fate::Held if !stopped => {}
+            Fate::Lost => return Err(Unsealed::Lost),
+            _ => return Err(Unsealed::Stopped),
+        }
+    }
 }
 
-fn seal_now(shared: &Shared, about: &About, audience: &str, output: &Output) -> Result<Vec<u8>, Failure> {
+/// Why there is no sealed result.
+enum Unsealed {
+    Failed(Failure),
+    /// The lease was lost meanwhile.
+    Lost,
+    /// The worker stops before the token is back: the task is to be run again.
+    Stopped,
+}
+
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+fn seal_now(shared: &Shared, about: &About, audience: &str, output: &Output) -> Result<Vec<u8>, ResultError> {
     let request = Request { task_type: &about.task_type, audience, id: about.id, digest: about.digest };
-    shared
-        .parts
-        .results
-        .seal(&request, about.retention, output)
-        .map_err(|error| Failure::GiveUp(format!("the result cannot be sealed: {error}")))
+    shared.parts.results.seal(&request, about.retention, output)
+}
+
+fn unsealed(error: ResultError) -> Unsealed {
+    Unsealed::Failed(Failure::GiveUp(format!("the result cannot be sealed: {error}")))
 }

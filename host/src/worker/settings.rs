@@ -46,6 +46,8 @@ pub struct WorkerSettings {
     pub max_body: usize,
     /// Attempts of a task whose issuer names no limit.
     pub default_attempts: u16,
+    /// How long a task is put off whose decryption key is in a token or service that is away.
+    pub key_retry: Duration,
     /// Time limit of an attempt whose issuer names none; also the upper bound of what an issuer may ask for.
     pub max_timeout: Duration,
 }
@@ -83,6 +85,7 @@ impl WorkerSettings {
             max_lifetime: 86_400,
             max_body: 1 << 20,
             default_attempts: 25,
+            key_retry: Duration::from_secs(5),
             max_timeout: Duration::from_secs(1800),
         }
     }

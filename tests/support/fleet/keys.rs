@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use taskseal::keyring::{Keyring, RemoteSigner, SealingKey, SealingSource, SecretKey};
-use taskseal_core::keys::SigningKey;
+use taskseal_core::keys::{AgreementKey, SigningKey};
 use taskseal_core::{Kind, Suite};
 
-use super::{Fleet, PRODUCER};
+use super::{Fleet, PRODUCER, WORKER};
 
 impl Fleet {
     /// A key that seals tasks in suite SE, whatever the workers think of it.
@@ -37,17 +37,48 @@ impl Fleet {
     /// The producer's key as if it were in a token, in suite SE.
     #[must_use]
     pub fn sealing_key_by(&self, signer: Arc<dyn RemoteSigner>) -> SealingKey {
-        let source = SealingSource::new(Suite::Se, "token:producer").encryption_key(self.path("shared.key"));
+        let source =
+            SealingSource::new(Suite::Se, self.path("token")).encryption_key(self.path("shared.key"));
         Keyring::load(&self.path("all.toml"))
             .unwrap()
             .remote_sealing_key(signer, &source, Kind::Task)
             .unwrap()
     }
 
+    /// The workers' key for results as if it were in a token, in suite SE.
+    #[must_use]
+    pub fn result_key_by(&self, signer: Arc<dyn RemoteSigner>) -> SealingKey {
+        let source =
+            SealingSource::new(Suite::Se, self.path("token")).encryption_key(self.path("results.key"));
+        Keyring::load(&self.path("all.toml"))
+            .unwrap()
+            .remote_sealing_key(signer, &source, Kind::Result)
+            .unwrap()
+    }
+
+    /// The key that results are signed with, itself.
+    #[must_use]
+    pub fn worker_key(&self) -> SigningKey {
+        self.signing_key(WORKER)
+    }
+
+    /// The key that tasks of suite SP are encrypted to, itself.
+    #[must_use]
+    pub fn recipient_key(&self) -> AgreementKey {
+        match SecretKey::read(&self.path("recipient.key")).unwrap() {
+            SecretKey::Agree(key) => key,
+            other => panic!("{other:?} agrees on nothing"),
+        }
+    }
+
     /// The producer's key itself.
     #[must_use]
     pub fn producer_key(&self) -> SigningKey {
-        match SecretKey::read(&self.path("producer.key")).unwrap() {
+        self.signing_key(PRODUCER)
+    }
+
+    fn signing_key(&self, name: &str) -> SigningKey {
+        match SecretKey::read(&self.path(&format!("{name}.key"))).unwrap() {
             SecretKey::Sign(key) => key,
             other => panic!("{other:?} signs nothing"),
         }

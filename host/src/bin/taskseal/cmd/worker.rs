@@ -152,6 +152,7 @@ fn print(tally: &Tally, ui: &Ui) -> Result<(), Failure> {
         ("poisonous", tally.poisonous),
         ("broker_failures", tally.broker_failures),
         ("state_failures", tally.state_failures),
+        ("key_unavailable", tally.key_unavailable),
         ("gave_up", tally.gave_up),
     ];
     if ui.json() {

@@ -199,6 +199,13 @@ impl Sink {
                     self.put("broker-failed", format!("cannot {doing}: {error}"), members, true);
                 }
             }
+            Event::KeyUnavailable { id: task, doing } => {
+                if self.state.is_news(doing) {
+                    let text =
+                        format!("the key to {doing} is out of reach: {task} waits, perhaps others too");
+                    self.put("key-unavailable", text, id(task), true);
+                }
+            }
             Event::GaveUp { queue } => {
                 let text = format!("queue {queue} was given up: it does not answer");
                 self.put("gave-up", text, vec![("queue", json!(queue.as_str()))], true);

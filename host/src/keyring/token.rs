@@ -1,0 +1,105 @@
+//! Keys in PKCS#11 tokens, as signers and for decryption.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskseal_core::keys::AgreementPublicKey;
+use taskseal_core::{KeyId, Secret};
+use taskseal_hsm::{EcKey, Error, KeyClass, KeySelector, KeyUri, Usage};
+
+use super::agreement::RemoteAgreement;
+use super::location::InvalidLocation;
+use super::signer::{RemoteSigner, SignerFault};
+use crate::file_error::FileError;
+use crate::tokens;
+
+/// A key that never leaves its token, by name. `Display` leaves out where the PIN is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenKey(Box<KeyUri>);
+
+impl TokenKey {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidLocation> {
+        let uri = KeyUri::parse(text).map_err(|error| InvalidLocation(error.to_string()))?;
+        if uri.class() == Some(KeyClass::Secret) {
+            return Err(InvalidLocation("the uri names a shared key, which no token hands out".to_owned()));
+        }
+        Ok(Self(Box::new(uri)))
+    }
+
+    /// The whole name.
+    #[must_use]
+    pub fn uri(&self) -> &KeyUri {
+        &self.0
+    }
+
+    pub(crate) fn fault(&self, message: impl Into<String>) -> FileError {
+        FileError::new(Path::new(&self.to_string()), message)
+    }
+
+    pub(super) fn signer(&self) -> Result<Arc<dyn RemoteSigner>, FileError> {
+        Ok(Arc::new(InToken(self.load(Usage::Sign)?)))
+    }
+
+    pub(super) fn agreement(&self) -> Result<Arc<dyn RemoteAgreement>, FileError> {
+        Ok(Arc::new(InToken(self.load(Usage::Agree)?)))
+    }
+
+    fn load(&self, usage: Usage) -> Result<EcKey, FileError> {
+        let token = tokens::open(self.0.token_uri()).map_err(|error| self.unusable(&error))?;
+        EcKey::load(&token, &KeySelector::from(&*self.0), usage).map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, error: &Error) -> FileError {
+        let fault = self.fault(error.to_string()).out_of_reach();
+        match tokens::hint(error) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
+    }
+}
+
+impl fmt::Display for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.name().fmt(f)
+    }
+}
+
+/// A key of a token, which many threads may use.
+#[derive(Debug)]
+struct InToken(EcKey);
+
+impl RemoteSigner for InToken {
+    fn kid(&self) -> KeyId {
+        self.0.kid()
+    }
+
+    fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
+        self.0.sign_digest(digest).map_err(fault)
+    }
+}
+
+impl RemoteAgreement for InToken {
+    fn kid(&self) -> KeyId {
+        self.0.kid()
+    }
+
+    fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault> {
+        self.0.agree(peer).map_err(fault)
+    }
+}
+
+/// How soon a token is asked again that does not say when it is worth it.
+const SOON: Duration = Duration::from_millis(200);
+
+fn fault(error: Error) -> SignerFault {
+    match &error {
+        Error::Transient { retry_after } => {
+            let retry_after = *retry_after;
+            SignerFault::transient(error, retry_after)
+        }
+        error if error.is_transient() => SignerFault::transient(error.clone(), SOON),
+        _ => SignerFault::new(error),
+    }
+}

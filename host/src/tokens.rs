@@ -1,0 +1,94 @@
+//! PKCS#11 tokens of this process: each opened once, logged in once, and shared by all keys in it.
+
+mod metrics;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use taskseal_hsm::{Error, Event, Health, Settings, Token, TokenUri};
+
+pub use self::metrics::metrics;
+
+/// Names the PKCS#11 library of URIs without a `module-path`.
+pub const MODULE_VARIABLE: &str = "TASKSEAL_PKCS11_MODULE";
+
+/// A token that is open, and what it is called in logs and metrics.
+struct Open {
+    uri: TokenUri,
+    token: Token,
+}
+
+/// Tokens stay open until the process ends: a wrong PIN costs an attempt, so it is not given twice without need.
+static OPEN: Mutex<Vec<Open>> = Mutex::new(Vec::new());
+
+type Observer = Arc<dyn Fn(&str, &Event) + Send + Sync>;
+
+static OBSERVER: OnceLock<Observer> = OnceLock::new();
+
+/// Tells `observer` of the tokens that are opened from now on: the name of one, and that it is down, up again or given up.
+/// It is called on the thread that recovers the token and must not block. Answers whether it is the first: there is one a
+/// process.
+pub fn observe(observer: impl Fn(&str, &Event) + Send + Sync + 'static) -> bool {
+    OBSERVER.set(Arc::new(observer)).is_ok()
+}
+
+/// The token that a URI names. All URIs that name it with the same words share one login.
+///
+/// # Errors
+/// [`Error`].
+pub fn open(uri: &TokenUri) -> Result<Token, Error> {
+    let uri = with_module(uri)?;
+    // Held while one is opened: two callers must not log in at once.
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = open.iter().find(|known| known.uri == uri) {
+        return Ok(known.token.clone());
+    }
+    let name = uri.name().to_string();
+    let settings = Settings::new().observer(move |event| {
+        if let Some(observer) = OBSERVER.get() {
+            observer(&name, event);
+        }
+    });
+    let token = Token::open(&uri, settings)?;
+    open.push(Open { uri, token: token.clone() });
+    Ok(token)
+}
+
+/// The URI with the library it means.
+///
+/// # Errors
+/// [`Error::Config`] if neither it nor the environment names one.
+pub fn with_module(uri: &TokenUri) -> Result<TokenUri, Error> {
+    if uri.module_path().is_some() {
+        return Ok(uri.clone());
+    }
+    match std::env::var_os(MODULE_VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => Ok(uri.clone().with_module_path(path)),
+        None => Err(Error::Config("no pkcs#11 library: name it by module-path or TASKSEAL_PKCS11_MODULE")),
+    }
+}
+
+/// Every token that is open: its name, and how it is.
+#[must_use]
+pub fn health() -> Vec<(String, Health)> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.iter().map(|open| (open.uri.name().to_string(), open.token.health())).collect()
+}
+
+/// What to do about an error of a token.
+pub(crate) const fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::NoSuchToken => "`taskseal token ls` shows the tokens of a library",
+        Error::NoSuchKey => {
+            "`taskseal token check URI` shows the keys of a token; `taskseal keygen --pkcs11` makes one"
+        }
+        Error::Ambiguous { .. } => "name it by `serial`, or a key by `id`",
+        Error::Pin(_) => "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the uri",
+        Error::AuthFailed { .. } | Error::LockedOut => {
+            "correct the pin, then start again: it is never tried twice"
+        }
+        Error::FinalTry | Error::PinLocked => "the security officer of the token can set a new pin",
+        Error::Module(_) => "module-path must be the absolute path of the library for this machine",
+        Error::WrongKey(_) => "make a key with `taskseal keygen --pkcs11`",
+        _ => return None,
+    })
+}

@@ -1,0 +1,161 @@
+//! Keys in a token that is away for a while: callers wait within their bounds, tasks wait in the queue, nothing is lost and
+//! nothing runs twice.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskseal::client::ClientError;
+use taskseal::handler::{Failure, Function, Handlers, Output};
+use taskseal::results::ResultSealer;
+use taskseal::{Client, Task, Worker};
+use taskseal_core::{SealError, Suite};
+use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, mail, until};
+use taskseal_tests::signer::{TestAgreement, TestSigner, Then};
+
+fn client(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestSigner>) {
+    let signer = Arc::new(TestSigner::new(fleet.producer_key()));
+    let mut settings = fleet.client_settings();
+    settings.batch = 4;
+    settings.patience = patience;
+    let key = fleet.sealing_key_by(Arc::clone(&signer) as _);
+    (Client::new(settings, fleet.broker(), key, fleet.keyring()), signer)
+}
+
+fn task() -> Task {
+    Task::new("email:send", &1).unwrap()
+}
+
+fn succeeded(noted: &Noted) -> bool {
+    matches!(noted, Noted::Succeeded { .. })
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_whose_token_stays_away_gives_up_after_its_patience_and_enqueues_nothing() {
+    let fleet = Fleet::embedded().await;
+    let (client, signer) = client(&fleet, Duration::from_millis(200));
+    signer.from_now_on(Then::IsAway);
+    let error = client.enqueue_all(vec![task(), task()]).await.unwrap_err();
+    assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
+    assert!(signer.asked() > 1);
+    let tally = Worker::new(fleet.worker_settings(), fleet.parts(Handlers::default())).run_once().await;
+    assert_eq!((tally.started, tally.refused_total()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_does_not_ask_again_where_that_is_of_no_use() {
+    let fleet = Fleet::embedded().await;
+    let (client, signer) = client(&fleet, LONG);
+    signer.from_now_on(Then::Fails);
+    let error = client.enqueue(task()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
+    assert_eq!(signer.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_whose_token_comes_back_enqueues_every_task_once() {
+    let fleet = Fleet::embedded().await;
+    let (client, signer) = client(&fleet, LONG);
+    signer.from_now_on(Then::IsAway);
+    let client = Arc::new(client);
+    let callers: Vec<_> = (0..6)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { client.enqueue(task()).await.unwrap() })
+        })
+        .collect();
+    until("some attempts", async || (signer.asked() > 3).then_some(())).await;
+    signer.from_now_on(Then::Signs);
+    let mut ids = Vec::new();
+    for caller in callers {
+        ids.push(caller.await.unwrap().id);
+    }
+    let ran = Ran::default();
+    let mut settings = fleet.worker_settings();
+    settings.batches = true;
+    let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.succeeded, tally.refused_total()), (6, 0));
+    let mut ran = ran.all();
+    (ran.sort(), ids.sort());
+    assert_eq!(ran, ids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_whose_decryption_key_is_away_waits_and_runs_once_with_its_first_attempt() {
+    let fleet = Fleet::embedded().await;
+    let settings = fleet.client_settings();
+    let sp = Client::new(settings, fleet.broker(), fleet.sealing_key_in(Suite::Sp), fleet.keyring());
+    let receipt = sp.enqueue(task().attempts(1)).await.unwrap();
+
+    let token = Arc::new(TestAgreement::new(fleet.recipient_key()));
+    token.from_now_on(Then::IsAway);
+    let ran = Ran::default();
+    let mut parts = fleet.parts(ran.handlers());
+    parts.keyring = parts.keyring.with_remote_decryption_keys([Arc::clone(&token) as _]);
+    let running = Running::start(fleet.worker_settings(), parts);
+    until("some attempts", async || (token.asked() > 2).then_some(())).await;
+    assert_eq!(ran.all(), []);
+    token.from_now_on(Then::Signs);
+    running.seen.until("the run", succeeded).await;
+    let tally = running.stop().await;
+    assert_eq!(ran.all(), [receipt.id]);
+    assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0));
+    assert!(tally.key_unavailable > 2);
+}
+
+/// A worker that signs results in a token which is away, and that has run its task.
+async fn unsealed(fleet: &Fleet) -> (Running, Arc<TestSigner>, Ran) {
+    fleet.client().enqueue(task().attempts(1)).await.unwrap();
+    let token = Arc::new(TestSigner::new(fleet.worker_key()));
+    token.from_now_on(Then::IsAway);
+    let ran = Ran::default();
+    let mut parts = fleet.parts(ran.handlers());
+    parts.results = ResultSealer::new("worker-1", fleet.result_key_by(Arc::clone(&token) as _)).unwrap();
+    let mut settings = fleet.worker_settings();
+    settings.drain = Duration::from_millis(100);
+    let running = Running::start(settings, parts);
+    until("some attempts", async || (token.asked() > 2).then_some(())).await;
+    (running, token, ran)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_waits_for_a_token_that_is_away_and_its_task_does_not_run_again() {
+    let fleet = Fleet::embedded().await;
+    let (running, token, ran) = unsealed(&fleet).await;
+    token.from_now_on(Then::Signs);
+    running.seen.until("the end", succeeded).await;
+    running.stop().await;
+    assert_eq!(ran.all().len(), 1);
+    let receipt = fleet.client().receipt(&mail(), ran.all()[0]).await.unwrap().unwrap();
+    assert!(fleet.client().result(&receipt).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_that_stops_before_its_token_is_back_gives_the_task_back_and_no_attempt_is_counted() {
+    let fleet = Fleet::embedded().await;
+    let (running, _, ran) = unsealed(&fleet).await;
+    let tally = running.stop().await;
+    assert_eq!((tally.given_back, tally.archived, tally.retried), (1, 0, 0));
+    // Its only attempt is still there.
+    let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.succeeded, tally.archived), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_handler_is_not_kept_waiting_by_a_token_that_is_away() {
+    let fleet = Fleet::embedded().await;
+    fleet.client().enqueue(task()).await.unwrap();
+    let token = Arc::new(TestSigner::new(fleet.worker_key()));
+    token.from_now_on(Then::IsAway);
+    let mut handlers = Handlers::default();
+    handlers.insert(
+        "email:*",
+        Arc::new(Function::new(|_| async { Err::<Output, _>(Failure::GiveUp("no".into())) })),
+    );
+    let mut parts = fleet.parts(handlers);
+    parts.results = ResultSealer::new("worker-1", fleet.result_key_by(Arc::clone(&token) as _)).unwrap();
+    let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
+    assert_eq!((tally.archived, token.asked()), (1, 0));
+}
