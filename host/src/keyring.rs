@@ -27,7 +27,7 @@ pub(crate) use self::keyset_file::Kid;
 pub use self::location::{InvalidLocation, KeyLocation};
 pub use self::record::{KeysetKey, Record, Status};
 pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
-pub use self::secret_key::{Algorithm, SecretKey};
+pub use self::secret_key::{Algorithm, SecretKey, public_text};
 pub use self::signer::{RemoteSigner, SignerFault};
 pub use self::token::TokenKey;
 

@@ -75,7 +75,8 @@ pub fn health() -> Vec<(String, Health)> {
 }
 
 /// What to do about an error of a token.
-pub(crate) const fn hint(error: &Error) -> Option<&'static str> {
+#[must_use]
+pub const fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NoSuchToken => "`taskseal token ls` shows the tokens of a library",
         Error::NoSuchKey => {

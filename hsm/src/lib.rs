@@ -12,6 +12,7 @@ mod generate;
 mod health;
 mod located;
 mod mac;
+mod mechanisms;
 mod module;
 mod percent;
 mod pin;

@@ -184,8 +184,14 @@ impl SecretKey {
     /// The public half as keyset files write it: base64url of the uncompressed point.
     #[must_use]
     pub fn public(&self) -> Option<String> {
-        self.point().map(|point| Base64UrlUnpadded::encode_string(&point))
+        self.point().map(|point| public_text(&point))
     }
+}
+
+/// A public key as keyset files write it: base64url of the uncompressed point.
+#[must_use]
+pub fn public_text(point: &[u8; POINT_LEN]) -> String {
+    Base64UrlUnpadded::encode_string(point)
 }
 
 /// The label of the armour.

@@ -8,6 +8,7 @@ mod init;
 mod input;
 mod inspect;
 mod keygen;
+pub(crate) mod made;
 mod moment;
 mod open;
 mod quarantine;
@@ -17,6 +18,7 @@ mod seal;
 mod session;
 mod show;
 mod task;
+mod token;
 mod worker;
 
 use taskseal::config::ClientConfig;
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Queue(queue::Args),
     Task(task::Args),
     Quarantine(quarantine::Args),
+    Token(token::Args),
     Completions(completions::Args),
 }
 
@@ -58,6 +61,7 @@ pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Fail
         Command::Queue(args) => queue::run(&args, global, ui),
         Command::Task(args) => task::run(&args, global, ui),
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
+        Command::Token(args) => token::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
 }

@@ -84,8 +84,8 @@ impl Ui {
 
     /// Tells what went wrong and gives the exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        if failure.exit == Exit::Silent {
-            return ExitCode::SUCCESS;
+        if failure.message.is_empty() {
+            return ExitCode::from(failure.exit as u8);
         }
         say(&format!("error: {}", failure.message));
         if let Some(hint) = &failure.hint {
@@ -142,6 +142,18 @@ enum Exit {
 impl Failure {
     fn with(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hint: None }
+    }
+
+    /// A child has said everything; the exit code is its own.
+    pub(crate) fn said(code: Option<i32>) -> Self {
+        let exit = [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable];
+        let exit = exit.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure);
+        Self::with(exit, "")
+    }
+
+    /// What went wrong.
+    pub(crate) fn into_message(self) -> String {
+        self.message
     }
 
     /// Exit code 1.

@@ -4,6 +4,8 @@ mod attacks;
 mod files;
 mod fleet;
 mod intruder;
+mod keys;
+mod private_token;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     /// Use the Redis at this URL instead of the embedded queue
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
+    /// Keep the keys of the deployment in a token: a private one of SoftHSM, made for this
+    #[arg(long)]
+    hsm: bool,
     /// Folder of the files
     #[arg(long, value_name = "DIR", default_value = ".")]
     input: PathBuf,
@@ -47,6 +52,13 @@ pub(crate) struct Args {
 const STALLED: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+    let token = match args.hsm {
+        false => None,
+        true => match private_token::enter()? {
+            private_token::Entered::Here(uri) => Some(uri),
+            private_token::Entered::Ran(result) => return result,
+        },
+    };
     let files = files::collect(&args.input);
     if files.files.is_empty() {
         return Err(Failure::usage(format!("no readable file below {}", args.input.display()))
@@ -57,10 +69,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::new(format!("no threads: {error}")))?;
     let report = runtime.block_on(async {
-        let fleet = Fleet::new(folder.path(), args.broker.as_deref()).await.map_err(|error| {
-            let failure = Failure::unavailable(format!("the demonstration cannot be set up: {error}"));
-            failure.hint("with --broker: is there a Redis at that URL?")
-        })?;
+        let fleet =
+            Fleet::new(folder.path(), args.broker.as_deref(), token.as_ref()).await.map_err(|error| {
+                let failure = Failure::unavailable(format!("the demonstration cannot be set up: {error}"));
+                failure.hint("with --broker: is there a Redis at that URL?")
+            })?;
         let report = demonstrate(&fleet, &files, ui).await;
         let cleared = fleet.clear().await;
         report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
@@ -179,7 +192,7 @@ async fn attack(fleet: &Fleet, ui: &Ui, report: &mut Report) -> Result<(), Misha
         producer: keys.producer,
         outsider: &keys.outsider,
         insider: &keys.insider,
-        honest: &keys.honest,
+        honest: &fleet.honest,
     };
     let bar = progress(ui, ATTACKS.len());
     for (attack, victim) in ATTACKS.iter().zip(&victims) {

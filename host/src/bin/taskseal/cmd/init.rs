@@ -7,21 +7,27 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use taskseal::file_error::FileError;
-use taskseal::keyring::{Algorithm, SecretKey};
+use taskseal::keyring::Algorithm;
 use taskseal_core::Kind;
+use taskseal_hsm::{TokenUri, Usage};
 
-use super::keygen::Entry;
+use super::made::{Entry, Made, quoted};
 use crate::ui::{Failure, Ui};
 
 /// Make a working project: configuration, keys, keyset, a handler and a sample
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  taskseal init demo")]
+#[command(
+    after_help = "Example:\n  taskseal init demo\n  taskseal init demo --pkcs11 'pkcs11:token=prod?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin'"
+)]
 pub(crate) struct Args {
     /// The folder, which must be empty or not exist
     dir: PathBuf,
     /// The first half of every audience: DEPLOYMENT/QUEUE
     #[arg(long, default_value = "local", value_name = "NAME", value_parser = deployment)]
     deployment: String,
+    /// Make the private keys in this token instead of files
+    #[arg(long, value_name = "URI", value_parser = TokenUri::parse)]
+    pkcs11: Option<TokenUri>,
 }
 
 fn deployment(name: &str) -> Result<String, String> {
@@ -40,7 +46,10 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         let mode = if name == "handlers" { 0o755 } else { 0o700 };
         make_dir(&dir.join(name), mode)?;
     }
-    let keys = Keys::create(&dir.join("keys"))?;
+    let keys = match &args.pkcs11 {
+        Some(token) => Keys::in_token(token, &args.deployment)?,
+        None => Keys::in_files(dir)?,
+    };
     let files = [
         ("keyset.toml", keys.keyset(&args.deployment), 0o644),
         ("taskseal.toml", keys.configuration(&args.deployment), 0o644),
@@ -62,7 +71,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         "taskseal result ID".to_owned(),
     ];
     if ui.json() {
-        let kid = |key: &SecretKey| json!(key.kid().to_string());
+        let kid = |key: &Made| json!(key.kid.to_string());
         return ui.object([
             ("dir", json!(dir.to_string_lossy())),
             ("producer", kid(&keys.producer)),
@@ -104,16 +113,18 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
 
 /// One key for each of the four things that are done: nothing secret is shared.
 struct Keys {
-    producer: SecretKey,
-    worker: SecretKey,
-    worker_sign: SecretKey,
-    reader: SecretKey,
+    producer: Made,
+    worker: Made,
+    worker_sign: Made,
+    reader: Made,
 }
 
 impl Keys {
-    fn create(dir: &Path) -> Result<Self, Failure> {
+    fn in_files(dir: &Path) -> Result<Self, Failure> {
         let create = |name: &str, algorithm, purpose: &str| {
-            SecretKey::create(&dir.join(name), algorithm, purpose).map_err(Failure::key)
+            // The configuration names them from its own folder.
+            let place = format!("keys/{name}");
+            Made::in_file(&dir.join(&place), algorithm, purpose).map(|made| Made { place, ..made })
         };
         Ok(Self {
             producer: create("producer.key", Algorithm::Es256, "tasks, held by the producer")?,
@@ -123,12 +134,23 @@ impl Keys {
         })
     }
 
+    /// Labelled by deployment and part, since one token may serve several projects.
+    fn in_token(token: &TokenUri, deployment: &str) -> Result<Self, Failure> {
+        let create = |part: &str, usage| Made::in_token(token, usage, &format!("{deployment}/{part}"));
+        Ok(Self {
+            producer: create("producer", Usage::Sign)?,
+            worker: create("worker", Usage::Agree)?,
+            worker_sign: create("worker-sign", Usage::Sign)?,
+            reader: create("reader", Usage::Agree)?,
+        })
+    }
+
     fn keyset(&self, deployment: &str) -> String {
         let entry = |key, kind, label, issuer: Option<&str>| {
             let rights = issuer.map(|issuer| {
                 [issuer.to_owned(), "*".to_owned(), format!("{deployment}/*")].map(|one| vec![one])
             });
-            Entry { key, kind, label: Some(label), secret_file: String::new(), rights }.to_toml()
+            Entry { key, kind, label: Some(label), rights }.to_toml()
         };
         let mut text = "# Which keys vouch for what. Nothing in here is secret; whoever can change it decides what runs.\n\n".to_owned();
         text.push_str(&entry(&self.producer, Kind::Task, "signs tasks", Some("producer")));
@@ -139,9 +161,11 @@ impl Keys {
     }
 
     fn configuration(&self, deployment: &str) -> String {
-        let (worker, reader) = (self.worker.kid(), self.reader.kid());
+        let (worker, reader) = (self.worker.kid, self.reader.kid);
+        let [producer_key, worker_key, worker_sign_key, reader_key] =
+            [&self.producer, &self.worker, &self.worker_sign, &self.reader].map(|key| quoted(&key.place));
         format!(
-            r#"# Everything on one machine. In production the producer holds its key and reader.key, the worker the others,
+            r#"# Everything on one machine. In production the producer holds its key and that of the reader, the worker the others,
 # and both have keyset.toml.
 deployment = "{deployment}"
 
@@ -153,9 +177,9 @@ deployment = "{deployment}"
 [client]
 issuer = "producer"
 suite = "SP"
-key = "keys/producer.key"
+key = {producer_key}
 recipient = "{worker}"
-result_key = "keys/reader.key"
+result_key = {reader_key}
 lifetime = "1h"
 attempts = 5
 retention = "24h"
@@ -164,9 +188,9 @@ retention = "24h"
 
 [worker]
 id = "worker"
-decryption_keys = ["keys/worker.key"]
+decryption_keys = [{worker_key}]
 result_suite = "SP"
-result_key = "keys/worker-sign.key"
+result_key = {worker_sign_key}
 result_recipient = "{reader}"
 # batches = true
 

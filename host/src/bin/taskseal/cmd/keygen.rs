@@ -1,18 +1,20 @@
-//! `taskseal keygen`: a secret key into a new file, its keyset entry onto standard output.
+//! `taskseal keygen`: a secret key into a new file or a token, its keyset entry onto standard output.
 
 use std::path::PathBuf;
 
 use serde_json::json;
-use taskseal::keyring::{Algorithm, SecretKey};
+use taskseal::keyring::Algorithm;
 use taskseal_core::{Kind, Suite};
+use taskseal_hsm::{KeyUri, Usage};
 
+use super::made::{Entry, Made};
 use super::show;
 use crate::ui::{Failure, Ui};
 
-/// Make a key: the secret into a new file, the keyset entry onto standard output
+/// Make a key: the secret into a new file or a token, the keyset entry onto standard output
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml\n  taskseal keygen --suite SE --out shared.key >> keyset.toml"
+    after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml\n  taskseal keygen --suite SE --out shared.key >> keyset.toml\n  taskseal keygen --suite S --pkcs11 'pkcs11:token=prod;object=orders?pin-source=file:/run/pin' --issuer shop >> keyset.toml"
 )]
 pub(crate) struct Args {
     /// What the key is for: S signs (for SE and SP too), M authenticates, E encrypts and vouches, SE is the shared key
@@ -20,8 +22,11 @@ pub(crate) struct Args {
     #[arg(long, value_parser = suite)]
     suite: Suite,
     /// The file of the secret key, which must not exist
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "pkcs11", conflicts_with = "pkcs11")]
+    out: Option<PathBuf>,
+    /// The token that the key is to be made in and never leaves, and as `object` its label: suites S and SP
+    #[arg(long, value_name = "URI", value_parser = KeyUri::parse)]
+    pkcs11: Option<KeyUri>,
     /// What it seals or decrypts
     #[arg(long, value_name = "KIND", default_value = "task", value_parser = ["task", "result"])]
     r#use: String,
@@ -61,25 +66,30 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         return Err(Failure::usage("a key that only encrypts or decrypts vouches for nothing")
             .hint("leave out --issuer, --type and --audience"));
     }
-    let purpose = format!("{}s", args.r#use);
-    let key = SecretKey::create(&args.out, algorithm, &purpose).map_err(Failure::key)?;
+    let key = match (&args.pkcs11, &args.out) {
+        (Some(uri), _) => in_token(uri, algorithm)?,
+        (None, Some(out)) => Made::in_file(out, algorithm, &format!("{}s", args.r#use))?,
+        (None, None) => return Err(Failure::usage("no place for the key").hint("name it: --out FILE")),
+    };
     let entry = Entry {
         key: &key,
         kind,
         label: args.label.as_deref(),
-        secret_file: args.out.to_string_lossy().into_owned(),
         rights: vouches.then(|| [or_any(&args.issuer), or_any(&args.types), or_any(&args.audience)]),
     };
-    ui.note(&format!("made key {} in {}", key.kid(), args.out.display()));
+    ui.note(&format!("made key {} in {}", key.kid, key.place));
+    if args.pkcs11.is_some() {
+        ui.note(&format!("where a configuration wants a key file, write \"{}\"", key.place));
+    }
     if vouches && rights.iter().any(|patterns| patterns.is_empty()) {
         ui.note("the entry has a `*` in it: narrow what the key may vouch for before it is used");
     }
     if ui.json() {
         let mut members = vec![
-            ("kid", json!(key.kid().to_string())),
+            ("kid", json!(key.kid.to_string())),
             ("alg", json!(algorithm.name())),
             ("use", json!(show::kind(kind))),
-            ("file", json!(entry.secret_file)),
+            (if args.pkcs11.is_some() { "uri" } else { "file" }, json!(key.place)),
         ];
         members.extend(key.public().map(|public| ("public", json!(public))));
         members.push(("entry", json!(entry.to_toml())));
@@ -92,42 +102,19 @@ fn or_any(patterns: &[String]) -> Vec<String> {
     if patterns.is_empty() { vec!["*".to_owned()] } else { patterns.to_vec() }
 }
 
-/// The public side of a key, as the keyset file has it.
-pub(super) struct Entry<'k> {
-    pub(super) key: &'k SecretKey,
-    pub(super) kind: Kind,
-    pub(super) label: Option<&'k str>,
-    /// Named for symmetric keys only.
-    pub(super) secret_file: String,
-    /// Issuers, types and audiences; `None`: it vouches for nothing.
-    pub(super) rights: Option<[Vec<String>; 3]>,
-}
-
-impl Entry<'_> {
-    /// The entry with an empty line after it.
-    pub(super) fn to_toml(&self) -> String {
-        let algorithm = self.key.algorithm();
-        let mut lines = vec![
-            "[[key]]".to_owned(),
-            format!("kid = {}", quoted(&self.key.kid().to_string())),
-            format!("alg = {}", quoted(algorithm.name())),
-            format!("use = {}", quoted(show::kind(self.kind))),
-        ];
-        match self.key.public() {
-            Some(public) => lines.push(format!("public = {}", quoted(&public))),
-            None => lines.push(format!("secret_file = {}", quoted(&self.secret_file))),
+/// The label is the caller's, the id is the key's own.
+fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<Made, Failure> {
+    let usage = match algorithm {
+        Algorithm::Es256 => Usage::Sign,
+        Algorithm::EcdhEs => Usage::Agree,
+        Algorithm::Hs256 | Algorithm::A256Gcm => {
+            return Err(Failure::usage("a token keeps keys that sign or decrypt, not shared ones")
+                .hint("use --suite S or SP; a shared key goes into a file: --out FILE"));
         }
-        for (name, patterns) in ["issuers", "types", "audiences"].iter().zip(self.rights.iter().flatten()) {
-            let patterns: Vec<_> = patterns.iter().map(|pattern| quoted(pattern)).collect();
-            lines.push(format!("{name} = [{}]", patterns.join(", ")));
-        }
-        lines.extend(self.label.map(|label| format!("label = {}", quoted(label))));
-        lines.push("\n".to_owned());
-        lines.join("\n")
-    }
-}
-
-/// A TOML string, escaped.
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
+    };
+    let (Some(label), None) = (uri.object(), uri.id()) else {
+        return Err(Failure::usage("the uri of a new key has a label and no id")
+            .hint("name it by `object=NAME`; its id is computed from it"));
+    };
+    Made::in_token(uri.token_uri(), usage, label)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use taskseal::broker::TaskState;
 use taskseal::client::ClientError;
+use taskseal::keyring::SealingKey;
 use taskseal::message::Message;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, QueueName, Receipt, Task};
@@ -33,7 +34,7 @@ pub(super) struct Stage<'d> {
     /// A key of the keyset that may seal `note:keep` as `sensor-2` only: a device that fell into the intruder's hands.
     pub(super) insider: &'d SigningKey,
     /// An honest producer's key, for what it would have sealed at other times. Never shown to the intruder.
-    pub(super) honest: &'d SigningKey,
+    pub(super) honest: &'d SealingKey,
 }
 
 /// One kind of attack.
@@ -271,7 +272,7 @@ async fn redirect_queue(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Misha
 async fn cross_deployment(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let audience = format!("staging/{}", stage.queue);
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.seal(stage.honest, &claims)?).await
+    stage.plant(&stage.queue, stage.honest.seal(&claims, ContentType::OCTETS, LOOT)?).await
 }
 
 async fn hold_back(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
@@ -279,7 +280,7 @@ async fn hold_back(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let sealed_at = seconds() - 7200;
     let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
     let claims = claims.issued_at(sealed_at).expires_at(sealed_at + 3600);
-    stage.plant(&stage.queue, stage.seal(stage.honest, &claims)?).await
+    stage.plant(&stage.queue, stage.honest.seal(&claims, ContentType::OCTETS, LOOT)?).await
 }
 
 async fn pull_forward(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {

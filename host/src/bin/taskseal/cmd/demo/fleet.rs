@@ -1,7 +1,7 @@
 //! A whole deployment in a temporary folder: keys, keyset, queue, ledger, quarantine, one producer, one worker.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use taskseal::broker::Broker;
 use taskseal::broker::embedded::EmbeddedBroker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
-use taskseal::keyring::{Algorithm, Keyring, SealingSource, SecretKey};
+use taskseal::keyring::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
 use taskseal::ledger::SqliteLedger;
 use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::results::ResultSealer;
@@ -18,8 +18,11 @@ use taskseal::worker::{WorkerParts, WorkerQueue};
 use taskseal::{Client, ClientSettings, QueueName, Worker, WorkerSettings};
 use taskseal_core::keys::{AgreementPublicKey, SigningKey};
 use taskseal_core::{ContentType, KeyId, Kind, Suite, TaskId};
+use taskseal_hsm::TokenUri;
 
 use super::intruder::{EmbeddedStorage, Mishap, RedisStorage, Storage};
+use super::keys::{Keys, location};
+use crate::cmd::made::Made;
 
 /// Deployment, issuers and types of the demonstration.
 pub(super) const DEPLOYMENT: &str = "demo";
@@ -29,7 +32,6 @@ pub(super) const FAIL: &str = "file:fail";
 
 /// A deployment at work.
 pub(super) struct Fleet {
-    dir: PathBuf,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) storage: Box<dyn Storage>,
     pub(super) queue: QueueName,
@@ -39,16 +41,18 @@ pub(super) struct Fleet {
     ledger: Arc<SqliteLedger>,
     quarantine: Arc<Quarantine>,
     runs: Arc<Mutex<Vec<Run>>>,
-    pub(super) keys: PublicKeys,
+    pub(super) keys: KnownKeys,
+    /// The producer's key, for what it would have sealed at other times. Never shown to the intruder.
+    pub(super) honest: SealingKey,
+    result_key: SealingSource,
 }
 
-/// What an intruder can know, and two keys that play a part.
-pub(super) struct PublicKeys {
+/// What an intruder knows, and has.
+pub(super) struct KnownKeys {
     pub(super) worker: AgreementPublicKey,
     pub(super) producer: KeyId,
     pub(super) outsider: SigningKey,
     pub(super) insider: SigningKey,
-    pub(super) honest: SigningKey,
 }
 
 /// One start of a handler.
@@ -59,48 +63,40 @@ pub(super) struct Run {
 }
 
 impl Fleet {
-    /// Sets everything up in `dir`, on the Redis at `url` or in a file.
-    pub(super) async fn new(dir: &Path, url: Option<&str>) -> Result<Self, Mishap> {
-        let keys = dir.join("keys");
-        fs::create_dir_all(&keys)?;
-        let mut keyset = String::new();
-        let mut make = |name: &str, algorithm, entry: &str| -> Result<(PathBuf, SecretKey), Mishap> {
-            let path = keys.join(format!("{name}.key"));
-            let key = SecretKey::create(&path, algorithm, name)?;
-            if !entry.is_empty() {
-                let (kid, public) = (key.kid(), key.public().ok_or("not a public key")?);
-                keyset += &format!(
-                    "[[key]]\nkid = \"{kid}\"\nalg = \"{algorithm}\"\npublic = \"{public}\"\n{entry}\n"
-                );
-            }
-            Ok((path, key))
-        };
+    /// Sets everything up in `dir`, on the Redis at `url` or in a file, with its keys in files or in a token.
+    pub(super) async fn new(dir: &Path, url: Option<&str>, token: Option<&TokenUri>) -> Result<Self, Mishap> {
+        let folder = dir.join("keys");
+        fs::create_dir_all(&folder)?;
+        let mut keys = Keys::new(folder, token);
         let all = "audiences = [\"demo/*\", \"staging/*\"]";
-        let (producer_file, producer) = make(
+        let producer = keys.of_deployment(
             "producer",
             Algorithm::Es256,
             &format!("use = \"task\"\nissuers = [\"{PRODUCER}\"]\ntypes = [\"*\"]\n{all}\n"),
         )?;
-        let (_, insider) = make(
-            "stolen-device",
-            Algorithm::Es256,
-            &format!("use = \"task\"\nissuers = [\"sensor-2\"]\ntypes = [\"note:*\"]\n{all}\n"),
-        )?;
-        let (_, outsider) = make("outsider", Algorithm::Es256, "")?;
-        let (worker_file, worker) = make("worker", Algorithm::EcdhEs, "use = \"task\"\n")?;
-        let (sealer_file, _) = make(
+        let worker = keys.of_deployment("worker", Algorithm::EcdhEs, "use = \"task\"\n")?;
+        let worker_results = keys.of_deployment(
             "worker-results",
             Algorithm::Es256,
             &format!("use = \"result\"\nissuers = [\"worker-1\"]\ntypes = [\"*\"]\n{all}\n"),
         )?;
-        let (reader_file, reader) = make("reader", Algorithm::EcdhEs, "use = \"result\"\n")?;
+        let reader = keys.of_deployment("reader", Algorithm::EcdhEs, "use = \"result\"\n")?;
+        // The intruder has no token: one key it made, and one it stole with a device.
+        let outsider = SecretKey::create(&keys.file("outsider"), Algorithm::Es256, "outsider")?;
+        let stolen = keys.file("stolen-device");
+        let insider = SecretKey::create(&stolen, Algorithm::Es256, "stolen device")?;
+        keys.note(
+            &Made::of_file(&insider, &stolen),
+            &format!("use = \"task\"\nissuers = [\"sensor-2\"]\ntypes = [\"note:*\"]\n{all}\n"),
+        )?;
         let keyset_file = dir.join("keyset.toml");
-        fs::write(&keyset_file, keyset)?;
+        fs::write(&keyset_file, keys.into_keyset())?;
 
         let keyring = Keyring::load(&keyset_file)?;
-        let task_key = SealingSource::new(Suite::Sp, producer_file).recipient(worker.kid());
+        let task_key = SealingSource::new(Suite::Sp, location(&producer)?).recipient(worker.kid);
+        let honest = keyring.sealing_key(&task_key, Kind::Task)?;
         let task_key = keyring.sealing_key(&task_key, Kind::Task)?;
-        let result_key = SealingSource::new(Suite::Sp, &sealer_file).recipient(reader.kid());
+        let result_key = SealingSource::new(Suite::Sp, location(&worker_results)?).recipient(reader.kid);
         keyring.sealing_key(&result_key, Kind::Result)?;
 
         let (broker, storage) = open_queue(dir, url).await?;
@@ -114,14 +110,13 @@ impl Fleet {
             settings,
             Arc::clone(&broker),
             task_key,
-            keyring.with_decryption_keys([&reader_file])?,
+            keyring.with_decryption_keys([location(&reader)?])?,
         );
-        let keys = PublicKeys {
-            worker: agreement(&worker)?,
-            producer: producer.kid(),
+        let keys = KnownKeys {
+            worker: AgreementPublicKey::from_point(&worker.point.ok_or("not a public key")?)?,
+            producer: producer.kid,
             outsider: signing(outsider)?,
             insider: signing(insider)?,
-            honest: signing(producer)?,
         };
         Ok(Self {
             broker,
@@ -129,20 +124,19 @@ impl Fleet {
             queue,
             other_queue,
             client,
-            keyring: keyring.with_decryption_keys([&worker_file])?,
+            keyring: keyring.with_decryption_keys([location(&worker)?])?,
             ledger: Arc::new(SqliteLedger::open(&dir.join("ledger.db"))?),
             quarantine: Arc::new(Quarantine::open(&dir.join("quarantine.db"), Limits::default())?),
             runs: Arc::default(),
             keys,
-            dir: dir.to_owned(),
+            honest,
+            result_key,
         })
     }
 
     /// A worker of the deployment; every start of a handler is recorded in [`runs`](Self::runs).
     pub(super) fn worker(&self) -> Result<Worker, Mishap> {
-        let result_key = SealingSource::new(Suite::Sp, self.dir.join("keys/worker-results.key"));
-        let reader = SecretKey::read(&self.dir.join("keys/reader.key"))?.kid();
-        let result_key = self.keyring.sealing_key(&result_key.recipient(reader), Kind::Result)?;
+        let result_key = self.keyring.sealing_key(&self.result_key, Kind::Result)?;
         let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, self.queue.clone());
         settings.queues.push(WorkerQueue { name: self.other_queue.clone(), weight: 1 });
         settings.concurrency = 64;
@@ -223,11 +217,6 @@ async fn open_queue(dir: &Path, url: Option<&str>) -> Result<(Arc<dyn Broker>, B
     broker.queues().await?;
     let connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     Ok((Arc::new(broker), Box::new(RedisStorage { connection, prefix: "asynq".to_owned() })))
-}
-
-fn agreement(key: &SecretKey) -> Result<AgreementPublicKey, Mishap> {
-    let point = key.point().ok_or("not a public key")?;
-    Ok(AgreementPublicKey::from_point(&point)?)
 }
 
 fn signing(key: SecretKey) -> Result<SigningKey, Mishap> {
