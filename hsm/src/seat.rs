@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cryptoki::error::Error as Cryptoki;
+
 use crate::classify::{Level, Verdict, classify, session_is_gone};
 use crate::error::{Error, Failure, Fault};
 use crate::health::add;
@@ -22,7 +24,19 @@ pub(crate) struct Bench<'s> {
     pub(crate) session: &'s Session,
     pub(crate) footing: Footing,
     pub(crate) shared: &'s Arc<Shared>,
-    pub(crate) ticket: &'s Ticket,
+}
+
+impl Bench<'_> {
+    /// Whether private objects can be seen.
+    pub(crate) fn check_login(&self) -> Result<(), Cryptoki> {
+        if self.footing.login_required { self.session.check_login() } else { Ok(()) }
+    }
+
+    /// A session that may change the token. Those of the pool only read.
+    pub(crate) fn write_session(&self) -> Result<Session, Cryptoki> {
+        self.check_login()?;
+        self.shared.module.open_session(self.footing.slot, true)
+    }
 }
 
 /// Whether a call may be made again after a recovery.
@@ -87,7 +101,7 @@ impl Seat {
         let result = self
             .session(footing)
             .map_err(Failure::Library)
-            .and_then(|session| work(&Bench { session, footing, shared: &shared, ticket }));
+            .and_then(|session| work(&Bench { session, footing, shared: &shared }));
         match result {
             Ok(result) => Ok(Ok(result)),
             Err(Failure::Ours(error)) => {
@@ -117,7 +131,7 @@ impl Seat {
     }
 
     /// This thread's session, opened if there is none that can be trusted.
-    fn session(&mut self, footing: Footing) -> Result<&Session, cryptoki::error::Error> {
+    fn session(&mut self, footing: Footing) -> Result<&Session, Cryptoki> {
         if let Some((session, opened)) = self.session.take() {
             if session.is_stale() || opened.sessions != footing.sessions || opened.slot != footing.slot {
                 session.forget();
@@ -126,7 +140,11 @@ impl Seat {
             }
         }
         if self.session.is_none() {
-            self.session = Some((self.shared.module.open_session(footing.slot, false)?, footing));
+            let session = self.shared.module.open_session(footing.slot, false)?;
+            if footing.login_required {
+                session.check_login()?;
+            }
+            self.session = Some((session, footing));
         }
         let (session, _) = self.session.as_ref().expect("it was opened above");
         Ok(session)

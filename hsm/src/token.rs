@@ -11,7 +11,6 @@ use taskseal_core::KeyId;
 use crate::attributes::Attributes;
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
-use crate::generate::write_session;
 use crate::health::Health;
 use crate::module::Module;
 use crate::pin::PinKeeper;
@@ -128,6 +127,7 @@ impl Token {
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
     pub fn keys(&self) -> Result<Vec<KeyDescription>, Error> {
         self.run(Repeat::Yes, |bench| {
+            bench.check_login()?;
             let mut keys = Vec::new();
             for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
                 let found = bench.session.find_objects(&[Attribute::Class(class), Attribute::Token(true)])?;
@@ -147,7 +147,7 @@ impl Token {
     pub fn destroy_key(&self, selector: &KeySelector) -> Result<(), Error> {
         let selector = selector.clone();
         self.run(Repeat::No, move |bench| {
-            let session = write_session(bench)?;
+            let session = bench.write_session()?;
             let mut found = selector.find_all(&session, ObjectClass::PRIVATE_KEY)?;
             let private = !found.is_empty();
             found.extend(selector.find_all(&session, ObjectClass::SECRET_KEY)?);

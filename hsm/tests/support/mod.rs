@@ -2,13 +2,18 @@
 //! and reads its configuration from the environment.
 
 // Each test program uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
-use taskseal_hsm::{Module, Pin, Settings, Token, TokenUri, softhsm};
+use sha2::{Digest, Sha256};
+use taskseal_core::{Provider, Software};
+use taskseal_hsm::{EcKey, Error, Module, Pin, Settings, Token, TokenUri, softhsm};
 
 pub(crate) const PIN: &str = "31415926";
 pub(crate) const SO_PIN: &str = "27182818";
@@ -22,7 +27,9 @@ pub(crate) enum Kind {
 }
 
 /// What a test gets in its own process.
+#[derive(Debug)]
 pub(crate) struct Fixture {
+    name: String,
     pub(crate) kind: Kind,
     pub(crate) folder: PathBuf,
     /// The library to open: the token's own, or the shim before it.
@@ -30,6 +37,8 @@ pub(crate) struct Fixture {
 }
 
 const CHILD: &str = "TASKSEAL_HSM_CHILD";
+const MODULE: &str = "TASKSEAL_HSM_MODULE";
+const ROLE: &str = "TASKSEAL_HSM_ROLE";
 
 /// Runs `body` in a process of its own for one kind of token. `name` is the path of the test function.
 pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
@@ -44,30 +53,48 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
         },
     };
     if let Some(folder) = env::var_os(CHILD) {
-        let module = env::var_os("TASKSEAL_HSM_MODULE").expect("the parent names it").into();
-        return body(&Fixture { kind, folder: folder.into(), module });
+        let module = env::var_os(MODULE).expect("the parent names it").into();
+        return body(&Fixture { name: name.to_owned(), kind, folder: folder.into(), module });
     }
     let folder = tempfile::tempdir().unwrap();
-    let (module, settings) = configure(kind, folder.path(), &library);
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"]);
-    child.env(CHILD, folder.path()).env("TASKSEAL_HSM_MODULE", &module).env("TASKSEAL_TEST_PIN", PIN);
-    child.envs(settings);
+    let mut child = again(name);
+    child.env(CHILD, folder.path()).env("TASKSEAL_TEST_PIN", PIN);
+    child.env(MODULE, shim()).env("SHIM_MODULE", &library).env("SHIM_FOLDER", folder.path());
+    child.envs(configure(kind, folder.path()));
     let output = child.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name} on {kind:?}: {}\n{out}\n{err}", output.status);
+    assert!(output.status.success(), "{name}: {}\n{out}\n{err}", output.status);
     // A test that is not there would pass.
     assert!(out.contains("1 passed"), "{name} is not the path of a test:\n{out}");
 }
 
-/// The configuration of an empty token, and the variables that point to it.
-fn configure(kind: Kind, folder: &Path, library: &Path) -> (PathBuf, Vec<(String, PathBuf)>) {
-    let mut variables = Vec::new();
+/// This program, for one test.
+fn again(name: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"]);
+    command
+}
+
+/// The module that has faults, compiled once a process.
+fn shim() -> &'static Path {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/shim.c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+        assert!(compiler.status().expect("install a C compiler").success(), "the shim does not compile");
+        // All test programs share it; the last one to finish wins, and they are all the same.
+        let shared = library.with_file_name("shim.so");
+        fs::rename(&library, &shared).unwrap();
+        shared
+    })
+}
+
+/// The configuration of empty tokens, and the variable that points to it.
+fn configure(kind: Kind, folder: &Path) -> [(&'static str, PathBuf); 1] {
     match kind {
-        Kind::SoftHsm => {
-            let conf = softhsm::prepare(folder).unwrap();
-            variables.push((softhsm::CONF_VARIABLE.to_owned(), conf));
-        }
+        Kind::SoftHsm => [(softhsm::CONF_VARIABLE, softhsm::prepare(folder).unwrap())],
         Kind::Kryoptic => {
             let conf = folder.join("kryoptic.conf");
             let slots: String = (1..=2)
@@ -79,12 +106,11 @@ fn configure(kind: Kind, folder: &Path, library: &Path) -> (PathBuf, Vec<(String
                     )
                 })
                 .collect();
-            std::fs::create_dir(folder.join("tokens")).unwrap();
-            std::fs::write(&conf, slots).unwrap();
-            variables.push(("KRYOPTIC_CONF".to_owned(), conf));
+            fs::create_dir(folder.join("tokens")).unwrap();
+            fs::write(&conf, slots).unwrap();
+            [("KRYOPTIC_CONF", conf)]
         }
     }
-    (library.to_owned(), variables)
 }
 
 impl Fixture {
@@ -104,21 +130,100 @@ impl Fixture {
         self.init();
         Token::open(&self.uri(), settings).unwrap()
     }
+
+    /// What this process is to do, if it is not the first one of its test.
+    pub(crate) fn role(&self) -> Option<String> {
+        env::var(ROLE).ok()
+    }
+
+    /// Another process of the same test with the same tokens.
+    pub(crate) fn start(&self, role: &str) -> Child {
+        again(&self.name).env(ROLE, role).spawn().unwrap()
+    }
+
+    /// Another process that does something and is done.
+    pub(crate) fn elsewhere(&self, role: &str) {
+        let status: ExitStatus = self.start(role).wait().unwrap();
+        assert!(status.success(), "{role}: {status}");
+    }
+
+    /// Brings a fault about.
+    pub(crate) fn fault(&self, name: &str, content: &str) {
+        // At once, so that a thread never sees half of it.
+        let (written, place) = (self.folder.join("next-fault"), self.folder.join(name));
+        fs::write(&written, content).unwrap();
+        fs::rename(written, place).unwrap();
+    }
+
+    /// Ends a fault.
+    pub(crate) fn mend(&self, name: &str) {
+        fs::remove_file(self.folder.join(name)).unwrap();
+    }
+
+    /// Whether the fault has happened or is happening.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.folder.join(name).exists()
+    }
+
+    /// What the shim wrote down of these calls.
+    pub(crate) fn calls(&self, function: &str) -> Vec<u64> {
+        let calls = fs::read_to_string(self.folder.join("calls")).unwrap_or_default();
+        let of = |line: &str| line.strip_prefix(function)?.strip_prefix(' ')?.parse().ok();
+        calls.lines().filter_map(of).collect()
+    }
+
+    /// How often the user was logged in, or tried to be. The security officer does not count.
+    pub(crate) fn logins(&self) -> usize {
+        self.calls("C_Login").into_iter().filter(|user| *user == 1).count()
+    }
 }
 
-/// One test for each kind of token: `mod softhsm`, `mod kryoptic`.
-#[macro_export]
+pub(crate) fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+/// Signs, and panics if what comes back does not verify.
+pub(crate) fn sign(key: &EcKey, text: &str) -> Result<(), Error> {
+    let digest = digest(text);
+    let signature = key.sign_digest(&digest)?;
+    let verified = Software.verify_es256(&key.verifying_key().unwrap(), &digest, &signature);
+    assert!(verified.is_ok(), "the signature over {text} is wrong");
+    Ok(())
+}
+
+/// Tries until it works; an error that does not go away by itself ends the test.
+pub(crate) fn eventually<R>(mut attempt: impl FnMut() -> Result<R, Error>) -> R {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match attempt() {
+            Ok(result) => return result,
+            Err(Error::Transient { retry_after }) => thread::sleep(retry_after.min(Duration::from_millis(50))),
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+        assert!(Instant::now() < deadline, "it did not recover");
+    }
+}
+
+/// Waits for a condition.
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One test for each kind of token: `softhsm::name`, `kryoptic::name`.
 macro_rules! on_every_token {
-    ($($name:ident => $body:path),+ $(,)?) => {
+    ($($name:ident),+ $(,)?) => {
         mod softhsm {
-            $(#[test] fn $name() {
-                $crate::support::on($crate::support::Kind::SoftHsm, concat!("softhsm::", stringify!($name)), $body);
-            })+
+            use crate::support::{Kind, on};
+            $(#[test] fn $name() { on(Kind::SoftHsm, concat!("softhsm::", stringify!($name)), super::$name); })+
         }
         mod kryoptic {
-            $(#[test] fn $name() {
-                $crate::support::on($crate::support::Kind::Kryoptic, concat!("kryoptic::", stringify!($name)), $body);
-            })+
+            use crate::support::{Kind, on};
+            $(#[test] fn $name() { on(Kind::Kryoptic, concat!("kryoptic::", stringify!($name)), super::$name); })+
         }
     };
 }
+pub(crate) use on_every_token;
