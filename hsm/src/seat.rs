@@ -115,8 +115,10 @@ impl Seat {
                 let fault = Fault::new(&error);
                 let level = match classify(&error) {
                     Verdict::Permanent => return Err(Error::Token(fault)),
-                    Verdict::Probe if self.answers() => return Err(Error::Token(fault)),
-                    Verdict::Probe => Level::Library,
+                    Verdict::Probe => match self.probe(footing) {
+                        None => return Err(Error::Token(fault)),
+                        Some(level) => level,
+                    },
                     Verdict::Broken(level) => level,
                 };
                 if session_is_gone(&error) {
@@ -150,9 +152,16 @@ impl Seat {
         Ok(session)
     }
 
-    /// Whether the session still says something sensible.
-    fn answers(&self) -> bool {
-        self.session.as_ref().is_some_and(|(session, _)| session.get_session_info().is_ok())
+    /// What is broken after an error that can mean anything, a lost login included; `None` if nothing is.
+    fn probe(&self, footing: Footing) -> Option<Level> {
+        let Some((session, _)) = &self.session else { return Some(Level::Library) };
+        if session.get_session_info().is_err() {
+            Some(Level::Library)
+        } else if footing.login_required && session.check_login().is_err() {
+            Some(Level::Login)
+        } else {
+            None
+        }
     }
 
     /// Lets go of the session without closing it.
