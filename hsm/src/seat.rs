@@ -32,6 +32,12 @@ impl Bench<'_> {
         if self.footing.login_required { self.session.check_login() } else { Ok(()) }
     }
 
+    /// Whether the session is one, and is logged in.
+    pub(crate) fn check_session(&self) -> Result<(), Cryptoki> {
+        self.session.get_session_info()?;
+        self.check_login()
+    }
+
     /// A session that may change the token. Those of the pool only read.
     pub(crate) fn write_session(&self) -> Result<Session, Cryptoki> {
         self.check_login()?;

@@ -96,8 +96,7 @@ impl WrappingKey {
         let located = Arc::clone(&self.located);
         let key = Secret::copy_from(key.as_bytes());
         let wrapped = self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            wrap(bench.session, handle, key.as_bytes())
+            located.using(bench, |session, handle| wrap(session, handle, key.as_bytes()))
         })?;
         wrapped.try_into().map_err(|_| Error::FaultyAnswer)
     }
@@ -111,8 +110,7 @@ impl WrappingKey {
         let located = Arc::clone(&self.located);
         let wrapped = *wrapped;
         self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            unwrap(bench.session, handle, &wrapped)
+            located.using(bench, |session, handle| unwrap(session, handle, &wrapped))
         })
     }
 }

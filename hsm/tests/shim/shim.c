@@ -2,7 +2,8 @@
  *
  * SHIM_MODULE names the module behind it, SHIM_FOLDER the control folder. A file there is a fault:
  *
- *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession or C_DeriveKey fails with the code in it
+ *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_DeriveKey or C_GenerateRandom fails
+ *                         with the code in it
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
  *   hang          (once)  the next signature waits until the file `hanging`, which it becomes, is removed; 30 s at most
@@ -231,7 +232,9 @@ static num derive_key(num session, void *mechanism, num key, void *template, num
 }
 
 static num generate_random(num session, unsigned char *bytes, num len) {
+    num code;
     record("C_GenerateRandom", len);
+    if (once("rv.C_GenerateRandom", &code)) return code;
     return REAL(GenerateRandom, num, unsigned char *, num)(session, bytes, len);
 }
 

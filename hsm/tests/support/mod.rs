@@ -3,7 +3,7 @@
 
 // Each test program uses a part of it.
 #![allow(dead_code, unused_macros)]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -11,8 +11,15 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use cryptoki::session::{Session as RawSession, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
 use sha2::{Digest, Sha256};
-use taskseal_core::{Provider, Software};
+use taskseal_core::keys::VerifyingKey;
+use taskseal_core::{KeyId, Provider, Software};
 use taskseal_hsm::{EcKey, Error, Module, Pin, Settings, Token, TokenUri, softhsm};
 
 pub(crate) const PIN: &str = "31415926";
@@ -35,6 +42,9 @@ pub(crate) struct Fixture {
     /// The library to open: the token's own, or the shim before it.
     pub(crate) module: PathBuf,
 }
+
+/// Where p11-kit listens, in the folder of the test.
+pub(crate) const SOCKET: &str = "p11-kit.sock";
 
 const CHILD: &str = "TASKSEAL_HSM_CHILD";
 const MODULE: &str = "TASKSEAL_HSM_MODULE";
@@ -60,6 +70,7 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
     let mut child = again(name);
     child.env(CHILD, folder.path()).env("TASKSEAL_TEST_PIN", PIN);
     child.env(MODULE, shim()).env("SHIM_MODULE", &library).env("SHIM_FOLDER", folder.path());
+    child.env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", folder.path().join(SOCKET).display()));
     child.envs(configure(kind, folder.path()));
     let output = child.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -131,6 +142,26 @@ impl Fixture {
         Token::open(&self.uri(), settings).unwrap()
     }
 
+    /// The library without anything of ours before it: the first token that has a label.
+    pub(crate) fn raw(&self) -> (Pkcs11, Slot) {
+        let pkcs11 = Pkcs11::new(&self.module).unwrap();
+        // Whoever came first has initialised it for the whole process.
+        let _ = pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+        let slots = pkcs11.get_slots_with_token().unwrap();
+        let labelled = |slot: &Slot| pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == LABEL);
+        let slot = slots.into_iter().find(labelled).unwrap();
+        (pkcs11, slot)
+    }
+
+    /// A session that may write, logged in.
+    pub(crate) fn raw_session(&self) -> RawSession {
+        let (pkcs11, slot) = self.raw();
+        let session = pkcs11.open_rw_session(slot).unwrap();
+        // Somebody in this process may be logged in already.
+        let _ = session.login(UserType::User, Some(&AuthPin::from(PIN.to_owned())));
+        session
+    }
+
     /// What this process is to do, if it is not the first one of its test.
     pub(crate) fn role(&self) -> Option<String> {
         env::var(ROLE).ok()
@@ -176,6 +207,47 @@ impl Fixture {
     pub(crate) fn logins(&self) -> usize {
         self.calls("C_Login").into_iter().filter(|user| *user == 1).count()
     }
+}
+
+/// Makes a pair as other programs do. Later attributes prevail over the usual ones.
+pub(crate) fn make_pair(session: &RawSession, id: &[u8], label: &str, private: &[Attribute]) -> [ObjectHandle; 2] {
+    let common = [Attribute::Token(true), Attribute::Id(id.to_vec()), Attribute::Label(label.into())];
+    let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let mut public = common.to_vec();
+    if !private.iter().any(|attribute| matches!(attribute, Attribute::EcParams(_))) {
+        public.push(Attribute::EcParams(curve.to_vec()));
+    }
+    let mut wanted = common.to_vec();
+    let usual = [
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(true),
+        Attribute::Derive(false),
+    ];
+    wanted.extend(usual.into_iter().filter(|usual| {
+        !private.iter().any(|other| other.attribute_type() == usual.attribute_type())
+    }));
+    for attribute in private {
+        match attribute {
+            Attribute::EcParams(_) => public.push(attribute.clone()),
+            _ => wanted.push(attribute.clone()),
+        }
+    }
+    let (public, private) = session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &wanted).unwrap();
+    [public, private]
+}
+
+/// Gives a pair the id that taskseal expects.
+pub(crate) fn name_by_kid(session: &RawSession, pair: [ObjectHandle; 2]) -> KeyId {
+    let found = session.get_attributes(pair[0], &[AttributeType::EcPoint]).unwrap();
+    let [Attribute::EcPoint(der)] = found.as_slice() else { panic!("no point") };
+    let point: [u8; 65] = der[2..].try_into().unwrap();
+    let kid = VerifyingKey::from_point(&point).unwrap().kid();
+    for half in pair {
+        session.update_attributes(half, &[Attribute::Id(kid.as_bytes().to_vec())]).unwrap();
+    }
+    kid
 }
 
 pub(crate) fn digest(text: &str) -> [u8; 32] {
