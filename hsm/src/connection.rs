@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use cryptoki::error::{Error as Cryptoki, RvError};
-use cryptoki::session::{SessionState, UserType};
+use cryptoki::session::UserType;
 use cryptoki::slot::{Limit, Slot, TokenInfo};
 
 use crate::classify::{Verdict, classify};
@@ -76,17 +76,19 @@ pub(crate) fn connect(shared: &Arc<Shared>, before: Option<Connection>) -> Resul
         Some(session) => session,
         None => shared.module.open_session(slot, false).map_err(token)?,
     };
-    if info.login_required() && !is_logged_in(&session).map_err(token)? {
-        login(shared, &session, &info)?;
+    if info.login_required() {
+        match session.check_login() {
+            Ok(()) => {}
+            Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, _)) => login(shared, &session, &info)?,
+            Err(error) => return Err(token(error).into()),
+        }
     }
-    lock(&shared.status).pin_count_low = info.user_pin_count_low();
+    let mut status = lock(&shared.status);
+    status.pin_count_low = info.user_pin_count_low();
+    status.login_required = info.login_required();
+    drop(status);
     shared.pool.set_limit(pool_size(shared.settings.max_sessions, &info));
     Ok(Connection { slot, session, losses })
-}
-
-fn is_logged_in(session: &Session) -> Result<bool, Cryptoki> {
-    let state = session.get_session_info()?.session_state();
-    Ok(matches!(state, SessionState::RoUser | SessionState::RwUser))
 }
 
 /// Logs in with one attempt. "Already logged in" says that somebody in this process is, not that the PIN is right.

@@ -150,10 +150,12 @@ impl EcKey {
         let digest = *digest;
         let verifying = self.verifying;
         self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            let began = Instant::now();
-            let signature = ecdsa::sign(bench.session, handle, &digest)?;
-            bench.shared.counters.signed(began.elapsed());
+            let signature = located.using(bench, |session, handle| {
+                let began = Instant::now();
+                let signature = ecdsa::sign(session, handle, &digest)?;
+                bench.shared.counters.signed(began.elapsed());
+                Ok(signature)
+            })?;
             if bench.shared.settings.self_check == SelfCheck::Always {
                 ecdsa::check(&verifying, &digest, &signature)?;
             }
@@ -170,8 +172,7 @@ impl EcKey {
         let located = Arc::clone(&self.located);
         let peer = *peer;
         self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            let secret = ecdh::agree(bench.session, handle, &peer)?;
+            let secret = located.using(bench, |session, handle| ecdh::agree(session, handle, &peer))?;
             add(&bench.shared.counters.agreements);
             Ok(secret)
         })

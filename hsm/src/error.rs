@@ -124,23 +124,16 @@ pub enum KeyDefect {
 
 /// The function of PKCS#11 that failed and the code it failed with.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Fault {
-    text: String,
-    code: Option<RvError>,
-}
+pub struct Fault(String);
 
 impl Fault {
     pub(crate) fn new(error: &Cryptoki) -> Self {
         match error {
             Cryptoki::Pkcs11(code, function) => {
-                Self { text: format!("C_{function:?}: {}", ckr(*code)), code: Some(*code) }
+                Self(format!("C_{function:?}: {}", ckr(*code)))
             }
-            other => Self { text: format!("pkcs#11: {other}"), code: None },
+            other => Self(format!("pkcs#11: {other}")),
         }
-    }
-
-    pub(crate) const fn code(&self) -> Option<RvError> {
-        self.code
     }
 }
 
@@ -163,13 +156,13 @@ fn ckr(code: RvError) -> String {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fault({})", self.text)
+        write!(f, "Fault({})", self.0)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::module::Session;
 use crate::public_key::point_of;
-use crate::seat::{Bench, Repeat};
+use crate::seat::Repeat;
 use crate::selector::KeySelector;
 use crate::token::Token;
 
@@ -23,7 +23,7 @@ pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeyId,
     // The kid is known only when there is a public key.
     let temporary = random_id()?;
     token.run(Repeat::No, move |bench| {
-        let session = write_session(bench)?;
+        let session = bench.write_session()?;
         refuse_taken(&session, ObjectClass::PRIVATE_KEY, &label)?;
         let (sign, agree) = (usage == Usage::Sign, usage == Usage::Agree);
         let mut public = vec![
@@ -101,7 +101,7 @@ pub(crate) fn secret(
     ];
     whole.extend_from_slice(template);
     token.run(Repeat::No, move |bench| {
-        let session = write_session(bench)?;
+        let session = bench.write_session()?;
         refuse_taken(&session, ObjectClass::SECRET_KEY, &label)?;
         let _turn = session.objects()?;
         let (mechanism, what) = match kind {
@@ -117,11 +117,6 @@ pub(crate) fn secret(
 pub(crate) fn discard(token: &Token, kid: KeyId) {
     // The caller learns why it cannot be used, which matters more.
     let _ = token.destroy_key(&KeySelector::kid(kid));
-}
-
-/// A session that may change the token. Those of the pool only read.
-pub(crate) fn write_session(bench: &Bench<'_>) -> Result<Session, Cryptoki> {
-    bench.shared.module.open_session(bench.footing.slot, true)
 }
 
 /// The error of a token that cannot do something at all.

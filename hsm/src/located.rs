@@ -7,9 +7,11 @@ use cryptoki::object::{ObjectClass, ObjectHandle};
 use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 
 use crate::attributes::Attributes;
+use crate::classify::{Verdict, classify};
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::module::Session;
+use crate::seat::Bench;
 use crate::selector::KeySelector;
 use crate::sync::lock;
 use crate::{ecdh, ecdsa, mac, wrapping};
@@ -62,9 +64,29 @@ impl Located {
         lock(&self.place).result.is_err()
     }
 
+    /// Uses the key. After an error that can mean anything, the key's absence included, it is looked for before the
+    /// error is believed.
+    pub(crate) fn using<R>(
+        &self,
+        bench: &Bench<'_>,
+        work: impl Fn(&Session, ObjectHandle) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let (session, generation) = (bench.session, bench.footing.generation);
+        let handle = self.handle(session, generation)?;
+        match work(session, handle) {
+            Err(Failure::Library(error))
+                if classify(&error) == Verdict::Probe && bench.check_session().is_ok() =>
+            {
+                let found = self.locate(session, generation)?;
+                if found == handle { Err(Failure::Library(error)) } else { work(session, found) }
+            }
+            result => result,
+        }
+    }
+
     /// The handle in this generation, looked for if it is not known. A key that was not there is looked for again
     /// after a while.
-    pub(crate) fn handle(&self, session: &Session, generation: u64) -> Result<ObjectHandle, Failure> {
+    fn handle(&self, session: &Session, generation: u64) -> Result<ObjectHandle, Failure> {
         {
             let place = lock(&self.place);
             if place.generation == generation {

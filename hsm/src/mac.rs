@@ -92,8 +92,7 @@ impl MacKey {
         let located = Arc::clone(&self.located);
         let message = Zeroizing::new(message.to_vec());
         self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            tag(bench.session, handle, &message)
+            located.using(bench, |session, handle| tag(session, handle, &message))
         })
     }
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error as Cryptoki, RvError};
-use cryptoki::session::{Session as RawSession, UserType};
+use cryptoki::session::{Session as RawSession, SessionState, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 
 use crate::error::{Error, Fault};
@@ -257,6 +257,15 @@ impl Session {
     /// Of an initialisation that is over.
     pub(crate) fn is_stale(&self) -> bool {
         self.epoch != self.module.epoch()
+    }
+
+    /// Fails as the library would if it had been asked for something that needs a login. Without one, private objects
+    /// are not refused but invisible, and a key would seem to be gone.
+    pub(crate) fn check_login(&self) -> Result<(), Cryptoki> {
+        match self.get_session_info()?.session_state() {
+            SessionState::RoUser | SessionState::RwUser => Ok(()),
+            _ => Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo)),
+        }
     }
 
     /// The right to make and destroy objects.

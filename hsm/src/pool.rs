@@ -32,8 +32,10 @@ struct Threads {
 
 struct Job {
     ticket: Arc<Ticket>,
-    work: Box<dyn FnOnce(&mut Seat, &Ticket) + Send>,
+    work: Work,
 }
+
+type Work = Box<dyn FnOnce(&mut Seat, &Ticket) + Send>;
 
 /// Numbers for [`Health`](crate::Health).
 #[derive(Clone, Copy)]

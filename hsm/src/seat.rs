@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cryptoki::error::Error as Cryptoki;
+
 use crate::classify::{Level, Verdict, classify, session_is_gone};
 use crate::error::{Error, Failure, Fault};
 use crate::health::add;
@@ -22,7 +24,25 @@ pub(crate) struct Bench<'s> {
     pub(crate) session: &'s Session,
     pub(crate) footing: Footing,
     pub(crate) shared: &'s Arc<Shared>,
-    pub(crate) ticket: &'s Ticket,
+}
+
+impl Bench<'_> {
+    /// Whether private objects can be seen.
+    pub(crate) fn check_login(&self) -> Result<(), Cryptoki> {
+        if self.footing.login_required { self.session.check_login() } else { Ok(()) }
+    }
+
+    /// Whether the session is one, and is logged in.
+    pub(crate) fn check_session(&self) -> Result<(), Cryptoki> {
+        self.session.get_session_info()?;
+        self.check_login()
+    }
+
+    /// A session that may change the token. Those of the pool only read.
+    pub(crate) fn write_session(&self) -> Result<Session, Cryptoki> {
+        self.check_login()?;
+        self.shared.module.open_session(self.footing.slot, true)
+    }
 }
 
 /// Whether a call may be made again after a recovery.
@@ -87,7 +107,7 @@ impl Seat {
         let result = self
             .session(footing)
             .map_err(Failure::Library)
-            .and_then(|session| work(&Bench { session, footing, shared: &shared, ticket }));
+            .and_then(|session| work(&Bench { session, footing, shared: &shared }));
         match result {
             Ok(result) => Ok(Ok(result)),
             Err(Failure::Ours(error)) => {
@@ -101,8 +121,10 @@ impl Seat {
                 let fault = Fault::new(&error);
                 let level = match classify(&error) {
                     Verdict::Permanent => return Err(Error::Token(fault)),
-                    Verdict::Probe if self.answers() => return Err(Error::Token(fault)),
-                    Verdict::Probe => Level::Library,
+                    Verdict::Probe => match self.probe(footing) {
+                        None => return Err(Error::Token(fault)),
+                        Some(level) => level,
+                    },
                     Verdict::Broken(level) => level,
                 };
                 if session_is_gone(&error) {
@@ -117,7 +139,7 @@ impl Seat {
     }
 
     /// This thread's session, opened if there is none that can be trusted.
-    fn session(&mut self, footing: Footing) -> Result<&Session, cryptoki::error::Error> {
+    fn session(&mut self, footing: Footing) -> Result<&Session, Cryptoki> {
         if let Some((session, opened)) = self.session.take() {
             if session.is_stale() || opened.sessions != footing.sessions || opened.slot != footing.slot {
                 session.forget();
@@ -126,15 +148,26 @@ impl Seat {
             }
         }
         if self.session.is_none() {
-            self.session = Some((self.shared.module.open_session(footing.slot, false)?, footing));
+            let session = self.shared.module.open_session(footing.slot, false)?;
+            if footing.login_required {
+                session.check_login()?;
+            }
+            self.session = Some((session, footing));
         }
         let (session, _) = self.session.as_ref().expect("it was opened above");
         Ok(session)
     }
 
-    /// Whether the session still says something sensible.
-    fn answers(&self) -> bool {
-        self.session.as_ref().is_some_and(|(session, _)| session.get_session_info().is_ok())
+    /// What is broken after an error that can mean anything, a lost login included; `None` if nothing is.
+    fn probe(&self, footing: Footing) -> Option<Level> {
+        let Some((session, _)) = &self.session else { return Some(Level::Library) };
+        if session.get_session_info().is_err() {
+            Some(Level::Library)
+        } else if footing.login_required && session.check_login().is_err() {
+            Some(Level::Login)
+        } else {
+            None
+        }
     }
 
     /// Lets go of the session without closing it.

@@ -45,6 +45,7 @@ pub(crate) struct Status {
     /// What a thread of the pool found broken, and why it thinks so.
     pub(crate) request: Option<(Level, Error)>,
     pub(crate) pin_count_low: bool,
+    pub(crate) login_required: bool,
     pub(crate) closed: bool,
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct Footing {
     pub(crate) slot: Slot,
     pub(crate) generation: u64,
     pub(crate) sessions: u64,
+    pub(crate) login_required: bool,
 }
 
 impl Shared {
@@ -85,6 +87,7 @@ impl Shared {
                 slot: None,
                 request: None,
                 pin_count_low: false,
+                login_required: true,
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -140,6 +143,7 @@ impl Shared {
                         slot,
                         generation: self.generation(),
                         sessions: self.session_losses(),
+                        login_required: status.login_required,
                     });
                 }
                 (Phase::Up | Phase::Recovering, _) => {}

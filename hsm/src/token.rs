@@ -5,16 +5,17 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use cryptoki::object::{Attribute, ObjectClass};
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use taskseal_core::KeyId;
+use taskseal_core::keys::AgreementPublicKey;
 
 use crate::attributes::Attributes;
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
-use crate::generate::write_session;
 use crate::health::Health;
 use crate::module::Module;
 use crate::pin::PinKeeper;
+use crate::public_key;
 use crate::recovery::supervise;
 use crate::seat::{Bench, Repeat};
 use crate::selector::{KeySelector, TokenSelector};
@@ -128,12 +129,18 @@ impl Token {
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
     pub fn keys(&self) -> Result<Vec<KeyDescription>, Error> {
         self.run(Repeat::Yes, |bench| {
+            bench.check_login()?;
             let mut keys = Vec::new();
             for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
                 let found = bench.session.find_objects(&[Attribute::Class(class), Attribute::Token(true)])?;
                 for handle in found {
                     let attributes = Attributes::read(bench.session, handle)?;
-                    keys.push(describe(attributes, class, bench.shared.settings.allow_extractable));
+                    let allow_extractable = bench.shared.settings.allow_extractable;
+                    let mut key = describe(attributes, class, allow_extractable);
+                    if key.defect.is_none() && class == ObjectClass::PRIVATE_KEY {
+                        key.defect = check_name(bench, handle, &key.id)?.err();
+                    }
+                    keys.push(key);
                 }
             }
             Ok(keys)
@@ -147,7 +154,7 @@ impl Token {
     pub fn destroy_key(&self, selector: &KeySelector) -> Result<(), Error> {
         let selector = selector.clone();
         self.run(Repeat::No, move |bench| {
-            let session = write_session(bench)?;
+            let session = bench.write_session()?;
             let mut found = selector.find_all(&session, ObjectClass::PRIVATE_KEY)?;
             let private = !found.is_empty();
             found.extend(selector.find_all(&session, ObjectClass::SECRET_KEY)?);
@@ -182,6 +189,19 @@ impl Token {
         shared.check()?;
         let timeout = shared.settings.timeout;
         shared.pool.call(shared, timeout, move |seat, ticket| seat.run(ticket, repeat, work))
+    }
+}
+
+/// Whether the id of a private key is the kid of its public half.
+fn check_name(bench: &Bench<'_>, handle: ObjectHandle, id: &[u8]) -> Result<Result<(), KeyDefect>, Failure> {
+    match public_key::read(bench.session, handle, id) {
+        Ok(point) => Ok(match AgreementPublicKey::from_point(&point) {
+            Ok(key) if key.kid().as_bytes() == id => Ok(()),
+            Ok(_) => Err(KeyDefect::Id),
+            Err(_) => Err(KeyDefect::PublicKey),
+        }),
+        Err(Failure::Ours(_)) => Ok(Err(KeyDefect::PublicKey)),
+        Err(failure) => Err(failure),
     }
 }
 

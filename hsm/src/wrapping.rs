@@ -96,8 +96,7 @@ impl WrappingKey {
         let located = Arc::clone(&self.located);
         let key = Secret::copy_from(key.as_bytes());
         let wrapped = self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            wrap(bench.session, handle, key.as_bytes())
+            located.using(bench, |session, handle| wrap(session, handle, key.as_bytes()))
         })?;
         wrapped.try_into().map_err(|_| Error::FaultyAnswer)
     }
@@ -111,8 +110,7 @@ impl WrappingKey {
         let located = Arc::clone(&self.located);
         let wrapped = *wrapped;
         self.token.run(Repeat::Yes, move |bench| {
-            let handle = located.handle(bench.session, bench.footing.generation)?;
-            unwrap(bench.session, handle, &wrapped)
+            located.using(bench, |session, handle| unwrap(session, handle, &wrapped))
         })
     }
 }
@@ -145,7 +143,7 @@ fn wrap(session: &Session, kek: ObjectHandle, key: &[u8; 32]) -> Result<Vec<u8>,
     let object = object?;
     let wrapped = session.wrap_key(&Mechanism::AesKeyWrap, kek, object);
     session.destroy_object(object)?;
-    Ok(wrapped.map_err(|error| generate::unsupported(error, "CKM_AES_KEY_WRAP"))?)
+    wrapped.map_err(|error| generate::unsupported(error, "CKM_AES_KEY_WRAP"))
 }
 
 fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Secret<32>, Failure> {
@@ -157,15 +155,22 @@ fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Secret
         Attribute::Sensitive(false),
         Attribute::Extractable(true),
     ];
-    let _turn = session.objects()?;
-    let object = session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &template).map_err(refusal)?;
+    let turn = session.objects()?;
+    let object = match session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &template) {
+        Ok(object) => object,
+        Err(error) => {
+            drop(turn);
+            return Err(refusal(session, kek, error));
+        }
+    };
     let value = read_value(session, object);
     session.destroy_object(object)?;
     value
 }
 
-/// Tokens have several ways to say that the integrity check failed.
-fn refusal(error: Cryptoki) -> Failure {
+/// Tokens have several ways to say that the integrity check failed; some say the same of a lost device. Whether it is
+/// lost shows when the key is asked to wrap.
+fn refusal(session: &Session, kek: ObjectHandle, error: Cryptoki) -> Failure {
     match error {
         Cryptoki::Pkcs11(
             RvError::WrappedKeyInvalid
@@ -174,6 +179,11 @@ fn refusal(error: Cryptoki) -> Failure {
             | RvError::EncryptedDataLenRange,
             _,
         ) => Error::NotWrapped.into(),
+        Cryptoki::Pkcs11(RvError::GeneralError | RvError::DeviceError | RvError::FunctionFailed, _)
+            if proof(session, kek).is_ok() =>
+        {
+            Error::NotWrapped.into()
+        }
         other => generate::unsupported(other, "CKM_AES_KEY_WRAP"),
     }
 }

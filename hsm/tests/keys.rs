@@ -1,16 +1,13 @@
 //! Keys in real tokens: made, found, used, refused.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
-use sha2::{Digest, Sha256};
-use support::Fixture;
+use support::{Fixture, digest, on_every_token};
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::{Agree, Provider, Secret, Software};
 use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, Usage, WrappingKey};
-
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
-}
 
 fn signatures_of_the_token_verify_in_the_host(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
@@ -101,10 +98,10 @@ fn a_wrapped_key_comes_back_unless_it_was_changed(fixture: &Fixture) {
 }
 
 on_every_token! {
-    signatures_of_the_token_verify_in_the_host => super::signatures_of_the_token_verify_in_the_host,
-    the_token_and_the_host_agree_on_the_same_secret => super::the_token_and_the_host_agree_on_the_same_secret,
-    a_key_for_one_use_refuses_the_other => super::a_key_for_one_use_refuses_the_other,
-    a_key_is_found_by_kid_and_by_label => super::a_key_is_found_by_kid_and_by_label,
-    tags_of_the_token_are_those_of_one_key => super::tags_of_the_token_are_those_of_one_key,
-    a_wrapped_key_comes_back_unless_it_was_changed => super::a_wrapped_key_comes_back_unless_it_was_changed,
+    signatures_of_the_token_verify_in_the_host,
+    the_token_and_the_host_agree_on_the_same_secret,
+    a_key_for_one_use_refuses_the_other,
+    a_key_is_found_by_kid_and_by_label,
+    tags_of_the_token_are_those_of_one_key,
+    a_wrapped_key_comes_back_unless_it_was_changed,
 }

@@ -2,13 +2,25 @@
 //! and reads its configuration from the environment.
 
 // Each test program uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
-use taskseal_hsm::{Module, Pin, Settings, Token, TokenUri, softhsm};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use cryptoki::session::{Session as RawSession, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+use sha2::{Digest, Sha256};
+use taskseal_core::keys::VerifyingKey;
+use taskseal_core::{KeyId, Provider, Software};
+use taskseal_hsm::{EcKey, Error, Module, Pin, Settings, Token, TokenUri, softhsm};
 
 pub(crate) const PIN: &str = "31415926";
 pub(crate) const SO_PIN: &str = "27182818";
@@ -22,14 +34,21 @@ pub(crate) enum Kind {
 }
 
 /// What a test gets in its own process.
+#[derive(Debug)]
 pub(crate) struct Fixture {
+    name: String,
     pub(crate) kind: Kind,
     pub(crate) folder: PathBuf,
     /// The library to open: the token's own, or the shim before it.
     pub(crate) module: PathBuf,
 }
 
+/// Where p11-kit listens, in the folder of the test.
+pub(crate) const SOCKET: &str = "p11-kit.sock";
+
 const CHILD: &str = "TASKSEAL_HSM_CHILD";
+const MODULE: &str = "TASKSEAL_HSM_MODULE";
+const ROLE: &str = "TASKSEAL_HSM_ROLE";
 
 /// Runs `body` in a process of its own for one kind of token. `name` is the path of the test function.
 pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
@@ -44,30 +63,49 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
         },
     };
     if let Some(folder) = env::var_os(CHILD) {
-        let module = env::var_os("TASKSEAL_HSM_MODULE").expect("the parent names it").into();
-        return body(&Fixture { kind, folder: folder.into(), module });
+        let module = env::var_os(MODULE).expect("the parent names it").into();
+        return body(&Fixture { name: name.to_owned(), kind, folder: folder.into(), module });
     }
     let folder = tempfile::tempdir().unwrap();
-    let (module, settings) = configure(kind, folder.path(), &library);
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"]);
-    child.env(CHILD, folder.path()).env("TASKSEAL_HSM_MODULE", &module).env("TASKSEAL_TEST_PIN", PIN);
-    child.envs(settings);
+    let mut child = again(name);
+    child.env(CHILD, folder.path()).env("TASKSEAL_TEST_PIN", PIN);
+    child.env(MODULE, shim()).env("SHIM_MODULE", &library).env("SHIM_FOLDER", folder.path());
+    child.env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", folder.path().join(SOCKET).display()));
+    child.envs(configure(kind, folder.path()));
     let output = child.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name} on {kind:?}: {}\n{out}\n{err}", output.status);
+    assert!(output.status.success(), "{name}: {}\n{out}\n{err}", output.status);
     // A test that is not there would pass.
     assert!(out.contains("1 passed"), "{name} is not the path of a test:\n{out}");
 }
 
-/// The configuration of an empty token, and the variables that point to it.
-fn configure(kind: Kind, folder: &Path, library: &Path) -> (PathBuf, Vec<(String, PathBuf)>) {
-    let mut variables = Vec::new();
+/// This program, for one test.
+fn again(name: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"]);
+    command
+}
+
+/// The module that has faults, compiled once a process.
+fn shim() -> &'static Path {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/shim.c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+        assert!(compiler.status().expect("install a C compiler").success(), "the shim does not compile");
+        // All test programs share it; the last one to finish wins, and they are all the same.
+        let shared = library.with_file_name("shim.so");
+        fs::rename(&library, &shared).unwrap();
+        shared
+    })
+}
+
+/// The configuration of empty tokens, and the variable that points to it.
+fn configure(kind: Kind, folder: &Path) -> [(&'static str, PathBuf); 1] {
     match kind {
-        Kind::SoftHsm => {
-            let conf = softhsm::prepare(folder).unwrap();
-            variables.push((softhsm::CONF_VARIABLE.to_owned(), conf));
-        }
+        Kind::SoftHsm => [(softhsm::CONF_VARIABLE, softhsm::prepare(folder).unwrap())],
         Kind::Kryoptic => {
             let conf = folder.join("kryoptic.conf");
             let slots: String = (1..=2)
@@ -79,12 +117,11 @@ fn configure(kind: Kind, folder: &Path, library: &Path) -> (PathBuf, Vec<(String
                     )
                 })
                 .collect();
-            std::fs::create_dir(folder.join("tokens")).unwrap();
-            std::fs::write(&conf, slots).unwrap();
-            variables.push(("KRYOPTIC_CONF".to_owned(), conf));
+            fs::create_dir(folder.join("tokens")).unwrap();
+            fs::write(&conf, slots).unwrap();
+            [("KRYOPTIC_CONF", conf)]
         }
     }
-    (library.to_owned(), variables)
 }
 
 impl Fixture {
@@ -104,21 +141,161 @@ impl Fixture {
         self.init();
         Token::open(&self.uri(), settings).unwrap()
     }
+
+    /// The library without anything of ours before it: the first token that has a label.
+    pub(crate) fn raw(&self) -> (Pkcs11, Slot) {
+        let pkcs11 = Pkcs11::new(&self.module).unwrap();
+        // Whoever came first has initialised it for the whole process.
+        let _ = pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+        let slots = pkcs11.get_slots_with_token().unwrap();
+        let labelled = |slot: &Slot| pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == LABEL);
+        let slot = slots.into_iter().find(labelled).unwrap();
+        (pkcs11, slot)
+    }
+
+    /// A session that may write, logged in.
+    pub(crate) fn raw_session(&self) -> RawSession {
+        let (pkcs11, slot) = self.raw();
+        let session = pkcs11.open_rw_session(slot).unwrap();
+        // Somebody in this process may be logged in already.
+        let _ = session.login(UserType::User, Some(&AuthPin::from(PIN.to_owned())));
+        session
+    }
+
+    /// What this process is to do, if it is not the first one of its test.
+    pub(crate) fn role(&self) -> Option<String> {
+        env::var(ROLE).ok()
+    }
+
+    /// Another process of the same test with the same tokens.
+    pub(crate) fn start(&self, role: &str) -> Child {
+        again(&self.name).env(ROLE, role).spawn().unwrap()
+    }
+
+    /// Another process that does something and is done.
+    pub(crate) fn elsewhere(&self, role: &str) {
+        let status: ExitStatus = self.start(role).wait().unwrap();
+        assert!(status.success(), "{role}: {status}");
+    }
+
+    /// Brings a fault about.
+    pub(crate) fn fault(&self, name: &str, content: &str) {
+        // At once, so that a thread never sees half of it.
+        let (written, place) = (self.folder.join("next-fault"), self.folder.join(name));
+        fs::write(&written, content).unwrap();
+        fs::rename(written, place).unwrap();
+    }
+
+    /// Ends a fault.
+    pub(crate) fn mend(&self, name: &str) {
+        fs::remove_file(self.folder.join(name)).unwrap();
+    }
+
+    /// Whether the fault has happened or is happening.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.folder.join(name).exists()
+    }
+
+    /// What the shim wrote down of these calls.
+    pub(crate) fn calls(&self, function: &str) -> Vec<u64> {
+        let calls = fs::read_to_string(self.folder.join("calls")).unwrap_or_default();
+        let of = |line: &str| line.strip_prefix(function)?.strip_prefix(' ')?.parse().ok();
+        calls.lines().filter_map(of).collect()
+    }
+
+    /// How often the user was logged in, or tried to be. The security officer does not count.
+    pub(crate) fn logins(&self) -> usize {
+        self.calls("C_Login").into_iter().filter(|user| *user == 1).count()
+    }
 }
 
-/// One test for each kind of token: `mod softhsm`, `mod kryoptic`.
-#[macro_export]
+/// Makes a pair as other programs do. Later attributes prevail over the usual ones.
+pub(crate) fn make_pair(session: &RawSession, id: &[u8], label: &str, private: &[Attribute]) -> [ObjectHandle; 2] {
+    let common = [Attribute::Token(true), Attribute::Id(id.to_vec()), Attribute::Label(label.into())];
+    let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let mut public = common.to_vec();
+    if !private.iter().any(|attribute| matches!(attribute, Attribute::EcParams(_))) {
+        public.push(Attribute::EcParams(curve.to_vec()));
+    }
+    let mut wanted = common.to_vec();
+    let usual = [
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(true),
+        Attribute::Derive(false),
+    ];
+    wanted.extend(usual.into_iter().filter(|usual| {
+        !private.iter().any(|other| other.attribute_type() == usual.attribute_type())
+    }));
+    for attribute in private {
+        match attribute {
+            Attribute::EcParams(_) => public.push(attribute.clone()),
+            _ => wanted.push(attribute.clone()),
+        }
+    }
+    let (public, private) = session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &wanted).unwrap();
+    [public, private]
+}
+
+/// Gives a pair the id that taskseal expects.
+pub(crate) fn name_by_kid(session: &RawSession, pair: [ObjectHandle; 2]) -> KeyId {
+    let found = session.get_attributes(pair[0], &[AttributeType::EcPoint]).unwrap();
+    let [Attribute::EcPoint(der)] = found.as_slice() else { panic!("no point") };
+    let point: [u8; 65] = der[2..].try_into().unwrap();
+    let kid = VerifyingKey::from_point(&point).unwrap().kid();
+    for half in pair {
+        session.update_attributes(half, &[Attribute::Id(kid.as_bytes().to_vec())]).unwrap();
+    }
+    kid
+}
+
+pub(crate) fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+/// Signs, and panics if what comes back does not verify.
+pub(crate) fn sign(key: &EcKey, text: &str) -> Result<(), Error> {
+    let digest = digest(text);
+    let signature = key.sign_digest(&digest)?;
+    let verified = Software.verify_es256(&key.verifying_key().unwrap(), &digest, &signature);
+    assert!(verified.is_ok(), "the signature over {text} is wrong");
+    Ok(())
+}
+
+/// Tries until it works; an error that does not go away by itself ends the test.
+pub(crate) fn eventually<R>(mut attempt: impl FnMut() -> Result<R, Error>) -> R {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match attempt() {
+            Ok(result) => return result,
+            Err(Error::Transient { retry_after }) => thread::sleep(retry_after.min(Duration::from_millis(50))),
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+        assert!(Instant::now() < deadline, "it did not recover");
+    }
+}
+
+/// Waits for a condition.
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One test for each kind of token: `softhsm::name`, `kryoptic::name`.
 macro_rules! on_every_token {
-    ($($name:ident => $body:path),+ $(,)?) => {
+    ($($name:ident),+ $(,)?) => {
         mod softhsm {
-            $(#[test] fn $name() {
-                $crate::support::on($crate::support::Kind::SoftHsm, concat!("softhsm::", stringify!($name)), $body);
-            })+
+            use crate::support::{Kind, on};
+            $(#[test] fn $name() { on(Kind::SoftHsm, concat!("softhsm::", stringify!($name)), super::$name); })+
         }
         mod kryoptic {
-            $(#[test] fn $name() {
-                $crate::support::on($crate::support::Kind::Kryoptic, concat!("kryoptic::", stringify!($name)), $body);
-            })+
+            use crate::support::{Kind, on};
+            $(#[test] fn $name() { on(Kind::Kryoptic, concat!("kryoptic::", stringify!($name)), super::$name); })+
         }
     };
 }
+pub(crate) use on_every_token;

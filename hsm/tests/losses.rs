@@ -1,0 +1,173 @@
+//! What is lost behind our back comes back: sessions, logins, handles, libraries, slots.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+
+use support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
+use taskseal_core::Secret;
+use taskseal_core::keys::AgreementKey;
+use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
+
+fn a_session_that_is_gone_is_replaced_without_a_login(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    for code in ["0xb3", "0xb0", "0x90", "0x91"] {
+        fixture.fault("rv.C_SignInit", code);
+        sign(&key, code).unwrap();
+        assert!(!fixture.has("rv.C_SignInit"), "{code} did not happen");
+    }
+
+    let health = token.health();
+    assert_eq!((health.session_recoveries, health.login_recoveries, health.library_recoveries), (4, 0, 0));
+    assert_eq!(fixture.logins(), 1);
+}
+
+fn a_login_is_repeated_and_handles_are_found_again(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    sign(&key, "before").unwrap();
+
+    for (loss, logins) in [("close_all", 2), ("logout", 3), ("close_all", 4)] {
+        let before = *fixture.calls("C_SignInit").last().unwrap();
+        fixture.fault(loss, "");
+        sign(&key, "after").unwrap();
+        assert!(!fixture.has(loss), "it did not happen");
+        let after = *fixture.calls("C_SignInit").last().unwrap();
+        if fixture.kind == Kind::SoftHsm {
+            assert_ne!(before, after, "the handle was to change with {loss}");
+        }
+        assert_eq!(fixture.logins(), logins);
+    }
+    let health = token.health();
+    assert_eq!((health.login_recoveries, health.library_recoveries), (3, 0), "{health:?}");
+    assert_eq!(health.state, State::Up);
+}
+
+fn key_agreement_survives_the_same(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
+    let host = AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap();
+    let before = key.agree(&host.public_key()).unwrap();
+
+    for (fault, content) in
+        [("close_all", ""), ("logout", ""), ("rv.C_DeriveKey", "0xb3"), ("rv.C_DeriveKey", "0x30")]
+    {
+        fixture.fault(fault, content);
+        let after = eventually(|| key.agree(&host.public_key()));
+        assert!(!fixture.has(fault), "it did not happen");
+        assert_eq!(before.as_bytes(), after.as_bytes());
+    }
+}
+
+fn symmetric_keys_survive_the_same(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let signing = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let mac = MacKey::generate(&token, "shared").unwrap();
+    let kek = WrappingKey::generate(&token, "files").unwrap();
+    let (tag, wrapped) = (mac.mac(b"text").unwrap(), kek.wrap(&Secret::copy_from(&[9; 32])).unwrap());
+
+    for (fault, content) in [("close_all", ""), ("logout", ""), ("rv.C_SignInit", "0x30")] {
+        fixture.fault(fault, content);
+        eventually(|| sign(&signing, "text"));
+        assert!(!fixture.has(fault), "it did not happen");
+        assert_eq!(eventually(|| mac.mac(b"text")), tag);
+        assert_eq!(eventually(|| kek.unwrap(&wrapped)).as_bytes(), &[9; 32]);
+    }
+}
+
+fn a_library_that_lost_its_device_is_initialised_anew(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    for (number, code) in ["0x30", "0x32", "0xe0", "0x190", "0x6", "0x31", "0xb1"].into_iter().enumerate() {
+        fixture.fault("rv.C_SignInit", code);
+        let first = sign(&key, code);
+        assert!(matches!(first, Err(Error::Transient { .. })), "{code}: {first:?}");
+        eventually(|| sign(&key, code));
+        assert_eq!(fixture.calls("C_Initialize").len(), number + 2, "{code}");
+    }
+    assert_eq!(token.health().library_recoveries, 7);
+    assert_eq!(fixture.logins(), 8);
+}
+
+fn an_error_of_the_call_itself_takes_nothing_down(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    // CKR_GENERAL_ERROR while the session answers, CKR_MECHANISM_INVALID, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_DATA_INVALID.
+    for code in ["0x5", "0x70", "0x68", "0x20"] {
+        fixture.fault("rv.C_SignInit", code);
+        let refused = sign(&key, code);
+        assert!(matches!(refused, Err(Error::Token(_))), "{code}: {refused:?}");
+        sign(&key, code).unwrap();
+    }
+    let health = token.health();
+    assert_eq!((health.session_recoveries, health.login_recoveries, health.library_recoveries), (0, 0, 0));
+}
+
+fn a_token_whose_slot_has_another_number_is_found(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    // Every number that was remembered is wrong now, which shows when a session is opened.
+    fixture.fault("slot_offset", "1000");
+    fixture.fault("close_all", "");
+    eventually(|| sign(&key, "moved"));
+    fixture.fault("slot_offset", "2000");
+    fixture.fault("rv.C_SignInit", "0x32");
+    eventually(|| sign(&key, "moved again"));
+    assert_eq!(token.health().state, State::Up);
+}
+
+/// SoftHSM keeps a token in a folder. Kryoptic holds its file open, so that there is nothing to take away.
+fn a_token_that_was_away_is_used_again(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let (here, away) = (fixture.folder.join("tokens"), fixture.folder.join("away"));
+
+    for _ in 0..3 {
+        fs::rename(&here, &away).unwrap();
+        fs::create_dir(&here).unwrap();
+        wait_for("it is noticed", || sign(&key, "away").is_err());
+        wait_for("the token is down", || token.health().state == State::Down);
+        let refused = sign(&key, "away");
+        assert!(matches!(refused, Err(Error::Transient { .. })), "{refused:?}");
+        fs::remove_dir(&here).unwrap();
+        fs::rename(&away, &here).unwrap();
+        eventually(|| sign(&key, "back"));
+    }
+    assert_eq!(fixture.logins(), 4);
+}
+
+fn a_key_can_be_loaded_after_a_loss(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    fixture.fault("close_all", "");
+    let key = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign).unwrap();
+    sign(&key, "text").unwrap();
+}
+
+on_every_token! {
+    a_session_that_is_gone_is_replaced_without_a_login,
+    a_login_is_repeated_and_handles_are_found_again,
+    key_agreement_survives_the_same,
+    symmetric_keys_survive_the_same,
+    a_library_that_lost_its_device_is_initialised_anew,
+    an_error_of_the_call_itself_takes_nothing_down,
+    a_token_whose_slot_has_another_number_is_found,
+    a_key_can_be_loaded_after_a_loss,
+}
+
+#[test]
+fn a_token_that_was_away_is_used_again_softhsm() {
+    support::on(
+        Kind::SoftHsm,
+        "a_token_that_was_away_is_used_again_softhsm",
+        a_token_that_was_away_is_used_again,
+    );
+}

@@ -1,0 +1,278 @@
+/* A PKCS#11 module before another one: passes every call on, and has the faults that its control folder asks for.
+ *
+ * SHIM_MODULE names the module behind it, SHIM_FOLDER the control folder. A file there is a fault:
+ *
+ *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_DeriveKey or C_GenerateRandom fails
+ *                         with the code in it
+ *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
+ *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
+ *   hang          (once)  the next signature waits until the file `hanging`, which it becomes, is removed; 30 s at most
+ *   delay                 every signature takes so many milliseconds longer
+ *   garbage               every signature has a bit flipped
+ *   flags                 this number is set in the flags of every token
+ *   broken                C_GetTokenInfo fails for the token with this label
+ *   slot_offset           slot numbers are that much larger, so that others than before are valid
+ *   fork          (once)  C_GetInfo forks and waits for the child; fails if the child does
+ *
+ * Calls of C_Initialize, C_Login, C_SignInit and C_GenerateRandom are written to the file `calls`, with the handle of
+ * the key where there is one.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef unsigned long num;
+
+/* The functions of version 2.40 by their place in the list. */
+enum {
+    F_Initialize = 0, F_GetInfo = 2, F_GetFunctionList = 3, F_GetSlotList = 4, F_GetSlotInfo = 5, F_GetTokenInfo = 6,
+    F_GetMechanismList = 7, F_GetMechanismInfo = 8, F_InitToken = 9, F_OpenSession = 12, F_CloseAllSessions = 14,
+    F_GetSessionInfo = 15, F_Login = 18, F_Logout = 19, F_SignInit = 42, F_Sign = 43, F_DeriveKey = 62,
+    F_GenerateRandom = 64, F_COUNT = 68
+};
+
+struct list {
+    unsigned char major, minor;
+    void *function[F_COUNT];
+};
+
+struct session_info {
+    num slot, state, flags, error;
+};
+
+enum { OK = 0, GENERAL_ERROR = 5, DEVICE_ERROR = 0x30 };
+enum { LABEL_LEN = 32, FLAGS_AT = 96 };
+
+static struct list real, ours;
+
+#define REAL(name, ...) ((num (*)(__VA_ARGS__))real.function[F_##name])
+
+static void path_of(char *path, size_t len, const char *name) {
+    const char *folder = getenv("SHIM_FOLDER");
+    snprintf(path, len, "%s/%s", folder ? folder : "/nonexistent", name);
+}
+
+/* The content of a control file; 0 if there is none. */
+static int content(const char *name, char *text, size_t len) {
+    char path[4096];
+    ssize_t got;
+    int file;
+    path_of(path, sizeof path, name);
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    got = read(file, text, len - 1);
+    close(file);
+    text[got < 0 ? 0 : got] = 0;
+    return 1;
+}
+
+static int number(const char *name, num *value) {
+    char text[64];
+    if (!content(name, text, sizeof text)) return 0;
+    *value = strtoul(text, NULL, 0);
+    return 1;
+}
+
+/* Takes a control file away. Of several threads one gets it. */
+static int take(const char *name, const char *as) {
+    char path[4096], taken[4096];
+    path_of(path, sizeof path, name);
+    path_of(taken, sizeof taken, as);
+    return rename(path, taken) == 0;
+}
+
+static int once(const char *name, num *value) {
+    char as[128];
+    snprintf(as, sizeof as, "%s.taken", name);
+    return number(name, value) && take(name, as);
+}
+
+static void record(const char *call, num value) {
+    char path[4096], line[128];
+    int file, len;
+    path_of(path, sizeof path, "calls");
+    file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file < 0) return;
+    len = snprintf(line, sizeof line, "%s %lu\n", call, value);
+    if (write(file, line, len) != len) abort();
+    close(file);
+}
+
+static void pause_ms(num ms) {
+    struct timespec time = { ms / 1000, (ms % 1000) * 1000000 };
+    nanosleep(&time, NULL);
+}
+
+static void maybe_hang(void) {
+    char path[4096];
+    int turns;
+    if (!take("hang", "hanging")) return;
+    path_of(path, sizeof path, "hanging");
+    for (turns = 0; turns < 3000 && access(path, F_OK) == 0; turns++) pause_ms(10);
+}
+
+static num offset(void) {
+    num value = 0;
+    number("slot_offset", &value);
+    return value;
+}
+
+/* What is to happen before a key is used. */
+static num before_use(num session) {
+    struct session_info info;
+    num code;
+    char nothing[8];
+    if (content("close_all", nothing, sizeof nothing) && take("close_all", "close_all.taken")
+        && REAL(GetSessionInfo, num, struct session_info *)(session, &info) == OK)
+        REAL(CloseAllSessions, num)(info.slot);
+    if (content("logout", nothing, sizeof nothing) && take("logout", "logout.taken")) REAL(Logout, num)(session);
+    return once("rv.C_SignInit", &code) ? code : OK;
+}
+
+static num initialize(void *arguments) {
+    record("C_Initialize", 0);
+    return REAL(Initialize, void *)(arguments);
+}
+
+static num get_info(void *info) {
+    char nothing[8];
+    if (content("fork", nothing, sizeof nothing) && take("fork", "fork.taken")) {
+        int status;
+        pid_t child = fork();
+        if (child < 0) return GENERAL_ERROR;
+        if (child > 0) {
+            if (waitpid(child, &status, 0) != child || status != 0) return GENERAL_ERROR;
+        }
+    }
+    return REAL(GetInfo, void *)(info);
+}
+
+static num get_slot_list(unsigned char present, num *slots, num *count) {
+    num code = REAL(GetSlotList, unsigned char, num *, num *)(present, slots, count), at;
+    if (code == OK && slots)
+        for (at = 0; at < *count; at++) slots[at] += offset();
+    return code;
+}
+
+static num get_slot_info(num slot, void *info) {
+    return REAL(GetSlotInfo, num, void *)(slot - offset(), info);
+}
+
+static num get_token_info(num slot, unsigned char *info) {
+    char label[64];
+    num flags, more, code = REAL(GetTokenInfo, num, unsigned char *)(slot - offset(), info);
+    if (code != OK) return code;
+    if (content("broken", label, sizeof label) && strlen(label) <= LABEL_LEN && memcmp(label, info, strlen(label)) == 0)
+        return DEVICE_ERROR;
+    if (number("flags", &more)) {
+        memcpy(&flags, info + FLAGS_AT, sizeof flags);
+        flags |= more;
+        memcpy(info + FLAGS_AT, &flags, sizeof flags);
+    }
+    return OK;
+}
+
+static num get_mechanism_list(num slot, num *list, num *count) {
+    return REAL(GetMechanismList, num, num *, num *)(slot - offset(), list, count);
+}
+
+static num get_mechanism_info(num slot, num type, void *info) {
+    return REAL(GetMechanismInfo, num, num, void *)(slot - offset(), type, info);
+}
+
+static num init_token(num slot, unsigned char *pin, num len, unsigned char *label) {
+    return REAL(InitToken, num, unsigned char *, num, unsigned char *)(slot - offset(), pin, len, label);
+}
+
+static num open_session(num slot, num flags, void *application, void *notify, num *session) {
+    num code;
+    if (once("rv.C_OpenSession", &code)) return code;
+    return REAL(OpenSession, num, num, void *, void *, num *)(slot - offset(), flags, application, notify, session);
+}
+
+static num close_all_sessions(num slot) {
+    return REAL(CloseAllSessions, num)(slot - offset());
+}
+
+static num login(num session, num user, unsigned char *pin, num len) {
+    record("C_Login", user);
+    return REAL(Login, num, num, unsigned char *, num)(session, user, pin, len);
+}
+
+static num sign_init(num session, void *mechanism, num key) {
+    num code = before_use(session);
+    record("C_SignInit", key);
+    return code != OK ? code : REAL(SignInit, num, void *, num)(session, mechanism, key);
+}
+
+static num sign(num session, unsigned char *data, num data_len, unsigned char *signature, num *len) {
+    num code, ms;
+    char nothing[8];
+    /* Asking for the length is not signing. */
+    if (!signature) return REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, NULL, len);
+    if (once("rv.C_Sign", &code)) return code;
+    maybe_hang();
+    if (number("delay", &ms)) pause_ms(ms);
+    code = REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, signature, len);
+    if (code == OK && content("garbage", nothing, sizeof nothing)) signature[*len / 2 - 1] ^= 1;
+    return code;
+}
+
+static num derive_key(num session, void *mechanism, num key, void *template, num count, num *derived) {
+    num code = before_use(session);
+    if (code == OK && !once("rv.C_DeriveKey", &code))
+        code = REAL(DeriveKey, num, void *, num, void *, num, num *)(session, mechanism, key, template, count, derived);
+    return code;
+}
+
+static num generate_random(num session, unsigned char *bytes, num len) {
+    num code;
+    record("C_GenerateRandom", len);
+    if (once("rv.C_GenerateRandom", &code)) return code;
+    return REAL(GenerateRandom, num, unsigned char *, num)(session, bytes, len);
+}
+
+num C_GetFunctionList(struct list **list);
+
+static void load(void) {
+    num (*get)(struct list **);
+    struct list *behind;
+    const char *path = getenv("SHIM_MODULE");
+    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!library) return;
+    *(void **)&get = dlsym(library, "C_GetFunctionList");
+    if (!get || get(&behind) != OK) return;
+    real = *behind;
+    ours = real;
+    ours.major = 2;
+    ours.minor = 40;
+    ours.function[F_GetFunctionList] = C_GetFunctionList;
+    ours.function[F_Initialize] = initialize;
+    ours.function[F_GetInfo] = get_info;
+    ours.function[F_GetSlotList] = get_slot_list;
+    ours.function[F_GetSlotInfo] = get_slot_info;
+    ours.function[F_GetTokenInfo] = get_token_info;
+    ours.function[F_GetMechanismList] = get_mechanism_list;
+    ours.function[F_GetMechanismInfo] = get_mechanism_info;
+    ours.function[F_InitToken] = init_token;
+    ours.function[F_OpenSession] = open_session;
+    ours.function[F_CloseAllSessions] = close_all_sessions;
+    ours.function[F_Login] = login;
+    ours.function[F_SignInit] = sign_init;
+    ours.function[F_Sign] = sign;
+    ours.function[F_DeriveKey] = derive_key;
+    ours.function[F_GenerateRandom] = generate_random;
+}
+
+num C_GetFunctionList(struct list **list) {
+    if (!real.function[F_Initialize]) load();
+    if (!real.function[F_Initialize]) return GENERAL_ERROR;
+    *list = &ours;
+    return OK;
+}

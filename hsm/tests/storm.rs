@@ -1,0 +1,148 @@
+//! Many at once: threads while the token comes and goes, and processes that share a token.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::env;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{Fixture, eventually, on_every_token, sign, wait_for};
+use taskseal_core::keys::AgreementKey;
+use taskseal_core::{Agree, Secret};
+use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Token, Usage};
+
+/// How long, and how often the token is lost: `TASKSEAL_FULL=1` is the long run.
+fn plan() -> (Duration, Duration) {
+    let full = env::var_os("TASKSEAL_FULL").is_some_and(|value| value == "1");
+    if full { (Duration::from_secs(60), Duration::from_secs(5)) } else { (Duration::from_secs(8), Duration::from_secs(1)) }
+}
+
+/// What is lost, in turn: all sessions, the login, the device, one session, the right slot number.
+const LOSSES: [(&str, &str); 6] = [
+    ("close_all", ""),
+    ("rv.C_SignInit", "0x30"),
+    ("logout", ""),
+    ("rv.C_OpenSession", "0xe0"),
+    ("rv.C_DeriveKey", "0xb3"),
+    ("rv.C_Sign", "0x32"),
+];
+
+fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture: &Fixture) {
+    let token = fixture.open(Settings::new().timeout(Duration::from_secs(5)));
+    let signing = EcKey::generate(&token, Usage::Sign, "sign").unwrap();
+    let agreement = EcKey::generate(&token, Usage::Agree, "agree").unwrap();
+    let mut host = AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap();
+    let Ok(expected) = host.agree(&agreement.agreement_key().unwrap());
+    let (length, interval) = plan();
+    let (ended, done, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (signing, agreement, token) = (&signing, &agreement, &token);
+            let (host, expected, ended, done, refused) = (host.public_key(), &expected, &ended, &done, &refused);
+            scope.spawn(move || {
+                let mut round = 0_u64;
+                while !ended.load(Ordering::Relaxed) {
+                    round += 1;
+                    let result = match (number, round % 64) {
+                        (0, 0) => EcKey::load(token, &KeySelector::label("sign"), Usage::Sign).map(|_| ()),
+                        (0..=5, _) => sign(signing, &format!("{number} {round}")),
+                        _ => agreement.agree(&host).map(|secret| {
+                            assert_eq!(secret.as_bytes(), expected.as_bytes(), "a wrong secret");
+                        }),
+                    };
+                    match result {
+                        Ok(()) => done.fetch_add(1, Ordering::Relaxed),
+                        Err(Error::Transient { retry_after }) => {
+                            thread::sleep(retry_after.min(Duration::from_millis(20)));
+                            refused.fetch_add(1, Ordering::Relaxed)
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    };
+                }
+            });
+        }
+        let end = Instant::now() + length;
+        for (fault, content) in LOSSES.into_iter().cycle() {
+            thread::sleep(interval.min(end.saturating_duration_since(Instant::now())));
+            if Instant::now() >= end {
+                break;
+            }
+            if !fixture.has(fault) {
+                fixture.fault(fault, content);
+            }
+            let before = done.load(Ordering::Relaxed);
+            wait_for("somebody gets through again", || done.load(Ordering::Relaxed) > before + 8);
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+
+    wait_for("the token is up", || token.health().state == State::Up);
+    let health = token.health();
+    eprintln!(
+        "{:?}: {} answers, {} sent away, recoveries {}/{}/{}",
+        fixture.kind,
+        done.load(Ordering::Relaxed),
+        refused.load(Ordering::Relaxed),
+        health.session_recoveries,
+        health.login_recoveries,
+        health.library_recoveries
+    );
+    assert!(health.login_recoveries > 0 && health.library_recoveries > 0, "{health:?}");
+    assert_eq!((health.faulty_answers, health.abandoned), (0, 0), "{health:?}");
+    assert!(done.load(Ordering::Relaxed) > 100);
+}
+
+fn two_processes_use_one_token(fixture: &Fixture) {
+    let work = |token: &Token, name: &str| {
+        let own = EcKey::generate(token, Usage::Sign, name).unwrap();
+        let shared = EcKey::load(token, &KeySelector::label("shared"), Usage::Sign).unwrap();
+        for round in 0..100 {
+            sign(&own, &format!("{name} {round}")).unwrap();
+            sign(&shared, &format!("{name} {round}")).unwrap();
+            if round % 25 == 0 {
+                MacKey::generate(token, &format!("{name} {round}")).unwrap().mac(b"text").unwrap();
+            }
+        }
+    };
+    if let Some(name) = fixture.role() {
+        return work(&Token::open(&fixture.uri(), Settings::new()).unwrap(), &name);
+    }
+    let token = fixture.open(Settings::new());
+    EcKey::generate(&token, Usage::Sign, "shared").unwrap();
+
+    let mut others: Vec<_> = ["a", "b"].map(|name| fixture.start(name)).into_iter().collect();
+    work(&token, "c");
+    for other in &mut others {
+        assert!(other.wait().unwrap().success());
+    }
+    eventually(|| token.keys().map(|keys| assert_eq!(keys.len(), 1 + 3 * 5, "{keys:?}")));
+}
+
+/// Two ways to one library in one process, each with its own name for a token: the recovery of one is noticed by the
+/// other, which logs in again.
+fn tokens_of_one_library_survive_each_others_recovery(fixture: &Fixture) {
+    let one = fixture.open(Settings::new());
+    let two = Token::open(&fixture.uri(), Settings::new()).unwrap();
+    let key = EcKey::generate(&one, Usage::Sign, "orders").unwrap();
+    let same = EcKey::load(&two, &KeySelector::kid(key.kid()), Usage::Sign).unwrap();
+
+    for _ in 0..3 {
+        fixture.fault("rv.C_SignInit", "0x30");
+        eventually(|| sign(&key, "one"));
+        eventually(|| sign(&same, "two"));
+        fixture.fault("rv.C_SignInit", "0x30");
+        eventually(|| sign(&same, "two"));
+        eventually(|| sign(&key, "one"));
+    }
+    assert_eq!(one.health().library_recoveries + two.health().library_recoveries, 6);
+}
+
+on_every_token! {
+    eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes,
+    two_processes_use_one_token,
+    tokens_of_one_library_survive_each_others_recovery,
+}

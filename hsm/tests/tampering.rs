@@ -1,0 +1,175 @@
+//! Keys that are not what they were, or never were what they should be.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use cryptoki::object::{Attribute, ObjectClass};
+use support::{Fixture, eventually, make_pair, name_by_kid, on_every_token, sign, wait_for};
+use taskseal_core::KeyId;
+use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
+
+fn defect<R: std::fmt::Debug>(result: Result<R, Error>, expected: KeyDefect) {
+    assert!(matches!(&result, Err(Error::WrongKey(defect)) if *defect == expected), "{expected:?}: {result:?}");
+}
+
+fn a_key_that_another_process_deletes_is_missed_at_once(fixture: &Fixture) {
+    if let Some(kid) = fixture.role() {
+        let session = fixture.raw_session();
+        let id = KeyId::parse_hex(&kid).unwrap().as_bytes().to_vec();
+        for object in session.find_objects(&[Attribute::Id(id)]).unwrap() {
+            session.destroy_object(object).unwrap();
+        }
+        return;
+    }
+    let token = fixture.open(Settings::new());
+    let doomed = EcKey::generate(&token, Usage::Sign, "doomed").unwrap();
+    let other = EcKey::generate(&token, Usage::Sign, "other").unwrap();
+    sign(&doomed, "before").unwrap();
+
+    fixture.elsewhere(&doomed.kid().to_string());
+    let mut last = None;
+    wait_for("it is missed", || {
+        last = sign(&doomed, "after").err();
+        last.is_some()
+    });
+    assert!(matches!(last, Some(Error::NoSuchKey)), "{last:?}");
+    // The others are as they were.
+    eventually(|| sign(&other, "after"));
+    assert_eq!(token.health().state, State::Up);
+    assert!(matches!(sign(&doomed, "later"), Err(Error::NoSuchKey)));
+}
+
+fn another_key_under_the_same_name_is_refused(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    sign(&key, "before").unwrap();
+
+    let session = fixture.raw_session();
+    let id = key.kid().as_bytes().to_vec();
+    for object in session.find_objects(&[Attribute::Id(id.clone())]).unwrap() {
+        session.destroy_object(object).unwrap();
+    }
+    make_pair(&session, &id, "orders", &[]);
+    fixture.fault("close_all", "");
+
+    let refused = sign(&key, "after");
+    assert!(matches!(refused, Err(Error::KeyChanged)), "{refused:?}");
+    defect(EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign), KeyDefect::Id);
+}
+
+fn another_private_key_with_the_old_public_one_fails_the_test(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    sign(&key, "before").unwrap();
+
+    let session = fixture.raw_session();
+    let id = key.kid().as_bytes().to_vec();
+    let [public, _] = make_pair(&session, b"thief", "thief", &[]);
+    session.destroy_object(public).unwrap();
+    let private = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(id.clone())];
+    for object in session.find_objects(&private).unwrap() {
+        session.destroy_object(object).unwrap();
+    }
+    let thief = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(b"thief".to_vec())];
+    let thief = session.find_objects(&thief).unwrap()[0];
+    session.update_attributes(thief, &[Attribute::Id(id)]).unwrap();
+    fixture.fault("close_all", "");
+
+    let refused = sign(&key, "after");
+    assert!(refused.is_err_and(|error| error.is_transient()), "it must not sign");
+    wait_for("the token is not trusted", || token.health().faulty_answers > 0);
+    assert_ne!(token.health().state, State::Up);
+}
+
+fn other_symmetric_keys_under_the_same_name_are_refused(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let signing = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let mac = MacKey::generate(&token, "mac").unwrap();
+    let kek = WrappingKey::generate(&token, "kek").unwrap();
+    let others = (MacKey::generate(&token, "mac 2").unwrap(), WrappingKey::generate(&token, "kek 2").unwrap());
+
+    let session = fixture.raw_session();
+    for (kid, other) in [(mac.kid(), others.0.kid()), (kek.kid(), others.1.kid())] {
+        let find = |kid: KeyId| session.find_objects(&[Attribute::Id(kid.as_bytes().to_vec())]).unwrap()[0];
+        session.destroy_object(find(kid)).unwrap();
+        session.update_attributes(find(other), &[Attribute::Id(kid.as_bytes().to_vec())]).unwrap();
+    }
+    fixture.fault("close_all", "");
+    eventually(|| sign(&signing, "after"));
+
+    assert!(matches!(mac.mac(b"text"), Err(Error::KeyChanged)));
+    assert!(matches!(kek.wrap(&taskseal_core::Secret::zeroed()), Err(Error::KeyChanged)));
+}
+
+fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let session = fixture.raw_session();
+    let cases = [
+        ("extractable", KeyDefect::Extractable, vec![Attribute::Extractable(true)]),
+        ("plain", KeyDefect::NotSensitive, vec![Attribute::Sensitive(false)]),
+        ("both uses", KeyDefect::Usage, vec![Attribute::Derive(true)]),
+        ("no use", KeyDefect::Usage, vec![Attribute::Sign(false)]),
+        // secp384r1
+        ("curve", KeyDefect::Type, vec![Attribute::EcParams(vec![6, 5, 0x2b, 0x81, 4, 0, 0x22])]),
+    ];
+    for (label, expected, attributes) in cases {
+        let pair = make_pair(&session, b"12345678", label, &attributes);
+        if expected != KeyDefect::Type {
+            name_by_kid(&session, pair);
+        }
+        defect(EcKey::load(&token, &KeySelector::label(label), Usage::Sign), expected);
+    }
+    make_pair(&session, b"87654321", "id", &[]);
+    defect(EcKey::load(&token, &KeySelector::label("id"), Usage::Sign), KeyDefect::Id);
+    let [public, _] = make_pair(&session, b"lonelykey", "no public half", &[]);
+    session.destroy_object(public).unwrap();
+    let refused = EcKey::load(&token, &KeySelector::label("no public half"), Usage::Sign);
+    assert!(matches!(refused, Err(Error::WrongKey(KeyDefect::PublicKey | KeyDefect::Id))), "{refused:?}");
+
+    let twins = [make_pair(&session, b"a", "twins", &[]), make_pair(&session, b"b", "twins", &[])];
+    let refused = EcKey::load(&token, &KeySelector::label("twins"), Usage::Sign);
+    assert!(matches!(refused, Err(Error::Ambiguous { what: "keys", count: 2 })), "{refused:?}");
+    let kid = name_by_kid(&session, twins[0]);
+    EcKey::load(&token, &KeySelector::kid(kid), Usage::Sign).unwrap();
+
+    let listed = token.keys().unwrap();
+    assert_eq!(listed.len(), 9);
+    assert_eq!(listed.iter().filter(|key| key.defect.is_none()).count(), 1, "{listed:?}");
+}
+
+fn an_extractable_key_is_accepted_only_where_that_is_allowed(fixture: &Fixture) {
+    let token = fixture.open(Settings::new().allow_extractable(true));
+    let session = fixture.raw_session();
+    let pair = make_pair(&session, b"12345678", "old", &[Attribute::Extractable(true)]);
+    name_by_kid(&session, pair);
+
+    let key = EcKey::load(&token, &KeySelector::label("old"), Usage::Sign).unwrap();
+    sign(&key, "text").unwrap();
+    fixture.fault("close_all", "");
+    sign(&key, "after").unwrap();
+}
+
+fn a_destroyed_key_is_gone_with_both_halves(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    EcKey::generate(&token, Usage::Sign, "one").unwrap();
+    let two = EcKey::generate(&token, Usage::Sign, "two").unwrap();
+
+    token.destroy_key(&KeySelector::label("one")).unwrap();
+    let gone = token.destroy_key(&KeySelector::label("one"));
+    assert!(matches!(gone, Err(Error::NoSuchKey)), "{gone:?}");
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        assert_eq!(fixture.raw_session().find_objects(&[Attribute::Class(class)]).unwrap().len(), 1, "{class}");
+    }
+    sign(&two, "text").unwrap();
+}
+
+on_every_token! {
+    a_key_that_another_process_deletes_is_missed_at_once,
+    another_key_under_the_same_name_is_refused,
+    another_private_key_with_the_old_public_one_fails_the_test,
+    other_symmetric_keys_under_the_same_name_are_refused,
+    keys_that_are_not_as_they_should_be_are_refused,
+    an_extractable_key_is_accepted_only_where_that_is_allowed,
+    a_destroyed_key_is_gone_with_both_halves,
+}
