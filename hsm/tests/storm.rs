@@ -17,7 +17,11 @@ use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Token, Us
 /// How long, and how often the token is lost: `TASKSEAL_FULL=1` is the long run.
 fn plan() -> (Duration, Duration) {
     let full = env::var_os("TASKSEAL_FULL").is_some_and(|value| value == "1");
-    if full { (Duration::from_secs(60), Duration::from_secs(5)) } else { (Duration::from_secs(8), Duration::from_secs(1)) }
+    if full {
+        (Duration::from_secs(60), Duration::from_secs(5))
+    } else {
+        (Duration::from_secs(8), Duration::from_secs(1))
+    }
 }
 
 /// What is lost, in turn: all sessions, the login, the device, one session, the right slot number.
@@ -42,7 +46,8 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
     thread::scope(|scope| {
         for number in 0..8 {
             let (signing, agreement, token) = (&signing, &agreement, &token);
-            let (host, expected, ended, done, refused) = (host.public_key(), &expected, &ended, &done, &refused);
+            let (host, expected, ended, done, refused) =
+                (host.public_key(), &expected, &ended, &done, &refused);
             scope.spawn(move || {
                 let mut round = 0_u64;
                 while !ended.load(Ordering::Relaxed) {

@@ -156,7 +156,10 @@ fn an_idle_token_is_kept_awake_and_its_loss_is_noticed(fixture: &Fixture) {
     wait_for("it is recovered without a caller", || events.lock().unwrap().len() == 2);
     let events = events.lock().unwrap().clone();
     assert_eq!(events[0], "token down: C_GenerateRandom: CKR_DEVICE_ERROR");
-    assert!(events[1].starts_with("token up after ") && events[1].ends_with(" ms: library restarted"), "{events:?}");
+    assert!(
+        events[1].starts_with("token up after ") && events[1].ends_with(" ms: library restarted"),
+        "{events:?}"
+    );
     assert!(token.health().is_up());
 }
 

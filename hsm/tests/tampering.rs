@@ -10,7 +10,10 @@ use taskseal_core::KeyId;
 use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
 
 fn defect<R: std::fmt::Debug>(result: Result<R, Error>, expected: KeyDefect) {
-    assert!(matches!(&result, Err(Error::WrongKey(defect)) if *defect == expected), "{expected:?}: {result:?}");
+    assert!(
+        matches!(&result, Err(Error::WrongKey(defect)) if *defect == expected),
+        "{expected:?}: {result:?}"
+    );
 }
 
 fn a_key_that_another_process_deletes_is_missed_at_once(fixture: &Fixture) {
@@ -87,7 +90,8 @@ fn other_symmetric_keys_under_the_same_name_are_refused(fixture: &Fixture) {
     let signing = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
     let mac = MacKey::generate(&token, "mac").unwrap();
     let kek = WrappingKey::generate(&token, "kek").unwrap();
-    let others = (MacKey::generate(&token, "mac 2").unwrap(), WrappingKey::generate(&token, "kek 2").unwrap());
+    let others =
+        (MacKey::generate(&token, "mac 2").unwrap(), WrappingKey::generate(&token, "kek 2").unwrap());
 
     let session = fixture.raw_session();
     for (kid, other) in [(mac.kid(), others.0.kid()), (kek.kid(), others.1.kid())] {
@@ -159,7 +163,11 @@ fn a_destroyed_key_is_gone_with_both_halves(fixture: &Fixture) {
     let gone = token.destroy_key(&KeySelector::label("one"));
     assert!(matches!(gone, Err(Error::NoSuchKey)), "{gone:?}");
     for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
-        assert_eq!(fixture.raw_session().find_objects(&[Attribute::Class(class)]).unwrap().len(), 1, "{class}");
+        assert_eq!(
+            fixture.raw_session().find_objects(&[Attribute::Class(class)]).unwrap().len(),
+            1,
+            "{class}"
+        );
     }
     sign(&two, "text").unwrap();
 }

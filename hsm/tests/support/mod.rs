@@ -210,7 +210,12 @@ impl Fixture {
 }
 
 /// Makes a pair as other programs do. Later attributes prevail over the usual ones.
-pub(crate) fn make_pair(session: &RawSession, id: &[u8], label: &str, private: &[Attribute]) -> [ObjectHandle; 2] {
+pub(crate) fn make_pair(
+    session: &RawSession,
+    id: &[u8],
+    label: &str,
+    private: &[Attribute],
+) -> [ObjectHandle; 2] {
     let common = [Attribute::Token(true), Attribute::Id(id.to_vec()), Attribute::Label(label.into())];
     let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
     let mut public = common.to_vec();
@@ -225,9 +230,11 @@ pub(crate) fn make_pair(session: &RawSession, id: &[u8], label: &str, private: &
         Attribute::Sign(true),
         Attribute::Derive(false),
     ];
-    wanted.extend(usual.into_iter().filter(|usual| {
-        !private.iter().any(|other| other.attribute_type() == usual.attribute_type())
-    }));
+    wanted.extend(
+        usual
+            .into_iter()
+            .filter(|usual| !private.iter().any(|other| other.attribute_type() == usual.attribute_type())),
+    );
     for attribute in private {
         match attribute {
             Attribute::EcParams(_) => public.push(attribute.clone()),
@@ -269,7 +276,9 @@ pub(crate) fn eventually<R>(mut attempt: impl FnMut() -> Result<R, Error>) -> R 
     loop {
         match attempt() {
             Ok(result) => return result,
-            Err(Error::Transient { retry_after }) => thread::sleep(retry_after.min(Duration::from_millis(50))),
+            Err(Error::Transient { retry_after }) => {
+                thread::sleep(retry_after.min(Duration::from_millis(50)))
+            }
             Err(error) => assert!(error.is_transient(), "{error:?}"),
         }
         assert!(Instant::now() < deadline, "it did not recover");

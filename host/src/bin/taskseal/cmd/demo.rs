@@ -25,7 +25,7 @@ use self::attacks::{ATTACKS, Attack, LOOT, Planted, Stage};
 use self::files::{File, Files};
 use self::fleet::{DEPLOYMENT, DIGEST, FAIL, Fleet, PRODUCER, answer};
 use self::intruder::{Intruder, Mishap};
-use self::report::{Attempt, Report};
+use self::report::{Attempt, Report, TokenUse};
 use crate::ui::{Failure, Ui};
 
 /// Seal real files as tasks, run them, then attack the queue
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::new(format!("no threads: {error}")))?;
-    let report = runtime.block_on(async {
+    let mut report = runtime.block_on(async {
         let fleet =
             Fleet::new(folder.path(), args.broker.as_deref(), token.as_ref()).await.map_err(|error| {
                 let failure = Failure::unavailable(format!("the demonstration cannot be set up: {error}"));
@@ -78,6 +78,13 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         let cleared = fleet.clear().await;
         report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
     })?;
+    report.token = token.is_some().then(|| {
+        let health = taskseal::tokens::health();
+        TokenUse {
+            signatures: health.iter().map(|(_, health)| health.signing.count).sum(),
+            agreements: health.iter().map(|(_, health)| health.agreements).sum(),
+        }
+    });
     report.print(ui)?;
     if report.is_good() { Ok(()) } else { Err(Failure::new("the demonstration failed: see the report")) }
 }

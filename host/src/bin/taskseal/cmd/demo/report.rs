@@ -28,6 +28,15 @@ pub(super) struct Report {
     pub(super) enqueue_seconds: f64,
     pub(super) total_seconds: f64,
     pub(super) attempts: Vec<Attempt>,
+    /// With the keys of the deployment in a token: what it did.
+    pub(super) token: Option<TokenUse>,
+}
+
+/// How often the private keys in a token were used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenUse {
+    pub(super) signatures: u64,
+    pub(super) agreements: u64,
 }
 
 /// An attack and what stopped it.
@@ -54,6 +63,7 @@ impl Report {
             && self.results_verified == self.inputs
             && self.lost == 0
             && self.forged_executed == 0
+            && self.token.is_none_or(|token| token.signatures > 0 && token.agreements > 0)
             && !self.attempts.is_empty()
             && self.attempts.iter().all(Attempt::is_stopped)
     }
@@ -89,6 +99,12 @@ impl Report {
         writeln!(text, "  {:>6} lost", self.lost)?;
         writeln!(text, "  {:>6.0} tasks/s sealed and enqueued", self.per_second(self.enqueue_seconds))?;
         writeln!(text, "  {:>6.0} tasks/s from file to result", self.per_second(self.total_seconds))?;
+        if let Some(TokenUse { signatures, agreements }) = self.token {
+            writeln!(
+                text,
+                "  {signatures:>6} signatures and {agreements} key agreements in the token, by keys that never left it"
+            )?;
+        }
         writeln!(text)?;
         writeln!(text, "an intruder with full write access to the queue:")?;
         for attempt in &self.attempts {
@@ -117,7 +133,7 @@ impl Report {
                 })
             })
             .collect();
-        ui.object([
+        let mut members = vec![
             ("inputs", json!(self.inputs)),
             ("left_out", json!(self.left_out)),
             ("executed", json!(self.executed)),
@@ -128,6 +144,10 @@ impl Report {
             ("enqueued_per_second", json!(self.per_second(self.enqueue_seconds))),
             ("finished_per_second", json!(self.per_second(self.total_seconds))),
             ("attacks", json!(attacks)),
-        ])
+        ];
+        if let Some(TokenUse { signatures, agreements }) = self.token {
+            members.push(("token", json!({ "signatures": signatures, "agreements": agreements })));
+        }
+        ui.object(members)
     }
 }
