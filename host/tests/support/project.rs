@@ -49,10 +49,20 @@ impl Run {
 }
 
 pub(crate) fn run_in(dir: &Path, arguments: &[&str], input: &[u8]) -> Run {
+    run_with_environment(dir, &[], arguments, input)
+}
+
+pub(crate) fn run_with_environment(
+    dir: &Path,
+    environment: &[(&str, &Path)],
+    arguments: &[&str],
+    input: &[u8],
+) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_taskseal"))
         .args(arguments)
         .current_dir(dir)
         .env_remove("TASKSEAL_CONFIG")
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,0 +1,225 @@
+//! The real binary and a real token: keys that are made in it, tasks that are sealed and opened by it, and what goes wrong.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+
+#[path = "support/project.rs"]
+mod project;
+#[path = "support/redis.rs"]
+mod redis;
+#[path = "support/token.rs"]
+mod token;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::Digest;
+
+use self::project::run_in;
+use self::redis::RedisServer;
+use self::token::{PIN, TokenFolder};
+
+const ENQUEUE: [&str; 7] =
+    ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
+
+#[test]
+fn pin_in_a_uri_is_refused_and_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run_in(dir.path(), &["token", "check", "pkcs11:token=a?pin-value=secret77"], b"");
+    run.failed(2);
+    assert!(
+        run.err.contains("pin-source")
+            && !run.err.replace("pkcs11:token=a?pin-value=secret77", "").contains("secret77")
+    );
+}
+
+#[test]
+fn wrong_pin_is_tried_once_and_nothing_is_made() {
+    let folder = TokenFolder::new();
+    fs::write(folder.path("pin"), "00000000").unwrap();
+    let run = folder.run(&["keygen", "--suite", "S", "--pkcs11", &folder.uri("token=plant;object=k")]);
+    run.failed(5).hinted();
+    assert!(run.err.contains("pin") && !run.err.contains("00000000"), "{}", run.err);
+    fs::write(folder.path("pin"), PIN).unwrap();
+    let token = folder.run(&["token", "check", &folder.uri("token=plant"), "--json"]).ok().json();
+    assert_eq!(token["keys"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn pin_file_that_others_can_read_is_refused() {
+    let folder = TokenFolder::new();
+    fs::set_permissions(folder.path("pin"), Permissions::from_mode(0o640)).unwrap();
+    folder.run(&["token", "check", &folder.uri("token=plant")]).failed(5).hinted();
+}
+
+#[test]
+fn token_that_is_not_there_or_goes_by_a_name_of_two_is_out_of_reach() {
+    let folder = TokenFolder::new();
+    folder.run(&["token", "check", &folder.uri("token=elsewhere")]).failed(5).hinted();
+    folder.add_token("plant");
+    let run = folder.run(&["token", "check", &folder.uri("token=plant")]);
+    run.failed(5).hinted();
+    assert!(run.err.contains("2 tokens"), "{}", run.err);
+}
+
+#[test]
+fn uri_without_a_library_says_how_to_name_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run_in(dir.path(), &["token", "check", "pkcs11:token=plant?pin-source=env:PIN"], b"");
+    run.failed(5);
+    assert!(run.err.contains("module-path"), "{}", run.err);
+}
+
+#[test]
+fn shared_key_and_a_key_with_a_given_id_are_not_made_in_a_token() {
+    let folder = TokenFolder::new();
+    let uri = folder.uri("token=plant;object=k");
+    folder.run(&["keygen", "--suite", "E", "--pkcs11", &uri]).failed(2).hinted();
+    let uri = folder.uri("token=plant;object=k;id=%01");
+    folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).failed(2).hinted();
+    folder.run(&["keygen", "--suite", "S", "--out", "k", "--pkcs11", &uri]).failed(2).hinted();
+}
+
+#[test]
+fn label_that_is_taken_is_not_given_twice() {
+    let folder = TokenFolder::new();
+    let uri = folder.uri("token=plant;object=k");
+    folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).ok();
+    folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).failed(5);
+}
+
+#[test]
+fn key_that_is_not_there_is_not_found_by_check() {
+    let folder = TokenFolder::new();
+    folder.run(&["token", "check", &folder.uri("token=plant;object=k")]).failed(4);
+}
+
+#[test]
+fn task_is_not_enqueued_while_its_token_is_gone() {
+    let folder = TokenFolder::new();
+    let project = folder.project();
+    fs::rename(folder.path("tokens"), folder.path("away")).unwrap();
+    fs::create_dir(folder.path("tokens")).unwrap();
+    folder.run_in(&project, &ENQUEUE).failed(5).hinted();
+    let queues = folder.run_in(&project, &["queue", "ls", "--json"]);
+    assert!(queues.out.is_empty() || queues.json()["pending"] == 0, "{queues:?}");
+}
+
+#[test]
+fn public_key_alone_does_not_decrypt_where_the_key_is_one_that_signs() {
+    let folder = TokenFolder::new();
+    let project = folder.project();
+    let text = fs::read_to_string(project.join("taskseal.toml")).unwrap();
+    let key = text.lines().find_map(|line| line.strip_prefix("key = ")).unwrap().to_owned();
+    let text = text.lines().map(|line| {
+        if line.starts_with("decryption_keys") {
+            format!("decryption_keys = [{key}]")
+        } else {
+            line.to_owned()
+        }
+    });
+    let text = text.collect::<Vec<_>>().join("\n");
+    fs::write(project.join("taskseal.toml"), text).unwrap();
+    let run = folder.run_in(&project, &["worker", "--once"]);
+    run.failed(5);
+    assert!(run.err.contains("not made for this use"), "{}", run.err);
+}
+
+/// Every file below a folder.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+fn the_promise(folder: &TokenFolder, project: &Path) {
+    let id = folder.run_in(project, &ENQUEUE).ok().text().trim().to_owned();
+    folder.run_in(project, &["worker", "--once"]).ok();
+    let result = folder.run_in(project, &["result", &id]);
+    let digest = sha2::Sha256::digest(b"Bytes worth sealing.\n");
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let answer: Value = serde_json::from_slice(&result.ok().out).unwrap();
+    assert_eq!(answer["sha256"], digest.as_str());
+    for file in files(project) {
+        let content = fs::read(&file).unwrap();
+        let secret = content.windows(10).any(|window| window == b"SECRET KEY");
+        assert!(!secret, "{} holds a secret key", file.display());
+    }
+}
+
+#[test]
+fn task_is_sealed_run_and_answered_with_every_private_key_in_a_token() {
+    let folder = TokenFolder::new();
+    let project = folder.project();
+    the_promise(&folder, &project);
+}
+
+#[test]
+fn task_on_redis_is_sealed_run_and_answered_with_every_private_key_in_a_token() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let folder = TokenFolder::new();
+    let project = folder.project();
+    let file = project.join("taskseal.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let url = format!("url = \"{}\"", server.url());
+    fs::write(&file, text.replacen("# url = \"rediss://taskseal@redis.example:6380/0\"", &url, 1)).unwrap();
+    the_promise(&folder, &project);
+}
+
+#[test]
+fn key_made_in_a_token_seals_by_the_uri_that_keygen_prints() {
+    let folder = TokenFolder::new();
+    let project = folder.project();
+    let uri = folder.uri("token=plant;object=second");
+    let made = folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri, "--issuer", "producer", "--json"]);
+    let made = made.ok().json();
+    let keyset = fs::read_to_string(project.join("keyset.toml")).unwrap();
+    fs::write(project.join("keyset.toml"), keyset + made["entry"].as_str().unwrap()).unwrap();
+    let text = fs::read_to_string(project.join("taskseal.toml")).unwrap();
+    let text = text.lines().map(|line| match line.starts_with("key = ") {
+        true => format!("key = {}", made["uri"]),
+        false => line.to_owned(),
+    });
+    fs::write(project.join("taskseal.toml"), text.collect::<Vec<_>>().join("\n")).unwrap();
+    the_promise(&folder, &project);
+    let checked = folder.run(&["token", "check", made["uri"].as_str().unwrap(), "--json"]).ok().json();
+    assert_eq!(checked["keys"][0]["id"], made["kid"]);
+    assert_eq!(checked["keys"][0]["state"], "ok");
+}
+
+#[test]
+fn tokens_are_listed_without_a_login() {
+    let folder = TokenFolder::new();
+    folder.add_token("other");
+    let library = taskseal_hsm::softhsm::find_library().unwrap();
+    let listed = folder.run(&["token", "ls", "--module", library.to_str().unwrap(), "--json"]);
+    let labels: Vec<Value> = listed
+        .ok()
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["token"].clone())
+        .collect();
+    assert_eq!(labels.len(), 2);
+    assert!(labels.contains(&"plant".into()) && labels.contains(&"other".into()));
+}
+
+#[test]
+fn demonstration_with_its_keys_in_a_token_stops_every_attack() {
+    let folder = TokenFolder::new();
+    fs::create_dir(folder.path("input")).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(folder.path("input").join(name), name).unwrap();
+    }
+    let report = folder.run(&["demo", "--hsm", "--input", "input", "--json"]).ok().json();
+    assert_eq!(
+        (&report["executed"], &report["forged_executed"], &report["lost"]),
+        (&3.into(), &0.into(), &0.into())
+    );
+    assert!(report["attacks"].as_array().unwrap().iter().all(|attack| attack["stopped"] == true));
+    // Three tasks and their results at least, besides what the attacks needed.
+    assert!(report["token"]["signatures"].as_u64().unwrap() >= 6, "{report}");
+    assert!(report["token"]["agreements"].as_u64().unwrap() >= 6, "{report}");
+}
