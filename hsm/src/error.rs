@@ -129,9 +129,7 @@ pub struct Fault(String);
 impl Fault {
     pub(crate) fn new(error: &Cryptoki) -> Self {
         match error {
-            Cryptoki::Pkcs11(code, function) => {
-                Self(format!("C_{function:?}: {}", ckr(*code)))
-            }
+            Cryptoki::Pkcs11(code, function) => Self(format!("C_{function:?}: {}", ckr(*code))),
             other => Self(format!("pkcs#11: {other}")),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cryptoki::error::Error as Cryptoki;
+use cryptoki::context::Function as CryptokiFunction;
+use cryptoki::error::{Error as Cryptoki, RvError};
 
 use crate::classify::{Level, Verdict, classify, session_is_gone};
 use crate::error::{Error, Failure, Fault};
@@ -103,6 +104,11 @@ impl Seat {
     ) -> Result<Result<R, (Fault, Level)>, Error> {
         let shared = Arc::clone(&self.shared);
         let _pass = shared.module.enter()?;
+        if shared.module.epoch() != footing.epoch {
+            // Another token had the library initialised anew: a handle of before may be another key now.
+            let error = Cryptoki::Pkcs11(RvError::CryptokiNotInitialized, CryptokiFunction::Initialize);
+            return Ok(Err((Fault::new(&error), Level::Login)));
+        }
         ticket.run()?;
         let result = self
             .session(footing)

@@ -1,6 +1,6 @@
 //! Which token is opened, and with which PIN: by name, once, or not at all.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
@@ -22,7 +22,8 @@ fn pin(text: &str) -> Pin {
 fn second(fixture: &Fixture, label: &str) {
     let (pkcs11, _) = fixture.raw();
     let slots = pkcs11.get_slots_with_token().unwrap();
-    let empty = slots.into_iter().find(|slot| !pkcs11.get_token_info(*slot).unwrap().token_initialized()).unwrap();
+    let empty =
+        slots.into_iter().find(|slot| !pkcs11.get_token_info(*slot).unwrap().token_initialized()).unwrap();
     pkcs11.init_token(empty, &AuthPin::from(SO_PIN.to_owned()), label).unwrap();
     let session = pkcs11.open_rw_session(empty).unwrap();
     session.login(UserType::So, Some(&AuthPin::from(SO_PIN.to_owned()))).unwrap();
@@ -62,7 +63,9 @@ fn a_token_that_cannot_describe_itself_is_no_hindrance_to_others(fixture: &Fixtu
 
 fn a_token_of_another_name_is_not_opened(fixture: &Fixture) {
     fixture.init();
-    for name in ["token=other", "token=plant;serial=1", "token=plant;manufacturer=nobody", "token=plant;model=none"] {
+    for name in
+        ["token=other", "token=plant;serial=1", "token=plant;manufacturer=nobody", "token=plant;model=none"]
+    {
         let uri = TokenUri::parse(&format!("pkcs11:{name}?pin-source=env:TASKSEAL_TEST_PIN")).unwrap();
         let refused = Token::open(&uri.with_module_path(&fixture.module), Settings::new());
         assert!(matches!(refused, Err(Error::NoSuchToken)), "{name}: {refused:?}");

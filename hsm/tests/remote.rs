@@ -1,6 +1,6 @@
 //! A token behind another process, as with a smart card daemon: p11-kit's server in front of SoftHSM, killed at will.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
@@ -25,7 +25,11 @@ impl Server {
     fn start(fixture: &Fixture) -> Self {
         let socket = fixture.folder.join(SOCKET);
         let mut command = Command::new("p11-kit");
-        command.args(["server", "-f", "-n"]).arg(&socket).arg("--provider").arg(softhsm::find_library().unwrap());
+        command
+            .args(["server", "-f", "-n"])
+            .arg(&socket)
+            .arg("--provider")
+            .arg(softhsm::find_library().unwrap());
         command.arg(format!("pkcs11:token={LABEL}"));
         let server = Self(command.spawn().unwrap());
         wait_for("the server listens", || socket.exists());
@@ -37,7 +41,9 @@ impl Server {
         let mut killed = 0;
         for entry in fs::read_dir("/proc").unwrap() {
             let path = entry.unwrap().path();
-            let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else { continue };
+            let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else {
+                continue;
+            };
             if parent(&path) == Some(self.0.id()) {
                 assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
                 killed += 1;
@@ -116,7 +122,11 @@ fn a_server_that_is_gone_for_a_while_is_waited_for(fixture: &Fixture) {
 
 #[test]
 fn p11_kit_a_killed_connection_is_made_again() {
-    support::on(Kind::SoftHsm, "p11_kit_a_killed_connection_is_made_again", a_killed_connection_is_made_again);
+    support::on(
+        Kind::SoftHsm,
+        "p11_kit_a_killed_connection_is_made_again",
+        a_killed_connection_is_made_again,
+    );
 }
 
 #[test]
