@@ -19,6 +19,24 @@ fn digit(character: u8) -> Option<u8> {
     char::from(character).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
+/// Encodes everything but unreserved characters.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    encoded
+}
+
+/// Encodes every byte, as is usual for an id.
+pub(crate) fn encode_all(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("%{byte:02x}")).collect()
+}
+
 /// What may stand unencoded in a value (RFC 7512 section 2.3): unreserved characters and `:[]@!$'()*+,=`, and `&` in a
 /// path; in a query also `/?|`, but no `&`.
 pub(crate) const fn is_plain(character: u8, in_query: bool) -> bool {

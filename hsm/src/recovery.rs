@@ -38,7 +38,9 @@ pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(
 fn first(shared: &Arc<Shared>) -> Result<Connection, Refusal> {
     for _ in 0..FIRST_ATTEMPTS {
         match connect(shared, None) {
-            Err(Refusal::Later(Error::NoSuchToken)) if shared.module.serves_one() => {
+            Err(Refusal::Later(Error::NoSuchToken | Error::Token(_) | Error::Config(_)))
+                if shared.module.serves_one() =>
+            {
                 if !sleep(shared, jittered(FIRST_PAUSE)) {
                     break;
                 }
@@ -66,7 +68,7 @@ fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
             drop(status);
             // A failure asks for recovery itself.
             let _ = shared.pool.call(shared, shared.settings.timeout, |seat, ticket| {
-                seat.run(ticket, Repeat::No, |bench| {
+                seat.run(ticket, Repeat::NotEvenOnce, |bench| {
                     bench.session.generate_random_slice(&mut [0])?;
                     Ok(())
                 })

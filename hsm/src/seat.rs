@@ -53,6 +53,8 @@ pub(crate) enum Repeat {
     Yes,
     /// It might have been done although it failed.
     No,
+    /// Nor is it worth waiting for the token: the recovery thread makes it itself.
+    NotEvenOnce,
 }
 
 impl Seat {
@@ -71,7 +73,7 @@ impl Seat {
         let mut done = None;
         loop {
             ticket.pause()?;
-            let footing = self.shared.footing(ticket)?;
+            let footing = self.shared.footing(ticket, repeat != Repeat::NotEvenOnce)?;
             let (error, broken) = match self.attempt(ticket, footing, &work)? {
                 Ok(result) => return Ok(result),
                 Err(broken) => broken,
@@ -87,7 +89,7 @@ impl Seat {
             } else {
                 add(&self.shared.counters.session_recoveries);
             }
-            if level == Level::Library || repeat == Repeat::No {
+            if level == Level::Library || repeat != Repeat::Yes {
                 self.shared.check()?;
                 return Err(Error::Transient { retry_after: std::time::Duration::from_millis(10) });
             }

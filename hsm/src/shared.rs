@@ -144,8 +144,8 @@ impl Shared {
         }
     }
 
-    /// Waits while the token is being logged in to.
-    pub(crate) fn footing(&self, ticket: &Ticket) -> Result<Footing, Error> {
+    /// Waits while the token is being logged in to, if the caller is `patient`.
+    pub(crate) fn footing(&self, ticket: &Ticket, patient: bool) -> Result<Footing, Error> {
         let mut status = lock(&self.status);
         loop {
             if status.closed {
@@ -161,7 +161,7 @@ impl Shared {
                         epoch: status.epoch,
                     });
                 }
-                (Phase::Up | Phase::Recovering, _) => {}
+                (Phase::Up | Phase::Recovering, _) if patient => {}
                 (phase, _) => return Err(phase.refusal()),
             }
             if Instant::now() >= ticket.deadline() {
