@@ -104,7 +104,8 @@ fn login(shared: &Shared, session: &Session, info: &TokenInfo) -> Result<(), Ref
         return Err(Refusal::Never(Error::FinalTry));
     }
     if !info.user_pin_initialized() {
-        return Err(Refusal::Never(Error::Config("the token has no user pin yet")));
+        // A file of a token in software may also be half-written at the moment.
+        return Err(Refusal::Later(Error::Config("the token has no user pin yet")));
     }
     let answer = if shared.pin.is_nothing() && info.protected_authentication_path() {
         // The PIN is typed at the device.
@@ -129,8 +130,11 @@ fn login(shared: &Shared, session: &Session, info: &TokenInfo) -> Result<(), Ref
         Err(error) => {
             let fault = Error::Token(Fault::new(&error));
             let lost = matches!(classify(&error), Verdict::Broken(_))
-                || matches!(error, Cryptoki::Pkcs11(RvError::GeneralError, _));
-            // What is not a lost token may be about the PIN, and that is tried once.
+                || matches!(
+                    error,
+                    Cryptoki::Pkcs11(RvError::GeneralError | RvError::UserPinNotInitialized, _)
+                );
+            // What is neither a lost token nor one without a PIN may be about the PIN, and that is tried once.
             Err(if lost { Refusal::Later(fault) } else { Refusal::Never(fault) })
         }
     }

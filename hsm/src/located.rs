@@ -10,9 +10,11 @@ use crate::attributes::Attributes;
 use crate::classify::{Verdict, classify};
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
+use crate::health::Event;
 use crate::module::Session;
 use crate::seat::Bench;
 use crate::selector::KeySelector;
+use crate::shared::Shared;
 use crate::sync::lock;
 use crate::{ecdh, ecdsa, mac, wrapping};
 
@@ -56,14 +58,6 @@ impl Located {
         Self { id, identity, allow_extractable, place: Mutex::new(place) }
     }
 
-    pub(crate) fn id(&self) -> &[u8] {
-        &self.id
-    }
-
-    pub(crate) fn is_lost(&self) -> bool {
-        lock(&self.place).result.is_err()
-    }
-
     /// Uses the key. After an error that can mean anything, the key's absence included, it is looked for before the
     /// error is believed.
     pub(crate) fn using<R>(
@@ -72,12 +66,12 @@ impl Located {
         work: impl Fn(&Session, ObjectHandle) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let (session, generation) = (bench.session, bench.footing.generation);
-        let handle = self.handle(session, generation)?;
+        let handle = self.handle(bench)?;
         match work(session, handle) {
             Err(Failure::Library(error))
                 if classify(&error) == Verdict::Probe && bench.check_session().is_ok() =>
             {
-                let found = self.locate(session, generation)?;
+                let found = self.locate(bench.shared, session, generation)?;
                 if found == handle { Err(Failure::Library(error)) } else { work(session, found) }
             }
             result => result,
@@ -86,7 +80,8 @@ impl Located {
 
     /// The handle in this generation, looked for if it is not known. A key that was not there is looked for again
     /// after a while.
-    fn handle(&self, session: &Session, generation: u64) -> Result<ObjectHandle, Failure> {
+    fn handle(&self, bench: &Bench<'_>) -> Result<ObjectHandle, Failure> {
+        let generation = bench.footing.generation;
         {
             let place = lock(&self.place);
             if place.generation == generation {
@@ -97,17 +92,31 @@ impl Located {
                 }
             }
         }
-        self.locate(session, generation)
+        self.locate(bench.shared, bench.session, generation)
     }
 
     /// Finds the key, checks that it is the one, and has it prove that it works.
-    pub(crate) fn locate(&self, session: &Session, generation: u64) -> Result<ObjectHandle, Failure> {
+    pub(crate) fn locate(
+        &self,
+        shared: &Shared,
+        session: &Session,
+        generation: u64,
+    ) -> Result<ObjectHandle, Failure> {
         let result = match self.find(session) {
             Err(Failure::Library(error)) => return Err(Failure::Library(error)),
             Err(Failure::Ours(error)) => Err(error),
             Ok(handle) => Ok(handle),
         };
-        *lock(&self.place) = Place { generation, result: result.clone(), looked: Instant::now() };
+        let place = Place { generation, result: result.clone(), looked: Instant::now() };
+        let before = std::mem::replace(&mut *lock(&self.place), place);
+        let id = || self.id.clone();
+        match (&before.result, &result) {
+            // A wrong answer is the token's fault, and is told of as that.
+            (_, Err(Error::FaultyAnswer)) => {}
+            (Ok(_), Err(reason)) => shared.tell(&Event::KeyLost { id: id(), reason: reason.clone() }),
+            (Err(_), Ok(_)) => shared.tell(&Event::KeyFound { id: id() }),
+            _ => {}
+        }
         result.map_err(Failure::Ours)
     }
 

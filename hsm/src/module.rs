@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct Module {
     epoch: AtomicU64,
     /// Objects are made and destroyed one at a time: some libraries fail when several threads do it at once.
     objects: Turnstile,
+    /// Open tokens, which a restart would disturb.
+    tokens: AtomicUsize,
     /// Tokens that refused a PIN.
     refused: Mutex<HashSet<String>>,
 }
@@ -110,6 +112,7 @@ impl Module {
             gate: Gate::default(),
             epoch: AtomicU64::new(1),
             objects: Turnstile::new(),
+            tokens: AtomicUsize::new(0),
             refused: Mutex::default(),
         });
         loaded.insert(path, Arc::clone(&module));
@@ -219,6 +222,21 @@ impl Module {
         }
     }
 
+    /// Counts an open token.
+    pub(crate) fn opened(&self) {
+        self.tokens.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts a token that was closed.
+    pub(crate) fn closed(&self) {
+        self.tokens.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether a restart would disturb one token only.
+    pub(crate) fn serves_one(&self) -> bool {
+        self.tokens.load(Ordering::Acquire) <= 1
+    }
+
     /// Remembers that a token refused a PIN.
     pub(crate) fn lock_out(&self, token: &str) {
         lock(&self.refused).insert(token.to_owned());
@@ -254,6 +272,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The initialisation it belongs to.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Of an initialisation that is over.
     pub(crate) fn is_stale(&self) -> bool {
         self.epoch != self.module.epoch()

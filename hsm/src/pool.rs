@@ -141,6 +141,18 @@ impl Pool {
                 return;
             }
         }
+        // Closes the session, before anybody who waits for that goes on.
+        drop(seat);
+        lock(&self.state).live -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the threads of a closed pool have ended. Not for those that are stuck.
+    pub(crate) fn wait_ended(&self, deadline: Instant) {
+        let mut state = lock(&self.state);
+        while state.live > 0 && Instant::now() < deadline {
+            state = wait_until(&self.changed, state, deadline);
+        }
     }
 
     fn next(&self) -> Option<Job> {

@@ -13,7 +13,7 @@ use crate::sync::{lock, wait_until};
 
 /// The life of the recovery thread. Tells `opened` how the first login went.
 pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(), Error>>) {
-    let mut connection = match connect(shared, None) {
+    let mut connection = match first(shared) {
         Ok(connection) => {
             shared.next_generation();
             up(shared, &connection);
@@ -33,6 +33,25 @@ pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(
     }
 }
 
+/// The first login. A library that reads its tokens while another process writes them may miss one, so that it is
+/// asked a second time; not where that would disturb others.
+fn first(shared: &Arc<Shared>) -> Result<Connection, Refusal> {
+    for _ in 0..FIRST_ATTEMPTS {
+        match connect(shared, None) {
+            Err(Refusal::Later(Error::NoSuchToken | Error::Token(_) | Error::Config(_)))
+                if shared.module.serves_one() =>
+            {
+                if !sleep(shared, jittered(FIRST_PAUSE)) {
+                    break;
+                }
+                shared.module.restart(shared.module.epoch())?;
+            }
+            result => return result,
+        }
+    }
+    connect(shared, None)
+}
+
 /// Waits for a request, and keeps the token awake meanwhile. `None` when the token is closed.
 fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
     let interval = shared.settings.keep_alive;
@@ -49,7 +68,7 @@ fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
             drop(status);
             // A failure asks for recovery itself.
             let _ = shared.pool.call(shared, shared.settings.timeout, |seat, ticket| {
-                seat.run(ticket, Repeat::No, |bench| {
+                seat.run(ticket, Repeat::NotEvenOnce, |bench| {
                     bench.session.generate_random_slice(&mut [0])?;
                     Ok(())
                 })
@@ -77,11 +96,14 @@ fn recover(
         shared.tell(&Event::Down { reason: reason.clone() });
     }
     let mut before = before;
+    // A restart by another token of the library since then is as good as one of our own.
+    let mut seen = lock(&shared.status).epoch;
     let mut pause = FIRST_PAUSE;
     loop {
         let library = level == Level::Library;
+        let epoch = shared.module.epoch();
         add(if library { &shared.counters.library_recoveries } else { &shared.counters.login_recoveries });
-        match attempt(shared, &mut before, library) {
+        match attempt(shared, &mut before, library.then_some(seen)) {
             Ok(connection) => {
                 up(shared, &connection);
                 shared.tell(&Event::Recovered { library, after: began.elapsed() });
@@ -110,6 +132,7 @@ fn recover(
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 level = Level::Library;
+                seen = if library { epoch } else { seen };
                 if !sleep(shared, wait) {
                     return None;
                 }
@@ -121,10 +144,9 @@ fn recover(
 fn attempt(
     shared: &Arc<Shared>,
     before: &mut Option<Connection>,
-    library: bool,
+    restart: Option<u64>,
 ) -> Result<Connection, Refusal> {
-    if library {
-        let seen = shared.module.epoch();
+    if let Some(seen) = restart {
         // Its session ends with the library.
         if let Some(connection) = before.take() {
             connection.session.forget();
@@ -135,20 +157,15 @@ fn attempt(
     let generation = shared.next_generation();
     let _pass = shared.module.enter()?;
     for key in shared.keys() {
-        let lost = key.is_lost();
-        match key.locate(&connection.session, generation) {
-            Ok(_) if lost => shared.tell(&Event::KeyFound { id: key.id().to_vec() }),
-            Ok(_) => {}
+        match key.locate(shared, &connection.session, generation) {
             Err(Failure::Library(error)) => return Err(Error::Token(Fault::new(&error)).into()),
             // A token that calculates wrongly is not used, whatever the key.
             Err(Failure::Ours(Error::FaultyAnswer)) => {
                 add(&shared.counters.faulty_answers);
                 return Err(Error::FaultyAnswer.into());
             }
-            Err(Failure::Ours(reason)) if !lost => {
-                shared.tell(&Event::KeyLost { id: key.id().to_vec(), reason });
-            }
-            Err(Failure::Ours(_)) => {}
+            // A lost key is the matter of those who use it.
+            Ok(_) | Err(Failure::Ours(_)) => {}
         }
     }
     Ok(connection)
@@ -159,6 +176,7 @@ fn up(shared: &Shared, connection: &Connection) {
     status.phase = Phase::Up;
     status.since = SystemTime::now();
     status.slot = Some(connection.slot);
+    status.epoch = connection.session.epoch();
     status.request = None;
     drop(status);
     shared.changed.notify_all();
@@ -191,6 +209,9 @@ fn jittered(pause: Duration) -> Duration {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
     pause - pause / 4 * (nanos % 1024) / 1024
 }
+
+/// How often a token that is not there is looked for when it is opened, besides the last time.
+const FIRST_ATTEMPTS: usize = 2;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cryptoki::error::Error as Cryptoki;
+use cryptoki::context::Function as CryptokiFunction;
+use cryptoki::error::{Error as Cryptoki, RvError};
 
 use crate::classify::{Level, Verdict, classify, session_is_gone};
 use crate::error::{Error, Failure, Fault};
@@ -52,6 +53,8 @@ pub(crate) enum Repeat {
     Yes,
     /// It might have been done although it failed.
     No,
+    /// Nor is it worth waiting for the token: the recovery thread makes it itself.
+    NotEvenOnce,
 }
 
 impl Seat {
@@ -70,7 +73,7 @@ impl Seat {
         let mut done = None;
         loop {
             ticket.pause()?;
-            let footing = self.shared.footing(ticket)?;
+            let footing = self.shared.footing(ticket, repeat != Repeat::NotEvenOnce)?;
             let (error, broken) = match self.attempt(ticket, footing, &work)? {
                 Ok(result) => return Ok(result),
                 Err(broken) => broken,
@@ -86,7 +89,7 @@ impl Seat {
             } else {
                 add(&self.shared.counters.session_recoveries);
             }
-            if level == Level::Library || repeat == Repeat::No {
+            if level == Level::Library || repeat != Repeat::Yes {
                 self.shared.check()?;
                 return Err(Error::Transient { retry_after: std::time::Duration::from_millis(10) });
             }
@@ -103,6 +106,11 @@ impl Seat {
     ) -> Result<Result<R, (Fault, Level)>, Error> {
         let shared = Arc::clone(&self.shared);
         let _pass = shared.module.enter()?;
+        if shared.module.epoch() != footing.epoch {
+            // Another token had the library initialised anew: a handle of before may be another key now.
+            let error = Cryptoki::Pkcs11(RvError::CryptokiNotInitialized, CryptokiFunction::Initialize);
+            return Ok(Err((Fault::new(&error), Level::Login)));
+        }
         ticket.run()?;
         let result = self
             .session(footing)

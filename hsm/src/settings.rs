@@ -32,7 +32,7 @@ pub struct Settings {
     pub(crate) observer: Option<Observer>,
 }
 
-/// Is told of every transition, on the thread that recovers the token: it should be quick.
+/// Is told of every transition, on a thread of the token: it should be quick, and must not use the token.
 pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 impl Settings {
@@ -103,7 +103,7 @@ impl Settings {
         self
     }
 
-    /// Is called at each transition.
+    /// Is called at each transition, on a thread of the token: it should be quick, and must not use the token.
     #[must_use]
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));

@@ -42,11 +42,15 @@ pub(crate) struct Status {
     pub(crate) phase: Phase,
     pub(crate) since: SystemTime,
     pub(crate) slot: Option<Slot>,
+    /// The initialisation of the library that the handles belong to.
+    pub(crate) epoch: u64,
     /// What a thread of the pool found broken, and why it thinks so.
     pub(crate) request: Option<(Level, Error)>,
     pub(crate) pin_count_low: bool,
     pub(crate) login_required: bool,
     pub(crate) closed: bool,
+    /// The recovery thread lives.
+    pub(crate) supervised: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +68,7 @@ pub(crate) struct Footing {
     pub(crate) generation: u64,
     pub(crate) sessions: u64,
     pub(crate) login_required: bool,
+    pub(crate) epoch: u64,
 }
 
 impl Shared {
@@ -74,6 +79,7 @@ impl Shared {
         pin: PinKeeper,
     ) -> Self {
         let pool = Pool::new(settings.max_abandoned);
+        module.opened();
         Self {
             module,
             selector,
@@ -85,10 +91,12 @@ impl Shared {
                 phase: Phase::Recovering,
                 since: SystemTime::now(),
                 slot: None,
+                epoch: 0,
                 request: None,
                 pin_count_low: false,
                 login_required: true,
                 closed: false,
+                supervised: false,
             }),
             changed: Condvar::new(),
             generation: AtomicU64::new(0),
@@ -120,9 +128,15 @@ impl Shared {
     /// Fails at once if the token cannot be used now. For callers, before they queue.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.module.check_pid()?;
-        let status = lock(&self.status);
+        let mut status = lock(&self.status);
         if status.closed {
             return Err(Error::Closed);
+        }
+        if matches!(status.phase, Phase::Recovering)
+            && status.since.elapsed().is_ok_and(|waiting| waiting > self.settings.timeout)
+        {
+            // The recovery thread itself is stuck: nobody has to wait for it.
+            status.phase = Phase::Down { retry_at: Instant::now() + STUCK, reason: Error::Timeout };
         }
         match &status.phase {
             Phase::Up | Phase::Recovering => Ok(()),
@@ -130,8 +144,8 @@ impl Shared {
         }
     }
 
-    /// Waits while the token is being logged in to.
-    pub(crate) fn footing(&self, ticket: &Ticket) -> Result<Footing, Error> {
+    /// Waits while the token is being logged in to, if the caller is `patient`.
+    pub(crate) fn footing(&self, ticket: &Ticket, patient: bool) -> Result<Footing, Error> {
         let mut status = lock(&self.status);
         loop {
             if status.closed {
@@ -144,9 +158,10 @@ impl Shared {
                         generation: self.generation(),
                         sessions: self.session_losses(),
                         login_required: status.login_required,
+                        epoch: status.epoch,
                     });
                 }
-                (Phase::Up | Phase::Recovering, _) => {}
+                (Phase::Up | Phase::Recovering, _) if patient => {}
                 (phase, _) => return Err(phase.refusal()),
             }
             if Instant::now() >= ticket.deadline() {
@@ -211,11 +226,30 @@ impl Shared {
         }
     }
 
-    /// Ends the threads. Sessions are closed by those that hold them, which ends the login.
+    /// Ends the threads and waits for them, though not for ever. Sessions are closed by those that hold them, which
+    /// ends the login.
+    ///
+    /// A process that ends takes its libraries down: a thread that is inside one then crashes it.
     pub(crate) fn close(&self) {
         lock(&self.status).closed = true;
         self.changed.notify_all();
         self.pool.close();
+        if self.module.check_pid().is_err() {
+            // In a fork there are no threads.
+            return;
+        }
+        let deadline = Instant::now() + FAREWELL;
+        self.pool.wait_ended(deadline);
+        let mut status = lock(&self.status);
+        while status.supervised && Instant::now() < deadline {
+            status = wait_until(&self.changed, status, deadline);
+        }
+    }
+
+    /// The recovery thread begins or ends.
+    pub(crate) fn set_supervised(&self, supervised: bool) {
+        lock(&self.status).supervised = supervised;
+        self.changed.notify_all();
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -248,6 +282,12 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.module.closed();
+    }
+}
+
 impl Phase {
     /// What a caller is told.
     pub(crate) fn refusal(&self) -> Error {
@@ -263,6 +303,12 @@ impl Phase {
         }
     }
 }
+
+/// How long a token that is closed waits for its threads.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long callers are told to stay away while recovery is stuck.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// The first attempt at recovery is made at once.
 const SOON: Duration = Duration::from_millis(100);

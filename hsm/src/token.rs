@@ -101,11 +101,20 @@ impl Token {
             shared: Arc::clone(&shared),
             name: uri.label().or(uri.serial()).unwrap_or_default().to_owned(),
         }));
-        let patience = shared.settings.timeout;
+        let patience = shared.settings.timeout.max(OPENING);
+        shared.set_supervised(true);
         let supervisor = thread::Builder::new().name("hsm-recovery".to_owned());
-        supervisor
-            .spawn(move || supervise(&shared, &tell))
-            .map_err(|_| Error::Config("no thread could be started for the token"))?;
+        let supervisor = supervisor.spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                supervise(&shared, &tell);
+                shared.set_supervised(false);
+            }
+        });
+        if supervisor.is_err() {
+            shared.set_supervised(false);
+            return Err(Error::Config("no thread could be started for the token"));
+        }
         // The library may hang at the first call already.
         opened.recv_timeout(patience).map_err(|_| Error::Timeout)??;
         Ok(token)
@@ -204,6 +213,9 @@ fn check_name(bench: &Bench<'_>, handle: ObjectHandle, id: &[u8]) -> Result<Resu
         Err(failure) => Err(failure),
     }
 }
+
+/// The least time a token gets to be found and logged in to: some make a point of being slow at that.
+const OPENING: Duration = Duration::from_secs(10);
 
 fn describe(attributes: Attributes, class: ObjectClass, allow_extractable: bool) -> KeyDescription {
     let (kind, checked) = if class == ObjectClass::SECRET_KEY {

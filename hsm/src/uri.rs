@@ -1,28 +1,17 @@
 //! PKCS#11 URIs (RFC 7512): which token, which key, through which module.
 
 mod display;
+mod token;
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use self::token::TokenUri;
+
 use crate::percent::{decode, is_plain};
 use crate::pin_source::PinSource;
-
-/// A token: `pkcs11:token=…?module-path=…&pin-source=…`, as [`KeyUri`] without a key.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TokenUri {
-    label: Option<String>,
-    serial: Option<String>,
-    manufacturer: Option<String>,
-    model: Option<String>,
-    module_path: Option<PathBuf>,
-    module_name: Option<String>,
-    pin_source: Option<PinSource>,
-    max_sessions: Option<u32>,
-    timeout_ms: Option<u32>,
-}
 
 /// A key in a token: `pkcs11:token=…;id=…?module-path=…&pin-source=…`.
 ///
@@ -88,108 +77,6 @@ pub enum InvalidUri {
     PinSource,
 }
 
-impl TokenUri {
-    /// Reads a URI that names a token and no key.
-    ///
-    /// # Errors
-    /// [`InvalidUri`].
-    pub fn parse(text: &str) -> Result<Self, InvalidUri> {
-        let uri = KeyUri::read(text)?;
-        if uri.object.is_some() || uri.id.is_some() || uri.class.is_some() {
-            return Err(InvalidUri::NotAToken);
-        }
-        Ok(uri.token)
-    }
-
-    fn query_attribute(&mut self, attribute: &str) -> Result<(), InvalidUri> {
-        let (name, value) = attribute.split_once('=').ok_or(InvalidUri::Malformed)?;
-        if name == "pin-value" {
-            return Err(InvalidUri::InlinePin);
-        }
-        let value = text(decode(value, |byte| is_plain(byte, true)).ok_or(InvalidUri::Malformed)?)?;
-        match name {
-            // A relative path would be looked up in the folders of the system's loader.
-            "module-path" if !value.starts_with('/') => Err(InvalidUri::ModulePath),
-            "module-path" => once(&mut self.module_path, PathBuf::from(value)),
-            "module-name" => once(&mut self.module_name, value),
-            "pin-source" => {
-                once(&mut self.pin_source, PinSource::parse(&value).ok_or(InvalidUri::PinSource)?)
-            }
-            "x-max-sessions" => once(&mut self.max_sessions, number(&value, 1..=1024)?),
-            "x-timeout-ms" => once(&mut self.timeout_ms, number(&value, 100..=600_000)?),
-            _ => Err(InvalidUri::UnknownAttribute),
-        }
-    }
-
-    /// Label of the token.
-    #[must_use]
-    pub fn label(&self) -> Option<&str> {
-        self.label.as_deref()
-    }
-
-    /// Serial number of the token.
-    #[must_use]
-    pub fn serial(&self) -> Option<&str> {
-        self.serial.as_deref()
-    }
-
-    /// Maker of the token.
-    #[must_use]
-    pub fn manufacturer(&self) -> Option<&str> {
-        self.manufacturer.as_deref()
-    }
-
-    /// Model of the token.
-    #[must_use]
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
-    /// Library to load.
-    #[must_use]
-    pub const fn module_path(&self) -> Option<&PathBuf> {
-        self.module_path.as_ref()
-    }
-
-    /// Name of the library without its folder.
-    #[must_use]
-    pub fn module_name(&self) -> Option<&str> {
-        self.module_name.as_deref()
-    }
-
-    /// Where the PIN is read.
-    #[must_use]
-    pub const fn pin_source(&self) -> Option<&PinSource> {
-        self.pin_source.as_ref()
-    }
-
-    /// `x-max-sessions`: at most this many sessions work at once.
-    #[must_use]
-    pub const fn max_sessions(&self) -> Option<u32> {
-        self.max_sessions
-    }
-
-    /// `x-timeout-ms`: how long one call may take, in milliseconds.
-    #[must_use]
-    pub const fn timeout_ms(&self) -> Option<u32> {
-        self.timeout_ms
-    }
-
-    /// The same token through this library, instead of `module-path`.
-    #[must_use]
-    pub fn with_module_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.module_path = Some(path.into());
-        self
-    }
-
-    /// The same token with the PIN from this place, instead of `pin-source`.
-    #[must_use]
-    pub fn with_pin_source(mut self, source: PinSource) -> Self {
-        self.pin_source = Some(source);
-        self
-    }
-}
-
 impl KeyUri {
     /// Reads a URI.
     ///
@@ -216,7 +103,7 @@ impl KeyUri {
         for attribute in query.into_iter().flat_map(|query| query.split('&')) {
             uri.token.query_attribute(attribute)?;
         }
-        if uri.token.label.is_none() && uri.token.serial.is_none() {
+        if uri.token.label().is_none() && uri.token.serial().is_none() {
             return Err(InvalidUri::NoToken);
         }
         Ok(uri)
@@ -226,10 +113,7 @@ impl KeyUri {
         let (name, value) = attribute.split_once('=').ok_or(InvalidUri::Malformed)?;
         let value = decode(value, |byte| is_plain(byte, false)).ok_or(InvalidUri::Malformed)?;
         match name {
-            "token" => once(&mut self.token.label, text(value)?),
-            "serial" => once(&mut self.token.serial, text(value)?),
-            "manufacturer" => once(&mut self.token.manufacturer, text(value)?),
-            "model" => once(&mut self.token.model, text(value)?),
+            "token" | "serial" | "manufacturer" | "model" => self.token.path_attribute(name, text(value)?),
             "object" => once(&mut self.object, text(value)?),
             "id" if value.is_empty() => Err(InvalidUri::Malformed),
             "id" => once(&mut self.id, value),
@@ -240,6 +124,10 @@ impl KeyUri {
             },
             _ => Err(InvalidUri::UnknownAttribute),
         }
+    }
+
+    const fn names_key(&self) -> bool {
+        self.object.is_some() || self.id.is_some() || self.class.is_some()
     }
 
     /// The token the key is in.
@@ -332,14 +220,6 @@ fn number(value: &str, range: RangeInclusive<u32>) -> Result<u32, InvalidUri> {
     }
 }
 
-impl FromStr for TokenUri {
-    type Err = InvalidUri;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text)
-    }
-}
-
 impl FromStr for KeyUri {
     type Err = InvalidUri;
 
@@ -352,20 +232,10 @@ impl FromStr for KeyUri {
 impl fmt::Debug for KeyUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyUri")
-            .field("token", &self.token.label)
-            .field("serial", &self.token.serial)
+            .field("token", &self.token.label())
+            .field("serial", &self.token.serial())
             .field("object", &self.object)
             .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Names the token; where the PIN is stays out of logs.
-impl fmt::Debug for TokenUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenUri")
-            .field("label", &self.label)
-            .field("serial", &self.serial)
             .finish_non_exhaustive()
     }
 }

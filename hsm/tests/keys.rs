@@ -1,12 +1,12 @@
 //! Keys in real tokens: made, found, used, refused.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
 use support::{Fixture, digest, on_every_token};
 use taskseal_core::keys::AgreementKey;
-use taskseal_core::{Agree, Provider, Secret, Software};
+use taskseal_core::{Agree, Provider, Secret, Signer, Software};
 use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, Usage, WrappingKey};
 
 fn signatures_of_the_token_verify_in_the_host(fixture: &Fixture) {
@@ -97,9 +97,26 @@ fn a_wrapped_key_comes_back_unless_it_was_changed(fixture: &Fixture) {
     assert_eq!(token.keys().unwrap().len(), 2);
 }
 
+fn the_seams_of_the_core_are_served(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let signing = EcKey::generate(&token, Usage::Sign, "origin").unwrap();
+    let agreement = EcKey::generate(&token, Usage::Agree, "worker").unwrap();
+    let (mut by_ref, mut owned) = (&signing, agreement.clone());
+
+    let signature = Signer::sign_digest(&mut by_ref, &digest("task")).unwrap();
+    assert_eq!(Signer::kid(&by_ref), signing.verifying_key().unwrap().kid());
+    Software.verify_es256(&signing.verifying_key().unwrap(), &digest("task"), &signature).unwrap();
+    let (ephemeral, expected) =
+        Software.agree_ephemeral(&Secret::copy_from(&[3; 32]), &agreement.agreement_key().unwrap()).unwrap();
+    let agreed = Agree::agree(&mut owned, &ephemeral).unwrap();
+    assert_eq!(agreed.as_bytes(), expected.as_bytes());
+    assert_eq!(Agree::kid(&owned), agreement.kid());
+}
+
 on_every_token! {
     signatures_of_the_token_verify_in_the_host,
     the_token_and_the_host_agree_on_the_same_secret,
+    the_seams_of_the_core_are_served,
     a_key_for_one_use_refuses_the_other,
     a_key_is_found_by_kid_and_by_label,
     tags_of_the_token_are_those_of_one_key,

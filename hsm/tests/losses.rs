@@ -1,6 +1,6 @@
 //! What is lost behind our back comes back: sessions, logins, handles, libraries, slots.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 

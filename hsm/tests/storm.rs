@@ -1,6 +1,6 @@
 //! Many at once: threads while the token comes and goes, and processes that share a token.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
@@ -102,19 +102,34 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
 }
 
 fn two_processes_use_one_token(fixture: &Fixture) {
+    // A token that another process writes at the same moment may say that it cannot.
     let work = |token: &Token, name: &str| {
-        let own = EcKey::generate(token, Usage::Sign, name).unwrap();
-        let shared = EcKey::load(token, &KeySelector::label("shared"), Usage::Sign).unwrap();
+        let own = eventually(|| match EcKey::generate(token, Usage::Sign, name) {
+            Err(Error::Config(_)) => EcKey::load(token, &KeySelector::label(name), Usage::Sign),
+            made => made,
+        });
+        let shared = eventually(|| EcKey::load(token, &KeySelector::label("shared"), Usage::Sign));
         for round in 0..100 {
-            sign(&own, &format!("{name} {round}")).unwrap();
-            sign(&shared, &format!("{name} {round}")).unwrap();
+            eventually(|| sign(&own, &format!("{name} {round}")));
+            eventually(|| sign(&shared, &format!("{name} {round}")));
             if round % 25 == 0 {
-                MacKey::generate(token, &format!("{name} {round}")).unwrap().mac(b"text").unwrap();
+                let label = format!("{name} {round}");
+                let mac = eventually(|| match MacKey::generate(token, &label) {
+                    Err(Error::Config(_)) => MacKey::load(token, &KeySelector::label(&label)),
+                    made => made,
+                });
+                eventually(|| mac.mac(b"text"));
             }
         }
     };
-    if let Some(name) = fixture.role() {
-        return work(&Token::open(&fixture.uri(), Settings::new()).unwrap(), &name);
+    if let Some(role) = fixture.role() {
+        let token = Token::open(&fixture.uri(), Settings::new()).unwrap();
+        if role != "count" {
+            return work(&token, &role);
+        }
+        let keys = token.keys().unwrap();
+        assert_eq!(keys.len(), 1 + 3 * 5, "{keys:?}");
+        return assert!(keys.iter().all(|key| key.defect.is_none()), "{keys:?}");
     }
     let token = fixture.open(Settings::new());
     EcKey::generate(&token, Usage::Sign, "shared").unwrap();
@@ -124,7 +139,8 @@ fn two_processes_use_one_token(fixture: &Fixture) {
     for other in &mut others {
         assert!(other.wait().unwrap().success());
     }
-    eventually(|| token.keys().map(|keys| assert_eq!(keys.len(), 1 + 3 * 5, "{keys:?}")));
+    // SoftHSM may show a process the newest objects of another one late.
+    fixture.elsewhere("count");
 }
 
 /// Two ways to one library in one process, each with its own name for a token: the recovery of one is noticed by the

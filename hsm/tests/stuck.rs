@@ -1,6 +1,6 @@
 //! Tokens that hang, are slow, or calculate wrongly, and processes that fork.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
@@ -72,6 +72,20 @@ fn no_more_threads_are_left_behind_than_allowed(fixture: &Fixture) {
     fixture.mend("hanging");
     eventually(|| sign(&key, "after"));
     assert_eq!(token.health().abandoned, 0);
+}
+
+fn nobody_waits_for_a_recovery_that_hangs(fixture: &Fixture) {
+    let token = fixture.open(quick());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    // The signature that hangs is that of the test after the login.
+    fixture.fault("hang", "");
+    fixture.fault("logout", "");
+    assert!(sign(&key, "waits").is_err_and(|error| error.is_transient()));
+    wait_for("callers are sent away", || matches!(sign(&key, "waits"), Err(Error::Transient { .. })));
+    assert_eq!(token.health().state, State::Down);
+    fixture.mend("hanging");
+    eventually(|| sign(&key, "after"));
 }
 
 /// `C_Finalize` beside a call that is not back would be undefined.
@@ -203,6 +217,7 @@ on_every_token! {
     a_call_that_hangs_is_left_behind_and_the_others_go_on,
     everybody_who_waits_behind_a_hanging_call_is_answered_in_time,
     no_more_threads_are_left_behind_than_allowed,
+    nobody_waits_for_a_recovery_that_hangs,
     a_library_is_not_restarted_around_a_hanging_call,
     a_wrong_signature_is_never_handed_out,
     with_the_first_only_a_wrong_signature_is_found_by_the_test_after_a_login,

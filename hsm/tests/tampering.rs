@@ -1,8 +1,11 @@
 //! Keys that are not what they were, or never were what they should be.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
+
+use std::fs;
+use std::sync::{Arc, Mutex};
 
 use cryptoki::object::{Attribute, ObjectClass};
 use support::{Fixture, eventually, make_pair, name_by_kid, on_every_token, sign, wait_for};
@@ -25,7 +28,10 @@ fn a_key_that_another_process_deletes_is_missed_at_once(fixture: &Fixture) {
         }
         return;
     }
-    let token = fixture.open(Settings::new());
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let token =
+        fixture.open(Settings::new().observer(move |event| seen.lock().unwrap().push(event.to_string())));
     let doomed = EcKey::generate(&token, Usage::Sign, "doomed").unwrap();
     let other = EcKey::generate(&token, Usage::Sign, "other").unwrap();
     sign(&doomed, "before").unwrap();
@@ -41,6 +47,39 @@ fn a_key_that_another_process_deletes_is_missed_at_once(fixture: &Fixture) {
     eventually(|| sign(&other, "after"));
     assert_eq!(token.health().state, State::Up);
     assert!(matches!(sign(&doomed, "later"), Err(Error::NoSuchKey)));
+    let line = format!("key {} lost: no such key in the token", doomed.kid());
+    assert_eq!(events.lock().unwrap().iter().filter(|event| **event == line).count(), 1, "{events:?}");
+}
+
+/// SoftHSM keeps every object in a file.
+fn a_key_that_was_away_is_found_again(fixture: &Fixture) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let token =
+        fixture.open(Settings::new().observer(move |event| seen.lock().unwrap().push(event.to_string())));
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let away = fixture.folder.join("away");
+    fs::create_dir(&away).unwrap();
+    let here = fs::read_dir(fixture.folder.join("tokens")).unwrap().next().unwrap().unwrap().path();
+    for entry in fs::read_dir(&here).unwrap() {
+        let name = entry.unwrap().file_name();
+        if name != "token.object" && name.to_str().unwrap().ends_with(".object") {
+            fs::rename(here.join(&name), away.join(&name)).unwrap();
+        }
+    }
+
+    wait_for("it is missed", || matches!(sign(&key, "away"), Err(Error::NoSuchKey)));
+    assert_eq!(token.health().state, State::Up);
+    for entry in fs::read_dir(&away).unwrap() {
+        let name = entry.unwrap().file_name();
+        fs::rename(away.join(&name), here.join(&name)).unwrap();
+    }
+    // The library is told to look: nothing else would make it.
+    fixture.fault("rv.C_OpenSession", "0x32");
+    drop(EcKey::generate(&token, Usage::Sign, "wakes it up"));
+    wait_for("it is found", || sign(&key, "back").is_ok());
+    let events = events.lock().unwrap();
+    assert!(events.contains(&format!("key {} found again", key.kid())), "{events:?}");
 }
 
 fn another_key_under_the_same_name_is_refused(fixture: &Fixture) {
@@ -180,4 +219,10 @@ on_every_token! {
     keys_that_are_not_as_they_should_be_are_refused,
     an_extractable_key_is_accepted_only_where_that_is_allowed,
     a_destroyed_key_is_gone_with_both_halves,
+}
+
+#[test]
+fn softhsm_a_key_that_was_away_is_found_again() {
+    let name = "softhsm_a_key_that_was_away_is_found_again";
+    support::on(support::Kind::SoftHsm, name, a_key_that_was_away_is_found_again);
 }

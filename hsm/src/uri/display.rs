@@ -31,21 +31,21 @@ impl TokenUri {
     }
 
     fn path(&self, parts: &mut Parts<'_, '_>) -> fmt::Result {
-        parts.part("token", self.label.as_deref().map(str::as_bytes))?;
-        parts.part("serial", self.serial.as_deref().map(str::as_bytes))?;
-        parts.part("manufacturer", self.manufacturer.as_deref().map(str::as_bytes))?;
-        parts.part("model", self.model.as_deref().map(str::as_bytes))
+        parts.part("token", self.label().map(str::as_bytes))?;
+        parts.part("serial", self.serial().map(str::as_bytes))?;
+        parts.part("manufacturer", self.manufacturer().map(str::as_bytes))?;
+        parts.part("model", self.model().map(str::as_bytes))
     }
 
     fn query(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut parts = Parts::new(f, "?", '&', true);
-        parts.part("module-path", self.module_path.as_ref().map(|path| path.as_os_str().as_bytes()))?;
-        parts.part("module-name", self.module_name.as_deref().map(str::as_bytes))?;
-        let source = self.pin_source.as_ref().map(pin_source);
+        parts.part("module-path", self.module_path().map(|path| path.as_os_str().as_bytes()))?;
+        parts.part("module-name", self.module_name().map(str::as_bytes))?;
+        let source = self.pin_source().map(pin_source);
         parts.part("pin-source", source.as_deref())?;
         let number = |number: u32| number.to_string().into_bytes();
-        parts.part("x-max-sessions", self.max_sessions.map(number).as_deref())?;
-        parts.part("x-timeout-ms", self.timeout_ms.map(number).as_deref())
+        parts.part("x-max-sessions", self.max_sessions().map(number).as_deref())?;
+        parts.part("x-timeout-ms", self.timeout_ms().map(number).as_deref())
     }
 }
 

@@ -147,6 +147,48 @@ fn debug_output_does_not_say_where_the_pin_is() {
 }
 
 #[test]
+fn a_token_is_named_without_a_key() {
+    let uri = TokenUri::parse(
+        "pkcs11:serial=1;token=plant%20a?module-path=/m.so&pin-source=fd:3&x-max-sessions=4&x-timeout-ms=250",
+    )
+    .unwrap();
+
+    assert_eq!((uri.label(), uri.serial()), (Some("plant a"), Some("1")));
+    assert_eq!((uri.max_sessions(), uri.timeout_ms()), (Some(4), Some(250)));
+    assert_eq!(uri.pin_source(), Some(&PinSource::Descriptor(3)));
+    for text in ["pkcs11:token=t;id=%01", "pkcs11:token=t;object=k", "pkcs11:token=t;type=private"] {
+        assert_eq!(TokenUri::parse(text), Err(InvalidUri::NotAToken), "{text}");
+    }
+    assert_eq!(TokenUri::parse("pkcs11:model=m"), Err(InvalidUri::NoToken));
+}
+
+#[test]
+fn limits_have_one_spelling_and_bounds() {
+    for text in ["x-max-sessions=0", "x-max-sessions=1025", "x-max-sessions=01", "x-max-sessions=%2b1"] {
+        refused(&format!("{KEY}?{text}"), InvalidUri::Number);
+    }
+    for text in ["x-timeout-ms=99", "x-timeout-ms=600001", "x-timeout-ms=1s", "x-timeout-ms=-5"] {
+        refused(&format!("{KEY}?{text}"), InvalidUri::Number);
+    }
+    refused(&format!("{KEY}?x-timeout-ms=100&x-timeout-ms=100"), InvalidUri::Duplicate);
+    refused(&format!("{KEY}?x-init-args=a"), InvalidUri::UnknownAttribute);
+}
+
+#[test]
+fn a_module_is_named_by_an_absolute_path() {
+    refused(&format!("{KEY}?module-path=libsofthsm2.so"), InvalidUri::ModulePath);
+    refused(&format!("{KEY}?module-path=../m.so"), InvalidUri::ModulePath);
+}
+
+#[test]
+fn a_symmetric_key_is_named_as_one() {
+    assert_eq!(KeyUri::parse(&format!("{KEY};type=secret-key")).unwrap().class(), Some(KeyClass::Secret));
+    assert_eq!(KeyUri::parse(&format!("{KEY};type=private")).unwrap().class(), Some(KeyClass::Private));
+    assert_eq!(KeyUri::parse(KEY).unwrap().class(), None);
+    refused(&format!("{KEY};type=private;type=secret-key"), InvalidUri::Duplicate);
+}
+
+#[test]
 fn a_uri_is_written_as_it_is_read() {
     for text in [
         "pkcs11:token=plant%20a;serial=0a:1;manufacturer=m&m;model=x;id=%00%FF%41;object=orders%2Fsign;type=private\

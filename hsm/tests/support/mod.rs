@@ -2,7 +2,7 @@
 //! and reads its configuration from the environment.
 
 // Each test program uses a part of it.
-#![allow(dead_code, unused_macros)]
+#![allow(dead_code, unused_macros, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
@@ -75,6 +75,7 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
     let output = child.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name}: {}\n{out}\n{err}", output.status);
+    eprint!("{err}");
     // A test that is not there would pass.
     assert!(out.contains("1 passed"), "{name} is not the path of a test:\n{out}");
 }
@@ -265,7 +266,7 @@ pub(crate) fn digest(text: &str) -> [u8; 32] {
 pub(crate) fn sign(key: &EcKey, text: &str) -> Result<(), Error> {
     let digest = digest(text);
     let signature = key.sign_digest(&digest)?;
-    let verified = Software.verify_es256(&key.verifying_key().unwrap(), &digest, &signature);
+    let verified = Software.verify_es256(&key.verifying_key()?, &digest, &signature);
     assert!(verified.is_ok(), "the signature over {text} is wrong");
     Ok(())
 }
@@ -277,7 +278,7 @@ pub(crate) fn eventually<R>(mut attempt: impl FnMut() -> Result<R, Error>) -> R 
         match attempt() {
             Ok(result) => return result,
             Err(Error::Transient { retry_after }) => {
-                thread::sleep(retry_after.min(Duration::from_millis(50)))
+                thread::sleep(retry_after.min(Duration::from_millis(50)));
             }
             Err(error) => assert!(error.is_transient(), "{error:?}"),
         }
