@@ -91,12 +91,14 @@ fn again(name: &str) -> Command {
 fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
     SHIM.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/shim.c");
+        let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.c", std::process::id()));
+        fs::write(&source, include_str!("../shim/shim.c")).unwrap();
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl");
         assert!(compiler.status().expect("install a C compiler").success(), "the shim does not compile");
         // All test programs share it; the last one to finish wins, and they are all the same.
+        fs::remove_file(source).unwrap();
         let shared = library.with_file_name("shim.so");
         fs::rename(&library, &shared).unwrap();
         shared

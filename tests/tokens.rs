@@ -1,0 +1,207 @@
+//! Producers and workers whose private keys never leave a token: on Redis, from end to end, through losses of the token.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "tokens/memory.rs"]
+mod memory;
+#[path = "tokens/plant.rs"]
+mod plant;
+#[path = "../hsm/tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use taskseal::worker::Event;
+use taskseal_tests::fleet::{Ran, until};
+use taskseal_tests::redis::RedisServer;
+
+use self::plant::{Plant, task};
+use self::support::{Fixture, on_every_token};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Tasks of the end-to-end runs.
+const TASKS: usize = 24;
+
+/// Seals, runs and answers tasks; then waits, for its memory to be looked at.
+fn work(fixture: &Fixture) {
+    let plant = Plant::at(&fixture.folder);
+    let ran = Ran::default();
+    // They live until the memory was read: a key in memory that is dropped is wiped.
+    let (client, results, keyring) = (plant.client(), plant.result_key(), plant.keyring());
+    runtime().block_on(async {
+        let receipts = client.enqueue_all((0..TASKS).map(task).collect()).await.unwrap();
+        let tally = plant.worker(&ran).run_once().await;
+        assert_eq!((tally.succeeded, tally.refused_total()), (TASKS as u64, 0));
+        for receipt in receipts {
+            assert!(client.result(&receipt).await.unwrap().is_some());
+        }
+    });
+    let health = taskseal::tokens::health();
+    if let [(_, token)] = health.as_slice() {
+        assert!(token.signing.count >= 2 && token.agreements >= TASKS as u64, "{token:?}");
+    }
+    memory::wait_to_be_read(&fixture.folder);
+    drop((client, results, keyring));
+}
+
+fn private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them(fixture: &Fixture) {
+    match fixture.role().as_deref() {
+        Some("work") => return work(fixture),
+        Some(role) => return plant::import(fixture, role),
+        None => {}
+    }
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    // Another process puts the keys into the token.
+    fixture.elsewhere(&plant::import_role(&scalars));
+
+    let in_files = Plant::make(&fixture.folder, &server.url(), &scalars, None);
+    let found = memory::survivors(fixture, "work", &scalars);
+    // The control: keys in files are in the memory of who uses them.
+    assert_eq!(found, scalars.names(), "the search finds nothing");
+    in_files.remove();
+
+    Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    assert_eq!(memory::survivors(fixture, "work", &scalars), Vec::<&str>::new());
+    // Redis is empty of them too, and so are the files of the project.
+    for file in ["taskseal.toml", "keyset.toml", "state/ledger.db", "state/quarantine.db"] {
+        let content = fs::read(fixture.folder.join(file)).unwrap();
+        assert_eq!(scalars.found_in(&content), Vec::<&str>::new(), "{file}");
+    }
+}
+
+fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes(fixture: &Fixture) {
+    if let Some(role) = fixture.role() {
+        return plant::import(fixture, &role);
+    }
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    plant::put_into(fixture, &scalars);
+    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let ended = Arc::new(AtomicBool::new(false));
+    let ran = Ran::default();
+    let sent = 200;
+    thread::scope(|scope| {
+        let done = Arc::clone(&ended);
+        let trouble = scope.spawn(move || plant::trouble(fixture, &done));
+        // Ends the trouble if an assertion fails too, or the test would wait for it.
+        let end = EndOnDrop(Arc::clone(&ended));
+        let receipts = runtime().block_on(async {
+            let client = plant.client();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let worker = plant.worker(&ran).observed_by(|event| match event {
+                Event::Started { .. } | Event::Succeeded { .. } => {}
+                // Shown if the test fails.
+                other => eprintln!("{other:?}"),
+            });
+            let worker = tokio::spawn(worker.run_until(async {
+                let _ = stopped.await;
+            }));
+            let mut receipts = Vec::new();
+            for batch in 0..20 {
+                let tasks = (0..sent / 20).map(|number| task(batch * 100 + number)).collect();
+                receipts.extend(client.enqueue_all(tasks).await.unwrap());
+            }
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+            for receipt in &receipts {
+                while !matches!(client.result(receipt).await, Ok(Some(_))) {
+                    assert!(tokio::time::Instant::now() < deadline, "a task has no result: it was lost");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            drop(stop);
+            let tally = worker.await.unwrap();
+            assert_eq!((tally.refused_total(), tally.archived), (0, 0), "{tally:?}");
+            receipts
+        });
+        drop(end);
+        let happened = trouble.join().unwrap();
+        assert!(happened > 0, "nothing happened to the token");
+        let ids: BTreeSet<_> = receipts.iter().map(|receipt| receipt.id).collect();
+        let once: BTreeSet<_> = ran.all().into_iter().collect();
+        assert_eq!((once.len(), ran.all().len()), (sent, sent), "a task ran twice or never");
+        assert_eq!(once, ids);
+    });
+}
+
+/// Tells a thread that it is over.
+struct EndOnDrop(Arc<AtomicBool>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn slow_token_signs_once_for_many_tasks(fixture: &Fixture) {
+    if let Some(role) = fixture.role() {
+        return plant::import(fixture, &role);
+    }
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    plant::put_into(fixture, &scalars);
+    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    // As slow as a small device: 13 signatures a second.
+    fixture.fault("delay", "77");
+    let client = plant.client();
+    let before = fixture.calls("C_SignInit").len();
+    let receipts = runtime().block_on(client.enqueue_all((0..640).map(task).collect())).unwrap();
+    assert_eq!(receipts.len(), 640);
+    assert_eq!(fixture.calls("C_SignInit").len() - before, 10);
+}
+
+fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &Fixture) {
+    match fixture.role().as_deref() {
+        Some("delete") => return plant::delete_worker_key(fixture),
+        Some(role) => return plant::import(fixture, role),
+        None => {}
+    }
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    plant::put_into(fixture, &scalars);
+    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let ran = Ran::default();
+    runtime().block_on(async {
+        let worker = plant.worker(&ran);
+        let given_back = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&given_back);
+        let worker = worker.observed_by(move |event| {
+            if matches!(event, Event::KeyUnavailable { .. }) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let client = plant.client();
+        fixture.elsewhere("delete");
+        client.enqueue(task(1)).await.unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(worker.run_until(async {
+            let _ = stopped.await;
+        }));
+        until("some attempts", async || (given_back.load(Ordering::Relaxed) > 1).then_some(())).await;
+        assert!(ran.all().is_empty());
+        // The key is brought back, and the task is still there.
+        plant::put_back_worker_key(fixture, &scalars);
+        until("the run", async || (!ran.all().is_empty()).then_some(())).await;
+        drop(stop);
+        let tally = running.await.unwrap();
+        assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0), "{tally:?}");
+    });
+}
+
+on_every_token![
+    private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them,
+    no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes,
+    slow_token_signs_once_for_many_tasks,
+    task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted,
+];

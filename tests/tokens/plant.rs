@@ -1,0 +1,295 @@
+//! A deployment whose four private keys are known to the test: in files, or in a token.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use cryptoki::object::{Attribute, KeyType, ObjectClass};
+use taskseal::config::Config;
+use taskseal::keyring::{Keyring, SealingKey};
+use taskseal::ledger::SqliteLedger;
+use taskseal::quarantine::{Limits, Quarantine};
+use taskseal::results::ResultSealer;
+use taskseal::worker::WorkerParts;
+use taskseal::{Client, QueueName, Task, Worker, WorkerSettings};
+use taskseal_core::keys::SigningKey;
+use taskseal_core::{KeyId, Kind, Secret};
+use taskseal_tests::fleet::Ran;
+
+use super::support::{Fixture, LABEL};
+
+/// The keys, and whether they sign or agree.
+const KEYS: [(&str, bool); 4] = [("producer", true), ("worker", false), ("results", true), ("reader", false)];
+
+/// Private keys that a test knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Scalars([[u8; 32]; 4]);
+
+pub(crate) fn fresh_scalars() -> Scalars {
+    // The order of the curve begins with 32 bits of ones: a scalar is below it but once in 2^32.
+    Scalars([(); 4].map(|()| {
+        let mut scalar = [0; 32];
+        getrandom::fill(&mut scalar).unwrap();
+        scalar
+    }))
+}
+
+impl Scalars {
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = KEYS.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The keys that stand in these bytes, as written or with the last byte first, as words of a number do.
+    pub(crate) fn found_in(&self, bytes: &[u8]) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for (scalar, (name, _)) in self.0.iter().zip(KEYS) {
+            let mut reversed = *scalar;
+            reversed.reverse();
+            if bytes.windows(32).any(|window| window == scalar || window == reversed) {
+                found.push(name);
+            }
+        }
+        found
+    }
+
+    fn points(&self) -> [[u8; 65]; 4] {
+        self.0.map(|scalar| {
+            SigningKey::from_scalar(&Secret::copy_from(&scalar)).unwrap().verifying_key().to_point()
+        })
+    }
+
+    fn kids(&self) -> [KeyId; 4] {
+        self.0
+            .map(|scalar| SigningKey::from_scalar(&Secret::copy_from(&scalar)).unwrap().verifying_key().kid())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the process that imports them is told.
+pub(crate) fn import_role(scalars: &Scalars) -> String {
+    format!("import:{}", hex(scalars.0.as_flattened()))
+}
+
+/// Puts keys into the token, in a process of its own.
+pub(crate) fn put_into(fixture: &Fixture, scalars: &Scalars) {
+    fixture.elsewhere(&import_role(scalars));
+}
+
+/// In that process.
+pub(crate) fn import(fixture: &Fixture, role: &str) {
+    let (what, scalars) = role.split_once(':').unwrap();
+    let bytes: Vec<u8> = (0..scalars.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&scalars[at..at + 2], 16).unwrap())
+        .collect();
+    let (scalars, []) = bytes.as_chunks::<32>() else { panic!("whole scalars") };
+    let scalars = Scalars(scalars.try_into().unwrap());
+    let session = fixture.raw_session();
+    for (((scalar, point), kid), (name, signs)) in
+        scalars.0.iter().zip(scalars.points()).zip(scalars.kids()).zip(KEYS)
+    {
+        if what == "import-worker" && name != "worker" {
+            continue;
+        }
+        let common = [
+            Attribute::KeyType(KeyType::EC),
+            Attribute::Token(true),
+            Attribute::Id(kid.as_bytes().to_vec()),
+            Attribute::Label(name.into()),
+            Attribute::EcParams(vec![0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]),
+        ];
+        let mut public = common.to_vec();
+        public.extend([
+            Attribute::Class(ObjectClass::PUBLIC_KEY),
+            Attribute::EcPoint([&[0x04, 0x41], point.as_slice()].concat()),
+        ]);
+        session.create_object(&public).unwrap();
+        let mut private = common.to_vec();
+        private.extend([
+            Attribute::Class(ObjectClass::PRIVATE_KEY),
+            Attribute::Private(true),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
+            Attribute::Sign(signs),
+            Attribute::Derive(!signs),
+            Attribute::Value(scalar.to_vec()),
+        ]);
+        session.create_object(&private).unwrap();
+    }
+}
+
+/// In a process of its own: the key is gone for all who use the token.
+pub(crate) fn delete_worker_key(fixture: &Fixture) {
+    let session = fixture.raw_session();
+    let wanted = [Attribute::Label("worker".into()), Attribute::Token(true)];
+    for object in session.find_objects(&wanted).unwrap() {
+        session.destroy_object(object).unwrap();
+    }
+}
+
+/// The opposite.
+pub(crate) fn put_back_worker_key(fixture: &Fixture, scalars: &Scalars) {
+    fixture.elsewhere(&import_role(scalars).replace("import:", "import-worker:"));
+}
+
+/// Lets the token fail in one way after the other until the end; answers how often.
+pub(crate) fn trouble(fixture: &Fixture, ended: &AtomicBool) -> usize {
+    const LOSSES: [(&str, &str); 6] = [
+        ("close_all", ""),
+        ("rv.C_SignInit", "0x30"),
+        ("logout", ""),
+        ("rv.C_DeriveKey", "0xb3"),
+        ("rv.C_OpenSession", "0xe0"),
+        ("rv.C_Sign", "0x32"),
+    ];
+    let mut happened = 0;
+    for (fault, content) in LOSSES.into_iter().cycle() {
+        thread::sleep(Duration::from_millis(300));
+        if ended.load(Ordering::Relaxed) {
+            return happened;
+        }
+        if !fixture.has(fault) {
+            fixture.fault(fault, content);
+            happened += 1;
+        }
+    }
+    happened
+}
+
+pub(crate) fn task(number: usize) -> Task {
+    Task::new("email:send", &number).unwrap()
+}
+
+/// The deployment.
+#[derive(Debug)]
+pub(crate) struct Plant {
+    folder: PathBuf,
+}
+
+impl Plant {
+    /// Writes its files; the keys are in the token of the fixture, or in files.
+    pub(crate) fn make(folder: &Path, redis: &str, scalars: &Scalars, token: Option<&Fixture>) -> Self {
+        let (points, kids) = (scalars.points(), scalars.kids());
+        let mut keyset = String::new();
+        for (((name, signs), point), kid) in KEYS.into_iter().zip(points).zip(kids) {
+            let kind = if matches!(name, "producer" | "worker") { "task" } else { "result" };
+            let public = taskseal::keyring::public_text(&point);
+            let (algorithm, rights) = match signs {
+                true => ("ES256", "issuers = [\"*\"]\ntypes = [\"*\"]\naudiences = [\"plant/*\"]\n"),
+                false => ("ECDH-ES", ""),
+            };
+            keyset += &format!(
+                "[[key]]\nkid = \"{kid}\"\nalg = \"{algorithm}\"\nuse = \"{kind}\"\npublic = \"{public}\"\n{rights}\n"
+            );
+        }
+        fs::write(folder.join("keyset.toml"), keyset).unwrap();
+        let mut place =
+            KEYS.iter().zip(kids).zip(scalars.0).map(|(((name, signs), kid), scalar)| match token {
+                Some(fixture) => {
+                    let id: String = kid.as_bytes().iter().map(|byte| format!("%{byte:02X}")).collect();
+                    let module = fixture.module.display();
+                    format!(
+                        "pkcs11:token={LABEL};id={id}?module-path={module}&pin-source=env:TASKSEAL_TEST_PIN"
+                    )
+                }
+                None => key_file(folder, name, *signs, &scalar),
+            });
+        let [producer, worker, results, reader] = [(); 4].map(|()| place.next().unwrap());
+        let [_, worker_kid, _, reader_kid] = kids;
+        let text = format!(
+            "deployment = \"plant\"\n[broker]\nurl = \"{redis}\"\n\
+             [client]\nissuer = \"shop\"\nsuite = \"SP\"\nkey = \"{producer}\"\nrecipient = \"{worker_kid}\"\n\
+             result_key = \"{reader}\"\nbatch = 64\n\
+             [worker]\nid = \"worker-1\"\nbatches = true\ndecryption_keys = [\"{worker}\"]\nresult_suite = \"SP\"\n\
+             result_key = \"{results}\"\nresult_recipient = \"{reader_kid}\"\n[[worker.queue]]\nname = \"mail\"\n"
+        );
+        fs::write(folder.join("taskseal.toml"), text).unwrap();
+        Self { folder: folder.to_owned() }
+    }
+
+    /// One that was made before.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Removes the keys in files and the memory of workers.
+    pub(crate) fn remove(self) {
+        for (name, _) in KEYS {
+            fs::remove_file(self.folder.join(format!("{name}.key"))).unwrap();
+        }
+        fs::remove_dir_all(self.folder.join("state")).unwrap();
+    }
+
+    fn config(&self) -> Config {
+        Config::load(&self.folder.join("taskseal.toml")).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::open(&self.config()).unwrap()
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        self.config().keyring().unwrap()
+    }
+
+    pub(crate) fn result_key(&self) -> SealingKey {
+        let config = self.config();
+        let source = config.worker().unwrap().result.as_ref().unwrap();
+        self.keyring().sealing_key(source, Kind::Result).unwrap()
+    }
+
+    /// A worker that is not patient: its waits are short.
+    pub(crate) fn worker(&self, ran: &Ran) -> Worker {
+        let (config, keyring, key) = (self.config(), self.keyring(), self.result_key());
+        let mut settings = WorkerSettings::new("worker-1", "plant", QueueName::parse("mail").unwrap());
+        settings.batches = true;
+        settings.lease = Duration::from_secs(5);
+        settings.key_retry = Duration::from_millis(50);
+        settings.poll = Duration::from_millis(50);
+        settings.backoff.first = Duration::from_millis(20);
+        settings.backoff.longest = Duration::from_millis(50);
+        let state = self.folder.join("state");
+        fs::create_dir_all(&state).unwrap();
+        let parts = WorkerParts {
+            broker: taskseal::setup::broker(&config).unwrap(),
+            ledger: Arc::new(SqliteLedger::open(&state.join("ledger.db")).unwrap()),
+            quarantine: Arc::new(Quarantine::open(&state.join("quarantine.db"), Limits::default()).unwrap()),
+            keyring,
+            results: ResultSealer::new("worker-1", key).unwrap(),
+            handlers: ran.handlers(),
+        };
+        Worker::new(settings, parts)
+    }
+}
+
+/// A secret key file as `taskseal keygen` writes it, of a key that the test knows.
+fn key_file(folder: &Path, name: &str, signs: bool, scalar: &[u8; 32]) -> String {
+    let key = SigningKey::from_scalar(&Secret::copy_from(scalar)).unwrap().verifying_key();
+    let point = key.to_point();
+    let (algorithm, operation): (&[u8], u8) = if signs { (&[0x26], 1) } else { (&[0x38, 0x18], 7) };
+    let cose_key = [
+        [0xa8, 0x01, 0x02, 0x02, 0x48].as_slice(),
+        key.kid().as_bytes(),
+        &[0x03],
+        algorithm,
+        &[0x04, 0x81, operation, 0x20, 0x01, 0x21, 0x58, 0x20],
+        &point[1..33],
+        &[0x22, 0x58, 0x20],
+        &point[33..],
+        &[0x23, 0x58, 0x20],
+        scalar,
+    ]
+    .concat();
+    let armour =
+        pem_rfc7468::encode_string("TASKSEAL SECRET KEY", pem_rfc7468::LineEnding::LF, &cose_key).unwrap();
+    taskseal::secret_file::create(&folder.join(format!("{name}.key")), armour.as_bytes()).unwrap();
+    format!("{name}.key")
+}
