@@ -197,3 +197,50 @@ impl From<Failure> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    #[test]
+    fn faults_have_the_names_of_the_standard() {
+        let fault = |code| Fault::new(&Cryptoki::Pkcs11(code, Function::SignInit)).to_string();
+
+        assert_eq!(fault(RvError::DeviceError), "C_SignInit: CKR_DEVICE_ERROR");
+        assert_eq!(fault(RvError::UserPinNotInitialized), "C_SignInit: CKR_USER_PIN_NOT_INITIALIZED");
+        assert_eq!(fault(RvError::VendorDefined(0x8000_0001)), "C_SignInit: CKR 0x80000001");
+    }
+
+    #[test]
+    fn nothing_about_a_pin_is_worth_trying_again() {
+        for error in [
+            Error::AuthFailed { count_low: true },
+            Error::LockedOut,
+            Error::PinLocked,
+            Error::FinalTry,
+            Error::Pin(PinError::NotAPin),
+        ] {
+            assert!(!error.is_transient(), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line_in_lower_case() {
+        for error in [
+            Error::Transient { retry_after: Duration::from_millis(200) },
+            Error::Ambiguous { what: "keys", count: 2 },
+            Error::WrongKey(KeyDefect::Id),
+            Error::Unsupported("AES keys"),
+            Error::Pin(PinError::OpenToOthers),
+        ] {
+            let message = error.to_string();
+            assert!(
+                message.starts_with(|first: char| first.is_lowercase() || first.is_numeric()),
+                "{message}"
+            );
+            assert!(!message.ends_with('.') && !message.contains('\n'), "{message}");
+        }
+    }
+}
