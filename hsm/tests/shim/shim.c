@@ -12,6 +12,7 @@
  *   flags                 this number is set in the flags of every token
  *   broken                C_GetTokenInfo fails for the token with this label
  *   slot_offset           slot numbers are that much larger, so that others than before are valid
+ *   read_only             C_SetAttributeValue fails, as with tokens that have ids of their own
  *   fork          (once)  C_GetInfo forks and waits for the child; fails if the child does
  *
  * Calls of C_Initialize, C_Login, C_SignInit and C_GenerateRandom are written to the file `calls`, with the handle of
@@ -33,7 +34,7 @@ typedef unsigned long num;
 enum {
     F_Initialize = 0, F_GetInfo = 2, F_GetFunctionList = 3, F_GetSlotList = 4, F_GetSlotInfo = 5, F_GetTokenInfo = 6,
     F_GetMechanismList = 7, F_GetMechanismInfo = 8, F_InitToken = 9, F_OpenSession = 12, F_CloseAllSessions = 14,
-    F_GetSessionInfo = 15, F_Login = 18, F_Logout = 19, F_SignInit = 42, F_Sign = 43, F_DeriveKey = 62,
+    F_GetSessionInfo = 15, F_Login = 18, F_Logout = 19, F_SetAttributeValue = 25, F_SignInit = 42, F_Sign = 43, F_DeriveKey = 62,
     F_GenerateRandom = 64, F_COUNT = 68
 };
 
@@ -46,7 +47,7 @@ struct session_info {
     num slot, state, flags, error;
 };
 
-enum { OK = 0, GENERAL_ERROR = 5, DEVICE_ERROR = 0x30 };
+enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, DEVICE_ERROR = 0x30 };
 enum { LABEL_LEN = 32, FLAGS_AT = 96 };
 
 static struct list real, ours;
@@ -205,6 +206,12 @@ static num login(num session, num user, unsigned char *pin, num len) {
     return REAL(Login, num, num, unsigned char *, num)(session, user, pin, len);
 }
 
+static num set_attribute_value(num session, num object, void *template, num count) {
+    char nothing[8];
+    if (content("read_only", nothing, sizeof nothing)) return ATTRIBUTE_READ_ONLY;
+    return REAL(SetAttributeValue, num, num, void *, num)(session, object, template, count);
+}
+
 static num sign_init(num session, void *mechanism, num key) {
     num code = before_use(session);
     record("C_SignInit", key);
@@ -264,6 +271,7 @@ static void load(void) {
     ours.function[F_OpenSession] = open_session;
     ours.function[F_CloseAllSessions] = close_all_sessions;
     ours.function[F_Login] = login;
+    ours.function[F_SetAttributeValue] = set_attribute_value;
     ours.function[F_SignInit] = sign_init;
     ours.function[F_Sign] = sign;
     ours.function[F_DeriveKey] = derive_key;
