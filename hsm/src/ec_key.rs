@@ -64,7 +64,8 @@ impl EcKey {
             attributes.check_ec(usage, allow_extractable)?;
             let point = public_key::read(bench.session, handle, &attributes.id)?;
             let verifying = VerifyingKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?;
-            if !allow_other_ids && attributes.kid()? != verifying.kid() {
+            // By its id it is found again.
+            if attributes.id.is_empty() || (!allow_other_ids && attributes.kid()? != verifying.kid()) {
                 return Err(KeyDefect::Id.into());
             }
             let identity = match usage {

@@ -114,6 +114,9 @@ pub enum KeyDefect {
     /// It may not be used for this (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), or for more than this.
     #[error("it is not made for this use alone")]
     Usage,
+    /// It wants the PIN for every use (`CKA_ALWAYS_AUTHENTICATE`).
+    #[error("it wants the pin for every use")]
+    AlwaysAuthenticate,
     /// Its `CKA_ID` is not the kid of its public key, or no kid at all.
     #[error("its id is not its kid")]
     Id,

@@ -126,21 +126,27 @@ pub(crate) fn discard(token: &Token, kid: KeyId) {
     let _ = token.destroy_key(&KeySelector::kid(kid));
 }
 
-/// The error of a token that cannot do something at all.
+/// The error of a token that does not have a mechanism.
+pub(crate) fn without(error: Cryptoki, mechanism: &'static str) -> Failure {
+    match error {
+        Cryptoki::Pkcs11(RvError::MechanismInvalid | RvError::FunctionNotSupported, _)
+        | Cryptoki::NullFunctionPointer => Error::Unsupported(mechanism).into(),
+        other => other.into(),
+    }
+}
+
+/// The error of a token that cannot make such a key, or not use it.
 pub(crate) fn unsupported(error: Cryptoki, what: &'static str) -> Failure {
     match error {
         Cryptoki::Pkcs11(
-            RvError::MechanismInvalid
-            | RvError::FunctionNotSupported
-            | RvError::CurveNotSupported
+            RvError::CurveNotSupported
             | RvError::DomainParamsInvalid
             | RvError::KeyTypeInconsistent
             | RvError::WrappingKeyTypeInconsistent
             | RvError::UnwrappingKeyTypeInconsistent,
             _,
-        )
-        | Cryptoki::NullFunctionPointer => Error::Unsupported(what).into(),
-        other => other.into(),
+        ) => Error::Unsupported(what).into(),
+        other => without(other, what),
     }
 }
 

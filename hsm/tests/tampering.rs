@@ -155,6 +155,7 @@ fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
         ("plain", KeyDefect::NotSensitive, vec![Attribute::Sensitive(false)]),
         ("both uses", KeyDefect::Usage, vec![Attribute::Derive(true)]),
         ("no use", KeyDefect::Usage, vec![Attribute::Sign(false)]),
+        ("asks always", KeyDefect::AlwaysAuthenticate, vec![Attribute::AlwaysAuthenticate(true)]),
         // secp384r1
         ("curve", KeyDefect::Type, vec![Attribute::EcParams(vec![6, 5, 0x2b, 0x81, 4, 0, 0x22])]),
     ];
@@ -179,7 +180,7 @@ fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
     EcKey::load(&token, &KeySelector::kid(kid), Usage::Sign).unwrap();
 
     let listed = token.keys().unwrap();
-    assert_eq!(listed.len(), 9);
+    assert_eq!(listed.len(), 10);
     assert_eq!(listed.iter().filter(|key| key.defect.is_none()).count(), 1, "{listed:?}");
 }
 
