@@ -6,8 +6,7 @@
  *                         with the code in it
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
- *                         Both wait until no other thread is in a call: SoftHSM frees sessions and objects that are in use,
- *                         and would crash.
+ *                         Both wait until no other thread is in a call: SoftHSM has crashed otherwise.
  *   hang          (once)  the next signature waits until the file `hanging`, which it becomes, is removed; 30 s at most
  *   delay                 every signature takes so many milliseconds longer
  *   garbage               every signature has a bit flipped
