@@ -94,7 +94,11 @@ fn shim() -> &'static Path {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/shim.c");
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).args(["-ldl", "-lpthread"]);
+        compiler
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .args(["-ldl", "-lpthread"]);
         assert!(compiler.status().expect("install a C compiler").success(), "the shim does not compile");
         // All test programs share it; the last one to finish wins, and they are all the same.
         let shared = library.with_file_name("shim.so");
