@@ -23,6 +23,7 @@ pub(crate) struct Attributes {
     unwrap: bool,
     encrypt: bool,
     decrypt: bool,
+    always_authenticate: bool,
 }
 
 impl Attributes {
@@ -41,6 +42,7 @@ impl Attributes {
             unwrap: false,
             encrypt: false,
             decrypt: false,
+            always_authenticate: false,
         };
         for attribute in session.get_attributes(handle, &READ)? {
             match attribute {
@@ -57,6 +59,7 @@ impl Attributes {
                 Attribute::Unwrap(may) => attributes.unwrap = may,
                 Attribute::Encrypt(may) => attributes.encrypt = may,
                 Attribute::Decrypt(may) => attributes.decrypt = may,
+                Attribute::AlwaysAuthenticate(is) => attributes.always_authenticate = is,
                 _ => {}
             }
         }
@@ -74,6 +77,9 @@ impl Attributes {
         };
         if !may {
             return Err(KeyDefect::Usage);
+        }
+        if self.always_authenticate {
+            return Err(KeyDefect::AlwaysAuthenticate);
         }
         self.check_secrecy(allow_extractable)
     }
@@ -132,7 +138,7 @@ impl Attributes {
     }
 }
 
-const READ: [AttributeType; 13] = [
+const READ: [AttributeType; 14] = [
     AttributeType::Id,
     AttributeType::Label,
     AttributeType::KeyType,
@@ -146,6 +152,7 @@ const READ: [AttributeType; 13] = [
     AttributeType::Unwrap,
     AttributeType::Encrypt,
     AttributeType::Decrypt,
+    AttributeType::AlwaysAuthenticate,
 ];
 
 /// The object identifier of P-256 (RFC 5480 section 2.1.1.1), DER.

@@ -58,3 +58,48 @@ pub(crate) const fn classify(error: &Cryptoki) -> Verdict {
 pub(crate) const fn session_is_gone(error: &Cryptoki) -> bool {
     matches!(error, Cryptoki::Pkcs11(RvError::SessionHandleInvalid | RvError::SessionClosed, _))
 }
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    #[track_caller]
+    fn means(code: RvError, verdict: Verdict) {
+        assert_eq!(classify(&Cryptoki::Pkcs11(code, Function::Sign)), verdict, "{code:?}");
+    }
+
+    #[test]
+    fn wrong_calls_and_pins_are_nobodys_loss() {
+        for code in [
+            RvError::ArgumentsBad,
+            RvError::DataLenRange,
+            RvError::KeyFunctionNotPermitted,
+            RvError::KeyTypeInconsistent,
+            RvError::MechanismInvalid,
+            RvError::PinExpired,
+            RvError::PinIncorrect,
+            RvError::PinLocked,
+            RvError::TemplateInconsistent,
+            RvError::UserPinNotInitialized,
+        ] {
+            means(code, Verdict::Permanent);
+        }
+        assert_eq!(classify(&Cryptoki::NotSupported), Verdict::Permanent);
+    }
+
+    #[test]
+    fn unclear_codes_are_looked_into() {
+        means(RvError::GeneralError, Verdict::Probe);
+        means(RvError::VendorDefined(0x8000_0001), Verdict::Probe);
+    }
+
+    #[test]
+    fn losses_are_as_deep_as_what_is_lost() {
+        means(RvError::SessionHandleInvalid, Verdict::Broken(Level::Session));
+        means(RvError::UserNotLoggedIn, Verdict::Broken(Level::Login));
+        means(RvError::DeviceRemoved, Verdict::Broken(Level::Library));
+        assert!(Level::Session < Level::Login && Level::Login < Level::Library);
+    }
+}

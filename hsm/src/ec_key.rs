@@ -46,8 +46,8 @@ impl EcKey {
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Config`] if the label is taken; otherwise [`Error`].
     pub fn generate(token: &Token, usage: Usage, label: &str) -> Result<Self, Error> {
-        let kid = generate::ec_pair(token, usage, label)?;
-        Self::load(token, &KeySelector::kid(kid), usage)
+        let selector = generate::ec_pair(token, usage, label)?;
+        Self::load(token, &selector, usage)
     }
 
     /// Finds a key, checks its attributes, reads its public half once and has it prove that it works.
@@ -57,13 +57,15 @@ impl EcKey {
     pub fn load(token: &Token, selector: &KeySelector, usage: Usage) -> Result<Self, Error> {
         let selector = selector.clone();
         let allow_extractable = token.shared().settings.allow_extractable;
+        let allow_other_ids = token.shared().settings.allow_other_ids;
         let (located, point, label) = token.run(Repeat::Yes, move |bench| {
             let handle = selector.find(bench.session, ObjectClass::PRIVATE_KEY)?;
             let attributes = Attributes::read(bench.session, handle)?;
             attributes.check_ec(usage, allow_extractable)?;
             let point = public_key::read(bench.session, handle, &attributes.id)?;
             let verifying = VerifyingKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?;
-            if attributes.kid()? != verifying.kid() {
+            // By its id it is found again.
+            if attributes.id.is_empty() || (!allow_other_ids && attributes.kid()? != verifying.kid()) {
                 return Err(KeyDefect::Id.into());
             }
             let identity = match usage {

@@ -12,6 +12,7 @@ use taskseal_core::{Provider, Secret, Software, tags_match};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Failure};
+use crate::generate::without;
 use crate::module::Session;
 
 /// Agrees. The shared secret is an object of the session for as long as it takes to read it.
@@ -46,7 +47,8 @@ fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Secret<3
         Attribute::ValueLen(32.into()),
     ];
     let _turn = session.objects()?;
-    let object = session.derive_key(&mechanism, key, &template)?;
+    let object =
+        session.derive_key(&mechanism, key, &template).map_err(|error| without(error, "CKM_ECDH1_DERIVE"))?;
     let value = read_value(session, object);
     session.destroy_object(object)?;
     value

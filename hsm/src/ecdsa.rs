@@ -8,6 +8,7 @@ use taskseal_core::keys::VerifyingKey;
 use taskseal_core::{Provider, Software};
 
 use crate::error::{Error, Failure};
+use crate::generate::without;
 use crate::module::Session;
 
 /// Signs. `r || s`, with the smaller of the two possible `s`.
@@ -15,7 +16,8 @@ use crate::module::Session;
 /// Tokens sign the first 32 bytes of anything longer without complaint, and some have no mechanism that hashes: the
 /// type of `digest` is all that stands between a caller and a signature over half a message.
 pub(crate) fn sign(session: &Session, key: ObjectHandle, digest: &[u8; 32]) -> Result<[u8; 64], Failure> {
-    let signature = session.sign(&Mechanism::Ecdsa, key, digest)?;
+    let signature =
+        session.sign(&Mechanism::Ecdsa, key, digest).map_err(|error| without(error, "CKM_ECDSA"))?;
     let signature = Signature::from_slice(&signature).map_err(|_| Error::FaultyAnswer)?;
     Ok(signature.normalize_s().to_bytes().into())
 }

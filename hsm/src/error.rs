@@ -114,6 +114,9 @@ pub enum KeyDefect {
     /// It may not be used for this (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), or for more than this.
     #[error("it is not made for this use alone")]
     Usage,
+    /// It wants the PIN for every use (`CKA_ALWAYS_AUTHENTICATE`).
+    #[error("it wants the pin for every use")]
+    AlwaysAuthenticate,
     /// Its `CKA_ID` is not the kid of its public key, or no kid at all.
     #[error("its id is not its kid")]
     Id,
@@ -194,6 +197,53 @@ impl From<Failure> for Error {
         match failure {
             Failure::Library(error) => Self::Token(Fault::new(&error)),
             Failure::Ours(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    #[test]
+    fn faults_have_the_names_of_the_standard() {
+        let fault = |code| Fault::new(&Cryptoki::Pkcs11(code, Function::SignInit)).to_string();
+
+        assert_eq!(fault(RvError::DeviceError), "C_SignInit: CKR_DEVICE_ERROR");
+        assert_eq!(fault(RvError::UserPinNotInitialized), "C_SignInit: CKR_USER_PIN_NOT_INITIALIZED");
+        assert_eq!(fault(RvError::VendorDefined(0x8000_0001)), "C_SignInit: CKR 0x80000001");
+    }
+
+    #[test]
+    fn nothing_about_a_pin_is_worth_trying_again() {
+        for error in [
+            Error::AuthFailed { count_low: true },
+            Error::LockedOut,
+            Error::PinLocked,
+            Error::FinalTry,
+            Error::Pin(PinError::NotAPin),
+        ] {
+            assert!(!error.is_transient(), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line_in_lower_case() {
+        for error in [
+            Error::Transient { retry_after: Duration::from_millis(200) },
+            Error::Ambiguous { what: "keys", count: 2 },
+            Error::WrongKey(KeyDefect::Id),
+            Error::Unsupported("AES keys"),
+            Error::Pin(PinError::OpenToOthers),
+        ] {
+            let message = error.to_string();
+            assert!(
+                message.starts_with(|first: char| first.is_lowercase() || first.is_numeric()),
+                "{message}"
+            );
+            assert!(!message.ends_with('.') && !message.contains('\n'), "{message}");
         }
     }
 }

@@ -8,7 +8,7 @@ use rand_core::TryRng;
 use taskseal_core::KeyId;
 use taskseal_core::keys::AgreementPublicKey;
 
-use crate::attributes::P256;
+use crate::attributes::{Attributes, P256};
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::module::Session;
@@ -18,7 +18,7 @@ use crate::selector::KeySelector;
 use crate::token::Token;
 
 /// Makes a P-256 pair and gives it its kid.
-pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeyId, Error> {
+pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeySelector, Error> {
     let label = check_label(label)?;
     // The kid is known only when there is a public key.
     let temporary = random_id()?;
@@ -49,7 +49,13 @@ pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeyId,
         let (public, private) = session
             .generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)
             .map_err(|error| unsupported(error, "P-256 keys"))?;
-        name(&session, public, private).inspect_err(|_| {
+        let named = match name(&session, public, private) {
+            Err(Failure::Ours(Error::Unsupported(_))) if bench.shared.settings.allow_other_ids => {
+                Ok(Attributes::read(&session, private)?.id)
+            }
+            result => result.map(|kid| kid.as_bytes().to_vec()),
+        };
+        named.map(KeySelector::id).inspect_err(|_| {
             // A pair without its kid is of no use and would be in the way of the next attempt.
             let _ = session.destroy_object(private);
             let _ = session.destroy_object(public);
@@ -64,9 +70,10 @@ fn name(session: &Session, public: ObjectHandle, private: ObjectHandle) -> Resul
     let id = [Attribute::Id(kid.as_bytes().to_vec())];
     for half in [public, private] {
         session.update_attributes(half, &id).map_err(|error| match error {
-            Cryptoki::Pkcs11(RvError::AttributeReadOnly | RvError::ActionProhibited, _) => {
-                Failure::Ours(Error::Unsupported("naming a key after it was made"))
-            }
+            Cryptoki::Pkcs11(
+                RvError::AttributeReadOnly | RvError::ActionProhibited | RvError::AttributeTypeInvalid,
+                _,
+            ) => Failure::Ours(Error::Unsupported("naming a key after it was made")),
             other => other.into(),
         })?;
     }
@@ -119,21 +126,27 @@ pub(crate) fn discard(token: &Token, kid: KeyId) {
     let _ = token.destroy_key(&KeySelector::kid(kid));
 }
 
-/// The error of a token that cannot do something at all.
+/// The error of a token that does not have a mechanism.
+pub(crate) fn without(error: Cryptoki, mechanism: &'static str) -> Failure {
+    match error {
+        Cryptoki::Pkcs11(RvError::MechanismInvalid | RvError::FunctionNotSupported, _)
+        | Cryptoki::NullFunctionPointer => Error::Unsupported(mechanism).into(),
+        other => other.into(),
+    }
+}
+
+/// The error of a token that cannot make such a key, or not use it.
 pub(crate) fn unsupported(error: Cryptoki, what: &'static str) -> Failure {
     match error {
         Cryptoki::Pkcs11(
-            RvError::MechanismInvalid
-            | RvError::FunctionNotSupported
-            | RvError::CurveNotSupported
+            RvError::CurveNotSupported
             | RvError::DomainParamsInvalid
             | RvError::KeyTypeInconsistent
             | RvError::WrappingKeyTypeInconsistent
             | RvError::UnwrappingKeyTypeInconsistent,
             _,
-        )
-        | Cryptoki::NullFunctionPointer => Error::Unsupported(what).into(),
-        other => other.into(),
+        ) => Error::Unsupported(what).into(),
+        other => without(other, what),
     }
 }
 

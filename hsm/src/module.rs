@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub struct Module {
     gate: Gate,
     /// Counts initialisations: sessions and handles of an older one are dead.
     epoch: AtomicU64,
+    /// The latest initialisation succeeded.
+    initialized: AtomicBool,
     /// Objects are made and destroyed one at a time: some libraries fail when several threads do it at once.
     objects: Turnstile,
     /// Open tokens, which a restart would disturb.
@@ -111,6 +113,7 @@ impl Module {
             shared,
             gate: Gate::default(),
             epoch: AtomicU64::new(1),
+            initialized: AtomicBool::new(true),
             objects: Turnstile::new(),
             tokens: AtomicUsize::new(0),
             refused: Mutex::default(),
@@ -206,18 +209,22 @@ impl Module {
     pub(crate) fn restart(&self, seen: u64) -> Result<(), Error> {
         self.check_pid()?;
         let Some(_shut) = self.gate.shut(Instant::now() + RESTART) else { return Err(Error::Timeout) };
-        if self.epoch() != seen || self.shared {
+        if self.shared || (self.epoch() != seen && self.initialized.load(Ordering::Acquire)) {
             return Ok(());
         }
         // From here on nobody closes a session of before: its number may be given out again.
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.initialized.store(false, Ordering::Release);
         match self.pkcs11.clone().finalize() {
             Ok(()) | Err(Cryptoki::Pkcs11(RvError::CryptokiNotInitialized, _)) => {}
             // A library that cannot end says so now and again when it is to begin.
             Err(_) => {}
         }
         match initialize(&self.pkcs11) {
-            Ok(()) | Err(Cryptoki::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
+            Ok(()) | Err(Cryptoki::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
+                self.initialized.store(true, Ordering::Release);
+                Ok(())
+            }
             Err(error) => Err(Error::Token(Fault::new(&error))),
         }
     }

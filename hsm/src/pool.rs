@@ -1,6 +1,7 @@
 //! Threads that talk to the token. PKCS#11 calls block without a limit, so callers wait for them from outside.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -131,7 +132,11 @@ impl Pool {
         let mut seat = Seat::new(Arc::clone(shared));
         while let Some(job) = self.next() {
             if job.ticket.pause().is_ok() {
-                (job.work)(&mut seat, &job.ticket);
+                let (work, ticket) = (job.work, &job.ticket);
+                // A panic is one caller's matter; a thread less would be everybody's.
+                if panic::catch_unwind(AssertUnwindSafe(|| work(&mut seat, ticket))).is_err() {
+                    seat.abandon();
+                }
             }
             if !job.ticket.finish() {
                 // Others took over long ago, and the session may be in any state.

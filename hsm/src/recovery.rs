@@ -68,7 +68,7 @@ fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
             drop(status);
             // A failure asks for recovery itself.
             let _ = shared.pool.call(shared, shared.settings.timeout, |seat, ticket| {
-                seat.run(ticket, Repeat::NotEvenOnce, |bench| {
+                seat.run(ticket, Repeat::OnlyNow, |bench| {
                     bench.session.generate_random_slice(&mut [0])?;
                     Ok(())
                 })

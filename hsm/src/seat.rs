@@ -53,8 +53,8 @@ pub(crate) enum Repeat {
     Yes,
     /// It might have been done although it failed.
     No,
-    /// Nor is it worth waiting for the token: the recovery thread makes it itself.
-    NotEvenOnce,
+    /// It is made now or not at all: the recovery thread makes it, so that there would be nobody to wait for.
+    OnlyNow,
 }
 
 impl Seat {
@@ -73,7 +73,7 @@ impl Seat {
         let mut done = None;
         loop {
             ticket.pause()?;
-            let footing = self.shared.footing(ticket, repeat != Repeat::NotEvenOnce)?;
+            let footing = self.shared.footing(ticket, repeat != Repeat::OnlyNow)?;
             let (error, broken) = match self.attempt(ticket, footing, &work)? {
                 Ok(result) => return Ok(result),
                 Err(broken) => broken,

@@ -7,7 +7,7 @@ use taskseal_core::KeyId;
 
 use crate::error::{Error, Failure, Fault};
 use crate::module::{Module, Session};
-use crate::uri::{KeyUri, TokenUri};
+use crate::uri::{KeyClass, KeyUri, TokenUri};
 
 /// What a token is called. Everything given must match.
 #[derive(Clone, Debug)]
@@ -60,28 +60,30 @@ impl TokenSelector {
     }
 }
 
-/// What a key is called: by its kid, its label, or both, which must both match then.
+/// What a key is called: by its kid, its label, or both, which must both match then. One made from a URI also has the
+/// `type` that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySelector {
     id: Option<Vec<u8>>,
     label: Option<String>,
+    class: Option<KeyClass>,
 }
 
 impl KeySelector {
     /// The key with this kid (`CKA_ID`).
     #[must_use]
     pub fn kid(kid: KeyId) -> Self {
-        Self { id: Some(kid.as_bytes().to_vec()), label: None }
+        Self { id: Some(kid.as_bytes().to_vec()), label: None, class: None }
     }
 
     /// The key with this label (`CKA_LABEL`).
     #[must_use]
     pub fn label(label: impl Into<String>) -> Self {
-        Self { id: None, label: Some(label.into()) }
+        Self { id: None, label: Some(label.into()), class: None }
     }
 
     pub(crate) fn id(id: Vec<u8>) -> Self {
-        Self { id: Some(id), label: None }
+        Self { id: Some(id), label: None, class: None }
     }
 
     /// The one object of this class that matches.
@@ -99,6 +101,14 @@ impl KeySelector {
         session: &Session,
         class: ObjectClass,
     ) -> Result<Vec<ObjectHandle>, Failure> {
+        let named = match self.class {
+            Some(KeyClass::Private) => class == ObjectClass::PRIVATE_KEY,
+            Some(KeyClass::Secret) => class == ObjectClass::SECRET_KEY,
+            None => true,
+        };
+        if !named {
+            return Ok(Vec::new());
+        }
         let mut template = vec![Attribute::Class(class), Attribute::Token(true)];
         template.extend(self.id.clone().map(Attribute::Id));
         template.extend(self.label.clone().map(|label| Attribute::Label(label.into_bytes())));
@@ -126,6 +136,6 @@ impl KeySelector {
 
 impl From<&KeyUri> for KeySelector {
     fn from(uri: &KeyUri) -> Self {
-        Self { id: uri.id().map(<[u8]>::to_vec), label: uri.object().map(str::to_owned) }
+        Self { id: uri.id().map(<[u8]>::to_vec), label: uri.object().map(str::to_owned), class: uri.class() }
     }
 }

@@ -25,6 +25,7 @@ pub struct Settings {
     pub(crate) pin: Option<Pin>,
     pub(crate) self_check: SelfCheck,
     pub(crate) allow_extractable: bool,
+    pub(crate) allow_other_ids: bool,
     pub(crate) max_sessions: Option<u32>,
     pub(crate) timeout: Duration,
     pub(crate) keep_alive: Option<Duration>,
@@ -43,6 +44,7 @@ impl Settings {
             pin: None,
             self_check: SelfCheck::default(),
             allow_extractable: false,
+            allow_other_ids: false,
             max_sessions: None,
             timeout: Duration::from_secs(10),
             keep_alive: None,
@@ -70,6 +72,14 @@ impl Settings {
     #[must_use]
     pub const fn allow_extractable(mut self, allow: bool) -> Self {
         self.allow_extractable = allow;
+        self
+    }
+
+    /// Accepts signing and agreement keys whose `CKA_ID` is not their kid, and leaves it as it is where a token does not
+    /// let it be changed: for tokens with ids of their own. Such a key is named by its label.
+    #[must_use]
+    pub const fn allow_other_ids(mut self, allow: bool) -> Self {
+        self.allow_other_ids = allow;
         self
     }
 
@@ -122,6 +132,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("self_check", &self.self_check)
             .field("allow_extractable", &self.allow_extractable)
+            .field("allow_other_ids", &self.allow_other_ids)
             .field("max_sessions", &self.max_sessions)
             .field("timeout", &self.timeout)
             .field("keep_alive", &self.keep_alive)

@@ -217,7 +217,9 @@ impl Shared {
     }
 
     pub(crate) fn register(&self, key: &Arc<Located>) {
-        lock(&self.keys).push(Arc::downgrade(key));
+        let mut keys = lock(&self.keys);
+        keys.retain(|key| key.strong_count() > 0);
+        keys.push(Arc::downgrade(key));
     }
 
     pub(crate) fn tell(&self, event: &Event) {

@@ -126,3 +126,40 @@ impl Drop for Turn<'_> {
         self.0.freed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(20)
+    }
+
+    #[test]
+    fn a_gate_is_not_shut_around_somebody_inside() {
+        let gate = Gate::default();
+        let inside = gate.enter().unwrap();
+
+        assert!(gate.shut(soon()).is_none());
+        let second = gate.enter();
+        assert!(second.is_some(), "it is open again");
+        drop((inside, second));
+        let shut = gate.shut(soon()).unwrap();
+        assert!(gate.enter().is_none());
+        assert!(gate.shut(soon()).is_none(), "one at a time");
+        drop(shut);
+        assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn a_turn_ends_with_its_holder() {
+        let turnstile = Turnstile::new();
+        let turn = turnstile.pass(soon()).unwrap();
+
+        assert!(turnstile.pass(soon()).is_none());
+        drop(turn);
+        assert!(turnstile.pass(soon()).is_some());
+    }
+}

@@ -121,3 +121,62 @@ impl Ticket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+    const LATE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_call_that_no_thread_took_is_cancelled_and_not_begun_later() {
+        let ticket = Ticket::new(SOON);
+
+        assert!(matches!(ticket.wait(), Outcome::Cancelled));
+        assert!(matches!(ticket.pause(), Err(Error::Timeout)));
+        assert!(matches!(ticket.run(), Err(Error::Timeout)));
+        assert!(ticket.finish(), "no thread was left behind");
+    }
+
+    #[test]
+    fn a_thread_inside_the_library_is_left_behind_and_learns_it() {
+        let ticket = Ticket::new(SOON);
+        ticket.run().unwrap();
+
+        assert!(matches!(ticket.wait(), Outcome::Abandoned));
+        assert!(matches!(ticket.pause(), Err(Error::Timeout)));
+        assert!(!ticket.finish());
+    }
+
+    #[test]
+    fn a_thread_that_waits_outside_the_library_is_not_left_behind() {
+        let ticket = Ticket::new(SOON);
+        ticket.run().unwrap();
+        ticket.pause().unwrap();
+
+        assert!(matches!(ticket.wait(), Outcome::Cancelled));
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_by_the_end_and_by_a_refusal() {
+        for refused in [false, true] {
+            let ticket = Arc::new(Ticket::new(LATE));
+            let other = Arc::clone(&ticket);
+            let waiting = thread::spawn(move || other.wait());
+            if refused {
+                ticket.refuse(Error::Closed);
+                assert!(matches!(waiting.join().unwrap(), Outcome::Refused(Error::Closed)));
+            } else {
+                ticket.run().unwrap();
+                // Too late for that.
+                ticket.refuse(Error::Closed);
+                assert!(ticket.finish());
+                assert!(matches!(waiting.join().unwrap(), Outcome::Done));
+            }
+        }
+    }
+}

@@ -146,7 +146,10 @@ impl Token {
                     let attributes = Attributes::read(bench.session, handle)?;
                     let allow_extractable = bench.shared.settings.allow_extractable;
                     let mut key = describe(attributes, class, allow_extractable);
-                    if key.defect.is_none() && class == ObjectClass::PRIVATE_KEY {
+                    let other_id = bench.shared.settings.allow_other_ids;
+                    if other_id && key.defect == Some(KeyDefect::Id) && class == ObjectClass::PRIVATE_KEY {
+                        key.defect = None;
+                    } else if key.defect.is_none() && class == ObjectClass::PRIVATE_KEY {
                         key.defect = check_name(bench, handle, &key.id)?.err();
                     }
                     keys.push(key);
@@ -206,6 +209,7 @@ fn check_name(bench: &Bench<'_>, handle: ObjectHandle, id: &[u8]) -> Result<Resu
     match public_key::read(bench.session, handle, id) {
         Ok(point) => Ok(match AgreementPublicKey::from_point(&point) {
             Ok(key) if key.kid().as_bytes() == id => Ok(()),
+            Ok(_) if bench.shared.settings.allow_other_ids => Ok(()),
             Ok(_) => Err(KeyDefect::Id),
             Err(_) => Err(KeyDefect::PublicKey),
         }),

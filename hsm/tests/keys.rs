@@ -7,7 +7,7 @@ mod support;
 use support::{Fixture, digest, on_every_token};
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::{Agree, Provider, Secret, Signer, Software};
-use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, KeyUri, MacKey, Settings, Usage, WrappingKey};
 
 fn signatures_of_the_token_verify_in_the_host(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
@@ -65,6 +65,30 @@ fn a_key_is_found_by_kid_and_by_label(fixture: &Fixture) {
     assert!(matches!(taken, Err(Error::Config(_))), "{taken:?}");
 }
 
+fn a_key_is_found_by_its_uri(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let made = EcKey::generate(&token, Usage::Sign, "orders/2026-11").unwrap();
+    let id: String = made.kid().as_bytes().iter().map(|byte| format!("%{byte:02x}")).collect();
+    let load = |key: &str| {
+        let uri = KeyUri::parse(&format!("pkcs11:token=plant;{key}")).unwrap();
+        EcKey::load(&token, &KeySelector::from(&uri), Usage::Sign)
+    };
+
+    for key in [
+        &format!("id={id}"),
+        "object=orders%2f2026-11",
+        &format!("id={id};object=orders%2f2026-11;type=private"),
+    ] {
+        assert_eq!(load(key).unwrap().kid(), made.kid(), "{key}");
+    }
+    for key in
+        ["id=%01", "object=orders", &format!("id={id};object=other"), &format!("id={id};type=secret-key")]
+    {
+        let missing = load(key);
+        assert!(matches!(missing, Err(Error::NoSuchKey)), "{key}: {missing:?}");
+    }
+}
+
 fn tags_of_the_token_are_those_of_one_key(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = MacKey::generate(&token, "shared").unwrap();
@@ -119,6 +143,7 @@ on_every_token! {
     the_seams_of_the_core_are_served,
     a_key_for_one_use_refuses_the_other,
     a_key_is_found_by_kid_and_by_label,
+    a_key_is_found_by_its_uri,
     tags_of_the_token_are_those_of_one_key,
     a_wrapped_key_comes_back_unless_it_was_changed,
 }

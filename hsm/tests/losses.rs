@@ -102,7 +102,10 @@ fn an_error_of_the_call_itself_takes_nothing_down(fixture: &Fixture) {
     for code in ["0x5", "0x70", "0x68", "0x20"] {
         fixture.fault("rv.C_SignInit", code);
         let refused = sign(&key, code);
-        assert!(matches!(refused, Err(Error::Token(_))), "{code}: {refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Token(_) | Error::Unsupported("CKM_ECDSA"))),
+            "{code}: {refused:?}"
+        );
         sign(&key, code).unwrap();
     }
     let health = token.health();

@@ -76,8 +76,7 @@ fn a_killed_connection_is_made_again(fixture: &Fixture) {
         return;
     }
     let Some(client) = CLIENTS.iter().map(PathBuf::from).find(|path| path.exists()) else {
-        eprintln!("DID NOT RUN: a_killed_connection_is_made_again: p11-kit is not installed");
-        return;
+        return support::did_not_run("a_killed_connection_is_made_again", "p11-kit is not installed");
     };
     // Not here: the library would be loaded twice in one process.
     fixture.elsewhere("make the token and the key");
@@ -102,8 +101,10 @@ fn a_server_that_is_gone_for_a_while_is_waited_for(fixture: &Fixture) {
         return;
     }
     let Some(client) = CLIENTS.iter().map(PathBuf::from).find(|path| path.exists()) else {
-        eprintln!("DID NOT RUN: a_server_that_is_gone_for_a_while_is_waited_for: p11-kit is not installed");
-        return;
+        return support::did_not_run(
+            "a_server_that_is_gone_for_a_while_is_waited_for",
+            "p11-kit is not installed",
+        );
     };
     fixture.elsewhere("make the token and the key");
     let server = Server::start(fixture);

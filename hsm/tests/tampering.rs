@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use cryptoki::object::{Attribute, ObjectClass};
 use support::{Fixture, eventually, make_pair, name_by_kid, on_every_token, sign, wait_for};
 use taskseal_core::KeyId;
-use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
+use taskseal_hsm::{
+    EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, State, Token, Usage, WrappingKey,
+};
 
 fn defect<R: std::fmt::Debug>(result: Result<R, Error>, expected: KeyDefect) {
     assert!(
@@ -153,6 +155,7 @@ fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
         ("plain", KeyDefect::NotSensitive, vec![Attribute::Sensitive(false)]),
         ("both uses", KeyDefect::Usage, vec![Attribute::Derive(true)]),
         ("no use", KeyDefect::Usage, vec![Attribute::Sign(false)]),
+        ("asks always", KeyDefect::AlwaysAuthenticate, vec![Attribute::AlwaysAuthenticate(true)]),
         // secp384r1
         ("curve", KeyDefect::Type, vec![Attribute::EcParams(vec![6, 5, 0x2b, 0x81, 4, 0, 0x22])]),
     ];
@@ -177,7 +180,7 @@ fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
     EcKey::load(&token, &KeySelector::kid(kid), Usage::Sign).unwrap();
 
     let listed = token.keys().unwrap();
-    assert_eq!(listed.len(), 9);
+    assert_eq!(listed.len(), 10);
     assert_eq!(listed.iter().filter(|key| key.defect.is_none()).count(), 1, "{listed:?}");
 }
 
@@ -191,6 +194,28 @@ fn an_extractable_key_is_accepted_only_where_that_is_allowed(fixture: &Fixture) 
     sign(&key, "text").unwrap();
     fixture.fault("close_all", "");
     sign(&key, "after").unwrap();
+}
+
+fn a_token_with_ids_of_its_own_is_used_only_where_that_is_allowed(fixture: &Fixture) {
+    fixture.init();
+    fixture.fault("read_only", "");
+    let strict = Token::open(&fixture.uri(), Settings::new()).unwrap();
+    let refused = EcKey::generate(&strict, Usage::Sign, "orders");
+    assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+    assert!(strict.keys().unwrap().is_empty(), "what cannot be used is not left there");
+
+    let token = Token::open(&fixture.uri(), Settings::new().allow_other_ids(true)).unwrap();
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let same = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign).unwrap();
+    assert_eq!(key.kid(), same.kid());
+    let listed = token.keys().unwrap();
+    assert!(
+        listed.len() == 1 && listed[0].defect.is_none() && listed[0].kid() != Some(key.kid()),
+        "{listed:?}"
+    );
+    fixture.fault("close_all", "");
+    sign(&key, "after").unwrap();
+    defect(EcKey::load(&strict, &KeySelector::label("orders"), Usage::Sign), KeyDefect::Id);
 }
 
 fn a_destroyed_key_is_gone_with_both_halves(fixture: &Fixture) {
@@ -218,6 +243,7 @@ on_every_token! {
     other_symmetric_keys_under_the_same_name_are_refused,
     keys_that_are_not_as_they_should_be_are_refused,
     an_extractable_key_is_accepted_only_where_that_is_allowed,
+    a_token_with_ids_of_its_own_is_used_only_where_that_is_allowed,
     a_destroyed_key_is_gone_with_both_halves,
 }
 

@@ -6,12 +6,14 @@
  *                         with the code in it
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
+ *                         Both wait until no other thread is in a call: SoftHSM has crashed otherwise.
  *   hang          (once)  the next signature waits until the file `hanging`, which it becomes, is removed; 30 s at most
  *   delay                 every signature takes so many milliseconds longer
  *   garbage               every signature has a bit flipped
  *   flags                 this number is set in the flags of every token
  *   broken                C_GetTokenInfo fails for the token with this label
  *   slot_offset           slot numbers are that much larger, so that others than before are valid
+ *   read_only             C_SetAttributeValue fails, as with tokens that have ids of their own
  *   fork          (once)  C_GetInfo forks and waits for the child; fails if the child does
  *
  * Calls of C_Initialize, C_Login, C_SignInit and C_GenerateRandom are written to the file `calls`, with the handle of
@@ -20,6 +22,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +35,10 @@ typedef unsigned long num;
 /* The functions of version 2.40 by their place in the list. */
 enum {
     F_Initialize = 0, F_GetInfo = 2, F_GetFunctionList = 3, F_GetSlotList = 4, F_GetSlotInfo = 5, F_GetTokenInfo = 6,
-    F_GetMechanismList = 7, F_GetMechanismInfo = 8, F_InitToken = 9, F_OpenSession = 12, F_CloseAllSessions = 14,
-    F_GetSessionInfo = 15, F_Login = 18, F_Logout = 19, F_SignInit = 42, F_Sign = 43, F_DeriveKey = 62,
+    F_GetMechanismList = 7, F_GetMechanismInfo = 8, F_InitToken = 9, F_OpenSession = 12, F_CloseSession = 13,
+    F_CloseAllSessions = 14,
+    F_GetSessionInfo = 15, F_Login = 18, F_Logout = 19, F_CreateObject = 20, F_DestroyObject = 22, F_GetAttributeValue = 24,
+    F_SetAttributeValue = 25, F_FindObjectsInit = 26, F_FindObjects = 27, F_FindObjectsFinal = 28, F_SignInit = 42, F_Sign = 43, F_DeriveKey = 62,
     F_GenerateRandom = 64, F_COUNT = 68
 };
 
@@ -46,12 +51,37 @@ struct session_info {
     num slot, state, flags, error;
 };
 
-enum { OK = 0, GENERAL_ERROR = 5, DEVICE_ERROR = 0x30 };
+enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, DEVICE_ERROR = 0x30 };
 enum { LABEL_LEN = 32, FLAGS_AT = 96 };
+
+/* Held for reading by every call that uses a session, for writing by what takes sessions away. */
+static pthread_rwlock_t calls = PTHREAD_RWLOCK_INITIALIZER;
 
 static struct list real, ours;
 
 #define REAL(name, ...) ((num (*)(__VA_ARGS__))real.function[F_##name])
+
+/* A call that is only passed on, while nobody takes its session away. */
+#define PASSED_ON(name, parameters, types, arguments)                \
+    static num passed_on_##name parameters {                         \
+        num code;                                                    \
+        pthread_rwlock_rdlock(&calls);                               \
+        code = ((num (*) types)real.function[F_##name]) arguments;   \
+        pthread_rwlock_unlock(&calls);                               \
+        return code;                                                 \
+    }
+
+PASSED_ON(CloseSession, (num session), (num), (session))
+PASSED_ON(GetSessionInfo, (num session, void *info), (num, void *), (session, info))
+PASSED_ON(GetAttributeValue, (num session, num object, void *template, num count), (num, num, void *, num),
+          (session, object, template, count))
+PASSED_ON(CreateObject, (num session, void *template, num count, num *object), (num, void *, num, num *),
+          (session, template, count, object))
+PASSED_ON(DestroyObject, (num session, num object), (num, num), (session, object))
+PASSED_ON(FindObjectsInit, (num session, void *template, num count), (num, void *, num), (session, template, count))
+PASSED_ON(FindObjects, (num session, num *objects, num most, num *count), (num, num *, num, num *),
+          (session, objects, most, count))
+PASSED_ON(FindObjectsFinal, (num session), (num), (session))
 
 static void path_of(char *path, size_t len, const char *name) {
     const char *folder = getenv("SHIM_FOLDER");
@@ -129,9 +159,16 @@ static num before_use(num session) {
     num code;
     char nothing[8];
     if (content("close_all", nothing, sizeof nothing) && take("close_all", "close_all.taken")
-        && REAL(GetSessionInfo, num, struct session_info *)(session, &info) == OK)
+        && REAL(GetSessionInfo, num, struct session_info *)(session, &info) == OK) {
+        pthread_rwlock_wrlock(&calls);
         REAL(CloseAllSessions, num)(info.slot);
-    if (content("logout", nothing, sizeof nothing) && take("logout", "logout.taken")) REAL(Logout, num)(session);
+        pthread_rwlock_unlock(&calls);
+    }
+    if (content("logout", nothing, sizeof nothing) && take("logout", "logout.taken")) {
+        pthread_rwlock_wrlock(&calls);
+        REAL(Logout, num)(session);
+        pthread_rwlock_unlock(&calls);
+    }
     return once("rv.C_SignInit", &code) ? code : OK;
 }
 
@@ -193,7 +230,10 @@ static num init_token(num slot, unsigned char *pin, num len, unsigned char *labe
 static num open_session(num slot, num flags, void *application, void *notify, num *session) {
     num code;
     if (once("rv.C_OpenSession", &code)) return code;
-    return REAL(OpenSession, num, num, void *, void *, num *)(slot - offset(), flags, application, notify, session);
+    pthread_rwlock_rdlock(&calls);
+    code = REAL(OpenSession, num, num, void *, void *, num *)(slot - offset(), flags, application, notify, session);
+    pthread_rwlock_unlock(&calls);
+    return code;
 }
 
 static num close_all_sessions(num slot) {
@@ -205,29 +245,48 @@ static num login(num session, num user, unsigned char *pin, num len) {
     return REAL(Login, num, num, unsigned char *, num)(session, user, pin, len);
 }
 
+static num set_attribute_value(num session, num object, void *template, num count) {
+    char nothing[8];
+    if (content("read_only", nothing, sizeof nothing)) return ATTRIBUTE_READ_ONLY;
+    return REAL(SetAttributeValue, num, num, void *, num)(session, object, template, count);
+}
+
 static num sign_init(num session, void *mechanism, num key) {
     num code = before_use(session);
     record("C_SignInit", key);
-    return code != OK ? code : REAL(SignInit, num, void *, num)(session, mechanism, key);
+    if (code != OK) return code;
+    pthread_rwlock_rdlock(&calls);
+    code = REAL(SignInit, num, void *, num)(session, mechanism, key);
+    pthread_rwlock_unlock(&calls);
+    return code;
 }
 
 static num sign(num session, unsigned char *data, num data_len, unsigned char *signature, num *len) {
     num code, ms;
     char nothing[8];
     /* Asking for the length is not signing. */
-    if (!signature) return REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, NULL, len);
+    if (!signature) {
+        pthread_rwlock_rdlock(&calls);
+        code = REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, NULL, len);
+        pthread_rwlock_unlock(&calls);
+        return code;
+    }
     if (once("rv.C_Sign", &code)) return code;
     maybe_hang();
     if (number("delay", &ms)) pause_ms(ms);
+    pthread_rwlock_rdlock(&calls);
     code = REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, signature, len);
+    pthread_rwlock_unlock(&calls);
     if (code == OK && content("garbage", nothing, sizeof nothing)) signature[*len / 2 - 1] ^= 1;
     return code;
 }
 
 static num derive_key(num session, void *mechanism, num key, void *template, num count, num *derived) {
     num code = before_use(session);
-    if (code == OK && !once("rv.C_DeriveKey", &code))
-        code = REAL(DeriveKey, num, void *, num, void *, num, num *)(session, mechanism, key, template, count, derived);
+    if (code != OK || once("rv.C_DeriveKey", &code)) return code;
+    pthread_rwlock_rdlock(&calls);
+    code = REAL(DeriveKey, num, void *, num, void *, num, num *)(session, mechanism, key, template, count, derived);
+    pthread_rwlock_unlock(&calls);
     return code;
 }
 
@@ -262,8 +321,17 @@ static void load(void) {
     ours.function[F_GetMechanismInfo] = get_mechanism_info;
     ours.function[F_InitToken] = init_token;
     ours.function[F_OpenSession] = open_session;
+    ours.function[F_CloseSession] = passed_on_CloseSession;
     ours.function[F_CloseAllSessions] = close_all_sessions;
+    ours.function[F_GetSessionInfo] = passed_on_GetSessionInfo;
+    ours.function[F_CreateObject] = passed_on_CreateObject;
+    ours.function[F_DestroyObject] = passed_on_DestroyObject;
+    ours.function[F_GetAttributeValue] = passed_on_GetAttributeValue;
+    ours.function[F_FindObjectsInit] = passed_on_FindObjectsInit;
+    ours.function[F_FindObjects] = passed_on_FindObjects;
+    ours.function[F_FindObjectsFinal] = passed_on_FindObjectsFinal;
     ours.function[F_Login] = login;
+    ours.function[F_SetAttributeValue] = set_attribute_value;
     ours.function[F_SignInit] = sign_init;
     ours.function[F_Sign] = sign;
     ours.function[F_DeriveKey] = derive_key;

@@ -5,11 +5,12 @@
 #![allow(dead_code, unused_macros, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fs, io, thread};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
@@ -57,8 +58,7 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
         Kind::Kryoptic => match env::var_os("TASKSEAL_KRYOPTIC") {
             Some(path) => PathBuf::from(path),
             None => {
-                eprintln!("DID NOT RUN: {name}: TASKSEAL_KRYOPTIC does not name libkryoptic_pkcs11.so");
-                return;
+                return did_not_run(name, "TASKSEAL_KRYOPTIC does not name libkryoptic_pkcs11.so");
             }
         },
     };
@@ -80,6 +80,11 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
     assert!(out.contains("1 passed"), "{name} is not the path of a test:\n{out}");
 }
 
+/// Says so past the capture of output, which hides what tests that pass print.
+pub(crate) fn did_not_run(name: &str, why: &str) {
+    io::stderr().write_all(format!("DID NOT RUN: {name}: {why}\n").as_bytes()).unwrap();
+}
+
 /// This program, for one test.
 fn again(name: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
@@ -95,7 +100,11 @@ fn shim() -> &'static Path {
         fs::write(&source, include_str!("../shim/shim.c")).unwrap();
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl");
+        compiler
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(&source)
+            .args(["-ldl", "-lpthread"]);
         assert!(compiler.status().expect("install a C compiler").success(), "the shim does not compile");
         // All test programs share it; the last one to finish wins, and they are all the same.
         fs::remove_file(source).unwrap();
