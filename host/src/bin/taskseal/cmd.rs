@@ -2,6 +2,7 @@
 
 mod completions;
 mod demo;
+mod doctor;
 mod enqueue;
 mod explain;
 mod init;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Queue(queue::Args),
     Task(task::Args),
     Quarantine(quarantine::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -58,6 +60,7 @@ pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Fail
         Command::Queue(args) => queue::run(&args, global, ui),
         Command::Task(args) => task::run(&args, global, ui),
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
+        Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
 }
