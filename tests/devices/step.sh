@@ -18,6 +18,7 @@ devices() {
 
     machine_here
     machine_emulated_x86
+    machine_vaes
     machine_cortex_m4
     machine_aarch64
     machine_s390x
@@ -61,7 +62,7 @@ expect_instructions() {
     local machine=$1 log=$2 wanted=$3 mnemonic count
     shift 3
     for mnemonic in "$@"; do
-        count=$(grep -cE "[[:space:]]$mnemonic[[:space:]]" "$log" || true)
+        count=$(grep -cE "[[:space:]]$mnemonic([[:space:]]|\$)" "$log" || true)
         echo "$machine: $count places with $mnemonic"
         if [ "$wanted" = some ] && [ "$count" -eq 0 ] || [ "$wanted" = none ] && [ "$count" -ne 0 ]; then
             echo "$machine: $wanted expected"
@@ -111,10 +112,19 @@ machine_emulated_x86() {
         { skip_part "emulated x86-64" "run: sudo apt-get install -y qemu-user-static"; return 0; }
     local log=$scratch/trace
     record "x86-64, -cpu max" qemu-x86_64-static -cpu max -d in_asm -D "$log" "$runners/release/taskseal-devices"
-    expect_instructions "x86-64, -cpu max" "$log" some v?aesenc v?pclmul[a-z]*
+    expect_instructions "x86-64, -cpu max" "$log" some 'v?aesenc' 'v?pclmul[a-z]*'
     record "x86-64, -cpu Nehalem" \
         qemu-x86_64-static -cpu Nehalem -d in_asm -D "$log" "$runners/release/taskseal-devices"
-    expect_instructions "x86-64, -cpu Nehalem" "$log" none v?aesenc v?pclmul[a-z]* sha256rnds2
+    expect_instructions "x86-64, -cpu Nehalem" "$log" none 'v?aesenc' 'v?pclmul[a-z]*' sha256rnds2
+}
+
+# VAES without AVX-512, which has to be asked for when it is built.
+machine_vaes() {
+    [ "$(uname -sm)" = "Linux x86_64" ] && have qemu-x86_64-static || return 0
+    local log=$scratch/trace folder=$runners/vaes
+    RUSTFLAGS='-C target-feature=+aes,+avx2,+vaes' runners=$folder build_runner
+    record "x86-64, built for VAES" qemu-x86_64-static -cpu max -d in_asm -D "$log" "$folder/release/taskseal-devices"
+    expect_instructions "x86-64, built for VAES" "$log" some 'vaesenc[[:space:]].*%ymm.*' 'v?pclmul[a-z]*'
 }
 
 machine_cortex_m4() {
@@ -137,7 +147,7 @@ machine_aarch64() {
         wanted=some
         [ "$cpu" = max ] || wanted=none
         record "aarch64, -cpu $cpu" "${qemu[@]}" -cpu "$cpu" -d in_asm -D "$log" "$built"
-        expect_instructions "aarch64, -cpu $cpu" "$log" "$wanted" aese pmull2? sha256h
+        expect_instructions "aarch64, -cpu $cpu" "$log" "$wanted" aese 'pmull2?' sha256h
         core_tests aarch64 "${qemu[*]} -cpu $cpu"
     done
 }

@@ -32,7 +32,11 @@ impl Check {
     fn line(&self) -> String {
         let line =
             format!("{:<4}  {:<6}  {:<11}  {}", self.verdict(), self.name, self.found.name(), self.about);
-        if self.found.is_portable() { format!("{line}; faster with {}\n", self.wanted) } else { line + "\n" }
+        if self.found.is_portable() {
+            format!("{line}; faster on a processor with {}\n", self.wanted)
+        } else {
+            line + "\n"
+        }
     }
 
     fn object(&self) -> Value {
@@ -70,7 +74,7 @@ const fn wanted() -> [&'static str; 3] {
     } else if cfg!(target_arch = "aarch64") {
         ["aes and pmull", "aes and pmull", "sha2"]
     } else {
-        ["another processor", "another processor", "another processor"]
+        ["instructions for it", "instructions for it", "instructions for it"]
     }
 }
 
@@ -86,7 +90,7 @@ mod tests {
     fn what_is_slow_says_what_is_missing_and_what_is_fast_does_not() {
         assert_eq!(
             check(Instructions::Portable).line(),
-            "slow  aes     portable     encrypts; faster with a flag\n"
+            "slow  aes     portable     encrypts; faster on a processor with a flag\n"
         );
         assert_eq!(check(Instructions::AesNi).line(), "ok    aes     aes-ni       encrypts\n");
     }
