@@ -12,8 +12,6 @@ devices() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc
     need cc gcc libc6-dev
-    cargo fmt --manifest-path "$runner" --check
-    cargo fmt --manifest-path "$firmware" --check
     rm -f "$scratch/machines" "$scratch/machines.raw"
 
     machine_here
