@@ -168,9 +168,10 @@ fn hedged(keys: &Keys, transcript: &mut Transcript) {
 
 fn of_a_device<M: Mode>(mut sealer: Sealer<M>, hedge: &HedgeKey, transcript: &mut Transcript) {
     let claims = plain_claims();
-    for len in [0, 1, 15, 16, 17, 255, 256] {
-        let (body, mut buffer) = ([0x5a; 256], [0; ROOM]);
-        let body = body.get(..len).expect("at most 256");
+    // The widest implementations take 64 blocks at once.
+    for len in [0, 1, 15, 16, 17, 255, 256, 479, 480, 481, 1023, 1024, 1025, 2100] {
+        let (body, mut buffer) = ([0x5a; 2100], [0; 2100 + ROOM]);
+        let body = body.get(..len).expect("at most 2100");
         let sealed =
             sealer.danger_seal_without_randomness(&claims, ContentType::OCTETS, body, hedge, &mut buffer);
         let sealed = sealed.unwrap_or_default();
