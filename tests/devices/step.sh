@@ -16,7 +16,6 @@ devices() {
 
     machine_here
     machine_emulated_x86
-    machine_vaes
     machine_cortex_m4
     machine_aarch64
     machine_s390x
@@ -81,34 +80,51 @@ machine_here() {
     build_runner
     record "$(uname -m), this one" "$runners/release/taskseal-devices"
     [ "$(uname -sm)" = "Linux x86_64" ] || return 0
-    if ! grep -qw sha_ni /proc/cpuinfo; then
+    if grep -qw sha_ni /proc/cpuinfo; then
+        expect_breakpoint SHA-NI "$runners/release/taskseal-devices" sha256rnds2
+    else
         skip_part "SHA-NI" "this processor has none"
+    fi
+    machine_vaes
+}
+
+# VAES without AVX-512, which has to be asked for when it is built. The emulator's is wrong in QEMU 7.2.
+machine_vaes() {
+    if ! grep -qw vaes /proc/cpuinfo || ! grep -qw avx2 /proc/cpuinfo; then
+        skip_part "VAES" "this processor has none"
         return 0
     fi
-    # Emulators and valgrind have no SHA-NI: a breakpoint on its first instruction tells whether it is run.
-    have_or_install gdb gdb || { skip_part "SHA-NI" "gdb is missing; run: sudo apt-get install -y gdb"; return 0; }
-    have_or_install objdump binutils || { skip_part "SHA-NI" "objdump is missing"; return 0; }
-    local place
-    objdump -d --no-show-raw-insn "$runners/release/taskseal-devices" >"$scratch/disassembly"
-    place=$(awk '/\tsha256rnds2/ { sub(":", "", $1); print $1; exit }' "$scratch/disassembly")
-    # The file may be loaded anywhere: its first instruction says where.
-    local entry
-    entry=$(objdump -f "$runners/release/taskseal-devices" | sed -n 's/^start address //p')
-    gdb -nx -batch -ex 'set confirm off' -ex 'set breakpoint pending off' -ex starti \
-        -ex "python gdb.execute('info auxv', to_string=True)" \
-        -ex "python start=int(next(l for l in gdb.execute('info auxv', to_string=True).splitlines() if 'AT_ENTRY' in l).split()[-1], 0)" \
+    local folder=$runners/vaes
+    RUSTFLAGS='-C target-feature=+aes,+avx2,+vaes' runners=$folder build_runner
+    record "x86_64, built for VAES" "$folder/release/taskseal-devices"
+    expect_breakpoint VAES "$folder/release/taskseal-devices" 'vaesenc .*%ymm'
+}
+
+# expect_breakpoint PART PROGRAM MNEMONIC: the real processor stops at the first such instruction. Emulators and valgrind
+# have none of these, so a debugger has to tell.
+expect_breakpoint() {
+    local part=$1 program=$2 mnemonic=$3 place entry
+    have_or_install gdb gdb || { skip_part "$part" "gdb is missing; run: sudo apt-get install -y gdb"; return 0; }
+    have_or_install objdump binutils || { skip_part "$part" "objdump is missing; run: sudo apt-get install -y binutils"; return 0; }
+    objdump -d --no-show-raw-insn "$program" >"$scratch/disassembly"
+    place=$(sed -nE "/\t$mnemonic/ { s/^ *([0-9a-f]+):.*/\1/p; q }" "$scratch/disassembly")
+    # The file may be loaded anywhere: where its first instruction is says where.
+    entry=$(objdump -f "$program" | sed -n 's/^start address //p')
+    gdb -nx -batch -ex 'set confirm off' -ex starti \
+        -ex "python auxv = gdb.execute('info auxv', to_string=True).splitlines()" \
+        -ex "python start = int(next(line for line in auxv if 'AT_ENTRY' in line).split()[-1], 0)" \
         -ex "python gdb.execute('break *%d' % (start - $entry + 0x$place))" \
-        -ex continue -ex kill "$runners/release/taskseal-devices" >"$scratch/gdb" 2>&1 || true
+        -ex continue -ex kill "$program" >"$scratch/gdb" 2>&1 || true
     if grep -q 'ptrace: Operation not permitted\|Could not trace' "$scratch/gdb"; then
-        skip_part "SHA-NI" "processes cannot be traced here"
+        skip_part "$part" "processes cannot be traced here"
         return 0
     fi
     grep -q '^Breakpoint 1, ' "$scratch/gdb" || {
         cat "$scratch/gdb"
-        echo "sha256rnds2 at $place is not run"
+        echo "$mnemonic at $place is not run"
         return 1
     }
-    echo "this one: sha256rnds2 at $place is run"
+    echo "this one: $mnemonic at $place is run"
 }
 
 # A processor with AES-NI and PCLMULQDQ and one without, on any host.
@@ -122,15 +138,6 @@ machine_emulated_x86() {
     record "x86-64, -cpu Nehalem" \
         qemu-x86_64-static -cpu Nehalem -d in_asm -D "$log" "$runners/release/taskseal-devices"
     expect_instructions "x86-64, -cpu Nehalem" "$log" none 'v?aesenc' 'v?pclmul[a-z]*' sha256rnds2
-}
-
-# VAES without AVX-512, which has to be asked for when it is built.
-machine_vaes() {
-    [ "$(uname -sm)" = "Linux x86_64" ] && have qemu-x86_64-static || return 0
-    local log=$scratch/trace folder=$runners/vaes
-    RUSTFLAGS='-C target-feature=+aes,+avx2,+vaes' runners=$folder build_runner
-    record "x86-64, built for VAES" qemu-x86_64-static -cpu max -d in_asm -D "$log" "$folder/release/taskseal-devices"
-    expect_instructions "x86-64, built for VAES" "$log" some 'vaesenc[[:space:]].*%ymm.*' 'v?pclmul[a-z]*'
 }
 
 machine_cortex_m4() {
