@@ -165,7 +165,8 @@ machine_aarch64() {
     qemu+=(-E "LD_PRELOAD=$scratch/no_hwcap.so")
     record "aarch64, nothing to find" "${qemu[@]}" -d in_asm -D "$log" "$built"
     expect_instructions "aarch64, nothing to find" "$log" none aese 'pmull2?' sha256h
-    core_tests aarch64 "${qemu[*]}"
+    # The standard library looks elsewhere too, and so finds what is hidden.
+    core_tests aarch64 "${qemu[*]}" --skip=report_agrees_with_the_standard_library
 }
 
 # The other byte order.
@@ -195,13 +196,14 @@ have_linux() {
 # envelope, not about the machine.
 slow_tests=(flipped_bit every_truncation roots_and_paths_are_those)
 
-# core_tests MACHINE EMULATOR: the tests of core as they run there.
+# core_tests MACHINE EMULATOR [ARGUMENT]...: the tests of core as they run there.
 core_tests() {
-    local runner_of skipped_tests
+    local machine=$1 emulator=$2 runner_of skipped_tests
+    shift 2
     skipped_tests=("${slow_tests[@]/#/--skip=}")
-    runner_of=CARGO_TARGET_$(tr '[:lower:]' '[:upper:]' <<<"$1")_UNKNOWN_LINUX_GNU_RUNNER
-    env "$runner_of=$2" cargo test -p taskseal-core --lib --locked --target "$1-unknown-linux-gnu" -- \
-        --quiet "${skipped_tests[@]}"
+    runner_of=CARGO_TARGET_$(tr '[:lower:]' '[:upper:]' <<<"$machine")_UNKNOWN_LINUX_GNU_RUNNER
+    env "$runner_of=$emulator" cargo test -p taskseal-core --lib --locked --target "$machine-unknown-linux-gnu" -- \
+        --quiet "${skipped_tests[@]}" "$@"
 }
 
 # What of the firmware needs no device: flash that loses power at every byte, and the adapters.
