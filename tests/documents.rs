@@ -72,6 +72,8 @@ fn links_to_files_lead_somewhere() {
     for page in [
         "README.md",
         "core/README.md",
+        "core/docs/devices.md",
+        "core/firmware/README.md",
         "host/README.md",
         "hsm/README.md",
         "fuzz/README.md",

@@ -6,6 +6,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod acceleration;
 pub mod batch;
 pub mod beacon;
 mod cbor;
@@ -43,6 +44,7 @@ mod time;
 #[cfg(not(miri))]
 mod wycheproof;
 
+pub use self::acceleration::Acceleration;
 pub use self::batch::{RootCache, VerifiedRoots};
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;

@@ -387,6 +387,22 @@ fn completions_name_every_command() {
 }
 
 #[test]
+fn doctor_needs_no_project_and_tells_the_same_in_both_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = run_in(dir.path(), &["doctor"], b"").ok().text();
+    let report = run_in(dir.path(), &["doctor", "--json"], b"").ok().json();
+    assert_eq!(report["v"], 1);
+    let checks = report["checks"].as_array().unwrap();
+    assert_eq!(checks.iter().map(|check| &check["check"]).collect::<Vec<_>>(), ["aes", "ghash", "sha256"]);
+    for (line, check) in text.lines().zip(checks) {
+        let words: Vec<_> = line.split_whitespace().take(3).collect();
+        assert_eq!(words, ["verdict", "check", "instructions"].map(|name| check[name].as_str().unwrap()));
+        assert_eq!(words[0] == "slow", words[2] == "portable", "{line}");
+    }
+    assert_eq!(text.lines().count(), checks.len());
+}
+
+#[test]
 fn configuration_is_found_by_option_then_environment_then_folder() {
     let project = Project::new();
     let elsewhere = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 mod completions;
 mod demo;
+mod doctor;
 mod enqueue;
 mod explain;
 mod init;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Task(task::Args),
     Quarantine(quarantine::Args),
     Token(token::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -62,6 +64,7 @@ pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Fail
         Command::Task(args) => task::run(&args, global, ui),
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
         Command::Token(args) => token::run(&args, ui),
+        Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
 }

@@ -1,0 +1,81 @@
+//! Vectors of signed keysets: verify, then ask which keys may do what.
+
+use taskseal_core::keys::VerifyingKey;
+use taskseal_core::keyset::signed::{
+    Checkpoint, CurrentKeys, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset,
+};
+use taskseal_core::name::KeysetName;
+use taskseal_core::{KeyId, KeyLookup};
+
+use crate::Transcript;
+use crate::text::{Room, Vector, array};
+
+const LINES: &str = " expect note by now name root checkpoint capacity stored seals decrypts records ";
+
+/// What a key may do now.
+type Allows = fn(&CurrentKeys<'_, '_>, KeyId) -> bool;
+
+/// What it comes to: `accepted`, the code of a refusal, or which line came out otherwise.
+pub(crate) fn outcome(vector: &Vector<'_>, room: &mut Room, transcript: &mut Transcript) -> &'static str {
+    for (name, _) in vector.lines() {
+        assert!(LINES.split(' ').any(|line| line == name), "{}: {name}", vector.name);
+    }
+    let bytes = vector.bytes(&mut room.bytes);
+    let outcome = match vector.get("capacity") {
+        None => verify::<256>(vector, bytes, transcript),
+        Some("1") => verify::<1>(vector, bytes, transcript),
+        Some("2") => verify::<2>(vector, bytes, transcript),
+        Some(other) => panic!("{}: capacity {other}", vector.name),
+    };
+    let outcome = outcome.unwrap_or_else(KeysetRefusal::code);
+    transcript.add(outcome.as_bytes());
+    outcome
+}
+
+fn verify<const N: usize>(
+    vector: &Vector<'_>,
+    bytes: &[u8],
+    transcript: &mut Transcript,
+) -> Result<&'static str, KeysetRefusal> {
+    let checkpoint = vector.get("checkpoint").map(|stored| {
+        let stored: [u8; 40] = array(stored);
+        Checkpoint::from_bytes(&stored).expect("a checkpoint")
+    });
+    let mut now = vector.now();
+    let unverified = UnverifiedKeyset::parse(bytes)?;
+    let keyset: VerifiedKeyset<'_, N> = unverified.verify(&roots(vector), checkpoint.as_ref(), &mut now)?;
+    let keys = keyset.at(now)?;
+    if vector.expected() != "accepted" {
+        return Ok("accepted");
+    }
+
+    let stored = keyset.checkpoint().to_bytes();
+    transcript.add(&stored);
+    if vector.get("stored").map(array) != Some(stored) {
+        return Ok("another checkpoint");
+    }
+    let allows: [(&str, Allows); 3] = [
+        ("seals", |keys, kid| keys.sealing_allowed(kid)),
+        ("decrypts", |keys, kid| keys.decryption_allowed(kid)),
+        ("records", |keys, kid| keys.find(kid).is_some()),
+    ];
+    for (line, allows) in allows {
+        let kids = || keyset.entries().iter().map(|entry| entry.kid()).filter(|kid| allows(&keys, *kid));
+        kids().for_each(|kid| transcript.add(kid.as_bytes()));
+        let listed = vector.get(line).expect("a list of kids").split(' ').filter(|kid| !kid.is_empty());
+        if !listed.map(|kid| KeyId::parse_hex(kid).expect("a kid")).eq(kids()) {
+            return Ok("other keys may do something");
+        }
+    }
+    Ok("accepted")
+}
+
+fn roots<'v>(vector: &Vector<'v>) -> Roots<'v> {
+    let name = KeysetName::new(vector.get("name").expect("a name")).expect("a name");
+    let mut roots = vector
+        .lines()
+        .filter(|line| line.0 == "root")
+        .map(|line| VerifyingKey::from_point(&array(line.1)).expect("a point on the curve"));
+    let first = Roots::new(name, roots.next().expect("a root"));
+    roots.next().map_or(first, |second| first.or(second).expect("another root"))
+}
