@@ -272,6 +272,12 @@ impl<'a> Verified<'a> {
         self.envelope.is_batched()
     }
 
+    /// Whether it is a task or a result.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.envelope.header.kind
+    }
+
     /// Media type of the body.
     #[must_use]
     pub const fn content_type(&self) -> ContentType<'a> {

@@ -1,6 +1,7 @@
 //! First run, redelivery, replay, conflict, attempts; a full window; a clock that steps back.
 
 use super::*;
+use crate::refusal::Refusal;
 use crate::kid::KeyId;
 
 fn sighting(id: u8, forget_after: u64, seen_at: u64) -> Sighting<'static> {

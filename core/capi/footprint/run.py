@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""What the library costs on a Cortex-M4: flash, static memory, stack, instructions; and what is in the bytes.
+
+    core/capi/footprint/run.py              builds, measures, compares with footprint.toml
+    core/capi/footprint/run.py --write      writes the measured numbers into footprint.toml
+    core/capi/footprint/run.py --symbols    prints the largest symbols of every program too
+
+Needs cargo with the target thumbv7em-none-eabihf, arm-none-eabi-gcc and qemu-system-arm.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+CAPI = HERE.parent
+ROOT = CAPI.parent.parent
+BOARD = CAPI / "examples" / "mps2-an386"
+TARGET = "thumbv7em-none-eabihf"
+RUSTFLAGS = '--cfg aes_backend_soft="compact" --cfg sha2_backend_soft="compact"'
+CFLAGS = (
+    "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard -std=c11 -Os -Wall -Wextra -Werror "
+    "-Wno-unused-variable -Wno-unused-function -Wno-unused-const-variable "
+    "-ffreestanding -ffunction-sections -fdata-sections -nostdlib -nostartfiles"
+).split()
+LDFLAGS = [f"-L{BOARD}", "-Tboard.ld", "-Wl,--gc-sections", "-Wl,--build-id=none"]
+# The system timer of the board runs at 25 MHz; under `-icount shift=0` an instruction takes a nanosecond.
+INSTRUCTIONS_PER_TICK = 40
+GROWTH = 1.02
+
+# Program, features, greatest flash in bytes, greatest stack in bytes.
+PROGRAMS = {
+    "mac_seal": ("mac", 18 * 1024, 3072),
+    "mac": ("mac", None, None),
+    "sign_se": ("sign", 38 * 1024, 3584),
+    "sign_se_element": ("sign", None, None),
+    "sign_sp": ("sign", 42 * 1024, 5734),
+    "verify_se": ("verify", 42 * 1024, 5734),
+    "verify_sp": ("verify", None, None),
+}
+GLUE_LIMIT = 8 * 1024
+# Crates whose own bounds checks are left in the optimised code; none is known to be reachable.
+MAY_PANIC = ("aes", "aes_gcm", "ctr", "ghash", "polyval", "cipher", "crypto_bigint", "p256", "ecdsa", "primeorder",
+             "primefield", "elliptic_curve", "sha2", "hmac", "digest", "block_buffer", "hybrid_array", "rfc6979",
+             "universal_hash", "core", "signature", "sec1", "inout")
+
+
+def run(*command, **options):
+    command = [str(part) for part in command]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} gave {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def build(features, target_folder):
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(target_folder))
+    environment["CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS"] = RUSTFLAGS
+    run("cargo", "build", "-p", "taskseal-c", "--profile", "embedded", "--target", TARGET, "--no-default-features",
+        "--features", features, "--locked", cwd=ROOT, env=environment)
+    return target_folder / TARGET / "embedded" / "libtaskseal.a"
+
+
+def link(program, library, folder):
+    """The image, and one with functions that do nothing in the place of the library."""
+    includes = [f"-I{BOARD}", f"-I{CAPI / 'include'}"]
+    objects = []
+    for source in (HERE / f"{program}.c", BOARD / "board.c"):
+        objects.append(folder / f"{source.stem}.o")
+        run("arm-none-eabi-gcc", *CFLAGS, *includes, "-c", source, "-o", objects[-1])
+    image = folder / f"{program}.elf"
+    run("arm-none-eabi-gcc", *CFLAGS, *LDFLAGS, *objects, library, f"-Wl,-Map={image}.map", "-o", image)
+
+    wanted = re.findall(r"U (\w+)", run("arm-none-eabi-nm", "-u", *objects).stdout)
+    stubs = folder / f"{program}.stubs.s"
+    names = sorted({name for name in wanted if not name.startswith(("board_", "image_")) and name != "main"})
+    stubs.write_text(".syntax unified\n.thumb\n" + "".join(
+        f".section .text.{name}\n.global {name}\n.thumb_func\n{name}: movs r0, #0\nbx lr\n" for name in names))
+    empty = folder / f"{program}.empty.elf"
+    run("arm-none-eabi-gcc", *CFLAGS, *LDFLAGS, *objects, stubs, "-o", empty)
+    return image, empty
+
+
+def sizes(image):
+    """Flash, and static memory."""
+    text, data, bss = run("arm-none-eabi-size", image).stdout.splitlines()[1].split()[:3]
+    return int(text) + int(data), int(data) + int(bss)
+
+
+def measure(image):
+    """What the program reports: operation -> (instructions, stack, result)."""
+    # What the board writes comes out of the debugger's side.
+    done = run("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none", "-icount",
+               "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", image, timeout=120)
+    operations = {}
+    for line in (done.stdout + done.stderr).splitlines():
+        name, ticks, stack, result = line.split()
+        if int(result) < 0:
+            sys.exit(f"{image.name}: {name} failed with {result}")
+        operations[name] = (int(ticks) * INSTRUCTIONS_PER_TICK, int(stack), int(result))
+    return operations
+
+
+def symbols(image):
+    """(size, demangled name) of everything of the library, largest first."""
+    lines = run("arm-none-eabi-nm", "--print-size", "--size-sort", "--reverse-sort", "--demangle=rust", image).stdout.splitlines()
+    found = []
+    for line in lines:
+        parts = line.split(maxsplit=3)
+        if len(parts) == 4 and parts[2].lower() in "trw":
+            found.append((int(parts[1], 16), parts[3]))
+    return found
+
+
+def crate_of(name):
+    """The crate that a demangled name belongs to: of an implementation, that of the type."""
+    inner = re.match(r"<*&?(?:mut )?(?:\[[^\]]*\])?([a-z_0-9]+)(?:\[[0-9a-f]+\])?::", name)
+    return inner.group(1) if inner else None
+
+
+def panics(image):
+    """The functions that can panic, from the disassembly."""
+    listing = run("arm-none-eabi-objdump", "-d", "--no-show-raw-insn", "--demangle=rust", image).stdout
+    callers, current = set(), None
+    for line in listing.splitlines():
+        if head := re.match(r"[0-9a-f]+ <(.+)>:$", line):
+            current = head.group(1)
+        elif "core::panicking" in line or "core::slice::index::slice_" in line or "unwrap_failed" in line \
+                or "copy_from_slice" in line and "len_mismatch" in line:
+            callers.add(current)
+    return {name for name in callers if not name.startswith(("core::", "<core::"))}
+
+
+def main():
+    write, show = "--write" in sys.argv, "--symbols" in sys.argv
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+    folder = target / "footprint"
+    folder.mkdir(parents=True, exist_ok=True)
+    recorded = tomllib.loads((CAPI / "footprint.toml").read_text()) if (CAPI / "footprint.toml").exists() else {}
+    wrong, measured, libraries = [], {}, {}
+
+    for program, (features, flash_limit, stack_limit) in PROGRAMS.items():
+        if features not in libraries:
+            built = build(features, folder)
+            libraries[features] = folder / f"libtaskseal-{features}.a"
+            libraries[features].write_bytes(built.read_bytes())
+        image, empty = link(program, libraries[features], folder)
+        (flash, memory), (flash_empty, memory_empty) = sizes(image), sizes(empty)
+        flash, memory = flash - flash_empty, memory - memory_empty
+        operations = measure(image)
+        stack = max(stack for name, (_, stack, _) in operations.items())
+        measured[program] = {"flash": flash, "static": memory, "stack": stack}
+        for name, (instructions, stack_of, _) in operations.items():
+            measured[program][name] = {"instructions": instructions, "stack": stack_of}
+        print(f"{program:<16} flash {flash:>6}{f' of {flash_limit}' if flash_limit else '':<9}  "
+              f"stack {stack:>5}{f' of {stack_limit}' if stack_limit else '':<8}  static {memory}")
+        for name, (instructions, stack_of, _) in operations.items():
+            print(f"    {name:<18} {instructions:>9} instructions {stack_of:>5} stack")
+        if show:
+            for size, name in symbols(image)[:45]:
+                print(f"    {size:>6} {name[:150]}")
+        if flash_limit and flash > flash_limit:
+            wrong.append(f"{program}: {flash} bytes of flash, more than {flash_limit}")
+        if stack_limit and stack > stack_limit:
+            wrong.append(f"{program}: {stack} bytes of stack, more than {stack_limit}")
+        if memory != 0:
+            wrong.append(f"{program}: {memory} bytes of static memory")
+        for name in panics(image):
+            if crate_of(name) not in MAY_PANIC:
+                wrong.append(f"{program}: {name} can panic")
+        for name, (instructions, _, _) in operations.items():
+            before = recorded.get(program, {}).get(name, {}).get("instructions")
+            if before and instructions > before * GROWTH:
+                wrong.append(f"{program}: {name} takes {instructions} instructions, {before} before")
+        if "alloc" in run("arm-none-eabi-nm", image).stdout:
+            wrong.append(f"{program}: an allocator is linked")
+    print("\n".join(wrong))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
