@@ -9,18 +9,36 @@ use crate::suite::Suite;
 pub(crate) enum Depth {
     /// There are none.
     Nothing,
-    /// HMAC: 4 KiB.
+    /// HMAC, key derivation.
     Hash,
-    /// AES, key derivation, curves: 8 KiB, which is less than they use themselves.
-    All,
+    /// AES and what it is called from.
+    Cipher,
+    /// Scalars and points.
+    Curve,
 }
+
+// Where memory is plenty: by far enough, whatever the compiler makes of the frames.
+#[cfg(not(target_os = "none"))]
+const HASH: usize = 4 << 10;
+#[cfg(not(target_os = "none"))]
+const CIPHER: usize = 8 << 10;
+#[cfg(not(target_os = "none"))]
+const CURVE: usize = 8 << 10;
+
+// On bare metal: what the work itself needs, as core/capi/footprint measures it, so that wiping makes no stack deeper.
+#[cfg(target_os = "none")]
+const HASH: usize = 512;
+#[cfg(target_os = "none")]
+const CIPHER: usize = 512;
+#[cfg(target_os = "none")]
+const CURVE: usize = 512;
 
 impl Depth {
     /// Of sealing: every suite has a secret key.
     pub(crate) const fn of_sealing(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
-            _ => Self::All,
+            _ => Self::Cipher,
         }
     }
 
@@ -28,14 +46,14 @@ impl Depth {
     pub(crate) const fn of_verifying(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
-            Suite::E => Self::All,
+            Suite::E => Self::Cipher,
             _ => Self::Nothing,
         }
     }
 
     /// Of decrypting.
     pub(crate) const fn of_opening(suite: Suite) -> Self {
-        if suite.encrypts() { Self::All } else { Self::Nothing }
+        if suite.encrypts() { Self::Cipher } else { Self::Nothing }
     }
 }
 
@@ -47,8 +65,9 @@ pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
     let result = apart(work);
     match depth {
         Depth::Nothing => {}
-        Depth::Hash => overwrite::<{ 4 << 10 }>(),
-        Depth::All => overwrite::<{ 8 << 10 }>(),
+        Depth::Hash => overwrite::<HASH>(),
+        Depth::Cipher => overwrite::<CIPHER>(),
+        Depth::Curve => overwrite::<CURVE>(),
     }
     result
 }

@@ -67,15 +67,20 @@ pub(crate) struct EncStructure {
 }
 
 impl EncStructure {
+    /// To be filled where it stands: it is long.
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: [0; MAX_LEN], len: 0 }
+    }
+
     /// `external_aad` is empty for suite E; in SE and SP it is the outer protected header, so that taking
     /// the signature off and signing again under another identity makes decryption fail.
-    pub(crate) fn new(
+    pub(crate) fn fill(
+        &mut self,
         context: EncryptContext,
         protected: &[u8],
         external_aad: &[u8],
-    ) -> Result<Self, SinkError> {
-        let mut bytes = [0; MAX_LEN];
-        let mut writer = Writer::new(&mut bytes);
+    ) -> Result<(), SinkError> {
+        let mut writer = Writer::new(&mut self.bytes);
         writer.array(3)?;
         writer.text(match context {
             EncryptContext::Encrypt0 => "Encrypt0",
@@ -83,8 +88,8 @@ impl EncStructure {
         })?;
         writer.bytes(protected)?;
         writer.bytes(external_aad)?;
-        let len = writer.position();
-        Ok(Self { bytes, len })
+        self.len = writer.position();
+        Ok(())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

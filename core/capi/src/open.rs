@@ -1,12 +1,11 @@
 //! Verifying and opening.
 
-use core::mem;
-
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, VerifyingKey};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::provider::Rejected;
 use taskseal_core::replay::Admission;
-use taskseal_core::{Agree, Kind, KeyId, Opened, Provider, Secret, Software, Unverified, Verified};
+use taskseal_core::open::{InPlace, Place};
+use taskseal_core::{Agree, KeyId, Kind, Provider, Secret, Software};
 
 #[cfg(feature = "verify")]
 use crate::agreement::CallbackAgreement;
@@ -71,7 +70,7 @@ pub struct taskseal_verified {
 }
 
 impl taskseal_verified {
-    fn set(&mut self, verified: &Verified<'_>) {
+    fn set(&mut self, verified: &InPlace<'_>) {
         self.claims.set(verified.claims());
         self.content_type = taskseal_text::of(verified.content_type().as_str());
         self.body = core::ptr::null();
@@ -207,15 +206,17 @@ impl DecryptionKeys for Decryption<'_> {
 
 /// # Safety
 /// The contract of the interface.
-unsafe fn verify<'e>(verifier: &taskseal_verifier, envelope: &'e [u8]) -> Outcome<Verified<'e>> {
+unsafe fn verify<'e>(
+    task: &mut InPlace<'e>,
+    verifier: &taskseal_verifier,
+    envelope: &'e [u8],
+) -> Outcome<()> {
     // SAFETY: handed on to the caller.
     let (records, policy, clock) = unsafe {
         let records = Records::of(verifier.records, verifier.record_count)?;
         (records, one(verifier.policy)?.to_core()?, verifier.clock.as_ref())
     };
-    Unverified::parse(envelope)
-        .and_then(|task| task.verify_with(&Built, &mut (), &records, &policy, &mut MaybeClock(clock)))
-        .map_err(of_open)
+    task.verify(envelope, &Built, &mut (), &records, &policy, &mut MaybeClock(clock)).map_err(of_open)
 }
 
 /// Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is
@@ -230,12 +231,10 @@ pub unsafe extern "C" fn taskseal_verify(
     // SAFETY: the contract of the interface.
     let outcome = unsafe {
         one_mut(verified).and_then(|told| {
-            let task = verify(one(verifier)?, bytes(envelope, envelope_length)?)?;
+            let mut task = InPlace::new();
+            verify(&mut task, one(verifier)?, bytes(envelope, envelope_length)?)?;
             told.set(&task);
-            if !task.suite().encrypts() {
-                let opened = task.danger_open_without_replay_guard(&mut (), &mut []).map_err(of_open)?;
-                told.body = opened.body().as_ptr();
-            }
+            told.body = task.clear_body().map_or(core::ptr::null(), <[u8]>::as_ptr);
             Ok(0)
         })
     };
@@ -264,27 +263,20 @@ pub unsafe extern "C" fn taskseal_open(
         one_mut(verified).and_then(|told| {
             let mut keys = Decryption::of(keys)?;
             let buffer = many_mut(body, body_size)?;
-            let task = verify(one(verifier)?, bytes(envelope, envelope_length)?)?;
+            let mut task = InPlace::new();
+            verify(&mut task, one(verifier)?, bytes(envelope, envelope_length)?)?;
             told.set(&task);
-            let opened = if task.kind() == Kind::Result {
-                task.open_result(&mut keys, buffer)
-            } else {
-                let admitted = task.admit(&mut CallbackGuard(one(guard)?)).map_err(of_open)?;
-                if admitted.admission() == Admission::Redelivery {
-                    told.admission = TASKSEAL_REDELIVERY;
-                }
-                admitted.open_with(&Built, &mut keys, buffer)
+            if task.kind() != Kind::Result
+                && task.admit(&mut CallbackGuard(one(guard)?)).map_err(of_open)? == Admission::Redelivery
+            {
+                told.admission = TASKSEAL_REDELIVERY;
+            }
+            told.body = match task.open(&Built, &mut keys, buffer).map_err(of_open)? {
+                Place::Envelope(body) => body.as_ptr(),
+                Place::Buffer => body,
             };
-            told.body = keep(opened.map_err(of_open)?);
             Ok(told.body_length)
         })
     };
     returned(outcome)
-}
-
-/// The body stays where it is for the caller, who wipes it.
-fn keep(opened: Opened<'_, '_>) -> *const u8 {
-    let body = opened.body().as_ptr();
-    mem::forget(opened);
-    body
 }

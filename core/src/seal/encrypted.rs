@@ -68,7 +68,8 @@ impl Mode for Encrypt<'_> {
         let mut writer = Writer::new(envelope);
         let header_start = write_start(Suite::E, &header, &mut writer)?;
         let protected = writer.as_bytes().get(header_start..).unwrap_or_default();
-        let aad = EncStructure::new(EncryptContext::Encrypt0, protected, &[])?;
+        let mut aad = EncStructure::empty();
+        aad.fill(EncryptContext::Encrypt0, protected, &[])?;
         encode_iv(&iv, &mut writer)?;
         writer.bytes_head(job.body.len() + TAG_LEN)?;
         encrypt_body(&content_key, &iv, &aad, job.body, provider, &mut writer)
@@ -76,6 +77,7 @@ impl Mode for Encrypt<'_> {
 }
 
 /// Derives the content key of one message; returns what the message says about it: salt, then commitment.
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn shared_content_key(
     key: &EncryptionKey,
     salt: &[u8; SALT_LEN],
@@ -90,6 +92,7 @@ pub(super) fn shared_content_key(
 }
 
 /// Writes the body, encrypts it where it stands and appends the tag.
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn encrypt_body<E>(
     content_key: &ContentKey,
     iv: &[u8; IV_LEN],

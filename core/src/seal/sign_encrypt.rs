@@ -224,7 +224,8 @@ impl Plan<'_> {
         let mut protected = [0; MAX_PROTECTED];
         let mut protected_writer = Writer::new(&mut protected);
         self.protected.encode(&mut protected_writer)?;
-        let aad = EncStructure::new(context, protected_writer.as_bytes(), outer)?;
+        let mut aad = EncStructure::empty();
+        aad.fill(context, protected_writer.as_bytes(), outer)?;
         let mut writer = Writer::new(payload);
         encode_before_ciphertext(&self.protected, iv, body.len() + TAG_LEN, &mut writer)?;
         encrypt_body(content_key, iv, &aad, body, provider, &mut writer)?;

@@ -128,7 +128,7 @@ fn what_never_expires_is_never_forgotten() {
 
 #[test]
 fn an_entry_takes_88_bytes() {
-    assert_eq!(size_of::<Entry>(), 88);
+    assert_eq!(size_of::<ReplaySlot>(), 88);
 }
 
 #[test]
