@@ -245,10 +245,10 @@ fn check_encrypted(
     let salt_commit = envelope.header.salt_commit.ok_or(Rejected)?;
     let mut content_key = ContentKey::zeroed();
     content_key.derive_shared_checked(key.key(), salt_commit)?;
-    let mut aad = EncStructure::empty();
-    aad.fill(EncryptContext::Encrypt0, envelope.header_bytes, &[]).map_err(|_| Rejected)?;
+    let aad =
+        EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]).map_err(|_| Rejected)?;
     let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
-    provider.check_a256gcm(&content_key.key, iv, aad.as_bytes(), ciphertext, tag)
+    provider.check_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
 }
 
 #[cfg_attr(target_os = "none", inline(never))]

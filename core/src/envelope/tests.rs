@@ -5,7 +5,8 @@ use std::vec;
 use super::*;
 
 fn decode(bytes: &[u8]) -> Result<(), Refusal> {
-    Envelope::UNSET.decode(bytes, None)
+    let mut envelope = Envelope::UNSET;
+    envelope.decode(bytes, None)
 }
 
 #[test]

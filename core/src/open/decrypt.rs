@@ -143,12 +143,11 @@ fn decrypt<'a, 'b>(
     ciphertext: &[u8],
     buffer: &'b mut [u8],
 ) -> Result<Body<'a, 'b>, OpenError> {
-    let mut aad = EncStructure::empty();
-    aad.fill(context, protected, external).map_err(|_| Refusal::Malformed)?;
+    let aad = EncStructure::new(context, protected, external).map_err(|_| Refusal::Malformed)?;
     let (ciphertext, tag) = ciphertext.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
     let (body, _) = buffer.split_at_mut_checked(ciphertext.len()).ok_or(OpenError::BufferTooSmall)?;
     body.copy_from_slice(ciphertext);
-    if provider.decrypt_a256gcm(&content_key.key, iv, aad.as_bytes(), body, tag).is_err() {
+    if provider.decrypt_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), body, tag).is_err() {
         body.zeroize();
         return Err(Refusal::Rejected.into());
     }

@@ -4,6 +4,8 @@
 // Chosen on bare metal; elsewhere the tests hold it against the general one.
 #[cfg(any(test, target_os = "none"))]
 mod es256;
+#[cfg(any(test, target_os = "none"))]
+mod gcm;
 
 use aes_gcm::aes::Aes256;
 use aes_gcm::aes::cipher::BlockCipherEncrypt;
@@ -94,6 +96,41 @@ impl Provider for Software {
         mask.zeroize();
         expected.zeroize();
         if matches { Ok(()) } else { Err(Rejected) }
+    }
+
+    #[cfg(target_os = "none")]
+    fn encrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        gcm::encrypt(key, iv, aad, buffer)
+    }
+
+    #[cfg(target_os = "none")]
+    fn decrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        gcm::decrypt(key, iv, aad, buffer, tag)
+    }
+
+    #[cfg(target_os = "none")]
+    fn check_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        gcm::check(key, iv, aad, ciphertext, tag)
     }
 
     fn agree_ephemeral(

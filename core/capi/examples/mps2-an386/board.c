@@ -66,6 +66,71 @@ void board_exit(int status) {
     }
 }
 
+// What every firmware has from its C library; small rather than fast. The library brings larger ones of its own if there
+// are none.
+__attribute__((used)) void *memcpy(void *to, const void *from, size_t length) {
+    uint8_t *target = to;
+    const uint8_t *source = from;
+    if ((((uintptr_t)target | (uintptr_t)source) & 3) == 0) {
+        for (; length >= 4; length -= 4, target += 4, source += 4) {
+            *(uint32_t *)(void *)target = *(const uint32_t *)(const void *)source;
+        }
+    }
+    while (length-- > 0) {
+        *target++ = *source++;
+    }
+    return to;
+}
+
+__attribute__((used)) void *memmove(void *to, const void *from, size_t length) {
+    if ((uintptr_t)to <= (uintptr_t)from || (uintptr_t)to >= (uintptr_t)from + length) {
+        return memcpy(to, from, length);
+    }
+    uint8_t *target = to;
+    const uint8_t *source = from;
+    while (length-- > 0) {
+        target[length] = source[length];
+    }
+    return to;
+}
+
+__attribute__((used)) void *memset(void *to, int value, size_t length) {
+    uint8_t *target = to;
+    for (; length > 0 && ((uintptr_t)target & 3) != 0; length--) {
+        *target++ = (uint8_t)value;
+    }
+    for (; length >= 4; length -= 4, target += 4) {
+        *(uint32_t *)(void *)target = (uint8_t)value * 0x01010101u;
+    }
+    while (length-- > 0) {
+        *target++ = (uint8_t)value;
+    }
+    return to;
+}
+
+__attribute__((used)) int memcmp(const void *one, const void *other, size_t length) {
+    const uint8_t *left = one, *right = other;
+    for (; length > 0; length--, left++, right++) {
+        if (*left != *right) {
+            return *left - *right;
+        }
+    }
+    return 0;
+}
+
+// The names that the procedure call standard of ARM gives them.
+__attribute__((used)) void __aeabi_memcpy(void *to, const void *from, size_t length) { memcpy(to, from, length); }
+__attribute__((used)) void __aeabi_memcpy4(void *to, const void *from, size_t length) { memcpy(to, from, length); }
+__attribute__((used)) void __aeabi_memcpy8(void *to, const void *from, size_t length) { memcpy(to, from, length); }
+__attribute__((used)) void __aeabi_memmove(void *to, const void *from, size_t length) { memmove(to, from, length); }
+__attribute__((used)) void __aeabi_memmove4(void *to, const void *from, size_t length) { memmove(to, from, length); }
+__attribute__((used)) void __aeabi_memset(void *to, size_t length, int value) { memset(to, value, length); }
+__attribute__((used)) void __aeabi_memset4(void *to, size_t length, int value) { memset(to, value, length); }
+__attribute__((used)) void __aeabi_memset8(void *to, size_t length, int value) { memset(to, value, length); }
+__attribute__((used)) void __aeabi_memclr(void *to, size_t length) { memset(to, 0, length); }
+__attribute__((used)) void __aeabi_memclr4(void *to, size_t length) { memset(to, 0, length); }
+__attribute__((used)) void __aeabi_memclr8(void *to, size_t length) { memset(to, 0, length); }
+
 #define PAINT 0xC5C5A5A5u
 
 static uint32_t *painted_top;
