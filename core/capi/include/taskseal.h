@@ -229,30 +229,6 @@ enum taskseal_code
     TASKSEAL_POISONOUS = -124,
     // Refused: encrypted to a key that is not here.
     TASKSEAL_NO_DECRYPTION_KEY = -125,
-    // Keyset refused: longer than the format allows.
-    TASKSEAL_KEYSET_TOO_LARGE = -200,
-    // Keyset refused: not the one encoding of anything the format allows.
-    TASKSEAL_KEYSET_MALFORMED = -201,
-    // Keyset refused: signed by no pinned root.
-    TASKSEAL_KEYSET_UNKNOWN_ROOT = -202,
-    // Keyset refused: the signature of the root did not verify.
-    TASKSEAL_KEYSET_REJECTED = -203,
-    // Keyset refused: the keyset of another deployment.
-    TASKSEAL_KEYSET_WRONG_NAME = -204,
-    // Keyset refused: older than one seen before.
-    TASKSEAL_KEYSET_ROLLED_BACK = -205,
-    // Keyset refused: not of the history seen before.
-    TASKSEAL_KEYSET_FORKED = -206,
-    // Keyset refused: issued in the future.
-    TASKSEAL_KEYSET_ISSUED_IN_FUTURE = -207,
-    // Keyset refused: past its end.
-    TASKSEAL_KEYSET_EXPIRED = -208,
-    // Keyset refused: a pinned root stands among the keys.
-    TASKSEAL_KEYSET_ROOT_IN_KEYSET = -209,
-    // Keyset refused: more keys than there is memory for.
-    TASKSEAL_KEYSET_TOO_MANY_KEYS = -210,
-    // The stored checkpoint is erased or damaged. That is a fault, not the absence of one.
-    TASKSEAL_KEYSET_INVALID_CHECKPOINT = -220,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -575,6 +551,16 @@ typedef struct {
     uint8_t kid[8];
 } taskseal_signer;
 
+// The key of hedged randomness: 32 bytes that no other device has, used for nothing else.
+//
+// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+typedef struct {
+    // Private.
+    uint64_t tag;
+    // Private.
+    uint64_t words[4];
+} taskseal_hedge_key;
+
 // A signing key in memory. Making it costs as much as a signature: make it once.
 //
 // To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
@@ -723,6 +709,40 @@ int32_t taskseal_seal_sp(const taskseal_task *task,
                          const taskseal_rng *rng,
                          uint8_t *out,
                          size_t out_size);
+
+// Makes a hedge key of 32 bytes.
+int32_t taskseal_hedge_key_init(taskseal_hedge_key *key, const uint8_t *bytes);
+
+// Wipes the key; the object holds none afterwards.
+void taskseal_hedge_key_wipe(taskseal_hedge_key *key);
+
+// `taskseal_seal_e` with hedged randomness: whatever is drawn depends on the hedge key, on the keys, on all claims and
+// on the body too, so that a poor source is enough. With `rng` NULL there is no source at all: then no two tasks may
+// have the same claims and body, across restarts.
+int32_t taskseal_seal_e_hedged(const taskseal_task *task,
+                               const taskseal_encryption_key *key,
+                               const taskseal_hedge_key *hedge,
+                               const taskseal_rng *rng,
+                               uint8_t *out,
+                               size_t out_size);
+
+// `taskseal_seal_se` with hedged randomness, as `taskseal_seal_e_hedged`.
+int32_t taskseal_seal_se_hedged(const taskseal_task *task,
+                                const taskseal_signer *signer,
+                                const taskseal_encryption_key *key,
+                                const taskseal_hedge_key *hedge,
+                                const taskseal_rng *rng,
+                                uint8_t *out,
+                                size_t out_size);
+
+// `taskseal_seal_sp` with hedged randomness, as `taskseal_seal_e_hedged`.
+int32_t taskseal_seal_sp_hedged(const taskseal_task *task,
+                                const taskseal_signer *signer,
+                                const taskseal_agreement_public_key *recipient,
+                                const taskseal_hedge_key *hedge,
+                                const taskseal_rng *rng,
+                                uint8_t *out,
+                                size_t out_size);
 
 // Makes a signing key of a private scalar, 32 bytes big-endian.
 int32_t taskseal_signing_key_init(taskseal_signing_key *key, const uint8_t *scalar);

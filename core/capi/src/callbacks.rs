@@ -55,10 +55,8 @@ impl TryRng for Rng {
 impl TryCryptoRng for Rng {}
 
 /// For the suites that draw nothing.
-#[cfg(any(feature = "mac", feature = "sign"))]
 pub(crate) struct NoRng;
 
-#[cfg(any(feature = "mac", feature = "sign"))]
 impl TryRng for NoRng {
     type Error = Failed;
 
@@ -75,7 +73,6 @@ impl TryRng for NoRng {
     }
 }
 
-#[cfg(any(feature = "mac", feature = "sign"))]
 impl TryCryptoRng for NoRng {}
 
 /// A callback has failed; it has told whoever needs to know why.

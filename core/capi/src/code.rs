@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use taskseal_core::{KeysetRefusal, OpenError, Refusal, SealError};
+use taskseal_core::{OpenError, Refusal, SealError};
 
 /// What every function returns beside lengths: 0 or a length is success, a negative number is one of these.
 ///
@@ -102,31 +102,6 @@ pub enum taskseal_code {
     TASKSEAL_POISONOUS = -124,
     /// Refused: encrypted to a key that is not here.
     TASKSEAL_NO_DECRYPTION_KEY = -125,
-
-    /// Keyset refused: longer than the format allows.
-    TASKSEAL_KEYSET_TOO_LARGE = -200,
-    /// Keyset refused: not the one encoding of anything the format allows.
-    TASKSEAL_KEYSET_MALFORMED = -201,
-    /// Keyset refused: signed by no pinned root.
-    TASKSEAL_KEYSET_UNKNOWN_ROOT = -202,
-    /// Keyset refused: the signature of the root did not verify.
-    TASKSEAL_KEYSET_REJECTED = -203,
-    /// Keyset refused: the keyset of another deployment.
-    TASKSEAL_KEYSET_WRONG_NAME = -204,
-    /// Keyset refused: older than one seen before.
-    TASKSEAL_KEYSET_ROLLED_BACK = -205,
-    /// Keyset refused: not of the history seen before.
-    TASKSEAL_KEYSET_FORKED = -206,
-    /// Keyset refused: issued in the future.
-    TASKSEAL_KEYSET_ISSUED_IN_FUTURE = -207,
-    /// Keyset refused: past its end.
-    TASKSEAL_KEYSET_EXPIRED = -208,
-    /// Keyset refused: a pinned root stands among the keys.
-    TASKSEAL_KEYSET_ROOT_IN_KEYSET = -209,
-    /// Keyset refused: more keys than there is memory for.
-    TASKSEAL_KEYSET_TOO_MANY_KEYS = -210,
-    /// The stored checkpoint is erased or damaged. That is a fault, not the absence of one.
-    TASKSEAL_KEYSET_INVALID_CHECKPOINT = -220,
 }
 
 macro_rules! names {
@@ -194,18 +169,6 @@ names! {
     TASKSEAL_ATTEMPTS_EXHAUSTED = c"attempts-exhausted",
     TASKSEAL_POISONOUS = c"poisonous",
     TASKSEAL_NO_DECRYPTION_KEY = c"no-decryption-key",
-    TASKSEAL_KEYSET_TOO_LARGE = c"keyset-too-large",
-    TASKSEAL_KEYSET_MALFORMED = c"keyset-malformed",
-    TASKSEAL_KEYSET_UNKNOWN_ROOT = c"keyset-unknown-root",
-    TASKSEAL_KEYSET_REJECTED = c"keyset-rejected",
-    TASKSEAL_KEYSET_WRONG_NAME = c"keyset-wrong-name",
-    TASKSEAL_KEYSET_ROLLED_BACK = c"keyset-rolled-back",
-    TASKSEAL_KEYSET_FORKED = c"keyset-forked",
-    TASKSEAL_KEYSET_ISSUED_IN_FUTURE = c"keyset-issued-in-future",
-    TASKSEAL_KEYSET_EXPIRED = c"keyset-expired",
-    TASKSEAL_KEYSET_ROOT_IN_KEYSET = c"keyset-root-in-keyset",
-    TASKSEAL_KEYSET_TOO_MANY_KEYS = c"keyset-too-many-keys",
-    TASKSEAL_KEYSET_INVALID_CHECKPOINT = c"keyset-invalid-checkpoint",
 }
 
 pub use self::taskseal_code as Code;
@@ -300,20 +263,6 @@ refusals! { of_refusal, to_refusal, Refusal:
     AttemptsExhausted = TASKSEAL_ATTEMPTS_EXHAUSTED,
     Poisonous = TASKSEAL_POISONOUS,
     NoDecryptionKey = TASKSEAL_NO_DECRYPTION_KEY,
-}
-
-refusals! { of_keyset_refusal, to_keyset_refusal, KeysetRefusal:
-    TooLarge = TASKSEAL_KEYSET_TOO_LARGE,
-    Malformed = TASKSEAL_KEYSET_MALFORMED,
-    UnknownRoot = TASKSEAL_KEYSET_UNKNOWN_ROOT,
-    Rejected = TASKSEAL_KEYSET_REJECTED,
-    WrongName = TASKSEAL_KEYSET_WRONG_NAME,
-    RolledBack = TASKSEAL_KEYSET_ROLLED_BACK,
-    Forked = TASKSEAL_KEYSET_FORKED,
-    IssuedInFuture = TASKSEAL_KEYSET_ISSUED_IN_FUTURE,
-    Expired = TASKSEAL_KEYSET_EXPIRED,
-    RootInKeyset = TASKSEAL_KEYSET_ROOT_IN_KEYSET,
-    TooManyKeys = TASKSEAL_KEYSET_TOO_MANY_KEYS,
 }
 
 #[cfg(test)]

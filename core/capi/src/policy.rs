@@ -73,7 +73,7 @@ impl taskseal_policy {
         policy.kind = kind(self.kind)?;
         policy.accept_beacon = self.accept & TASKSEAL_ACCEPT_BEACON != 0;
         policy.accept_clockless = self.accept & TASKSEAL_ACCEPT_CLOCKLESS != 0;
-        policy.accept_batches = cfg!(feature = "batch") && self.accept & TASKSEAL_ACCEPT_BATCHES != 0;
+        policy.accept_batches = self.accept & TASKSEAL_ACCEPT_BATCHES != 0;
         // SAFETY: handed on to the caller.
         policy.request = unsafe { self.request.cast::<[u8; 32]>().as_ref() }.copied();
         match (policy.kind, policy.request) {

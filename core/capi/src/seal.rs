@@ -1,32 +1,17 @@
 //! Sealing: one function a suite, so that only the suites that are called are linked.
 
-#[cfg(any(feature = "mac", feature = "sign"))]
-use taskseal_core::Sealer;
-#[cfg(feature = "hedge")]
-use taskseal_core::Secret;
-#[cfg(feature = "hedge")]
-use taskseal_core::seal::HedgeKey;
-use taskseal_core::seal::Mode;
-use taskseal_core::{ContentType, Kind};
+use rand_core::TryCryptoRng;
+use taskseal_core::seal::{HedgeKey, Mode};
+use taskseal_core::{Claims, ContentType, Kind, SealError, Sealer, Secret};
 
-#[cfg(feature = "sign")]
-use crate::callbacks::Failed;
-#[cfg(any(feature = "mac", feature = "sign"))]
-use crate::callbacks::NoRng;
-use crate::callbacks::{Rng, taskseal_rng};
+use crate::callbacks::{NoRng, Rng, taskseal_rng};
 use crate::claims::{invalid_name, taskseal_claims};
 use crate::code::{Code, Outcome, of_seal, returned};
-#[cfg(feature = "hedge")]
-use crate::keys::key_object;
-#[cfg(feature = "sign")]
-use crate::keys::taskseal_agreement_public_key;
-#[cfg(any(feature = "mac", feature = "sign"))]
-use crate::keys::taskseal_encryption_key;
-#[cfg(feature = "mac")]
-use crate::keys::taskseal_mac_key;
-use crate::memory::{bytes, many_mut, one, taskseal_text};
+use crate::keys::{key_object, taskseal_agreement_public_key, taskseal_encryption_key, taskseal_mac_key};
+use crate::memory::{bytes, many_mut, one, one_mut, taskseal_text};
 #[cfg(feature = "sign")]
 use crate::signing::{CallbackSigner, taskseal_signer};
+use crate::stack::leaving_nothing;
 
 /// Most bytes of a body: 16 MiB.
 pub const TASKSEAL_MAX_BODY: usize = 16777216;
@@ -67,11 +52,17 @@ struct Out {
 
 /// # Safety
 /// The contract of the interface for what `task` and `out` point to.
-unsafe fn seal<M: Mode>(
-    sealer: taskseal_core::Sealer<M>,
+unsafe fn seal_by<M: Mode>(
+    sealer: Sealer<M>,
     task: &taskseal_task,
-    rng: &mut impl rand_core::TryCryptoRng,
     out: &Out,
+    seal: impl FnOnce(
+        &mut Sealer<M>,
+        &Claims<'_>,
+        ContentType<'_>,
+        &[u8],
+        &mut [u8],
+    ) -> Result<usize, SealError<M::Error>>,
 ) -> Outcome<usize> {
     // SAFETY: handed on to the caller.
     let (claims, text, body) =
@@ -83,7 +74,45 @@ unsafe fn seal<M: Mode>(
     }
     // SAFETY: handed on to the caller.
     let buffer = unsafe { many_mut(out.start, out.length)? };
-    sealer.seal(&claims, content_type, body, rng, buffer).map(<[u8]>::len).map_err(of_seal)
+    seal(&mut sealer, &claims, content_type, body, buffer).map_err(of_seal)
+}
+
+/// # Safety
+/// As [`seal_by`].
+unsafe fn seal<M: Mode>(
+    sealer: Sealer<M>,
+    task: &taskseal_task,
+    rng: &mut impl TryCryptoRng,
+    out: &Out,
+) -> Outcome<usize> {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| {
+            sealer.seal(claims, content_type, body, rng, buffer).map(<[u8]>::len)
+        })
+    }
+}
+
+/// # Safety
+/// As [`seal_by`]; also for `key` and `rng`.
+#[cfg(feature = "hedge")]
+unsafe fn seal_hedged<M: Mode>(
+    sealer: Sealer<M>,
+    task: &taskseal_task,
+    key: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: &Out,
+) -> Outcome<usize> {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let key = one(key)?.key()?;
+        let rng = rng.as_ref().map(Rng::of).transpose()?;
+        seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| match rng {
+            Some(mut rng) => sealer.seal_hedged(claims, content_type, body, key, &mut rng, buffer),
+            None => sealer.danger_seal_without_randomness(claims, content_type, body, key, buffer),
+        }
+        .map(<[u8]>::len))
+    }
 }
 
 fn exact_length(length: usize, body_length: usize) -> Outcome<usize> {
@@ -190,6 +219,114 @@ pub unsafe extern "C" fn taskseal_seal_sp(
             let signer = CallbackSigner::of(one(signer)?)?;
             let sealer = Sealer::sign_encrypt_to(signer, one(recipient)?.key()?);
             seal(sealer, task, &mut Rng::of(one(rng)?)?, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// The key of hedged randomness: 32 bytes that no other device has, used for nothing else.
+///
+/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+#[cfg(feature = "hedge")]
+#[repr(C)]
+pub struct taskseal_hedge_key {
+    /// Private.
+    pub(crate) tag: u64,
+    /// Private.
+    pub(crate) words: [u64; 4],
+}
+
+#[cfg(feature = "hedge")]
+key_object! { taskseal_hedge_key holds HedgeKey, tagged b"ts.hedg\0" }
+
+/// Makes a hedge key of 32 bytes.
+#[cfg(feature = "hedge")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_hedge_key_init(key: *mut taskseal_hedge_key, bytes: *const u8) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(key).and_then(|key| {
+            let bytes = one(bytes.cast::<[u8; 32]>())?;
+            leaving_nothing(|| key.hold(HedgeKey::new(Secret::copy_from(bytes))));
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Wipes the key; the object holds none afterwards.
+#[cfg(feature = "hedge")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_hedge_key_wipe(key: *mut taskseal_hedge_key) {
+    // SAFETY: the contract of the interface.
+    if let Ok(key) = unsafe { one_mut(key) } {
+        key.wipe();
+    }
+}
+
+/// `taskseal_seal_e` with hedged randomness: whatever is drawn depends on the hedge key, on the keys, on all claims and
+/// on the body too, so that a poor source is enough. With `rng` NULL there is no source at all: then no two tasks may
+/// have the same claims and body, across restarts.
+#[cfg(all(feature = "hedge", feature = "mac"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_e_hedged(
+    task: *const taskseal_task,
+    key: *const taskseal_encryption_key,
+    hedge: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::encrypt(one(key)?.key()?);
+            seal_hedged(sealer, task, hedge, rng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// `taskseal_seal_se` with hedged randomness, as `taskseal_seal_e_hedged`.
+#[cfg(all(feature = "hedge", feature = "sign"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_se_hedged(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    key: *const taskseal_encryption_key,
+    hedge: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::sign_encrypt(CallbackSigner::of(one(signer)?)?, one(key)?.key()?);
+            seal_hedged(sealer, task, hedge, rng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// `taskseal_seal_sp` with hedged randomness, as `taskseal_seal_e_hedged`.
+#[cfg(all(feature = "hedge", feature = "sign"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_sp_hedged(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    recipient: *const taskseal_agreement_public_key,
+    hedge: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let signer = CallbackSigner::of(one(signer)?)?;
+            let sealer = Sealer::sign_encrypt_to(signer, one(recipient)?.key()?);
+            seal_hedged(sealer, task, hedge, rng, &Out { start: out, length: out_size })
         })
     };
     returned(sealed)

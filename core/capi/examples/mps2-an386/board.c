@@ -124,6 +124,7 @@ __attribute__((used)) void __aeabi_memcpy4(void *to, const void *from, size_t le
 __attribute__((used)) void __aeabi_memcpy8(void *to, const void *from, size_t length) { memcpy(to, from, length); }
 __attribute__((used)) void __aeabi_memmove(void *to, const void *from, size_t length) { memmove(to, from, length); }
 __attribute__((used)) void __aeabi_memmove4(void *to, const void *from, size_t length) { memmove(to, from, length); }
+__attribute__((used)) void __aeabi_memmove8(void *to, const void *from, size_t length) { memmove(to, from, length); }
 __attribute__((used)) void __aeabi_memset(void *to, size_t length, int value) { memset(to, value, length); }
 __attribute__((used)) void __aeabi_memset4(void *to, size_t length, int value) { memset(to, value, length); }
 __attribute__((used)) void __aeabi_memset8(void *to, size_t length, int value) { memset(to, value, length); }

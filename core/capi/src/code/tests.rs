@@ -26,19 +26,6 @@ fn every_refusal_has_a_code_of_its_own_and_keeps_its_name() {
 }
 
 #[test]
-fn every_refusal_of_a_keyset_has_a_code_of_its_own_and_keeps_its_name() {
-    let codes: Vec<Code> = KeysetRefusal::ALL.iter().map(|refusal| of_keyset_refusal(*refusal)).collect();
-
-    assert!(!codes.contains(&Code::TASKSEAL_OTHER), "a refusal without a code");
-    for (refusal, code) in KeysetRefusal::ALL.iter().zip(&codes) {
-        assert_eq!(name(*code as i32), std::format!("keyset-{}", refusal.code()));
-        assert_eq!(to_keyset_refusal(*code as i32), Some(*refusal));
-    }
-    let distinct: BTreeSet<i32> = codes.iter().map(|code| *code as i32).collect();
-    assert_eq!(distinct.len(), KeysetRefusal::ALL.len());
-}
-
-#[test]
 fn every_error_of_sealing_and_opening_has_a_code_of_its_own() {
     let sealing = [
         SealError::BufferTooSmall,

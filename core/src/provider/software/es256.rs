@@ -85,3 +85,6 @@ impl Digits {
 fn bit(bytes: &[u8; 33], index: usize) -> i8 {
     bytes.get(index / 8).map_or(0, |byte| (byte >> (index % 8) & 1).cast_signed())
 }
+
+#[cfg(test)]
+mod tests;

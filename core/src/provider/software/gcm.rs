@@ -127,3 +127,6 @@ fn counter_block(iv: &[u8; 12], counter: u32) -> Block<Aes256> {
     block.iter_mut().zip(iv.iter().chain(&counter.to_be_bytes())).for_each(|(to, from)| *to = *from);
     block
 }
+
+#[cfg(test)]
+mod tests;
