@@ -13,32 +13,37 @@ pub(crate) enum Depth {
     Hash,
     /// AES and what it is called from.
     Cipher,
+    /// The same to seal inside a signature, which needs more itself.
+    Inner,
     /// Scalars and points.
     Curve,
 }
 
 // Where memory is plenty: by far enough, whatever the compiler makes of the frames.
 #[cfg(not(target_os = "none"))]
-const HASH: usize = 4 << 10;
-#[cfg(not(target_os = "none"))]
-const CIPHER: usize = 8 << 10;
-#[cfg(not(target_os = "none"))]
-const CURVE: usize = 8 << 10;
+mod bytes {
+    pub(super) const HASH: usize = 4 << 10;
+    pub(super) const CIPHER: usize = 8 << 10;
+    pub(super) const INNER: usize = 8 << 10;
+    pub(super) const CURVE: usize = 8 << 10;
+}
 
 // On bare metal: what the work itself needs, as core/capi/footprint measures it, so that wiping makes no stack deeper.
 #[cfg(target_os = "none")]
-const HASH: usize = 512;
-#[cfg(target_os = "none")]
-const CIPHER: usize = 512;
-#[cfg(target_os = "none")]
-const CURVE: usize = 512;
+mod bytes {
+    pub(super) const HASH: usize = 1 << 10;
+    pub(super) const CIPHER: usize = 1700;
+    pub(super) const INNER: usize = 2600;
+    pub(super) const CURVE: usize = 3 << 10;
+}
 
 impl Depth {
     /// Of sealing: every suite has a secret key.
     pub(crate) const fn of_sealing(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
-            _ => Self::Cipher,
+            Suite::E => Self::Cipher,
+            Suite::S | Suite::Se | Suite::Sp => Self::Inner,
         }
     }
 
@@ -65,9 +70,10 @@ pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
     let result = apart(work);
     match depth {
         Depth::Nothing => {}
-        Depth::Hash => overwrite::<HASH>(),
-        Depth::Cipher => overwrite::<CIPHER>(),
-        Depth::Curve => overwrite::<CURVE>(),
+        Depth::Hash => overwrite::<{ bytes::HASH }>(),
+        Depth::Cipher => overwrite::<{ bytes::CIPHER }>(),
+        Depth::Inner => overwrite::<{ bytes::INNER }>(),
+        Depth::Curve => overwrite::<{ bytes::CURVE }>(),
     }
     result
 }

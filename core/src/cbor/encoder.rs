@@ -137,11 +137,8 @@ impl Sink for Writer<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let end = self.written.checked_add(bytes.len()).ok_or(SinkError)?;
         let place = self.buffer.get_mut(self.written..end).ok_or(SinkError)?;
-        if place.len() != bytes.len() {
-            // Cannot be; said here, no panic is linked for it.
-            return Err(SinkError);
-        }
-        place.copy_from_slice(bytes);
+        // Not `copy_from_slice`, which brings a panic for lengths that differ.
+        place.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         self.written = end;
         Ok(())
     }

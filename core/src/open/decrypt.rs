@@ -146,11 +146,8 @@ fn decrypt<'a, 'b>(
     let aad = EncStructure::new(context, protected, external).map_err(|_| Refusal::Malformed)?;
     let (ciphertext, tag) = ciphertext.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
     let (body, _) = buffer.split_at_mut_checked(ciphertext.len()).ok_or(OpenError::BufferTooSmall)?;
-    if body.len() != ciphertext.len() {
-        // Cannot be; said here, no panic is linked for it.
-        return Err(OpenError::BufferTooSmall);
-    }
-    body.copy_from_slice(ciphertext);
+    // Not `copy_from_slice`, which brings a panic for lengths that differ.
+    body.iter_mut().zip(ciphertext).for_each(|(to, from)| *to = *from);
     if provider.decrypt_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), body, tag).is_err() {
         body.zeroize();
         return Err(Refusal::Rejected.into());
