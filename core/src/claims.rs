@@ -203,8 +203,12 @@ impl<'a> Claims<'a> {
             }
             match decoder.uint()? {
                 label::CLAIM_ISS => self.issuer = Issuer::new(decoder.text()?).map_err(|_| DecodeError)?,
-                label::CLAIM_SUB => self.task_type = TaskType::new(decoder.text()?).map_err(|_| DecodeError)?,
-                label::CLAIM_AUD => self.audience = Audience::new(decoder.text()?).map_err(|_| DecodeError)?,
+                label::CLAIM_SUB => {
+                    self.task_type = TaskType::new(decoder.text()?).map_err(|_| DecodeError)?;
+                }
+                label::CLAIM_AUD => {
+                    self.audience = Audience::new(decoder.text()?).map_err(|_| DecodeError)?;
+                }
                 label::CLAIM_EXP => self.expires_at = Some(decoder.uint()?),
                 label::CLAIM_NBF => self.not_before = Some(decoder.uint()?),
                 label::CLAIM_IAT => self.issued_at = Some(decoder.uint()?),

@@ -3,7 +3,7 @@
 
     core/capi/footprint/run.py              builds, measures, compares with footprint.toml
     core/capi/footprint/run.py --write      writes the measured numbers into footprint.toml
-    core/capi/footprint/run.py --symbols    prints the largest symbols of every program too
+    core/capi/footprint/run.py --crates    tells of which crates the code is made too
 
 Needs cargo with the target thumbv7em-none-eabihf, arm-none-eabi-gcc and qemu-system-arm.
 """
@@ -44,7 +44,14 @@ PROGRAMS = {
     "verify_se": ("verify", 42 * 1024, 5734),
     "verify_sp": ("verify", None, None),
 }
-GLUE_LIMIT = 8 * 1024
+# What the envelope itself costs, as opposed to the arithmetic: of the programs that seal one suite or two.
+ENVELOPE_LIMIT = 8 * 1024
+OURS = {
+    "taskseal: arithmetic": r"/provider/software",
+    "taskseal: interface to C": r"/capi/src/",
+    "taskseal: batches": r"/core/src/batch",
+    "taskseal: envelope": r"/core/src/(cbor|envelope|header|inner|claims|structure|name|seal|suite|task_id)",
+}
 # Crates that keep checks which no input is known to reach.
 MAY_PANIC = ("aes", "hybrid-array", "p256", "crypto-bigint", "hmac", "digest", "block-buffer", "sha2", "ecdsa",
              "polyval", "elliptic-curve", "rfc6979", "subtle")
@@ -52,7 +59,9 @@ PANIC = re.compile(r"core::panicking|core::slice::index::slice_|unwrap_failed|ex
 
 def run(*command, **options):
     command = [str(part) for part in command]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
+    done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} gave {done.returncode}\n{done.stdout}{done.stderr}")
     return done
@@ -106,15 +115,26 @@ def measure(image):
     return operations
 
 
-def symbols(image):
-    """(size, demangled name) of everything of the library, largest first."""
-    lines = run("arm-none-eabi-nm", "--print-size", "--size-sort", "--reverse-sort", "--demangle=rust", image).stdout.splitlines()
-    found = []
-    for line in lines:
-        parts = line.split(maxsplit=3)
-        if len(parts) == 4 and parts[2].lower() in "trw":
-            found.append((int(parts[1], 16), parts[3]))
-    return found
+def by_crate(image):
+    """Bytes of code by the crate of the line that they were made of; ours by what it is for."""
+    listing = run("arm-none-eabi-objdump", "-d", image).stdout
+    code = [(int(at, 16), len(raw.replace(" ", "")) // 2)
+            for at, raw in re.findall(r"^\s*([0-9a-f]+):\t((?:[0-9a-f]{4} ?)+)\s", listing, re.MULTILINE)]
+    places = run("arm-none-eabi-addr2line", "-a", "-i", "-e", image, input="".join(f"{at:x}\n" for at, _ in code)).stdout
+    bytes_of = {}
+    for (_, size), lines in zip(code, re.split(r"^0x[0-9a-f]{8}\n", places, flags=re.MULTILINE)[1:]):
+        files = [line.rsplit(":", 1)[0] for line in lines.splitlines()]
+        file = next((file for file in files if not re.search(r"/rustc/|/library/|/board\.c|compiler_builtins|\?\?", file)), None)
+        if file is None:
+            name = "core library and compiler's own"
+        elif crate := re.search(r"/([a-z0-9_-]+)-\d+\.\d+[^/]*/src/", file):
+            name = crate.group(1)
+        elif file.startswith(str(HERE)) or file.startswith(str(BOARD)):
+            continue
+        else:
+            name = next((part for part, files in OURS.items() if re.search(files, file)), "taskseal: keys, policy, replay")
+        bytes_of[name] = bytes_of.get(name, 0) + size
+    return bytes_of
 
 
 def panics(image):
@@ -152,7 +172,7 @@ def own_panics(image):
 
 
 def main():
-    write, show = "--write" in sys.argv, "--symbols" in sys.argv
+    write, show = "--write" in sys.argv, "--crates" in sys.argv
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
     folder = target / "footprint"
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,15 +190,22 @@ def main():
         operations = measure(image)
         stack = max(stack for name, (_, stack, _) in operations.items())
         measured[program] = {"flash": flash, "static": memory, "stack": stack}
-        for name, (instructions, stack_of, _) in operations.items():
-            measured[program][name] = {"instructions": instructions, "stack": stack_of}
+        measured[program].update({name: instructions for name, (instructions, _, _) in operations.items()})
+        parts = by_crate(image)
+        envelope = parts.get("taskseal: envelope", 0)
+        measured[program]["envelope"] = envelope
         print(f"{program:<16} flash {flash:>6}{f' of {flash_limit}' if flash_limit else '':<9}  "
-              f"stack {stack:>5}{f' of {stack_limit}' if stack_limit else '':<8}  static {memory}")
+              f"stack {stack:>5}{f' of {stack_limit}' if stack_limit else '':<8}  envelope {measured[program]['envelope']:>5}  static {memory}")
         for name, (instructions, stack_of, _) in operations.items():
             print(f"    {name:<18} {instructions:>9} instructions {stack_of:>5} stack")
         if show:
-            for size, name in symbols(image)[:45]:
-                print(f"    {size:>6} {name[:150]}")
+            for name, size in sorted(parts.items(), key=lambda part: -part[1]):
+                print(f"    {size:>6} {name}")
+        if "seal" in "".join(operations) and envelope > ENVELOPE_LIMIT:
+            wrong.append(f"{program}: {envelope} bytes of envelope, more than {ENVELOPE_LIMIT}")
+        before = recorded.get(program, {}).get("flash")
+        if before is not None and flash > before * GROWTH:
+            wrong.append(f"{program}: {flash} bytes of flash, {before} before")
         if flash_limit and flash > flash_limit:
             wrong.append(f"{program}: {flash} bytes of flash, more than {flash_limit}")
         if stack_limit and stack > stack_limit:
@@ -187,11 +214,18 @@ def main():
             wrong.append(f"{program}: {memory} bytes of static memory")
         wrong += [f"{program}: {place} can panic" for place in own_panics(image)]
         for name, (instructions, _, _) in operations.items():
-            before = recorded.get(program, {}).get(name, {}).get("instructions")
-            if before and instructions > before * GROWTH:
+            before = recorded.get(program, {}).get(name)
+            if before is None and not write:
+                wrong.append(f"{program}: {name} is not in footprint.toml; run with --write")
+            elif before is not None and instructions > before * GROWTH:
                 wrong.append(f"{program}: {name} takes {instructions} instructions, {before} before")
         if "alloc" in run("arm-none-eabi-nm", image).stdout:
             wrong.append(f"{program}: an allocator is linked")
+    if write:
+        lines = ["# What core/capi/footprint/run.py measured: bytes of flash, static memory, stack, and instructions of operations."]
+        for program, numbers in measured.items():
+            lines += ["", f"[{program}]", *(f"{name} = {number}" for name, number in numbers.items())]
+        (CAPI / "footprint.toml").write_text("\n".join(lines) + "\n")
     print("\n".join(wrong))
     sys.exit(1 if wrong else 0)
 

@@ -48,7 +48,6 @@ pub const TASKSEAL_CLOCK_NONE: u32 = 2;
 ///
 /// A field counts only if its bit is set in `present`; the first four fields always do.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub struct taskseal_claims {
     /// Who made the task: 1 to 64 characters from 0x21 to 0x7e.
     pub issuer: taskseal_text,

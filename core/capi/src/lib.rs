@@ -8,8 +8,8 @@
 #![allow(non_camel_case_types)]
 // The contract of every function is one; it stands at the head of the header.
 #![allow(clippy::missing_safety_doc)]
-// The structures are made and read in C, which has no use for `Debug`.
-#![allow(missing_debug_implementations)]
+// The structures are made and read in C, which has no use for `Debug` and copies what it likes.
+#![allow(missing_debug_implementations, missing_copy_implementations)]
 // The only crate that may: pointers of C come in here. Every block says what it relies on.
 #![allow(unsafe_code)]
 // The smaller profiles leave out functions, not what is used by them alone.
@@ -30,10 +30,10 @@ mod panic;
 #[cfg(any(feature = "mac", feature = "verify"))]
 pub mod policy;
 #[cfg(any(feature = "mac", feature = "verify"))]
+pub mod records;
+#[cfg(any(feature = "mac", feature = "verify"))]
 pub mod replay;
 pub mod seal;
-mod stack;
 #[cfg(feature = "sign")]
 pub mod signing;
-#[cfg(any(feature = "mac", feature = "verify"))]
-pub mod records;
+mod stack;

@@ -2,9 +2,9 @@
 
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, VerifyingKey};
 use taskseal_core::keyset::DecryptionKeys;
+use taskseal_core::open::{InPlace, Place};
 use taskseal_core::provider::Rejected;
 use taskseal_core::replay::Admission;
-use taskseal_core::open::{InPlace, Place};
 use taskseal_core::{Agree, KeyId, Kind, Provider, Secret, Software};
 
 #[cfg(feature = "verify")]

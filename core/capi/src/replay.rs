@@ -50,8 +50,7 @@ pub struct taskseal_sighting {
 pub struct taskseal_guard {
     /// Decides on a verified envelope and remembers it before it runs: `TASKSEAL_FIRST_RUN`, `TASKSEAL_REDELIVERY`,
     /// or a refusal such as `TASKSEAL_REPLAYED`; any other number is `TASKSEAL_GUARD_UNAVAILABLE`.
-    pub admit:
-        Option<unsafe extern "C" fn(context: *mut c_void, sighting: *const taskseal_sighting) -> i32>,
+    pub admit: Option<unsafe extern "C" fn(context: *mut c_void, sighting: *const taskseal_sighting) -> i32>,
     /// Handed to `admit`.
     pub context: *mut c_void,
 }

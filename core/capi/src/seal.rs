@@ -107,11 +107,13 @@ unsafe fn seal_hedged<M: Mode>(
     unsafe {
         let key = one(key)?.key()?;
         let rng = rng.as_ref().map(Rng::of).transpose()?;
-        seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| match rng {
-            Some(mut rng) => sealer.seal_hedged(claims, content_type, body, key, &mut rng, buffer),
-            None => sealer.danger_seal_without_randomness(claims, content_type, body, key, buffer),
-        }
-        .map(<[u8]>::len))
+        seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| {
+            match rng {
+                Some(mut rng) => sealer.seal_hedged(claims, content_type, body, key, &mut rng, buffer),
+                None => sealer.danger_seal_without_randomness(claims, content_type, body, key, buffer),
+            }
+            .map(<[u8]>::len)
+        })
     }
 }
 

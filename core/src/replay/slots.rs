@@ -24,14 +24,8 @@ pub struct ReplaySlot {
 
 impl ReplaySlot {
     /// Room that nothing is remembered in.
-    pub const EMPTY: Self = Self {
-        task: [0; 32],
-        digest: [0; 32],
-        forget_after: 0,
-        dead_from: 0,
-        attempts: 0,
-        finished: false,
-    };
+    pub const EMPTY: Self =
+        Self { task: [0; 32], digest: [0; 32], forget_after: 0, dead_from: 0, attempts: 0, finished: false };
 }
 
 impl Default for ReplaySlot {

@@ -55,9 +55,13 @@ fn numbers_and_names_are_distinct_and_stable() {
     assert_eq!(numbers.len(), Code::ALL.len());
     assert_eq!(names.len(), Code::ALL.len());
     assert_eq!(numbers.last(), Some(&0), "errors are negative");
-    for (number, expected) in
-        [(-100, "unsealed"), (-106, "rejected"), (-116, "expired"), (-120, "replayed"), (-125, "no-decryption-key")]
-    {
+    for (number, expected) in [
+        (-100, "unsealed"),
+        (-106, "rejected"),
+        (-116, "expired"),
+        (-120, "replayed"),
+        (-125, "no-decryption-key"),
+    ] {
         assert_eq!(name(number), expected);
     }
     assert_eq!(name(-9999), "other");

@@ -13,11 +13,7 @@ use crate::keys::VerifyingKey;
 use crate::provider::Rejected;
 
 /// FIPS 186-5 section 6.4.2.
-pub(super) fn verify(
-    key: &VerifyingKey,
-    digest: &[u8; 32],
-    signature: &[u8; 64],
-) -> Result<(), Rejected> {
+pub(super) fn verify(key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> Result<(), Rejected> {
     let (r, s) = Signature::from_slice(signature).map_err(|_| Rejected)?.split_scalars();
     let s_inverse = *s.invert_vartime();
     let u = Digits::of(&(reduced(&(*digest).into()) * s_inverse));

@@ -2,8 +2,8 @@
 //!
 //! The general routine wants the associated data in one buffer, which is a kilobyte of stack.
 
-use aes_gcm::aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
 use aes_gcm::aes::Aes256;
+use aes_gcm::aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;

@@ -1,8 +1,8 @@
 //! First run, redelivery, replay, conflict, attempts; a full window; a clock that steps back.
 
 use super::*;
-use crate::refusal::Refusal;
 use crate::kid::KeyId;
+use crate::refusal::Refusal;
 
 fn sighting(id: u8, forget_after: u64, seen_at: u64) -> Sighting<'static> {
     Sighting {
