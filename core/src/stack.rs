@@ -17,6 +17,8 @@ pub(crate) enum Depth {
     Inner,
     /// Scalars and points.
     Curve,
+    /// Signing, which on bare metal is done in less.
+    Signature,
 }
 
 // Where memory is plenty: by far enough, whatever the compiler makes of the frames.
@@ -26,6 +28,7 @@ mod bytes {
     pub(super) const CIPHER: usize = 8 << 10;
     pub(super) const INNER: usize = 8 << 10;
     pub(super) const CURVE: usize = 8 << 10;
+    pub(super) const SIGNATURE: usize = 8 << 10;
 }
 
 // On bare metal: what the work itself needs, as core/capi/footprint measures it, so that wiping makes no stack deeper.
@@ -35,6 +38,7 @@ mod bytes {
     pub(super) const CIPHER: usize = 1700;
     pub(super) const INNER: usize = 2600;
     pub(super) const CURVE: usize = 3 << 10;
+    pub(super) const SIGNATURE: usize = 2200;
 }
 
 impl Depth {
@@ -74,6 +78,7 @@ pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
         Depth::Cipher => overwrite::<{ bytes::CIPHER }>(),
         Depth::Inner => overwrite::<{ bytes::INNER }>(),
         Depth::Curve => overwrite::<{ bytes::CURVE }>(),
+        Depth::Signature => overwrite::<{ bytes::SIGNATURE }>(),
     }
     result
 }

@@ -1,8 +1,13 @@
 //! ES256 keys (RFC 9053 section 2.1): the software signer and what verifies it.
 
+// Chosen on bare metal; elsewhere the tests hold it against the general one.
+#[cfg(any(test, target_os = "none"))]
+mod device;
+
 use core::convert::Infallible;
 use core::fmt;
 
+#[cfg(not(target_os = "none"))]
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 
 use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
@@ -41,7 +46,10 @@ impl SigningKey {
     }
 
     fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
-        leaving_nothing(Depth::Curve, || {
+        #[cfg(target_os = "none")]
+        return leaving_nothing(Depth::Signature, || device::sign(&self.key, digest));
+        #[cfg(not(target_os = "none"))]
+        leaving_nothing(Depth::Signature, || {
             let signature: p256::ecdsa::Signature =
                 self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
             signature.to_bytes().into()

@@ -1,7 +1,7 @@
 //! Every error and refusal of the core has a number and a name of its own.
 
+use core::ffi::CStr;
 use std::collections::BTreeSet;
-use std::ffi::CStr;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
