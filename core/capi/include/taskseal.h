@@ -112,6 +112,9 @@
 // Batches are accepted: one signature over many tasks.
 #define TASKSEAL_ACCEPT_BATCHES (1 << 2)
 
+// For `valid_until`: the key has no end.
+#define TASKSEAL_NO_END UINT64_MAX
+
 // Never seen before.
 #define TASKSEAL_FIRST_RUN 0
 
@@ -129,9 +132,6 @@
 
 // The result of a task.
 #define TASKSEAL_RESULT 1
-
-// For `valid_until`: the key has no end.
-#define TASKSEAL_NO_END UINT64_MAX
 
 // What every function returns beside lengths: 0 or a length is success, a negative number is one of these.
 //
@@ -660,6 +660,10 @@ int32_t taskseal_policy_for_result(taskseal_policy *policy,
                                    taskseal_text audience,
                                    const uint8_t *request);
 
+// Checks records once they are written: every one has one key and valid texts, and no two have one kid.
+int32_t taskseal_records_check(const taskseal_record *records,
+                               size_t count);
+
 // Fills `window` with `count` slots, which must stay where they are for as long as the window is used.
 int32_t taskseal_replay_window_init(taskseal_replay_window *window,
                                     taskseal_replay_slot *slots,
@@ -757,10 +761,6 @@ int32_t taskseal_signing_key_point(const taskseal_signing_key *key, uint8_t *poi
 // deterministically (RFC 6979): no randomness is needed.
 int32_t taskseal_software_signer(taskseal_signer *signer,
                                  const taskseal_signing_key *key);
-
-// Checks records once they are written: every one has one key and valid texts, and no two have one kid.
-int32_t taskseal_records_check(const taskseal_record *records,
-                               size_t count);
 
 #ifdef __cplusplus
 }  // extern "C"

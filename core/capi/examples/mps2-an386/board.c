@@ -33,7 +33,9 @@ static void tick(void) {
 
 typedef void (*handler)(void);
 
-__attribute__((section(".vectors"), used)) static const handler vectors[16] = {
+extern const handler vectors[16];
+
+__attribute__((section(".vectors"), used)) const handler vectors[16] = {
     (handler)image_stack_top, reset, fault, fault, fault, fault, fault, 0, 0, 0, 0, fault, fault, 0, fault, tick,
 };
 
