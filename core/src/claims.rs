@@ -185,42 +185,42 @@ impl<'a> Claims<'a> {
         Ok(())
     }
 
-    /// Decodes without insisting on order or uniqueness: the caller compares with a fresh encoding.
-    pub(crate) fn decode(decoder: &mut Decoder<'a>) -> Result<Self, DecodeError> {
-        let (mut issuer, mut task_type, mut audience, mut task_id) = (None, None, None, None);
-        let (mut expires_at, mut not_before, mut issued_at) = (None, None, None);
-        let mut extensions = None;
+    /// No claims, in the place of those that are still to be decoded.
+    pub(crate) const UNSET: Self =
+        Self::new(Issuer::UNSET, TaskType::UNSET, Audience::UNSET, TaskId::from_bytes([0; TaskId::LEN]));
+
+    /// Decodes into [`UNSET`](Self::UNSET) claims, which are long and stay where they are. Does not insist on order or
+    /// uniqueness: the caller compares with a fresh encoding.
+    pub(crate) fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<(), DecodeError> {
+        let mut has_task_id = false;
         for _ in 0..decoder.map(8)? {
             if decoder.peek_major()? != crate::cbor::UINT {
                 if decoder.int()? != label::PRIVATE {
                     return Err(DecodeError);
                 }
-                extensions = Some(*decoder);
-                Claims::skip_extensions(decoder)?;
+                self.decode_extensions(decoder)?;
                 continue;
             }
             match decoder.uint()? {
-                label::CLAIM_ISS => issuer = Issuer::new(decoder.text()?).ok(),
-                label::CLAIM_SUB => task_type = TaskType::new(decoder.text()?).ok(),
-                label::CLAIM_AUD => audience = Audience::new(decoder.text()?).ok(),
-                label::CLAIM_EXP => expires_at = Some(decoder.uint()?),
-                label::CLAIM_NBF => not_before = Some(decoder.uint()?),
-                label::CLAIM_IAT => issued_at = Some(decoder.uint()?),
-                label::CLAIM_CTI => task_id = Some(TaskId::from_bytes(*decoder.bytes_exact()?)),
+                label::CLAIM_ISS => self.issuer = Issuer::new(decoder.text()?).map_err(|_| DecodeError)?,
+                label::CLAIM_SUB => {
+                    self.task_type = TaskType::new(decoder.text()?).map_err(|_| DecodeError)?;
+                }
+                label::CLAIM_AUD => {
+                    self.audience = Audience::new(decoder.text()?).map_err(|_| DecodeError)?;
+                }
+                label::CLAIM_EXP => self.expires_at = Some(decoder.uint()?),
+                label::CLAIM_NBF => self.not_before = Some(decoder.uint()?),
+                label::CLAIM_IAT => self.issued_at = Some(decoder.uint()?),
+                label::CLAIM_CTI => {
+                    self.task_id = TaskId::from_bytes(*decoder.bytes_exact()?);
+                    has_task_id = true;
+                }
                 _ => return Err(DecodeError),
             }
         }
-        let (Some(issuer), Some(task_type), Some(audience), Some(task_id)) =
-            (issuer, task_type, audience, task_id)
-        else {
-            return Err(DecodeError);
-        };
-        let claims =
-            Self { expires_at, not_before, issued_at, ..Self::new(issuer, task_type, audience, task_id) };
-        match extensions {
-            Some(mut extensions) => claims.decode_extensions(&mut extensions),
-            None => Ok(claims),
-        }
+        let names = [self.issuer.as_str(), self.task_type.as_str(), self.audience.as_str()];
+        if has_task_id && names.iter().all(|name| !name.is_empty()) { Ok(()) } else { Err(DecodeError) }
     }
 
     /// Sets [`expires_at`](Self#structfield.expires_at), Unix time in seconds.

@@ -63,17 +63,23 @@ pub(crate) enum Signed<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Decodes `bytes`, which must be the one encoding of what they say.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Refusal> {
-        Self::decode_with(bytes, None)
-    }
+    /// No envelope, in the place of one that is still to be decoded.
+    pub(crate) const UNSET: Self = Self {
+        bytes: &[],
+        header: Header::UNSET,
+        header_bytes: &[],
+        payload: &[],
+        is_detached: false,
+        layer: Layer::Signed {
+            origin: Origin::Signature(&[0; 64]),
+            content: Signed::Body(ContentType::UNSET),
+        },
+    };
 
-    /// Decodes the detached form around `body`.
-    pub(crate) fn decode_detached(bytes: &'a [u8], body: &'a [u8]) -> Result<Self, Refusal> {
-        Self::decode_with(bytes, Some(body))
-    }
-
-    fn decode_with(bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<Self, Refusal> {
+    /// Decodes `bytes`, which must be the one encoding of what they say, into an [`UNSET`](Self::UNSET) envelope; of the
+    /// detached form around `body` if there is one. An envelope is long, so that it is filled where it stays; after an
+    /// error what it holds means nothing.
+    pub(crate) fn decode(&mut self, bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<(), Refusal> {
         // The first byte tells an envelope from every other payload: no JSON text, protobuf message or MessagePack
         // map in use by task queues starts with a CBOR tag of 16 to 18 or an array of three.
         let is_batched = match bytes.first() {
@@ -84,71 +90,80 @@ impl<'a> Envelope<'a> {
         if bytes.len() > MAX_BODY + MAX_HEADER + MAX_FRAME {
             return Err(Refusal::TooLarge);
         }
-        let envelope =
-            if is_batched { Self::decode_batched(bytes) } else { Self::decode_single(bytes, body) };
-        let envelope = envelope.map_err(|_| Refusal::Malformed)?;
+        self.bytes = bytes;
+        let decoded = if is_batched { self.decode_batched() } else { self.decode_single(body) };
+        decoded.map_err(|_| Refusal::Malformed)?;
         // The decoder takes shortest heads only; this is the second, independent net.
         let mut comparer = Comparer(bytes);
-        if envelope.encode(&mut comparer).is_err() || !comparer.0.is_empty() {
+        if self.encode(&mut comparer).is_err() || !comparer.0.is_empty() {
             return Err(Refusal::Malformed);
         }
-        if envelope.body_len() > MAX_BODY {
+        if self.body_len() > MAX_BODY {
             return Err(Refusal::TooLarge);
         }
-        Ok(envelope)
+        Ok(())
     }
 
     /// Suites S, M, E, SE and SP.
-    fn decode_single(bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<Self, DecodeError> {
-        let decoder = &mut Decoder::new(bytes);
+    fn decode_single(&mut self, body: Option<&'a [u8]>) -> Result<(), DecodeError> {
+        let decoder = &mut Decoder::new(self.bytes);
         let tag = decoder.tag()?;
         decoder.array(if tag == label::TAG_ENCRYPT0 { 3 } else { 4 })?;
-        let (header_bytes, header) = decode_header(decoder)?;
-        let (payload, layer) = match (tag, header.algorithm, header.content) {
+        self.decode_header(decoder)?;
+        self.is_detached = body.is_some();
+        match (tag, self.header.algorithm, self.header.content) {
             (label::TAG_SIGN1, Algorithm::Es256, content) => {
                 empty_map(decoder)?;
-                let payload = decode_payload(decoder, body)?;
-                let content = Signed::decode(content, payload)?;
-                (payload, Layer::Signed { origin: Origin::Signature(decoder.bytes_exact()?), content })
+                self.payload = decode_payload(decoder, body)?;
+                let content = Signed::decode(content, self.payload)?;
+                self.layer = Layer::Signed { origin: Origin::Signature(decoder.bytes_exact()?), content };
             }
             (label::TAG_MAC0, Algorithm::Hmac256, Content::Body(content_type)) => {
                 empty_map(decoder)?;
-                let payload = decode_payload(decoder, body)?;
-                (payload, Layer::Mac { content_type, tag: decoder.bytes_exact()? })
+                self.payload = decode_payload(decoder, body)?;
+                self.layer = Layer::Mac { content_type, tag: decoder.bytes_exact()? };
             }
             (label::TAG_ENCRYPT0, Algorithm::A256Gcm, Content::Body(content_type)) => {
                 let iv = decode_iv(decoder)?;
-                let payload = decoder.bytes()?;
-                if payload.len() < TAG_LEN {
+                self.payload = decoder.bytes()?;
+                if self.payload.len() < TAG_LEN {
                     return Err(DecodeError);
                 }
-                (payload, Layer::Encrypted { content_type, iv })
+                self.layer = Layer::Encrypted { content_type, iv };
             }
             _ => return Err(DecodeError),
-        };
-        decoder.end()?;
-        let envelope = Self { bytes, header, header_bytes, payload, is_detached: body.is_some(), layer };
-        // A body that is encrypted inside a signature, or as a whole, never stands beside the envelope.
-        if body.is_some() && envelope.suite().encrypts() {
-            return Err(DecodeError);
         }
-        Ok(envelope)
+        decoder.end()?;
+        // A body that is encrypted inside a signature, or as a whole, never stands beside the envelope.
+        if body.is_some() && self.suite().encrypts() { Err(DecodeError) } else { Ok(()) }
     }
 
     /// Suites S, SE and SP in a batch.
-    fn decode_batched(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let decoder = &mut Decoder::new(bytes);
+    fn decode_batched(&mut self) -> Result<(), DecodeError> {
+        let decoder = &mut Decoder::new(self.bytes);
         decoder.array(3)?;
-        let (header_bytes, header) = decode_header(decoder)?;
-        let payload = decoder.bytes()?;
-        let content = Signed::decode(header.content, payload)?;
+        self.decode_header(decoder)?;
+        self.payload = decoder.bytes()?;
+        let content = Signed::decode(self.header.content, self.payload)?;
         let receipt = Receipt::decode(decoder.bytes()?)?;
         decoder.end()?;
-        if header.algorithm != Algorithm::Es256 || receipt.kid != header.kid {
+        if self.header.algorithm != Algorithm::Es256 || receipt.kid != self.header.kid {
             return Err(DecodeError);
         }
-        let layer = Layer::Signed { origin: Origin::Receipt(receipt), content };
-        Ok(Self { bytes, header, header_bytes, payload, is_detached: false, layer })
+        self.layer = Layer::Signed { origin: Origin::Receipt(receipt), content };
+        Ok(())
+    }
+
+    fn decode_header(&mut self, decoder: &mut Decoder<'a>) -> Result<(), DecodeError> {
+        self.header_bytes = decoder.bytes()?;
+        if self.header_bytes.len() > MAX_HEADER {
+            return Err(DecodeError);
+        }
+        self.header.decode(self.header_bytes)?;
+        if self.header.salt_commit.is_some() != (self.header.algorithm == Algorithm::A256Gcm) {
+            return Err(DecodeError);
+        }
+        Ok(())
     }
 
     fn encode(&self, sink: &mut impl Sink) -> Result<(), SinkError> {
@@ -250,18 +265,6 @@ pub(crate) fn encode_start(suite: Suite, header_len: usize, sink: &mut impl Sink
 pub(crate) fn encode_batched_start(header_len: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
     sink.array(3)?;
     sink.bytes_head(header_len)
-}
-
-fn decode_header<'a>(decoder: &mut Decoder<'a>) -> Result<(&'a [u8], Header<'a>), DecodeError> {
-    let bytes = decoder.bytes()?;
-    if bytes.len() > MAX_HEADER {
-        return Err(DecodeError);
-    }
-    let header = Header::decode(bytes)?;
-    if header.salt_commit.is_some() != (header.algorithm == Algorithm::A256Gcm) {
-        return Err(DecodeError);
-    }
-    Ok((bytes, header))
 }
 
 /// The payload in the envelope, or in its place null and the body that was handed in.

@@ -75,48 +75,65 @@ impl<'a> Header<'a> {
         Ok(counter.0)
     }
 
-    /// Decodes `bytes`, which must be the one encoding of what they say.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let header = Self::decode_loosely(bytes)?;
+    /// No header, in the place of one that is still to be decoded.
+    pub(crate) const UNSET: Self = Self {
+        algorithm: Algorithm::Es256,
+        content: Content::Encrypt0,
+        kid: KeyId::from_bytes([0; KeyId::LEN]),
+        claims: Claims::UNSET,
+        kind: Kind::Task,
+        salt_commit: None,
+    };
+
+    /// Decodes `bytes`, which must be the one encoding of what they say, into an [`UNSET`](Self::UNSET) header.
+    pub(crate) fn decode(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
+        self.decode_loosely(bytes)?;
         // Order, duplicates, widened heads and trailing bytes all show up as a difference here.
         let mut comparer = Comparer(bytes);
-        header.encode(&mut comparer).map_err(|_| DecodeError)?;
+        self.encode(&mut comparer).map_err(|_| DecodeError)?;
         Decoder::new(comparer.0).end()?;
-        header.claims.check(header.kind).map_err(|_| DecodeError)?;
-        Ok(header)
+        self.claims.check(self.kind).map_err(|_| DecodeError)
     }
 
-    fn decode_loosely(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    fn decode_loosely(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
+        const REQUIRED: u8 = 0b1_1111;
         let decoder = &mut Decoder::new(bytes);
-        let (mut algorithm, mut content, mut kid) = (None, None, None);
-        let (mut claims, mut kind, mut salt_commit) = (None, None, None);
+        let mut found = 0_u8;
         for _ in 0..decoder.map(6)? {
             if decoder.peek_major()? == NINT {
                 if decoder.int()? != label::PRIVATE {
                     return Err(DecodeError);
                 }
-                salt_commit = Some(decoder.bytes_exact()?);
+                self.salt_commit = Some(decoder.bytes_exact()?);
                 continue;
             }
-            match decoder.uint()? {
-                label::ALG => algorithm = Some(Algorithm::from_number(decoder.int()?)?),
-                label::CONTENT_TYPE => content = Some(Content::decode(decoder)?),
-                label::KID => kid = Some(KeyId::from_bytes(*decoder.bytes_exact()?)),
-                label::CWT_CLAIMS => claims = Some(Claims::decode(decoder)?),
+            found |= match decoder.uint()? {
+                label::ALG => {
+                    self.algorithm = Algorithm::from_number(decoder.int()?)?;
+                    1
+                }
+                label::CONTENT_TYPE => {
+                    self.content = Content::decode(decoder)?;
+                    2
+                }
+                label::KID => {
+                    self.kid = KeyId::from_bytes(*decoder.bytes_exact()?);
+                    4
+                }
+                label::CWT_CLAIMS => {
+                    self.claims.decode(decoder)?;
+                    8
+                }
                 label::TYP => {
                     let typ = decoder.text()?;
-                    kind = Kind::ALL.into_iter().find(|kind| kind.typ() == typ);
+                    self.kind = Kind::ALL.into_iter().find(|kind| kind.typ() == typ).ok_or(DecodeError)?;
+                    16
                 }
                 _ => return Err(DecodeError),
-            }
+            };
         }
         decoder.end()?;
-        match (algorithm, content, kid, claims, kind) {
-            (Some(algorithm), Some(content), Some(kid), Some(claims), Some(kind)) => {
-                Ok(Self { algorithm, content, kid, claims, kind, salt_commit })
-            }
-            _ => Err(DecodeError),
-        }
+        if found == REQUIRED { Ok(()) } else { Err(DecodeError) }
     }
 }
 

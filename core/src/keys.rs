@@ -8,8 +8,11 @@ pub use self::agreement::{AgreementKey, AgreementPublicKey};
 pub use self::signing::{SigningKey, VerifyingKey};
 pub use self::symmetric::{EncryptionKey, MacKey};
 
+use p256::AffinePoint;
+use p256::elliptic_curve::point::AffineCoordinates;
 use sha2::{Digest, Sha256};
 
+use crate::error::InvalidKey;
 use crate::inner::encode_public_key;
 use crate::kid::KeyId;
 
@@ -41,6 +44,18 @@ pub(crate) fn point(x: &[u8; 32], y: &[u8; 32]) -> [u8; POINT_LEN] {
     to_x.copy_from_slice(x);
     to_y.copy_from_slice(y);
     point
+}
+
+/// The point of an uncompressed encoding; checked to be on the curve, which the identity is not.
+fn affine(point: &[u8; POINT_LEN]) -> Result<AffinePoint, InvalidKey> {
+    let (x, y) = coordinates(point);
+    let affine = AffinePoint::from_coordinates(&(*x).into(), &(*y).into());
+    if point.first() == Some(&4) { affine.into_option().ok_or(InvalidKey) } else { Err(InvalidKey) }
+}
+
+/// The uncompressed encoding of a point.
+fn uncompressed(affine: &AffinePoint) -> [u8; POINT_LEN] {
+    point(&affine.x().into(), &affine.y().into())
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ macro_rules! name {
             #[doc = concat!("Most characters: ", $max, ".")]
             pub const MAX_LEN: usize = $max;
 
+            /// No name, in the place of one that is still to be decoded.
+            #[allow(dead_code)] // Not every kind of name is decoded in place.
+            pub(crate) const UNSET: Self = Self("");
+
             /// Checks a text.
             ///
             /// # Errors
@@ -84,6 +88,8 @@ pub struct ContentType<'a>(&'a str);
 impl<'a> ContentType<'a> {
     /// Most characters.
     pub const MAX_LEN: usize = 64;
+    /// None, in the place of one that is still to be decoded.
+    pub(crate) const UNSET: Self = Self("");
     /// `application/json`.
     pub const JSON: Self = Self("application/json");
     /// `application/cbor`.

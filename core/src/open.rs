@@ -1,12 +1,16 @@
 //! Opening: decode, then verify, then admit, then decrypt. Each step is a type; none can be skipped or repeated.
 
 mod decrypt;
+mod in_place;
 
 use core::fmt;
 
 use sha2::{Digest, Sha256};
 
+use self::decrypt::Body;
 pub use self::decrypt::Opened;
+#[doc(hidden)]
+pub use self::in_place::{InPlace, Place};
 
 use crate::batch::{RootCache, RootId};
 use crate::claims::Claims;
@@ -14,8 +18,8 @@ use crate::commit::ContentKey;
 use crate::constant_time::tags_match;
 use crate::envelope::{Envelope, Layer, Origin};
 use crate::error::OpenError;
-use crate::inner::TAG_LEN;
-use crate::keys::VerifyingKey;
+use crate::inner::{IV_LEN, TAG_LEN};
+use crate::keys::{EncryptionKey, VerifyingKey};
 use crate::keyset::{DecryptionKeys, KeyLookup, KeyRecord, RecordKey};
 use crate::kid::KeyId;
 use crate::name::ContentType;
@@ -40,8 +44,9 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// [`Refusal::Unsealed`], [`Refusal::TooLarge`] or [`Refusal::Malformed`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, OpenError> {
-        let envelope = Envelope::decode(bytes)?;
-        Ok(Self { envelope })
+        let mut task = Self { envelope: Envelope::UNSET };
+        task.envelope.decode(bytes, None)?;
+        Ok(task)
     }
 
     /// Decodes the detached form of suite S or M, whose `body` travels beside it: in clear, where a framework that
@@ -53,8 +58,9 @@ impl<'a> Unverified<'a> {
     /// # Security
     /// What runs must be these very bytes of `body`, not what a framework made of them.
     pub fn parse_detached(bytes: &'a [u8], body: &'a [u8]) -> Result<Self, OpenError> {
-        let envelope = Envelope::decode_detached(bytes, body)?;
-        Ok(Self { envelope })
+        let mut task = Self { envelope: Envelope::UNSET };
+        task.envelope.decode(bytes, Some(body))?;
+        Ok(task)
     }
 
     /// The kid of the key it claims to be sealed with.
@@ -138,38 +144,59 @@ impl<'a> Unverified<'a> {
         policy: &Policy<'_>,
         clock: &mut impl Clock,
     ) -> Result<Verified<'a>, OpenError> {
-        let envelope = self.envelope;
-        if envelope.header.kind != policy.kind {
-            return Err(Refusal::WrongKind.into());
-        }
-        // The policy decides which suites are good enough, never the message.
-        if !policy.suites.contains(envelope.suite()) {
-            return Err(Refusal::SuiteNotAllowed.into());
-        }
-        if envelope.is_batched() && !policy.accept_batches {
-            return Err(Refusal::SuiteNotAllowed.into());
-        }
-        if envelope.body_len() > policy.max_body {
-            return Err(Refusal::TooLarge.into());
-        }
-        let kid = envelope.header.kid;
-        let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
-        let depth = Depth::of_verifying(envelope.suite());
-        leaving_nothing(depth, || authenticate(&envelope, &record, provider, roots))
-            .map_err(|Rejected| Refusal::Rejected)?;
-        // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
-        if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
-            return Err(Refusal::Rejected.into());
-        }
-        if record.kind != envelope.header.kind {
-            return Err(Refusal::WrongKind.into());
-        }
-        let now = clock.now().ordered();
-        policy.check(&record, &envelope.header.claims, now)?;
-        let digest = Sha256::digest(envelope.bytes).into();
-        let forget_after = policy.forget_after(&envelope.header.claims);
-        Ok(Verified { envelope, digest, forget_after, seen_at: now.earliest })
+        // By reference: an envelope is long, and every move of it would take its place on the stack.
+        let facts = check(&self.envelope, provider, roots, keys, policy, clock)?;
+        Ok(Verified { envelope: self.envelope, facts })
     }
+}
+
+/// What comes to light when an envelope is verified.
+#[derive(Clone, Copy)]
+struct Facts {
+    digest: [u8; 32],
+    forget_after: Option<u64>,
+    seen_at: u64,
+}
+
+#[cfg_attr(target_os = "none", inline(never))]
+fn check(
+    envelope: &Envelope<'_>,
+    provider: &impl Provider,
+    roots: &mut impl RootCache,
+    keys: &impl KeyLookup,
+    policy: &Policy<'_>,
+    clock: &mut impl Clock,
+) -> Result<Facts, OpenError> {
+    if envelope.header.kind != policy.kind {
+        return Err(Refusal::WrongKind.into());
+    }
+    // The policy decides which suites are good enough, never the message.
+    if !policy.suites.contains(envelope.suite()) {
+        return Err(Refusal::SuiteNotAllowed.into());
+    }
+    if envelope.is_batched() && !policy.accept_batches {
+        return Err(Refusal::SuiteNotAllowed.into());
+    }
+    if envelope.body_len() > policy.max_body {
+        return Err(Refusal::TooLarge.into());
+    }
+    let kid = envelope.header.kid;
+    let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
+    let depth = Depth::of_verifying(envelope.suite());
+    leaving_nothing(depth, || authenticate(envelope, &record, provider, roots))
+        .map_err(|Rejected| Refusal::Rejected)?;
+    // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
+    if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
+        return Err(Refusal::Rejected.into());
+    }
+    if record.kind != envelope.header.kind {
+        return Err(Refusal::WrongKind.into());
+    }
+    let now = clock.now().ordered();
+    policy.check(&record, &envelope.header.claims, now)?;
+    let digest = Sha256::digest(envelope.bytes).into();
+    let forget_after = policy.forget_after(&envelope.header.claims);
+    Ok(Facts { digest, forget_after, seen_at: now.earliest })
 }
 
 /// Checks the outermost layer with the key of the record; the message's algorithm must be the record's.
@@ -201,18 +228,30 @@ fn authenticate(
             if tags_match(expected.as_bytes(), tag) { Ok(()) } else { Err(Rejected) }
         }
         (Layer::Encrypted { iv, .. }, RecordKey::A256Gcm(key)) => {
-            let salt_commit = envelope.header.salt_commit.ok_or(Rejected)?;
-            let mut content_key = ContentKey::zeroed();
-            content_key.derive_shared_checked(key.key(), salt_commit)?;
-            let aad = EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[])
-                .map_err(|_| Rejected)?;
-            let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
-            provider.check_a256gcm(&content_key.key, iv, aad.as_bytes(), ciphertext, tag)
+            check_encrypted(envelope, iv, key, provider)
         }
         _ => Err(Rejected),
     }
 }
 
+/// Suite E: the tag of the AEAD, without decrypting.
+#[cfg_attr(target_os = "none", inline(never))]
+fn check_encrypted(
+    envelope: &Envelope<'_>,
+    iv: &[u8; IV_LEN],
+    key: &EncryptionKey,
+    provider: &impl Provider,
+) -> Result<(), Rejected> {
+    let salt_commit = envelope.header.salt_commit.ok_or(Rejected)?;
+    let mut content_key = ContentKey::zeroed();
+    content_key.derive_shared_checked(key.key(), salt_commit)?;
+    let aad =
+        EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]).map_err(|_| Rejected)?;
+    let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
+    provider.check_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
+}
+
+#[cfg_attr(target_os = "none", inline(never))]
 fn verify_low_s(
     key: &VerifyingKey,
     digest: &[u8; 32],
@@ -242,9 +281,7 @@ const HALF_ORDER: [u8; 32] = [
 #[derive(Clone, Copy)]
 pub struct Verified<'a> {
     envelope: Envelope<'a>,
-    digest: [u8; 32],
-    forget_after: Option<u64>,
-    seen_at: u64,
+    facts: Facts,
 }
 
 impl<'a> Verified<'a> {
@@ -272,6 +309,12 @@ impl<'a> Verified<'a> {
         self.envelope.is_batched()
     }
 
+    /// Whether it is a task or a result.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.envelope.header.kind
+    }
+
     /// Media type of the body.
     #[must_use]
     pub const fn content_type(&self) -> ContentType<'a> {
@@ -287,24 +330,13 @@ impl<'a> Verified<'a> {
     /// SHA-256 of the whole envelope, to which a result is bound. A detached body is bound by its signature or tag.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
-        &self.digest
+        &self.facts.digest
     }
 
     /// What a replay guard is told about it.
     #[must_use]
     pub const fn sighting(&self) -> Sighting<'a> {
-        let claims = &self.envelope.header.claims;
-        Sighting {
-            issuer: claims.issuer,
-            task_id: claims.task_id,
-            kid: self.envelope.header.kid,
-            digest: self.digest,
-            sequence: claims.sequence,
-            attempts: claims.attempts,
-            ttl: claims.ttl,
-            forget_after: self.forget_after,
-            seen_at: self.seen_at,
-        }
+        sighting(&self.envelope, &self.facts)
     }
 
     /// Asks the replay guard whether the task may run.
@@ -313,11 +345,8 @@ impl<'a> Verified<'a> {
     /// [`Refusal::Replayed`], [`Refusal::Conflict`], [`Refusal::AttemptsExhausted`] and the like, or
     /// [`OpenError::ReplayGuardUnavailable`].
     pub fn admit(self, guard: &mut impl ReplayGuard) -> Result<Admitted<'a>, OpenError> {
-        match guard.admit(&self.sighting()) {
-            Ok(admission) => Ok(Admitted { verified: self, admission }),
-            Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
-            Err(NotAdmitted::Unavailable) => Err(OpenError::ReplayGuardUnavailable),
-        }
+        let admission = ask(&self.sighting(), guard)?;
+        Ok(Admitted { verified: self, admission })
     }
 
     /// Decrypts a result. Results are bound to their request and may be read any number of times.
@@ -332,7 +361,8 @@ impl<'a> Verified<'a> {
         if self.envelope.header.kind != Kind::Result {
             return Err(Refusal::WrongKind.into());
         }
-        leaving_nothing(Depth::of_opening(self.suite()), || decrypt::open(self, &Software, keys, buffer))
+        let body = body(&self.envelope, &Software, keys, buffer)?;
+        Ok(Opened::new(self, body))
     }
 
     /// Decrypts without asking a replay guard, for a person or a tool that looks at a task.
@@ -347,8 +377,41 @@ impl<'a> Verified<'a> {
         keys: &mut impl DecryptionKeys,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'a, 'b>, OpenError> {
-        leaving_nothing(Depth::of_opening(self.suite()), || decrypt::open(self, &Software, keys, buffer))
+        let body = body(&self.envelope, &Software, keys, buffer)?;
+        Ok(Opened::new(self, body))
     }
+}
+
+const fn sighting<'a>(envelope: &Envelope<'a>, facts: &Facts) -> Sighting<'a> {
+    let claims = &envelope.header.claims;
+    Sighting {
+        issuer: claims.issuer,
+        task_id: claims.task_id,
+        kid: envelope.header.kid,
+        digest: facts.digest,
+        sequence: claims.sequence,
+        attempts: claims.attempts,
+        ttl: claims.ttl,
+        forget_after: facts.forget_after,
+        seen_at: facts.seen_at,
+    }
+}
+
+fn ask(sighting: &Sighting<'_>, guard: &mut impl ReplayGuard) -> Result<Admission, OpenError> {
+    guard.admit(sighting).map_err(|not_admitted| match not_admitted {
+        NotAdmitted::Refused(refusal) => refusal.into(),
+        NotAdmitted::Unavailable => OpenError::ReplayGuardUnavailable,
+    })
+}
+
+fn body<'a, 'b>(
+    envelope: &Envelope<'a>,
+    provider: &impl Provider,
+    keys: &mut impl DecryptionKeys,
+    buffer: &'b mut [u8],
+) -> Result<Body<'a, 'b>, OpenError> {
+    let depth = Depth::of_opening(envelope.suite());
+    leaving_nothing(depth, || decrypt::open(envelope, provider, keys, buffer))
 }
 
 /// A verified envelope that the replay guard has admitted. Cannot be copied: one admission is one run.
@@ -393,9 +456,8 @@ impl<'a> Admitted<'a> {
         keys: &mut impl DecryptionKeys,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'a, 'b>, OpenError> {
-        leaving_nothing(Depth::of_opening(self.verified.suite()), || {
-            decrypt::open(self.verified, provider, keys, buffer)
-        })
+        let body = body(&self.verified.envelope, provider, keys, buffer)?;
+        Ok(Opened::new(self.verified, body))
     }
 }
 

@@ -9,6 +9,7 @@ pub use self::software::Software;
 use crate::keys::{AgreementPublicKey, VerifyingKey};
 use crate::kid::KeyId;
 use crate::secret::Secret;
+use crate::structure::EncStructure;
 
 /// Signs digests with an ES256 key named by its kid: a software key, a secure element, a PKCS#11 token.
 pub trait Signer {
@@ -136,6 +137,54 @@ pub trait Provider {
         tag: &[u8; 16],
     ) -> Result<(), Rejected>;
 
+    /// [`encrypt_a256gcm`](Self::encrypt_a256gcm) with the associated data in pieces, of 919 bytes at most. By default
+    /// they are copied together.
+    ///
+    /// # Errors
+    /// [`Rejected`] if there is more.
+    fn encrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        let mut room = [0; EncStructure::MAX_LEN];
+        self.encrypt_a256gcm(key, iv, together(aad, &mut room)?, buffer)
+    }
+
+    /// [`decrypt_a256gcm`](Self::decrypt_a256gcm) with the associated data in pieces, of 919 bytes at most.
+    ///
+    /// # Errors
+    /// As that; [`Rejected`] if there is more.
+    fn decrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        let mut room = [0; EncStructure::MAX_LEN];
+        self.decrypt_a256gcm(key, iv, together(aad, &mut room)?, buffer, tag)
+    }
+
+    /// [`check_a256gcm`](Self::check_a256gcm) with the associated data in pieces, of 919 bytes at most.
+    ///
+    /// # Errors
+    /// As that; [`Rejected`] if there is more.
+    fn check_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        let mut room = [0; EncStructure::MAX_LEN];
+        self.check_a256gcm(key, iv, together(aad, &mut room)?, ciphertext, tag)
+    }
+
     /// Makes an ephemeral key of `scalar` and agrees with `peer`: the ephemeral public point and the shared
     /// x-coordinate. `None` if the scalar is zero or not below the order of the curve.
     fn agree_ephemeral(
@@ -187,6 +236,38 @@ impl<P: Provider + ?Sized> Provider for &P {
         (**self).check_a256gcm(key, iv, aad, ciphertext, tag)
     }
 
+    fn encrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        (**self).encrypt_a256gcm_in_pieces(key, iv, aad, buffer)
+    }
+
+    fn decrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        (**self).decrypt_a256gcm_in_pieces(key, iv, aad, buffer, tag)
+    }
+
+    fn check_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        (**self).check_a256gcm_in_pieces(key, iv, aad, ciphertext, tag)
+    }
+
     fn agree_ephemeral(
         &self,
         scalar: &Secret<32>,
@@ -194,4 +275,15 @@ impl<P: Provider + ?Sized> Provider for &P {
     ) -> Option<(AgreementPublicKey, Secret<32>)> {
         (**self).agree_ephemeral(scalar, peer)
     }
+}
+
+/// The pieces of associated data, one after the other.
+fn together<'r>(pieces: &[&[u8]], room: &'r mut [u8]) -> Result<&'r [u8], Rejected> {
+    let mut len = 0_usize;
+    for piece in pieces {
+        let end = len.checked_add(piece.len()).ok_or(Rejected)?;
+        room.get_mut(len..end).ok_or(Rejected)?.copy_from_slice(piece);
+        len = end;
+    }
+    room.get(..len).ok_or(Rejected)
 }

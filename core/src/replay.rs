@@ -4,9 +4,11 @@
 //! that a task which has run to its end runs again, or that two different envelopes share one id.
 
 mod sequence;
+mod slots;
 mod window;
 
 pub use self::sequence::SequenceWindow;
+pub use self::slots::{ReplaySlot, ReplaySlots};
 pub use self::window::ReplayWindow;
 
 use crate::claims::Sequence;
@@ -38,6 +40,21 @@ pub struct Sighting<'a> {
     pub forget_after: Option<u64>,
     /// Unix time in seconds at which it was verified, by the earliest reading of the clock.
     pub seen_at: u64,
+}
+
+impl<'a> Sighting<'a> {
+    /// A sighting with the fields that every envelope has, for a guard that is asked over some other interface.
+    #[must_use]
+    pub const fn new(
+        issuer: Issuer<'a>,
+        task_id: TaskId,
+        kid: KeyId,
+        digest: [u8; 32],
+        seen_at: u64,
+    ) -> Self {
+        let (sequence, attempts, ttl, forget_after) = (None, None, None, None);
+        Self { issuer, task_id, kid, digest, sequence, attempts, ttl, forget_after, seen_at }
+    }
 }
 
 /// Why a sighting may be run.

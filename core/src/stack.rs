@@ -9,10 +9,36 @@ use crate::suite::Suite;
 pub(crate) enum Depth {
     /// There are none.
     Nothing,
-    /// HMAC: 4 KiB.
+    /// HMAC, key derivation.
     Hash,
-    /// AES, key derivation, curves: 8 KiB, which is less than they use themselves.
-    All,
+    /// AES and what it is called from.
+    Cipher,
+    /// The same to seal inside a signature, which needs more itself.
+    Inner,
+    /// Scalars and points.
+    Curve,
+    /// Signing, which on bare metal is done in less.
+    Signature,
+}
+
+// Where memory is plenty: by far enough, whatever the compiler makes of the frames.
+#[cfg(not(target_os = "none"))]
+mod bytes {
+    pub(super) const HASH: usize = 4 << 10;
+    pub(super) const CIPHER: usize = 8 << 10;
+    pub(super) const INNER: usize = 8 << 10;
+    pub(super) const CURVE: usize = 8 << 10;
+    pub(super) const SIGNATURE: usize = 8 << 10;
+}
+
+// On bare metal: what the work itself needs, as core/capi/footprint measures it, so that wiping makes no stack deeper.
+#[cfg(target_os = "none")]
+mod bytes {
+    pub(super) const HASH: usize = 1 << 10;
+    pub(super) const CIPHER: usize = 1700;
+    pub(super) const INNER: usize = 2600;
+    pub(super) const CURVE: usize = 3 << 10;
+    pub(super) const SIGNATURE: usize = 2200;
 }
 
 impl Depth {
@@ -20,7 +46,8 @@ impl Depth {
     pub(crate) const fn of_sealing(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
-            _ => Self::All,
+            Suite::E => Self::Cipher,
+            Suite::S | Suite::Se | Suite::Sp => Self::Inner,
         }
     }
 
@@ -28,14 +55,14 @@ impl Depth {
     pub(crate) const fn of_verifying(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
-            Suite::E => Self::All,
+            Suite::E => Self::Cipher,
             _ => Self::Nothing,
         }
     }
 
     /// Of decrypting.
     pub(crate) const fn of_opening(suite: Suite) -> Self {
-        if suite.encrypts() { Self::All } else { Self::Nothing }
+        if suite.encrypts() { Self::Cipher } else { Self::Nothing }
     }
 }
 
@@ -47,8 +74,11 @@ pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
     let result = apart(work);
     match depth {
         Depth::Nothing => {}
-        Depth::Hash => overwrite::<{ 4 << 10 }>(),
-        Depth::All => overwrite::<{ 8 << 10 }>(),
+        Depth::Hash => overwrite::<{ bytes::HASH }>(),
+        Depth::Cipher => overwrite::<{ bytes::CIPHER }>(),
+        Depth::Inner => overwrite::<{ bytes::INNER }>(),
+        Depth::Curve => overwrite::<{ bytes::CURVE }>(),
+        Depth::Signature => overwrite::<{ bytes::SIGNATURE }>(),
     }
     result
 }

@@ -57,38 +57,52 @@ pub(crate) enum EncryptContext {
     Encrypt,
 }
 
-/// Array 1, context 9, two byte string heads of 3, the two headers.
-const MAX_LEN: usize = 1 + 9 + 3 + MAX_PROTECTED + 3 + MAX_HEADER;
-
-/// `Enc_structure = [context, protected, external_aad]` in one piece, as the AEAD wants it.
-pub(crate) struct EncStructure {
-    bytes: [u8; MAX_LEN],
-    len: usize,
+/// `Enc_structure = [context, protected, external_aad]`, in pieces that are hashed one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EncStructure<'a> {
+    /// Array, context and the head of the next piece, from the start.
+    head: [u8; 13],
+    head_len: usize,
+    protected: &'a [u8],
+    /// The head of the next piece, from the start.
+    middle: [u8; 3],
+    middle_len: usize,
+    external: &'a [u8],
 }
 
-impl EncStructure {
+impl<'a> EncStructure<'a> {
+    /// Most bytes: of the two heads, an inner and an outer header.
+    pub(crate) const MAX_LEN: usize = 13 + MAX_PROTECTED + 3 + MAX_HEADER;
+
     /// `external_aad` is empty for suite E; in SE and SP it is the outer protected header, so that taking
     /// the signature off and signing again under another identity makes decryption fail.
     pub(crate) fn new(
         context: EncryptContext,
-        protected: &[u8],
-        external_aad: &[u8],
+        protected: &'a [u8],
+        external: &'a [u8],
     ) -> Result<Self, SinkError> {
-        let mut bytes = [0; MAX_LEN];
-        let mut writer = Writer::new(&mut bytes);
+        if protected.len().saturating_add(external.len()) > MAX_PROTECTED + MAX_HEADER {
+            return Err(SinkError);
+        }
+        let (mut head, mut middle) = ([0; 13], [0; 3]);
+        let mut writer = Writer::new(&mut head);
         writer.array(3)?;
         writer.text(match context {
             EncryptContext::Encrypt0 => "Encrypt0",
             EncryptContext::Encrypt => "Encrypt",
         })?;
-        writer.bytes(protected)?;
-        writer.bytes(external_aad)?;
-        let len = writer.position();
-        Ok(Self { bytes, len })
+        writer.bytes_head(protected.len())?;
+        let head_len = writer.position();
+        let mut writer = Writer::new(&mut middle);
+        writer.bytes_head(external.len())?;
+        let middle_len = writer.position();
+        Ok(Self { head, head_len, protected, middle, middle_len, external })
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    pub(crate) fn pieces(&self) -> [&[u8]; 4] {
+        let head = self.head.get(..self.head_len).unwrap_or_default();
+        let middle = self.middle.get(..self.middle_len).unwrap_or_default();
+        [head, self.protected, middle, self.external]
     }
 }
 

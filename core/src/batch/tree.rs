@@ -46,7 +46,7 @@ fn steps(size: usize, index: usize) -> impl Iterator<Item = Step> {
 
 /// Levels above the leaves.
 const fn height(size: usize) -> u32 {
-    size.next_power_of_two().ilog2()
+    usize::BITS - size.saturating_sub(1).leading_zeros()
 }
 
 /// Nodes of a level; level 0 is the leaves.

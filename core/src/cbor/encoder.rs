@@ -131,18 +131,14 @@ impl<'b> Writer<'b> {
         self.written = end;
         Ok((written, room))
     }
-
-    /// What was written from `start` on, to be changed in place.
-    pub(crate) fn since(&mut self, start: usize) -> &mut [u8] {
-        self.buffer.get_mut(start..self.written).unwrap_or_default()
-    }
 }
 
 impl Sink for Writer<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let end = self.written.checked_add(bytes.len()).ok_or(SinkError)?;
         let place = self.buffer.get_mut(self.written..end).ok_or(SinkError)?;
-        place.copy_from_slice(bytes);
+        // Not `copy_from_slice`, which brings a panic for lengths that differ.
+        place.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         self.written = end;
         Ok(())
     }

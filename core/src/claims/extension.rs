@@ -66,15 +66,7 @@ impl<'a> Claims<'a> {
         put_bytes(sink, label::EXT_REQUEST, self.request.as_ref().map(<[u8; 32]>::as_slice))
     }
 
-    /// Steps over an extension map so that it can be decoded once the other claims are known.
-    pub(super) fn skip_extensions(decoder: &mut Decoder<'a>) -> Result<(), DecodeError> {
-        for _ in 0..decoder.map(11)? {
-            skip_member(decoder)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn decode_extensions(mut self, decoder: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn decode_extensions(&mut self, decoder: &mut Decoder<'a>) -> Result<(), DecodeError> {
         for _ in 0..decoder.map(11)? {
             match decoder.uint()? {
                 label::EXT_CLOCK => self.clock = clock_from_code(decoder.uint()?)?,
@@ -97,21 +89,7 @@ impl<'a> Claims<'a> {
                 _ => return Err(DecodeError),
             }
         }
-        Ok(self)
-    }
-}
-
-/// A label and its value, whatever type the label asks for.
-fn skip_member(decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
-    match decoder.uint()? {
-        label::EXT_SEQUENCE => {
-            decoder.array(2)?;
-            decoder.uint()?;
-            decoder.uint().map(drop)
-        }
-        label::EXT_REFERENCE => decoder.text().map(drop),
-        label::EXT_TRACE | label::EXT_BEACON | label::EXT_REQUEST => decoder.bytes().map(drop),
-        _ => decoder.uint().map(drop),
+        Ok(())
     }
 }
 

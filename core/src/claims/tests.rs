@@ -28,7 +28,8 @@ fn encoded(claims: &Claims<'_>) -> Vec<u8> {
 
 fn decoded(bytes: &[u8]) -> Result<Claims<'_>, DecodeError> {
     let mut decoder = Decoder::new(bytes);
-    let claims = Claims::decode(&mut decoder)?;
+    let mut claims = Claims::UNSET;
+    claims.decode(&mut decoder)?;
     decoder.end()?;
     Ok(claims)
 }

@@ -4,15 +4,20 @@ use std::vec;
 
 use super::*;
 
+fn decode(bytes: &[u8]) -> Result<(), Refusal> {
+    let mut envelope = Envelope::UNSET;
+    envelope.decode(bytes, None)
+}
+
 #[test]
 fn the_first_byte_tells_an_envelope_from_everything_else() {
     for first in 0..=0xff_u8 {
-        let refusal = Envelope::decode(&[first]).map(drop).expect_err("one byte is no envelope");
+        let refusal = decode(&[first]).expect_err("one byte is no envelope");
         let expected =
             if matches!(first, 0x83 | 0xd0..=0xd2) { Refusal::Malformed } else { Refusal::Unsealed };
         assert_eq!(refusal, expected, "{first:02x}");
     }
-    assert_eq!(Envelope::decode(&[]).map(drop), Err(Refusal::Unsealed));
+    assert_eq!(decode(&[]), Err(Refusal::Unsealed));
 }
 
 #[test]
@@ -20,8 +25,8 @@ fn what_is_longer_than_any_envelope_is_not_looked_at() {
     let most = MAX_BODY + MAX_HEADER + MAX_FRAME;
     let mut bytes = vec![0; most + 1];
     bytes[0] = 0xd2;
-    assert_eq!(Envelope::decode(&bytes[..most]).map(drop), Err(Refusal::Malformed));
-    assert_eq!(Envelope::decode(&bytes).map(drop), Err(Refusal::TooLarge));
+    assert_eq!(decode(&bytes[..most]), Err(Refusal::Malformed));
+    assert_eq!(decode(&bytes), Err(Refusal::TooLarge));
     bytes[0] = b'{';
-    assert_eq!(Envelope::decode(&bytes).map(drop), Err(Refusal::Unsealed));
+    assert_eq!(decode(&bytes), Err(Refusal::Unsealed));
 }

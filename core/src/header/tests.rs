@@ -9,6 +9,11 @@ use crate::envelope::MAX_HEADER;
 use crate::name::{Audience, Issuer, Reference, TaskType};
 use crate::testing::claims;
 
+fn decode(bytes: &[u8]) -> Result<Header<'_>, DecodeError> {
+    let mut header = Header::UNSET;
+    header.decode(bytes).map(|()| header)
+}
+
 /// The pairs of a header, each encoded.
 fn pairs(header: &Header<'_>) -> Vec<Vec<u8>> {
     let mut encoded = Vec::new();
@@ -45,7 +50,7 @@ fn header() -> Header<'static> {
 
 #[test]
 fn the_header_in_order_is_decoded() {
-    assert_eq!(Header::decode(&join(&pairs(&header()))), Ok(header()));
+    assert_eq!(decode(&join(&pairs(&header()))), Ok(header()));
 }
 
 #[test]
@@ -55,7 +60,7 @@ fn every_other_order_is_refused() {
         for right in left + 1..pairs.len() {
             let mut swapped = pairs.clone();
             swapped.swap(left, right);
-            assert_eq!(Header::decode(&join(&swapped)), Err(DecodeError), "{left} and {right}");
+            assert_eq!(decode(&join(&swapped)), Err(DecodeError), "{left} and {right}");
         }
     }
 }
@@ -66,11 +71,11 @@ fn a_label_that_is_missing_or_there_twice_is_refused() {
     for index in 0..pairs.len() {
         let mut missing = pairs.clone();
         let pair = missing.remove(index);
-        assert_eq!(Header::decode(&join(&missing)), Err(DecodeError), "{index} missing");
+        assert_eq!(decode(&join(&missing)), Err(DecodeError), "{index} missing");
         for place in 0..=pairs.len() {
             let mut twice = pairs.clone();
             twice.insert(place, pair.clone());
-            assert_eq!(Header::decode(&join(&twice)), Err(DecodeError), "{index} again at {place}");
+            assert_eq!(decode(&join(&twice)), Err(DecodeError), "{index} again at {place}");
         }
     }
 }
@@ -85,7 +90,7 @@ fn every_unknown_label_is_refused_at_every_place() {
         for place in 0..=pairs.len() {
             let mut more = pairs.clone();
             more.insert(place, writer.as_bytes().to_vec());
-            assert_eq!(Header::decode(&join(&more)), Err(DecodeError), "{label} at {place}");
+            assert_eq!(decode(&join(&more)), Err(DecodeError), "{label} at {place}");
         }
     }
 }
@@ -95,7 +100,7 @@ fn bytes_after_the_map_are_refused() {
     for byte in [0x00, 0x40, 0xa0, 0xf6, 0xff] {
         let mut bytes = join(&pairs(&header()));
         bytes.push(byte);
-        assert_eq!(Header::decode(&bytes), Err(DecodeError));
+        assert_eq!(decode(&bytes), Err(DecodeError));
     }
 }
 

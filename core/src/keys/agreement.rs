@@ -6,7 +6,7 @@ use core::fmt;
 use p256::ecdh::diffie_hellman;
 use zeroize::Zeroize;
 
-use super::{POINT_LEN, thumbprint_kid};
+use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
 use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::provider::Agree;
@@ -28,7 +28,7 @@ impl AgreementKey {
     /// # Security
     /// The scalar must come from a cryptographic source of randomness, and must not be a signing key's.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
-        leaving_nothing(Depth::All, || {
+        leaving_nothing(Depth::Curve, || {
             let key = p256::SecretKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
             let public = AgreementPublicKey::of(key.public_key());
             Ok(Self { key, public })
@@ -86,11 +86,11 @@ impl AgreementPublicKey {
     /// # Errors
     /// [`InvalidKey`] if the point is not on the curve or is the identity.
     pub fn from_point(point: &[u8; POINT_LEN]) -> Result<Self, InvalidKey> {
-        p256::PublicKey::from_sec1_bytes(point).map(Self::of).map_err(|_| InvalidKey)
+        p256::PublicKey::from_affine(affine(point)?).map(Self::of).map_err(|_| InvalidKey)
     }
 
     fn of(key: p256::PublicKey) -> Self {
-        let kid = thumbprint_kid(&sec1(&key));
+        let kid = thumbprint_kid(&uncompressed(key.as_affine()));
         Self { key, kid }
     }
 
@@ -103,14 +103,14 @@ impl AgreementPublicKey {
     /// The uncompressed point, `04 || x || y`.
     #[must_use]
     pub fn to_point(&self) -> [u8; POINT_LEN] {
-        sec1(&self.key)
+        uncompressed(self.key.as_affine())
     }
 }
 
 /// The x-coordinate of the shared point (SP 800-56A 5.7.1.2). P-256 has cofactor 1 and both points were
 /// checked, so the shared point is never the identity.
 pub(crate) fn shared_x(secret: &p256::SecretKey, peer: &AgreementPublicKey) -> Secret<32> {
-    leaving_nothing(Depth::All, || {
+    leaving_nothing(Depth::Curve, || {
         // A copy of the private scalar that nothing else wipes.
         let mut scalar = secret.to_nonzero_scalar();
         let shared = diffie_hellman(&scalar, peer.key.as_affine());
@@ -119,11 +119,6 @@ pub(crate) fn shared_x(secret: &p256::SecretKey, peer: &AgreementPublicKey) -> S
         z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
         z
     })
-}
-
-pub(crate) fn sec1(key: &p256::PublicKey) -> [u8; POINT_LEN] {
-    use p256::elliptic_curve::sec1::ToSec1Point;
-    key.to_sec1_point(false).as_bytes().try_into().expect("an uncompressed P-256 point has 65 bytes")
 }
 
 impl fmt::Debug for AgreementPublicKey {

@@ -1,11 +1,16 @@
 //! ES256 keys (RFC 9053 section 2.1): the software signer and what verifies it.
 
+// Chosen on bare metal; elsewhere the tests hold it against the general one.
+#[cfg(any(test, target_os = "none"))]
+mod device;
+
 use core::convert::Infallible;
 use core::fmt;
 
+#[cfg(not(target_os = "none"))]
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 
-use super::{POINT_LEN, thumbprint_kid};
+use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
 use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::provider::Signer;
@@ -27,7 +32,7 @@ impl SigningKey {
     /// # Security
     /// The scalar must come from a cryptographic source of randomness.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
-        leaving_nothing(Depth::All, || {
+        leaving_nothing(Depth::Curve, || {
             let key = p256::ecdsa::SigningKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
             let kid = VerifyingKey::of(*key.verifying_key()).kid;
             Ok(Self { key, kid })
@@ -41,7 +46,10 @@ impl SigningKey {
     }
 
     fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
-        leaving_nothing(Depth::All, || {
+        #[cfg(target_os = "none")]
+        return leaving_nothing(Depth::Signature, || device::sign(&self.key, digest));
+        #[cfg(not(target_os = "none"))]
+        leaving_nothing(Depth::Signature, || {
             let signature: p256::ecdsa::Signature =
                 self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
             signature.to_bytes().into()
@@ -94,12 +102,12 @@ impl VerifyingKey {
     /// # Errors
     /// [`InvalidKey`] if the point is not on the curve or is the identity.
     pub fn from_point(point: &[u8; POINT_LEN]) -> Result<Self, InvalidKey> {
-        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| InvalidKey)?;
+        let key = p256::ecdsa::VerifyingKey::from_affine(affine(point)?).map_err(|_| InvalidKey)?;
         Ok(Self::of(key))
     }
 
     fn of(key: p256::ecdsa::VerifyingKey) -> Self {
-        let kid = thumbprint_kid(&sec1(&key));
+        let kid = thumbprint_kid(&uncompressed(key.as_affine()));
         Self { key, kid }
     }
 
@@ -112,16 +120,18 @@ impl VerifyingKey {
     /// The uncompressed point, `04 || x || y`.
     #[must_use]
     pub fn to_point(&self) -> [u8; POINT_LEN] {
-        sec1(&self.key)
+        uncompressed(self.key.as_affine())
     }
 
+    #[cfg(any(test, target_os = "none"))]
+    pub(crate) fn point(&self) -> p256::ProjectivePoint {
+        (*self.key.as_affine()).into()
+    }
+
+    #[cfg(not(target_os = "none"))]
     pub(crate) const fn inner(&self) -> &p256::ecdsa::VerifyingKey {
         &self.key
     }
-}
-
-fn sec1(key: &p256::ecdsa::VerifyingKey) -> [u8; POINT_LEN] {
-    key.to_sec1_point(false).as_bytes().try_into().expect("an uncompressed P-256 point has 65 bytes")
 }
 
 impl fmt::Debug for VerifyingKey {

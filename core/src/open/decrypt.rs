@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use super::Verified;
 use crate::claims::Claims;
 use crate::commit::ContentKey;
-use crate::envelope::{Layer, Signed};
+use crate::envelope::{Envelope, Layer, Signed};
 use crate::error::OpenError;
 use crate::inner::{IV_LEN, Inner, KeyRef, TAG_LEN};
 use crate::keys::{AgreementPublicKey, point};
@@ -23,7 +23,7 @@ pub struct Opened<'a, 'b> {
     body: Body<'a, 'b>,
 }
 
-enum Body<'a, 'b> {
+pub(super) enum Body<'a, 'b> {
     /// Was never encrypted; stands in the envelope.
     Clear(&'a [u8]),
     Decrypted(&'b mut [u8]),
@@ -72,38 +72,45 @@ impl fmt::Debug for Opened<'_, '_> {
     }
 }
 
+impl<'a, 'b> Opened<'a, 'b> {
+    pub(super) const fn new(verified: Verified<'a>, body: Body<'a, 'b>) -> Self {
+        Self { verified, body }
+    }
+}
+
+/// The body of a verified envelope; decrypted into `buffer` if it is encrypted.
 pub(super) fn open<'a, 'b>(
-    verified: Verified<'a>,
+    envelope: &Envelope<'a>,
     provider: &impl Provider,
     keys: &mut impl DecryptionKeys,
     buffer: &'b mut [u8],
-) -> Result<Opened<'a, 'b>, OpenError> {
-    let envelope = &verified.envelope;
-    let body = match envelope.layer {
-        Layer::Signed { content: Signed::Body(_), .. } | Layer::Mac { .. } => Body::Clear(envelope.payload),
+) -> Result<Body<'a, 'b>, OpenError> {
+    let mut content_key = ContentKey::zeroed();
+    match envelope.layer {
+        Layer::Signed { content: Signed::Body(_), .. } | Layer::Mac { .. } => {
+            Ok(Body::Clear(envelope.payload))
+        }
         Layer::Encrypted { iv, .. } => {
             let salt_commit = envelope.header.salt_commit.ok_or(Refusal::Malformed)?;
             let key = keys.encryption_key(envelope.header.kid).ok_or(Refusal::NoDecryptionKey)?;
-            let mut content_key = ContentKey::zeroed();
             content_key.derive_shared_checked(key.key(), salt_commit).map_err(|_| Refusal::Rejected)?;
-            let aad = EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]);
-            decrypt(provider, &content_key, iv, aad, envelope.payload, buffer)?
+            let aad = (EncryptContext::Encrypt0, envelope.header_bytes, [].as_slice());
+            decrypt(provider, &content_key, iv, aad, envelope.payload, buffer)
         }
         Layer::Signed { content: Signed::Encrypted(inner), .. } => {
-            let mut content_key = ContentKey::zeroed();
             find_content_key(&inner, keys, &mut content_key)?;
             let context = match inner.recipient {
                 None => EncryptContext::Encrypt0,
                 Some(_) => EncryptContext::Encrypt,
             };
-            let aad = EncStructure::new(context, inner.protected_bytes, envelope.header_bytes);
-            decrypt(provider, &content_key, inner.iv, aad, inner.ciphertext, buffer)?
+            let aad = (context, inner.protected_bytes, envelope.header_bytes);
+            decrypt(provider, &content_key, inner.iv, aad, inner.ciphertext, buffer)
         }
-    };
-    Ok(Opened { verified, body })
+    }
 }
 
 /// Fills `content_key` where it stands: a key that is moved leaves a copy behind.
+#[cfg_attr(target_os = "none", inline(never))]
 fn find_content_key(
     inner: &Inner<'_>,
     keys: &mut impl DecryptionKeys,
@@ -127,19 +134,21 @@ fn find_content_key(
     derived.map_err(|_| Refusal::Rejected.into())
 }
 
-fn decrypt<'a, 'b, E>(
+#[cfg_attr(target_os = "none", inline(never))]
+fn decrypt<'a, 'b>(
     provider: &impl Provider,
     content_key: &ContentKey,
     iv: &[u8; IV_LEN],
-    aad: Result<EncStructure, E>,
+    (context, protected, external): (EncryptContext, &[u8], &[u8]),
     ciphertext: &[u8],
     buffer: &'b mut [u8],
 ) -> Result<Body<'a, 'b>, OpenError> {
-    let aad = aad.map_err(|_| Refusal::Malformed)?;
+    let aad = EncStructure::new(context, protected, external).map_err(|_| Refusal::Malformed)?;
     let (ciphertext, tag) = ciphertext.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
     let (body, _) = buffer.split_at_mut_checked(ciphertext.len()).ok_or(OpenError::BufferTooSmall)?;
-    body.copy_from_slice(ciphertext);
-    if provider.decrypt_a256gcm(&content_key.key, iv, aad.as_bytes(), body, tag).is_err() {
+    // Not `copy_from_slice`, which brings a panic for lengths that differ.
+    body.iter_mut().zip(ciphertext).for_each(|(to, from)| *to = *from);
+    if provider.decrypt_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), body, tag).is_err() {
         body.zeroize();
         return Err(Refusal::Rejected.into());
     }

@@ -1,13 +1,19 @@
 //! The default provider: RustCrypto, which picks AES-NI, VAES, CLMUL, SHA-NI and their ARMv8 counterparts
 //! at run time where the processor has them.
 
+// Chosen on bare metal; elsewhere the tests hold it against the general one.
+#[cfg(any(test, target_os = "none"))]
+mod es256;
+#[cfg(any(test, target_os = "none"))]
+mod gcm;
+
 use aes_gcm::aes::Aes256;
 use aes_gcm::aes::cipher::BlockCipherEncrypt;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
-use p256::ecdsa::Signature;
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
+#[cfg(not(target_os = "none"))]
+use p256::ecdsa::{Signature, signature::hazmat::PrehashVerifier};
 use zeroize::Zeroize;
 
 use super::{Provider, Rejected};
@@ -27,8 +33,13 @@ impl Provider for Software {
         digest: &[u8; 32],
         signature: &[u8; 64],
     ) -> Result<(), Rejected> {
-        let signature = Signature::from_slice(signature).map_err(|_| Rejected)?;
-        key.inner().verify_prehash(digest, &signature).map_err(|_| Rejected)
+        #[cfg(target_os = "none")]
+        return es256::verify(key, digest, signature);
+        #[cfg(not(target_os = "none"))]
+        {
+            let signature = Signature::from_slice(signature).map_err(|_| Rejected)?;
+            key.inner().verify_prehash(digest, &signature).map_err(|_| Rejected)
+        }
     }
 
     fn encrypt_a256gcm(
@@ -85,6 +96,41 @@ impl Provider for Software {
         mask.zeroize();
         expected.zeroize();
         if matches { Ok(()) } else { Err(Rejected) }
+    }
+
+    #[cfg(target_os = "none")]
+    fn encrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        gcm::encrypt(key, iv, aad, buffer)
+    }
+
+    #[cfg(target_os = "none")]
+    fn decrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        gcm::decrypt(key, iv, aad, buffer, tag)
+    }
+
+    #[cfg(target_os = "none")]
+    fn check_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        gcm::check(key, iv, aad, ciphertext, tag)
     }
 
     fn agree_ephemeral(

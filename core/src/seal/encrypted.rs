@@ -67,15 +67,17 @@ impl Mode for Encrypt<'_> {
         let header = self.header(job, &salt_commit);
         let mut writer = Writer::new(envelope);
         let header_start = write_start(Suite::E, &header, &mut writer)?;
-        let protected = writer.as_bytes().get(header_start..).unwrap_or_default();
-        let aad = EncStructure::new(EncryptContext::Encrypt0, protected, &[])?;
+        let protected = header_start..writer.position();
         encode_iv(&iv, &mut writer)?;
         writer.bytes_head(job.body.len() + TAG_LEN)?;
-        encrypt_body(&content_key, &iv, &aad, job.body, provider, &mut writer)
+        let (written, ciphertext) = writer.reserve(job.body.len() + TAG_LEN)?;
+        let aad = (EncryptContext::Encrypt0, written.get(protected).unwrap_or_default(), [].as_slice());
+        encrypt_body(&content_key, &iv, aad, job.body, provider, ciphertext)
     }
 }
 
 /// Derives the content key of one message; returns what the message says about it: salt, then commitment.
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn shared_content_key(
     key: &EncryptionKey,
     salt: &[u8; SALT_LEN],
@@ -89,20 +91,22 @@ pub(super) fn shared_content_key(
     salt_commit
 }
 
-/// Writes the body, encrypts it where it stands and appends the tag.
+/// Fills `ciphertext` with the body, encrypted where it stands, and the tag. The associated data are an `Enc_structure` of
+/// context, protected header and what stands outside.
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn encrypt_body<E>(
     content_key: &ContentKey,
     iv: &[u8; IV_LEN],
-    aad: &EncStructure,
+    (context, protected, external): (EncryptContext, &[u8], &[u8]),
     body: &[u8],
     provider: &impl Provider,
-    writer: &mut Writer<'_>,
+    ciphertext: &mut [u8],
 ) -> Result<(), SealError<E>> {
-    let start = writer.position();
-    writer.put(body)?;
-    let tag = provider
-        .encrypt_a256gcm(&content_key.key, iv, aad.as_bytes(), writer.since(start))
+    let aad = EncStructure::new(context, protected, external)?;
+    let (encrypted, tag) = ciphertext.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::BufferTooSmall)?;
+    Writer::new(encrypted).put(body)?;
+    *tag = provider
+        .encrypt_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), encrypted)
         .map_err(|_| SealError::BodyTooLong)?;
-    writer.put(&tag)?;
     Ok(())
 }

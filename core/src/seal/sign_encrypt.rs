@@ -19,7 +19,7 @@ use crate::keys::{AgreementPublicKey, EncryptionKey, POINT_LEN, coordinates};
 use crate::kid::KeyId;
 use crate::provider::{Provider, Signer};
 use crate::secret::Secret;
-use crate::structure::{EncStructure, EncryptContext};
+use crate::structure::EncryptContext;
 use crate::suite::Suite;
 
 /// Suite SE: encrypts with a shared key, then signs.
@@ -224,10 +224,11 @@ impl Plan<'_> {
         let mut protected = [0; MAX_PROTECTED];
         let mut protected_writer = Writer::new(&mut protected);
         self.protected.encode(&mut protected_writer)?;
-        let aad = EncStructure::new(context, protected_writer.as_bytes(), outer)?;
+        let aad = (context, protected_writer.as_bytes(), outer);
         let mut writer = Writer::new(payload);
         encode_before_ciphertext(&self.protected, iv, body.len() + TAG_LEN, &mut writer)?;
-        encrypt_body(content_key, iv, &aad, body, provider, &mut writer)?;
+        let (_, ciphertext) = writer.reserve(body.len() + TAG_LEN)?;
+        encrypt_body(content_key, iv, aad, body, provider, ciphertext)?;
         if let Some(recipient) = &self.recipient {
             recipient.encode(&mut writer)?;
         }

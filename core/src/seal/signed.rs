@@ -96,18 +96,31 @@ impl<M: SigningMode> Mode for M {
         rng: &mut R,
         envelope: &mut [u8],
     ) -> Result<(), SealError<Self::Error>> {
-        let mut session = M::Session::default();
-        self.begin(&mut session, provider, rng)?;
-        let mut writer = Writer::new(envelope);
-        encode_start(self.signed_suite(), signed_header(self, job).encoded_len()?, &mut writer)?;
-        let unprotected = |writer: &mut Writer<'_>| writer.map(0);
-        let source = (provider, rng);
-        let digest =
-            write_signed(self, job, &mut session, source, unprotected, signature_digest, &mut writer)?;
+        let (len, digest) = write_single(self, job, provider, rng, envelope)?;
         let signature = sign(self.signer_mut(), &digest)?;
-        writer.bytes(&signature)?;
+        Writer::after(envelope, len).bytes(&signature)?;
         Ok(())
     }
+}
+
+/// Writes everything but the signature; returns how much that is, and what is to be signed. Apart from the signing, whose
+/// arithmetic is what needs most stack.
+#[cfg_attr(target_os = "none", inline(never))]
+fn write_single<M: SigningMode, P: Provider, R: TryCryptoRng + ?Sized>(
+    mode: &M,
+    job: &Job<'_>,
+    provider: &P,
+    rng: &mut R,
+    envelope: &mut [u8],
+) -> Result<(usize, [u8; 32]), SealError<SignerError<M>>> {
+    let mut session = M::Session::default();
+    mode.begin(&mut session, provider, rng)?;
+    let mut writer = Writer::new(envelope);
+    encode_start(mode.signed_suite(), signed_header(mode, job).encoded_len()?, &mut writer)?;
+    let unprotected = |writer: &mut Writer<'_>| writer.map(0);
+    let source = (provider, rng);
+    let digest = write_signed(mode, job, &mut session, source, unprotected, signature_digest, &mut writer)?;
+    Ok((writer.position(), digest))
 }
 
 pub(super) fn signed_header<'h, M: SigningMode + ?Sized>(mode: &M, job: &Job<'h>) -> Header<'h> {
@@ -150,9 +163,18 @@ pub(super) fn write_signed<T, M: SigningMode, P: Provider, R: TryCryptoRng + ?Si
 
 /// Signs and normalises: tokens give a high `s` half of the time, and there is one spelling only, the lower one.
 pub(super) fn sign<S: Signer>(signer: &mut S, digest: &[u8; 32]) -> Result<[u8; 64], SealError<S::Error>> {
-    let signature = signer.sign_digest(digest).map_err(SealError::Signer)?;
-    let signature = Signature::from_slice(&signature).map_err(|_| SealError::InvalidSignature)?;
-    Ok(signature.normalize_s().to_bytes().into())
+    let mut signature = signer.sign_digest(digest).map_err(SealError::Signer)?;
+    normalize(&mut signature).map_err(|InvalidSignature| SealError::InvalidSignature)?;
+    Ok(signature)
+}
+
+struct InvalidSignature;
+
+#[cfg_attr(target_os = "none", inline(never))]
+fn normalize(signature: &mut [u8; 64]) -> Result<(), InvalidSignature> {
+    let valid = Signature::from_slice(signature).map_err(|_| InvalidSignature)?;
+    *signature = valid.normalize_s().to_bytes().into();
+    Ok(())
 }
 
 /// Suite S: signs.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kid::KeyId;
+use crate::refusal::Refusal;
 
 fn sighting(id: u8, forget_after: u64, seen_at: u64) -> Sighting<'static> {
     Sighting {
@@ -127,7 +128,7 @@ fn what_never_expires_is_never_forgotten() {
 
 #[test]
 fn an_entry_takes_88_bytes() {
-    assert_eq!(size_of::<Entry>(), 88);
+    assert_eq!(size_of::<ReplaySlot>(), 88);
 }
 
 #[test]

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""What the library costs on a Cortex-M4: flash, static memory, stack, instructions; and what is in the bytes.
+
+    core/capi/footprint/run.py              builds, measures, compares with footprint.toml
+    core/capi/footprint/run.py --write      writes the measured numbers into footprint.toml
+    core/capi/footprint/run.py --crates    tells of which crates the code is made too
+
+Needs cargo with the target thumbv7em-none-eabihf, arm-none-eabi-gcc and qemu-system-arm.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+CAPI = HERE.parent
+ROOT = CAPI.parent.parent
+BOARD = CAPI / "examples" / "mps2-an386"
+TARGET = "thumbv7em-none-eabihf"
+RUSTFLAGS = '--cfg aes_backend_soft="compact" --cfg sha2_backend_soft="compact"'
+CFLAGS = (
+    "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard -std=c11 -Os -Wall -Wextra -Werror "
+    "-Wno-unused-variable -Wno-unused-function -Wno-unused-const-variable "
+    "-ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections -nostdlib -nostartfiles"
+).split()
+# What a firmware has anyway: in both images, used or not.
+MEMORY = ["memcpy", "memmove", "memset", "memcmp"] + [
+    f"__aeabi_mem{name}" for name in ("cpy", "cpy4", "cpy8", "move", "move4", "move8", "set", "set4", "set8", "clr", "clr4", "clr8")]
+LDFLAGS = [f"-L{BOARD}", "-Tboard.ld", "-Wl,--gc-sections", "-Wl,--build-id=none", *(f"-Wl,-u,{name}" for name in MEMORY)]
+# The system timer of the board runs at 25 MHz; under `-icount shift=0` an instruction takes a nanosecond.
+INSTRUCTIONS_PER_TICK = 40
+GROWTH = 1.02
+
+# Program, features, greatest flash in bytes, greatest stack in bytes.
+PROGRAMS = {
+    "mac_seal": ("mac", 18 * 1024, 3072),
+    "mac": ("mac", None, None),
+    "sign_se": ("sign", 38 * 1024, 3584),
+    "sign_se_element": ("sign", None, None),
+    "sign_sp": ("sign", 42 * 1024, 5734),
+    "verify_se": ("verify", 42 * 1024, 5734),
+    "verify_sp": ("verify", None, None),
+}
+# What the envelope itself costs, as opposed to the arithmetic: of the programs that seal one suite or two.
+ENVELOPE_LIMIT = 8 * 1024
+OURS = {
+    "taskseal: arithmetic": r"/provider/software",
+    "taskseal: interface to C": r"/capi/src/",
+    "taskseal: batches": r"/core/src/batch",
+    "taskseal: envelope": r"/core/src/(cbor|envelope|header|inner|claims|structure|name|seal|suite|task_id)",
+}
+# Crates that keep checks which no input is known to reach.
+MAY_PANIC = ("aes", "hybrid-array", "p256", "crypto-bigint", "hmac", "digest", "block-buffer", "sha2", "ecdsa",
+             "polyval", "elliptic-curve", "rfc6979", "subtle")
+PANIC = re.compile(r"core::panicking|core::slice::index::slice_|unwrap_failed|expect_failed|len_mismatch|CtOption<T>::unwrap")
+
+def run(*command, **options):
+    command = [str(part) for part in command]
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} gave {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def build(features, target_folder):
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(target_folder))
+    environment["CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS"] = RUSTFLAGS
+    run("cargo", "build", "-p", "taskseal-c", "--profile", "embedded", "--target", TARGET, "--no-default-features",
+        "--features", features, "--locked", cwd=ROOT, env=environment)
+    return target_folder / TARGET / "embedded" / "libtaskseal.a"
+
+
+def link(program, library, folder):
+    """The image, and one with functions that do nothing in the place of the library."""
+    includes = [f"-I{BOARD}", f"-I{CAPI / 'include'}"]
+    objects = []
+    for source in (HERE / f"{program}.c", BOARD / "board.c"):
+        objects.append(folder / f"{source.stem}.o")
+        run("arm-none-eabi-gcc", *CFLAGS, *includes, "-c", source, "-o", objects[-1])
+    image = folder / f"{program}.elf"
+    run("arm-none-eabi-gcc", *CFLAGS, *LDFLAGS, *objects, library, f"-Wl,-Map={image}.map", "-o", image)
+
+    wanted = re.findall(r"U (\w+)", run("arm-none-eabi-nm", "-u", *objects).stdout)
+    stubs = folder / f"{program}.stubs.s"
+    names = sorted({name for name in wanted if name.startswith("taskseal_") and name != "taskseal_panic"})
+    stubs.write_text(".syntax unified\n.thumb\n" + "".join(
+        f".section .text.{name}\n.global {name}\n.thumb_func\n{name}: movs r0, #0\nbx lr\n" for name in names))
+    empty = folder / f"{program}.empty.elf"
+    run("arm-none-eabi-gcc", *CFLAGS, *LDFLAGS, *objects, stubs, "-o", empty)
+    return image, empty
+
+
+def sizes(image):
+    """Flash, and static memory."""
+    text, data, bss = run("arm-none-eabi-size", image).stdout.splitlines()[1].split()[:3]
+    return int(text) + int(data), int(data) + int(bss)
+
+
+def measure(image):
+    """What the program reports: operation -> (instructions, stack, result)."""
+    # What the board writes comes out of the debugger's side.
+    done = run("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none", "-icount",
+               "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", image, timeout=120)
+    operations = {}
+    for line in (done.stdout + done.stderr).splitlines():
+        name, ticks, stack, result = line.split()
+        if int(result) < 0:
+            sys.exit(f"{image.name}: {name} failed with {result}")
+        operations[name] = (int(ticks) * INSTRUCTIONS_PER_TICK, int(stack), int(result))
+    return operations
+
+
+def by_crate(image):
+    """Bytes of code by the crate of the line that they were made of; ours by what it is for."""
+    listing = run("arm-none-eabi-objdump", "-d", image).stdout
+    code = [(int(at, 16), len(raw.replace(" ", "")) // 2)
+            for at, raw in re.findall(r"^\s*([0-9a-f]+):\t((?:[0-9a-f]{4} ?)+)\s", listing, re.MULTILINE)]
+    places = run("arm-none-eabi-addr2line", "-a", "-i", "-e", image, input="".join(f"{at:x}\n" for at, _ in code)).stdout
+    bytes_of = {}
+    for (_, size), lines in zip(code, re.split(r"^0x[0-9a-f]{8}\n", places, flags=re.MULTILINE)[1:]):
+        files = [line.rsplit(":", 1)[0] for line in lines.splitlines()]
+        file = next((file for file in files if not re.search(r"/rustc/|/library/|/board\.c|compiler_builtins|\?\?", file)), None)
+        if file is None:
+            name = "core library and compiler's own"
+        elif crate := re.search(r"/([a-z0-9_-]+)-\d+\.\d+[^/]*/src/", file):
+            name = crate.group(1)
+        elif file.startswith(str(HERE)) or file.startswith(str(BOARD)):
+            continue
+        else:
+            name = next((part for part, files in OURS.items() if re.search(files, file)), "taskseal: keys, policy, replay")
+        bytes_of[name] = bytes_of.get(name, 0) + size
+    return bytes_of
+
+
+def panics(image):
+    """(function, source files of the line that can panic, innermost first), from the disassembly and the line table."""
+    listing = run("arm-none-eabi-objdump", "-d", "--no-show-raw-insn", "--demangle=rust", image).stdout
+    calls, current = [], None
+    for line in listing.splitlines():
+        if head := re.match(r"[0-9a-f]+ <(.+)>:$", line):
+            current = head.group(1)
+        elif call := re.match(r"\s*([0-9a-f]+):\s+b\S*\s+[0-9a-f]+ <(.+?)(\+0x[0-9a-f]+)?>", line):
+            if call.group(2) != current:
+                calls.append((current, call.group(1), call.group(2)))
+    # Helpers of the core library, and tails that several functions share, pass on what they call.
+    passes_on = {name for name, _, _ in calls if re.match(r"<?core::|OUTLINED|subtle::CtOption<T>::unwrap", name)}
+    ends, grown = {called for _, _, called in calls if PANIC.search(called)}, True
+    while grown:
+        more = {name for name, _, called in calls if called in ends and name in passes_on} - ends
+        ends, grown = ends | more, bool(more)
+    found = []
+    for name, address, called in calls:
+        if called in ends and name not in ends:
+            lines = run("arm-none-eabi-addr2line", "-i", "-e", image, f"0x{int(address, 16):x}").stdout.splitlines()
+            found.append((name, [line.rsplit(":", 1)[0] for line in lines]))
+    return found
+
+
+def own_panics(image):
+    """The places in our own sources that can panic: the innermost line that is not of the core library is ours."""
+    found = set()
+    for name, files in panics(image):
+        blamed = next((file for file in files if "/rustc/" not in file and "/library/" not in file), "?")
+        if not any(f"/{crate}-" in blamed for crate in MAY_PANIC):
+            found.add(f"{name} ({blamed.removeprefix(str(ROOT))})")
+    return sorted(found)
+
+
+def main():
+    write, show = "--write" in sys.argv, "--crates" in sys.argv
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+    folder = target / "footprint"
+    folder.mkdir(parents=True, exist_ok=True)
+    recorded = tomllib.loads((CAPI / "footprint.toml").read_text()) if (CAPI / "footprint.toml").exists() else {}
+    wrong, measured, libraries = [], {}, {}
+
+    for program, (features, flash_limit, stack_limit) in PROGRAMS.items():
+        if features not in libraries:
+            built = build(features, folder)
+            libraries[features] = folder / f"libtaskseal-{features}.a"
+            libraries[features].write_bytes(built.read_bytes())
+        image, empty = link(program, libraries[features], folder)
+        (flash, memory), (flash_empty, memory_empty) = sizes(image), sizes(empty)
+        flash, memory = flash - flash_empty, memory - memory_empty
+        operations = measure(image)
+        stack = max(stack for name, (_, stack, _) in operations.items())
+        measured[program] = {"flash": flash, "static": memory, "stack": stack}
+        measured[program].update({name: instructions for name, (instructions, _, _) in operations.items()})
+        parts = by_crate(image)
+        envelope = parts.get("taskseal: envelope", 0)
+        measured[program]["envelope"] = envelope
+        print(f"{program:<16} flash {flash:>6}{f' of {flash_limit}' if flash_limit else '':<9}  "
+              f"stack {stack:>5}{f' of {stack_limit}' if stack_limit else '':<8}  envelope {measured[program]['envelope']:>5}  static {memory}")
+        for name, (instructions, stack_of, _) in operations.items():
+            print(f"    {name:<18} {instructions:>9} instructions {stack_of:>5} stack")
+        if show:
+            for name, size in sorted(parts.items(), key=lambda part: -part[1]):
+                print(f"    {size:>6} {name}")
+        if "seal" in "".join(operations) and envelope > ENVELOPE_LIMIT:
+            wrong.append(f"{program}: {envelope} bytes of envelope, more than {ENVELOPE_LIMIT}")
+        before = recorded.get(program, {}).get("flash")
+        if before is not None and flash > before * GROWTH:
+            wrong.append(f"{program}: {flash} bytes of flash, {before} before")
+        if flash_limit and flash > flash_limit:
+            wrong.append(f"{program}: {flash} bytes of flash, more than {flash_limit}")
+        if stack_limit and stack > stack_limit:
+            wrong.append(f"{program}: {stack} bytes of stack, more than {stack_limit}")
+        if memory != 0:
+            wrong.append(f"{program}: {memory} bytes of static memory")
+        wrong += [f"{program}: {place} can panic" for place in own_panics(image)]
+        for name, (instructions, _, _) in operations.items():
+            before = recorded.get(program, {}).get(name)
+            if before is None and not write:
+                wrong.append(f"{program}: {name} is not in footprint.toml; run with --write")
+            elif before is not None and instructions > before * GROWTH:
+                wrong.append(f"{program}: {name} takes {instructions} instructions, {before} before")
+        if "alloc" in run("arm-none-eabi-nm", image).stdout:
+            wrong.append(f"{program}: an allocator is linked")
+    if write:
+        lines = ["# What core/capi/footprint/run.py measured: bytes of flash, static memory, stack, and instructions of operations."]
+        for program, numbers in measured.items():
+            lines += ["", f"[{program}]", *(f"{name} = {number}" for name, number in numbers.items())]
+        (CAPI / "footprint.toml").write_text("\n".join(lines) + "\n")
+    print("\n".join(wrong))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

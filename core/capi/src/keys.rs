@@ -1,0 +1,224 @@
+//! Key objects: they live in the caller's memory, are made once and used for every task.
+
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::{KeyId, Secret};
+
+use crate::code::{Code, Outcome, returned};
+use crate::memory::{one, one_mut};
+use crate::stack::leaving_nothing;
+
+/// Bytes of an uncompressed P-256 point, `04 || x || y`.
+pub const TASKSEAL_POINT_LEN: usize = 65;
+/// Bytes of a key, or of a private scalar.
+pub const TASKSEAL_KEY_LEN: usize = 32;
+/// Bytes of a kid.
+pub const TASKSEAL_KID_LEN: usize = 8;
+
+/// The functions between a type for C and the key that it holds.
+macro_rules! key_object {
+    ($name:ident holds $inner:ty, tagged $tag:literal) => {
+        impl $name {
+            const TAG: u64 = u64::from_be_bytes(*$tag);
+            // A tag and the words.
+            const FITS: () = assert!(
+                size_of::<$inner>() <= size_of::<Self>() - 8 && align_of::<$inner>() <= align_of::<u64>()
+            );
+
+            /// Puts the key where it stays.
+            pub(crate) fn hold(&mut self, key: $inner) {
+                let () = Self::FITS;
+                // SAFETY: the words are large enough, aligned, and ours; what they held needs no drop.
+                unsafe { self.words.as_mut_ptr().cast::<$inner>().write(key) };
+                self.tag = Self::TAG;
+            }
+
+            pub(crate) fn key(&self) -> Outcome<&$inner> {
+                if self.tag != Self::TAG {
+                    return Err(Code::TASKSEAL_NO_KEY);
+                }
+                // SAFETY: the tag is set by `hold` only, which has put a key there.
+                Ok(unsafe { &*self.words.as_ptr().cast::<$inner>() })
+            }
+
+            #[allow(dead_code)] // Public keys are not wiped.
+            pub(crate) fn wipe(&mut self) {
+                // The keys own nothing but their bytes: no drop is left out.
+                zeroize::Zeroize::zeroize(&mut self.tag);
+                zeroize::Zeroize::zeroize(&mut self.words);
+            }
+        }
+    };
+}
+
+pub(crate) use key_object;
+
+/// An HMAC key of suite M.
+///
+/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+#[repr(C)]
+pub struct taskseal_mac_key {
+    /// Private.
+    pub(crate) tag: u64,
+    /// Private.
+    pub(crate) words: [u64; 5],
+}
+
+key_object! { taskseal_mac_key holds MacKey, tagged b"ts.hmac\0" }
+
+/// A shared encryption key of suites E and SE.
+///
+/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+#[repr(C)]
+pub struct taskseal_encryption_key {
+    /// Private.
+    pub(crate) tag: u64,
+    /// Private.
+    pub(crate) words: [u64; 5],
+}
+
+key_object! { taskseal_encryption_key holds EncryptionKey, tagged b"ts.aead\0" }
+
+/// A public key that verifies suites S, SE and SP.
+///
+/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+#[repr(C)]
+pub struct taskseal_verifying_key {
+    /// Private.
+    pub(crate) tag: u64,
+    /// Private.
+    pub(crate) words: [u64; 12],
+}
+
+key_object! { taskseal_verifying_key holds VerifyingKey, tagged b"ts.veri\0" }
+
+/// A public key to encrypt to in suite SP.
+///
+/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+#[repr(C)]
+pub struct taskseal_agreement_public_key {
+    /// Private.
+    pub(crate) tag: u64,
+    /// Private.
+    pub(crate) words: [u64; 12],
+}
+
+key_object! { taskseal_agreement_public_key holds AgreementPublicKey, tagged b"ts.apub\0" }
+
+/// Makes an HMAC key of 32 random bytes and the 8 bytes it goes by, which must not be computed from it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_mac_key_init(
+    key: *mut taskseal_mac_key,
+    kid: *const u8,
+    bytes: *const u8,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(key).and_then(|key| {
+            let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
+            leaving_nothing(|| key.hold(MacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Wipes the key; the object holds none afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_mac_key_wipe(key: *mut taskseal_mac_key) {
+    // SAFETY: the contract of the interface.
+    if let Ok(key) = unsafe { one_mut(key) } {
+        key.wipe();
+    }
+}
+
+/// Makes an encryption key of 32 random bytes and the 8 bytes it goes by, which must not be computed from it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_encryption_key_init(
+    key: *mut taskseal_encryption_key,
+    kid: *const u8,
+    bytes: *const u8,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(key).and_then(|key| {
+            let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
+            leaving_nothing(|| {
+                key.hold(EncryptionKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes)));
+            });
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Wipes the key; the object holds none afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_encryption_key_wipe(key: *mut taskseal_encryption_key) {
+    // SAFETY: the contract of the interface.
+    if let Ok(key) = unsafe { one_mut(key) } {
+        key.wipe();
+    }
+}
+
+/// Makes a verifying key of a point of `TASKSEAL_POINT_LEN` bytes. The point is checked.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_verifying_key_init(
+    key: *mut taskseal_verifying_key,
+    point: *const u8,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(key).and_then(|key| {
+            let made = VerifyingKey::from_point(one(point.cast())?);
+            key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Writes the kid: the first 8 bytes of the key's thumbprint (RFC 9679).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_verifying_key_kid(key: *const taskseal_verifying_key, kid: *mut u8) -> i32 {
+    // SAFETY: the contract of the interface.
+    let told = unsafe {
+        one(key).and_then(taskseal_verifying_key::key).and_then(|key| {
+            *one_mut(kid.cast())? = *key.kid().as_bytes();
+            Ok(0)
+        })
+    };
+    returned(told)
+}
+
+/// Makes a public key to encrypt to of a point of `TASKSEAL_POINT_LEN` bytes. The point is checked.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_agreement_public_key_init(
+    key: *mut taskseal_agreement_public_key,
+    point: *const u8,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(key).and_then(|key| {
+            let made = AgreementPublicKey::from_point(one(point.cast())?);
+            key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Writes the kid: the first 8 bytes of the key's thumbprint (RFC 9679).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_agreement_public_key_kid(
+    key: *const taskseal_agreement_public_key,
+    kid: *mut u8,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let told = unsafe {
+        one(key).and_then(taskseal_agreement_public_key::key).and_then(|key| {
+            *one_mut(kid.cast())? = *key.kid().as_bytes();
+            Ok(0)
+        })
+    };
+    returned(told)
+}

@@ -1,0 +1,314 @@
+//! Verifying and opening.
+
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, VerifyingKey};
+use taskseal_core::keyset::DecryptionKeys;
+use taskseal_core::open::{InPlace, Place};
+use taskseal_core::provider::Rejected;
+use taskseal_core::replay::Admission;
+use taskseal_core::{Agree, KeyId, Kind, Provider, Secret, Software};
+
+#[cfg(feature = "verify")]
+use crate::agreement::CallbackAgreement;
+use crate::agreement::taskseal_agreement;
+#[cfg(not(feature = "verify"))]
+use crate::callbacks::Failed;
+use crate::callbacks::{MaybeClock, taskseal_clock};
+use crate::claims::taskseal_claims;
+use crate::code::{Outcome, of_open, returned};
+use crate::keys::taskseal_encryption_key;
+use crate::memory::{bytes, many_mut, one, one_mut, taskseal_text};
+use crate::policy::{suite_bit, taskseal_policy};
+use crate::records::{Records, taskseal_record};
+use crate::replay::{CallbackGuard, TASKSEAL_FIRST_RUN, TASKSEAL_REDELIVERY, taskseal_guard};
+use crate::seal::{TASKSEAL_RESULT, TASKSEAL_TASK};
+
+/// What envelopes are verified with.
+#[repr(C)]
+pub struct taskseal_verifier {
+    /// The keys that may seal; `taskseal_records_check` checks them once.
+    pub records: *const taskseal_record,
+    /// How many.
+    pub record_count: usize,
+    /// What is accepted.
+    pub policy: *const taskseal_policy,
+    /// The time. NULL: not known, and every task with a time is refused.
+    pub clock: *const taskseal_clock,
+}
+
+/// What bodies are decrypted with: the keys that there are; else NULL.
+#[repr(C)]
+pub struct taskseal_decryption {
+    /// Suites E and SE.
+    pub encryption_key: *const taskseal_encryption_key,
+    /// Suite SP.
+    pub agreement: *const taskseal_agreement,
+}
+
+/// What was verified. Texts, and a body that is not encrypted, stand in the envelope.
+#[repr(C)]
+pub struct taskseal_verified {
+    /// What the issuer says about the task.
+    pub claims: taskseal_claims,
+    /// Media type of the body.
+    pub content_type: taskseal_text,
+    /// The body, if it is not encrypted or was decrypted; else NULL.
+    pub body: *const u8,
+    /// Bytes of the body, readable or not.
+    pub body_length: usize,
+    /// The suite: one of `TASKSEAL_SUITE_...`.
+    pub suite: u32,
+    /// `TASKSEAL_TASK` or `TASKSEAL_RESULT`.
+    pub kind: u32,
+    /// Whether it is part of a batch: 0 or 1.
+    pub is_batched: u32,
+    /// What the guard has decided: `TASKSEAL_FIRST_RUN` or `TASKSEAL_REDELIVERY`.
+    pub admission: i32,
+    /// SHA-256 of the whole envelope, which a result names as its request.
+    pub digest: [u8; 32],
+    /// The kid of the key that sealed it.
+    pub kid: [u8; 8],
+}
+
+impl taskseal_verified {
+    fn set(&mut self, verified: &InPlace<'_>) {
+        self.claims.set(verified.claims());
+        self.content_type = taskseal_text::of(verified.content_type().as_str());
+        self.body = core::ptr::null();
+        self.body_length = verified.body_len();
+        self.suite = suite_bit(verified.suite());
+        self.kind = if verified.kind() == Kind::Result { TASKSEAL_RESULT } else { TASKSEAL_TASK };
+        self.is_batched = u32::from(verified.is_batched());
+        self.admission = TASKSEAL_FIRST_RUN;
+        self.digest = *verified.digest();
+        self.kid = *verified.kid().as_bytes();
+    }
+}
+
+/// The software provider, without the signatures in builds that leave them out: then no curve is linked.
+struct Built;
+
+impl Provider for Built {
+    fn verify_es256(
+        &self,
+        key: &VerifyingKey,
+        digest: &[u8; 32],
+        signature: &[u8; 64],
+    ) -> Result<(), Rejected> {
+        if cfg!(feature = "verify") { Software.verify_es256(key, digest, signature) } else { Err(Rejected) }
+    }
+
+    fn encrypt_a256gcm(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        Software.encrypt_a256gcm(key, iv, aad, buffer)
+    }
+
+    fn decrypt_a256gcm(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[u8],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Software.decrypt_a256gcm(key, iv, aad, buffer, tag)
+    }
+
+    fn check_a256gcm(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Software.check_a256gcm(key, iv, aad, ciphertext, tag)
+    }
+
+    fn encrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+    ) -> Result<[u8; 16], Rejected> {
+        Software.encrypt_a256gcm_in_pieces(key, iv, aad, buffer)
+    }
+
+    fn decrypt_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        buffer: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Software.decrypt_a256gcm_in_pieces(key, iv, aad, buffer, tag)
+    }
+
+    fn check_a256gcm_in_pieces(
+        &self,
+        key: &Secret<32>,
+        iv: &[u8; 12],
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+    ) -> Result<(), Rejected> {
+        Software.check_a256gcm_in_pieces(key, iv, aad, ciphertext, tag)
+    }
+
+    fn agree_ephemeral(
+        &self,
+        _: &Secret<32>,
+        _: &AgreementPublicKey,
+    ) -> Option<(AgreementPublicKey, Secret<32>)> {
+        None
+    }
+}
+
+struct Decryption<'k> {
+    encryption: Option<&'k EncryptionKey>,
+    #[cfg(feature = "verify")]
+    agreement: Option<CallbackAgreement>,
+}
+
+impl<'k> Decryption<'k> {
+    /// # Safety
+    /// Keys are good for as long as `'k`.
+    unsafe fn of(keys: *const taskseal_decryption) -> Outcome<Self> {
+        // SAFETY: handed on to the caller.
+        let (encryption, _agreement) = unsafe {
+            match keys.as_ref::<'k>() {
+                Some(keys) => (keys.encryption_key.as_ref::<'k>(), keys.agreement.as_ref::<'k>()),
+                None => (None, None),
+            }
+        };
+        Ok(Self {
+            encryption: encryption.map(taskseal_encryption_key::key).transpose()?,
+            #[cfg(feature = "verify")]
+            agreement: _agreement.map(CallbackAgreement::of).transpose()?,
+        })
+    }
+}
+
+#[cfg(feature = "verify")]
+type Agreement = CallbackAgreement;
+
+/// In builds that agree with nobody.
+#[cfg(not(feature = "verify"))]
+enum Agreement {}
+
+#[cfg(not(feature = "verify"))]
+impl Agree for &Agreement {
+    type Error = Failed;
+
+    fn kid(&self) -> KeyId {
+        match **self {}
+    }
+
+    fn agree(&mut self, _: &AgreementPublicKey) -> Result<Secret<32>, Failed> {
+        match **self {}
+    }
+}
+
+impl DecryptionKeys for Decryption<'_> {
+    type Agree<'k>
+        = &'k Agreement
+    where
+        Self: 'k;
+
+    fn encryption_key(&self, kid: KeyId) -> Option<&EncryptionKey> {
+        self.encryption.filter(|key| key.kid() == kid)
+    }
+
+    #[cfg(feature = "verify")]
+    fn agreement_key(&mut self, kid: KeyId) -> Option<&Agreement> {
+        self.agreement.as_ref().filter(|key| Agree::kid(key) == kid)
+    }
+
+    #[cfg(not(feature = "verify"))]
+    fn agreement_key(&mut self, _: KeyId) -> Option<&Agreement> {
+        None
+    }
+}
+
+/// # Safety
+/// The contract of the interface.
+unsafe fn verify<'e>(
+    task: &mut InPlace<'e>,
+    verifier: &taskseal_verifier,
+    envelope: &'e [u8],
+) -> Outcome<()> {
+    // SAFETY: handed on to the caller.
+    let (records, policy, clock) = unsafe {
+        let records = Records::of(verifier.records, verifier.record_count)?;
+        (records, one(verifier.policy)?.to_core()?, verifier.clock.as_ref())
+    };
+    task.verify(envelope, &Built, &mut (), &records, &policy, &mut MaybeClock(clock)).map_err(of_open)
+}
+
+/// Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is
+/// decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_verify(
+    verifier: *const taskseal_verifier,
+    envelope: *const u8,
+    envelope_length: usize,
+    verified: *mut taskseal_verified,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let outcome = unsafe {
+        one_mut(verified).and_then(|told| {
+            let mut task = InPlace::new();
+            verify(&mut task, one(verifier)?, bytes(envelope, envelope_length)?)?;
+            told.set(&task);
+            told.body = task.clear_body().map_or(core::ptr::null(), <[u8]>::as_ptr);
+            Ok(0)
+        })
+    };
+    returned(outcome)
+}
+
+/// Verifies a task, asks the guard whether it may run, and decrypts its body into `body`. Returns the length of the
+/// body; `verified->body` tells where it is: in `body`, or in the envelope if it was not encrypted. A decrypted body
+/// is to be wiped after its use with `taskseal_wipe`.
+///
+/// Results are bound to their request and may be read any number of times: for a policy for results `guard` is not
+/// asked and may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_open(
+    verifier: *const taskseal_verifier,
+    guard: *const taskseal_guard,
+    keys: *const taskseal_decryption,
+    envelope: *const u8,
+    envelope_length: usize,
+    body: *mut u8,
+    body_size: usize,
+    verified: *mut taskseal_verified,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let outcome = unsafe {
+        one_mut(verified).and_then(|told| {
+            let mut keys = Decryption::of(keys)?;
+            let buffer = many_mut(body, body_size)?;
+            let mut task = InPlace::new();
+            verify(&mut task, one(verifier)?, bytes(envelope, envelope_length)?)?;
+            told.set(&task);
+            if task.kind() != Kind::Result
+                && task.admit(&mut CallbackGuard(one(guard)?)).map_err(of_open)? == Admission::Redelivery
+            {
+                told.admission = TASKSEAL_REDELIVERY;
+            }
+            told.body = match task.open(&Built, &mut keys, buffer).map_err(of_open)? {
+                Place::Envelope(body) => body.as_ptr(),
+                Place::Buffer => body,
+            };
+            Ok(told.body_length)
+        })
+    };
+    returned(outcome)
+}

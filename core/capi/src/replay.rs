@@ -1,0 +1,226 @@
+//! Who remembers what has run: a table of one function, and a window in the caller's memory that fills it.
+
+use core::ffi::c_void;
+
+use taskseal_core::claims::Sequence;
+use taskseal_core::replay::{Admission, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots, Sighting};
+use taskseal_core::{Issuer, KeyId, TaskId};
+
+use crate::claims::{TASKSEAL_HAS_ATTEMPTS, TASKSEAL_HAS_SEQUENCE, TASKSEAL_HAS_TTL, invalid_name};
+use crate::code::{Code, Outcome, of_refusal, returned, to_refusal};
+use crate::memory::{many_mut, one, one_mut, taskseal_text};
+
+/// Never seen before.
+pub const TASKSEAL_FIRST_RUN: i32 = 0;
+/// Seen before, not finished: the queue delivers it again.
+pub const TASKSEAL_REDELIVERY: i32 = 1;
+/// For `forget_after`: the envelope never expires.
+pub const TASKSEAL_NEVER: u64 = u64::MAX;
+
+/// What a guard is told about a verified envelope.
+#[repr(C)]
+pub struct taskseal_sighting {
+    /// Who made it; with the task id the key of a guard's memory.
+    pub issuer: taskseal_text,
+    /// Which task it is.
+    pub task_id: [u8; 16],
+    /// The key that sealed it.
+    pub kid: [u8; 8],
+    /// SHA-256 of the whole envelope.
+    pub digest: [u8; 32],
+    /// Unix time in seconds after which it is refused as expired anyway and may be forgotten; `TASKSEAL_NEVER`.
+    pub forget_after: u64,
+    /// Unix time in seconds at which it was verified, by the earliest reading of the clock.
+    pub seen_at: u64,
+    /// Which of the fields below are set: `TASKSEAL_HAS_SEQUENCE`, `TASKSEAL_HAS_ATTEMPTS`, `TASKSEAL_HAS_TTL`.
+    pub present: u32,
+    /// Boot epoch of the issuer.
+    pub sequence_epoch: u32,
+    /// Counter of the issuer within the epoch.
+    pub sequence_counter: u64,
+    /// Seconds from first sight after which it is not run any more.
+    pub ttl: u32,
+    /// Most attempts the issuer allows.
+    pub attempts: u16,
+}
+
+/// Remembers what has run. Its memory must be out of the reach of whoever carries tasks and outlive a restart for as
+/// long as tasks live, or a task runs once more after it.
+#[repr(C)]
+pub struct taskseal_guard {
+    /// Decides on a verified envelope and remembers it before it runs: `TASKSEAL_FIRST_RUN`, `TASKSEAL_REDELIVERY`,
+    /// or a refusal such as `TASKSEAL_REPLAYED`; any other number is `TASKSEAL_GUARD_UNAVAILABLE`.
+    pub admit: Option<unsafe extern "C" fn(context: *mut c_void, sighting: *const taskseal_sighting) -> i32>,
+    /// Handed to `admit`.
+    pub context: *mut c_void,
+}
+
+pub(crate) struct CallbackGuard<'g>(pub(crate) &'g taskseal_guard);
+
+impl ReplayGuard for CallbackGuard<'_> {
+    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+        let Some(admit) = self.0.admit else { return Err(NotAdmitted::Unavailable) };
+        let told = taskseal_sighting::of(sighting);
+        // SAFETY: the application's function, called as its declaration says.
+        match unsafe { admit(self.0.context, &raw const told) } {
+            TASKSEAL_FIRST_RUN => Ok(Admission::FirstRun),
+            TASKSEAL_REDELIVERY => Ok(Admission::Redelivery),
+            code => Err(to_refusal(code).map_or(NotAdmitted::Unavailable, NotAdmitted::Refused)),
+        }
+    }
+}
+
+impl taskseal_sighting {
+    fn of(sighting: &Sighting<'_>) -> Self {
+        let bit = |is_there: bool, bit: u32| if is_there { bit } else { 0 };
+        let sequence = sighting.sequence.unwrap_or(Sequence { epoch: 0, counter: 0 });
+        Self {
+            issuer: taskseal_text::of(sighting.issuer.as_str()),
+            task_id: *sighting.task_id.as_bytes(),
+            kid: *sighting.kid.as_bytes(),
+            digest: sighting.digest,
+            forget_after: sighting.forget_after.unwrap_or(TASKSEAL_NEVER),
+            seen_at: sighting.seen_at,
+            present: bit(sighting.sequence.is_some(), TASKSEAL_HAS_SEQUENCE)
+                | bit(sighting.attempts.is_some(), TASKSEAL_HAS_ATTEMPTS)
+                | bit(sighting.ttl.is_some(), TASKSEAL_HAS_TTL),
+            sequence_epoch: sequence.epoch,
+            sequence_counter: sequence.counter,
+            ttl: sighting.ttl.unwrap_or(0),
+            attempts: sighting.attempts.unwrap_or(0),
+        }
+    }
+
+    /// # Safety
+    /// The issuer is good for as long as `'a`.
+    unsafe fn to_core<'a>(&self) -> Outcome<Sighting<'a>> {
+        // SAFETY: handed on to the caller.
+        let issuer = Issuer::new(unsafe { self.issuer.to_str()? }).map_err(invalid_name)?;
+        let has = |bit: u32| self.present & bit != 0;
+        let mut sighting = Sighting::new(
+            issuer,
+            TaskId::from_bytes(self.task_id),
+            KeyId::from_bytes(self.kid),
+            self.digest,
+            self.seen_at,
+        );
+        sighting.forget_after = (self.forget_after != TASKSEAL_NEVER).then_some(self.forget_after);
+        let sequence = Sequence { epoch: self.sequence_epoch, counter: self.sequence_counter };
+        sighting.sequence = has(TASKSEAL_HAS_SEQUENCE).then_some(sequence);
+        sighting.ttl = has(TASKSEAL_HAS_TTL).then_some(self.ttl);
+        sighting.attempts = has(TASKSEAL_HAS_ATTEMPTS).then_some(self.attempts);
+        Ok(sighting)
+    }
+}
+
+/// Room to remember one task.
+#[repr(C)]
+pub struct taskseal_replay_slot {
+    /// Private.
+    words: [u64; 11],
+}
+
+const _: () = assert!(size_of::<ReplaySlot>() == size_of::<taskseal_replay_slot>());
+const _: () = assert!(align_of::<ReplaySlot>() <= align_of::<taskseal_replay_slot>());
+
+/// A replay guard in the caller's memory: remembers as many tasks as it has slots, and admits no other while all of
+/// them could still be accepted. The memory is lost on a restart.
+#[repr(C)]
+pub struct taskseal_replay_window {
+    /// Private.
+    slots: *mut taskseal_replay_slot,
+    /// Private.
+    count: usize,
+    /// Private.
+    used: usize,
+    /// Private.
+    floor: u64,
+}
+
+impl taskseal_replay_window {
+    /// # Safety
+    /// `taskseal_replay_window_init` has filled the window, and the slots are still there.
+    unsafe fn with<T>(&mut self, work: impl FnOnce(&mut ReplaySlots<'_>) -> T) -> Outcome<T> {
+        // SAFETY: handed on to the caller; `init` has put a slot into each.
+        let slots = unsafe { many_mut(self.slots.cast::<ReplaySlot>(), self.count)? };
+        let mut window = ReplaySlots::resume(slots, self.used, self.floor);
+        let result = work(&mut window);
+        (self.used, self.floor) = (window.len(), window.floor());
+        Ok(result)
+    }
+}
+
+/// Fills `window` with `count` slots, which must stay where they are for as long as the window is used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_replay_window_init(
+    window: *mut taskseal_replay_window,
+    slots: *mut taskseal_replay_slot,
+    count: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(window).and_then(|window| {
+            if slots.is_null() {
+                return Err(Code::TASKSEAL_NULL_POINTER);
+            }
+            for index in 0..count {
+                slots.add(index).cast::<ReplaySlot>().write(ReplaySlot::default());
+            }
+            *window = taskseal_replay_window { slots, count, used: 0, floor: 0 };
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns 1 if the task was
+/// known, 0 if not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_replay_window_finish(
+    window: *mut taskseal_replay_window,
+    issuer: taskseal_text,
+    task_id: *const u8,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let finished = unsafe {
+        one_mut(window).and_then(|window| {
+            let issuer = Issuer::new(issuer.to_str()?).map_err(invalid_name)?;
+            let task_id = TaskId::from_bytes(*one(task_id.cast())?);
+            window.with(|slots| usize::from(slots.finish(issuer, task_id)))
+        })
+    };
+    returned(finished)
+}
+
+/// Fills `guard` with a window, which must stay where it is for as long as the guard is used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_window_guard(
+    guard: *mut taskseal_guard,
+    window: *mut taskseal_replay_window,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(guard).and_then(|guard| {
+            one(window)?;
+            *guard = taskseal_guard { admit: Some(admit), context: window.cast() };
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+unsafe extern "C" fn admit(context: *mut c_void, sighting: *const taskseal_sighting) -> i32 {
+    // SAFETY: `taskseal_window_guard` has put a window there.
+    let admitted = unsafe {
+        one_mut(context.cast::<taskseal_replay_window>()).and_then(|window| {
+            let sighting = one(sighting)?.to_core()?;
+            match window.with(|slots| slots.admit(&sighting))? {
+                Ok(Admission::FirstRun) => Ok(0),
+                Ok(_) => Ok(1),
+                Err(NotAdmitted::Refused(refusal)) => Err(of_refusal(refusal)),
+                Err(_) => Err(Code::TASKSEAL_GUARD_UNAVAILABLE),
+            }
+        })
+    };
+    returned(admitted)
+}

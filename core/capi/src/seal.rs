@@ -1,0 +1,335 @@
+//! Sealing: one function a suite, so that only the suites that are called are linked.
+
+use rand_core::TryCryptoRng;
+use taskseal_core::seal::{HedgeKey, Mode};
+use taskseal_core::{Claims, ContentType, Kind, SealError, Sealer, Secret};
+
+use crate::callbacks::{NoRng, Rng, taskseal_rng};
+use crate::claims::{invalid_name, taskseal_claims};
+use crate::code::{Code, Outcome, of_seal, returned};
+use crate::keys::{key_object, taskseal_agreement_public_key, taskseal_encryption_key, taskseal_mac_key};
+use crate::memory::{bytes, many_mut, one, one_mut, taskseal_text};
+#[cfg(feature = "sign")]
+use crate::signing::{CallbackSigner, taskseal_signer};
+use crate::stack::leaving_nothing;
+
+/// Most bytes of a body: 16 MiB.
+pub const TASKSEAL_MAX_BODY: usize = 16777216;
+
+/// A task.
+pub const TASKSEAL_TASK: u32 = 0;
+/// The result of a task.
+pub const TASKSEAL_RESULT: u32 = 1;
+
+/// What is to be sealed.
+#[repr(C)]
+pub struct taskseal_task {
+    /// What is said about it.
+    pub claims: taskseal_claims,
+    /// Media type of the body, for example `application/cbor`.
+    pub content_type: taskseal_text,
+    /// The body.
+    pub body: *const u8,
+    /// Bytes of the body.
+    pub body_length: usize,
+    /// `TASKSEAL_TASK` or `TASKSEAL_RESULT`.
+    pub kind: u32,
+}
+
+pub(crate) const fn kind(number: u32) -> Outcome<Kind> {
+    match number {
+        TASKSEAL_TASK => Ok(Kind::Task),
+        TASKSEAL_RESULT => Ok(Kind::Result),
+        _ => Err(Code::TASKSEAL_INVALID_ARGUMENT),
+    }
+}
+
+/// Where an envelope goes to.
+struct Out {
+    start: *mut u8,
+    length: usize,
+}
+
+/// # Safety
+/// The contract of the interface for what `task` and `out` point to.
+unsafe fn seal_by<M: Mode>(
+    sealer: Sealer<M>,
+    task: &taskseal_task,
+    out: &Out,
+    seal: impl FnOnce(
+        &mut Sealer<M>,
+        &Claims<'_>,
+        ContentType<'_>,
+        &[u8],
+        &mut [u8],
+    ) -> Result<usize, SealError<M::Error>>,
+) -> Outcome<usize> {
+    // SAFETY: handed on to the caller.
+    let (claims, text, body) =
+        unsafe { (task.claims.to_core()?, task.content_type.to_str()?, bytes(task.body, task.body_length)?) };
+    let content_type = ContentType::new(text).map_err(invalid_name)?;
+    let mut sealer = sealer.kind(kind(task.kind)?);
+    if out.start.is_null() {
+        return exact_length(sealer.sealed_len(&claims, content_type, body.len()), body.len());
+    }
+    // SAFETY: handed on to the caller.
+    let buffer = unsafe { many_mut(out.start, out.length)? };
+    seal(&mut sealer, &claims, content_type, body, buffer).map_err(of_seal)
+}
+
+/// # Safety
+/// As [`seal_by`].
+unsafe fn seal<M: Mode>(
+    sealer: Sealer<M>,
+    task: &taskseal_task,
+    rng: &mut impl TryCryptoRng,
+    out: &Out,
+) -> Outcome<usize> {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| {
+            sealer.seal(claims, content_type, body, rng, buffer).map(<[u8]>::len)
+        })
+    }
+}
+
+/// # Safety
+/// As [`seal_by`]; also for `key` and `rng`.
+#[cfg(feature = "hedge")]
+unsafe fn seal_hedged<M: Mode>(
+    sealer: Sealer<M>,
+    task: &taskseal_task,
+    key: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: &Out,
+) -> Outcome<usize> {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let key = one(key)?.key()?;
+        let rng = rng.as_ref().map(Rng::of).transpose()?;
+        seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| {
+            match rng {
+                Some(mut rng) => sealer.seal_hedged(claims, content_type, body, key, &mut rng, buffer),
+                None => sealer.danger_seal_without_randomness(claims, content_type, body, key, buffer),
+            }
+            .map(<[u8]>::len)
+        })
+    }
+}
+
+fn exact_length(length: usize, body_length: usize) -> Outcome<usize> {
+    if body_length > TASKSEAL_MAX_BODY || length == usize::MAX {
+        return Err(Code::TASKSEAL_BODY_TOO_LONG);
+    }
+    Ok(length)
+}
+
+/// Suite M: authenticates by a shared key; the body is readable by all. Returns the length of the envelope in `out`;
+/// with `out` NULL, the length it would have.
+#[cfg(feature = "mac")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_m(
+    task: *const taskseal_task,
+    key: *const taskseal_mac_key,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::authenticate(one(key)?.key()?);
+            seal(sealer, task, &mut NoRng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// Suite E: authenticates and encrypts by a shared key. Returns as `taskseal_seal_m`.
+#[cfg(feature = "mac")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_e(
+    task: *const taskseal_task,
+    key: *const taskseal_encryption_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::encrypt(one(key)?.key()?);
+            seal(sealer, task, &mut Rng::of(one(rng)?)?, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// Suite S: signs; the body is readable by all. Returns as `taskseal_seal_m`.
+#[cfg(feature = "sign")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_s(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::sign(CallbackSigner::of(one(signer)?)?);
+            seal(sealer, task, &mut NoRng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// Suite SE: encrypts by a shared key, then signs. Returns as `taskseal_seal_m`.
+#[cfg(feature = "sign")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_se(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    key: *const taskseal_encryption_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::sign_encrypt(CallbackSigner::of(one(signer)?)?, one(key)?.key()?);
+            seal(sealer, task, &mut Rng::of(one(rng)?)?, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// Suite SP: encrypts to the recipient's public key, then signs. Returns as `taskseal_seal_m`.
+#[cfg(feature = "sign")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_sp(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    recipient: *const taskseal_agreement_public_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let signer = CallbackSigner::of(one(signer)?)?;
+            let sealer = Sealer::sign_encrypt_to(signer, one(recipient)?.key()?);
+            seal(sealer, task, &mut Rng::of(one(rng)?)?, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// The key of hedged randomness: 32 bytes that no other device has, used for nothing else.
+///
+/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+#[cfg(feature = "hedge")]
+#[repr(C)]
+pub struct taskseal_hedge_key {
+    /// Private.
+    pub(crate) tag: u64,
+    /// Private.
+    pub(crate) words: [u64; 4],
+}
+
+#[cfg(feature = "hedge")]
+key_object! { taskseal_hedge_key holds HedgeKey, tagged b"ts.hedg\0" }
+
+/// Makes a hedge key of 32 bytes.
+#[cfg(feature = "hedge")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_hedge_key_init(key: *mut taskseal_hedge_key, bytes: *const u8) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(key).and_then(|key| {
+            let bytes = one(bytes.cast::<[u8; 32]>())?;
+            leaving_nothing(|| key.hold(HedgeKey::new(Secret::copy_from(bytes))));
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// Wipes the key; the object holds none afterwards.
+#[cfg(feature = "hedge")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_hedge_key_wipe(key: *mut taskseal_hedge_key) {
+    // SAFETY: the contract of the interface.
+    if let Ok(key) = unsafe { one_mut(key) } {
+        key.wipe();
+    }
+}
+
+/// `taskseal_seal_e` with hedged randomness: whatever is drawn depends on the hedge key, on the keys, on all claims and
+/// on the body too, so that a poor source is enough. With `rng` NULL there is no source at all: then no two tasks may
+/// have the same claims and body, across restarts.
+#[cfg(all(feature = "hedge", feature = "mac"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_e_hedged(
+    task: *const taskseal_task,
+    key: *const taskseal_encryption_key,
+    hedge: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::encrypt(one(key)?.key()?);
+            seal_hedged(sealer, task, hedge, rng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// `taskseal_seal_se` with hedged randomness, as `taskseal_seal_e_hedged`.
+#[cfg(all(feature = "hedge", feature = "sign"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_se_hedged(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    key: *const taskseal_encryption_key,
+    hedge: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let sealer = Sealer::sign_encrypt(CallbackSigner::of(one(signer)?)?, one(key)?.key()?);
+            seal_hedged(sealer, task, hedge, rng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}
+
+/// `taskseal_seal_sp` with hedged randomness, as `taskseal_seal_e_hedged`.
+#[cfg(all(feature = "hedge", feature = "sign"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_seal_sp_hedged(
+    task: *const taskseal_task,
+    signer: *const taskseal_signer,
+    recipient: *const taskseal_agreement_public_key,
+    hedge: *const taskseal_hedge_key,
+    rng: *const taskseal_rng,
+    out: *mut u8,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let sealed = unsafe {
+        one(task).and_then(|task| {
+            let signer = CallbackSigner::of(one(signer)?)?;
+            let sealer = Sealer::sign_encrypt_to(signer, one(recipient)?.key()?);
+            seal_hedged(sealer, task, hedge, rng, &Out { start: out, length: out_size })
+        })
+    };
+    returned(sealed)
+}

@@ -1,0 +1,162 @@
+//! The steps of opening on an envelope that never moves, for the interface to C.
+//!
+//! An envelope is long, and a compiler gives every move of it a place on the stack of its own. The types of Rust's
+//! interface keep the steps in order; here that is found out when they are made.
+
+use super::decrypt::Body;
+use super::{Facts, ask, body, check, sighting};
+use crate::batch::RootCache;
+use crate::claims::Claims;
+use crate::envelope::Envelope;
+use crate::error::OpenError;
+use crate::keyset::{DecryptionKeys, KeyLookup};
+use crate::kid::KeyId;
+use crate::name::ContentType;
+use crate::policy::Policy;
+use crate::provider::Provider;
+use crate::refusal::Refusal;
+use crate::replay::{Admission, ReplayGuard};
+use crate::suite::{Kind, Suite};
+use crate::time::Clock;
+
+/// An envelope and how far it has come.
+#[allow(missing_debug_implementations)] // No part of the interface.
+pub struct InPlace<'a> {
+    envelope: Envelope<'a>,
+    facts: Facts,
+    /// Whether `facts` are true.
+    is_verified: bool,
+    is_admitted: bool,
+}
+
+/// Where a body is.
+#[allow(missing_debug_implementations)] // No part of the interface.
+pub enum Place<'a> {
+    /// In the envelope.
+    Envelope(&'a [u8]),
+    /// At the start of the buffer that was handed in.
+    Buffer,
+}
+
+impl Default for InPlace<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a> InPlace<'a> {
+    /// No envelope yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        let facts = Facts { digest: [0; 32], forget_after: None, seen_at: 0 };
+        Self { envelope: Envelope::UNSET, facts, is_verified: false, is_admitted: false }
+    }
+
+    /// As [`Unverified::parse`](super::Unverified::parse) and then
+    /// [`verify_with`](super::Unverified::verify_with); once.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn verify(
+        &mut self,
+        bytes: &'a [u8],
+        provider: &impl Provider,
+        roots: &mut impl RootCache,
+        keys: &impl KeyLookup,
+        policy: &Policy<'_>,
+        clock: &mut impl Clock,
+    ) -> Result<(), OpenError> {
+        self.envelope.decode(bytes, None)?;
+        self.facts = check(&self.envelope, provider, roots, keys, policy, clock)?;
+        self.is_verified = true;
+        Ok(())
+    }
+
+    /// As [`Verified::admit`](super::Verified::admit).
+    ///
+    /// # Errors
+    /// As that; [`Refusal::Rejected`] before [`verify`](Self::verify).
+    pub fn admit(&mut self, guard: &mut impl ReplayGuard) -> Result<Admission, OpenError> {
+        if !self.is_verified {
+            return Err(Refusal::Rejected.into());
+        }
+        let admission = ask(&sighting(&self.envelope, &self.facts), guard)?;
+        self.is_admitted = true;
+        Ok(admission)
+    }
+
+    /// As [`Admitted::open_with`](super::Admitted::open_with), or for a result
+    /// [`Verified::open_result`](super::Verified::open_result). A decrypted body is not wiped.
+    ///
+    /// # Errors
+    /// As these; [`Refusal::Rejected`] before [`admit`](Self::admit), for a result before [`verify`](Self::verify).
+    pub fn open(
+        &self,
+        provider: &impl Provider,
+        keys: &mut impl DecryptionKeys,
+        buffer: &mut [u8],
+    ) -> Result<Place<'a>, OpenError> {
+        let may_open = self.is_admitted || self.kind() == Kind::Result;
+        if !self.is_verified || !may_open {
+            return Err(Refusal::Rejected.into());
+        }
+        Ok(match body(&self.envelope, provider, keys, buffer)? {
+            Body::Clear(body) => Place::Envelope(body),
+            Body::Decrypted(_) => Place::Buffer,
+        })
+    }
+
+    /// The body of a verified envelope that is not encrypted.
+    #[must_use]
+    pub fn clear_body(&self) -> Option<&'a [u8]> {
+        (self.is_verified && !self.suite().encrypts()).then_some(self.envelope.payload)
+    }
+
+    /// What the issuer says; true once [`verify`](Self::verify) has succeeded, as all that follows.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims<'a> {
+        &self.envelope.header.claims
+    }
+
+    /// The kid of the key that sealed it.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.envelope.header.kid
+    }
+
+    /// Whether it is a task or a result.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.envelope.header.kind
+    }
+
+    /// The suite it is sealed with.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.envelope.suite()
+    }
+
+    /// Whether it is part of a batch.
+    #[must_use]
+    pub const fn is_batched(&self) -> bool {
+        self.envelope.is_batched()
+    }
+
+    /// Media type of the body.
+    #[must_use]
+    pub const fn content_type(&self) -> ContentType<'a> {
+        self.envelope.content_type()
+    }
+
+    /// Bytes of the body.
+    #[must_use]
+    pub const fn body_len(&self) -> usize {
+        self.envelope.body_len()
+    }
+
+    /// SHA-256 of the whole envelope.
+    #[must_use]
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.facts.digest
+    }
+}

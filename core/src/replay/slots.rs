@@ -1,0 +1,160 @@
+//! The memory of a replay window: slots that somebody else holds.
+
+use sha2::{Digest, Sha256};
+
+use super::{Admission, NotAdmitted, ReplayGuard, Sighting};
+use crate::name::Issuer;
+use crate::refusal::Refusal;
+use crate::task_id::TaskId;
+
+/// Room to remember one task: 88 bytes.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
+pub struct ReplaySlot {
+    /// SHA-256 of issuer and task id.
+    task: [u8; 32],
+    /// SHA-256 of the envelope.
+    digest: [u8; 32],
+    forget_after: u64,
+    /// Unix time in seconds from which on it is not run again: its time to live after first sight.
+    dead_from: u64,
+    attempts: u16,
+    finished: bool,
+}
+
+impl ReplaySlot {
+    /// Room that nothing is remembered in.
+    pub const EMPTY: Self =
+        Self { task: [0; 32], digest: [0; 32], forget_after: 0, dead_from: 0, attempts: 0, finished: false };
+}
+
+impl Default for ReplaySlot {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+/// A [`ReplayWindow`](super::ReplayWindow) over slots whose number is known at run time only.
+#[derive(Debug)]
+pub struct ReplaySlots<'m> {
+    slots: &'m mut [ReplaySlot],
+    /// How many of them remember a task; they come first.
+    used: usize,
+    /// Everything that expired before this time has been forgotten and is refused from then on, so that a
+    /// clock stepping back brings nothing forgotten to life.
+    floor: u64,
+}
+
+impl<'m> ReplaySlots<'m> {
+    /// An empty window.
+    #[must_use]
+    pub const fn new(slots: &'m mut [ReplaySlot]) -> Self {
+        Self { slots, used: 0, floor: 0 }
+    }
+
+    /// The window that was over these slots before, with what [`len`](Self::len) and [`floor`](Self::floor) told then.
+    #[must_use]
+    pub fn resume(slots: &'m mut [ReplaySlot], len: usize, floor: u64) -> Self {
+        let used = len.min(slots.len());
+        Self { slots, used, floor }
+    }
+
+    /// How many tasks it remembers.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Whether it remembers none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Unix time in seconds: what expired before has been forgotten and is refused.
+    #[must_use]
+    pub const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Whether the task is remembered.
+    pub(super) fn knows(&self, sighting: &Sighting<'_>) -> bool {
+        self.position(&task_key(sighting.issuer, sighting.task_id)).is_some()
+    }
+
+    /// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns whether the
+    /// task was known.
+    pub fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
+        let slot = self.find(&task_key(issuer, task_id));
+        slot.map(|slot| slot.finished = true).is_some()
+    }
+
+    fn position(&self, task: &[u8; 32]) -> Option<usize> {
+        self.slots.iter().take(self.used).position(|slot| slot.task == *task)
+    }
+
+    fn find(&mut self, task: &[u8; 32]) -> Option<&mut ReplaySlot> {
+        self.slots.iter_mut().take(self.used).find(|slot| slot.task == *task)
+    }
+
+    /// Frees the slots of tasks that expired before `time`.
+    fn forget_before(&mut self, time: u64) {
+        let mut kept = 0;
+        for index in 0..self.used {
+            let Some(slot) = self.slots.get(index).copied() else { break };
+            if slot.forget_after >= time {
+                if let Some(place) = self.slots.get_mut(kept) {
+                    *place = slot;
+                }
+                kept += 1;
+            }
+        }
+        self.used = kept;
+        self.floor = self.floor.max(time);
+    }
+}
+
+impl ReplayGuard for ReplaySlots<'_> {
+    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+        let task = task_key(sighting.issuer, sighting.task_id);
+        if let Some(slot) = self.find(&task) {
+            if slot.digest != sighting.digest {
+                return Err(NotAdmitted::Refused(Refusal::Conflict));
+            }
+            if slot.finished {
+                return Err(NotAdmitted::Refused(Refusal::Replayed));
+            }
+            if sighting.seen_at >= slot.dead_from {
+                // For good, even if the clock steps back.
+                slot.dead_from = 0;
+                return Err(NotAdmitted::Refused(Refusal::Expired));
+            }
+            if sighting.attempts.is_some_and(|most| slot.attempts >= most) {
+                return Err(NotAdmitted::Refused(Refusal::AttemptsExhausted));
+            }
+            slot.attempts = slot.attempts.saturating_add(1);
+            return Ok(Admission::Redelivery);
+        }
+        if sighting.attempts == Some(0) {
+            return Err(NotAdmitted::Refused(Refusal::AttemptsExhausted));
+        }
+        if self.used >= self.slots.len() {
+            self.forget_before(sighting.seen_at);
+        }
+        let forget_after = sighting.forget_after.unwrap_or(u64::MAX);
+        if forget_after < self.floor {
+            return Err(NotAdmitted::Refused(Refusal::Expired));
+        }
+        let dead_from = sighting.ttl.map_or(u64::MAX, |ttl| sighting.seen_at.saturating_add(u64::from(ttl)));
+        let slot = self.slots.get_mut(self.used).ok_or(NotAdmitted::Unavailable)?;
+        let digest = sighting.digest;
+        *slot = ReplaySlot { task, digest, forget_after, dead_from, attempts: 1, finished: false };
+        self.used += 1;
+        Ok(Admission::FirstRun)
+    }
+}
+
+/// The task id has a fixed length, so no two pairs of id and issuer hash the same bytes.
+fn task_key(issuer: Issuer<'_>, task_id: TaskId) -> [u8; 32] {
+    Sha256::new().chain_update(task_id.as_bytes()).chain_update(issuer.as_str()).finalize().into()
+}
