@@ -78,7 +78,8 @@ async fn client_whose_token_comes_back_enqueues_every_task_once() {
     let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
     assert_eq!((tally.succeeded, tally.refused_total()), (6, 0));
     let mut ran = ran.all();
-    (ran.sort(), ids.sort());
+    ran.sort();
+    ids.sort();
     assert_eq!(ran, ids);
 }
 

@@ -1,6 +1,6 @@
 //! Keys as if they were in a token: they count what they are asked, and a test can hold them up, take them away, make them
 //! fail or make them panic.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::missing_panics_doc, clippy::panic)]
 
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
