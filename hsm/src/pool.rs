@@ -143,6 +143,8 @@ impl Pool {
                 seat.abandon();
                 let mut state = lock(&self.state);
                 state.abandoned = state.abandoned.saturating_sub(1);
+                drop(state);
+                self.changed.notify_all();
                 return;
             }
         }
@@ -152,10 +154,10 @@ impl Pool {
         self.changed.notify_all();
     }
 
-    /// Waits until the threads of a closed pool have ended. Not for those that are stuck.
+    /// Waits until the threads of a closed pool have ended, those that were left behind included: they may come back.
     pub(crate) fn wait_ended(&self, deadline: Instant) {
         let mut state = lock(&self.state);
-        while state.live > 0 && Instant::now() < deadline {
+        while state.live + state.abandoned > 0 && Instant::now() < deadline {
             state = wait_until(&self.changed, state, deadline);
         }
     }

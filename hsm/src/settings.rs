@@ -11,11 +11,11 @@ use crate::pin::Pin;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SelfCheck {
-    /// Every one. Costs one verification in software (about 0.1 to 0.3 ms), which is little next to any device, and is
+    /// Every one. Costs one verification in software, well below a millisecond, which is nothing next to a device; it is
     /// all that stands between a faulty token and tasks that nobody accepts, or a signature that gives away the key.
     #[default]
     Always,
-    /// The first after each login and each recovery.
+    /// Only that of the test which every key has to pass when it is loaded and after each login.
     First,
 }
 

@@ -47,10 +47,11 @@ fn everybody_who_waits_behind_a_hanging_call_is_answered_in_time(fixture: &Fixtu
     let began = Instant::now();
     thread::scope(|scope| {
         let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| sign(&key, "waits"))).collect();
-        for one in waiting {
-            let refused = one.join().unwrap().unwrap_err();
-            assert!(refused.is_transient(), "{refused:?}");
-        }
+        let answers: Vec<_> = waiting.into_iter().map(|one| one.join().unwrap()).collect();
+        // Whoever came so late that a new session was there already may even have got a signature.
+        let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+        assert!(refused.iter().any(|error| matches!(error, Error::Timeout)), "{refused:?}");
+        assert!(refused.iter().all(Error::is_transient), "{refused:?}");
     });
     // Twice the time a call may take, and not the 30 s that the token would take.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
