@@ -49,6 +49,7 @@ fn work(fixture: &Fixture) {
     }
     memory::wait_to_be_read(&fixture.folder);
     drop((client, results, keyring));
+    taskseal::tokens::close();
 }
 
 fn private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them(fixture: &Fixture) {
@@ -132,6 +133,7 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
         assert_eq!((once.len(), ran.all().len()), (sent, sent), "a task ran twice or never");
         assert_eq!(once, ids);
     });
+    taskseal::tokens::close();
 }
 
 /// Tells a thread that it is over.
@@ -159,6 +161,8 @@ fn slow_token_signs_once_for_many_tasks(fixture: &Fixture) {
     let receipts = runtime().block_on(client.enqueue_all((0..640).map(task).collect())).unwrap();
     assert_eq!(receipts.len(), 640);
     assert_eq!(fixture.calls("C_SignInit").len() - before, 10);
+    drop(client);
+    taskseal::tokens::close();
 }
 
 fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &Fixture) {
@@ -198,6 +202,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
         let tally = running.await.unwrap();
         assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0), "{tally:?}");
     });
+    taskseal::tokens::close();
 }
 
 on_every_token![

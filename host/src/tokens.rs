@@ -17,7 +17,7 @@ struct Open {
     token: Token,
 }
 
-/// Tokens stay open until the process ends: a wrong PIN costs an attempt, so it is not given twice without need.
+/// Tokens stay open until [`close`]: a wrong PIN costs an attempt, so it is not given twice without need.
 static OPEN: Mutex<Vec<Open>> = Mutex::new(Vec::new());
 
 type Observer = Arc<dyn Fn(&str, &Event) + Send + Sync>;
@@ -51,6 +51,13 @@ pub fn open(uri: &TokenUri) -> Result<Token, Error> {
     let token = Token::open(&uri, settings)?;
     open.push(Open { uri, token: token.clone() });
     Ok(token)
+}
+
+/// Closes every token that no key is used of any more. To be called before the process ends, with clients, workers and
+/// keyrings dropped: a library whose thread is cut off in the middle of a call may bring the process down.
+pub fn close() {
+    let open = std::mem::take(&mut *OPEN.lock().unwrap_or_else(PoisonError::into_inner));
+    drop(open);
 }
 
 /// The URI with the library it means.

@@ -82,7 +82,7 @@ struct Shared {
     handled: String,
     /// Names this run of this process in the ledger.
     owner: String,
-    counters: Counters,
+    counters: Arc<Counters>,
     in_flight: Arc<InFlight>,
     roots: Roots,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
@@ -113,7 +113,7 @@ impl Worker {
             parts,
             handled,
             owner,
-            counters: Counters::default(),
+            counters: Arc::default(),
             in_flight: Arc::default(),
             roots: Roots::default(),
             observer: Box::new(|_| ()),
@@ -131,6 +131,12 @@ impl Worker {
         let shared = Arc::get_mut(&mut self.shared).expect("nothing shares a worker that does not run yet");
         shared.observer = Box::new(observer);
         self
+    }
+
+    /// What it counts, to be looked at while it runs.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.shared.counters)
     }
 
     /// Runs until `shutdown` is ready, then drains: takes no more tasks, lets running ones end within the drain time and

@@ -16,7 +16,9 @@ fn main() -> ExitCode {
         Err(done) => return done,
     };
     let ui = Ui::new(cli.global.json, cli.global.quiet);
-    match cmd::run(cli.command, &cli.global, &ui) {
+    let done = cmd::run(cli.command, &cli.global, &ui);
+    taskseal::tokens::close();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ui.fail(&failure),
     }

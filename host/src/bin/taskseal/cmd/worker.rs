@@ -1,9 +1,11 @@
 //! `taskseal worker`: runs the configured programs on what the queues hand out, until it is told to stop.
 
 mod log;
+mod metrics;
 mod notify;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::log::Log;
+use self::metrics::Metrics;
 use self::notify::Notifier;
 use super::session::Session;
 use super::show;
@@ -36,6 +39,9 @@ pub(crate) struct Args {
     /// worker. Exits with 5 if a queue gives no answer for 30 seconds
     #[arg(long)]
     once: bool,
+    /// Write counts, and the health of tokens, into this file every ten seconds, in the text format of Prometheus
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
@@ -52,6 +58,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     }
     let ledger = setup::ledger(config).map_err(|error| session.failed_setup(error))?;
     let log = Log::start(*ui);
+    log.watch_tokens();
     tell_if_new(&session, &ledger, &log)?;
     let patterns = handlers.patterns();
     let worker = Worker::open_on(config, handlers, session.broker.clone(), ledger)
@@ -65,7 +72,12 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         format!("ready: queues {queues}; types {patterns}"),
         vec![("queues", json!(queues)), ("types", json!(patterns))],
     );
+    let metrics =
+        args.metrics.clone().map(|file| Metrics::start(file, worker.counters(), &session.runtime, *ui));
     let done = session.runtime.block_on(serve(&session, worker, args.once, &log));
+    if let Some(metrics) = metrics {
+        metrics.end();
+    }
     let Session { runtime, .. } = session;
     let Some(tally) = done? else {
         // Dropping the tasks kills the programs they run; their leases run out and others take over.

@@ -110,6 +110,15 @@ impl Log {
         }
     }
 
+    /// Tells of tokens that are away, back or given up.
+    pub(super) fn watch_tokens(&self) {
+        let sink = self.sink.clone();
+        taskseal::tokens::observe(move |token, event| {
+            let members = vec![("token", json!(token)), ("what", json!(event.to_string()))];
+            sink.put("token", format!("{token}: {event}"), members, true);
+        });
+    }
+
     /// Writes what is left. What is told from now on is lost.
     pub(super) fn end(self) {
         let Self { sink: Sink { lines, state }, ui, writer } = self;
