@@ -158,7 +158,7 @@ struct Facts {
     seen_at: u64,
 }
 
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn check(
     envelope: &Envelope<'_>,
     provider: &impl Provider,
@@ -235,7 +235,7 @@ fn authenticate(
 }
 
 /// Suite E: the tag of the AEAD, without decrypting.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn check_encrypted(
     envelope: &Envelope<'_>,
     iv: &[u8; IV_LEN],
@@ -251,7 +251,7 @@ fn check_encrypted(
     provider.check_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
 }
 
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn verify_low_s(
     key: &VerifyingKey,
     digest: &[u8; 32],

@@ -22,7 +22,7 @@ pub(crate) enum Depth {
 }
 
 // Where memory is plenty: by far enough, whatever the compiler makes of the frames.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(all(target_os = "none", target_pointer_width = "32")))]
 mod bytes {
     pub(super) const HASH: usize = 4 << 10;
     pub(super) const CIPHER: usize = 8 << 10;
@@ -31,12 +31,13 @@ mod bytes {
     pub(super) const SIGNATURE: usize = 8 << 10;
 }
 
-// On bare metal: what the work itself needs, as core/capi/footprint measures it, so that wiping makes no stack deeper.
-#[cfg(target_os = "none")]
+// On small devices: a little more than the work itself needs, whichever parts of the library are linked together.
+// core/capi/footprint looks for what is left.
+#[cfg(all(target_os = "none", target_pointer_width = "32"))]
 mod bytes {
-    pub(super) const HASH: usize = 1 << 10;
-    pub(super) const CIPHER: usize = 1700;
-    pub(super) const INNER: usize = 2600;
+    pub(super) const HASH: usize = 1400;
+    pub(super) const CIPHER: usize = 2304;
+    pub(super) const INNER: usize = 3 << 10;
     pub(super) const CURVE: usize = 3 << 10;
     pub(super) const SIGNATURE: usize = 2200;
 }

@@ -1,13 +1,13 @@
 //! ES256 keys (RFC 9053 section 2.1): the software signer and what verifies it.
 
 // Chosen on bare metal; elsewhere the tests hold it against the general one.
-#[cfg(any(test, target_os = "none"))]
+#[cfg(any(test, target_os = "none", taskseal_small))]
 mod device;
 
 use core::convert::Infallible;
 use core::fmt;
 
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", taskseal_small)))]
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 
 use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
@@ -46,9 +46,9 @@ impl SigningKey {
     }
 
     fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
-        #[cfg(target_os = "none")]
+        #[cfg(any(target_os = "none", taskseal_small))]
         return leaving_nothing(Depth::Signature, || device::sign(&self.key, digest));
-        #[cfg(not(target_os = "none"))]
+        #[cfg(not(any(target_os = "none", taskseal_small)))]
         leaving_nothing(Depth::Signature, || {
             let signature: p256::ecdsa::Signature =
                 self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
@@ -123,12 +123,12 @@ impl VerifyingKey {
         uncompressed(self.key.as_affine())
     }
 
-    #[cfg(any(test, target_os = "none"))]
+    #[cfg(any(test, target_os = "none", taskseal_small))]
     pub(crate) fn point(&self) -> p256::ProjectivePoint {
         (*self.key.as_affine()).into()
     }
 
-    #[cfg(not(target_os = "none"))]
+    #[cfg(not(any(target_os = "none", taskseal_small)))]
     pub(crate) const fn inner(&self) -> &p256::ecdsa::VerifyingKey {
         &self.key
     }

@@ -110,7 +110,7 @@ pub(super) fn open<'a, 'b>(
 }
 
 /// Fills `content_key` where it stands: a key that is moved leaves a copy behind.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn find_content_key(
     inner: &Inner<'_>,
     keys: &mut impl DecryptionKeys,
@@ -134,7 +134,7 @@ fn find_content_key(
     derived.map_err(|_| Refusal::Rejected.into())
 }
 
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn decrypt<'a, 'b>(
     provider: &impl Provider,
     content_key: &ContentKey,

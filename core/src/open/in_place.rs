@@ -53,7 +53,8 @@ impl<'a> InPlace<'a> {
     }
 
     /// As [`Unverified::parse`](super::Unverified::parse) and then
-    /// [`verify_with`](super::Unverified::verify_with); once.
+    /// [`verify_with`](super::Unverified::verify_with). What was verified and admitted before is forgotten, whatever
+    /// comes of this.
     ///
     /// # Errors
     /// As these.
@@ -66,6 +67,7 @@ impl<'a> InPlace<'a> {
         policy: &Policy<'_>,
         clock: &mut impl Clock,
     ) -> Result<(), OpenError> {
+        *self = Self::new();
         self.envelope.decode(bytes, None)?;
         self.facts = check(&self.envelope, provider, roots, keys, policy, clock)?;
         self.is_verified = true;

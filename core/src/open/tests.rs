@@ -486,3 +486,23 @@ fn what_is_verified_tells_its_size_and_shows_its_claims() {
         }
     }
 }
+
+#[test]
+fn an_envelope_in_place_that_is_refused_leaves_nothing_of_the_one_before() {
+    let key = signing_key(1).verifying_key();
+    let keys = crate::testing::keyset([record(RecordKey::Es256(&key))]);
+    let good = seal(&mut Sealer::sign(signing_key(1)), &claims(), b"good");
+    let forged = seal(&mut Sealer::sign(signing_key(2)), &claims(), b"forged");
+    let mut place = InPlace::new();
+    let mut clock = TimeWindow::exact(NOW);
+    place.verify(&good, &Software, &mut (), &keys, &policy(), &mut clock).unwrap();
+    place.admit(&mut ReplayWindow::<1>::new()).unwrap();
+    assert_eq!(place.clear_body(), Some(&b"good"[..]));
+    for bytes in [&forged[..], b"junk", &good[..good.len() - 1]] {
+        let again = place.verify(bytes, &Software, &mut (), &keys, &policy(), &mut clock);
+        assert!(matches!(again, Err(OpenError::Refused(_))));
+        assert_eq!(place.clear_body(), None);
+        assert!(place.open(&Software, &mut (), &mut []).is_err());
+        assert!(place.admit(&mut ReplayWindow::<1>::new()).is_err());
+    }
+}

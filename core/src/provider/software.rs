@@ -2,9 +2,9 @@
 //! at run time where the processor has them.
 
 // Chosen on bare metal; elsewhere the tests hold it against the general one.
-#[cfg(any(test, target_os = "none"))]
+#[cfg(any(test, target_os = "none", taskseal_small))]
 mod es256;
-#[cfg(any(test, target_os = "none"))]
+#[cfg(any(test, target_os = "none", taskseal_small))]
 mod gcm;
 
 use aes_gcm::aes::Aes256;
@@ -12,7 +12,7 @@ use aes_gcm::aes::cipher::BlockCipherEncrypt;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", taskseal_small)))]
 use p256::ecdsa::{Signature, signature::hazmat::PrehashVerifier};
 use zeroize::Zeroize;
 
@@ -33,9 +33,9 @@ impl Provider for Software {
         digest: &[u8; 32],
         signature: &[u8; 64],
     ) -> Result<(), Rejected> {
-        #[cfg(target_os = "none")]
+        #[cfg(any(target_os = "none", taskseal_small))]
         return es256::verify(key, digest, signature);
-        #[cfg(not(target_os = "none"))]
+        #[cfg(not(any(target_os = "none", taskseal_small)))]
         {
             let signature = Signature::from_slice(signature).map_err(|_| Rejected)?;
             key.inner().verify_prehash(digest, &signature).map_err(|_| Rejected)
@@ -98,7 +98,7 @@ impl Provider for Software {
         if matches { Ok(()) } else { Err(Rejected) }
     }
 
-    #[cfg(target_os = "none")]
+    #[cfg(any(target_os = "none", taskseal_small))]
     fn encrypt_a256gcm_in_pieces(
         &self,
         key: &Secret<32>,
@@ -109,7 +109,7 @@ impl Provider for Software {
         gcm::encrypt(key, iv, aad, buffer)
     }
 
-    #[cfg(target_os = "none")]
+    #[cfg(any(target_os = "none", taskseal_small))]
     fn decrypt_a256gcm_in_pieces(
         &self,
         key: &Secret<32>,
@@ -121,7 +121,7 @@ impl Provider for Software {
         gcm::decrypt(key, iv, aad, buffer, tag)
     }
 
-    #[cfg(target_os = "none")]
+    #[cfg(any(target_os = "none", taskseal_small))]
     fn check_a256gcm_in_pieces(
         &self,
         key: &Secret<32>,

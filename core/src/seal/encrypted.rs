@@ -77,7 +77,7 @@ impl Mode for Encrypt<'_> {
 }
 
 /// Derives the content key of one message; returns what the message says about it: salt, then commitment.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 pub(super) fn shared_content_key(
     key: &EncryptionKey,
     salt: &[u8; SALT_LEN],
@@ -93,7 +93,7 @@ pub(super) fn shared_content_key(
 
 /// Fills `ciphertext` with the body, encrypted where it stands, and the tag. The associated data are an `Enc_structure` of
 /// context, protected header and what stands outside.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 pub(super) fn encrypt_body<E>(
     content_key: &ContentKey,
     iv: &[u8; IV_LEN],

@@ -105,7 +105,7 @@ impl<M: SigningMode> Mode for M {
 
 /// Writes everything but the signature; returns how much that is, and what is to be signed. Apart from the signing, whose
 /// arithmetic is what needs most stack.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn write_single<M: SigningMode, P: Provider, R: TryCryptoRng + ?Sized>(
     mode: &M,
     job: &Job<'_>,
@@ -170,7 +170,7 @@ pub(super) fn sign<S: Signer>(signer: &mut S, digest: &[u8; 32]) -> Result<[u8; 
 
 struct InvalidSignature;
 
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn normalize(signature: &mut [u8; 64]) -> Result<(), InvalidSignature> {
     let valid = Signature::from_slice(signature).map_err(|_| InvalidSignature)?;
     *signature = valid.normalize_s().to_bytes().into();

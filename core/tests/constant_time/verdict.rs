@@ -54,6 +54,8 @@ impl Verdict {
         let is = |package: &str, path: &str, text: &str| {
             file.contains(&format!("/{package}-")) && file.ends_with(path) && line == text
         };
+        let of_devices =
+            |lines: &[&str]| file.ends_with("/core/src/keys/signing/device.rs") && lines.contains(&line);
         match self {
             Self::OurTag => {
                 let verdicts = ["if tags_match(", "if matches {", "_checked(", "Refusal::Rejected"];
@@ -61,7 +63,10 @@ impl Verdict {
             }
             Self::GcmTag => {
                 let theirs = "if expected_tag[..TagSize::to_usize()].ct_eq(tag).into() {";
-                let ours = file.contains("/core/src/") && line.contains("_a256gcm(");
+                let ours = file.contains("/core/src/")
+                    && ["_a256gcm(", "_a256gcm_in_pieces(", "check_with("]
+                        .iter()
+                        .any(|call| line.contains(call));
                 ours || is("aes-gcm", "/src/lib.rs", theirs)
             }
             Self::ScalarInRange => {
@@ -72,17 +77,24 @@ impl Verdict {
             Self::NonceInRange => {
                 let rfc_6979 = "if ((!candidate_k.is_zero()) & candidate_k.ct_lt(self.q)).to_bool() {";
                 let nonzero = "if let Some(k) = NonZeroScalar::<C>::from_repr(k_bytes).into_option() {";
-                is("rfc6979", "/src/lib.rs", rfc_6979) || is("ecdsa", "/src/hazmat.rs", nonzero)
+                is("rfc6979", "/src/lib.rs", rfc_6979)
+                    || is("ecdsa", "/src/hazmat.rs", nonzero)
+                    || of_devices(&[
+                        "if scalar(nonce).is_none() {",
+                        "let mut k = scalar(nonce)?;",
+                        "Scalar::from_repr((*bytes.as_bytes()).into()).into_option()",
+                    ])
             }
-            Self::NonceInvertible => is(
-                "elliptic-curve",
-                "/src/scalar/nonzero.rs",
-                "scalar: Invert::invert(&self.scalar).unwrap(),",
-            ),
+            Self::NonceInvertible => {
+                let general = "scalar: Invert::invert(&self.scalar).unwrap(),";
+                is("elliptic-curve", "/src/scalar/nonzero.rs", general)
+                    || of_devices(&["let mut inverse = k.invert().into_option()?;"])
+            }
             Self::SignatureInRange => {
                 let in_range = "Self::from_bytes(&bytes).into_option().ok_or(Error)";
                 is("elliptic-curve", "/src/scalar/value.rs", in_range)
                     || is("ecdsa", "/src/lib.rs", "if r.is_zero().into() || s.is_zero().into() {")
+                    || of_devices(&["if bool::from(r.is_zero() | s.is_zero()) {"])
             }
         }
     }

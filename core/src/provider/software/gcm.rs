@@ -68,7 +68,7 @@ fn check_with(
 }
 
 /// `GHASH(H, A, C) xor E(K, J0)`, with `J0 = IV || 00000001`.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn tag(cipher: &Aes256, iv: &[u8; 12], aad: &[&[u8]], ciphertext: &[u8]) -> [u8; 16] {
     let mut hash_key = ghash::Key::default();
     cipher.encrypt_block(&mut hash_key);
@@ -109,7 +109,7 @@ fn absorb(hash: &mut GHash, pieces: &[&[u8]]) -> u64 {
 }
 
 /// Counter mode from `J0 + 1` on, two blocks at a time: as many as the cipher does at once.
-#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn apply_keystream(cipher: &Aes256, iv: &[u8; 12], buffer: &mut [u8]) {
     let mut counter = 2_u32;
     let mut stream = [Block::<Aes256>::default(); 2];

@@ -47,6 +47,55 @@ fn zeros_and_numbers_out_of_range_are_rejected() {
     for signature in [[0; 64], [0xff; 64]] {
         assert_eq!(verify(&verifying, &[1; 32], &signature), Err(Rejected));
     }
+    let order: [u8; 32] = crate::testing::hex(crate::testing::ORDER).try_into().expect("32 bytes");
+    let Ok(good) = key([7; 32]).sign_digest(&[1; 32]);
+    assert_eq!(verify(&verifying, &[1; 32], &good), Ok(()));
+    for half in [0..32, 32..64] {
+        for number in [[0; 32], order, [0xff; 32]] {
+            let mut signature = good;
+            signature[half.clone()].copy_from_slice(&number);
+            assert_eq!(verify(&verifying, &[1; 32], &signature), Err(Rejected));
+        }
+    }
+}
+
+fn signature(r: &Scalar, s: &Scalar) -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(&r.to_bytes());
+    signature[32..].copy_from_slice(&s.to_bytes());
+    signature
+}
+
+#[test]
+fn a_sum_that_is_the_identity_is_rejected() {
+    for d in [1_u64, 2, 5, 0xdead_beef] {
+        let d = Scalar::from(d);
+        let verifying = key(d.to_bytes().into()).verifying_key();
+        for (r, s) in [(1_u64, 1_u64), (3, 7), (0xffff_ffff, 2)] {
+            let (r, s) = (Scalar::from(r), Scalar::from(s));
+            // With this digest u G + v Q is nothing.
+            let digest: [u8; 32] = (-(r * d)).to_bytes().into();
+            assert_eq!(verify(&verifying, &digest, &signature(&r, &s)), Err(Rejected));
+        }
+    }
+}
+
+#[test]
+fn sums_are_those_of_the_curve() {
+    let q = ProjectivePoint::GENERATOR * Scalar::from(0x5a5a_1234_u64);
+    for u in 0..12_u64 {
+        for v in 0..12_u64 {
+            for (u, v) in [(1, 1), (1, -1), (-1, 1), (-1, -1)].map(|(signs_u, signs_v)| {
+                let signed = |number: u64, sign: i32| {
+                    if sign < 0 { -Scalar::from(number) } else { Scalar::from(number) }
+                };
+                (signed(u, signs_u), signed(v, signs_v))
+            }) {
+                let expected = ProjectivePoint::GENERATOR * u + q * v;
+                assert_eq!(combine(&Digits::of(&u), &Digits::of(&v), &q), expected);
+            }
+        }
+    }
 }
 
 #[test]
