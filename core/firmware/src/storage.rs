@@ -17,7 +17,7 @@ use core::fmt;
 use embedded_storage::nor_flash::NorFlash;
 use rand_core::TryCryptoRng;
 use taskseal_core::keys::{AgreementPublicKey, SigningKey};
-use taskseal_core::{Audience, Issuer, Secret};
+use taskseal_core::{Audience, Issuer, Secret, tags_match};
 
 /// Bytes of a page here; a multiple of the least that the flash can erase.
 pub const PAGE: u32 = 4096;
@@ -32,6 +32,8 @@ const SETTINGS_MARK: [u8; 8] = *b"taskseal";
 /// Marks a key that was written to its end.
 const KEY_MARK: [u8; 8] = *b"tskskey1";
 const RECORD: u32 = 8;
+/// Where the kid of the key stands in its page: after mark and scalar.
+const KID: u32 = RECORD + 32;
 
 /// Why the storage cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,12 +133,23 @@ pub fn signing_key<R: TryCryptoRng>(
     flash.read(KEY, &mut mark).map_err(|_| StorageError::Flash)?;
     if mark == KEY_MARK {
         flash.read(KEY + RECORD, scalar.as_mut_bytes()).map_err(|_| StorageError::Flash)?;
-        // It was a valid one when it was written: the flash lost bits.
+        let mut kid = [0; 8];
+        flash.read(KEY + KID, &mut kid).map_err(|_| StorageError::Flash)?;
+        // Nearly every scalar is some key: a flash that lost bits must not make this another device.
         let key = SigningKey::from_scalar(&scalar).map_err(|_| StorageError::Flash)?;
+        if key.verifying_key().kid().as_bytes() != &kid {
+            return Err(StorageError::Flash);
+        }
         return Ok((key, scalar));
     }
+    let mut before = Secret::<32>::zeroed();
+    rng.try_fill_bytes(before.as_mut_bytes()).map_err(|_| StorageError::Random)?;
     let key = loop {
         rng.try_fill_bytes(scalar.as_mut_bytes()).map_err(|_| StorageError::Random)?;
+        // A source that is stuck says the same twice.
+        if tags_match(scalar.as_bytes(), before.as_bytes()) {
+            return Err(StorageError::Random);
+        }
         // One of 2^32 scalars is out of range; a source that is stuck there is broken.
         if let Ok(key) = SigningKey::from_scalar(&scalar) {
             break key;
@@ -147,6 +160,12 @@ pub fn signing_key<R: TryCryptoRng>(
     };
     flash.erase(KEY, KEY + PAGE).map_err(|_| StorageError::Flash)?;
     flash.write(KEY + RECORD, scalar.as_bytes()).map_err(|_| StorageError::Flash)?;
+    flash.write(KEY + KID, key.verifying_key().kid().as_bytes()).map_err(|_| StorageError::Flash)?;
+    let mut stored = Secret::<32>::zeroed();
+    flash.read(KEY + RECORD, stored.as_mut_bytes()).map_err(|_| StorageError::Flash)?;
+    if !tags_match(stored.as_bytes(), scalar.as_bytes()) {
+        return Err(StorageError::Flash);
+    }
     // The mark comes last: without power in between there is no key, rather than half of one.
     flash.write(KEY, &KEY_MARK).map_err(|_| StorageError::Flash)?;
     Ok((key, scalar))
@@ -163,22 +182,34 @@ pub fn next_epoch<F: NorFlash>(flash: &mut F) -> Result<u32, StorageError> {
     const { assert!(8 % F::WRITE_SIZE == 0 && (PAGE as usize).is_multiple_of(F::ERASE_SIZE)) };
     // The newest epoch, its page, and the first place in that page with nothing after it.
     let mut newest = (0, 1, PAGE);
+    // Records after the newest one that say nothing any more: each may have been an epoch newer than all that can be read.
+    let (mut damaged, mut lost) = (0_u32, 0_u32);
     for (index, page) in EPOCHS.into_iter().enumerate() {
-        let (mut greatest, mut free) = (0, 0);
+        let (mut greatest, mut free, mut trailing) = (0, 0, 0);
         for place in (0..PAGE).step_by(RECORD as usize) {
             let mut record = [0; RECORD as usize];
-            flash.read(page + place, &mut record).map_err(|_| StorageError::Flash)?;
-            if record != [0xff; RECORD as usize] {
-                free = place + RECORD;
-                greatest = epoch_of(record).unwrap_or(0).max(greatest);
+            // What was cut off while it was written may be unreadable for ever where flash corrects errors.
+            let is_readable = flash.read(page + place, &mut record).is_ok();
+            if is_readable && record == [0xff; RECORD as usize] {
+                continue;
+            }
+            free = place + RECORD;
+            match epoch_of(record).filter(|_| is_readable) {
+                Some(epoch) => (greatest, trailing) = (epoch.max(greatest), 0),
+                None => trailing += 1,
             }
         }
         if greatest > newest.0 {
-            newest = (greatest, index, free);
+            (newest, damaged) = ((greatest, index, free), trailing);
+        } else if greatest == 0 {
+            // A page with nothing to read in it may be the newer one.
+            lost = trailing;
         }
     }
+    damaged += lost;
     let (epoch, index, free) = newest;
-    let next = epoch.checked_add(1).ok_or(StorageError::EpochsUsedUp)?;
+    let next = epoch.checked_add(damaged).and_then(|epoch| epoch.checked_add(1));
+    let next = next.ok_or(StorageError::EpochsUsedUp)?;
     let here = EPOCHS.get(index).copied().unwrap_or(EPOCHS[0]);
     let place = if free < PAGE {
         here + free

@@ -54,8 +54,9 @@ impl Verdict {
         let is = |package: &str, path: &str, text: &str| {
             file.contains(&format!("/{package}-")) && file.ends_with(path) && line == text
         };
-        let of_devices =
-            |lines: &[&str]| file.ends_with("/core/src/keys/signing/device.rs") && lines.contains(&line);
+        let of_devices = |lines: &[&str]| {
+            file.ends_with("/core/src/keys/signing/device.rs") && lines.contains(&line.as_str())
+        };
         match self {
             Self::OurTag => {
                 let verdicts = ["if tags_match(", "if matches {", "_checked(", "Refusal::Rejected"];

@@ -16,6 +16,8 @@ struct Memory {
     power: usize,
     /// A byte that cannot be changed.
     stuck: Option<usize>,
+    /// Reading from here fails, as where errors cannot be corrected.
+    unreadable: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl NorFlashError for PowerCut {
 
 impl Memory {
     fn new() -> Self {
-        Self { bytes: std::vec![0xff; LEN as usize], power: usize::MAX, stuck: None }
+        Self { bytes: std::vec![0xff; LEN as usize], power: usize::MAX, stuck: None, unreadable: None }
     }
 
     fn change(
@@ -56,6 +58,9 @@ impl ReadNorFlash for Memory {
     const READ_SIZE: usize = 1;
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), PowerCut> {
+        if self.unreadable == Some(offset as usize) {
+            return Err(PowerCut);
+        }
         bytes.copy_from_slice(&self.bytes[offset as usize..][..bytes.len()]);
         Ok(())
     }
@@ -121,7 +126,7 @@ fn power_cut_at_any_byte_never_gives_an_epoch_twice() {
             last = next_epoch(&mut before).unwrap();
         }
         for power in (0..24).chain(4090..4110) {
-            let mut flash = Memory { bytes: before.bytes.clone(), power, stuck: None };
+            let mut flash = Memory { bytes: before.bytes.clone(), power, stuck: None, unreadable: None };
             let returned = next_epoch(&mut flash);
             flash.power = usize::MAX;
             let next = next_epoch(&mut flash).unwrap();
@@ -137,8 +142,63 @@ fn record_that_was_cut_off_is_passed_over() {
     assert_eq!(next_epoch(&mut flash), Ok(1));
     let place = EPOCHS[0] as usize + 8;
     flash.bytes[place..place + 8].copy_from_slice(&[0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff]);
-    assert_eq!(next_epoch(&mut flash), Ok(2));
+    assert_eq!(next_epoch(&mut flash), Ok(3), "nobody knows whether 2 was ever used");
+    assert_eq!(next_epoch(&mut flash), Ok(4));
+}
+
+#[test]
+fn epoch_whose_record_lost_a_bit_is_not_given_again() {
+    let mut flash = Memory::new();
+    for epoch in 1..=3 {
+        assert_eq!(next_epoch(&mut flash), Ok(epoch));
+    }
+    flash.bytes[EPOCHS[0] as usize + 2 * 8 + 3] ^= 1;
+    assert_eq!(next_epoch(&mut flash), Ok(4));
+    // What is damaged before the newest is over.
+    assert_eq!(next_epoch(&mut flash), Ok(5));
+}
+
+#[test]
+fn record_that_cannot_be_read_keeps_no_device_from_starting() {
+    let mut flash = Memory::new();
+    assert_eq!(next_epoch(&mut flash), Ok(1));
+    flash.unreadable = Some(EPOCHS[0] as usize + 8);
     assert_eq!(next_epoch(&mut flash), Ok(3));
+    assert_eq!(next_epoch(&mut flash), Ok(4));
+}
+
+#[test]
+fn key_that_the_flash_does_not_keep_is_not_announced() {
+    let mut flash = Memory { stuck: Some(KEY as usize + RECORD as usize + 5), ..Memory::new() };
+    assert_eq!(signing_key(&mut flash, &mut Counting(0)).map(drop), Err(StorageError::Flash));
+}
+
+#[test]
+fn key_that_lost_a_bit_is_no_other_key() {
+    let mut flash = Memory::new();
+    signing_key(&mut flash, &mut Counting(0)).unwrap();
+    flash.bytes[KEY as usize + RECORD as usize + 31] ^= 4;
+    assert_eq!(signing_key(&mut flash, &mut Counting(0)).map(drop), Err(StorageError::Flash));
+}
+
+#[test]
+fn source_that_is_stuck_makes_no_key() {
+    struct Stuck;
+    impl rand_core::TryRng for Stuck {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(4)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(4)
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.fill(4);
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Stuck {}
+    assert_eq!(signing_key(&mut Memory::new(), &mut Stuck).map(drop), Err(StorageError::Random));
 }
 
 #[test]
