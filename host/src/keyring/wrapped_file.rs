@@ -56,7 +56,9 @@ pub(super) fn wrap(path: &Path, kek: &KeyUri, cose_key: &[u8]) -> Result<Wrapped
     let unusable = |error: &Error| {
         let fault = out_of_reach(path, kek, error);
         match error {
-            Error::NoSuchKey => fault.hint("`taskseal token wrapping-key URI` makes one"),
+            Error::NoSuchKey | Error::WrongKey(_) => {
+                fault.hint("`taskseal token wrapping-key URI` makes one")
+            }
             error => hinted(fault, error),
         }
     };
@@ -89,7 +91,7 @@ pub(super) fn unwrap(path: &Path, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, 
         Error::Config(_) | Error::Module(_) | Error::Pin(_) => {
             out_of_reach(path, kek, &error).hint(ENVIRONMENT)
         }
-        Error::NoSuchKey => out_of_reach(path, kek, &error).hint(
+        Error::NoSuchKey | Error::WrongKey(_) => out_of_reach(path, kek, &error).hint(
             "`taskseal token check URI` shows the keys of a token: the file needs the key that wrapped it",
         ),
         error => hinted(out_of_reach(path, kek, &error), &error),

@@ -28,8 +28,8 @@ pub(crate) struct Args {
     /// The token that the key is to be made in and never leaves, and as `object` its label: suites S and SP
     #[arg(long, value_name = "URI", value_parser = KeyUri::parse)]
     pkcs11: Option<KeyUri>,
-    /// Wrap the file by this key of a token (`taskseal token wrapping-key` makes one): it is of no use without
-    #[arg(long, value_name = "URI", value_parser = KeyUri::parse, requires = "out")]
+    /// Wrap the file by this key of a token, without which it is of no use; `taskseal token wrapping-key` makes one
+    #[arg(long, value_name = "URI", value_parser = KeyUri::parse, requires = "out", conflicts_with = "pkcs11")]
     wrap: Option<KeyUri>,
     /// What it seals or decrypts
     #[arg(long, value_name = "KIND", default_value = "task", value_parser = ["task", "result"])]
