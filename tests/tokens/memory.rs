@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::plant::Scalars;
-use super::support::{Fixture, wait_for};
+use super::support::Fixture;
 
 const READY: &str = "ready-to-be-read";
 const READ: &str = "has-been-read";
@@ -15,7 +15,11 @@ const READ: &str = "has-been-read";
 /// In the process: says that its work is done, and waits until its memory was read.
 pub(crate) fn wait_to_be_read(folder: &Path) {
     fs::write(folder.join(READY), "").unwrap();
-    wait_for("somebody who reads the memory", || folder.join(READ).exists());
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !folder.join(READ).exists() {
+        assert!(Instant::now() < deadline, "nobody reads the memory");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The keys that are found in a process that plays this role, once it waits.

@@ -50,7 +50,7 @@ impl Scalars {
         for (scalar, (name, _)) in self.0.iter().zip(KEYS) {
             let mut reversed = *scalar;
             reversed.reverse();
-            if bytes.windows(32).any(|window| window == scalar || window == reversed) {
+            if [scalar, &reversed].into_iter().any(|form| memchr::memmem::find(bytes, form).is_some()) {
                 found.push(name);
             }
         }

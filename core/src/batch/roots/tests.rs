@@ -16,6 +16,17 @@ fn no_memory_remembers_nothing() {
 }
 
 #[test]
+fn a_borrowed_memory_remembers_as_the_memory_does() {
+    fn fill(mut roots: impl RootCache) -> [bool; 2] {
+        roots.insert(id(1));
+        [roots.contains(&id(1)), roots.contains(&id(2))]
+    }
+    let mut roots = VerifiedRoots::<2>::new();
+    assert_eq!(fill(&mut roots), [true, false]);
+    assert!(roots.contains(&id(1)));
+}
+
+#[test]
 fn the_one_not_used_for_longest_is_forgotten_first() {
     let mut roots = VerifiedRoots::<3>::new();
     [1, 2, 3].into_iter().for_each(|number| roots.insert(id(number)));

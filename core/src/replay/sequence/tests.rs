@@ -61,6 +61,19 @@ fn what_is_64_behind_or_of_an_earlier_epoch_is_out_of_sequence() {
 }
 
 #[test]
+fn a_leap_of_64_or_more_forgets_all_that_was_seen_before_it() {
+    for leap in [63, 64, 65, 1 << 40] {
+        let mut guard = SequenceWindow::<2, 8>::new(60);
+        assert_eq!(guard.admit(&sighting(1, 1)), FIRST);
+        assert_eq!(guard.admit(&later(sighting(1, 1 + leap))), FIRST);
+        let before = if leap < 64 { Refusal::Replayed } else { Refusal::OutOfSequence };
+        let first = later(later(Sighting { task_id: TaskId::from_bytes([9; 16]), ..sighting(1, 1) }));
+        assert_eq!(guard.admit(&first), refused(before), "{leap}");
+        assert_eq!(guard.admit(&later(sighting(1, leap))), FIRST, "{leap}");
+    }
+}
+
+#[test]
 fn a_refused_task_leaves_no_trace() {
     let mut guard = SequenceWindow::<2, 8>::new(60);
     assert_eq!(guard.admit(&sighting(2, 100)), FIRST);

@@ -253,6 +253,7 @@ fn every_task_of_every_size_and_suite_verifies_alone_and_opens() {
     let mut opened = 0;
     let mut check = |sealed: &[StdVec<u8>], suite, keys: &mut dyn FnMut(Verified<'_>) -> StdVec<u8>| {
         for (number, sealed) in sealed.iter().enumerate() {
+            assert!(Unverified::parse(sealed).unwrap().is_batched());
             let verified = verify(sealed, &policy()).unwrap();
             assert_eq!((verified.suite(), verified.is_batched()), (suite, true));
             assert_eq!(keys(verified), (number as u64).to_be_bytes());

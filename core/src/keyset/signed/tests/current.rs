@@ -1,5 +1,7 @@
 //! The keys at a time: periods, roles, shared keys, one purpose for each key.
 
+use std::string::ToString;
+
 use super::*;
 use crate::keyset::{DecryptionKeys, KeyLookup, RecordKey};
 use crate::testing::{claims, encryption_key, mac_key, seal};
@@ -13,6 +15,12 @@ fn policy() -> Policy<'static> {
 fn refusal(envelope: &[u8], keys: &impl KeyLookup) -> Option<Refusal> {
     let parsed = Unverified::parse(envelope).unwrap();
     parsed.verify(keys, &policy(), &mut TimeWindow::exact(NOW)).err().and_then(crate::OpenError::refusal)
+}
+
+#[test]
+fn what_is_no_checkpoint_and_what_is_no_entry_says_so() {
+    assert_eq!(InvalidCheckpoint.to_string(), "not a checkpoint of a keyset");
+    assert_eq!(InvalidEntry.to_string(), "the entry of the keyset contradicts itself");
 }
 
 #[test]
@@ -128,6 +136,8 @@ fn shared_keys_are_found_by_the_algorithm_that_the_keyset_names() {
     let m = seal(&mut Sealer::authenticate(&macs[0]), &claims(), b"");
     let e = seal(&mut Sealer::encrypt(&encryption[1]), &claims(), b"");
     assert_eq!([refusal(&m, &keys), refusal(&e, &keys)], [None, None]);
+    let borrowed = bare.with_shared_keys(&secrets);
+    assert_eq!([refusal(&m, &borrowed), refusal(&e, &borrowed)], [None, None]);
     assert_eq!([refusal(&m, &bare), refusal(&e, &bare)], [Some(Refusal::UnknownKey); 2]);
 }
 
