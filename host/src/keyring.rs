@@ -2,7 +2,7 @@
 //!
 //! Two kinds of files, and tokens. The keyset (`keyset.toml`) says for every key what it is, what it may vouch for and
 //! whether it still may; it is public but for the symmetric keys it points to. A secret key file holds one key
-//! in PEM armour and is readable by its owner only. A key in a PKCS#11 token never leaves it.
+//! in PEM armour, in plain or wrapped by a key in a token, and is readable by its owner only. A key in a PKCS#11 token never leaves it.
 
 mod agreement;
 mod cose_key;
@@ -13,6 +13,7 @@ mod sealing;
 mod secret_key;
 mod signer;
 mod token;
+mod wrapped_file;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,14 +2,19 @@
 
 mod metrics;
 
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use taskseal_hsm::{Error, Event, Health, Settings, Token, TokenUri};
+use taskseal_hsm::{Error, Event, Health, PinSource, Settings, Token, TokenUri};
 
 pub use self::metrics::metrics;
 
 /// Names the PKCS#11 library of URIs without a `module-path`.
 pub const MODULE_VARIABLE: &str = "TASKSEAL_PKCS11_MODULE";
+
+/// Names the place of the PIN for URIs without a `pin-source`, in the same words: `file:PATH`, `env:NAME`, `fd:N`,
+/// `cred:NAME`.
+pub const PIN_SOURCE_VARIABLE: &str = "TASKSEAL_PKCS11_PIN_SOURCE";
 
 /// A token that is open, and what it is called in logs and metrics.
 struct Open {
@@ -36,7 +41,7 @@ pub fn observe(observer: impl Fn(&str, &Event) + Send + Sync + 'static) -> bool 
 /// # Errors
 /// [`Error`].
 pub fn open(uri: &TokenUri) -> Result<Token, Error> {
-    let uri = with_module(uri)?;
+    let uri = with_environment(uri)?;
     // Held while one is opened: two callers must not log in at once.
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = open.iter().find(|known| known.uri == uri) {
@@ -60,18 +65,31 @@ pub fn close() {
     drop(open);
 }
 
-/// The URI with the library it means.
+/// The URI with the library and the place of the PIN that it means: its own, else those of the environment.
 ///
 /// # Errors
-/// [`Error::Config`] if neither it nor the environment names one.
-pub fn with_module(uri: &TokenUri) -> Result<TokenUri, Error> {
-    if uri.module_path().is_some() {
-        return Ok(uri.clone());
+/// [`Error::Config`] if neither it nor the environment names a library, or if what the environment has is no place of a PIN.
+pub fn with_environment(uri: &TokenUri) -> Result<TokenUri, Error> {
+    let mut uri = uri.clone();
+    if uri.module_path().is_none() {
+        let path = variable(MODULE_VARIABLE)
+            .ok_or(Error::Config("no pkcs#11 library: name it by module-path or TASKSEAL_PKCS11_MODULE"))?;
+        uri = uri.with_module_path(path);
     }
-    match std::env::var_os(MODULE_VARIABLE).filter(|path| !path.is_empty()) {
-        Some(path) => Ok(uri.clone().with_module_path(path)),
-        None => Err(Error::Config("no pkcs#11 library: name it by module-path or TASKSEAL_PKCS11_MODULE")),
+    if uri.pin_source().is_none()
+        && let Some(source) = variable(PIN_SOURCE_VARIABLE)
+    {
+        let source = source.to_str().and_then(|source| source.parse::<PinSource>().ok());
+        uri = uri.with_pin_source(
+            source.ok_or(Error::Config("TASKSEAL_PKCS11_PIN_SOURCE is none of file:, env:, fd:, cred:"))?,
+        );
     }
+    Ok(uri)
+}
+
+/// A variable of the environment; one that is empty counts as not set.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Every token that is open: its name, and how it is.
@@ -90,7 +108,9 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
             "`taskseal token check URI` shows the keys of a token; `taskseal keygen --pkcs11` makes one"
         }
         Error::Ambiguous { .. } => "name it by `serial`, or a key by `id`",
-        Error::Pin(_) => "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the uri",
+        Error::Pin(_) => {
+            "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the uri, or set TASKSEAL_PKCS11_PIN_SOURCE"
+        }
         Error::AuthFailed { .. } | Error::LockedOut => {
             "correct the pin, then start again: it is never tried twice"
         }

@@ -1,6 +1,9 @@
 //! Where a PIN comes from. A PIN itself is never part of a name.
 
 use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::uri::InvalidUri;
 
 /// The `pin-source` of a URI (RFC 7512 section 2.4). Names a place; the PIN is read there when it is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,15 @@ impl PinSource {
             }
             _ => None,
         }
+    }
+}
+
+/// What stands after `pin-source=` in a URI, decoded.
+impl FromStr for PinSource {
+    type Err = InvalidUri;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).filter(|_| !text.chars().any(char::is_control)).ok_or(InvalidUri::PinSource)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A secret key and the file it is kept in: PEM armour (RFC 7468) around a COSE_Key, comments above.
+//! A secret key and the file it is kept in: PEM armour (RFC 7468) around a COSE_Key, in plain or wrapped, comments above.
 
 use std::fmt;
 use std::path::Path;
@@ -10,9 +10,11 @@ use pem_rfc7468::LineEnding;
 use serde::Deserialize;
 use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, POINT_LEN, SigningKey};
 use taskseal_core::{KeyId, Secret};
+use taskseal_hsm::KeyUri;
 use zeroize::Zeroizing;
 
 use super::cose_key;
+use super::wrapped_file::{self, Wrapped};
 use crate::file_error::FileError;
 use crate::secret_file;
 
@@ -84,22 +86,30 @@ pub enum SecretKey {
 }
 
 impl SecretKey {
-    /// Reads a secret key file.
+    /// Reads a secret key file, in plain or wrapped. One that is wrapped needs the token that wrapped it; through which
+    /// library and with which PIN is what the environment says ([`MODULE_VARIABLE`](crate::tokens::MODULE_VARIABLE),
+    /// [`PIN_SOURCE_VARIABLE`](crate::tokens::PIN_SOURCE_VARIABLE)), never what the file says.
     ///
     /// # Errors
-    /// [`FileError`] if it cannot be read, is open to others than its owner, or is no secret key.
+    /// [`FileError`] if it cannot be read, is open to others than its owner, or is no secret key, or if the token cannot be
+    /// used.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let pem = secret_file::read(path)?;
         let fault = |message: &str| {
             FileError::new(path, message).hint("secret key files are made by `taskseal keygen`")
         };
-        let mut buffer = Zeroizing::new([0; cose_key::MAX_LEN]);
+        let mut buffer = Zeroizing::new([0; wrapped_file::MAX_LEN]);
         let (label, bytes) = pem_rfc7468::decode(&pem, buffer.as_mut_slice())
             .map_err(|_| fault("not a secret key in PEM armour"))?;
-        if label != LABEL {
-            return Err(fault(&format!("not a taskseal secret key but a `{}`", label.escape_default())));
-        }
-        let (key, _) = cose_key::decode(bytes).map_err(|_| fault("the secret key in it is damaged"))?;
+        let decoded = match label {
+            LABEL => cose_key::decode(bytes),
+            wrapped_file::LABEL => cose_key::decode(&wrapped_file::unwrap(path, bytes)?),
+            other => {
+                let message = format!("not a taskseal secret key but a `{}`", other.escape_default());
+                return Err(fault(&message));
+            }
+        };
+        let (key, _) = decoded.map_err(|_| fault("the secret key in it is damaged"))?;
         Ok(key)
     }
 
@@ -109,14 +119,39 @@ impl SecretKey {
     /// # Errors
     /// [`FileError`] if there is no randomness, the file exists or cannot be written.
     pub fn create(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, FileError> {
-        let (key, secret) = Self::generate(algorithm)
-            .map_err(|error| FileError::new(path, format!("no randomness from the system: {error}")))?;
-        let content = key.armour(&secret, purpose);
-        secret_file::create(path, &content)?;
+        let (key, cose_key) = Self::generate(path, algorithm)?;
+        secret_file::create(path, &Self::armour(LABEL, &cose_key, &key.comment(purpose)))?;
         Ok(key)
     }
 
-    fn generate(algorithm: Algorithm) -> Result<(Self, Secret<32>), getrandom::Error> {
+    /// As [`create`](Self::create), but the file is of no use without the token: it is encrypted, and what decrypts it is
+    /// wrapped by the key that `kek` names, one made by [`WrappingKey::generate`](taskseal_hsm::WrappingKey::generate).
+    /// The file names that key, and says nothing of library and PIN.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); also if the token or the wrapping key cannot be used.
+    pub fn create_wrapped(
+        path: &Path,
+        algorithm: Algorithm,
+        purpose: &str,
+        kek: &KeyUri,
+    ) -> Result<Self, FileError> {
+        let (key, cose_key) = Self::generate(path, algorithm)?;
+        let Wrapped { content, kek } = wrapped_file::wrap(path, kek, &cose_key)?;
+        let comment = format!("{}# wrapped by: {kek}\n", key.comment(purpose));
+        secret_file::create(path, &Self::armour(wrapped_file::LABEL, &content, &comment))?;
+        Ok(key)
+    }
+
+    /// A fresh key for the file at `path`, and its COSE_Key.
+    fn generate(path: &Path, algorithm: Algorithm) -> Result<(Self, Zeroizing<Vec<u8>>), FileError> {
+        let (key, secret) = Self::random(algorithm)
+            .map_err(|error| FileError::new(path, format!("no randomness from the system: {error}")))?;
+        let cose_key = cose_key::encode(algorithm, key.kid(), key.point().as_ref(), &secret);
+        Ok((key, cose_key))
+    }
+
+    fn random(algorithm: Algorithm) -> Result<(Self, Secret<32>), getrandom::Error> {
         let mut kid = [0; KeyId::LEN];
         SysRng.try_fill_bytes(&mut kid)?;
         loop {
@@ -129,10 +164,9 @@ impl SecretKey {
         }
     }
 
-    fn armour(&self, secret: &Secret<32>, purpose: &str) -> Zeroizing<Vec<u8>> {
-        let point = self.point();
+    /// What stands above the armour.
+    fn comment(&self, purpose: &str) -> String {
         let algorithm = self.algorithm();
-        let cose_key = cose_key::encode(algorithm, self.kid(), point.as_ref(), secret);
         let act = algorithm.act();
         // A line break in a purpose would end the comment.
         let purpose: String = purpose.chars().filter(|character| !character.is_control()).collect();
@@ -140,9 +174,13 @@ impl SecretKey {
         if let Some(public) = self.public() {
             comment.push_str(&format!("# public key: {public}\n"));
         }
-        let mut armour = Zeroizing::new([0; 512]);
-        let armour = pem_rfc7468::encode(LABEL, LineEnding::LF, &cose_key, armour.as_mut_slice())
-            .expect("512 bytes hold the armour of the longest key");
+        comment
+    }
+
+    fn armour(label: &str, content: &[u8], comment: &str) -> Zeroizing<Vec<u8>> {
+        let mut armour = Zeroizing::new([0; 2 * wrapped_file::MAX_LEN]);
+        let armour = pem_rfc7468::encode(label, LineEnding::LF, content, armour.as_mut_slice())
+            .expect("twice the longest content holds its armour");
         let mut content = Zeroizing::new(Vec::with_capacity(comment.len() + armour.len()));
         content.extend_from_slice(comment.as_bytes());
         content.extend_from_slice(armour.as_bytes());

@@ -62,6 +62,8 @@ pub(crate) fn run_with_environment(
         .args(arguments)
         .current_dir(dir)
         .env_remove("TASKSEAL_CONFIG")
+        .env_remove("TASKSEAL_PKCS11_MODULE")
+        .env_remove("TASKSEAL_PKCS11_PIN_SOURCE")
         .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

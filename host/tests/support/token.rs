@@ -1,4 +1,5 @@
 //! A token of one's own: SoftHSM with an empty folder of tokens, and a project with its keys in one of them.
+#![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs::{self, Permissions};
@@ -57,6 +58,28 @@ impl TokenFolder {
 
     pub(crate) fn run_in(&self, dir: &Path, arguments: &[&str]) -> Run {
         run_with_environment(dir, &[(softhsm::CONF_VARIABLE, &self.conf)], arguments, b"")
+    }
+
+    /// With library and PIN in the environment, for what names neither.
+    pub(crate) fn run_equipped(&self, dir: &Path, arguments: &[&str], input: &[u8]) -> Run {
+        let source = format!("file:{}", self.path("pin").display());
+        self.run_with_pin_source(&source, dir, arguments, input)
+    }
+
+    /// With the library in the environment, and this as the place of the PIN.
+    pub(crate) fn run_with_pin_source(
+        &self,
+        source: &str,
+        dir: &Path,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Run {
+        let environment = [
+            (softhsm::CONF_VARIABLE, self.conf.as_path()),
+            ("TASKSEAL_PKCS11_MODULE", &self.library),
+            ("TASKSEAL_PKCS11_PIN_SOURCE", Path::new(source)),
+        ];
+        run_with_environment(dir, &environment, arguments, input)
     }
 
     /// A project with its keys in the token.

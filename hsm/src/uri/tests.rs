@@ -121,6 +121,14 @@ fn every_pin_source_is_understood() {
 }
 
 #[test]
+fn pin_source_by_itself_is_read_as_in_a_uri() {
+    assert_eq!("file:/run/my pin".parse(), Ok(PinSource::File("/run/my pin".into())));
+    for source in ["", "|cat pin", "1234", "file:pin", "file:/run/pin\n", "env:A B"] {
+        assert_eq!(source.parse::<PinSource>(), Err(InvalidUri::PinSource), "{source:?}");
+    }
+}
+
+#[test]
 fn every_attribute_is_read_and_decoded() {
     let uri = KeyUri::parse(
         "pkcs11:token=plant%20a;serial=0a:1;manufacturer=m&m;model=x;object=orders%2fsign;id=%00%ffA;type=private\

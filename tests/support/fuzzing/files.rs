@@ -43,13 +43,15 @@ pub(super) fn keyset(bytes: &[u8]) {
     }
 }
 
-/// A secret key file that is read shows no secret; one that is not says why, without its content.
+/// A secret key file that is read shows no secret; one that is not says why, without its content. One that is wrapped may
+/// show the name of its wrapping key; no token is opened, because only the environment can name a library.
 pub(super) fn secret_key(bytes: &[u8]) {
     let shown = match with_file("key.pem", bytes, SecretKey::read) {
         Ok(key) => format!("{key:?}"),
         Err(error) => error.to_string(),
     };
     let text = String::from_utf8_lossy(bytes);
-    let secret = text.lines().filter(|line| line.len() >= 24 && !line.starts_with('-'));
+    let secret =
+        text.lines().filter(|line| line.len() >= 24 && !line.starts_with('-') && !line.contains(':'));
     secret.for_each(|line| assert!(!shown.contains(line)));
 }

@@ -33,7 +33,7 @@ use crate::ui::{Failure, Ui};
 pub(crate) enum Command {
     Demo(demo::Args),
     Init(init::Args),
-    Keygen(keygen::Args),
+    Keygen(Box<keygen::Args>),
     Seal(seal::Args),
     Open(open::Args),
     Inspect(inspect::Args),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use taskseal::keyring::Algorithm;
+use taskseal::tokens::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
 use taskseal_core::{Kind, Suite};
 use taskseal_hsm::{KeyUri, Usage};
 
@@ -14,7 +15,7 @@ use crate::ui::{Failure, Ui};
 /// Make a key: the secret into a new file or a token, the keyset entry onto standard output
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml\n  taskseal keygen --suite SE --out shared.key >> keyset.toml\n  taskseal keygen --suite S --pkcs11 'pkcs11:token=prod;object=orders?pin-source=file:/run/pin' --issuer shop >> keyset.toml"
+    after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml\n  taskseal keygen --suite SE --out shared.key >> keyset.toml\n  taskseal keygen --suite S --pkcs11 'pkcs11:token=prod;object=orders?pin-source=file:/run/pin' --issuer shop >> keyset.toml\n  taskseal keygen --suite SE --out shared.key --wrap 'pkcs11:token=prod;object=kek?pin-source=file:/run/pin' >> keyset.toml"
 )]
 pub(crate) struct Args {
     /// What the key is for: S signs (for SE and SP too), M authenticates, E encrypts and vouches, SE is the shared key
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// The token that the key is to be made in and never leaves, and as `object` its label: suites S and SP
     #[arg(long, value_name = "URI", value_parser = KeyUri::parse)]
     pkcs11: Option<KeyUri>,
+    /// Wrap the file by this key of a token, without which it is of no use; `taskseal token wrapping-key` makes one
+    #[arg(long, value_name = "URI", value_parser = KeyUri::parse, requires = "out", conflicts_with = "pkcs11")]
+    wrap: Option<KeyUri>,
     /// What it seals or decrypts
     #[arg(long, value_name = "KIND", default_value = "task", value_parser = ["task", "result"])]
     r#use: String,
@@ -66,10 +70,12 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         return Err(Failure::usage("a key that only encrypts or decrypts vouches for nothing")
             .hint("leave out --issuer, --type and --audience"));
     }
-    let key = match (&args.pkcs11, &args.out) {
-        (Some(uri), _) => in_token(uri, algorithm)?,
-        (None, Some(out)) => Made::in_file(out, algorithm, &format!("{}s", args.r#use))?,
-        (None, None) => return Err(Failure::usage("no place for the key").hint("name it: --out FILE")),
+    let purpose = format!("{}s", args.r#use);
+    let key = match (&args.pkcs11, &args.out, &args.wrap) {
+        (Some(uri), ..) => in_token(uri, algorithm)?,
+        (None, Some(out), Some(kek)) => Made::in_wrapped_file(out, algorithm, &purpose, kek)?,
+        (None, Some(out), None) => Made::in_file(out, algorithm, &purpose)?,
+        (None, None, _) => return Err(Failure::usage("no place for the key").hint("name it: --out FILE")),
     };
     let entry = Entry {
         key: &key,
@@ -80,6 +86,9 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     ui.note(&format!("made key {} in {}", key.kid, key.place));
     if args.pkcs11.is_some() {
         ui.note(&format!("where a configuration wants a key file, write \"{}\"", key.place));
+    }
+    if args.wrap.is_some() {
+        ui.note(&format!("whoever reads it needs the token, {MODULE_VARIABLE} and {PIN_SOURCE_VARIABLE}"));
     }
     if vouches && rights.iter().any(|patterns| patterns.is_empty()) {
         ui.note("the entry has a `*` in it: narrow what the key may vouch for before it is used");

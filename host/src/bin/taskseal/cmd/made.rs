@@ -28,6 +28,18 @@ impl Made {
         SecretKey::create(path, algorithm, purpose).map(|key| Self::of_file(&key, path)).map_err(Failure::key)
     }
 
+    /// Makes a key in a new file that is of no use without the key `kek` of a token.
+    pub(super) fn in_wrapped_file(
+        path: &Path,
+        algorithm: Algorithm,
+        purpose: &str,
+        kek: &KeyUri,
+    ) -> Result<Self, Failure> {
+        SecretKey::create_wrapped(path, algorithm, purpose, kek)
+            .map(|key| Self::of_file(&key, path))
+            .map_err(Failure::key)
+    }
+
     /// A key that was made in a file.
     pub(super) fn of_file(key: &SecretKey, path: &Path) -> Self {
         Self {
@@ -60,7 +72,7 @@ impl Made {
 /// Opens a token for a command.
 pub(super) fn open(uri: &TokenUri) -> Result<(Token, TokenUri), Failure> {
     let failed = |error: &taskseal_hsm::Error| token_failed(error, &uri.name().to_string());
-    let uri = tokens::with_module(uri).map_err(|error| failed(&error))?;
+    let uri = tokens::with_environment(uri).map_err(|error| failed(&error))?;
     Ok((tokens::open(&uri).map_err(|error| failed(&error))?, uri))
 }
 

@@ -1,6 +1,7 @@
-//! `taskseal token`: what is in PKCS#11 tokens, and whether it works.
+//! `taskseal token`: what is in PKCS#11 tokens, whether it works, and keys that wrap files.
 
 mod check;
+mod wrapping_key;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use super::made::token_failed;
 use super::show;
 use crate::ui::{Failure, Ui};
 
-/// Look at tokens, and try their keys
+/// Look at tokens, try their keys, and make those that wrap key files
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  taskseal token ls --module /usr/lib/softhsm/libsofthsm2.so\n  taskseal token check 'pkcs11:token=prod?pin-source=file:/run/pin'"
@@ -34,12 +35,18 @@ enum Command {
     /// Log in, look at the keys, and have each sign or agree; of one key, if the URI names one
     #[command(after_help = "Example:\n  taskseal token check 'pkcs11:token=prod?pin-source=file:/run/pin'")]
     Check(Box<check::Args>),
+    /// Make a key that wraps key files and never leaves the token
+    #[command(
+        after_help = "Example:\n  taskseal token wrapping-key 'pkcs11:token=prod;object=kek?pin-source=file:/run/pin'"
+    )]
+    WrappingKey(Box<wrapping_key::Args>),
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     match &args.command {
         Command::Ls { module } => ls(module.clone(), ui),
         Command::Check(args) => check::run(args, ui),
+        Command::WrappingKey(args) => wrapping_key::run(args, ui),
     }
 }
 
