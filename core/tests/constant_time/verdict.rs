@@ -59,7 +59,8 @@ impl Verdict {
         };
         match self {
             Self::OurTag => {
-                let verdicts = ["if tags_match(", "if matches {", "_checked(", "Refusal::Rejected"];
+                let verdicts =
+                    ["if tags_match(", "if matches {", "_checked(", "Refusal::Rejected", "find_content_key("];
                 file.contains("/core/src/") && verdicts.iter().any(|verdict| line.contains(verdict))
             }
             Self::GcmTag => {
