@@ -1,7 +1,11 @@
 //! Symmetric keys: HMAC keys of suite M, encryption keys of suites E and SE.
 
+use core::convert::Infallible;
+
 use crate::kid::KeyId;
+use crate::provider::{Authenticator, MacStructure};
 use crate::secret::Secret;
+use crate::structure::mac_tag;
 
 /// An HMAC 256/256 key (RFC 9053 section 3.1) of 32 bytes. Wiped on drop, prints only its kid.
 #[derive(Debug)]
@@ -29,6 +33,31 @@ impl MacKey {
 
     pub(crate) const fn key(&self) -> &Secret<32> {
         &self.key
+    }
+}
+
+impl Authenticator for MacKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], Infallible> {
+        Ok(*mac_tag(&self.key, message).as_bytes())
+    }
+}
+
+/// A key in memory can be used by many threads at once.
+impl Authenticator for &MacKey {
+    type Error = Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], Infallible> {
+        Ok(*mac_tag(&self.key, message).as_bytes())
     }
 }
 
