@@ -51,14 +51,14 @@ pub trait Authenticator {
     /// The key's kid, which is put into the protected header.
     fn kid(&self) -> KeyId;
 
-    /// The tag of a message, all 32 bytes of it.
+    /// The tag of a message, all 32 bytes of it. Secret until it is sent.
     ///
     /// # Errors
     /// The authenticator's own error. Nothing is sealed then.
     ///
     /// # Security
     /// The key must never authenticate anything but messages handed in here: a tag over chosen bytes is a task.
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], Self::Error>;
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Self::Error>;
 }
 
 impl<A: Authenticator + ?Sized> Authenticator for &mut A {
@@ -68,7 +68,7 @@ impl<A: Authenticator + ?Sized> Authenticator for &mut A {
         (**self).kid()
     }
 
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], Self::Error> {
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Self::Error> {
         (**self).authenticate(message)
     }
 }

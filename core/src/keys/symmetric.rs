@@ -43,8 +43,8 @@ impl Authenticator for MacKey {
         self.kid
     }
 
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], Infallible> {
-        Ok(*mac_tag(&self.key, message).as_bytes())
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Infallible> {
+        Ok(mac_tag(&self.key, message))
     }
 }
 
@@ -56,8 +56,8 @@ impl Authenticator for &MacKey {
         self.kid
     }
 
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], Infallible> {
-        Ok(*mac_tag(&self.key, message).as_bytes())
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Infallible> {
+        Ok(mac_tag(&self.key, message))
     }
 }
 

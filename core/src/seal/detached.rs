@@ -66,7 +66,9 @@ impl<A: Authenticator, P> Sealer<Authenticate<A>, P> {
         let authenticator = &mut self.mode.authenticator;
         let tag = |protected: &[u8]| {
             let message = MacStructure::new(protected, body);
-            leaving_nothing(Depth::Hash, || authenticator.authenticate(&message)).map_err(SealError::Signer)
+            // Whoever gets the envelope gets the tag: it is no secret any more.
+            leaving_nothing(Depth::Hash, || authenticator.authenticate(&message).map(|tag| *tag.as_bytes()))
+                .map_err(SealError::Signer)
         };
         seal(Suite::M, &job, &header, buffer, tag)
     }

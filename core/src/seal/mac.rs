@@ -66,7 +66,7 @@ impl<A: Authenticator> Mode for Authenticate<A> {
         let protected = writer.as_bytes().get(header_start..header_end).unwrap_or_default();
         let message = MacStructure::new(protected, job.body);
         let tag = self.authenticator.authenticate(&message).map_err(SealError::Signer)?;
-        writer.bytes(&tag)?;
+        writer.bytes(tag.as_bytes())?;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::KeyId;
 use crate::keys::{MacKey, SigningKey, VerifyingKey};
 use crate::open::Unverified;
 use crate::provider::{MacStructure, Rejected};
+use crate::secret::Secret;
 use crate::testing::{
     Counted, ORDER, VerifiesBy, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key, twin,
 };
@@ -237,7 +238,7 @@ impl Authenticator for Elsewhere {
         self.key.kid()
     }
 
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<[u8; 32], &'static str> {
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, &'static str> {
         let mut whole = Vec::with_capacity(message.len());
         message.pieces(|piece| whole.extend_from_slice(piece));
         self.asked = whole;
@@ -246,7 +247,7 @@ impl Authenticator for Elsewhere {
         }
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.key().as_bytes()).unwrap();
         mac.update(&self.asked);
-        Ok(mac.finalize().into_bytes().into())
+        Ok(Secret::copy_from(&mac.finalize().into_bytes().into()))
     }
 }
 
