@@ -28,7 +28,7 @@ use crate::provider::{Provider, Rejected, Software};
 use crate::refusal::Refusal;
 use crate::replay::{Admission, NotAdmitted, ReplayGuard, Sighting};
 use crate::stack::{Depth, leaving_nothing};
-use crate::structure::{EncStructure, EncryptContext, MacStructure, batch_leaf, mac_tag, signature_digest};
+use crate::structure::{EncStructure, EncryptContext, batch_leaf, mac_tag, signature_digest};
 use crate::suite::{Kind, Suite};
 use crate::time::Clock;
 
@@ -224,7 +224,7 @@ fn authenticate(
             Ok(())
         }
         (Layer::Mac { tag, .. }, RecordKey::Hmac256(key)) => {
-            let expected = mac_tag(key.key(), &MacStructure::new(envelope.header_bytes, envelope.payload));
+            let expected = mac_tag(key.key(), envelope.header_bytes, envelope.payload);
             if tags_match(expected.as_bytes(), tag) { Ok(()) } else { Err(Rejected) }
         }
         (Layer::Encrypted { iv, .. }, RecordKey::A256Gcm(key)) => {

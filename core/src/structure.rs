@@ -37,6 +37,12 @@ impl<'m> MacStructure<'m> {
         Self { protected, payload }
     }
 
+    /// Its tag by a key in memory.
+    #[inline]
+    pub(crate) fn tag(&self, key: &Secret<32>) -> Secret<32> {
+        mac_tag(key, self.protected, self.payload)
+    }
+
     /// Bytes of all pieces together.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
@@ -65,10 +71,10 @@ impl<F: FnMut(&[u8])> Sink for Pieces<F> {
     }
 }
 
-/// HMAC-SHA256 of the structure. Secret until it is sent: for forged bytes it is what the forger lacks.
-pub(crate) fn mac_tag(key: &Secret<32>, structure: &MacStructure<'_>) -> Secret<32> {
+/// HMAC-SHA256 of a [`MacStructure`]. Secret until it is sent: for forged bytes it is what the forger lacks.
+pub(crate) fn mac_tag(key: &Secret<32>, protected: &[u8], payload: &[u8]) -> Secret<32> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
-    structure.encode(&mut mac).expect("a MAC takes any number of bytes");
+    put_authenticated("MAC0", protected, payload, &mut mac).expect("a MAC takes any number of bytes");
     let mut output = mac.finalize().into_bytes();
     let mut tag = Secret::zeroed();
     tag.as_mut_bytes().copy_from_slice(&output);

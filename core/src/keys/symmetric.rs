@@ -5,7 +5,6 @@ use core::convert::Infallible;
 use crate::kid::KeyId;
 use crate::provider::{Authenticator, MacStructure};
 use crate::secret::Secret;
-use crate::structure::mac_tag;
 
 /// An HMAC 256/256 key (RFC 9053 section 3.1) of 32 bytes. Wiped on drop, prints only its kid.
 #[derive(Debug)]
@@ -43,8 +42,9 @@ impl Authenticator for MacKey {
         self.kid
     }
 
+    #[inline]
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Infallible> {
-        Ok(mac_tag(&self.key, message))
+        Ok(message.tag(&self.key))
     }
 }
 
@@ -56,8 +56,9 @@ impl Authenticator for &MacKey {
         self.kid
     }
 
+    #[inline]
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Infallible> {
-        Ok(mac_tag(&self.key, message))
+        Ok(message.tag(&self.key))
     }
 }
 

@@ -65,8 +65,10 @@ impl<A: Authenticator> Mode for Authenticate<A> {
         writer.bytes(job.body)?;
         let protected = writer.as_bytes().get(header_start..header_end).unwrap_or_default();
         let message = MacStructure::new(protected, job.body);
-        let tag = self.authenticator.authenticate(&message).map_err(SealError::Signer)?;
-        writer.bytes(tag.as_bytes())?;
-        Ok(())
+        // Not by `?`: mapping the error would move the tag, and a device has no stack to spare.
+        match self.authenticator.authenticate(&message) {
+            Ok(tag) => Ok(writer.bytes(tag.as_bytes())?),
+            Err(error) => Err(SealError::Signer(error)),
+        }
     }
 }

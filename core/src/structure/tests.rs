@@ -86,7 +86,7 @@ fn the_sink_of_hmac_meets_rfc_4231() {
 }
 
 fn tag(protected: &[u8], payload: &[u8]) -> Secret<32> {
-    mac_tag(&Secret::copy_from(&[7; 32]), &MacStructure::new(protected, payload))
+    MacStructure::new(protected, payload).tag(&Secret::copy_from(&[7; 32]))
 }
 
 fn enc_structure(
