@@ -229,6 +229,13 @@ impl Elsewhere {
     fn new(away: bool) -> Self {
         Self { key: mac_key(1), away, asked: Vec::new() }
     }
+
+    /// By a way of its own.
+    fn tag(&self) -> Secret<32> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.key().as_bytes()).unwrap();
+        mac.update(&self.asked);
+        Secret::copy_from(&mac.finalize().into_bytes().into())
+    }
 }
 
 impl Authenticator for Elsewhere {
@@ -245,9 +252,7 @@ impl Authenticator for Elsewhere {
         if self.away {
             return Err("away");
         }
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.key().as_bytes()).unwrap();
-        mac.update(&self.asked);
-        Ok(Secret::copy_from(&mac.finalize().into_bytes().into()))
+        Ok(self.tag())
     }
 }
 
