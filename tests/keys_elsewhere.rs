@@ -1,17 +1,19 @@
 //! Keys in a token that is away for a while: callers wait within their bounds, tasks wait in the queue, nothing is lost and
 //! nothing runs twice.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
+use taskseal::keyring::{Algorithm, Keyring, SealingSource, SecretKey};
 use taskseal::results::ResultSealer;
 use taskseal::{Client, Task, Worker};
-use taskseal_core::{SealError, Suite};
+use taskseal_core::{Kind, SealError, Suite, SuiteSet};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, mail, until};
-use taskseal_tests::signer::{TestAgreement, TestSigner, Then};
+use taskseal_tests::signer::{TestAgreement, TestAuthenticator, TestSigner, Then};
 
 fn client(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestSigner>) {
     let signer = Arc::new(TestSigner::new(fleet.producer_key()));
@@ -81,6 +83,65 @@ async fn client_whose_token_comes_back_enqueues_every_task_once() {
     ran.sort();
     ids.sort();
     assert_eq!(ran, ids);
+}
+
+/// An HMAC key as if it were in the client's token, a client that knows its name only, and the keyring of a worker that
+/// has the secret.
+fn authenticated(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAuthenticator>, Keyring) {
+    let SecretKey::Mac(key) = SecretKey::create(&fleet.path("mac.key"), Algorithm::Hs256, "mac").unwrap()
+    else {
+        panic!("another key")
+    };
+    let entry = |secret: &str| {
+        format!(
+            "[[key]]\nkid = \"{}\"\nalg = \"HS256\"\nuse = \"task\"\n{secret}\n\
+             issuers = [\"shop\"]\ntypes = [\"*\"]\naudiences = [\"test/*\"]\n",
+            key.kid()
+        )
+    };
+    fs::write(fleet.path("client.toml"), entry("in_token = true")).unwrap();
+    fs::write(fleet.path("worker.toml"), entry("secret_file = \"mac.key\"")).unwrap();
+    let of_client = Keyring::load(&fleet.path("client.toml")).unwrap();
+    let token = Arc::new(TestAuthenticator::new(key));
+    let source = SealingSource::new(Suite::M, fleet.path("token"));
+    let key = of_client.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Task).unwrap();
+    let mut settings = fleet.client_settings();
+    settings.patience = patience;
+    let client = Client::new(settings, fleet.broker(), key, of_client);
+    (client, token, Keyring::load(&fleet.path("worker.toml")).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_whose_hmac_key_stays_away_gives_up_after_its_patience_and_enqueues_nothing() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, keyring) = authenticated(&fleet, Duration::from_millis(200));
+    token.from_now_on(Then::IsAway);
+    let error = client.enqueue(task()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
+    assert!(token.asked() > 1);
+    let mut parts = fleet.parts(Handlers::default());
+    parts.keyring = keyring;
+    let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
+    assert_eq!((tally.started, tally.refused_total()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_whose_hmac_key_comes_back_enqueues_what_a_worker_with_the_secret_runs_once() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, keyring) = authenticated(&fleet, LONG);
+    token.from_now_on(Then::IsAway);
+    let caller = tokio::spawn(async move { client.enqueue(task()).await.unwrap() });
+    until("some attempts", async || (token.asked() > 3).then_some(())).await;
+    token.from_now_on(Then::Signs);
+    let id = caller.await.unwrap().id;
+    let ran = Ran::default();
+    let mut parts = fleet.parts(ran.handlers());
+    parts.keyring = keyring;
+    let mut settings = fleet.worker_settings();
+    settings.suites = SuiteSet::NONE.with(Suite::M);
+    let tally = Worker::new(settings, parts).run_once().await;
+    assert_eq!((tally.succeeded, tally.refused_total()), (1, 0));
+    assert_eq!(ran.all(), [id]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKey;
 
-/// Why an envelope could not be sealed. `E` is the error of the signer.
+/// Why an envelope could not be sealed. `E` is the error of the signer or authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError<E = core::convert::Infallible> {
@@ -21,7 +21,7 @@ pub enum SealError<E = core::convert::Infallible> {
     InconsistentClaims,
     /// The source of randomness failed; nothing was sealed.
     Random,
-    /// The signer failed; nothing was sealed.
+    /// The signer or authenticator failed; nothing was sealed.
     Signer(E),
     /// The signer answered with something that is no ES256 signature.
     InvalidSignature,

@@ -56,7 +56,7 @@ pub use self::kid::KeyId;
 pub use self::name::{Audience, ContentType, Issuer, NameSet, TaskType};
 pub use self::open::{Opened, Unverified, Verified};
 pub use self::policy::Policy;
-pub use self::provider::{Agree, Provider, Signer, Software};
+pub use self::provider::{Agree, Authenticator, Provider, Signer, Software};
 pub use self::refusal::Refusal;
 pub use self::replay::{ReplayGuard, ReplayWindow};
 pub use self::seal::Sealer;

@@ -5,6 +5,7 @@ mod software;
 use core::fmt;
 
 pub use self::software::Software;
+pub use crate::structure::MacStructure;
 
 use crate::keys::{AgreementPublicKey, VerifyingKey};
 use crate::kid::KeyId;
@@ -39,6 +40,36 @@ impl<S: Signer + ?Sized> Signer for &mut S {
 
     fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Self::Error> {
         (**self).sign_digest(digest)
+    }
+}
+
+/// Authenticates with an HMAC-SHA256 key named by its kid: a key in memory, a PKCS#11 token. For suite M.
+pub trait Authenticator {
+    /// What can go wrong; `Infallible` for a key in memory.
+    type Error;
+
+    /// The key's kid, which is put into the protected header.
+    fn kid(&self) -> KeyId;
+
+    /// The tag of a message, all 32 bytes of it. Secret until it is sent.
+    ///
+    /// # Errors
+    /// The authenticator's own error. Nothing is sealed then.
+    ///
+    /// # Security
+    /// The key must never authenticate anything but messages handed in here: a tag over chosen bytes is a task.
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Self::Error>;
+}
+
+impl<A: Authenticator + ?Sized> Authenticator for &mut A {
+    type Error = A::Error;
+
+    fn kid(&self) -> KeyId {
+        (**self).kid()
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Self::Error> {
+        (**self).authenticate(message)
     }
 }
 

@@ -26,9 +26,9 @@ use crate::claims::Claims;
 use crate::envelope::{MAX_BODY, encode_start};
 use crate::error::SealError;
 use crate::header::Header;
-use crate::keys::{AgreementPublicKey, EncryptionKey, MacKey};
+use crate::keys::{AgreementPublicKey, EncryptionKey};
 use crate::name::ContentType;
-use crate::provider::{Provider, Signer, Software};
+use crate::provider::{Authenticator, Provider, Signer, Software};
 use crate::stack::{Depth, leaving_nothing};
 use crate::suite::{Kind, Suite};
 
@@ -76,11 +76,10 @@ impl<S: Signer> Sealer<Sign<S>> {
     }
 }
 
-impl<'k> Sealer<Authenticate<'k>> {
-    /// Suite M: authenticated by a shared key, readable by all.
-    #[must_use]
-    pub const fn authenticate(key: &'k MacKey) -> Self {
-        Self::of(Authenticate { key })
+impl<A: Authenticator> Sealer<Authenticate<A>> {
+    /// Suite M: authenticated by a shared key, `&MacKey` or one that is kept elsewhere; readable by all.
+    pub const fn authenticate(authenticator: A) -> Self {
+        Self::of(Authenticate { authenticator })
     }
 }
 
@@ -180,7 +179,7 @@ impl<M: Mode, P> fmt::Debug for Sealer<M, P> {
 
 /// A way of sealing: one of the types of this module. Cannot be implemented elsewhere.
 pub trait Mode: private::Sealed {
-    /// The error of the signer; `Infallible` without one.
+    /// The error of the signer or authenticator; `Infallible` without one.
     type Error;
 
     #[doc(hidden)]

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::batch::{Hash, leaf_hash};
-use crate::cbor::encoder::{Sink, SinkError, Writer};
+use crate::cbor::encoder::{Counter, Sink, SinkError, Writer};
 use crate::envelope::MAX_HEADER;
 use crate::inner::MAX_PROTECTED;
 use crate::secret::Secret;
@@ -24,8 +24,57 @@ pub(crate) fn batch_leaf(protected: &[u8], payload: &[u8]) -> Hash {
     hash.finalize().into()
 }
 
-/// HMAC-SHA256 of `MAC_structure = ["MAC0", protected, h'', payload]`. Secret until it is sent: for forged
-/// bytes it is what the forger lacks.
+/// What suite M authenticates: `MAC_structure = ["MAC0", protected, h'', payload]`, encoded piece by piece and held
+/// nowhere as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct MacStructure<'m> {
+    protected: &'m [u8],
+    payload: &'m [u8],
+}
+
+impl<'m> MacStructure<'m> {
+    pub(crate) const fn new(protected: &'m [u8], payload: &'m [u8]) -> Self {
+        Self { protected, payload }
+    }
+
+    /// Its tag by a key in memory.
+    #[inline]
+    pub(crate) fn tag(&self, key: &Secret<32>) -> Secret<32> {
+        mac_tag(key, self.protected, self.payload)
+    }
+
+    /// Bytes of all pieces together.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        let mut counter = Counter::default();
+        match self.encode(&mut counter) {
+            Ok(()) => counter.0,
+            Err(SinkError) => usize::MAX,
+        }
+    }
+
+    /// Hands the bytes that the tag is computed over to `take`, in order.
+    pub fn pieces(&self, take: impl FnMut(&[u8])) {
+        // Never an error: pieces are taken whatever they are.
+        self.encode(&mut Pieces(take)).unwrap_or_default();
+    }
+
+    fn encode(&self, sink: &mut impl Sink) -> Result<(), SinkError> {
+        put_authenticated("MAC0", self.protected, self.payload, sink)
+    }
+}
+
+struct Pieces<F>(F);
+
+impl<F: FnMut(&[u8])> Sink for Pieces<F> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        (self.0)(bytes);
+        Ok(())
+    }
+}
+
+/// HMAC-SHA256 of a [`MacStructure`]. Secret until it is sent: for forged bytes it is what the forger lacks.
 pub(crate) fn mac_tag(key: &Secret<32>, protected: &[u8], payload: &[u8]) -> Secret<32> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
     put_authenticated("MAC0", protected, payload, &mut mac).expect("a MAC takes any number of bytes");

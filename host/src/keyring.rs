@@ -5,6 +5,7 @@
 //! in PEM armour, in plain or wrapped by a key in a token, and is readable by its owner only. A key in a PKCS#11 token never leaves it.
 
 mod agreement;
+mod authenticator;
 mod cose_key;
 mod keyset_file;
 mod location;
@@ -24,6 +25,7 @@ use taskseal_core::keyset::{DecryptionKeys, KeyRecord};
 use taskseal_core::{KeyId, KeyLookup, Kind, TimeWindow};
 
 pub use self::agreement::{HeldAgreement, RemoteAgreement};
+pub use self::authenticator::RemoteAuthenticator;
 pub(crate) use self::keyset_file::Kid;
 pub use self::location::{InvalidLocation, KeyLocation};
 pub use self::record::{KeysetKey, Record, Status};
@@ -158,6 +160,19 @@ impl Keyring {
         kind: Kind,
     ) -> Result<SealingKey, FileError> {
         sealing::open_remote(self, signer, source, kind)
+    }
+
+    /// As [`remote_sealing_key`](Self::remote_sealing_key) for the HMAC key of suite M.
+    ///
+    /// # Errors
+    /// As [`sealing_key`](Self::sealing_key).
+    pub fn remote_authenticating_key(
+        &self,
+        authenticator: Arc<dyn RemoteAuthenticator>,
+        source: &SealingSource,
+        kind: Kind,
+    ) -> Result<SealingKey, FileError> {
+        sealing::open_authenticated(self, authenticator, source, kind)
     }
 
     /// The public key of a recipient to whom `kind` may be encrypted now.

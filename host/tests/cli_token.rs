@@ -75,6 +75,8 @@ fn shared_key_and_a_key_with_a_given_id_are_not_made_in_a_token() {
     let folder = TokenFolder::new();
     let uri = folder.uri("token=plant;object=k");
     folder.run(&["keygen", "--suite", "E", "--pkcs11", &uri]).failed(2).hinted();
+    // One that never leaves a token has nobody to verify what it seals.
+    folder.run(&["keygen", "--suite", "M", "--pkcs11", &uri]).failed(2).hinted();
     let uri = folder.uri("token=plant;object=k;id=%01");
     folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).failed(2).hinted();
     folder.run(&["keygen", "--suite", "S", "--out", "k", "--pkcs11", &uri]).failed(2).hinted();
@@ -188,6 +190,61 @@ fn key_made_in_a_token_seals_by_the_uri_that_keygen_prints() {
     let checked = folder.run(&["token", "check", made["uri"].as_str().unwrap(), "--json"]).ok().json();
     assert_eq!(checked["keys"][0]["id"], made["kid"]);
     assert_eq!(checked["keys"][0]["state"], "ok");
+}
+
+#[test]
+fn task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file() {
+    if token::is_importing() {
+        return;
+    }
+    let folder = TokenFolder::new();
+    folder.run(&["init", "project"]).ok();
+    let project = folder.path("project");
+    let arguments = ["keygen", "--suite", "M", "--out", "mac.key", "--issuer", "producer", "--json"];
+    let made = folder.run_in(&project, &arguments).ok().json();
+    let (kid, entry) = (made["kid"].as_str().unwrap(), made["entry"].as_str().unwrap());
+    // The worker has the secret; the results stay in suite SP.
+    let text = fs::read_to_string(project.join("taskseal.toml")).unwrap();
+    let keyset = fs::read_to_string(project.join("keyset.toml")).unwrap();
+    fs::write(project.join("taskseal.toml"), text.replace("suites = [\"SP\"]", "suites = [\"M\", \"SP\"]"))
+        .unwrap();
+    fs::write(project.join("keyset.toml"), format!("{keyset}\n{entry}")).unwrap();
+    // The producer has a token.
+    let id: String =
+        kid.as_bytes().chunks(2).map(|hex| format!("%{}", str::from_utf8(hex).unwrap())).collect();
+    let uri = folder.uri(&format!("token=plant;id={id};type=secret-key"));
+    let lines = text.lines().map(|line| match line.split(' ').next() {
+        Some("suite") => "suite = \"M\"".to_owned(),
+        Some("key") => format!("key = \"{uri}\""),
+        Some("[broker]") => "[keys]\nkeyset = \"producer.toml\"\n[broker]".to_owned(),
+        Some("recipient") => String::new(),
+        _ => line.to_owned(),
+    });
+    fs::write(project.join("config.toml"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let named = entry.lines().map(|line| match line.starts_with("secret_file = ") {
+        true => "in_token = true",
+        false => line,
+    });
+    let named = named.collect::<Vec<_>>().join("\n");
+    fs::write(project.join("producer.toml"), format!("{keyset}\n{named}\n")).unwrap();
+    let enqueue = [&["--config", "config.toml"], ENQUEUE.as_slice()].concat();
+    folder.run_in(&project, &enqueue).failed(5).hinted();
+
+    let secret = taskseal::secret_file::read(&project.join("mac.key")).unwrap();
+    let mut room = [0; 256];
+    let (_, cose_key) = pem_rfc7468::decode(&secret, &mut room).unwrap();
+    let this = "task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file";
+    folder.import_mac(this, "shared", kid, &cose_key[cose_key.len() - 32..]);
+    let checked = folder.run(&["token", "check", &uri, "--json"]).ok().json();
+    assert_eq!(checked["keys"][0]["state"], "ok", "{checked}");
+    // From here on the secret is with the worker only.
+    let id = folder.run_in(&project, &enqueue).ok().text().trim().to_owned();
+    folder.run_in(&project, &["worker", "--once"]).ok();
+    let digest = sha2::Sha256::digest(b"Bytes worth sealing.\n");
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let result = folder.run_in(&project, &["result", &id]);
+    let answer: Value = serde_json::from_slice(&result.ok().out).unwrap();
+    assert_eq!(answer["sha256"], digest.as_str());
 }
 
 #[test]

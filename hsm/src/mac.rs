@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
-use taskseal_core::KeyId;
+use taskseal_core::provider::MacStructure;
+use taskseal_core::{Authenticator, KeyId, Secret};
 use zeroize::Zeroizing;
 
 use crate::attributes::Attributes;
@@ -89,11 +90,41 @@ impl MacKey {
     /// # Errors
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
     pub fn mac(&self, message: &[u8]) -> Result<[u8; 32], Error> {
+        self.tag_of(Zeroizing::new(message.to_vec()))
+    }
+
+    fn tag_of(&self, message: Zeroizing<Vec<u8>>) -> Result<[u8; 32], Error> {
         let located = Arc::clone(&self.located);
-        let message = Zeroizing::new(message.to_vec());
         self.token.run(Repeat::Yes, move |bench| {
             located.using(bench, |session, handle| tag(session, handle, &message))
         })
+    }
+}
+
+impl Authenticator for MacKey {
+    type Error = Error;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Error> {
+        (&*self).authenticate(message)
+    }
+}
+
+/// Many threads authenticate with one key. The message is copied together: a token gets it in one call.
+impl Authenticator for &MacKey {
+    type Error = Error;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Error> {
+        let mut whole = Zeroizing::new(Vec::with_capacity(message.len()));
+        message.pieces(|piece| whole.extend_from_slice(piece));
+        self.tag_of(whole).map(|tag| Secret::copy_from(&tag))
     }
 }
 

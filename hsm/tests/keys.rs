@@ -4,9 +4,16 @@
 
 mod support;
 
+use std::convert::Infallible;
+
+use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use support::{Fixture, digest, on_every_token};
-use taskseal_core::keys::AgreementKey;
-use taskseal_core::{Agree, Provider, Secret, Signer, Software};
+use taskseal_core::keys::{self, AgreementKey};
+use taskseal_core::keyset::{KeyRecord, RecordKey};
+use taskseal_core::{
+    Agree, Audience, Claims, ContentType, Issuer, KeyId, Keyset, NameSet, Policy, Provider, Refusal, Sealer,
+    Secret, Signer, Software, Suite, SuiteSet, TaskId, TaskType, TimeWindow, Unverified,
+};
 use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, KeyUri, MacKey, Settings, Usage, WrappingKey};
 
 fn signatures_of_the_token_verify_in_the_host(fixture: &Fixture) {
@@ -101,6 +108,98 @@ fn tags_of_the_token_are_those_of_one_key(fixture: &Fixture) {
     assert_ne!(tag, other.mac(b"a message").unwrap());
 }
 
+/// Puts an HMAC key that others have too into the token, as its own tools do.
+fn import_mac(fixture: &Fixture, kid: KeyId, secret: &[u8; 32]) {
+    let template = [
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(KeyType::GENERIC_SECRET),
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(true),
+        Attribute::Verify(true),
+        // What is left out is allowed by some tokens.
+        Attribute::Derive(false),
+        Attribute::Wrap(false),
+        Attribute::Unwrap(false),
+        Attribute::Encrypt(false),
+        Attribute::Decrypt(false),
+        Attribute::Id(kid.as_bytes().to_vec()),
+        Attribute::Label("shared".into()),
+        Attribute::Value(secret.to_vec()),
+    ];
+    fixture.raw_session().create_object(&template).unwrap();
+}
+
+fn a_task_sealed_by_an_hmac_key_in_the_token_verifies_by_its_secret_in_memory(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let (kid, secret) = (KeyId::from_bytes([0x4d; 8]), [0x5c; 32]);
+    import_mac(fixture, kid, &secret);
+    let key = MacKey::load(&token, &KeySelector::kid(kid)).unwrap();
+    let in_memory = keys::MacKey::new(kid, Secret::copy_from(&secret));
+    let another = keys::MacKey::new(kid, Secret::copy_from(&[0x5d; 32]));
+    let audience = Audience::new("plant/mail").unwrap();
+    let claims = Claims::new(
+        Issuer::new("shop").unwrap(),
+        TaskType::new("email:send").unwrap(),
+        audience,
+        TaskId::from_bytes([7; 16]),
+    )
+    .issued_at(1_000)
+    .expires_at(2_000);
+    let mut policy = Policy::for_tasks(audience);
+    policy.suites = SuiteSet::NONE.with(Suite::M);
+    let verify = |key: &keys::MacKey, envelope: &[u8]| {
+        let record = KeyRecord::new(RecordKey::Hmac256(key));
+        let mut keys = Keyset::<1>::new();
+        keys.insert(record.issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY)).unwrap();
+        let parsed = Unverified::parse(envelope).unwrap();
+        parsed.verify(&keys, &policy, &mut TimeWindow::exact(1_500)).map(drop)
+    };
+
+    // Short, longer than one call of most devices takes data, and in its own form with the body beside it.
+    for body in [vec![], vec![0x77; 52], vec![0x77; 100_000]] {
+        let mut buffers = [vec![0; 101_000], vec![0; 101_000]];
+        let [one, other] = &mut buffers;
+        let sealed =
+            Sealer::authenticate(&key).seal(&claims, ContentType::JSON, &body, &mut NoRng, one).unwrap();
+        let expected =
+            Sealer::authenticate(&in_memory).seal(&claims, ContentType::JSON, &body, &mut NoRng, other);
+        assert_eq!(sealed, expected.unwrap());
+        assert_eq!(verify(&in_memory, sealed), Ok(()));
+        assert_eq!(verify(&another, sealed), Err(Refusal::Rejected.into()));
+
+        let mut buffers = [[0; 512]; 2];
+        let [one, other] = &mut buffers;
+        let sealed = Sealer::authenticate(key.clone()).seal_detached(&claims, ContentType::JSON, &body, one);
+        let expected =
+            Sealer::authenticate(&in_memory).seal_detached(&claims, ContentType::JSON, &body, other);
+        assert_eq!(sealed.unwrap(), expected.unwrap());
+    }
+}
+
+/// Suite M draws nothing.
+struct NoRng;
+
+impl rand_core::TryRng for NoRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("asked for randomness")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("asked for randomness")
+    }
+
+    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Infallible> {
+        panic!("asked for randomness")
+    }
+}
+
+impl rand_core::TryCryptoRng for NoRng {}
+
 fn a_wrapped_key_comes_back_unless_it_was_changed(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let kek = WrappingKey::generate(&token, "files").unwrap();
@@ -145,5 +244,6 @@ on_every_token! {
     a_key_is_found_by_kid_and_by_label,
     a_key_is_found_by_its_uri,
     tags_of_the_token_are_those_of_one_key,
+    a_task_sealed_by_an_hmac_key_in_the_token_verifies_by_its_secret_in_memory,
     a_wrapped_key_comes_back_unless_it_was_changed,
 }

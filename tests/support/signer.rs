@@ -5,12 +5,16 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use taskseal::keyring::{RemoteAgreement, RemoteSigner, SignerFault};
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
-use taskseal_core::{Agree, KeyId, Secret, Signer};
+use taskseal::keyring::{RemoteAgreement, RemoteAuthenticator, RemoteSigner, SignerFault};
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey, MacKey, SigningKey};
+use taskseal_core::provider::MacStructure;
+use taskseal_core::{Agree, Authenticator, KeyId, Secret, Signer};
 
 /// A key to sign with.
 pub type TestSigner = Token<SigningKey>;
+
+/// A key to authenticate with.
+pub type TestAuthenticator = Token<MacKey>;
 
 /// A key to decrypt with.
 pub type TestAgreement = Token<AgreementKey>;
@@ -92,6 +96,18 @@ impl RemoteSigner for TestSigner {
         self.answer()?;
         let mut key = &self.key;
         key.sign_digest(digest).map_err(|never| match never {})
+    }
+}
+
+impl RemoteAuthenticator for TestAuthenticator {
+    fn kid(&self) -> KeyId {
+        self.key.kid()
+    }
+
+    fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
+        self.answer()?;
+        let mut key = &self.key;
+        key.authenticate(message).map_err(|never| match never {})
     }
 }
 

@@ -11,9 +11,9 @@ use crate::envelope::MAX_BODY;
 use crate::error::SealError;
 use crate::header::Header;
 use crate::name::ContentType;
-use crate::provider::Signer;
+use crate::provider::{Authenticator, Signer};
 use crate::stack::{Depth, leaving_nothing};
-use crate::structure::{mac_tag, signature_digest};
+use crate::structure::{MacStructure, signature_digest};
 use crate::suite::Suite;
 
 impl<S: Signer, P> Sealer<Sign<S>, P> {
@@ -42,9 +42,8 @@ impl<S: Signer, P> Sealer<Sign<S>, P> {
     }
 }
 
-impl<P> Sealer<Authenticate<'_>, P> {
+impl<A: Authenticator, P> Sealer<Authenticate<A>, P> {
     /// Exact length in bytes of the detached envelope.
-    #[must_use]
     pub fn detached_len(&self, claims: &Claims<'_>, content_type: ContentType<'_>) -> usize {
         let job = Job { claims, content_type, body: &[], kind: self.kind };
         detached_len::<32>(&self.mode.header(&job)).unwrap_or(usize::MAX)
@@ -56,18 +55,22 @@ impl<P> Sealer<Authenticate<'_>, P> {
     /// # Errors
     /// As [`seal`](Self::seal).
     pub fn seal_detached<'b>(
-        &self,
+        &mut self,
         claims: &Claims<'_>,
         content_type: ContentType<'_>,
         body: &[u8],
         buffer: &'b mut [u8],
-    ) -> Result<&'b [u8], SealError> {
+    ) -> Result<&'b [u8], SealError<A::Error>> {
         let job = Job { claims, content_type, body, kind: self.kind };
-        let key = self.mode.key.key();
-        // Whoever gets the envelope gets the tag: it is no secret any more.
-        let tag =
-            |protected: &[u8]| Ok(leaving_nothing(Depth::Hash, || *mac_tag(key, protected, body).as_bytes()));
-        seal(Suite::M, &job, &self.mode.header(&job), buffer, tag)
+        let header = self.mode.header(&job);
+        let authenticator = &mut self.mode.authenticator;
+        let tag = |protected: &[u8]| {
+            let message = MacStructure::new(protected, body);
+            // Whoever gets the envelope gets the tag: it is no secret any more.
+            leaving_nothing(Depth::Hash, || authenticator.authenticate(&message).map(|tag| *tag.as_bytes()))
+                .map_err(SealError::Signer)
+        };
+        seal(Suite::M, &job, &header, buffer, tag)
     }
 }
 

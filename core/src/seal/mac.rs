@@ -1,7 +1,5 @@
 //! Suite M: COSE_Mac0 with HMAC 256/256 around the body.
 
-use core::convert::Infallible;
-
 use rand_core::TryCryptoRng;
 use sha2::Sha256;
 
@@ -9,28 +7,27 @@ use super::{Job, Mode, bytes_len, frame_len, private, write_start};
 use crate::cbor::encoder::{Sink, Writer};
 use crate::error::SealError;
 use crate::header::{Algorithm, Content, Header};
-use crate::keys::MacKey;
-use crate::provider::Provider;
-use crate::structure::mac_tag;
+use crate::provider::{Authenticator, Provider};
+use crate::structure::MacStructure;
 use crate::suite::Suite;
 
 /// Authenticates with a shared key.
 #[derive(Debug)]
-pub struct Authenticate<'k> {
-    pub(super) key: &'k MacKey,
+pub struct Authenticate<A> {
+    pub(super) authenticator: A,
 }
 
 /// Bytes of an untruncated HMAC-SHA256 tag.
 const MAC_LEN: usize = 32;
 
-impl private::Sealed for Authenticate<'_> {}
+impl<A> private::Sealed for Authenticate<A> {}
 
-impl Authenticate<'_> {
-    pub(super) const fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
+impl<A: Authenticator> Authenticate<A> {
+    pub(super) fn header<'h>(&self, job: &Job<'h>) -> Header<'h> {
         Header {
             algorithm: Algorithm::Hmac256,
             content: Content::Body(job.content_type),
-            kid: self.key.kid(),
+            kid: self.authenticator.kid(),
             claims: *job.claims,
             kind: job.kind,
             salt_commit: None,
@@ -38,8 +35,8 @@ impl Authenticate<'_> {
     }
 }
 
-impl Mode for Authenticate<'_> {
-    type Error = Infallible;
+impl<A: Authenticator> Mode for Authenticate<A> {
+    type Error = A::Error;
 
     fn suite(&self) -> Suite {
         Suite::M
@@ -59,7 +56,7 @@ impl Mode for Authenticate<'_> {
         _: &P,
         _: &mut R,
         envelope: &mut [u8],
-    ) -> Result<(), SealError> {
+    ) -> Result<(), SealError<A::Error>> {
         let header = self.header(job);
         let mut writer = Writer::new(envelope);
         let header_start = write_start(Suite::M, &header, &mut writer)?;
@@ -67,8 +64,11 @@ impl Mode for Authenticate<'_> {
         writer.map(0)?;
         writer.bytes(job.body)?;
         let protected = writer.as_bytes().get(header_start..header_end).unwrap_or_default();
-        let tag = mac_tag(self.key.key(), protected, job.body);
-        writer.bytes(tag.as_bytes())?;
-        Ok(())
+        let message = MacStructure::new(protected, job.body);
+        // Not by `?`: mapping the error would move the tag, and a device has no stack to spare.
+        match self.authenticator.authenticate(&message) {
+            Ok(tag) => Ok(writer.bytes(tag.as_bytes())?),
+            Err(error) => Err(SealError::Signer(error)),
+        }
     }
 }

@@ -4,11 +4,14 @@ use core::convert::Infallible;
 use std::vec;
 use std::vec::Vec;
 
+use hmac::{Hmac, KeyInit, Mac};
+
 use super::*;
 use crate::KeyId;
-use crate::keys::{SigningKey, VerifyingKey};
+use crate::keys::{MacKey, SigningKey, VerifyingKey};
 use crate::open::Unverified;
-use crate::provider::Rejected;
+use crate::provider::{MacStructure, Rejected};
+use crate::secret::Secret;
 use crate::testing::{
     Counted, ORDER, VerifiesBy, agreement_key, claims, encryption_key, hex, mac_key, seal, signing_key, twin,
 };
@@ -213,6 +216,93 @@ fn a_failing_signer_leaves_nothing_in_the_buffer() {
 
     assert_eq!(outcomes, [Err(SealError::Signer("away")); 3]);
     assert!(buffer.iter().all(|byte| matches!(byte, 0 | 0xee)));
+}
+
+/// A key that is kept elsewhere: gets the pieces only, and answers or is away.
+struct Elsewhere {
+    key: MacKey,
+    away: bool,
+    asked: Vec<u8>,
+}
+
+impl Elsewhere {
+    fn new(away: bool) -> Self {
+        Self { key: mac_key(1), away, asked: Vec::new() }
+    }
+
+    /// By a way of its own.
+    fn tag(&self) -> Secret<32> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.key().as_bytes()).unwrap();
+        mac.update(&self.asked);
+        Secret::copy_from(&mac.finalize().into_bytes().into())
+    }
+}
+
+impl Authenticator for Elsewhere {
+    type Error = &'static str;
+
+    fn kid(&self) -> KeyId {
+        self.key.kid()
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, &'static str> {
+        let mut whole = Vec::with_capacity(message.len());
+        message.pieces(|piece| whole.extend_from_slice(piece));
+        self.asked = whole;
+        if self.away {
+            return Err("away");
+        }
+        Ok(self.tag())
+    }
+}
+
+#[test]
+fn an_authenticator_that_fails_seals_nothing() {
+    let (mut attached, mut detached) = ([0xee; 1024], [0xee; 1024]);
+    let body = [0x77; 64];
+
+    let outcomes = [
+        Sealer::authenticate(Elsewhere::new(true))
+            .seal(&claims(), ContentType::JSON, &body, &mut Counted::default(), &mut attached)
+            .map(drop),
+        Sealer::authenticate(Elsewhere::new(true))
+            .seal_detached(&claims(), ContentType::JSON, &body, &mut detached)
+            .map(drop),
+    ];
+
+    assert_eq!(outcomes, [Err(SealError::Signer("away")); 2]);
+    assert!(attached.iter().all(|byte| matches!(byte, 0 | 0xee)));
+    let len = Sealer::authenticate(&mac_key(1)).detached_len(&claims(), ContentType::JSON);
+    assert!(
+        detached.get(len - 34..).unwrap().iter().all(|byte| *byte == 0xee),
+        "something is in the tag's place"
+    );
+}
+
+#[test]
+fn an_authenticator_elsewhere_makes_the_bytes_of_a_key_in_memory() {
+    let (mut elsewhere, key) = (Elsewhere::new(false), mac_key(1));
+    for body in [&b""[..], b"body", &[0x77; 70_000]] {
+        let mut buffers = [vec![0; 71_000], vec![0; 71_000]];
+        let [one, other] = &mut buffers;
+        let rng = &mut Counted::default();
+        let one = Sealer::authenticate(&mut elsewhere).kind(Kind::Task).seal(
+            &claims(),
+            ContentType::JSON,
+            body,
+            rng,
+            one,
+        );
+        let other = Sealer::authenticate(&key).seal(&claims(), ContentType::JSON, body, rng, other);
+        assert_eq!(one.unwrap(), other.unwrap());
+        assert!(elsewhere.asked.ends_with(body));
+
+        let mut buffers = [[0; 1024]; 2];
+        let [one, other] = &mut buffers;
+        let one = Sealer::authenticate(&mut elsewhere).seal_detached(&claims(), ContentType::JSON, body, one);
+        let other = Sealer::authenticate(&key).seal_detached(&claims(), ContentType::JSON, body, other);
+        assert_eq!(one.unwrap(), other.unwrap());
+    }
 }
 
 #[test]

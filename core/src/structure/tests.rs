@@ -20,14 +20,27 @@ fn the_mac_structure_is_authenticated_as_rfc_9052_spells_it() {
     let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
     Mac::update(&mut mac, &spelled);
     let expected: [u8; 32] = mac.finalize().into_bytes().into();
-    assert_eq!(mac_tag(&Secret::copy_from(&[7; 32]), &hex("a10105"), &[1, 2]).as_bytes(), &expected);
+    assert_eq!(tag(&hex("a10105"), &[1, 2]).as_bytes(), &expected);
+}
+
+#[test]
+fn the_pieces_of_the_mac_structure_are_the_whole_and_its_length_is_theirs() {
+    for len in [0, 23, 24, 255, 256, 65_536] {
+        let payload = std::vec![9; len];
+        let structure = MacStructure::new(&[7; 30], &payload);
+        let mut whole = std::vec::Vec::new();
+        structure.pieces(|piece| whole.extend_from_slice(piece));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
+        Mac::update(&mut mac, &whole);
+        let expected: [u8; 32] = mac.finalize().into_bytes().into();
+        assert_eq!((structure.len(), tag(&[7; 30], &payload).as_bytes()), (whole.len(), &expected));
+    }
 }
 
 #[test]
 fn lengths_of_header_and_payload_cannot_trade_places() {
     assert_ne!(signature_digest(&[1, 2], &[3]), signature_digest(&[1], &[2, 3]));
-    let key = Secret::copy_from(&[7; 32]);
-    assert_ne!(mac_tag(&key, &[1, 2], &[3]).as_bytes(), mac_tag(&key, &[1], &[2, 3]).as_bytes());
+    assert_ne!(tag(&[1, 2], &[3]).as_bytes(), tag(&[1], &[2, 3]).as_bytes());
 }
 
 #[test]
@@ -70,6 +83,10 @@ fn the_sink_of_hmac_meets_rfc_4231() {
         }
         assert_eq!(mac.finalize().into_bytes().as_slice(), hex(expected));
     }
+}
+
+fn tag(protected: &[u8], payload: &[u8]) -> Secret<32> {
+    MacStructure::new(protected, payload).tag(&Secret::copy_from(&[7; 32]))
 }
 
 fn enc_structure(

@@ -164,7 +164,7 @@ pub(crate) fn seal_batch(suite: Suite) {
 pub(crate) fn seal_detached() {
     let mut envelope = [0; 1024];
     with_mac_key(|key| {
-        let sealer = Sealer::authenticate(key);
+        let mut sealer = Sealer::authenticate(key);
         assert!(sealer.seal_detached(&claims(), ContentType::OCTETS, b"in clear", &mut envelope).is_ok());
     });
 }

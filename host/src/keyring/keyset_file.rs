@@ -53,6 +53,9 @@ struct Entry {
     public: Option<Spanned<Point>>,
     #[serde(default)]
     secret_file: Option<Spanned<String>>,
+    /// A secret that is not told to this host must be said to be elsewhere: one that was forgotten is a fault.
+    #[serde(default)]
+    in_token: Option<Spanned<bool>>,
     #[serde(default)]
     issuers: Option<Spanned<Patterns>>,
     #[serde(default)]
@@ -118,6 +121,16 @@ impl Context<'_> {
     fn key(&self, entry: &Entry) -> Result<KeysetKey, FileError> {
         let algorithm = *entry.alg.get_ref();
         let fault = |message: &str, hint: &str| Err(self.fault(entry.alg.span().start, message, hint));
+        if let Some(at) = entry.in_token.as_ref().filter(|in_token| *in_token.get_ref()) {
+            return match (algorithm, &entry.public, &entry.secret_file) {
+                (Algorithm::Hs256, None, None) => Ok(KeysetKey::Hs256InToken(*entry.kid.get_ref())),
+                _ => Err(self.fault(
+                    at.span().start,
+                    "`in_token` is for HS256 without `secret_file` and `public`",
+                    "leave it out: other keys in tokens are verified by `public`",
+                )),
+            };
+        }
         match (algorithm.is_symmetric(), &entry.public, &entry.secret_file) {
             (false, Some(point), None) => {
                 let at = point.span().start;

@@ -31,6 +31,8 @@ pub enum KeysetKey {
     Es256(VerifyingKey),
     /// Verifies HMAC tags.
     Hs256(MacKey),
+    /// An HMAC key whose secret is in a token: it may seal, and this host verifies nothing with it.
+    Hs256InToken(KeyId),
     /// Verifies and decrypts.
     A256Gcm(EncryptionKey),
     /// Is encrypted to.
@@ -44,6 +46,7 @@ impl KeysetKey {
         match self {
             Self::Es256(key) => key.kid(),
             Self::Hs256(key) => key.kid(),
+            Self::Hs256InToken(kid) => *kid,
             Self::A256Gcm(key) => key.kid(),
             Self::EcdhEs(key) => key.kid(),
         }
@@ -54,7 +57,7 @@ impl KeysetKey {
     pub const fn algorithm(&self) -> Algorithm {
         match self {
             Self::Es256(_) => Algorithm::Es256,
-            Self::Hs256(_) => Algorithm::Hs256,
+            Self::Hs256(_) | Self::Hs256InToken(_) => Algorithm::Hs256,
             Self::A256Gcm(_) => Algorithm::A256Gcm,
             Self::EcdhEs(_) => Algorithm::EcdhEs,
         }
@@ -187,7 +190,7 @@ impl Record {
             // A shared key without rights is one of suite SE: it verifies nothing, and decrypts inside signatures only.
             KeysetKey::A256Gcm(_) if !self.vouches() => return None,
             KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
-            KeysetKey::EcdhEs(_) => return None,
+            KeysetKey::Hs256InToken(_) | KeysetKey::EcdhEs(_) => return None,
         };
         let mut record = KeyRecord::new(key)
             .kind(self.kind)

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use getrandom::SysRng;
 use taskseal_core::batch::MAX_BATCH;
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey};
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
 use taskseal_core::seal::Mode;
 use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, MAX_BODY, SealError, Sealer, Suite};
 
 use self::batch::together;
+use super::authenticator::{Authenticating, RemoteAuthenticator};
 use super::location::KeyLocation;
 use super::record::kind_word;
 use super::secret_key::SecretKey;
@@ -25,7 +26,7 @@ use crate::file_error::FileError;
 pub struct SealingSource {
     /// How to seal.
     pub suite: Suite,
-    /// The key that authenticates: ES256 for S, SE and SP, in a file or a token; HS256 for M and A256GCM for E, in a file.
+    /// The key that authenticates: ES256 for S, SE and SP and HS256 for M, in a file or a token; A256GCM for E, in a file.
     pub key: KeyLocation,
     /// The key that encrypts: A256GCM, in a file, for SE only.
     pub encryption_key: Option<KeyLocation>,
@@ -65,7 +66,7 @@ pub struct SealingKey {
 #[derive(Debug)]
 enum Keys {
     Sign(Signing),
-    Authenticate(MacKey),
+    Authenticate(Authenticating),
     Encrypt(EncryptionKey),
     SignEncrypt(Signing, EncryptionKey),
     SignEncryptTo(Signing, AgreementPublicKey),
@@ -100,9 +101,7 @@ impl SealingKey {
         let draft = Draft { claims, content_type, body };
         match &self.keys {
             Keys::Sign(signer) => alone(&mut self.of_kind(Sealer::sign(signer)), &draft),
-            Keys::Authenticate(key) => {
-                alone(&mut self.of_kind(Sealer::authenticate(key)), &draft).map_err(no_signer)
-            }
+            Keys::Authenticate(key) => alone(&mut self.of_kind(Sealer::authenticate(key)), &draft),
             Keys::Encrypt(key) => alone(&mut self.of_kind(Sealer::encrypt(key)), &draft).map_err(no_signer),
             Keys::SignEncrypt(signer, key) => {
                 alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), &draft)
@@ -175,24 +174,18 @@ impl SealingKey {
     /// Whether it signs, so that one signature can cover many tasks.
     #[must_use]
     pub const fn signs(&self) -> bool {
-        self.signing().is_some()
+        matches!(self.keys, Keys::Sign(_) | Keys::SignEncrypt(..) | Keys::SignEncryptTo(..))
     }
 
     /// Whether sealing may wait for a token or a service, and belongs on a thread that may block.
     #[must_use]
     pub const fn may_block(&self) -> bool {
-        match self.signing() {
-            Some(signer) => signer.may_block(),
-            None => false,
-        }
-    }
-
-    const fn signing(&self) -> Option<&Signing> {
         match &self.keys {
             Keys::Sign(signer) | Keys::SignEncrypt(signer, _) | Keys::SignEncryptTo(signer, _) => {
-                Some(signer)
+                signer.may_block()
             }
-            Keys::Authenticate(_) | Keys::Encrypt(_) => None,
+            Keys::Authenticate(key) => key.may_block(),
+            Keys::Encrypt(_) => false,
         }
     }
 }
@@ -214,6 +207,9 @@ fn no_signer(error: SealError) -> SealFault {
 pub(super) fn open(keyring: &Keyring, source: &SealingSource, kind: Kind) -> Result<SealingKey, FileError> {
     let suite = source.suite;
     let file = match &source.key {
+        KeyLocation::Token(key) if suite == Suite::M => {
+            return open_authenticated(keyring, key.authenticator()?, source, kind);
+        }
         KeyLocation::Token(key) => return open_remote(keyring, key.signer()?, source, kind),
         KeyLocation::File(file) => file,
     };
@@ -223,7 +219,7 @@ pub(super) fn open(keyring: &Keyring, source: &SealingSource, kind: Kind) -> Res
         (Suite::S | Suite::Se | Suite::Sp, SecretKey::Sign(key)) => {
             signing(keyring, source, Signing::Software(key), kind)?
         }
-        (Suite::M, SecretKey::Mac(key)) => Keys::Authenticate(key),
+        (Suite::M, SecretKey::Mac(key)) => Keys::Authenticate(Authenticating::Software(key)),
         (Suite::E, SecretKey::Encrypt(key)) => Keys::Encrypt(key),
         (_, key) => {
             let message = format!("an {} key cannot seal with suite {suite}", key.algorithm());
@@ -244,6 +240,20 @@ pub(super) fn open_remote(
     let keys = signing(keyring, source, Signing::Remote(signer), kind)?;
     check(keyring, source, kid, kind)?;
     Ok(SealingKey { keys, kind })
+}
+
+pub(super) fn open_authenticated(
+    keyring: &Keyring,
+    authenticator: Arc<dyn RemoteAuthenticator>,
+    source: &SealingSource,
+    kind: Kind,
+) -> Result<SealingKey, FileError> {
+    if source.suite != Suite::M {
+        let message = format!("an HMAC key cannot seal with suite {}", source.suite);
+        return Err(source.key.fault(message).hint("an HMAC key seals with suite M"));
+    }
+    check(keyring, source, authenticator.kid(), kind)?;
+    Ok(SealingKey { keys: Keys::Authenticate(Authenticating::Remote(authenticator)), kind })
 }
 
 /// The keys of a suite that signs.

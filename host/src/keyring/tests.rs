@@ -1,8 +1,12 @@
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use taskseal_core::keys::MacKey;
+use taskseal_core::provider::MacStructure;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, Suite, SuiteSet, TaskId, TaskType,
-    Unverified,
+    Audience, Authenticator, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, Secret,
+    Suite, SuiteSet, TaskId, TaskType, Unverified,
 };
 
 use super::*;
@@ -273,6 +277,104 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
     let both = source(Suite::Se, "sign.key").encryption_key(folder.path("shared.key"));
     let fault = keyring.sealing_key(&both, Kind::Task).unwrap_err();
     assert!(fault.message.contains("suite E"), "{fault}");
+}
+
+/// A key that is kept elsewhere, and away for as long as a test wants.
+#[derive(Debug)]
+struct Elsewhere {
+    key: MacKey,
+    away: AtomicBool,
+}
+
+impl RemoteAuthenticator for Elsewhere {
+    fn kid(&self) -> KeyId {
+        self.key.kid()
+    }
+
+    fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(SignerFault::transient("away", Duration::from_millis(5)));
+        }
+        let mut key = &self.key;
+        key.authenticate(message).map_err(|never| match never {})
+    }
+}
+
+/// The entry of a key whose secret its host does not have.
+fn in_token(kid: KeyId) -> String {
+    format!("[[key]]\nkid = \"{kid}\"\nalg = \"HS256\"\nuse = \"task\"\nin_token = true\n{RIGHTS}\n")
+}
+
+#[test]
+fn hmac_key_elsewhere_seals_what_holders_of_the_secret_open_and_its_own_host_does_not() {
+    let folder = Folder::new();
+    let SecretKey::Mac(key) = folder.key("mac.key", Algorithm::Hs256) else { panic!("another key") };
+    let kid = key.kid();
+    let elsewhere = Arc::new(Elsewhere { key, away: AtomicBool::new(true) });
+    let producer = folder.keyset(&in_token(kid)).unwrap();
+    let held = in_token(kid).replace("in_token = true", "secret_file = \"mac.key\"");
+    let worker = folder.keyset(&held).unwrap();
+
+    let other = SealingSource::new(Suite::S, folder.path("token"));
+    let fault =
+        producer.remote_authenticating_key(Arc::clone(&elsewhere) as _, &other, Kind::Task).unwrap_err();
+    assert!(fault.message.contains("cannot seal with suite S"), "{fault}");
+    let source = SealingSource::new(Suite::M, folder.path("token"));
+    let none = folder.keyset("").unwrap();
+    assert!(none.remote_authenticating_key(Arc::clone(&elsewhere) as _, &source, Kind::Task).is_err());
+
+    let sealing =
+        producer.remote_authenticating_key(Arc::clone(&elsewhere) as _, &source, Kind::Task).unwrap();
+    assert_eq!((sealing.suite(), sealing.kid()), (Suite::M, kid));
+    assert!(sealing.may_block() && !sealing.signs());
+    match sealing.seal(&claims(), ContentType::JSON, b"{}") {
+        Err(SealError::Signer(fault)) => assert_eq!(fault.retry_after(), Some(Duration::from_millis(5))),
+        other => panic!("{other:?}"),
+    }
+    elsewhere.away.store(false, Ordering::Relaxed);
+    let envelope = sealing.seal(&claims(), ContentType::JSON, b"{}").unwrap();
+    assert_eq!(open(&worker, &envelope).unwrap(), b"{}");
+    assert_eq!(open(&producer, &envelope), Err(Refusal::UnknownKey.into()));
+    let in_memory = worker.sealing_key(&SealingSource::new(Suite::M, folder.path("mac.key")), Kind::Task);
+    let in_memory = in_memory.unwrap();
+    assert!(!in_memory.may_block());
+}
+
+#[test]
+fn secret_is_said_to_be_in_a_token_of_hmac_keys_only_and_not_beside_a_file() {
+    let folder = Folder::new();
+    let (mac, sign) = (folder.key("mac.key", Algorithm::Hs256), folder.key("sign.key", Algorithm::Es256));
+    let shared = folder.key("shared.key", Algorithm::A256Gcm);
+    let good = in_token(mac.kid());
+    folder.keyset(&good).unwrap();
+    for text in [
+        entry(&mac, &format!("use = \"task\"\nin_token = true\nsecret_file = \"mac.key\"\n{RIGHTS}")),
+        entry(&sign, &format!("use = \"task\"\nin_token = true\n{RIGHTS}")),
+        entry(&shared, "use = \"task\"\nin_token = true\n"),
+    ] {
+        let fault = folder.keyset(&text).unwrap_err();
+        assert!(fault.message.contains("`in_token` is for HS256"), "{fault}");
+    }
+    // A secret that was forgotten is a fault as ever.
+    let fault = folder.keyset(&good.replace("in_token = true", "in_token = false")).unwrap_err();
+    assert_eq!(fault.message, "this algorithm takes `secret_file` and no `public`");
+}
+
+#[test]
+fn uri_of_a_private_key_does_not_authenticate_and_that_of_a_shared_one_neither_signs_nor_decrypts() {
+    let folder = Folder::new();
+    let keyring = folder.keyset("").unwrap();
+    let named = |kind: &str| {
+        let uri = format!("pkcs11:token=nowhere;object=k;type={kind}?module-path=/nowhere.so");
+        KeyLocation::parse(&uri, &folder.path("taskseal.toml")).unwrap()
+    };
+    let fault = |suite, kind: &str| {
+        keyring.sealing_key(&SealingSource::new(suite, named(kind)), Kind::Task).unwrap_err().message.clone()
+    };
+    assert!(fault(Suite::M, "private").contains("names a private key"));
+    assert!(fault(Suite::S, "secret-key").contains("names a shared key"));
+    let decryption = keyring.with_decryption_keys([named("secret-key")]).unwrap_err();
+    assert!(decryption.message.contains("names a shared key"), "{decryption}");
 }
 
 #[test]

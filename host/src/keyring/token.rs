@@ -1,4 +1,4 @@
-//! Keys in PKCS#11 tokens, as signers and for decryption.
+//! Keys in PKCS#11 tokens: to sign, to authenticate and to decrypt.
 
 use std::fmt;
 use std::path::Path;
@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal_core::keys::AgreementPublicKey;
-use taskseal_core::{KeyId, Secret};
-use taskseal_hsm::{EcKey, Error, KeyClass, KeySelector, KeyUri, Usage};
+use taskseal_core::provider::MacStructure;
+use taskseal_core::{Authenticator, KeyId, Secret};
+use taskseal_hsm::{EcKey, Error, KeyClass, KeySelector, KeyUri, MacKey, Token, Usage};
 
 use super::agreement::RemoteAgreement;
+use super::authenticator::RemoteAuthenticator;
 use super::location::InvalidLocation;
 use super::signer::{RemoteSigner, SignerFault};
 use crate::file_error::FileError;
@@ -22,9 +24,6 @@ pub struct TokenKey(Box<KeyUri>);
 impl TokenKey {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidLocation> {
         let uri = KeyUri::parse(text).map_err(|error| InvalidLocation(error.to_string()))?;
-        if uri.class() == Some(KeyClass::Secret) {
-            return Err(InvalidLocation("the uri names a shared key, which no token hands out".to_owned()));
-        }
         Ok(Self(Box::new(uri)))
     }
 
@@ -46,9 +45,33 @@ impl TokenKey {
         Ok(Arc::new(InToken(self.load(Usage::Agree)?)))
     }
 
+    pub(super) fn authenticator(&self) -> Result<Arc<dyn RemoteAuthenticator>, FileError> {
+        if self.0.class() == Some(KeyClass::Private) {
+            return Err(self
+                .fault("the uri names a private key, and suite M authenticates with a shared one")
+                .hint("seal with suite S, SE or SP, or name an HMAC key: `type=secret-key`"));
+        }
+        let key = MacKey::load(&self.open()?, &KeySelector::from(&*self.0));
+        let key = key.map_err(|error| match &error {
+            Error::NoSuchKey | Error::WrongKey(_) => {
+                self.fault(error.to_string()).out_of_reach().hint(MAC_HINT)
+            }
+            _ => self.unusable(&error),
+        })?;
+        Ok(Arc::new(MacInToken(key)))
+    }
+
     fn load(&self, usage: Usage) -> Result<EcKey, FileError> {
-        let token = tokens::open(self.0.token_uri()).map_err(|error| self.unusable(&error))?;
-        EcKey::load(&token, &KeySelector::from(&*self.0), usage).map_err(|error| self.unusable(&error))
+        if self.0.class() == Some(KeyClass::Secret) {
+            return Err(self
+                .fault("the uri names a shared key, and a private one is needed")
+                .hint("a shared key in a token seals with suite M, and does nothing else"));
+        }
+        EcKey::load(&self.open()?, &KeySelector::from(&*self.0), usage).map_err(|error| self.unusable(&error))
+    }
+
+    fn open(&self) -> Result<Token, FileError> {
+        tokens::open(self.0.token_uri()).map_err(|error| self.unusable(&error))
     }
 
     fn unusable(&self, error: &Error) -> FileError {
@@ -59,6 +82,9 @@ impl TokenKey {
         }
     }
 }
+
+const MAC_HINT: &str = "suite M takes a secret key of 32 bytes for HMAC and nothing else, its id a kid of 8 bytes, imported with \
+                        the token's own tools; `taskseal token check URI` shows the keys of a token";
 
 impl fmt::Display for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +113,20 @@ impl RemoteAgreement for InToken {
 
     fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault> {
         self.0.agree(peer).map_err(fault)
+    }
+}
+
+/// An HMAC key of a token, which many threads may use.
+#[derive(Debug)]
+struct MacInToken(MacKey);
+
+impl RemoteAuthenticator for MacInToken {
+    fn kid(&self) -> KeyId {
+        self.0.kid()
+    }
+
+    fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
+        (&self.0).authenticate(message).map_err(fault)
     }
 }
 

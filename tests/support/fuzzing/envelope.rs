@@ -165,7 +165,7 @@ pub(super) fn round_trip(bytes: &[u8]) {
     let worker = recipient();
     match suite % 5 {
         0 => sealed_and_opened(Sealer::sign(&*SIGNING), kind, &claims, body),
-        1 => sealed_and_opened(Sealer::authenticate(&MAC), kind, &claims, body),
+        1 => sealed_and_opened(Sealer::authenticate(&*MAC), kind, &claims, body),
         2 => sealed_and_opened(Sealer::encrypt(&SHARED), kind, &claims, body),
         3 => sealed_and_opened(Sealer::sign_encrypt(&*SIGNING, &INNER), kind, &claims, body),
         _ => sealed_and_opened(Sealer::sign_encrypt_to(&*SIGNING, &worker), kind, &claims, body),

@@ -13,7 +13,7 @@ static SEALED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let worker = recipient();
     let mut all = vec![
         single(Sealer::sign(&*SIGNING)),
-        single(Sealer::authenticate(&MAC)),
+        single(Sealer::authenticate(&*MAC)),
         single(Sealer::encrypt(&SHARED)),
         single(Sealer::sign_encrypt(&*SIGNING, &INNER)),
         single(Sealer::sign_encrypt_to(&*SIGNING, &worker)),

@@ -24,7 +24,7 @@ fn sealed_s() -> Vec<u8> {
 
 fn sealed_m() -> Vec<u8> {
     let key = mac_key(2);
-    let sealer = Sealer::authenticate(&key);
+    let mut sealer = Sealer::authenticate(&key);
     let mut buffer = vec![0; sealer.detached_len(&claims(), ContentType::JSON)];
     let len = sealer.seal_detached(&claims(), ContentType::JSON, BODY, &mut buffer).unwrap().len();
     assert_eq!(len, buffer.len());

@@ -152,7 +152,7 @@ impl World {
             all.push(Case { beside: Some(BODY.to_vec()), ..detached });
         }
         let mut buffer = vec![0; 512];
-        let sealer = Sealer::authenticate(&self.mac);
+        let mut sealer = Sealer::authenticate(&self.mac);
         let sealed = sealer.seal_detached(&claims(91), ContentType::JSON, BODY, &mut buffer);
         let detached = Case::new("M detached", sealed.expect("consistent claims").to_vec());
         all.push(Case { beside: Some(BODY.to_vec()), ..detached });

@@ -116,7 +116,11 @@ fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<Made, Failure> {
     let usage = match algorithm {
         Algorithm::Es256 => Usage::Sign,
         Algorithm::EcdhEs => Usage::Agree,
-        Algorithm::Hs256 | Algorithm::A256Gcm => {
+        Algorithm::Hs256 => {
+            return Err(Failure::usage("a key made in a token never leaves it, and verifiers of suite M need its secret")
+                .hint("make it with --out FILE, give that to verifiers, and import it into the token with the token's own tools"));
+        }
+        Algorithm::A256Gcm => {
             return Err(Failure::usage("a token keeps keys that sign or decrypt, not shared ones")
                 .hint("use --suite S or SP; a shared key goes into a file: --out FILE"));
         }

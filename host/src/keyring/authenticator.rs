@@ -1,0 +1,64 @@
+//! Who authenticates in suite M: a key in memory, or one that never leaves the place it is kept in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use taskseal_core::keys::MacKey;
+use taskseal_core::provider::MacStructure;
+use taskseal_core::{Authenticator, KeyId, Secret};
+
+use super::signer::SignerFault;
+
+/// An HMAC-SHA256 key that is kept elsewhere: in a token, in a key service. It seals; verifiers hold the shared secret
+/// themselves.
+///
+/// Calls may block; async code makes them on threads of their own.
+pub trait RemoteAuthenticator: Send + Sync + fmt::Debug {
+    /// The key's kid.
+    fn kid(&self) -> KeyId;
+
+    /// The tag of a message.
+    ///
+    /// # Errors
+    /// [`SignerFault`]. Nothing is sealed then.
+    fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault>;
+}
+
+/// The key of one sealing key.
+#[derive(Debug)]
+pub(super) enum Authenticating {
+    Software(MacKey),
+    Remote(Arc<dyn RemoteAuthenticator>),
+}
+
+impl Authenticating {
+    pub(super) fn kid(&self) -> KeyId {
+        match self {
+            Self::Software(key) => key.kid(),
+            Self::Remote(key) => key.kid(),
+        }
+    }
+
+    pub(super) const fn may_block(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+}
+
+/// Many threads authenticate with one key: `&authenticating`.
+impl Authenticator for &Authenticating {
+    type Error = SignerFault;
+
+    fn kid(&self) -> KeyId {
+        Authenticating::kid(self)
+    }
+
+    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
+        match self {
+            Authenticating::Software(key) => {
+                let mut key: &MacKey = key;
+                key.authenticate(message).map_err(|never| match never {})
+            }
+            Authenticating::Remote(key) => key.authenticate(message),
+        }
+    }
+}
