@@ -15,6 +15,8 @@ pub(crate) enum Depth {
     Cipher,
     /// The same to seal inside a signature, which needs more itself.
     Inner,
+    /// The same for a key that was agreed on.
+    Agreed,
     /// Scalars and points.
     Curve,
     /// Signing, which on bare metal is done in less.
@@ -27,6 +29,7 @@ mod bytes {
     pub(super) const HASH: usize = 4 << 10;
     pub(super) const CIPHER: usize = 8 << 10;
     pub(super) const INNER: usize = 8 << 10;
+    pub(super) const AGREED: usize = 8 << 10;
     pub(super) const CURVE: usize = 8 << 10;
     pub(super) const SIGNATURE: usize = 8 << 10;
 }
@@ -37,7 +40,8 @@ mod bytes {
 mod bytes {
     pub(super) const HASH: usize = 1400;
     pub(super) const CIPHER: usize = 2304;
-    pub(super) const INNER: usize = 3 << 10;
+    pub(super) const INNER: usize = 2944;
+    pub(super) const AGREED: usize = 3 << 10;
     pub(super) const CURVE: usize = 3 << 10;
     pub(super) const SIGNATURE: usize = 2200;
 }
@@ -48,7 +52,8 @@ impl Depth {
         match suite {
             Suite::M => Self::Hash,
             Suite::E => Self::Cipher,
-            Suite::S | Suite::Se | Suite::Sp => Self::Inner,
+            Suite::S | Suite::Se => Self::Inner,
+            Suite::Sp => Self::Agreed,
         }
     }
 
@@ -78,6 +83,7 @@ pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
         Depth::Hash => overwrite::<{ bytes::HASH }>(),
         Depth::Cipher => overwrite::<{ bytes::CIPHER }>(),
         Depth::Inner => overwrite::<{ bytes::INNER }>(),
+        Depth::Agreed => overwrite::<{ bytes::AGREED }>(),
         Depth::Curve => overwrite::<{ bytes::CURVE }>(),
         Depth::Signature => overwrite::<{ bytes::SIGNATURE }>(),
     }

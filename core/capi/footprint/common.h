@@ -50,7 +50,8 @@ static const taskseal_task TASK = {
     .body_length = sizeof body,
 };
 
-// Reports `name ticks stack result`.
+// Reports `name ticks stack left result`. `left` counts, of the deepest 64 words of stack that were used, those that are not
+// zero: what a call wipes, it wipes deeper than it worked, or what was spilled down there stays.
 #define MEASURE(name, call)                              \
     do {                                                 \
         board_measure_start();                           \
@@ -60,11 +61,19 @@ static const taskseal_task TASK = {
 
 static void report(const char *name, uint32_t ticks, int32_t result) {
     const uint32_t stack = board_measure_stack();
+    size_t length;
+    const uint32_t *words = (const uint32_t *)board_stack_used(&length);
+    uint32_t left = 0;
+    for (size_t i = 0; i < 64 && i < length / 4; i++) {
+        left += words[i] != 0;
+    }
     board_write(name);
     board_write(" ");
     board_write_number(ticks);
     board_write(" ");
     board_write_number(stack);
+    board_write(" ");
+    board_write_number(left);
     board_write(result < 0 ? " -" : " ");
     board_write_number((uint32_t)(result < 0 ? -result : result));
     board_write("\n");

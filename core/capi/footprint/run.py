@@ -33,6 +33,8 @@ LDFLAGS = [f"-L{BOARD}", "-Tboard.ld", "-Wl,--gc-sections", "-Wl,--build-id=none
 # The system timer of the board runs at 25 MHz; under `-icount shift=0` an instruction takes a nanosecond.
 INSTRUCTIONS_PER_TICK = 40
 GROWTH = 1.02
+# Words that the call of the wiping itself may leave.
+MOST_LEFT = 4
 
 # Program, features, greatest flash in bytes, greatest stack in bytes.
 PROGRAMS = {
@@ -102,16 +104,16 @@ def sizes(image):
 
 
 def measure(image):
-    """What the program reports: operation -> (instructions, stack, result)."""
+    """What the program reports: operation -> (instructions, stack, words left of the deepest 64, result)."""
     # What the board writes comes out of the debugger's side.
     done = run("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none", "-icount",
                "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", image, timeout=120)
     operations = {}
     for line in (done.stdout + done.stderr).splitlines():
-        name, ticks, stack, result = line.split()
+        name, ticks, stack, left, result = line.split()
         if int(result) < 0:
             sys.exit(f"{image.name}: {name} failed with {result}")
-        operations[name] = (int(ticks) * INSTRUCTIONS_PER_TICK, int(stack), int(result))
+        operations[name] = (int(ticks) * INSTRUCTIONS_PER_TICK, int(stack), int(left), int(result))
     return operations
 
 
@@ -171,6 +173,11 @@ def own_panics(image):
     return sorted(found)
 
 
+def unwiped(program, name, left):
+    # Of signed suites, verifying goes deepest, and has no secret.
+    has_secrets_deepest = name.startswith("seal") or name in ("open-m", "open-e")
+    return [f"{program}: {name} leaves {left} of the deepest 64 words of its stack unwiped"] * (has_secrets_deepest and left > MOST_LEFT)
+
 def main():
     write, show = "--write" in sys.argv, "--crates" in sys.argv
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
@@ -188,15 +195,16 @@ def main():
         (flash, memory), (flash_empty, memory_empty) = sizes(image), sizes(empty)
         flash, memory = flash - flash_empty, memory - memory_empty
         operations = measure(image)
-        stack = max(stack for name, (_, stack, _) in operations.items())
+        stack = max(stack for _, stack, _, _ in operations.values())
         measured[program] = {"flash": flash, "static": memory, "stack": stack}
-        measured[program].update({name: instructions for name, (instructions, _, _) in operations.items()})
+        measured[program].update({name: instructions for name, (instructions, _, _, _) in operations.items()})
         parts = by_crate(image)
         envelope = parts.get("taskseal: envelope", 0)
         measured[program]["envelope"] = envelope
         print(f"{program:<16} flash {flash:>6}{f' of {flash_limit}' if flash_limit else '':<9}  "
               f"stack {stack:>5}{f' of {stack_limit}' if stack_limit else '':<8}  envelope {measured[program]['envelope']:>5}  static {memory}")
-        for name, (instructions, stack_of, _) in operations.items():
+        for name, (instructions, stack_of, left, _) in operations.items():
+            wrong += unwiped(program, name, left)
             print(f"    {name:<18} {instructions:>9} instructions {stack_of:>5} stack")
         if show:
             for name, size in sorted(parts.items(), key=lambda part: -part[1]):
@@ -213,7 +221,7 @@ def main():
         if memory != 0:
             wrong.append(f"{program}: {memory} bytes of static memory")
         wrong += [f"{program}: {place} can panic" for place in own_panics(image)]
-        for name, (instructions, _, _) in operations.items():
+        for name, (instructions, _, _, _) in operations.items():
             before = recorded.get(program, {}).get(name)
             if before is None and not write:
                 wrong.append(f"{program}: {name} is not in footprint.toml; run with --write")
@@ -221,6 +229,13 @@ def main():
                 wrong.append(f"{program}: {name} takes {instructions} instructions, {before} before")
         if "alloc" in run("arm-none-eabi-nm", image).stdout:
             wrong.append(f"{program}: an allocator is linked")
+    # How deep the work goes depends on what is linked with it: the same with the library that has everything.
+    everything = folder / "libtaskseal-full.a"
+    everything.write_bytes(build("full", folder).read_bytes())
+    for program in PROGRAMS:
+        image, _ = link(program, everything, folder)
+        for name, (_, _, left, _) in measure(image).items():
+            wrong += unwiped(f"{program}, with all features", name, left)
     if write:
         lines = ["# What core/capi/footprint/run.py measured: bytes of flash, static memory, stack, and instructions of operations."]
         for program, numbers in measured.items():
