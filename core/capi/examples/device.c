@@ -114,16 +114,16 @@ int main(void) {
     static const uint8_t reading[] = {0xa1, 0x67, 'c', 'e', 'l', 's', 'i', 'u', 's', 0x18, 0x15, 0x00, 0x01, 0x02, 0x03, 0x04};
     taskseal_task task = {
         .claims = {
-            .issuer = TASKSEAL_TEXT("sensor-17"),
-            .task_type = TASKSEAL_TEXT("reading:store"),
-            .audience = TASKSEAL_TEXT("plant-a/ingest"),
+            .issuer = TASKSEAL_TEXT_INIT("sensor-17"),
+            .task_type = TASKSEAL_TEXT_INIT("reading:store"),
+            .audience = TASKSEAL_TEXT_INIT("plant-a/ingest"),
             .task_id = {7},
             .present = TASKSEAL_HAS_SEQUENCE,
             .clock = TASKSEAL_CLOCK_NONE,
             .sequence_epoch = 12,
             .sequence_counter = 1,
         },
-        .content_type = TASKSEAL_TEXT("application/cbor"),
+        .content_type = TASKSEAL_TEXT_INIT("application/cbor"),
         .body = reading,
         .body_length = sizeof reading,
     };
@@ -141,7 +141,7 @@ int main(void) {
     check("seal again", taskseal_seal_se_hedged(&task, &signer, &shared_key, &hedge_key, &rng, again, sizeof again));
 
     // As a worker: no clock here either, so the policy says that this is accepted from this queue.
-    const taskseal_text any = TASKSEAL_TEXT("*");
+    const taskseal_text any = TASKSEAL_TEXT_INIT("*");
     const taskseal_record records[] = {
         {.verifying_key = &verifying_key, .issuers = any, .types = any, .audiences = any, .valid_until = TASKSEAL_NO_END},
     };
