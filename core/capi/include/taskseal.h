@@ -929,7 +929,9 @@ int32_t taskseal_software_signer(taskseal_signer *signer,
 
 #endif  /* TASKSEAL_H */
 
-// A string that ends in NUL; NULL is the empty text.
+#ifndef TASKSEAL_TEXT_OF
+#define TASKSEAL_TEXT_OF
+// The text of a string that ends in NUL; of NULL the empty one.
 static inline taskseal_text taskseal_text_of(const char *string) {
     taskseal_text text;
     text.start = string;
@@ -937,3 +939,4 @@ static inline taskseal_text taskseal_text_of(const char *string) {
     while (string != NULL && string[text.length] != '\0') text.length++;
     return text;
 }
+#endif
