@@ -7,7 +7,7 @@ mod sequence;
 mod slots;
 mod window;
 
-pub use self::sequence::SequenceWindow;
+pub use self::sequence::{SequenceSlots, SequenceSource, SequenceWindow};
 pub use self::slots::{ReplaySlot, ReplaySlots};
 pub use self::window::ReplayWindow;
 

@@ -76,8 +76,10 @@ static taskseal_signing_key chip_key;
 static taskseal_encryption_key shared_key;
 static taskseal_hedge_key hedge_key;
 static taskseal_verifying_key verifying_key;
+// The tasks that are not finished at one time; and one issuer. A plain window would run full: without a clock nothing expires.
 static taskseal_replay_slot slots[4];
-static taskseal_replay_window window;
+static taskseal_sequence_source sources[1];
+static taskseal_sequence_window window;
 static taskseal_verified verified;
 static uint8_t envelope[512], again[512], opened[64];
 
@@ -114,16 +116,16 @@ int main(void) {
     static const uint8_t reading[] = {0xa1, 0x67, 'c', 'e', 'l', 's', 'i', 'u', 's', 0x18, 0x15, 0x00, 0x01, 0x02, 0x03, 0x04};
     taskseal_task task = {
         .claims = {
-            .issuer = TASKSEAL_TEXT("sensor-17"),
-            .task_type = TASKSEAL_TEXT("reading:store"),
-            .audience = TASKSEAL_TEXT("plant-a/ingest"),
+            .issuer = TASKSEAL_TEXT_INIT("sensor-17"),
+            .task_type = TASKSEAL_TEXT_INIT("reading:store"),
+            .audience = TASKSEAL_TEXT_INIT("plant-a/ingest"),
             .task_id = {7},
             .present = TASKSEAL_HAS_SEQUENCE,
             .clock = TASKSEAL_CLOCK_NONE,
             .sequence_epoch = 12,
             .sequence_counter = 1,
         },
-        .content_type = TASKSEAL_TEXT("application/cbor"),
+        .content_type = TASKSEAL_TEXT_INIT("application/cbor"),
         .body = reading,
         .body_length = sizeof reading,
     };
@@ -141,7 +143,7 @@ int main(void) {
     check("seal again", taskseal_seal_se_hedged(&task, &signer, &shared_key, &hedge_key, &rng, again, sizeof again));
 
     // As a worker: no clock here either, so the policy says that this is accepted from this queue.
-    const taskseal_text any = TASKSEAL_TEXT("*");
+    const taskseal_text any = TASKSEAL_TEXT_INIT("*");
     const taskseal_record records[] = {
         {.verifying_key = &verifying_key, .issuers = any, .types = any, .audiences = any, .valid_until = TASKSEAL_NO_END},
     };
@@ -152,8 +154,8 @@ int main(void) {
     check("verifying key", taskseal_verifying_key_init(&verifying_key, point));
     check("policy", taskseal_policy_for_tasks(&policy, task.claims.audience));
     policy.accept = TASKSEAL_ACCEPT_CLOCKLESS;
-    check("window", taskseal_replay_window_init(&window, slots, 4));
-    check("guard", taskseal_window_guard(&guard, &window));
+    check("window", taskseal_sequence_window_init(&window, slots, 4, sources, 1, 3600));
+    check("guard", taskseal_sequence_guard(&guard, &window));
     board_measure_start();
     const int32_t body = check("open", taskseal_open(&verifier, &guard, &keys, envelope, (size_t)length, opened, sizeof opened, &verified));
     board_write("stack of opening: ");
@@ -165,7 +167,7 @@ int main(void) {
     for (size_t i = 0; i < sizeof reading; i++) {
         require("body", opened[i] == reading[i]);
     }
-    taskseal_replay_window_finish(&window, task.claims.issuer, verified.claims.task_id);
+    taskseal_sequence_window_finish(&window, task.claims.issuer, verified.claims.task_id);
     require("a replay is refused", taskseal_open(&verifier, &guard, &keys, envelope, (size_t)length, opened, sizeof opened, &verified) == TASKSEAL_REPLAYED);
     envelope[40] ^= 1;
     require("a changed byte is refused", taskseal_verify(&verifier, envelope, (size_t)length, &verified) < 0);

@@ -83,15 +83,15 @@ static taskseal_rng rng = {.fill = draw};
 static taskseal_task new_task(uint8_t id) {
     taskseal_task task = {
         .claims = {
-            .issuer = TASKSEAL_TEXT("sensor-17"),
-            .task_type = TASKSEAL_TEXT("reading:store"),
-            .audience = TASKSEAL_TEXT("plant-a/ingest"),
+            .issuer = TASKSEAL_TEXT_INIT("sensor-17"),
+            .task_type = TASKSEAL_TEXT_INIT("reading:store"),
+            .audience = TASKSEAL_TEXT_INIT("plant-a/ingest"),
             .task_id = {id},
             .present = TASKSEAL_HAS_ISSUED_AT | TASKSEAL_HAS_EXPIRES_AT,
             .issued_at = NOW,
             .expires_at = NOW + 3600,
         },
-        .content_type = TASKSEAL_TEXT("application/json"),
+        .content_type = TASKSEAL_TEXT_INIT("application/json"),
         .body = (const uint8_t *)BODY,
         .body_length = sizeof BODY - 1,
     };
@@ -140,9 +140,21 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
         taskseal_replay_window_init(&window, slots, 16);
         expect("open without keys", taskseal_open(verifier, &guard, &none, envelope, (size_t)length, body, sizeof body, &verified),
                TASKSEAL_NO_DECRYPTION_KEY);
+        // A short buffer is told of before the guard is asked: it uses up no attempt.
         taskseal_replay_window_init(&window, slots, 16);
-        expect("open into nothing", taskseal_open(verifier, &guard, &keys, envelope, (size_t)length, NULL, 0, &verified),
-               TASKSEAL_BUFFER_TOO_SMALL);
+        taskseal_task once = task;
+        once.claims.present |= TASKSEAL_HAS_ATTEMPTS;
+        once.claims.attempts = 1;
+        uint8_t sealed[640];
+        const int32_t size = seal(suite, &once, sealed, sizeof sealed);
+        expect("open into nothing", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, NULL, 0, &verified), TASKSEAL_BUFFER_TOO_SMALL);
+        expect("nothing is told", verified.body_length == 0 && verified.claims.issuer.start == NULL, 1);
+        expect("one byte short", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, body, sizeof BODY - 2, &verified), TASKSEAL_BUFFER_TOO_SMALL);
+        expect("over the envelope", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, sealed + 8, sizeof body, &verified), TASKSEAL_INVALID_ARGUMENT);
+        expect("length", taskseal_verify(verifier, sealed, (size_t)size, &verified), 0);
+        expect("body_length", (int32_t)verified.body_length, (int32_t)sizeof BODY - 1);
+        expect("the one attempt", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, body, verified.body_length, &verified), (int32_t)sizeof BODY - 1);
+        expect("no other", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, body, sizeof body, &verified), TASKSEAL_ATTEMPTS_EXHAUSTED);
     }
 
     taskseal_replay_window_init(&window, slots, 16);
@@ -177,9 +189,9 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
     policy.suites = suites & ~suite;
     expect("another policy", taskseal_verify(verifier, envelope, (size_t)length, &verified), TASKSEAL_SUITE_NOT_ALLOWED);
     policy.suites = suites;
-    policy.audience = (taskseal_text)TASKSEAL_TEXT("plant-b/ingest");
+    policy.audience = TASKSEAL_TEXT("plant-b/ingest");
     expect("another queue", taskseal_verify(verifier, envelope, (size_t)length, &verified), TASKSEAL_WRONG_AUDIENCE);
-    policy.audience = (taskseal_text)TASKSEAL_TEXT("plant-a/ingest");
+    policy.audience = TASKSEAL_TEXT("plant-a/ingest");
     free(envelope);
     printf("%-2s %3d bytes, %d more than the body\n", name, (int)length, (int)length - (int)(sizeof BODY - 1));
 }
@@ -200,14 +212,23 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("signer", taskseal_seal_s(&task, &refusing, out, size), TASKSEAL_SIGNER_FAILED);
     const taskseal_rng empty = {.fill = draw_nothing};
     expect("randomness", taskseal_seal_e(&task, &encryption_key, &empty, out, size), TASKSEAL_NO_RANDOMNESS);
-    task.claims.issuer = (taskseal_text)TASKSEAL_TEXT("two words");
+    task.claims.issuer = TASKSEAL_TEXT("two words");
     expect("name", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INVALID_NAME);
     task = new_task(99);
     task.claims.present |= 1u << 31;
     expect("unknown claim", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INVALID_ARGUMENT);
     task = new_task(99);
-    task.claims.present &= ~TASKSEAL_HAS_EXPIRES_AT;
+    task.claims.present &= ~(uint32_t)TASKSEAL_HAS_EXPIRES_AT;
     expect("claims", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INCONSISTENT_CLAIMS);
+    task = new_task(99);
+    task.claims.issued_at = (uint64_t)1 << 40;
+    expect("milliseconds", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INCONSISTENT_CLAIMS);
+    task.body = out;
+    expect("the body in the output", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INVALID_ARGUMENT);
+    expect("a length", strcmp(taskseal_error_name(17), "ok"), 0);
+    expect("a text of a string", (int32_t)taskseal_text_of("sensor").length, 6);
+    expect("a text of none", (int32_t)taskseal_text_of(NULL).length, 0);
+    task = new_task(99);
     task.kind = 2;
     expect("kind", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INVALID_ARGUMENT);
     task = new_task(99);
@@ -233,7 +254,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     int32_t length = taskseal_seal_m(&task, &mac_key, out, size);
     taskseal_verifier blind = *verifier;
     blind.clock = NULL;
-    expect("no clock", taskseal_verify(&blind, out, (size_t)length, &verified), TASKSEAL_ISSUED_IN_FUTURE);
+    expect("no clock", taskseal_verify(&blind, out, (size_t)length, &verified), TASKSEAL_TIME_UNKNOWN);
     task.claims.present = TASKSEAL_HAS_SEQUENCE;
     task.claims.clock = TASKSEAL_CLOCK_NONE;
     task.claims.sequence_epoch = 3;
@@ -269,7 +290,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("hedged again", taskseal_seal_se_hedged(&task, &signer, &inner_key, &hedge_key, NULL, again, size), length);
     expect("same", memcmp(out, again, (size_t)length), 0);
     task.claims.task_id[15] = 1;
-    taskseal_seal_se_hedged(&task, &signer, &inner_key, &hedge_key, NULL, again, size);
+    expect("hedged other", taskseal_seal_se_hedged(&task, &signer, &inner_key, &hedge_key, NULL, again, size), length);
     expect("other", memcmp(out, again, (size_t)length) != 0, 1);
     expect("hedged E", taskseal_seal_e_hedged(&task, &encryption_key, &hedge_key, &rng, again, size) > 0, 1);
     expect("hedged SP", taskseal_seal_sp_hedged(&task, &signer, &recipient, &hedge_key, &rng, again, size) > 0, 1);
@@ -286,7 +307,74 @@ static void check_errors(const taskseal_verifier *verifier) {
         expect("full", taskseal_open(verifier, &full, NULL, out, (size_t)length, NULL, 0, &verified),
                id == 110 ? (int32_t)sizeof BODY - 1 : TASKSEAL_GUARD_UNAVAILABLE);
     }
+    expect("no slots", taskseal_replay_window_init(&small, &one_slot, 0), TASKSEAL_INVALID_ARGUMENT);
     expect("no guard", taskseal_open(verifier, NULL, NULL, out, (size_t)length, NULL, 0, &verified), TASKSEAL_NULL_POINTER);
+}
+
+// Tasks without a clock do not expire: a window runs full of them, a sequence window does not.
+static void check_sequence(const taskseal_verifier *verifier) {
+    static taskseal_replay_slot room[2];
+    static taskseal_sequence_source sources[1];
+    taskseal_sequence_window sequence;
+    taskseal_guard by_sequence;
+    taskseal_verified verified;
+    taskseal_verifier blind = *verifier;
+    uint8_t out[640], first[640];
+    int32_t first_length = 0;
+
+    expect("no sources", taskseal_sequence_window_init(&sequence, room, 2, sources, 0, 60), TASKSEAL_INVALID_ARGUMENT);
+    expect("no slots", taskseal_sequence_window_init(&sequence, room, 0, sources, 1, 60), TASKSEAL_INVALID_ARGUMENT);
+    expect("sequence window", taskseal_sequence_window_init(&sequence, room, 2, sources, 1, 60), 0);
+    expect("sequence guard", taskseal_sequence_guard(&by_sequence, &sequence), 0);
+    policy.accept = TASKSEAL_ACCEPT_CLOCKLESS;
+    blind.clock = NULL;
+    for (uint8_t counter = 1; counter <= 20; counter++) {
+        taskseal_task task = new_task(counter);
+        task.claims.present = TASKSEAL_HAS_SEQUENCE;
+        task.claims.clock = TASKSEAL_CLOCK_NONE;
+        task.claims.sequence_epoch = 1;
+        task.claims.sequence_counter = counter;
+        const int32_t length = taskseal_seal_m(&task, &mac_key, out, sizeof out);
+        if (counter == 1) {
+            memcpy(first, out, sizeof out);
+            first_length = length;
+        }
+        expect("in sequence", taskseal_open(&blind, &by_sequence, NULL, out, (size_t)length, NULL, 0, &verified), (int32_t)sizeof BODY - 1);
+        expect("first run", verified.admission, TASKSEAL_FIRST_RUN);
+        expect("known", taskseal_sequence_window_finish(&sequence, verified.claims.issuer, verified.claims.task_id), 1);
+        expect("a copy", taskseal_open(&blind, &by_sequence, NULL, out, (size_t)length, NULL, 0, &verified), TASKSEAL_REPLAYED);
+    }
+    expect("an old copy", taskseal_open(&blind, &by_sequence, NULL, first, (size_t)first_length, NULL, 0, &verified), TASKSEAL_REPLAYED);
+    policy.accept = 0;
+}
+
+// What the header says of the longest envelopes.
+static void check_overhead(void) {
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
+    const struct {
+        uint32_t suite;
+        int32_t most;
+    } suites[] = {
+        {TASKSEAL_SUITE_S, TASKSEAL_MAX_OVERHEAD_S},   {TASKSEAL_SUITE_M, TASKSEAL_MAX_OVERHEAD_M},   {TASKSEAL_SUITE_E, TASKSEAL_MAX_OVERHEAD_E},
+        {TASKSEAL_SUITE_SE, TASKSEAL_MAX_OVERHEAD_SE}, {TASKSEAL_SUITE_SP, TASKSEAL_MAX_OVERHEAD_SP},
+    };
+    taskseal_task task = new_task(1);
+    task.claims.issuer = (taskseal_text){name, 64};
+    task.claims.task_type = task.claims.audience = (taskseal_text){name, 128};
+    task.claims.reference = (taskseal_text){name, 64};
+    task.claims.clock = TASKSEAL_CLOCK_BEACON;
+    task.claims.expires_at = task.claims.not_before = task.claims.issued_at = ((uint64_t)1 << 40) - 1;
+    task.claims.sequence_counter = UINT64_MAX;
+    task.claims.sequence_epoch = task.claims.schema = task.claims.timeout = task.claims.retention = UINT32_MAX;
+    task.claims.attempts = UINT16_MAX;
+    // A result, which has a request; `ttl` goes with no times only, which are longer.
+    task.claims.present = (TASKSEAL_HAS_REQUEST << 1) - 1 - TASKSEAL_HAS_TTL;
+    task.kind = TASKSEAL_RESULT;
+    task.content_type = TASKSEAL_TEXT("application/abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+    task.body_length = TASKSEAL_MAX_BODY;
+    for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
+        expect("overhead", seal(suites[i].suite, &task, NULL, 0) - TASKSEAL_MAX_BODY, suites[i].most);
+    }
 }
 
 // A result names its request, and is accepted for that request only.
@@ -344,15 +432,19 @@ int main(void) {
     require(taskseal_verifying_key_init(&verifying_key, point));
     require(taskseal_verifying_key_kid(&verifying_key, kid));
     expect("kid", memcmp(kid, signer.kid, 8), 0);
+    require(taskseal_signing_key_kid(&signing_key, kid));
+    expect("kid of the signing key", memcmp(kid, signer.kid, 8), 0);
     FRESH();
     require(taskseal_agreement_key_init(&agreement_key, secret));
     require(taskseal_agreement_key_point(&agreement_key, point));
     require(taskseal_software_agreement(&agreement, &agreement_key));
     require(taskseal_agreement_public_key_init(&recipient, point));
+    require(taskseal_agreement_key_kid(&agreement_key, kid));
+    expect("kid of the agreement key", memcmp(kid, agreement.kid, 8), 0);
     taskseal_wipe(secret, sizeof secret);
 
-    const taskseal_text issuers = TASKSEAL_TEXT("sensor-17"), types = TASKSEAL_TEXT("reading:*");
-    const taskseal_text audiences = TASKSEAL_TEXT("plant-a/* plant-b/*");
+    const taskseal_text issuers = TASKSEAL_TEXT_INIT("sensor-17"), types = TASKSEAL_TEXT_INIT("reading:*");
+    const taskseal_text audiences = TASKSEAL_TEXT_INIT("plant-a/* plant-b/*");
 #define RIGHTS .issuers = issuers, .types = types, .audiences = audiences, .valid_until = TASKSEAL_NO_END
     const taskseal_record records[] = {
         {.verifying_key = &verifying_key, RIGHTS},
@@ -360,7 +452,7 @@ int main(void) {
         {.encryption_key = &encryption_key, RIGHTS},
     };
     const taskseal_clock clock = {.now = now, .context = &time_now};
-    require(taskseal_policy_for_tasks(&policy, (taskseal_text)TASKSEAL_TEXT("plant-a/ingest")));
+    require(taskseal_policy_for_tasks(&policy, TASKSEAL_TEXT("plant-a/ingest")));
     policy.suites = TASKSEAL_SUITE_S | TASKSEAL_SUITE_M | TASKSEAL_SUITE_E | TASKSEAL_SUITE_SE | TASKSEAL_SUITE_SP;
     require(taskseal_replay_window_init(&window, slots, 16));
     require(taskseal_window_guard(&guard, &window));
@@ -373,6 +465,8 @@ int main(void) {
     check_suite(TASKSEAL_SUITE_SP, "SP", &verifier);
     check_errors(&verifier);
     check_result(&verifier);
+    check_sequence(&verifier);
+    check_overhead();
 
     taskseal_mac_key_wipe(&mac_key);
     taskseal_encryption_key_wipe(&encryption_key);
@@ -383,7 +477,8 @@ int main(void) {
     const taskseal_task task = new_task(1);
     uint8_t out[640];
     expect("a wiped key", taskseal_seal_m(&task, &mac_key, out, sizeof out), TASKSEAL_NO_KEY);
-    expect("a wiped signer", taskseal_seal_s(&task, &signer, out, sizeof out), TASKSEAL_SIGNER_FAILED);
+    expect("a wiped signer", taskseal_seal_s(&task, &signer, out, sizeof out), TASKSEAL_NO_KEY);
+    expect("the kid of a wiped key", taskseal_signing_key_kid(&signing_key, kid), TASKSEAL_NO_KEY);
     fclose(source);
     printf("%d checks, %d failed\n", checks, failures);
     return failures != 0;

@@ -37,15 +37,15 @@ static int32_t now(void *context, taskseal_time *time) {
 
 static const taskseal_task TASK = {
     .claims = {
-        .issuer = TASKSEAL_TEXT("sensor-gw-07"),
-        .task_type = TASKSEAL_TEXT("reading:store"),
-        .audience = TASKSEAL_TEXT("prod/critical"),
+        .issuer = TASKSEAL_TEXT_INIT("sensor-gw-07"),
+        .task_type = TASKSEAL_TEXT_INIT("reading:store"),
+        .audience = TASKSEAL_TEXT_INIT("prod/critical"),
         .task_id = {1, 0x92, 0xf7, 0xa1, 0xc3, 0xd4, 0x7e, 0x5f, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6, 7, 3},
         .present = TASKSEAL_HAS_ISSUED_AT | TASKSEAL_HAS_EXPIRES_AT,
         .issued_at = NOW,
         .expires_at = NOW + 3600,
     },
-    .content_type = TASKSEAL_TEXT("application/cbor"),
+    .content_type = TASKSEAL_TEXT_INIT("application/cbor"),
     .body = body,
     .body_length = sizeof body,
 };

@@ -13,7 +13,7 @@ int main(void) {
     const taskseal_rng rng = {.fill = draw, .context = &next};
     const taskseal_clock clock = {.now = now};
     taskseal_policy policy;
-    const taskseal_text any = TASKSEAL_TEXT("*");
+    const taskseal_text any = TASKSEAL_TEXT_INIT("*");
     const taskseal_record records[] = {
         {.mac_key = &mac_key, .issuers = any, .types = any, .audiences = any, .valid_until = TASKSEAL_NO_END},
         {.encryption_key = &encryption_key, .issuers = any, .types = any, .audiences = any,
@@ -26,7 +26,7 @@ int main(void) {
     taskseal_encryption_key_init(&encryption_key, KID_2, SECRET_2);
     taskseal_replay_window_init(&window, slots, 8);
     taskseal_window_guard(&guard, &window);
-    taskseal_policy_for_tasks(&policy, (taskseal_text)TASKSEAL_TEXT("prod/critical"));
+    taskseal_policy_for_tasks(&policy, TASKSEAL_TEXT("prod/critical"));
     policy.suites = TASKSEAL_SUITE_M | TASKSEAL_SUITE_E;
 
     const size_t size = sizeof envelope;

@@ -12,7 +12,7 @@ static taskseal_verified verified;
 int main(void) {
     const taskseal_clock clock = {.now = now};
     taskseal_policy policy;
-    const taskseal_text any = TASKSEAL_TEXT("*");
+    const taskseal_text any = TASKSEAL_TEXT_INIT("*");
     const taskseal_record records[] = {
         {.verifying_key = &verifying_key, .issuers = any, .types = any, .audiences = any,
          .valid_until = TASKSEAL_NO_END},
@@ -24,7 +24,7 @@ int main(void) {
     taskseal_encryption_key_init(&encryption_key, KID_2, SECRET_2);
     taskseal_replay_window_init(&window, slots, 8);
     taskseal_window_guard(&guard, &window);
-    taskseal_policy_for_tasks(&policy, (taskseal_text)TASKSEAL_TEXT("prod/critical"));
+    taskseal_policy_for_tasks(&policy, TASKSEAL_TEXT("prod/critical"));
 
     MEASURE("verify-se", taskseal_verify(&verifier, SEALED_SE, sizeof SEALED_SE, &verified));
     MEASURE("open-se", taskseal_open(&verifier, &guard, &keys, SEALED_SE, sizeof SEALED_SE, body, sizeof body, &verified));

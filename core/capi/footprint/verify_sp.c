@@ -13,7 +13,7 @@ int main(void) {
     const taskseal_clock clock = {.now = now};
     taskseal_policy policy;
     taskseal_agreement agreement;
-    const taskseal_text any = TASKSEAL_TEXT("*");
+    const taskseal_text any = TASKSEAL_TEXT_INIT("*");
     const taskseal_record records[] = {
         {.verifying_key = &verifying_key, .issuers = any, .types = any, .audiences = any,
          .valid_until = TASKSEAL_NO_END},
@@ -26,7 +26,7 @@ int main(void) {
     taskseal_software_agreement(&agreement, &agreement_key);
     taskseal_replay_window_init(&window, slots, 8);
     taskseal_window_guard(&guard, &window);
-    taskseal_policy_for_tasks(&policy, (taskseal_text)TASKSEAL_TEXT("prod/critical"));
+    taskseal_policy_for_tasks(&policy, TASKSEAL_TEXT("prod/critical"));
 
     MEASURE("open-sp", taskseal_open(&verifier, &guard, &keys, SEALED_SP, sizeof SEALED_SP, body, sizeof body, &verified));
     return 0;

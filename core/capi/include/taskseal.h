@@ -8,10 +8,16 @@
 // The contract of every function:
 // - A pointer is NULL, where that is said to be possible, or points to what its type says; a `const uint8_t *` without
 //   a length beside it points to as many bytes as the text names. NULL elsewhere is TASKSEAL_NULL_POINTER.
-// - What is pointed to stays where it is, and unchanged, for the time of the call; keys that a record, a signer or an
-//   agreement points to, for as long as that is used.
-// - An output does not overlap an input.
+// - What is pointed to stays unchanged for the time of the call.
+// - An output does not overlap an input. Structures are aligned as the compiler aligns them (8 bytes where uint64_t is);
+//   bytes and texts need no alignment.
 // - 0 or a length is success; a negative number is a taskseal_code, and taskseal_error_name names it.
+// - A function of the application's returns int32_t (which is `long` with arm-none-eabi-gcc: `int` does not do) and 0 if
+//   it succeeded; any other number is a failure, positive ones too. Only `admit` of a guard also succeeds with 1.
+// - How long things live: whatever is handed to one call only is not kept. What a structure points to (keys of a record or
+//   of a decryption, key of a software signer or agreement, slots, window of a guard, texts of a policy, context of a callback) lives,
+//   where it is, as long as the structure is used. The texts and the body in `taskseal_verified` stand in the envelope,
+//   or in the body's buffer, and live as long as these.
 // - There is no heap, no global state and no lock: different objects may be used by different threads at once, and
 //   one object by several as long as none of them changes it.
 //
@@ -27,8 +33,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A text in place: TASKSEAL_TEXT("sensor-17").
-#define TASKSEAL_TEXT(literal) { (literal), sizeof(literal) - 1 }
+// Initialises a text: taskseal_text name = TASKSEAL_TEXT_INIT("sensor-17"); also a static one.
+#define TASKSEAL_TEXT_INIT(literal) { (literal), sizeof(literal) - 1 }
+
+// A text as an expression: an argument, or to assign. C99 or C++11.
+#ifdef __cplusplus
+#define TASKSEAL_TEXT(literal) (taskseal_text{ (literal), sizeof(literal) - 1 })
+#else
+#define TASKSEAL_TEXT(literal) ((taskseal_text)TASKSEAL_TEXT_INIT(literal))
+#endif
+
+// Functions whose answer must be looked at.
+#if defined(__GNUC__)
+#define TASKSEAL_MUST_USE __attribute__((warn_unused_result))
+#else
+#define TASKSEAL_MUST_USE
+#endif
 
 // `expires_at` is set.
 #define TASKSEAL_HAS_EXPIRES_AT (1 << 0)
@@ -87,6 +107,30 @@
 // Bytes of a kid.
 #define TASKSEAL_KID_LEN 8
 
+// Bytes of a task id.
+#define TASKSEAL_TASK_ID_LEN 16
+
+// Bytes of a digest: SHA-256.
+#define TASKSEAL_DIGEST_LEN 32
+
+// Bytes of a signature, `r || s`.
+#define TASKSEAL_SIGNATURE_LEN 64
+
+// Bytes of a trace context.
+#define TASKSEAL_TRACE_LEN 25
+
+// Bytes of the id of a beacon.
+#define TASKSEAL_BEACON_LEN 8
+
+// The version of the header and of the library: major.
+#define TASKSEAL_VERSION_MAJOR 0
+
+// Minor.
+#define TASKSEAL_VERSION_MINOR 1
+
+// Patch.
+#define TASKSEAL_VERSION_PATCH 0
+
 // Suite S: signed, readable by all.
 #define TASKSEAL_SUITE_S (1 << 0)
 
@@ -127,6 +171,21 @@
 // Most bytes of a body: 16 MiB.
 #define TASKSEAL_MAX_BODY 16777216
 
+// Most bytes that an envelope of suite S has more than its body, whatever its claims.
+#define TASKSEAL_MAX_OVERHEAD_S 764
+
+// Of suite M.
+#define TASKSEAL_MAX_OVERHEAD_M 732
+
+// Of suite E.
+#define TASKSEAL_MAX_OVERHEAD_E 783
+
+// Of suite SE.
+#define TASKSEAL_MAX_OVERHEAD_SE 874
+
+// Of suite SP.
+#define TASKSEAL_MAX_OVERHEAD_SP 945
+
 // A task.
 #define TASKSEAL_TASK 0
 
@@ -151,7 +210,7 @@ enum taskseal_code
     TASKSEAL_INVALID_KEY = -3,
     // A text that is no valid name: empty, too long, or with a character outside 0x21 to 0x7e.
     TASKSEAL_INVALID_NAME = -4,
-    // A number that stands for nothing: an unknown kind, suite or clock, or two keys in one record.
+    // What stands for nothing: an unknown kind, suite or clock, two keys in one record, an output over an input.
     TASKSEAL_INVALID_ARGUMENT = -5,
     // The buffer is too small. Nothing is wrong with the task.
     TASKSEAL_BUFFER_TOO_SMALL = -6,
@@ -177,6 +236,8 @@ enum taskseal_code
     TASKSEAL_KEY_UNAVAILABLE = -40,
     // The replay guard is full or out of reach. Nothing may be run without one.
     TASKSEAL_GUARD_UNAVAILABLE = -41,
+    // The verifier has no clock, or its clock failed, and the task has times. Nothing is wrong with the task.
+    TASKSEAL_TIME_UNKNOWN = -42,
     // Refused: no envelope at all.
     TASKSEAL_UNSEALED = -100,
     // Refused: longer than the policy or the format allows.
@@ -227,7 +288,7 @@ enum taskseal_code
     TASKSEAL_ATTEMPTS_EXHAUSTED = -123,
     // Refused by a queue: workers that ran it were lost too often.
     TASKSEAL_POISONOUS = -124,
-    // Refused: encrypted to a key that is not here.
+    // Refused: encrypted to a key that is not here. Found out after the guard was asked.
     TASKSEAL_NO_DECRYPTION_KEY = -125,
 };
 #ifndef __cplusplus
@@ -250,8 +311,8 @@ typedef struct {
 
 // Agrees by ECDH on P-256 for suite SP: a key in memory (`taskseal_software_agreement`) or a secure element.
 typedef struct {
-    // Writes the x-coordinate of the point shared with `point` (32 bytes, big-endian) and returns 0; anything else:
-    // the key is unavailable. The point has been checked to be on the curve.
+    // Writes the x-coordinate of the point shared with `point` (32 bytes, big-endian) and returns 0;
+    // `TASKSEAL_NO_KEY`: there is no key, which `taskseal_open` passes on; any other number: `TASKSEAL_KEY_UNAVAILABLE`. The point has been checked to be on the curve.
     int32_t (*agree)(void *context, const uint8_t *point, uint8_t *shared);
     // Handed to `agree`.
     void *context;
@@ -299,7 +360,10 @@ typedef struct {
     uint64_t words[12];
 } taskseal_agreement_public_key;
 
-// Bytes of a name; need not end in NUL.
+// Bytes of a name; need not end in NUL. Not copied: what it points to stays for as long as it is used.
+//
+// `TASKSEAL_TEXT("sensor-17")` is one, as an argument or to assign; `TASKSEAL_TEXT_INIT("sensor-17")` initialises one,
+// also where only constants may; `taskseal_text_of(name)` takes a string that ends in NUL.
 typedef struct {
     // The first character. NULL only if there is none.
     const char *start;
@@ -311,6 +375,9 @@ typedef struct {
 //
 // A set of names is patterns separated by spaces; a pattern that ends in `*` stands for every name that begins with
 // what is before it. The empty text is the empty set.
+//
+// A zeroed record vouches for nothing: without a key the check refuses it, its sets are empty, and `valid_until` of 0 is
+// long past. Set all three sets, and `valid_until` to an end or to `TASKSEAL_NO_END`.
 typedef struct {
     // Verifies suites S, SE and SP.
     const taskseal_verifying_key *verifying_key;
@@ -367,7 +434,8 @@ typedef struct {
 
 // The time, asked for once a task.
 typedef struct {
-    // Sets both ends and returns 0; anything else: the time is not known, and every task with a time is refused.
+    // Sets both ends and returns 0; anything else: the time is not known, and every task with times gets
+    // `TASKSEAL_TIME_UNKNOWN`.
     int32_t (*now)(void *context, taskseal_time *now);
     // Handed to `now`.
     void *context;
@@ -381,13 +449,24 @@ typedef struct {
     size_t record_count;
     // What is accepted.
     const taskseal_policy *policy;
-    // The time. NULL: not known, and every task with a time is refused.
+    // The time. NULL: not known, and every task with times gets `TASKSEAL_TIME_UNKNOWN`. For a worker without a clock
+    // that accepts clockless tasks only.
     const taskseal_clock *clock;
 } taskseal_verifier;
 
 // What a seal says about a task. Claims are signed, not encrypted: whoever carries the task reads them.
 //
-// A field counts only if its bit is set in `present`; the first four fields always do.
+// A FIELD WITHOUT ITS BIT IN `present` IS LEFT OUT, WHATEVER IT HOLDS, and nothing says so: set the bit with the field. Only
+// the first four fields and `clock` always count.
+//
+// | `clock` | required | may be | forbidden |
+// | --- | --- | --- | --- |
+// | `..._SYNCHRONISED` | `issued_at`, `expires_at` | `not_before`, sequence | `ttl`, `beacon` |
+// | `..._BEACON` | `issued_at`, `expires_at`, `beacon` | `not_before`, sequence | `ttl` |
+// | `..._NONE` | sequence | `ttl` | `issued_at`, `expires_at`, `not_before`, `beacon` |
+//
+// `request` is required in results and forbidden in tasks; the other fields go with every clock. Times are Unix time in
+// seconds, below 2^40 (milliseconds are not). All else is `TASKSEAL_INCONSISTENT_CLAIMS`.
 typedef struct {
     // Who made the task: 1 to 64 characters from 0x21 to 0x7e.
     taskseal_text issuer;
@@ -499,14 +578,18 @@ typedef struct {
     const taskseal_agreement *agreement;
 } taskseal_decryption;
 
-// Room to remember one task.
+// Room to remember one task: 88 bytes, aligned to 8.
 typedef struct {
     // Private.
     uint64_t words[11];
 } taskseal_replay_slot;
 
-// A replay guard in the caller's memory: remembers as many tasks as it has slots, and admits no other while all of
-// them could still be accepted. The memory is lost on a restart.
+// A replay guard in the caller's memory: remembers as many tasks as it has slots, and admits no other
+// (`TASKSEAL_GUARD_UNAVAILABLE`) while all of them could still be accepted. The memory is lost on a restart.
+//
+// A slot is free once its task has expired by the verifier's clock, skew included; `_finish` frees none. Slots needed:
+// tasks a second, times the longest `max_lifetime` + `skew` that the policy accepts. The slot of a clockless task is never
+// freed, since it never expires: for such tasks take a `taskseal_sequence_window`.
 typedef struct {
     // Private.
     taskseal_replay_slot *slots;
@@ -517,6 +600,34 @@ typedef struct {
     // Private.
     uint64_t floor;
 } taskseal_replay_window;
+
+// Room to remember the numbers of one issuer and key: 40 bytes, aligned to 8.
+typedef struct {
+    // Private.
+    uint64_t words[5];
+} taskseal_sequence_source;
+
+// A replay guard for issuers without a clock: a `taskseal_replay_window` that also remembers of every issuer and key the
+// newest number and which of the 64 up to it were seen. It never runs full of finished tasks: a copy of one that is
+// forgotten is `TASKSEAL_REPLAYED` by its number, and what is more than 63 behind the newest, or of an earlier epoch, is
+// `TASKSEAL_OUT_OF_SEQUENCE`. The memory is lost on a restart.
+//
+// The slot of a clockless task is freed when another needs it: after `keep` seconds by the verifier's clock, or once the
+// task has finished. A verifier without a clock frees by `_finish` only: finish what is given up too. Slots needed: the
+// clockless tasks that are not finished at one time, one at least, and those of tasks with times as in
+// `taskseal_replay_window`. A source is never freed: as many as there are issuers and keys.
+typedef struct {
+    // Private.
+    taskseal_replay_window window;
+    // Private.
+    taskseal_sequence_source *sources;
+    // Private.
+    size_t count;
+    // Private.
+    size_t known;
+    // Private.
+    uint32_t keep;
+} taskseal_sequence_window;
 
 // What is to be sealed.
 typedef struct {
@@ -542,8 +653,8 @@ typedef struct {
 
 // Signs for suites S, SE and SP: a key in memory (`taskseal_software_signer`), a secure element, a token.
 typedef struct {
-    // Signs a SHA-256 digest of 32 bytes with ES256, writes `r || s` (64 bytes, big-endian) and returns 0; anything
-    // else: nothing is sealed. A high `s` is normalised. The key must never sign anything else.
+    // Signs a SHA-256 digest of 32 bytes with ES256, writes `r || s` (64 bytes, big-endian) and returns 0;
+    // `TASKSEAL_NO_KEY`: there is no key; any other number: `TASKSEAL_SIGNER_FAILED`. Then nothing is sealed. A high `s` is normalised. The key must never sign anything else.
     int32_t (*sign_digest)(void *context, const uint8_t *digest, uint8_t *signature);
     // Handed to `sign_digest`.
     void *context;
@@ -575,8 +686,10 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// Makes a key agreement key of a private scalar, 32 bytes big-endian; never that of a signing key.
-int32_t taskseal_agreement_key_init(taskseal_agreement_key *key, const uint8_t *scalar);
+// Makes a key agreement key of a private scalar, 32 bytes big-endian; never that of a signing key. A new one is made as
+// for `taskseal_signing_key_init`.
+int32_t taskseal_agreement_key_init(taskseal_agreement_key *key,
+                                    const uint8_t *scalar);
 
 // Wipes the key; the object holds none afterwards.
 void taskseal_agreement_key_wipe(taskseal_agreement_key *key);
@@ -584,12 +697,15 @@ void taskseal_agreement_key_wipe(taskseal_agreement_key *key);
 // Writes the public point, `TASKSEAL_POINT_LEN` bytes: what others encrypt to.
 int32_t taskseal_agreement_key_point(const taskseal_agreement_key *key, uint8_t *point);
 
+// Writes the kid: the first 8 bytes of the public key's thumbprint (RFC 9679).
+int32_t taskseal_agreement_key_kid(const taskseal_agreement_key *key, uint8_t *kid);
+
 // Fills `agreement` with a key in memory, which must stay where it is for as long as the agreement is used.
 int32_t taskseal_software_agreement(taskseal_agreement *agreement,
                                     const taskseal_agreement_key *key);
 
 // The name of a code, for logs: lower-case words joined by hyphens, those of refusals as in the specification.
-// Never NULL.
+// That of a length is `ok`. Never NULL.
 const char *taskseal_error_name(int32_t code);
 
 // Makes an HMAC key of 32 random bytes and the 8 bytes it goes by, which must not be computed from it.
@@ -625,7 +741,11 @@ int32_t taskseal_agreement_public_key_kid(const taskseal_agreement_public_key *k
 void taskseal_wipe(uint8_t *start, size_t length);
 
 // Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is
-// decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0.
+// decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0;
+// `verified->body_length` tells how long the body is, encrypted or not.
+//
+// After an error `*verified` is all zeros, here and in `taskseal_open`.
+TASKSEAL_MUST_USE
 int32_t taskseal_verify(const taskseal_verifier *verifier,
                         const uint8_t *envelope,
                         size_t envelope_length,
@@ -635,8 +755,15 @@ int32_t taskseal_verify(const taskseal_verifier *verifier,
 // body; `verified->body` tells where it is: in `body`, or in the envelope if it was not encrypted. A decrypted body
 // is to be wiped after its use with `taskseal_wipe`.
 //
+// The order is: verify; `TASKSEAL_BUFFER_TOO_SMALL` if the body is encrypted and longer than `body_size`; ask the guard,
+// which counts an attempt; decrypt. So a short buffer costs no attempt, but `TASKSEAL_NO_DECRYPTION_KEY`,
+// `TASKSEAL_KEY_UNAVAILABLE` and a `TASKSEAL_REJECTED` of the inner seal come after the guard and do. The length is
+// told by `taskseal_verify`; the envelope is always long enough for its body. `body` may be NULL with a `body_size` of 0 if the
+// suites accepted do not encrypt. `body` and the envelope must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
+//
 // Results are bound to their request and may be read any number of times: for a policy for results `guard` is not
 // asked and may be NULL.
+TASKSEAL_MUST_USE
 int32_t taskseal_open(const taskseal_verifier *verifier,
                       const taskseal_guard *guard,
                       const taskseal_decryption *keys,
@@ -661,10 +788,12 @@ int32_t taskseal_policy_for_result(taskseal_policy *policy,
                                    const uint8_t *request);
 
 // Checks records once they are written: every one has one key and valid texts, and no two have one kid.
+TASKSEAL_MUST_USE
 int32_t taskseal_records_check(const taskseal_record *records,
                                size_t count);
 
-// Fills `window` with `count` slots, which must stay where they are for as long as the window is used.
+// Makes an empty window of `count` slots, which must stay where they are for as long as the window is used. Whatever it
+// remembered is forgotten, and could run again. No slots at all are `TASKSEAL_INVALID_ARGUMENT`.
 int32_t taskseal_replay_window_init(taskseal_replay_window *window,
                                     taskseal_replay_slot *slots,
                                     size_t count);
@@ -678,14 +807,34 @@ int32_t taskseal_replay_window_finish(taskseal_replay_window *window,
 // Fills `guard` with a window, which must stay where it is for as long as the guard is used.
 int32_t taskseal_window_guard(taskseal_guard *guard, taskseal_replay_window *window);
 
+// Makes an empty window of slots for tasks and sources for issuers, which must stay where they are for as long as the
+// window is used. `keep`: seconds within which the queue delivers a clockless task again. Whatever it remembered is
+// forgotten. No slots or no sources at all are `TASKSEAL_INVALID_ARGUMENT`.
+int32_t taskseal_sequence_window_init(taskseal_sequence_window *window,
+                                      taskseal_replay_slot *slots,
+                                      size_t slot_count,
+                                      taskseal_sequence_source *sources,
+                                      size_t source_count,
+                                      uint32_t keep);
+
+// As `taskseal_replay_window_finish`.
+int32_t taskseal_sequence_window_finish(taskseal_sequence_window *window,
+                                        taskseal_text issuer,
+                                        const uint8_t *task_id);
+
+// Fills `guard` with a window, which must stay where it is for as long as the guard is used.
+int32_t taskseal_sequence_guard(taskseal_guard *guard, taskseal_sequence_window *window);
+
 // Suite M: authenticates by a shared key; the body is readable by all. Returns the length of the envelope in `out`;
-// with `out` NULL, the length it would have.
+// with `out` NULL, the length it would have. `out` and the body must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_m(const taskseal_task *task,
                         const taskseal_mac_key *key,
                         uint8_t *out,
                         size_t out_size);
 
 // Suite E: authenticates and encrypts by a shared key. Returns as `taskseal_seal_m`.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_e(const taskseal_task *task,
                         const taskseal_encryption_key *key,
                         const taskseal_rng *rng,
@@ -693,12 +842,14 @@ int32_t taskseal_seal_e(const taskseal_task *task,
                         size_t out_size);
 
 // Suite S: signs; the body is readable by all. Returns as `taskseal_seal_m`.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_s(const taskseal_task *task,
                         const taskseal_signer *signer,
                         uint8_t *out,
                         size_t out_size);
 
 // Suite SE: encrypts by a shared key, then signs. Returns as `taskseal_seal_m`.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_se(const taskseal_task *task,
                          const taskseal_signer *signer,
                          const taskseal_encryption_key *key,
@@ -707,6 +858,7 @@ int32_t taskseal_seal_se(const taskseal_task *task,
                          size_t out_size);
 
 // Suite SP: encrypts to the recipient's public key, then signs. Returns as `taskseal_seal_m`.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_sp(const taskseal_task *task,
                          const taskseal_signer *signer,
                          const taskseal_agreement_public_key *recipient,
@@ -723,6 +875,7 @@ void taskseal_hedge_key_wipe(taskseal_hedge_key *key);
 // `taskseal_seal_e` with hedged randomness: whatever is drawn depends on the hedge key, on the keys, on all claims and
 // on the body too, so that a poor source is enough. With `rng` NULL there is no source at all: then no two tasks may
 // have the same claims and body, across restarts.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_e_hedged(const taskseal_task *task,
                                const taskseal_encryption_key *key,
                                const taskseal_hedge_key *hedge,
@@ -731,6 +884,7 @@ int32_t taskseal_seal_e_hedged(const taskseal_task *task,
                                size_t out_size);
 
 // `taskseal_seal_se` with hedged randomness, as `taskseal_seal_e_hedged`.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_se_hedged(const taskseal_task *task,
                                 const taskseal_signer *signer,
                                 const taskseal_encryption_key *key,
@@ -740,6 +894,7 @@ int32_t taskseal_seal_se_hedged(const taskseal_task *task,
                                 size_t out_size);
 
 // `taskseal_seal_sp` with hedged randomness, as `taskseal_seal_e_hedged`.
+TASKSEAL_MUST_USE
 int32_t taskseal_seal_sp_hedged(const taskseal_task *task,
                                 const taskseal_signer *signer,
                                 const taskseal_agreement_public_key *recipient,
@@ -748,14 +903,20 @@ int32_t taskseal_seal_sp_hedged(const taskseal_task *task,
                                 uint8_t *out,
                                 size_t out_size);
 
-// Makes a signing key of a private scalar, 32 bytes big-endian.
-int32_t taskseal_signing_key_init(taskseal_signing_key *key, const uint8_t *scalar);
+// Makes a signing key of a private scalar, 32 bytes big-endian. A new key is 32 bytes of a cryptographically secure
+// source, kept where nobody else reads them: if they are no scalar (one in 2^32 is not), the answer is
+// `TASKSEAL_INVALID_KEY`, and others are drawn.
+int32_t taskseal_signing_key_init(taskseal_signing_key *key,
+                                  const uint8_t *scalar);
 
 // Wipes the key; the object holds none afterwards.
 void taskseal_signing_key_wipe(taskseal_signing_key *key);
 
 // Writes the public point, `TASKSEAL_POINT_LEN` bytes.
 int32_t taskseal_signing_key_point(const taskseal_signing_key *key, uint8_t *point);
+
+// Writes the kid: the first 8 bytes of the public key's thumbprint (RFC 9679).
+int32_t taskseal_signing_key_kid(const taskseal_signing_key *key, uint8_t *kid);
 
 // Fills `signer` with a key in memory, which must stay where it is for as long as the signer is used. Signs
 // deterministically (RFC 6979): no randomness is needed.
@@ -767,3 +928,15 @@ int32_t taskseal_software_signer(taskseal_signer *signer,
 #endif  // __cplusplus
 
 #endif  /* TASKSEAL_H */
+
+#ifndef TASKSEAL_TEXT_OF
+#define TASKSEAL_TEXT_OF
+// The text of a string that ends in NUL; of NULL the empty one.
+static inline taskseal_text taskseal_text_of(const char *string) {
+    taskseal_text text;
+    text.start = string;
+    text.length = 0;
+    while (string != NULL && string[text.length] != '\0') text.length++;
+    return text;
+}
+#endif

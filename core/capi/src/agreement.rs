@@ -1,5 +1,7 @@
 //! Who agrees on secrets to open suite SP: a table of two functions, and the software key that fills it.
 
+#[cfg(feature = "verify")]
+use core::cell::Cell;
 use core::ffi::c_void;
 
 #[cfg(feature = "verify")]
@@ -21,8 +23,8 @@ use crate::stack::leaving_nothing;
 /// Agrees by ECDH on P-256 for suite SP: a key in memory (`taskseal_software_agreement`) or a secure element.
 #[repr(C)]
 pub struct taskseal_agreement {
-    /// Writes the x-coordinate of the point shared with `point` (32 bytes, big-endian) and returns 0; anything else:
-    /// the key is unavailable. The point has been checked to be on the curve.
+    /// Writes the x-coordinate of the point shared with `point` (32 bytes, big-endian) and returns 0;
+    /// `TASKSEAL_NO_KEY`: there is no key, which `taskseal_open` passes on; any other number: `TASKSEAL_KEY_UNAVAILABLE`. The point has been checked to be on the curve.
     pub agree: Option<unsafe extern "C" fn(context: *mut c_void, point: *const u8, shared: *mut u8) -> i32>,
     /// Handed to `agree`.
     pub context: *mut c_void,
@@ -35,13 +37,23 @@ pub(crate) struct CallbackAgreement {
     agree: unsafe extern "C" fn(*mut c_void, *const u8, *mut u8) -> i32,
     context: *mut c_void,
     kid: KeyId,
+    has_no_key: Cell<bool>,
 }
 
 #[cfg(feature = "verify")]
 impl CallbackAgreement {
     pub(crate) fn of(agreement: &taskseal_agreement) -> Outcome<Self> {
         let agree = agreement.agree.ok_or(Code::TASKSEAL_NULL_POINTER)?;
-        Ok(Self { agree, context: agreement.context, kid: KeyId::from_bytes(agreement.kid) })
+        Ok(Self {
+            agree,
+            context: agreement.context,
+            kid: KeyId::from_bytes(agreement.kid),
+            has_no_key: Cell::new(false),
+        })
+    }
+
+    pub(crate) const fn has_no_key(&self) -> bool {
+        self.has_no_key.get()
     }
 }
 
@@ -59,6 +71,7 @@ impl Agree for &CallbackAgreement {
         let to = shared.as_mut_bytes().as_mut_ptr();
         // SAFETY: the application's function, called as its declaration says.
         let outcome = unsafe { (self.agree)(self.context, point.as_ptr(), to) };
+        self.has_no_key.set(outcome == Code::TASKSEAL_NO_KEY as i32);
         if outcome == 0 { Ok(shared) } else { Err(Failed) }
     }
 }
@@ -79,7 +92,8 @@ pub struct taskseal_agreement_key {
 key_object! { taskseal_agreement_key holds AgreementKey, tagged b"ts.agre\0" }
 
 #[cfg(feature = "verify")]
-/// Makes a key agreement key of a private scalar, 32 bytes big-endian; never that of a signing key.
+/// Makes a key agreement key of a private scalar, 32 bytes big-endian; never that of a signing key. A new one is made as
+/// for `taskseal_signing_key_init`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_agreement_key_init(
     key: *mut taskseal_agreement_key,
@@ -120,6 +134,20 @@ pub unsafe extern "C" fn taskseal_agreement_key_point(
     let told = unsafe {
         one(key).and_then(taskseal_agreement_key::key).and_then(|key| {
             *one_mut(point.cast())? = key.public_key().to_point();
+            Ok(0)
+        })
+    };
+    returned(told)
+}
+
+#[cfg(feature = "verify")]
+/// Writes the kid: the first 8 bytes of the public key's thumbprint (RFC 9679).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_agreement_key_kid(key: *const taskseal_agreement_key, kid: *mut u8) -> i32 {
+    // SAFETY: the contract of the interface.
+    let told = unsafe {
+        one(key).and_then(taskseal_agreement_key::key).and_then(|key| {
+            *one_mut(kid.cast())? = *key.public_key().kid().as_bytes();
             Ok(0)
         })
     };

@@ -79,6 +79,27 @@ impl TryCryptoRng for NoRng {}
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed;
 
+/// A signer has failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignerFailed {
+    /// Because it holds no key.
+    pub(crate) has_no_key: bool,
+}
+
+impl fmt::Display for SignerFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Failed, f)
+    }
+}
+
+impl core::error::Error for SignerFailed {}
+
+impl From<SignerFailed> for Code {
+    fn from(failed: SignerFailed) -> Self {
+        if failed.has_no_key { Self::TASKSEAL_NO_KEY } else { Self::TASKSEAL_SIGNER_FAILED }
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the callback failed")
@@ -100,7 +121,8 @@ pub struct taskseal_time {
 /// The time, asked for once a task.
 #[repr(C)]
 pub struct taskseal_clock {
-    /// Sets both ends and returns 0; anything else: the time is not known, and every task with a time is refused.
+    /// Sets both ends and returns 0; anything else: the time is not known, and every task with times gets
+    /// `TASKSEAL_TIME_UNKNOWN`.
     pub now: Option<unsafe extern "C" fn(context: *mut c_void, now: *mut taskseal_time) -> i32>,
     /// Handed to `now`.
     pub context: *mut c_void,
@@ -108,18 +130,23 @@ pub struct taskseal_clock {
 
 /// No clock, and a clock that fails, know nothing about the time.
 #[cfg(any(feature = "mac", feature = "verify"))]
-pub(crate) struct MaybeClock<'c>(pub(crate) Option<&'c taskseal_clock>);
+pub(crate) struct MaybeClock<'c> {
+    pub(crate) clock: Option<&'c taskseal_clock>,
+    /// It was asked and had no answer.
+    pub(crate) is_unknown: bool,
+}
 
 #[cfg(any(feature = "mac", feature = "verify"))]
 impl Clock for MaybeClock<'_> {
     fn now(&mut self) -> TimeWindow {
-        let unknown = TimeWindow { earliest: 0, latest: u64::MAX };
-        let Some((clock, now)) = self.0.and_then(|clock| Some((clock, clock.now?))) else { return unknown };
         let mut time = taskseal_time { earliest: 0, latest: u64::MAX };
-        // SAFETY: the application's function, called as its declaration says.
-        match unsafe { now(clock.context, &raw mut time) } {
-            0 => TimeWindow { earliest: time.earliest, latest: time.latest },
-            _ => unknown,
+        if let Some((clock, now)) = self.clock.and_then(|clock| Some((clock, clock.now?)))
+            // SAFETY: the application's function, called as its declaration says.
+            && unsafe { now(clock.context, &raw mut time) } == 0
+        {
+            return TimeWindow { earliest: time.earliest, latest: time.latest };
         }
+        self.is_unknown = true;
+        TimeWindow { earliest: 0, latest: u64::MAX }
     }
 }

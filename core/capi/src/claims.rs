@@ -46,7 +46,17 @@ pub const TASKSEAL_CLOCK_NONE: u32 = 2;
 
 /// What a seal says about a task. Claims are signed, not encrypted: whoever carries the task reads them.
 ///
-/// A field counts only if its bit is set in `present`; the first four fields always do.
+/// A FIELD WITHOUT ITS BIT IN `present` IS LEFT OUT, WHATEVER IT HOLDS, and nothing says so: set the bit with the field. Only
+/// the first four fields and `clock` always count.
+///
+/// | `clock` | required | may be | forbidden |
+/// | --- | --- | --- | --- |
+/// | `..._SYNCHRONISED` | `issued_at`, `expires_at` | `not_before`, sequence | `ttl`, `beacon` |
+/// | `..._BEACON` | `issued_at`, `expires_at`, `beacon` | `not_before`, sequence | `ttl` |
+/// | `..._NONE` | sequence | `ttl` | `issued_at`, `expires_at`, `not_before`, `beacon` |
+///
+/// `request` is required in results and forbidden in tasks; the other fields go with every clock. Times are Unix time in
+/// seconds, below 2^40 (milliseconds are not). All else is `TASKSEAL_INCONSISTENT_CLAIMS`.
 #[repr(C)]
 pub struct taskseal_claims {
     /// Who made the task: 1 to 64 characters from 0x21 to 0x7e.

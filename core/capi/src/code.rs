@@ -1,5 +1,6 @@
 //! Return codes: one negative number and one name for everything that can go wrong. A number never changes.
 
+use core::convert::Infallible;
 use core::ffi::{CStr, c_char};
 
 use taskseal_core::{OpenError, Refusal, SealError};
@@ -21,7 +22,7 @@ pub enum taskseal_code {
     TASKSEAL_INVALID_KEY = -3,
     /// A text that is no valid name: empty, too long, or with a character outside 0x21 to 0x7e.
     TASKSEAL_INVALID_NAME = -4,
-    /// A number that stands for nothing: an unknown kind, suite or clock, or two keys in one record.
+    /// What stands for nothing: an unknown kind, suite or clock, two keys in one record, an output over an input.
     TASKSEAL_INVALID_ARGUMENT = -5,
     /// The buffer is too small. Nothing is wrong with the task.
     TASKSEAL_BUFFER_TOO_SMALL = -6,
@@ -49,6 +50,8 @@ pub enum taskseal_code {
     TASKSEAL_KEY_UNAVAILABLE = -40,
     /// The replay guard is full or out of reach. Nothing may be run without one.
     TASKSEAL_GUARD_UNAVAILABLE = -41,
+    /// The verifier has no clock, or its clock failed, and the task has times. Nothing is wrong with the task.
+    TASKSEAL_TIME_UNKNOWN = -42,
 
     /// Refused: no envelope at all.
     TASKSEAL_UNSEALED = -100,
@@ -100,7 +103,7 @@ pub enum taskseal_code {
     TASKSEAL_ATTEMPTS_EXHAUSTED = -123,
     /// Refused by a queue: workers that ran it were lost too often.
     TASKSEAL_POISONOUS = -124,
-    /// Refused: encrypted to a key that is not here.
+    /// Refused: encrypted to a key that is not here. Found out after the guard was asked.
     TASKSEAL_NO_DECRYPTION_KEY = -125,
 }
 
@@ -143,6 +146,7 @@ names! {
     TASKSEAL_BATCH_EMPTY = c"batch-empty",
     TASKSEAL_KEY_UNAVAILABLE = c"key-unavailable",
     TASKSEAL_GUARD_UNAVAILABLE = c"guard-unavailable",
+    TASKSEAL_TIME_UNKNOWN = c"time-unknown",
     TASKSEAL_UNSEALED = c"unsealed",
     TASKSEAL_TOO_LARGE = c"too-large",
     TASKSEAL_MALFORMED = c"malformed",
@@ -173,13 +177,20 @@ names! {
 
 pub use self::taskseal_code as Code;
 
+/// Signers that cannot fail.
+impl From<Infallible> for Code {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 pub(crate) type Outcome<T> = Result<T, Code>;
 
 /// The name of a code, for logs: lower-case words joined by hyphens, those of refusals as in the specification.
-/// Never NULL.
+/// That of a length is `ok`. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn taskseal_error_name(code: i32) -> *const c_char {
-    let code = Code::of_number(code).unwrap_or(Code::TASKSEAL_OTHER);
+    let code = Code::of_number(code.min(0)).unwrap_or(Code::TASKSEAL_OTHER);
     code.name().as_ptr()
 }
 
@@ -192,13 +203,13 @@ pub(crate) fn returned(outcome: Outcome<usize>) -> i32 {
     }
 }
 
-pub(crate) fn of_seal<E>(error: SealError<E>) -> Code {
+pub(crate) fn of_seal<E: Into<Code>>(error: SealError<E>) -> Code {
     match error {
         SealError::BufferTooSmall => Code::TASKSEAL_BUFFER_TOO_SMALL,
         SealError::BodyTooLong => Code::TASKSEAL_BODY_TOO_LONG,
         SealError::InconsistentClaims => Code::TASKSEAL_INCONSISTENT_CLAIMS,
         SealError::Random => Code::TASKSEAL_NO_RANDOMNESS,
-        SealError::Signer(_) => Code::TASKSEAL_SIGNER_FAILED,
+        SealError::Signer(error) => error.into(),
         SealError::InvalidSignature => Code::TASKSEAL_INVALID_SIGNATURE,
         SealError::BatchFull => Code::TASKSEAL_BATCH_FULL,
         SealError::BatchEmpty => Code::TASKSEAL_BATCH_EMPTY,

@@ -13,6 +13,32 @@ pub const TASKSEAL_POINT_LEN: usize = 65;
 pub const TASKSEAL_KEY_LEN: usize = 32;
 /// Bytes of a kid.
 pub const TASKSEAL_KID_LEN: usize = 8;
+/// Bytes of a task id.
+pub const TASKSEAL_TASK_ID_LEN: usize = 16;
+/// Bytes of a digest: SHA-256.
+pub const TASKSEAL_DIGEST_LEN: usize = 32;
+/// Bytes of a signature, `r || s`.
+pub const TASKSEAL_SIGNATURE_LEN: usize = 64;
+/// Bytes of a trace context.
+pub const TASKSEAL_TRACE_LEN: usize = 25;
+/// Bytes of the id of a beacon.
+pub const TASKSEAL_BEACON_LEN: usize = 8;
+
+/// The version of the header and of the library: major.
+pub const TASKSEAL_VERSION_MAJOR: u32 = 0;
+/// Minor.
+pub const TASKSEAL_VERSION_MINOR: u32 = 1;
+/// Patch.
+pub const TASKSEAL_VERSION_PATCH: u32 = 0;
+
+const _: () = {
+    const fn is(number: u32, text: &str) -> bool {
+        matches!(u32::from_str_radix(text, 10), Ok(parsed) if parsed == number)
+    }
+    assert!(is(TASKSEAL_VERSION_MAJOR, env!("CARGO_PKG_VERSION_MAJOR")));
+    assert!(is(TASKSEAL_VERSION_MINOR, env!("CARGO_PKG_VERSION_MINOR")));
+    assert!(is(TASKSEAL_VERSION_PATCH, env!("CARGO_PKG_VERSION_PATCH")));
+};
 
 /// The functions between a type for C and the key that it holds.
 macro_rules! key_object {

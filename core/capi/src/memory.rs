@@ -8,7 +8,10 @@ use zeroize::Zeroize;
 
 use crate::code::{Code, Outcome};
 
-/// Bytes of a name; need not end in NUL.
+/// Bytes of a name; need not end in NUL. Not copied: what it points to stays for as long as it is used.
+///
+/// `TASKSEAL_TEXT("sensor-17")` is one, as an argument or to assign; `TASKSEAL_TEXT_INIT("sensor-17")` initialises one,
+/// also where only constants may; `taskseal_text_of(name)` takes a string that ends in NUL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct taskseal_text {
@@ -74,6 +77,13 @@ pub(crate) unsafe fn many_mut<'a, T>(start: *mut T, length: usize) -> Outcome<&'
     }
     // SAFETY: not NULL, not too long, and the rest is the caller's promise.
     Ok(unsafe { slice::from_raw_parts_mut(start, length) })
+}
+
+/// Refuses an output that overlaps an input.
+pub(crate) fn apart(to: *const u8, size: usize, from: *const u8, length: usize) -> Outcome<()> {
+    let (to, from) = (to.addr(), from.addr());
+    let overlap = to < from.saturating_add(length) && from < to.saturating_add(size);
+    if overlap { Err(Code::TASKSEAL_INVALID_ARGUMENT) } else { Ok(()) }
 }
 
 /// # Safety

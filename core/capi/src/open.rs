@@ -5,7 +5,7 @@ use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::open::{InPlace, Place};
 use taskseal_core::provider::Rejected;
 use taskseal_core::replay::Admission;
-use taskseal_core::{Agree, KeyId, Kind, Provider, Secret, Software};
+use taskseal_core::{Agree, KeyId, Kind, OpenError, Provider, Secret, Software};
 
 #[cfg(feature = "verify")]
 use crate::agreement::CallbackAgreement;
@@ -14,9 +14,9 @@ use crate::agreement::taskseal_agreement;
 use crate::callbacks::Failed;
 use crate::callbacks::{MaybeClock, taskseal_clock};
 use crate::claims::taskseal_claims;
-use crate::code::{Outcome, of_open, returned};
+use crate::code::{Code, Outcome, of_open, returned};
 use crate::keys::taskseal_encryption_key;
-use crate::memory::{bytes, many_mut, one, one_mut, taskseal_text};
+use crate::memory::{apart, bytes, many_mut, one, one_mut, taskseal_text};
 use crate::policy::{suite_bit, taskseal_policy};
 use crate::records::{Records, taskseal_record};
 use crate::replay::{CallbackGuard, TASKSEAL_FIRST_RUN, TASKSEAL_REDELIVERY, taskseal_guard};
@@ -31,7 +31,8 @@ pub struct taskseal_verifier {
     pub record_count: usize,
     /// What is accepted.
     pub policy: *const taskseal_policy,
-    /// The time. NULL: not known, and every task with a time is refused.
+    /// The time. NULL: not known, and every task with times gets `TASKSEAL_TIME_UNKNOWN`. For a worker without a clock
+    /// that accepts clockless tasks only.
     pub clock: *const taskseal_clock,
 }
 
@@ -193,6 +194,15 @@ impl<'k> Decryption<'k> {
             agreement: _agreement.map(CallbackAgreement::of).transpose()?,
         })
     }
+
+    /// A key in memory that was wiped is another matter than a key store that does not answer.
+    fn code(&self, error: OpenError) -> Code {
+        #[cfg(feature = "verify")]
+        if self.agreement.as_ref().is_some_and(CallbackAgreement::has_no_key) {
+            return Code::TASKSEAL_NO_KEY;
+        }
+        of_open(error)
+    }
 }
 
 #[cfg(feature = "verify")]
@@ -248,11 +258,38 @@ unsafe fn verify<'e>(
         let records = Records::of(verifier.records, verifier.record_count)?;
         (records, one(verifier.policy)?.to_core()?, verifier.clock.as_ref())
     };
-    task.verify(envelope, &Built, &mut (), &records, &policy, &mut MaybeClock(clock)).map_err(of_open)
+    let mut clock = MaybeClock { clock, is_unknown: false };
+    task.verify(envelope, &Built, &mut (), &records, &policy, &mut clock).map_err(|error| {
+        match of_open(error) {
+            // Whoever knows no time cannot say which: nothing is wrong with the task.
+            Code::TASKSEAL_ISSUED_IN_FUTURE | Code::TASKSEAL_EXPIRED | Code::TASKSEAL_NOT_YET_VALID
+                if clock.is_unknown =>
+            {
+                Code::TASKSEAL_TIME_UNKNOWN
+            }
+            code => code,
+        }
+    })
+}
+
+/// Whoever looks into what was told in spite of an error finds nothing that was not checked to its end.
+///
+/// # Safety
+/// The contract of the interface.
+unsafe fn nothing_on_error(outcome: Outcome<usize>, verified: *mut taskseal_verified) -> Outcome<usize> {
+    if outcome.is_err() && !verified.is_null() {
+        // SAFETY: handed on to the caller; zeros are numbers, empty texts and NULL.
+        unsafe { verified.write_bytes(0, 1) };
+    }
+    outcome
 }
 
 /// Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is
-/// decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0.
+/// decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0;
+/// `verified->body_length` tells how long the body is, encrypted or not.
+///
+/// After an error `*verified` is all zeros, here and in `taskseal_open`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_verify(
     verifier: *const taskseal_verifier,
@@ -270,15 +307,23 @@ pub unsafe extern "C" fn taskseal_verify(
             Ok(0)
         })
     };
-    returned(outcome)
+    // SAFETY: the contract of the interface.
+    returned(unsafe { nothing_on_error(outcome, verified) })
 }
 
 /// Verifies a task, asks the guard whether it may run, and decrypts its body into `body`. Returns the length of the
 /// body; `verified->body` tells where it is: in `body`, or in the envelope if it was not encrypted. A decrypted body
 /// is to be wiped after its use with `taskseal_wipe`.
 ///
+/// The order is: verify; `TASKSEAL_BUFFER_TOO_SMALL` if the body is encrypted and longer than `body_size`; ask the guard,
+/// which counts an attempt; decrypt. So a short buffer costs no attempt, but `TASKSEAL_NO_DECRYPTION_KEY`,
+/// `TASKSEAL_KEY_UNAVAILABLE` and a `TASKSEAL_REJECTED` of the inner seal come after the guard and do. The length is
+/// told by `taskseal_verify`; the envelope is always long enough for its body. `body` may be NULL with a `body_size` of 0 if the
+/// suites accepted do not encrypt. `body` and the envelope must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
+///
 /// Results are bound to their request and may be read any number of times: for a policy for results `guard` is not
 /// asked and may be NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_open(
     verifier: *const taskseal_verifier,
@@ -294,21 +339,27 @@ pub unsafe extern "C" fn taskseal_open(
     let outcome = unsafe {
         one_mut(verified).and_then(|told| {
             let mut keys = Decryption::of(keys)?;
+            apart(body, body_size, envelope, envelope_length)?;
             let buffer = many_mut(body, body_size)?;
             let mut task = InPlace::new();
             verify(&mut task, one(verifier)?, bytes(envelope, envelope_length)?)?;
             told.set(&task);
+            // Before the guard is asked, which would count an attempt.
+            if task.suite().encrypts() && buffer.len() < task.body_len() {
+                return Err(Code::TASKSEAL_BUFFER_TOO_SMALL);
+            }
             if task.kind() != Kind::Result
                 && task.admit(&mut CallbackGuard(one(guard)?)).map_err(of_open)? == Admission::Redelivery
             {
                 told.admission = TASKSEAL_REDELIVERY;
             }
-            told.body = match task.open(&Built, &mut keys, buffer).map_err(of_open)? {
+            told.body = match task.open(&Built, &mut keys, buffer).map_err(|error| keys.code(error))? {
                 Place::Envelope(body) => body.as_ptr(),
                 Place::Buffer => body,
             };
             Ok(told.body_length)
         })
     };
-    returned(outcome)
+    // SAFETY: the contract of the interface.
+    returned(unsafe { nothing_on_error(outcome, verified) })
 }

@@ -15,6 +15,9 @@ pub const TASKSEAL_NO_END: u64 = u64::MAX;
 ///
 /// A set of names is patterns separated by spaces; a pattern that ends in `*` stands for every name that begins with
 /// what is before it. The empty text is the empty set.
+///
+/// A zeroed record vouches for nothing: without a key the check refuses it, its sets are empty, and `valid_until` of 0 is
+/// long past. Set all three sets, and `valid_until` to an end or to `TASKSEAL_NO_END`.
 #[repr(C)]
 pub struct taskseal_record {
     /// Verifies suites S, SE and SP.
@@ -103,6 +106,7 @@ impl KeyLookup for Records<'_> {
 }
 
 /// Checks records once they are written: every one has one key and valid texts, and no two have one kid.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_records_check(records: *const taskseal_record, count: usize) -> i32 {
     // SAFETY: the contract of the interface.

@@ -3,7 +3,9 @@
 use core::ffi::c_void;
 
 use taskseal_core::claims::Sequence;
-use taskseal_core::replay::{Admission, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots, Sighting};
+use taskseal_core::replay::{
+    Admission, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots, SequenceSlots, SequenceSource, Sighting,
+};
 use taskseal_core::{Issuer, KeyId, TaskId};
 
 use crate::claims::{TASKSEAL_HAS_ATTEMPTS, TASKSEAL_HAS_SEQUENCE, TASKSEAL_HAS_TTL, invalid_name};
@@ -113,7 +115,7 @@ impl taskseal_sighting {
     }
 }
 
-/// Room to remember one task.
+/// Room to remember one task: 88 bytes, aligned to 8.
 #[repr(C)]
 pub struct taskseal_replay_slot {
     /// Private.
@@ -123,8 +125,12 @@ pub struct taskseal_replay_slot {
 const _: () = assert!(size_of::<ReplaySlot>() == size_of::<taskseal_replay_slot>());
 const _: () = assert!(align_of::<ReplaySlot>() <= align_of::<taskseal_replay_slot>());
 
-/// A replay guard in the caller's memory: remembers as many tasks as it has slots, and admits no other while all of
-/// them could still be accepted. The memory is lost on a restart.
+/// A replay guard in the caller's memory: remembers as many tasks as it has slots, and admits no other
+/// (`TASKSEAL_GUARD_UNAVAILABLE`) while all of them could still be accepted. The memory is lost on a restart.
+///
+/// A slot is free once its task has expired by the verifier's clock, skew included; `_finish` frees none. Slots needed:
+/// tasks a second, times the longest `max_lifetime` + `skew` that the policy accepts. The slot of a clockless task is never
+/// freed, since it never expires: for such tasks take a `taskseal_sequence_window`.
 #[repr(C)]
 pub struct taskseal_replay_window {
     /// Private.
@@ -139,6 +145,22 @@ pub struct taskseal_replay_window {
 
 impl taskseal_replay_window {
     /// # Safety
+    /// `slots` is NULL or there is room for `count`.
+    unsafe fn empty(slots: *mut taskseal_replay_slot, count: usize) -> Outcome<Self> {
+        if slots.is_null() {
+            return Err(Code::TASKSEAL_NULL_POINTER);
+        }
+        if count == 0 {
+            return Err(Code::TASKSEAL_INVALID_ARGUMENT);
+        }
+        for index in 0..count {
+            // SAFETY: handed on to the caller.
+            unsafe { slots.add(index).cast::<ReplaySlot>().write(ReplaySlot::default()) };
+        }
+        Ok(Self { slots, count, used: 0, floor: 0 })
+    }
+
+    /// # Safety
     /// `taskseal_replay_window_init` has filled the window, and the slots are still there.
     unsafe fn with<T>(&mut self, work: impl FnOnce(&mut ReplaySlots<'_>) -> T) -> Outcome<T> {
         // SAFETY: handed on to the caller; `init` has put a slot into each.
@@ -150,7 +172,8 @@ impl taskseal_replay_window {
     }
 }
 
-/// Fills `window` with `count` slots, which must stay where they are for as long as the window is used.
+/// Makes an empty window of `count` slots, which must stay where they are for as long as the window is used. Whatever it
+/// remembered is forgotten, and could run again. No slots at all are `TASKSEAL_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_replay_window_init(
     window: *mut taskseal_replay_window,
@@ -160,13 +183,7 @@ pub unsafe extern "C" fn taskseal_replay_window_init(
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(window).and_then(|window| {
-            if slots.is_null() {
-                return Err(Code::TASKSEAL_NULL_POINTER);
-            }
-            for index in 0..count {
-                slots.add(index).cast::<ReplaySlot>().write(ReplaySlot::default());
-            }
-            *window = taskseal_replay_window { slots, count, used: 0, floor: 0 };
+            *window = taskseal_replay_window::empty(slots, count)?;
             Ok(0)
         })
     };
@@ -214,12 +231,133 @@ unsafe extern "C" fn admit(context: *mut c_void, sighting: *const taskseal_sight
     let admitted = unsafe {
         one_mut(context.cast::<taskseal_replay_window>()).and_then(|window| {
             let sighting = one(sighting)?.to_core()?;
-            match window.with(|slots| slots.admit(&sighting))? {
-                Ok(Admission::FirstRun) => Ok(0),
-                Ok(_) => Ok(1),
-                Err(NotAdmitted::Refused(refusal)) => Err(of_refusal(refusal)),
-                Err(_) => Err(Code::TASKSEAL_GUARD_UNAVAILABLE),
+            of_admission(window.with(|slots| slots.admit(&sighting))?)
+        })
+    };
+    returned(admitted)
+}
+
+fn of_admission(admission: Result<Admission, NotAdmitted>) -> Outcome<usize> {
+    match admission {
+        Ok(Admission::FirstRun) => Ok(0),
+        Ok(_) => Ok(1),
+        Err(NotAdmitted::Refused(refusal)) => Err(of_refusal(refusal)),
+        Err(_) => Err(Code::TASKSEAL_GUARD_UNAVAILABLE),
+    }
+}
+
+/// Room to remember the numbers of one issuer and key: 40 bytes, aligned to 8.
+#[repr(C)]
+pub struct taskseal_sequence_source {
+    /// Private.
+    words: [u64; 5],
+}
+
+const _: () = assert!(size_of::<SequenceSource>() == size_of::<taskseal_sequence_source>());
+const _: () = assert!(align_of::<SequenceSource>() <= align_of::<taskseal_sequence_source>());
+
+/// A replay guard for issuers without a clock: a `taskseal_replay_window` that also remembers of every issuer and key the
+/// newest number and which of the 64 up to it were seen. It never runs full of finished tasks: a copy of one that is
+/// forgotten is `TASKSEAL_REPLAYED` by its number, and what is more than 63 behind the newest, or of an earlier epoch, is
+/// `TASKSEAL_OUT_OF_SEQUENCE`. The memory is lost on a restart.
+///
+/// The slot of a clockless task is freed when another needs it: after `keep` seconds by the verifier's clock, or once the
+/// task has finished. A verifier without a clock frees by `_finish` only: finish what is given up too. Slots needed: the
+/// clockless tasks that are not finished at one time, one at least, and those of tasks with times as in
+/// `taskseal_replay_window`. A source is never freed: as many as there are issuers and keys.
+#[repr(C)]
+pub struct taskseal_sequence_window {
+    /// Private.
+    window: taskseal_replay_window,
+    /// Private.
+    sources: *mut taskseal_sequence_source,
+    /// Private.
+    count: usize,
+    /// Private.
+    known: usize,
+    /// Private.
+    keep: u32,
+}
+
+/// Makes an empty window of slots for tasks and sources for issuers, which must stay where they are for as long as the
+/// window is used. `keep`: seconds within which the queue delivers a clockless task again. Whatever it remembered is
+/// forgotten. No slots or no sources at all are `TASKSEAL_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_sequence_window_init(
+    window: *mut taskseal_sequence_window,
+    slots: *mut taskseal_replay_slot,
+    slot_count: usize,
+    sources: *mut taskseal_sequence_source,
+    source_count: usize,
+    keep: u32,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(window).and_then(|window| {
+            if sources.is_null() {
+                return Err(Code::TASKSEAL_NULL_POINTER);
             }
+            if source_count == 0 {
+                return Err(Code::TASKSEAL_INVALID_ARGUMENT);
+            }
+            for index in 0..source_count {
+                sources.add(index).cast::<SequenceSource>().write(SequenceSource::EMPTY);
+            }
+            let tasks = taskseal_replay_window::empty(slots, slot_count)?;
+            *window =
+                taskseal_sequence_window { window: tasks, sources, count: source_count, known: 0, keep };
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+/// As `taskseal_replay_window_finish`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_sequence_window_finish(
+    window: *mut taskseal_sequence_window,
+    issuer: taskseal_text,
+    task_id: *const u8,
+) -> i32 {
+    // SAFETY: the contract of the interface; of NULL no field is read.
+    unsafe {
+        match one_mut(window) {
+            Ok(window) => taskseal_replay_window_finish(&raw mut window.window, issuer, task_id),
+            Err(code) => returned(Err(code)),
+        }
+    }
+}
+
+/// Fills `guard` with a window, which must stay where it is for as long as the guard is used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_sequence_guard(
+    guard: *mut taskseal_guard,
+    window: *mut taskseal_sequence_window,
+) -> i32 {
+    // SAFETY: the contract of the interface.
+    let made = unsafe {
+        one_mut(guard).and_then(|guard| {
+            one(window)?;
+            *guard = taskseal_guard { admit: Some(admit_by_sequence), context: window.cast() };
+            Ok(0)
+        })
+    };
+    returned(made)
+}
+
+unsafe extern "C" fn admit_by_sequence(context: *mut c_void, sighting: *const taskseal_sighting) -> i32 {
+    // SAFETY: `taskseal_sequence_guard` has put a window there.
+    let admitted = unsafe {
+        one_mut(context.cast::<taskseal_sequence_window>()).and_then(|window| {
+            let sighting = one(sighting)?.to_core()?;
+            let sources = many_mut(window.sources.cast::<SequenceSource>(), window.count)?;
+            let (known, keep) = (window.known, window.keep);
+            let (admission, known) = window.window.with(|slots| {
+                let mut slots = SequenceSlots::resume(slots, sources, known, keep);
+                (slots.admit(&sighting), slots.known())
+            })?;
+            window.known = known;
+            of_admission(admission)
         })
     };
     returned(admitted)

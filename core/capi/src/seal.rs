@@ -8,13 +8,24 @@ use crate::callbacks::{NoRng, Rng, taskseal_rng};
 use crate::claims::{invalid_name, taskseal_claims};
 use crate::code::{Code, Outcome, of_seal, returned};
 use crate::keys::{key_object, taskseal_agreement_public_key, taskseal_encryption_key, taskseal_mac_key};
-use crate::memory::{bytes, many_mut, one, one_mut, taskseal_text};
+use crate::memory::{apart, bytes, many_mut, one, one_mut, taskseal_text};
 #[cfg(feature = "sign")]
 use crate::signing::{CallbackSigner, taskseal_signer};
 use crate::stack::leaving_nothing;
 
 /// Most bytes of a body: 16 MiB.
 pub const TASKSEAL_MAX_BODY: usize = 16777216;
+
+/// Most bytes that an envelope of suite S has more than its body, whatever its claims.
+pub const TASKSEAL_MAX_OVERHEAD_S: usize = 764;
+/// Of suite M.
+pub const TASKSEAL_MAX_OVERHEAD_M: usize = 732;
+/// Of suite E.
+pub const TASKSEAL_MAX_OVERHEAD_E: usize = 783;
+/// Of suite SE.
+pub const TASKSEAL_MAX_OVERHEAD_SE: usize = 874;
+/// Of suite SP.
+pub const TASKSEAL_MAX_OVERHEAD_SP: usize = 945;
 
 /// A task.
 pub const TASKSEAL_TASK: u32 = 0;
@@ -52,7 +63,7 @@ struct Out {
 
 /// # Safety
 /// The contract of the interface for what `task` and `out` point to.
-unsafe fn seal_by<M: Mode>(
+unsafe fn seal_by<M: Mode<Error: Into<Code>>>(
     sealer: Sealer<M>,
     task: &taskseal_task,
     out: &Out,
@@ -72,6 +83,7 @@ unsafe fn seal_by<M: Mode>(
     if out.start.is_null() {
         return exact_length(sealer.sealed_len(&claims, content_type, body.len()), body.len());
     }
+    apart(out.start, out.length, task.body, task.body_length)?;
     // SAFETY: handed on to the caller.
     let buffer = unsafe { many_mut(out.start, out.length)? };
     seal(&mut sealer, &claims, content_type, body, buffer).map_err(of_seal)
@@ -79,7 +91,7 @@ unsafe fn seal_by<M: Mode>(
 
 /// # Safety
 /// As [`seal_by`].
-unsafe fn seal<M: Mode>(
+unsafe fn seal<M: Mode<Error: Into<Code>>>(
     sealer: Sealer<M>,
     task: &taskseal_task,
     rng: &mut impl TryCryptoRng,
@@ -96,7 +108,7 @@ unsafe fn seal<M: Mode>(
 /// # Safety
 /// As [`seal_by`]; also for `key` and `rng`.
 #[cfg(feature = "hedge")]
-unsafe fn seal_hedged<M: Mode>(
+unsafe fn seal_hedged<M: Mode<Error: Into<Code>>>(
     sealer: Sealer<M>,
     task: &taskseal_task,
     key: *const taskseal_hedge_key,
@@ -125,8 +137,9 @@ fn exact_length(length: usize, body_length: usize) -> Outcome<usize> {
 }
 
 /// Suite M: authenticates by a shared key; the body is readable by all. Returns the length of the envelope in `out`;
-/// with `out` NULL, the length it would have.
+/// with `out` NULL, the length it would have. `out` and the body must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
 #[cfg(feature = "mac")]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_m(
     task: *const taskseal_task,
@@ -146,6 +159,7 @@ pub unsafe extern "C" fn taskseal_seal_m(
 
 /// Suite E: authenticates and encrypts by a shared key. Returns as `taskseal_seal_m`.
 #[cfg(feature = "mac")]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_e(
     task: *const taskseal_task,
@@ -166,6 +180,7 @@ pub unsafe extern "C" fn taskseal_seal_e(
 
 /// Suite S: signs; the body is readable by all. Returns as `taskseal_seal_m`.
 #[cfg(feature = "sign")]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_s(
     task: *const taskseal_task,
@@ -185,6 +200,7 @@ pub unsafe extern "C" fn taskseal_seal_s(
 
 /// Suite SE: encrypts by a shared key, then signs. Returns as `taskseal_seal_m`.
 #[cfg(feature = "sign")]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_se(
     task: *const taskseal_task,
@@ -206,6 +222,7 @@ pub unsafe extern "C" fn taskseal_seal_se(
 
 /// Suite SP: encrypts to the recipient's public key, then signs. Returns as `taskseal_seal_m`.
 #[cfg(feature = "sign")]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_sp(
     task: *const taskseal_task,
@@ -270,6 +287,7 @@ pub unsafe extern "C" fn taskseal_hedge_key_wipe(key: *mut taskseal_hedge_key) {
 /// on the body too, so that a poor source is enough. With `rng` NULL there is no source at all: then no two tasks may
 /// have the same claims and body, across restarts.
 #[cfg(all(feature = "hedge", feature = "mac"))]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_e_hedged(
     task: *const taskseal_task,
@@ -291,6 +309,7 @@ pub unsafe extern "C" fn taskseal_seal_e_hedged(
 
 /// `taskseal_seal_se` with hedged randomness, as `taskseal_seal_e_hedged`.
 #[cfg(all(feature = "hedge", feature = "sign"))]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_se_hedged(
     task: *const taskseal_task,
@@ -313,6 +332,7 @@ pub unsafe extern "C" fn taskseal_seal_se_hedged(
 
 /// `taskseal_seal_sp` with hedged randomness, as `taskseal_seal_e_hedged`.
 #[cfg(all(feature = "hedge", feature = "sign"))]
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_seal_sp_hedged(
     task: *const taskseal_task,

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use taskseal_core::keys::SigningKey;
 use taskseal_core::{KeyId, Secret, Signer};
 
-use crate::callbacks::Failed;
+use crate::callbacks::SignerFailed;
 use crate::code::{Code, Outcome, returned};
 use crate::keys::key_object;
 use crate::memory::{one, one_mut};
@@ -14,8 +14,8 @@ use crate::stack::leaving_nothing;
 /// Signs for suites S, SE and SP: a key in memory (`taskseal_software_signer`), a secure element, a token.
 #[repr(C)]
 pub struct taskseal_signer {
-    /// Signs a SHA-256 digest of 32 bytes with ES256, writes `r || s` (64 bytes, big-endian) and returns 0; anything
-    /// else: nothing is sealed. A high `s` is normalised. The key must never sign anything else.
+    /// Signs a SHA-256 digest of 32 bytes with ES256, writes `r || s` (64 bytes, big-endian) and returns 0;
+    /// `TASKSEAL_NO_KEY`: there is no key; any other number: `TASKSEAL_SIGNER_FAILED`. Then nothing is sealed. A high `s` is normalised. The key must never sign anything else.
     pub sign_digest:
         Option<unsafe extern "C" fn(context: *mut c_void, digest: *const u8, signature: *mut u8) -> i32>,
     /// Handed to `sign_digest`.
@@ -38,17 +38,20 @@ impl CallbackSigner {
 }
 
 impl Signer for CallbackSigner {
-    type Error = Failed;
+    type Error = SignerFailed;
 
     fn kid(&self) -> KeyId {
         self.kid
     }
 
-    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Failed> {
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFailed> {
         let mut signature = [0; 64];
         // SAFETY: the application's function, called as its declaration says.
         let outcome = unsafe { (self.sign_digest)(self.context, digest.as_ptr(), signature.as_mut_ptr()) };
-        if outcome == 0 { Ok(signature) } else { Err(Failed) }
+        match outcome {
+            0 => Ok(signature),
+            code => Err(SignerFailed { has_no_key: code == Code::TASKSEAL_NO_KEY as i32 }),
+        }
     }
 }
 
@@ -65,7 +68,9 @@ pub struct taskseal_signing_key {
 
 key_object! { taskseal_signing_key holds SigningKey, tagged b"ts.sign\0" }
 
-/// Makes a signing key of a private scalar, 32 bytes big-endian.
+/// Makes a signing key of a private scalar, 32 bytes big-endian. A new key is 32 bytes of a cryptographically secure
+/// source, kept where nobody else reads them: if they are no scalar (one in 2^32 is not), the answer is
+/// `TASKSEAL_INVALID_KEY`, and others are drawn.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_signing_key_init(key: *mut taskseal_signing_key, scalar: *const u8) -> i32 {
     // SAFETY: the contract of the interface.
@@ -98,6 +103,19 @@ pub unsafe extern "C" fn taskseal_signing_key_point(key: *const taskseal_signing
     let told = unsafe {
         one(key).and_then(taskseal_signing_key::key).and_then(|key| {
             *one_mut(point.cast())? = key.verifying_key().to_point();
+            Ok(0)
+        })
+    };
+    returned(told)
+}
+
+/// Writes the kid: the first 8 bytes of the public key's thumbprint (RFC 9679).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn taskseal_signing_key_kid(key: *const taskseal_signing_key, kid: *mut u8) -> i32 {
+    // SAFETY: the contract of the interface.
+    let told = unsafe {
+        one(key).and_then(taskseal_signing_key::key).and_then(|key| {
+            *one_mut(kid.cast())? = *Signer::kid(&key).as_bytes();
             Ok(0)
         })
     };

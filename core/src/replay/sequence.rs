@@ -1,9 +1,8 @@
 //! A replay guard for issuers without a clock: their tasks do not expire, so their order has to tell.
 
-use heapless::Vec;
 use sha2::{Digest, Sha256};
 
-use super::{Admission, NotAdmitted, ReplayGuard, ReplayWindow, Sighting};
+use super::{Admission, NotAdmitted, ReplayGuard, ReplaySlots, ReplayWindow, Sighting};
 use crate::claims::Sequence;
 use crate::kid::KeyId;
 use crate::name::Issuer;
@@ -14,12 +13,14 @@ use crate::task_id::TaskId;
 const WIDTH: u64 = 64;
 
 /// A [`ReplayWindow`] of `N` tasks that also remembers, for up to `SOURCES` issuers and keys, the newest sequence and
-/// which of the 64 counters up to it have been seen. 48 bytes a source.
+/// which of the 64 counters up to it have been seen. 40 bytes a source.
 ///
 /// A task whose times are sealed is the window's business alone. One without a clock is remembered by the window for
-/// `keep` seconds, within which the queue may deliver it again; its sequence is remembered for good, so that the
-/// window may forget the task and a copy is still refused. What is more than 63 behind the newest of its epoch, or
-/// of an earlier epoch, is refused as [`Refusal::OutOfSequence`].
+/// `keep` seconds, within which the queue may deliver it again, or until its place is needed after it has finished; its
+/// sequence is remembered for good, so that the window may forget the task and a copy is still refused. What is more
+/// than 63 behind the newest of its epoch, or of an earlier epoch, is refused as [`Refusal::OutOfSequence`].
+///
+/// A verifier that has no clock either sees no second pass: there a place is freed by [`finish`](Self::finish) only.
 ///
 /// # Security
 /// Whoever orders the queue can deliver the newest task first and so have older ones refused. That is no more than
@@ -27,12 +28,15 @@ const WIDTH: u64 = 64;
 #[derive(Clone, Debug)]
 pub struct SequenceWindow<const SOURCES: usize, const N: usize> {
     window: ReplayWindow<N>,
-    sources: Vec<Source, SOURCES>,
+    sources: [SequenceSource; SOURCES],
+    known: usize,
     keep: u32,
 }
 
+/// Room to remember the sequence of one issuer and key: 40 bytes.
 #[derive(Clone, Copy, Debug)]
-struct Source {
+#[repr(align(8))]
+pub struct SequenceSource {
     /// First 16 bytes of the SHA-256 of kid and issuer.
     name: [u8; 16],
     newest: Sequence,
@@ -40,28 +44,81 @@ struct Source {
     seen: u64,
 }
 
+impl SequenceSource {
+    /// Room that nothing is remembered in.
+    pub const EMPTY: Self = Self { name: [0; 16], newest: Sequence { epoch: 0, counter: 0 }, seen: 0 };
+}
+
+impl Default for SequenceSource {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl<const SOURCES: usize, const N: usize> SequenceWindow<SOURCES, N> {
     /// An empty window that remembers tasks without a clock for `keep` seconds.
     #[must_use]
     pub const fn new(keep: u32) -> Self {
-        Self { window: ReplayWindow::new(), sources: Vec::new(), keep }
+        Self { window: ReplayWindow::new(), sources: [SequenceSource::EMPTY; SOURCES], known: 0, keep }
     }
 
     /// Marks a task as run to its end. Returns whether the task was known.
     pub fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
         self.window.finish(issuer, task_id)
     }
+}
 
-    /// What the source becomes if the sequence is accepted, and where it stands if it is known.
+impl<const SOURCES: usize, const N: usize> ReplayGuard for SequenceWindow<SOURCES, N> {
+    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+        let Self { window, sources, known, keep } = self;
+        window.with(|window| {
+            let mut slots = SequenceSlots::resume(window, sources, *known, *keep);
+            let admission = slots.admit(sighting);
+            *known = slots.known();
+            admission
+        })
+    }
+}
+
+/// A [`SequenceWindow`] over memory that somebody else holds.
+#[derive(Debug)]
+pub struct SequenceSlots<'s, 'm> {
+    window: &'s mut ReplaySlots<'m>,
+    sources: &'s mut [SequenceSource],
+    /// How many of them remember a source; they come first.
+    known: usize,
+    keep: u32,
+}
+
+impl<'s, 'm> SequenceSlots<'s, 'm> {
+    /// The window that was over this memory before, with what [`known`](Self::known) told then; 0 for an empty one.
+    #[must_use]
+    pub fn resume(
+        window: &'s mut ReplaySlots<'m>,
+        sources: &'s mut [SequenceSource],
+        known: usize,
+        keep: u32,
+    ) -> Self {
+        let known = known.min(sources.len());
+        Self { window, sources, known, keep }
+    }
+
+    /// How many sources it remembers.
+    #[must_use]
+    pub const fn known(&self) -> usize {
+        self.known
+    }
+
+    /// What the source becomes if the sequence is accepted, and where it is to stand.
     fn step(
         &self,
         sighting: &Sighting<'_>,
         sequence: Sequence,
-    ) -> Result<(Source, Option<usize>), NotAdmitted> {
+    ) -> Result<(SequenceSource, usize), NotAdmitted> {
         let name = source_name(sighting.kid, sighting.issuer);
-        let place = self.sources.iter().position(|source| source.name == name);
-        let Some(source) = place.and_then(|place| self.sources.get(place)) else {
-            return Ok((Source { name, newest: sequence, seen: 1 }, None));
+        let place = self.sources.iter().take(self.known).position(|source| source.name == name);
+        let Some((place, source)) = place.and_then(|place| Some((place, self.sources.get(place)?))) else {
+            return Ok((SequenceSource { name, newest: sequence, seen: 1 }, self.known));
         };
         let mut source = *source;
         if sequence > source.newest {
@@ -83,8 +140,11 @@ impl<const SOURCES: usize, const N: usize> SequenceWindow<SOURCES, N> {
     }
 }
 
-impl<const SOURCES: usize, const N: usize> ReplayGuard for SequenceWindow<SOURCES, N> {
+impl ReplayGuard for SequenceSlots<'_, '_> {
     fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+        if !self.window.knows(sighting) {
+            self.window.make_room(sighting.seen_at);
+        }
         let (None, Some(sequence)) = (sighting.forget_after, sighting.sequence) else {
             return self.window.admit(sighting);
         };
@@ -94,14 +154,11 @@ impl<const SOURCES: usize, const N: usize> ReplayGuard for SequenceWindow<SOURCE
             return self.window.admit(&sighting);
         }
         let (source, place) = self.step(&sighting, sequence)?;
-        if place.is_none() && self.sources.is_full() {
-            return Err(NotAdmitted::Unavailable);
-        }
+        let room = self.sources.get_mut(place).ok_or(NotAdmitted::Unavailable)?;
         let admission = self.window.admit(&sighting)?;
-        match place.and_then(|place| self.sources.get_mut(place)) {
-            Some(known) => *known = source,
-            None => self.sources.push(source).map_err(|_| NotAdmitted::Unavailable)?,
-        }
+        self.window.last_is_sequenced();
+        *room = source;
+        self.known = self.known.max(place.saturating_add(1));
         Ok(admission)
     }
 }

@@ -20,12 +20,21 @@ pub struct ReplaySlot {
     dead_from: u64,
     attempts: u16,
     finished: bool,
+    /// Its sequence is remembered elsewhere, and refuses a copy once this slot is gone.
+    sequenced: bool,
 }
 
 impl ReplaySlot {
     /// Room that nothing is remembered in.
-    pub const EMPTY: Self =
-        Self { task: [0; 32], digest: [0; 32], forget_after: 0, dead_from: 0, attempts: 0, finished: false };
+    pub const EMPTY: Self = Self {
+        task: [0; 32],
+        digest: [0; 32],
+        forget_after: 0,
+        dead_from: 0,
+        attempts: 0,
+        finished: false,
+        sequenced: false,
+    };
 }
 
 impl Default for ReplaySlot {
@@ -97,6 +106,28 @@ impl<'m> ReplaySlots<'m> {
         self.slots.iter_mut().take(self.used).find(|slot| slot.task == *task)
     }
 
+    /// When all slots are taken, frees those of tasks that expired before `now`; else that of the first finished task
+    /// whose sequence is remembered elsewhere, so that a verifier without a clock does not run full either.
+    pub(super) fn make_room(&mut self, now: u64) {
+        if self.used >= self.slots.len() {
+            self.forget_before(now);
+        }
+        if self.used >= self.slots.len()
+            && let Some(place) = self.slots.iter().position(|slot| slot.finished && slot.sequenced)
+            && let Some(rest) = self.slots.get_mut(place..)
+        {
+            rest.rotate_left(1);
+            self.used -= 1;
+        }
+    }
+
+    /// The task that was admitted last is one whose sequence is remembered elsewhere.
+    pub(super) fn last_is_sequenced(&mut self) {
+        if let Some(slot) = self.used.checked_sub(1).and_then(|last| self.slots.get_mut(last)) {
+            slot.sequenced = true;
+        }
+    }
+
     /// Frees the slots of tasks that expired before `time`.
     fn forget_before(&mut self, time: u64) {
         let mut kept = 0;
@@ -148,7 +179,7 @@ impl ReplayGuard for ReplaySlots<'_> {
         let dead_from = sighting.ttl.map_or(u64::MAX, |ttl| sighting.seen_at.saturating_add(u64::from(ttl)));
         let slot = self.slots.get_mut(self.used).ok_or(NotAdmitted::Unavailable)?;
         let digest = sighting.digest;
-        *slot = ReplaySlot { task, digest, forget_after, dead_from, attempts: 1, finished: false };
+        *slot = ReplaySlot { task, digest, forget_after, dead_from, attempts: 1, ..ReplaySlot::EMPTY };
         self.used += 1;
         Ok(Admission::FirstRun)
     }

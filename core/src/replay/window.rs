@@ -32,16 +32,11 @@ impl<const N: usize> ReplayWindow<N> {
         Self { slots: [ReplaySlot::EMPTY; N], used: 0, floor: 0 }
     }
 
-    fn with<T>(&mut self, work: impl FnOnce(&mut ReplaySlots<'_>) -> T) -> T {
+    pub(super) fn with<T>(&mut self, work: impl FnOnce(&mut ReplaySlots<'_>) -> T) -> T {
         let mut slots = ReplaySlots::resume(&mut self.slots, self.used, self.floor);
         let result = work(&mut slots);
         (self.used, self.floor) = (slots.len(), slots.floor());
         result
-    }
-
-    /// Whether the task is remembered.
-    pub(super) fn knows(&mut self, sighting: &Sighting<'_>) -> bool {
-        self.with(|slots| slots.knows(sighting))
     }
 
     /// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns whether the

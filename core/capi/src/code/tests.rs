@@ -6,6 +6,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
+use crate::callbacks::SignerFailed;
 
 fn name(code: i32) -> String {
     // SAFETY: a static text that ends in NUL.
@@ -32,7 +33,7 @@ fn every_error_of_sealing_and_opening_has_a_code_of_its_own() {
         SealError::BodyTooLong,
         SealError::InconsistentClaims,
         SealError::Random,
-        SealError::Signer(()),
+        SealError::Signer(SignerFailed { has_no_key: false }),
         SealError::InvalidSignature,
         SealError::BatchFull,
         SealError::BatchEmpty,
@@ -65,5 +66,5 @@ fn numbers_and_names_are_distinct_and_stable() {
         assert_eq!(name(number), expected);
     }
     assert_eq!(name(-9999), "other");
-    assert_eq!(name(7), "other");
+    assert_eq!(name(7), "ok", "a length");
 }
