@@ -55,7 +55,7 @@ const ROLE: &str = "TASKSEAL_HSM_ROLE";
 pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
     let library = match kind {
         Kind::SoftHsm => softhsm::find_library().expect("install softhsm2: these tests need a real token"),
-        Kind::Kryoptic => match env::var_os("TASKSEAL_KRYOPTIC") {
+        Kind::Kryoptic => match env::var_os("TASKSEAL_KRYOPTIC").filter(|path| !path.is_empty()) {
             Some(path) => PathBuf::from(path),
             None => {
                 return did_not_run(name, "TASKSEAL_KRYOPTIC does not name libkryoptic_pkcs11.so");
