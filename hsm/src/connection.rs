@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
@@ -10,7 +11,7 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 
 use crate::classify::{Verdict, classify};
 use crate::error::{Error, Fault};
-use crate::module::Session;
+use crate::module::{Alone, Session};
 use crate::shared::Shared;
 use crate::sync::lock;
 
@@ -69,7 +70,7 @@ impl From<Error> for Refusal {
 /// Finds the token and logs in to it, in the session of before where that still is one.
 pub(crate) fn connect(shared: &Arc<Shared>, before: Option<Connection>) -> Result<Connection, Refusal> {
     shared.module.check_pid()?;
-    let _pass = shared.module.enter()?;
+    let mut pass = shared.module.enter()?;
     let (slot, info) = shared.selector.find(&shared.module)?;
     let losses = shared.session_losses();
     let session = match before.and_then(|before| before.reuse(shared, slot)) {
@@ -79,7 +80,11 @@ pub(crate) fn connect(shared: &Arc<Shared>, before: Option<Connection>) -> Resul
     if info.login_required() {
         match session.check_login() {
             Ok(()) => {}
-            Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, _)) => login(shared, &session, &info)?,
+            Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, _)) => {
+                drop(pass);
+                login(shared, &session, &info)?;
+                pass = shared.module.enter()?;
+            }
             Err(error) => return Err(token(error).into()),
         }
     }
@@ -88,6 +93,7 @@ pub(crate) fn connect(shared: &Arc<Shared>, before: Option<Connection>) -> Resul
     status.login_required = info.login_required();
     drop(status);
     shared.pool.set_limit(pool_size(shared.settings.max_sessions, &info));
+    drop(pass);
     Ok(Connection { slot, session, losses })
 }
 
@@ -107,8 +113,16 @@ fn login(shared: &Shared, session: &Session, info: &TokenInfo) -> Result<(), Ref
         // A file of a token in software may also be half-written at the moment.
         return Err(Refusal::Later(Error::Config("the token has no user pin yet")));
     }
-    let answer = if shared.pin.is_nothing() && info.protected_authentication_path() {
-        // The PIN is typed at the device.
+    let at_the_device = shared.pin.is_nothing() && info.protected_authentication_path();
+    // Nobody else is kept waiting for a human.
+    let _inside =
+        if at_the_device { Alone::Beside(shared.module.enter()?) } else { shared.module.enter_alone()? };
+    if session.is_stale() {
+        // Another token had the library restarted: the number may mean a session with another token now, which would
+        // count our PIN as a wrong one.
+        return Err(Refusal::Later(Error::Transient { retry_after: Duration::ZERO }));
+    }
+    let answer = if at_the_device {
         session.login(UserType::User, None)
     } else {
         let attempt = shared.pin.with(|pin| session.login(UserType::User, Some(pin.secret())));

@@ -15,7 +15,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 
 use crate::error::{Error, Fault};
 use crate::pin::Pin;
-use crate::sync::{Gate, Pass, Turn, Turnstile, lock};
+use crate::sync::{Gate, Pass, Shut, Turn, Turnstile, lock};
 
 /// A loaded and initialised PKCS#11 library. There is one of it in a process for a path, because `C_Initialize` and
 /// `C_Finalize` hold for the whole process.
@@ -185,9 +185,19 @@ impl Module {
         if std::process::id() == self.pid { Ok(()) } else { Err(Error::Forked) }
     }
 
-    /// Goes into the library; not while it is being restarted.
+    /// Goes into the library; not while it is being restarted or a user is being logged in.
     pub(crate) fn enter(&self) -> Result<Pass<'_>, Error> {
-        self.gate.enter().ok_or(Error::Transient { retry_after: RESTART })
+        self.gate.enter(Instant::now() + RESTART).ok_or(Error::Transient { retry_after: RESTART })
+    }
+
+    /// Goes into the library when nobody else is inside: `C_Login` changes the state of every session of its token,
+    /// and there are libraries where it and a key agreement wait for each other for ever. Where somebody does not come
+    /// out in time, goes in beside them.
+    pub(crate) fn enter_alone(&self) -> Result<Alone<'_>, Error> {
+        match self.gate.shut(Instant::now() + RESTART) {
+            Some(shut) => Ok(Alone::Alone(shut)),
+            None => self.enter().map(Alone::Beside),
+        }
     }
 
     /// Opens a session that is closed on drop, unless its handle means something else by then.
@@ -208,6 +218,7 @@ impl Module {
     /// [`Error::Timeout`] if a thread is still inside, [`Error::Token`].
     pub(crate) fn restart(&self, seen: u64) -> Result<(), Error> {
         self.check_pid()?;
+        // `C_Finalize` beside another call is undefined.
         let Some(_shut) = self.gate.shut(Instant::now() + RESTART) else { return Err(Error::Timeout) };
         if self.shared || (self.epoch() != seen && self.initialized.load(Ordering::Acquire)) {
             return Ok(());
@@ -264,7 +275,16 @@ fn initialize(pkcs11: &Pkcs11) -> Result<(), Cryptoki> {
     pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
 }
 
-/// How long a restart waits for the threads that are inside, and callers for a restart.
+/// Inside the library, if possible with nobody else.
+#[derive(Debug)]
+pub(crate) enum Alone<'m> {
+    #[expect(dead_code, reason = "opens the gate on drop")]
+    Alone(Shut<'m>),
+    #[expect(dead_code, reason = "leaves on drop")]
+    Beside(Pass<'m>),
+}
+
+/// How long a restart or a login waits for the threads that are inside, and callers for either.
 const RESTART: Duration = Duration::from_millis(500);
 
 /// How long a thread waits for its turn with objects: shorter than a caller waits for the thread.
@@ -321,7 +341,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(raw) = self.raw.take() else { return };
         // While the library is being restarted, all sessions end anyway.
-        if let Ok(_pass) = self.module.enter()
+        if let Some(_pass) = self.module.gate.enter(Instant::now())
             && !self.is_stale()
         {
             // A session that cannot be closed is gone already.

@@ -18,8 +18,7 @@ pub(crate) fn wait_until<'a, T>(
     changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
 }
 
-/// Counts the threads that are inside a library, so that it is finalised only when there are none: `C_Finalize`
-/// beside another call is undefined.
+/// Counts the threads that are inside a library, for the calls that are made only when there are none.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: Mutex<GateState>,
@@ -33,11 +32,14 @@ struct GateState {
 }
 
 impl Gate {
-    /// Goes in, unless the gate is shut.
-    pub(crate) fn enter(&self) -> Option<Pass<'_>> {
+    /// Goes in; where the gate is shut, as soon as it opens, and `None` if it has not by `deadline`.
+    pub(crate) fn enter(&self, deadline: Instant) -> Option<Pass<'_>> {
         let mut state = lock(&self.state);
-        if state.shut {
-            return None;
+        while state.shut {
+            if Instant::now() >= deadline {
+                return None;
+            }
+            state = wait_until(&self.changed, state, deadline);
         }
         state.inside += 1;
         Some(Pass(self))
@@ -140,17 +142,29 @@ mod tests {
     #[test]
     fn a_gate_is_not_shut_around_somebody_inside() {
         let gate = Gate::default();
-        let inside = gate.enter().unwrap();
+        let inside = gate.enter(soon()).unwrap();
 
         assert!(gate.shut(soon()).is_none());
-        let second = gate.enter();
+        let second = gate.enter(soon());
         assert!(second.is_some(), "it is open again");
         drop((inside, second));
         let shut = gate.shut(soon()).unwrap();
-        assert!(gate.enter().is_none());
+        assert!(gate.enter(soon()).is_none());
         assert!(gate.shut(soon()).is_none(), "one at a time");
         drop(shut);
-        assert!(gate.enter().is_some());
+        assert!(gate.enter(Instant::now()).is_some());
+    }
+
+    #[test]
+    fn who_waits_at_a_shut_gate_goes_in_when_it_opens() {
+        let gate = Gate::default();
+        let shut = gate.shut(soon()).unwrap();
+
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| gate.enter(Instant::now() + Duration::from_secs(60)).is_some());
+            drop(shut);
+            assert!(waiting.join().unwrap());
+        });
     }
 
     #[test]

@@ -34,6 +34,15 @@ const LOSSES: [(&str, &str); 6] = [
     ("rv.C_Sign", "0x32"),
 ];
 
+/// Says that it is over, however it came to that.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture: &Fixture) {
     let token = fixture.open(Settings::new().timeout(Duration::from_secs(5)));
     let signing = EcKey::generate(&token, Usage::Sign, "sign").unwrap();
@@ -44,6 +53,8 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
     let (ended, done, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
 
     thread::scope(|scope| {
+        // A panic on this thread ends the others too: the scope waits for them.
+        let _end = End(&ended);
         for number in 0..8 {
             let (signing, agreement, token) = (&signing, &agreement, &token);
             let (host, expected, ended, done, refused) =
@@ -82,7 +93,6 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
             let before = done.load(Ordering::Relaxed);
             wait_for("somebody gets through again", || done.load(Ordering::Relaxed) > before + 8);
         }
-        ended.store(true, Ordering::Relaxed);
     });
 
     wait_for("the token is up", || token.health().state == State::Up);

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_macros, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -72,12 +73,30 @@ pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
     child.env(MODULE, shim()).env("SHIM_MODULE", &library).env("SHIM_FOLDER", folder.path());
     child.env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", folder.path().join(SOCKET).display()));
     child.envs(configure(kind, folder.path()));
-    let output = child.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name}: {}\n{out}\n{err}", output.status);
+    let said = |name: &str| folder.path().join(name);
+    child.stdout(File::create(said("stdout")).unwrap()).stderr(File::create(said("stderr")).unwrap());
+    let ended = end_of(child.spawn().unwrap());
+    let [out, err] = ["stdout", "stderr"].map(|name| fs::read(said(name)).unwrap());
+    let (out, err) = (String::from_utf8_lossy(&out), String::from_utf8_lossy(&err));
+    let status = ended.map_or_else(|| "still running, so killed".to_owned(), |status| status.to_string());
+    assert!(ended.is_some_and(|status| status.success()), "{name}: {status}\n{out}\n{err}");
     eprint!("{err}");
     // A test that is not there would pass.
     assert!(out.contains("1 passed"), "{name} is not the path of a test:\n{out}");
+}
+
+/// How a process ended. One that does not end is killed: a library can keep a thread for ever.
+fn end_of(mut child: Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
 }
 
 /// Says so past the capture of output, which hides what tests that pass print.
