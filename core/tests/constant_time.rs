@@ -400,6 +400,7 @@ fn verify<'a>(envelope: &'a [u8], key: RecordKey<'_>) -> Result<taskseal_core::V
 fn open(envelope: &[u8], key: RecordKey<'_>, keys: &mut impl DecryptionKeys) -> Result<(), OpenError> {
     let mut buffer = [0; 60];
     let verified = verify(envelope, key)?;
-    drop(verified.danger_open_without_replay_guard(keys, &mut buffer)?);
-    Ok(())
+    let mut opened = verified.danger_open_without_replay_guard(keys, &mut buffer);
+    make_public(&mut opened); // whether it opened: the verdict
+    opened.map(drop)
 }

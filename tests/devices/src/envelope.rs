@@ -14,7 +14,7 @@ use crate::text::{Room, Vector, array, hex};
 
 /// Lines that stand once; those with a key and those about its rights are told apart below.
 const LINES: &str = " expect note by now audience kind request suites batches types max-body skew max-lifetime \
-                     beacon clockless before newest detached body shared agree ";
+                     beacon clockless before first-seen newest detached body shared agree ";
 const RECORDS: [&str; 3] = ["es256", "hmac256", "a256gcm"];
 const RIGHTS: [&str; 7] =
     ["issuers", "types", "audiences", "valid-from", "valid-until", "record-kind", "disabled"];
@@ -164,6 +164,7 @@ fn prepare(vector: &Vector<'_>, guard: &mut Guard, sighting: Sighting<'_>) {
     if before == "other" {
         seen.digest = [0; 32];
     }
+    seen.seen_at = vector.number("first-seen").unwrap_or(seen.seen_at);
     guard.admit(&seen).expect("a first sighting");
     if before == "finished" {
         let Guard::ByTask(window) = guard else { return };

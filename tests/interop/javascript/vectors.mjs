@@ -11,7 +11,7 @@ export function readAll(folder) {
 
 const LINES = new Set(
   ("expect note by now audience detached kind request suites batches types max-body skew max-lifetime beacon clockless " +
-    "before newest shared agree body").split(" "),
+    "before first-seen newest shared agree body").split(" "),
 );
 const RECORDS = new Set(["es256", "hmac256", "a256gcm"]);
 const RIGHTS = new Set("issuers types audiences valid-from valid-until record-kind disabled".split(" "));
