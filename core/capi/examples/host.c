@@ -57,6 +57,11 @@ static int32_t refuse_to_sign(void *context, const uint8_t *digest, uint8_t *sig
     return -1;
 }
 
+static int32_t draw_but_fill_nothing(void *context, uint8_t *bytes, size_t length) {
+    (void)context, (void)bytes, (void)length;
+    return 0;
+}
+
 static int32_t agree_never(void *context, const uint8_t *point, uint8_t *shared) {
     (void)context, (void)point, (void)shared;
     return -1;
@@ -212,6 +217,8 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("signer", taskseal_seal_s(&task, &refusing, out, size), TASKSEAL_SIGNER_FAILED);
     const taskseal_rng empty = {.fill = draw_nothing};
     expect("randomness", taskseal_seal_e(&task, &encryption_key, &empty, out, size), TASKSEAL_NO_RANDOMNESS);
+    const taskseal_rng idle = {.fill = draw_but_fill_nothing};
+    expect("a source that fills nothing", taskseal_seal_e(&task, &encryption_key, &idle, out, size), TASKSEAL_NO_RANDOMNESS);
     task.claims.issuer = TASKSEAL_TEXT("two words");
     expect("name", taskseal_seal_m(&task, &mac_key, out, size), TASKSEAL_INVALID_NAME);
     task = new_task(99);
@@ -241,6 +248,24 @@ static void check_errors(const taskseal_verifier *verifier) {
     taskseal_signing_key invalid = {0};
     const uint8_t zero[32] = {0};
     expect("a scalar of zero", taskseal_signing_key_init(&invalid, zero), TASKSEAL_INVALID_KEY);
+
+    const uint8_t one[32] = {[31] = 1};
+    uint8_t invalid_kid[8];
+    expect("a scalar of one", taskseal_signing_key_init(&invalid, one), 0);
+    expect("a scalar of zero in its place", taskseal_signing_key_init(&invalid, zero), TASKSEAL_INVALID_KEY);
+    expect("neither is there", taskseal_signing_key_kid(&invalid, invalid_kid), TASKSEAL_NO_KEY);
+
+    // A bit that has no meaning.
+    taskseal_policy vague = *verifier->policy;
+    taskseal_verifier by_vague = *verifier;
+    by_vague.policy = &vague;
+    vague.suites |= 1u << 9;
+    task = new_task(98);
+    int32_t vaguely = taskseal_seal_m(&task, &mac_key, out, size);
+    expect("an unknown suite", taskseal_verify(&by_vague, out, (size_t)vaguely, &verified), TASKSEAL_INVALID_ARGUMENT);
+    vague.suites = verifier->policy->suites;
+    vague.accept |= 1u << 9;
+    expect("an unknown permission", taskseal_verify(&by_vague, out, (size_t)vaguely, &verified), TASKSEAL_INVALID_ARGUMENT);
 
     // The same key in two records, and a record without one.
     const taskseal_record twice[2] = {verifier->records[0], verifier->records[0]};

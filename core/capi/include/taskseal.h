@@ -162,8 +162,8 @@
 // Never seen before.
 #define TASKSEAL_FIRST_RUN 0
 
-// Seen before, not finished: the queue delivers it again.
-#define TASKSEAL_REDELIVERY 1
+// Seen before, not finished: the queue delivers it again. Not 1, which a function that failed may have returned.
+#define TASKSEAL_REDELIVERY 2
 
 // For `forget_after`: the envelope never expires.
 #define TASKSEAL_NEVER UINT64_MAX
@@ -408,9 +408,9 @@ typedef struct {
     // Task types that somebody here handles: patterns separated by spaces, `*` at the end of one stands for the
     // rest of a name.
     taskseal_text types;
-    // Suites accepted: `TASKSEAL_SUITE_...`.
+    // Suites accepted: `TASKSEAL_SUITE_...`; no other bit.
     uint32_t suites;
-    // What else is accepted: `TASKSEAL_ACCEPT_...`.
+    // What else is accepted: `TASKSEAL_ACCEPT_...`; no other bit.
     uint32_t accept;
     // Most bytes of a body.
     size_t max_body;
@@ -645,7 +645,8 @@ typedef struct {
 
 // A cryptographically secure source of random bytes.
 typedef struct {
-    // Fills `length` bytes and returns 0; anything else: no bytes, and nothing is sealed.
+    // Fills `length` bytes and returns 0; anything else: no bytes, and nothing is sealed. Nor is it where 12 bytes or
+    // more are all zero, which a function leaves that fills nothing.
     int32_t (*fill)(void *context, uint8_t *bytes, size_t length);
     // Handed to `fill`.
     void *context;

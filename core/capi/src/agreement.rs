@@ -102,6 +102,7 @@ pub unsafe extern "C" fn taskseal_agreement_key_init(
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(key).and_then(|key| {
+            key.wipe();
             let scalar = one(scalar.cast::<[u8; 32]>())?;
             leaving_nothing(|| {
                 let made = AgreementKey::from_scalar(&Secret::copy_from(scalar));

@@ -66,7 +66,6 @@ macro_rules! key_object {
                 Ok(unsafe { &*self.words.as_ptr().cast::<$inner>() })
             }
 
-            #[allow(dead_code)] // Public keys are not wiped.
             pub(crate) fn wipe(&mut self) {
                 // The keys own nothing but their bytes: no drop is left out.
                 zeroize::Zeroize::zeroize(&mut self.tag);
@@ -140,6 +139,7 @@ pub unsafe extern "C" fn taskseal_mac_key_init(
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(key).and_then(|key| {
+            key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
             leaving_nothing(|| key.hold(MacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
             Ok(0)
@@ -167,6 +167,7 @@ pub unsafe extern "C" fn taskseal_encryption_key_init(
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(key).and_then(|key| {
+            key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
             leaving_nothing(|| {
                 key.hold(EncryptionKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes)));
@@ -195,6 +196,7 @@ pub unsafe extern "C" fn taskseal_verifying_key_init(
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(key).and_then(|key| {
+            key.wipe();
             let made = VerifyingKey::from_point(one(point.cast())?);
             key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
             Ok(0)
@@ -225,6 +227,7 @@ pub unsafe extern "C" fn taskseal_agreement_public_key_init(
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(key).and_then(|key| {
+            key.wipe();
             let made = AgreementPublicKey::from_point(one(point.cast())?);
             key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
             Ok(0)

@@ -34,6 +34,8 @@ const SUITES: [(u32, Suite); 5] = [
     (TASKSEAL_SUITE_SP, Suite::Sp),
 ];
 
+const ACCEPT: u32 = TASKSEAL_ACCEPT_BEACON | TASKSEAL_ACCEPT_CLOCKLESS | TASKSEAL_ACCEPT_BATCHES;
+
 /// What a verifier accepts from one queue. Start from `taskseal_policy_for_tasks` or `taskseal_policy_for_result`.
 #[repr(C)]
 pub struct taskseal_policy {
@@ -42,9 +44,9 @@ pub struct taskseal_policy {
     /// Task types that somebody here handles: patterns separated by spaces, `*` at the end of one stands for the
     /// rest of a name.
     pub types: taskseal_text,
-    /// Suites accepted: `TASKSEAL_SUITE_...`.
+    /// Suites accepted: `TASKSEAL_SUITE_...`; no other bit.
     pub suites: u32,
-    /// What else is accepted: `TASKSEAL_ACCEPT_...`.
+    /// What else is accepted: `TASKSEAL_ACCEPT_...`; no other bit.
     pub accept: u32,
     /// Most bytes of a body.
     pub max_body: usize,
@@ -66,6 +68,9 @@ impl taskseal_policy {
         let (audience, types) = unsafe { (self.audience.to_str()?, self.types.to_str()?) };
         let mut policy = Policy::for_tasks(Audience::new(audience).map_err(invalid_name)?);
         policy.types = NameSet::new(types);
+        if self.suites & !suites_known() != 0 || self.accept & !ACCEPT != 0 {
+            return Err(Code::TASKSEAL_INVALID_ARGUMENT);
+        }
         policy.suites = suites(self.suites);
         policy.max_body = self.max_body;
         policy.max_lifetime = self.max_lifetime;
@@ -95,6 +100,10 @@ impl taskseal_policy {
             request: core::ptr::null(),
         };
     }
+}
+
+fn suites_known() -> u32 {
+    SUITES.iter().fold(0, |bits, (bit, _)| bits | bit)
 }
 
 fn suites(bits: u32) -> SuiteSet {

@@ -14,8 +14,8 @@ use crate::memory::{many_mut, one, one_mut, taskseal_text};
 
 /// Never seen before.
 pub const TASKSEAL_FIRST_RUN: i32 = 0;
-/// Seen before, not finished: the queue delivers it again.
-pub const TASKSEAL_REDELIVERY: i32 = 1;
+/// Seen before, not finished: the queue delivers it again. Not 1, which a function that failed may have returned.
+pub const TASKSEAL_REDELIVERY: i32 = 2;
 /// For `forget_after`: the envelope never expires.
 pub const TASKSEAL_NEVER: u64 = u64::MAX;
 
@@ -237,10 +237,13 @@ unsafe extern "C" fn admit(context: *mut c_void, sighting: *const taskseal_sight
     returned(admitted)
 }
 
+const FIRST_RUN: usize = TASKSEAL_FIRST_RUN as usize;
+const REDELIVERY: usize = TASKSEAL_REDELIVERY as usize;
+
 fn of_admission(admission: Result<Admission, NotAdmitted>) -> Outcome<usize> {
     match admission {
-        Ok(Admission::FirstRun) => Ok(0),
-        Ok(_) => Ok(1),
+        Ok(Admission::FirstRun) => Ok(FIRST_RUN),
+        Ok(_) => Ok(REDELIVERY),
         Err(NotAdmitted::Refused(refusal)) => Err(of_refusal(refusal)),
         Err(_) => Err(Code::TASKSEAL_GUARD_UNAVAILABLE),
     }

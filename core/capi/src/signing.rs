@@ -76,6 +76,7 @@ pub unsafe extern "C" fn taskseal_signing_key_init(key: *mut taskseal_signing_ke
     // SAFETY: the contract of the interface.
     let made = unsafe {
         one_mut(key).and_then(|key| {
+            key.wipe();
             let scalar = one(scalar.cast::<[u8; 32]>())?;
             leaving_nothing(|| {
                 let made = SigningKey::from_scalar(&Secret::copy_from(scalar));
