@@ -46,7 +46,8 @@ impl Plant {
         let url = format!("url = \"{}\"\n# url =", redis.url());
         project.edit("taskseal.toml", "# url =", &url);
         project.edit("taskseal.toml", "type = \"file:digest\"", "type = \"reading:store\"");
-        let store = "program = [\"/bin/sh\", \"-c\", \"cat >> readings; echo >> readings\"]";
+        // In one write: two handlers may run at once.
+        let store = "program = [\"/bin/sh\", \"-c\", \"body=$(cat); echo \\\"$body\\\" >> readings\"]";
         project.edit("taskseal.toml", "program = [\"./handlers/digest\"]", store);
 
         let keyset: toml::Table = fs::read_to_string(project.path("keyset.toml")).unwrap().parse().unwrap();
