@@ -20,6 +20,8 @@ pub const PIN_SOURCE_VARIABLE: &str = "TASKSEAL_PKCS11_PIN_SOURCE";
 struct Open {
     uri: TokenUri,
     token: Token,
+    /// Where its PIN is was said by the environment.
+    of_environment: bool,
 }
 
 /// Tokens stay open until [`close`]: a wrong PIN costs an attempt, so it is not given twice without need.
@@ -41,6 +43,7 @@ pub fn observe(observer: impl Fn(&str, &Event) + Send + Sync + 'static) -> bool 
 /// # Errors
 /// [`Error`].
 pub fn open(uri: &TokenUri) -> Result<Token, Error> {
+    let own = uri;
     let uri = with_environment(uri)?;
     // Held while one is opened: two callers must not log in at once.
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,13 +51,21 @@ pub fn open(uri: &TokenUri) -> Result<Token, Error> {
         return Ok(known.token.clone());
     }
     let name = uri.name().to_string();
+    let of_environment = own.pin_source().is_none() && uri.pin_source().is_some();
+    if of_environment && open.iter().any(|known| known.of_environment && known.uri.name().to_string() != name)
+    {
+        // One of the two would count it as a wrong one, at every start.
+        return Err(Error::Config(
+            "TASKSEAL_PKCS11_PIN_SOURCE is for one token: add `pin-source` to the uris",
+        ));
+    }
     let settings = Settings::new().observer(move |event| {
         if let Some(observer) = OBSERVER.get() {
             observer(&name, event);
         }
     });
     let token = Token::open(&uri, settings)?;
-    open.push(Open { uri, token: token.clone() });
+    open.push(Open { uri, token: token.clone(), of_environment });
     Ok(token)
 }
 

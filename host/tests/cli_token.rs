@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::Digest;
 
-use self::project::run_in;
+use self::project::{Project, run_in};
 use self::redis::RedisServer;
 use self::token::{PIN, TokenFolder};
 
@@ -25,12 +25,33 @@ const ENQUEUE: [&str; 7] =
 #[test]
 fn pin_in_a_uri_is_refused_and_not_shown() {
     let dir = tempfile::tempdir().unwrap();
+    for scheme in ["pkcs11", "PKCS11"] {
+        let uri = format!("{scheme}:token=a;object=b?pin-value=secret77");
+        for arguments in [&["token", "check"][..], &["keygen", "--suite", "S", "--pkcs11"], &["token", "ls"]]
+        {
+            let run = run_in(dir.path(), &[arguments, &[&uri]].concat(), b"");
+            run.failed(2);
+            assert!(!run.err.contains("secret77"), "{arguments:?}: {}", run.err);
+        }
+    }
     let run = run_in(dir.path(), &["token", "check", "pkcs11:token=a?pin-value=secret77"], b"");
-    run.failed(2);
-    assert!(
-        run.err.contains("pin-source")
-            && !run.err.replace("pkcs11:token=a?pin-value=secret77", "").contains("secret77")
-    );
+    assert!(run.failed(2).err.contains("pin-source"), "{}", run.err);
+}
+
+#[test]
+fn pin_in_a_uri_of_the_configuration_is_not_shown() {
+    for scheme in ["pkcs11", "PKCS11"] {
+        let project = Project::new();
+        let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+        let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
+        project.edit(
+            "taskseal.toml",
+            key,
+            &format!("key = \"{scheme}:token=a;object=b?pin-value=secret77\""),
+        );
+        let run = project.run(&ENQUEUE);
+        assert!(run.code != Some(0) && !run.err.is_empty() && !run.err.contains("secret77"), "{}", run.err);
+    }
 }
 
 #[test]

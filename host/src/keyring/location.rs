@@ -42,9 +42,11 @@ impl KeyLocation {
     }
 }
 
-/// Whether a text means a key in a token. No path begins like that by accident: `./pkcs11:x` is one.
+/// Whether a text means a key in a token. No path begins like that by accident: `./pkcs11:x` is one. In whatever case:
+/// what is then refused as a URI is not shown, and there may be a PIN in it.
 pub(crate) fn is_uri(text: &str) -> bool {
-    text.starts_with("pkcs11:")
+    const SCHEME: &[u8] = b"pkcs11:";
+    text.as_bytes().get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
 }
 
 impl fmt::Display for KeyLocation {

@@ -1,5 +1,6 @@
 //! The health of tokens in the text format of Prometheus.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::health;
 /// The health of every open token in the text format of Prometheus; nothing if there is none.
 #[must_use]
 pub fn metrics() -> String {
-    let tokens = health();
+    let tokens = distinct(health());
     let mut text = String::new();
     if tokens.is_empty() {
         return text;
@@ -50,6 +51,18 @@ pub fn metrics() -> String {
     });
     signing(&mut text, &tokens);
     text
+}
+
+/// A token that was opened under two URIs is there twice. The second opening gets a number, because a collector drops a
+/// file in which a series occurs twice.
+fn distinct(tokens: Vec<(String, Health)>) -> Vec<(String, Health)> {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let number = |(name, health): (String, Health)| {
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        (if *count == 1 { name } else { format!("{name} #{count}") }, health)
+    };
+    tokens.into_iter().map(number).collect()
 }
 
 fn count(number: usize) -> u64 {

@@ -53,7 +53,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 
 /// The words of the parser in the form of every other error: a fact and a next step.
 fn usage(error: &Error) -> Failure {
-    let text = error.render().to_string();
+    let text = without_uris(&error.render().to_string());
     let mut paragraphs = text.split("\n\n");
     let fact = paragraphs.next().unwrap_or_default();
     let fact = fact.strip_prefix("error: ").unwrap_or(fact);
@@ -64,11 +64,35 @@ fn usage(error: &Error) -> Failure {
     Failure::usage(fact).hint(hint.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+/// The text without what follows the scheme of a `pkcs11:` URI: somebody may have put a PIN there.
+fn without_uris(text: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(at) = rest.to_ascii_lowercase().find(SCHEME) {
+        let (before, uri) = rest.split_at(at + SCHEME.len());
+        shown.push_str(before);
+        shown.push('\u{2026}');
+        rest = uri.trim_start_matches(|character: char| !character.is_whitespace() && character != '\'');
+    }
+    shown + rest
+}
+
+const SCHEME: &str = "pkcs11:";
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn nothing_of_a_uri_is_shown_but_its_scheme() {
+        let text =
+            "invalid value 'pkcs11:token=a?pin-value=1' for '<URI>': PKCS11:b, --key=pkcs11:c d pkcs11:";
+        assert_eq!(
+            without_uris(text),
+            "invalid value 'pkcs11:\u{2026}' for '<URI>': PKCS11:\u{2026} --key=pkcs11:\u{2026} d pkcs11:\u{2026}"
+        );
+    }
 
     #[test]
     fn grammar_is_consistent() {

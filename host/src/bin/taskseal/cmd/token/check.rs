@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::Digest;
 use taskseal::keyring::public_text;
-use taskseal_hsm::{EcKey, Error, KeyDescription, KeyKind, KeySelector, Token, Usage};
+use taskseal_hsm::{EcKey, Error, KeyDescription, KeyKind, KeySelector, MacKey, Token, Usage, WrappingKey};
 
 use super::{Name, members};
 use crate::cmd::made::{open, token_failed};
@@ -98,27 +98,22 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     }
 }
 
-/// Loading a key makes it prove itself: it signs, or agrees, and the host checks the answer.
+/// Loading a key makes it prove itself: it signs, agrees, authenticates or wraps, and the host checks the answer.
 fn try_key(token: &Token, key: KeyDescription) -> Tried {
-    let usage = match key.kind {
-        KeyKind::Signing => Usage::Sign,
-        KeyKind::Agreement => Usage::Agree,
-        _ => {
-            let outcome = match key.defect {
-                Some(defect) => Err(defect.into()),
-                None => Ok(Answer::default()),
-            };
-            return Tried { key, outcome };
-        }
-    };
     let selector = match key.kid() {
         Some(kid) => KeySelector::kid(kid),
         None => KeySelector::label(&key.label),
     };
-    let outcome = EcKey::load(token, &selector, usage).and_then(|loaded| {
-        let rate = if usage == Usage::Sign { Some(rate(&loaded)?) } else { None };
-        Ok(Answer { public: Some(public_text(&loaded.public_point())), rate })
-    });
+    let public = |loaded: &EcKey| Some(public_text(&loaded.public_point()));
+    let outcome = match key.kind {
+        KeyKind::Signing => EcKey::load(token, &selector, Usage::Sign)
+            .and_then(|loaded| Ok(Answer { public: public(&loaded), rate: Some(rate(&loaded)?) })),
+        KeyKind::Agreement => EcKey::load(token, &selector, Usage::Agree)
+            .map(|loaded| Answer { public: public(&loaded), rate: None }),
+        KeyKind::Mac => MacKey::load(token, &selector).map(|_| Answer::default()),
+        KeyKind::Wrapping => WrappingKey::load(token, &selector).map(|_| Answer::default()),
+        _ => key.defect.map_or_else(|| Ok(Answer::default()), |defect| Err(defect.into())),
+    };
     Tried { key, outcome }
 }
 

@@ -2,8 +2,8 @@
 //! node_exporter does. Nobody can connect to the worker for them.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,12 @@ fn write(file: &Path, counters: &Counters, ui: Ui, told: bool) -> bool {
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let mut next = file.as_os_str().to_owned();
     next.push(".next");
-    fs::write(&next, text)?;
+    // Left by a process that was ended in between; a link is removed, not followed.
+    match fs::remove_file(&next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(&next)?.write_all(text.as_bytes())?;
     fs::rename(&next, file)
 }
 
