@@ -38,6 +38,15 @@ struct Job {
 
 type Work = Box<dyn FnOnce(&mut Seat, &Ticket) + Send>;
 
+/// Who gets a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Whoever waits, in turn.
+    Queue,
+    /// Nobody, unless all threads are idle.
+    Idle,
+}
+
 /// Numbers for [`Health`](crate::Health).
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
@@ -67,6 +76,7 @@ impl Pool {
         &self,
         shared: &Arc<Shared>,
         timeout: Duration,
+        share: Share,
         work: impl FnOnce(&mut Seat, &Ticket) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
         let ticket = Arc::new(Ticket::new(timeout));
@@ -81,26 +91,34 @@ impl Pool {
                 }
             }),
         };
-        self.submit(shared, job)?;
-        match ticket.wait() {
-            Outcome::Done => lock(&answer).take().unwrap_or(Err(Error::Timeout)),
-            Outcome::Refused(error) => Err(error),
-            Outcome::Cancelled => Err(Error::Timeout),
-            Outcome::Abandoned => {
-                let mut state = lock(&self.state);
-                state.live = state.live.saturating_sub(1);
-                state.abandoned += 1;
-                drop(state);
-                shared.hung();
-                Err(Error::Timeout)
+        self.submit(shared, job, share)?;
+        loop {
+            match ticket.wait() {
+                Outcome::Done => return lock(&answer).take().unwrap_or(Err(Error::Timeout)),
+                Outcome::Refused(error) => return Err(error),
+                Outcome::Cancelled => return Err(Error::Timeout),
+                Outcome::Overdue => {
+                    // Under the lock under which the thread says that it is back, so that both count it once.
+                    let mut state = lock(&self.state);
+                    if ticket.abandon() {
+                        state.live -= 1;
+                        state.abandoned += 1;
+                        drop(state);
+                        shared.hung();
+                        return Err(Error::Timeout);
+                    }
+                }
             }
         }
     }
 
-    fn submit(&self, shared: &Arc<Shared>, job: Job) -> Result<(), Error> {
+    fn submit(&self, shared: &Arc<Shared>, job: Job, share: Share) -> Result<(), Error> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Error::Closed);
+        }
+        if share == Share::Idle && (state.live > state.idle || !state.queue.is_empty()) {
+            return Err(Error::Transient { retry_after: LATER });
         }
         state.queue.push_back(job);
         let waiting = state.queue.len();
@@ -135,15 +153,17 @@ impl Pool {
                 let (work, ticket) = (job.work, &job.ticket);
                 // A panic is one caller's matter; a thread less would be everybody's.
                 if panic::catch_unwind(AssertUnwindSafe(|| work(&mut seat, ticket))).is_err() {
-                    seat.abandon();
+                    seat.close();
                 }
             }
-            if !job.ticket.finish() {
+            let finished = {
+                let _counted = lock(&self.state);
+                job.ticket.finish()
+            };
+            if !finished {
                 // Others took over long ago, and the session may be in any state.
-                seat.abandon();
-                let mut state = lock(&self.state);
-                state.abandoned = state.abandoned.saturating_sub(1);
-                drop(state);
+                drop(seat);
+                lock(&self.state).abandoned -= 1;
                 self.changed.notify_all();
                 return;
             }

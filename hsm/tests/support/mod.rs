@@ -260,6 +260,10 @@ pub(crate) fn make_pair(
         Attribute::Extractable(false),
         Attribute::Sign(true),
         Attribute::Derive(false),
+        // What is left out is allowed by some tokens.
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::SignRecover(false),
     ];
     wanted.extend(
         usual
