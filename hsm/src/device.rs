@@ -47,6 +47,8 @@ struct State {
     trying: bool,
     /// Attempts since the last login whose outcome is not known: any of them may have been counted as a wrong PIN.
     unclear: u32,
+    /// What is known of the last of them.
+    last: Option<Error>,
     /// No attempt before then.
     not_before: Option<Instant>,
     /// No attempt at all, and what whoever asks is told.
@@ -87,7 +89,7 @@ impl Device {
             return Err(Refusal::Never(refusal.clone()));
         }
         if state.unclear >= MOST_UNCLEAR {
-            return Err(Refusal::Never(Error::LockedOut));
+            return Err(Refusal::Never(state.last.clone().unwrap_or(Error::LockedOut)));
         }
         if let Some(left) = state.not_before.and_then(|then| then.checked_duration_since(Instant::now())) {
             return Err(Refusal::Later(Error::Transient { retry_after: left }, left));
@@ -102,9 +104,10 @@ impl Device {
 pub(crate) struct Attempt<'d>(&'d Device);
 
 impl Attempt<'_> {
-    /// How many attempts before this one may have been counted.
-    pub(crate) fn unclear(&self) -> u32 {
-        lock(&self.0.state).unclear
+    /// What came of the attempt before this one, if that may have been counted.
+    pub(crate) fn unclear(&self) -> Option<Error> {
+        let state = lock(&self.0.state);
+        (state.unclear > 0).then(|| state.last.clone().unwrap_or(Error::LockedOut))
     }
 
     /// The PIN is about to be shown. It is taken to be unclear what came of that until the outcome is known, because
@@ -143,6 +146,7 @@ impl Attempt<'_> {
             state.refused = Some(told);
             return None;
         }
+        state.last = Some(told);
         state.not_before = Some(Instant::now() + PAUSE);
         Some(PAUSE)
     }
@@ -243,9 +247,10 @@ mod tests {
             drop(attempt);
             later(&device);
             let attempt = device.begin(now()).unwrap();
-            assert_eq!(attempt.unclear(), 1);
+            assert!(matches!(attempt.unclear(), Some(Error::FinalTry)));
             attempt.ask();
             attempt.accepted();
+            assert!(attempt.unclear().is_none());
         }
         assert_eq!(device.logins(), 24);
     }

@@ -55,9 +55,11 @@ fn attempt(shared: &Arc<Shared>, door: Door<'_>, pin: Option<&Pin>) -> Result<()
         return Ok(());
     }
     check_flags(&before)?;
-    if before.user_pin_count_low() && attempt.unclear() > 0 {
+    if before.user_pin_count_low()
+        && let Some(told) = attempt.unclear()
+    {
         // That one was counted, for all we know.
-        return Err(Refusal::Never(Error::LockedOut));
+        return Err(Refusal::Never(told));
     }
     attempt.ask();
     let error = match door.session.login(UserType::User, pin.map(Pin::secret)) {
@@ -185,7 +187,7 @@ fn has_counted(before: &TokenInfo, after: &TokenInfo) -> bool {
 }
 
 /// How long somebody waits for another one's login to the same device.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -97,19 +97,38 @@ impl Pool {
                 Outcome::Done => return lock(&answer).take().unwrap_or(Err(Error::Timeout)),
                 Outcome::Refused(error) => return Err(error),
                 Outcome::Cancelled => return Err(Error::Timeout),
-                Outcome::Overdue => {
-                    // Under the lock under which the thread says that it is back, so that both count it once.
-                    let mut state = lock(&self.state);
-                    if ticket.abandon() {
-                        state.live -= 1;
-                        state.abandoned += 1;
-                        drop(state);
-                        shared.hung();
-                        return Err(Error::Timeout);
-                    }
+                Outcome::Overdue if self.leave_behind(&ticket) => {
+                    shared.hung();
+                    return Err(Error::Timeout);
                 }
+                // It came back at the last moment.
+                Outcome::Overdue => {}
             }
         }
+    }
+
+    /// Counts the thread that has this call as left behind, if it still is overdue. It says that it is back under the same
+    /// lock, so that both agree on what it is.
+    fn leave_behind(&self, ticket: &Ticket) -> bool {
+        let mut state = lock(&self.state);
+        let left = ticket.abandon();
+        if left {
+            state.live -= 1;
+            state.abandoned += 1;
+        }
+        left
+    }
+
+    /// A thread is done with this call. False if it was left behind.
+    fn finish(&self, ticket: &Ticket) -> bool {
+        let _counted = lock(&self.state);
+        ticket.finish()
+    }
+
+    /// A thread that was left behind ends.
+    fn came_back(&self) {
+        lock(&self.state).abandoned -= 1;
+        self.changed.notify_all();
     }
 
     fn submit(&self, shared: &Arc<Shared>, job: Job, share: Share) -> Result<(), Error> {
@@ -156,16 +175,10 @@ impl Pool {
                     seat.close();
                 }
             }
-            let finished = {
-                let _counted = lock(&self.state);
-                job.ticket.finish()
-            };
-            if !finished {
+            if !self.finish(&job.ticket) {
                 // Others took over long ago, and the session may be in any state.
                 drop(seat);
-                lock(&self.state).abandoned -= 1;
-                self.changed.notify_all();
-                return;
+                return self.came_back();
             }
         }
         // Closes the session, before anybody who waits for that goes on.
@@ -235,3 +248,35 @@ const LATER: Duration = Duration::from_secs(1);
 
 /// How long a thread sleeps at once; it is woken for work.
 const IDLE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_comes_back_as_it_is_left_behind_is_counted_once() {
+        let pool = Pool::new(4);
+        for _ in 0..20_000 {
+            lock(&pool.state).live = 1;
+            let ticket = Ticket::new(Duration::ZERO);
+            ticket.run().unwrap();
+            let both = Barrier::new(2);
+
+            let left = thread::scope(|scope| {
+                scope.spawn(|| {
+                    both.wait();
+                    if !pool.finish(&ticket) {
+                        pool.came_back();
+                    }
+                });
+                both.wait();
+                pool.leave_behind(&ticket)
+            });
+
+            let state = lock(&pool.state);
+            assert_eq!((state.live, state.abandoned), (usize::from(!left), 0));
+        }
+    }
+}

@@ -115,7 +115,8 @@ impl Settings {
         self
     }
 
-    /// Is called at each transition, on a thread of the token: it should be quick, and must not use the token.
+    /// Is called at each transition, on a thread of the token: it should be quick, and must not use the token. If it
+    /// panics, that is its own affair.
     #[must_use]
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));

@@ -8,7 +8,7 @@ use std::io::{Write, pipe};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{Fixture, eventually, on_every_token, second, sign, wait_for};
 use taskseal_hsm::{EcKey, Error, Pin, PinError, PinSource, Settings, State, Token, TokenUri, Usage};
@@ -88,6 +88,17 @@ fn a_failure_that_the_token_has_counted_is_a_refused_pin_whatever_its_code(fixtu
     assert_eq!(fixture.logins(), 1);
 }
 
+/// CKF_USER_PIN_COUNT_LOW was set before, so that nobody can see whether this one was counted.
+fn an_unclear_failure_after_wrong_pins_is_the_last_one(fixture: &Fixture) {
+    fixture.init();
+    fixture.fault("flags", "0x10000");
+    fixture.fault("every.C_Login", "0x30");
+
+    let refused = Token::open(&fixture.uri(), Settings::new());
+    assert!(matches!(refused, Err(Error::LoginFailed(_))), "{refused:?}");
+    assert_eq!(fixture.logins(), 1);
+}
+
 /// Both have looked whether they may before either has tried, and neither gets the library to itself.
 fn two_tokens_of_one_device_make_one_attempt_between_them(fixture: &Fixture) {
     let token = fixture.open(Settings::new().timeout(Duration::from_secs(60)));
@@ -144,12 +155,13 @@ fn a_pin_that_is_waited_for_keeps_nobody_out(fixture: &Fixture) {
     let source = PinSource::Descriptor(u32::try_from(reader.as_raw_fd()).unwrap());
     let uri = other.clone().with_pin_source(source);
 
+    let sessions = fixture.calls("C_OpenSession").len();
     thread::scope(|scope| {
         let opening = scope.spawn(|| Token::open(&uri, Settings::new()));
-        // Two seconds are as long as a login would keep others out.
-        let sessions = fixture.calls("C_OpenSession").len();
         wait_for("it has a session", || fixture.calls("C_OpenSession").len() > sessions);
-        for _ in 0..20 {
+        // Long enough to get from there to the login.
+        let until = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < until {
             sign(&key, "beside").unwrap();
         }
         assert!(!opening.is_finished());
@@ -208,6 +220,7 @@ on_every_token! {
     a_login_that_fails_now_and_then_is_made_up_for,
     a_pin_of_a_length_that_is_refused_is_tried_once,
     a_failure_that_the_token_has_counted_is_a_refused_pin_whatever_its_code,
+    an_unclear_failure_after_wrong_pins_is_the_last_one,
     two_tokens_of_one_device_make_one_attempt_between_them,
     a_login_that_hangs_keeps_nobody_out_of_another_token,
     a_pin_that_is_waited_for_keeps_nobody_out,
