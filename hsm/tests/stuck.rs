@@ -10,9 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{Fixture, eventually, on_every_token, sign, wait_for};
-use taskseal_core::Secret;
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
-use taskseal_hsm::{EcKey, Error, KeySelector, SelfCheck, Settings, State, Token, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeySelector, SelfCheck, Settings, State, Token, Usage};
 
 fn quick() -> Settings {
     Settings::new().timeout(Duration::from_millis(500))
@@ -142,52 +140,6 @@ fn with_the_first_only_a_wrong_signature_is_found_by_the_test_after_a_login(fixt
     eventually(|| key.sign_digest(&[1; 32]));
 }
 
-fn peer() -> AgreementPublicKey {
-    AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap().public_key()
-}
-
-fn an_agreement_that_hangs_is_left_behind_and_the_others_go_on(fixture: &Fixture) {
-    let events = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&events);
-    let token = fixture.open(quick().observer(move |event| seen.lock().unwrap().push(event.to_string())));
-    let other = Token::open(&fixture.uri(), Settings::new()).unwrap();
-    let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
-    let kek = WrappingKey::generate(&token, "files").unwrap();
-    let same = EcKey::load(&other, &KeySelector::kid(key.kid()), Usage::Agree).unwrap();
-
-    fixture.fault("hang_derive", "");
-    let refused = key.agree(&peer());
-    assert!(matches!(refused, Err(Error::Timeout)), "{refused:?}");
-    eventually(|| key.agree(&peer()));
-    eventually(|| same.agree(&peer()));
-    let wrapped = eventually(|| kek.wrap(&Secret::copy_from(&[9; 32])));
-    eventually(|| kek.unwrap(&wrapped));
-    eventually(|| EcKey::generate(&token, Usage::Sign, "made beside it"));
-
-    assert!(fixture.has("hanging_derive"), "it was not to end before");
-    assert_eq!((token.health().abandoned, token.health().state), (1, State::Up));
-    let events = events.lock().unwrap().clone();
-    assert!(!events.iter().any(|event| event.contains("lost")), "{events:?}");
-    fixture.mend("hanging_derive");
-    wait_for("the thread comes back", || token.health().abandoned == 0);
-}
-
-/// Each agreement is well in time, but eight of them in turn are not.
-fn a_thread_that_waits_for_its_turn_is_not_taken_for_a_stuck_one(fixture: &Fixture) {
-    let token = fixture.open(quick().max_sessions(8));
-    let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
-    fixture.fault("delay_derive", "200");
-
-    thread::scope(|scope| {
-        let agreeing: Vec<_> = (0..8).map(|_| scope.spawn(|| key.agree(&peer()))).collect();
-        let answers: Vec<_> = agreeing.into_iter().map(|one| one.join().unwrap()).collect();
-        assert!(answers.iter().any(Result::is_ok), "{answers:?}");
-        assert!(answers.iter().all(|answer| !matches!(answer, Err(Error::Transient { .. }))), "{answers:?}");
-    });
-    let health = token.health();
-    assert_eq!((health.abandoned, health.state, health.login_recoveries), (0, State::Up, 0));
-}
-
 /// Each comes back at about the time at which it is given up.
 fn threads_that_come_back_as_they_are_left_behind_are_counted_right(fixture: &Fixture) {
     let made = EcKey::generate(&fixture.open(Settings::new()), Usage::Sign, "orders").unwrap();
@@ -245,24 +197,6 @@ fn whoever_keeps_a_token_awake_does_not_wait_for_recovery(fixture: &Fixture) {
             assert!(in_time, "recovery {number} did not come");
         }
     });
-}
-
-/// The host cannot tell, but can ask.
-fn a_wrong_shared_secret_shows_when_the_key_is_tested(fixture: &Fixture) {
-    let token = fixture.open(Settings::new());
-    let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
-    let right = key.agree(&peer()).unwrap();
-    key.self_test().unwrap();
-
-    fixture.fault("garbage_derive", "");
-    assert_ne!(key.agree(&peer()).unwrap().as_bytes(), right.as_bytes(), "the fault is none");
-    let tested = key.self_test();
-    assert!(matches!(tested, Err(Error::FaultyAnswer)), "{tested:?}");
-    wait_for("the token is down", || token.health().state == State::Down);
-    assert!(token.health().faulty_answers >= 1);
-    fixture.mend("garbage_derive");
-    eventually(|| key.self_test());
-    assert_eq!(key.agree(&peer()).unwrap().as_bytes(), right.as_bytes());
 }
 
 /// About 13 signatures a second, as small devices make.
@@ -348,12 +282,9 @@ on_every_token! {
     a_library_is_not_restarted_around_a_hanging_call,
     a_wrong_signature_is_never_handed_out,
     with_the_first_only_a_wrong_signature_is_found_by_the_test_after_a_login,
-    an_agreement_that_hangs_is_left_behind_and_the_others_go_on,
-    a_thread_that_waits_for_its_turn_is_not_taken_for_a_stuck_one,
     threads_that_come_back_as_they_are_left_behind_are_counted_right,
     an_observer_that_panics_does_not_end_recovery,
     whoever_keeps_a_token_awake_does_not_wait_for_recovery,
-    a_wrong_shared_secret_shows_when_the_key_is_tested,
     a_slow_token_is_slow_and_nothing_else,
     an_idle_token_is_kept_awake_and_its_loss_is_noticed,
     a_fork_is_told_that_it_has_no_token,
