@@ -251,14 +251,41 @@ const IDLE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::{Barrier, mpsc};
 
     use super::*;
 
     #[test]
+    fn nobody_is_left_behind_before_that_is_counted() {
+        let pool = Pool::new(4);
+        lock(&pool.state).live = 1;
+        let ticket = Ticket::new(Duration::ZERO);
+        ticket.run().unwrap();
+        let (begins, begun) = mpsc::channel();
+
+        let counted = lock(&pool.state);
+        let (back_in_time, left) = thread::scope(|scope| {
+            let leaving = scope.spawn(|| {
+                begins.send(()).unwrap();
+                pool.leave_behind(&ticket)
+            });
+            begun.recv().unwrap();
+            // Time enough for who does not wait for the lock.
+            (0..10_000).for_each(|_| thread::yield_now());
+            let back_in_time = ticket.pause().is_ok();
+            drop(counted);
+            (back_in_time, leaving.join().unwrap())
+        });
+
+        assert!(back_in_time && !left, "it was left behind and not counted");
+        let state = lock(&pool.state);
+        assert_eq!((state.live, state.abandoned), (1, 0));
+    }
+
+    #[test]
     fn a_thread_that_comes_back_as_it_is_left_behind_is_counted_once() {
         let pool = Pool::new(4);
-        for _ in 0..20_000 {
+        for _ in 0..2_000 {
             lock(&pool.state).live = 1;
             let ticket = Ticket::new(Duration::ZERO);
             ticket.run().unwrap();

@@ -147,7 +147,8 @@ fn a_login_that_hangs_keeps_nobody_out_of_another_token(fixture: &Fixture) {
 }
 
 fn a_pin_that_is_waited_for_keeps_nobody_out(fixture: &Fixture) {
-    let token = fixture.open(Settings::new());
+    // Less than a login would keep others out.
+    let token = fixture.open(Settings::new().timeout(Duration::from_millis(1500)));
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
     second(fixture, "other");
     let other = TokenUri::parse("pkcs11:token=other").unwrap().with_module_path(&fixture.module);
