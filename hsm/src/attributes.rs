@@ -5,65 +5,67 @@ use taskseal_core::KeyId;
 
 use crate::ec_key::Usage;
 use crate::error::{Failure, KeyDefect};
-use crate::module::Session;
+use crate::session::Session;
 
-/// The attributes that decide whether a key is used. What a token does not show counts as the worse value.
-#[derive(Debug)]
+/// The attributes that decide whether a key is used. What a token does not show counts as the worse value, which is
+/// not the same for every check.
+#[derive(Debug, Default)]
 pub(crate) struct Attributes {
     pub(crate) id: Vec<u8>,
     pub(crate) label: String,
     key_type: Option<KeyType>,
     parameters: Vec<u8>,
     value_len: Option<u64>,
-    sensitive: bool,
-    pub(crate) extractable: bool,
-    sign: bool,
-    derive: bool,
-    wrap: bool,
-    unwrap: bool,
-    encrypt: bool,
-    decrypt: bool,
-    always_authenticate: bool,
+    flags: Vec<(AttributeType, bool)>,
 }
 
 impl Attributes {
     pub(crate) fn read(session: &Session, handle: ObjectHandle) -> Result<Self, Failure> {
-        let mut attributes = Self {
-            id: Vec::new(),
-            label: String::new(),
-            key_type: None,
-            parameters: Vec::new(),
-            value_len: None,
-            sensitive: false,
-            extractable: true,
-            sign: false,
-            derive: false,
-            wrap: false,
-            unwrap: false,
-            encrypt: false,
-            decrypt: false,
-            always_authenticate: false,
-        };
+        let mut attributes = Self::default();
         for attribute in session.get_attributes(handle, &READ)? {
-            match attribute {
-                Attribute::Id(id) => attributes.id = id,
-                Attribute::Label(label) => attributes.label = String::from_utf8_lossy(&label).into_owned(),
-                Attribute::KeyType(key_type) => attributes.key_type = Some(key_type),
-                Attribute::EcParams(parameters) => attributes.parameters = parameters,
-                Attribute::ValueLen(len) => attributes.value_len = u64::try_from(usize::from(len)).ok(),
-                Attribute::Sensitive(is) => attributes.sensitive = is,
-                Attribute::Extractable(is) => attributes.extractable = is,
-                Attribute::Sign(may) => attributes.sign = may,
-                Attribute::Derive(may) => attributes.derive = may,
-                Attribute::Wrap(may) => attributes.wrap = may,
-                Attribute::Unwrap(may) => attributes.unwrap = may,
-                Attribute::Encrypt(may) => attributes.encrypt = may,
-                Attribute::Decrypt(may) => attributes.decrypt = may,
-                Attribute::AlwaysAuthenticate(is) => attributes.always_authenticate = is,
-                _ => {}
-            }
+            attributes.take(attribute);
         }
         Ok(attributes)
+    }
+
+    fn take(&mut self, attribute: Attribute) {
+        let kind = attribute.attribute_type();
+        match attribute {
+            Attribute::Id(id) => self.id = id,
+            Attribute::Label(label) => self.label = String::from_utf8_lossy(&label).into_owned(),
+            Attribute::KeyType(key_type) => self.key_type = Some(key_type),
+            Attribute::EcParams(parameters) => self.parameters = parameters,
+            Attribute::ValueLen(len) => self.value_len = u64::try_from(usize::from(len)).ok(),
+            Attribute::Private(is)
+            | Attribute::Sensitive(is)
+            | Attribute::AlwaysSensitive(is)
+            | Attribute::Extractable(is)
+            | Attribute::NeverExtractable(is)
+            | Attribute::Sign(is)
+            | Attribute::SignRecover(is)
+            | Attribute::Derive(is)
+            | Attribute::Wrap(is)
+            | Attribute::Unwrap(is)
+            | Attribute::Encrypt(is)
+            | Attribute::Decrypt(is)
+            | Attribute::AlwaysAuthenticate(is) => self.flags.push((kind, is)),
+            _ => {}
+        }
+    }
+
+    /// What the token says, if it does.
+    fn flag(&self, wanted: AttributeType) -> Option<bool> {
+        self.flags.iter().find(|(kind, _)| *kind == wanted).map(|(_, is)| *is)
+    }
+
+    /// The token says yes.
+    fn is(&self, wanted: AttributeType) -> bool {
+        self.flag(wanted) == Some(true)
+    }
+
+    /// The token says no to all of them.
+    fn is_none_of(&self, unwanted: &[AttributeType]) -> bool {
+        unwanted.iter().all(|kind| self.flag(*kind) == Some(false))
     }
 
     /// The private half of a P-256 key for this use and no other.
@@ -71,14 +73,18 @@ impl Attributes {
         if self.key_type != Some(KeyType::EC) || self.parameters != P256 {
             return Err(KeyDefect::Type);
         }
-        let may = match usage {
-            Usage::Sign => self.sign && !self.derive,
-            Usage::Agree => self.derive && !self.sign,
+        let (wanted, other) = match usage {
+            Usage::Sign => (AttributeType::Sign, AttributeType::Derive),
+            Usage::Agree => (AttributeType::Derive, AttributeType::Sign),
         };
-        if !may {
+        // To unwrap with CKM_ECDH_AES_KEY_WRAP is to agree. There is no mechanism of EC keys that signs with recovery,
+        // so that tokens may have nothing to show of it; the other two are of every private key.
+        let others = [other, AttributeType::Decrypt, AttributeType::Unwrap];
+        if !self.is(wanted) || !self.is_none_of(&others) || self.is(AttributeType::SignRecover) {
             return Err(KeyDefect::Usage);
         }
-        if self.always_authenticate {
+        // Tokens that do not know it have no such keys.
+        if self.is(AttributeType::AlwaysAuthenticate) {
             return Err(KeyDefect::AlwaysAuthenticate);
         }
         self.check_secrecy(allow_extractable)
@@ -90,7 +96,14 @@ impl Attributes {
         if !self.key_type.is_some_and(|is| types.contains(&is)) || self.value_len != Some(32) {
             return Err(KeyDefect::Type);
         }
-        if !self.sign || self.derive || self.wrap || self.unwrap || self.encrypt || self.decrypt {
+        let others = [
+            AttributeType::Derive,
+            AttributeType::Wrap,
+            AttributeType::Unwrap,
+            AttributeType::Encrypt,
+            AttributeType::Decrypt,
+        ];
+        if !self.is(AttributeType::Sign) || !self.is_none_of(&others) {
             return Err(KeyDefect::Usage);
         }
         self.check_secrecy(allow_extractable)
@@ -102,16 +115,20 @@ impl Attributes {
             return Err(KeyDefect::Type);
         }
         // One that decrypts gives away what it wrapped.
-        if !self.wrap || !self.unwrap || self.encrypt || self.decrypt || self.derive || self.sign {
+        let others =
+            [AttributeType::Encrypt, AttributeType::Decrypt, AttributeType::Derive, AttributeType::Sign];
+        if !self.is(AttributeType::Wrap) || !self.is(AttributeType::Unwrap) || !self.is_none_of(&others) {
             return Err(KeyDefect::Usage);
         }
         self.check_secrecy(allow_extractable)
     }
 
     fn check_secrecy(&self, allow_extractable: bool) -> Result<(), KeyDefect> {
-        if !self.sensitive {
+        if !self.is(AttributeType::Private) {
+            Err(KeyDefect::NotPrivate)
+        } else if !self.is(AttributeType::Sensitive) {
             Err(KeyDefect::NotSensitive)
-        } else if self.extractable && !allow_extractable {
+        } else if !self.is_none_of(&[AttributeType::Extractable]) && !allow_extractable {
             Err(KeyDefect::Extractable)
         } else {
             Ok(())
@@ -119,12 +136,17 @@ impl Attributes {
     }
 
     /// What a private key is made for, as far as one can tell.
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        match (self.sign, self.derive) {
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        match (self.is(AttributeType::Sign), self.is(AttributeType::Derive)) {
             (true, false) => Some(Usage::Sign),
             (false, true) => Some(Usage::Agree),
             _ => None,
         }
+    }
+
+    /// Whether it was made in the token and could never leave it.
+    pub(crate) fn never_left(&self) -> bool {
+        self.is(AttributeType::AlwaysSensitive) && self.is(AttributeType::NeverExtractable)
     }
 
     pub(crate) fn is_wrapping(&self) -> bool {
@@ -138,15 +160,19 @@ impl Attributes {
     }
 }
 
-const READ: [AttributeType; 14] = [
+const READ: [AttributeType; 18] = [
     AttributeType::Id,
     AttributeType::Label,
     AttributeType::KeyType,
     AttributeType::EcParams,
     AttributeType::ValueLen,
+    AttributeType::Private,
     AttributeType::Sensitive,
+    AttributeType::AlwaysSensitive,
     AttributeType::Extractable,
+    AttributeType::NeverExtractable,
     AttributeType::Sign,
+    AttributeType::SignRecover,
     AttributeType::Derive,
     AttributeType::Wrap,
     AttributeType::Unwrap,
@@ -157,3 +183,79 @@ const READ: [AttributeType; 14] = [
 
 /// The object identifier of P-256 (RFC 5480 section 2.1.1.1), DER.
 pub(crate) const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a token shows of a good key, with every flag that is read.
+    fn good(key_type: KeyType, allowed: &[AttributeType]) -> Vec<Attribute> {
+        let is = |kind| allowed.contains(&kind);
+        vec![
+            Attribute::KeyType(key_type),
+            Attribute::EcParams(P256.to_vec()),
+            Attribute::ValueLen(32.into()),
+            Attribute::Private(true),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
+            Attribute::Sign(is(AttributeType::Sign)),
+            Attribute::Derive(is(AttributeType::Derive)),
+            Attribute::Wrap(is(AttributeType::Wrap)),
+            Attribute::Unwrap(is(AttributeType::Unwrap)),
+            Attribute::Encrypt(false),
+            Attribute::Decrypt(false),
+        ]
+    }
+
+    fn shown(attributes: &[Attribute]) -> Attributes {
+        let mut all = Attributes::default();
+        attributes.iter().for_each(|attribute| all.take(attribute.clone()));
+        all
+    }
+
+    /// Each attribute in turn is not shown; those that do not matter for this kind of key are named.
+    #[track_caller]
+    fn nothing_may_be_missing(
+        good: &[Attribute],
+        but: &[AttributeType],
+        check: impl Fn(&Attributes) -> Result<(), KeyDefect>,
+    ) {
+        assert_eq!(check(&shown(good)), Ok(()));
+        for missing in good.iter().map(Attribute::attribute_type).filter(|kind| !but.contains(kind)) {
+            let rest: Vec<_> =
+                good.iter().filter(|attribute| attribute.attribute_type() != missing).cloned().collect();
+            assert!(check(&shown(&rest)).is_err(), "{missing:?} is not shown");
+        }
+    }
+
+    #[test]
+    fn what_a_token_does_not_show_of_a_key_counts_as_the_worse_value() {
+        use AttributeType::{Derive, EcParams, Encrypt, Sign, Unwrap, ValueLen, Wrap};
+        for (usage, flag) in [(Usage::Sign, Sign), (Usage::Agree, Derive)] {
+            // Not attributes of private keys.
+            let but = [Encrypt, Wrap, ValueLen];
+            nothing_may_be_missing(&good(KeyType::EC, &[flag]), &but, |key| key.check_ec(usage, false));
+        }
+        let mac = good(KeyType::GENERIC_SECRET, &[Sign]);
+        nothing_may_be_missing(&mac, &[EcParams], |key| key.check_mac(false));
+        let wrapping = good(KeyType::AES, &[Wrap, Unwrap]);
+        nothing_may_be_missing(&wrapping, &[EcParams], |key| key.check_wrapping(false));
+    }
+
+    #[test]
+    fn a_key_that_signs_with_recovery_is_refused() {
+        let mut key = good(KeyType::EC, &[AttributeType::Sign]);
+        key.push(Attribute::SignRecover(true));
+
+        assert_eq!(shown(&key).check_ec(Usage::Sign, false), Err(KeyDefect::Usage));
+    }
+
+    #[test]
+    fn a_key_has_never_left_only_if_the_token_says_so() {
+        let never = [Attribute::NeverExtractable(true), Attribute::AlwaysSensitive(true)];
+
+        assert!(shown(&never).never_left());
+        assert!(!shown(&never[..1]).never_left());
+        assert!(!shown(&[Attribute::NeverExtractable(false), Attribute::AlwaysSensitive(true)]).never_left());
+    }
+}

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use cryptoki::error::{Error as Cryptoki, RvError};
-use cryptoki::session::UserType;
 use cryptoki::slot::{Limit, Slot, TokenInfo};
 
-use crate::classify::{Verdict, classify};
+use crate::device::{Device, Identity};
 use crate::error::{Error, Fault};
-use crate::module::{Alone, Session};
+use crate::login::{Door, log_in};
+use crate::session::Session;
 use crate::shared::Shared;
 use crate::sync::lock;
 
@@ -20,26 +20,26 @@ use crate::sync::lock;
 pub(crate) struct Connection {
     pub(crate) slot: Slot,
     pub(crate) session: Session,
+    /// See [`Device::logins`].
+    pub(crate) logins: u64,
     /// See [`Shared::session_losses`].
     losses: u64,
 }
 
 impl Connection {
-    /// Its session, unless the library has said since that sessions are gone: its number may mean another one now.
-    fn reuse(self, shared: &Shared, slot: Slot) -> Option<Session> {
-        if self.session.is_stale() || self.losses != shared.session_losses() {
-            self.session.forget();
-            return None;
-        }
-        (self.slot == slot && self.session.get_session_info().is_ok()).then_some(self.session)
+    /// Whether its session still is one with this token. Not if the library has said since that sessions are gone: its
+    /// number may mean another one now.
+    fn is_with(&self, shared: &Shared, slot: Slot) -> bool {
+        let same = || self.session.get_session_info().is_ok_and(|info| info.slot_id() == slot);
+        self.slot == slot && !self.session.is_stale() && self.losses == shared.session_losses() && same()
     }
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// It can be tried again.
-    Later(Error),
+    /// It can be tried again, though not before so long.
+    Later(Error, Duration),
     /// It must not be tried again: a human has to act.
     Never(Error),
 }
@@ -47,7 +47,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn into_error(self) -> Error {
         match self {
-            Self::Later(error) | Self::Never(error) => error,
+            Self::Later(error, _) | Self::Never(error) => error,
         }
     }
 }
@@ -57,12 +57,13 @@ impl From<Error> for Refusal {
         match error {
             Error::AuthFailed { .. }
             | Error::LockedOut
+            | Error::LoginFailed(_)
             | Error::PinLocked
             | Error::FinalTry
             | Error::Forked
             | Error::Config(_)
             | Error::Unsupported(_) => Self::Never(error),
-            later => Self::Later(later),
+            later => Self::Later(later, Duration::ZERO),
         }
     }
 }
@@ -72,86 +73,47 @@ pub(crate) fn connect(shared: &Arc<Shared>, before: Option<Connection>) -> Resul
     shared.module.check_pid()?;
     let mut pass = shared.module.enter()?;
     let (slot, info) = shared.selector.find(&shared.module)?;
+    let identity = Identity::of(&info);
+    // A PIN is for one token, whatever others are called.
+    if shared.identity.get().is_some_and(|first| *first != identity) {
+        return Err(Error::TokenChanged.into());
+    }
+    let device = Device::of(&identity);
     let losses = shared.session_losses();
-    let session = match before.and_then(|before| before.reuse(shared, slot)) {
-        Some(session) => session,
-        None => shared.module.open_session(slot, false).map_err(token)?,
+    let session = match before {
+        Some(before) if before.is_with(shared, slot) => before.session,
+        // That of before is closed when there is another one: without any, there is no login.
+        _before => Session::open(&shared.module, slot, false).map_err(token)?,
     };
     if info.login_required() {
         match session.check_login() {
             Ok(()) => {}
             Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, _)) => {
                 drop(pass);
-                login(shared, &session, &info)?;
+                log_in(
+                    shared,
+                    Door { slot, session: &session, identity: &identity, device: &device },
+                    &info,
+                )?;
                 pass = shared.module.enter()?;
             }
             Err(error) => return Err(token(error).into()),
         }
+    }
+    let logins = device.logins();
+    if session.is_stale() {
+        return Err(Error::Transient { retry_after: Duration::ZERO }.into());
     }
     let mut status = lock(&shared.status);
     status.pin_count_low = info.user_pin_count_low();
     status.login_required = info.login_required();
     drop(status);
     shared.pool.set_limit(pool_size(shared.settings.max_sessions, &info));
+    // Only this thread ever sets it.
+    let _ = shared.identity.set(identity);
+    let _ = shared.device.set(device);
     drop(pass);
-    Ok(Connection { slot, session, losses })
-}
-
-/// Logs in with one attempt. "Already logged in" says that somebody in this process is, not that the PIN is right.
-fn login(shared: &Shared, session: &Session, info: &TokenInfo) -> Result<(), Refusal> {
-    let identity = format!("{}/{}/{}", info.manufacturer_id(), info.serial_number(), info.label());
-    if shared.module.is_locked_out(&identity) {
-        return Err(Refusal::Never(Error::LockedOut));
-    }
-    if info.user_pin_locked() {
-        return Err(Refusal::Never(Error::PinLocked));
-    }
-    if info.user_pin_final_try() {
-        return Err(Refusal::Never(Error::FinalTry));
-    }
-    if !info.user_pin_initialized() {
-        // A file of a token in software may also be half-written at the moment.
-        return Err(Refusal::Later(Error::Config("the token has no user pin yet")));
-    }
-    let at_the_device = shared.pin.is_nothing() && info.protected_authentication_path();
-    // Nobody else is kept waiting for a human.
-    let _inside =
-        if at_the_device { Alone::Beside(shared.module.enter()?) } else { shared.module.enter_alone()? };
-    if session.is_stale() {
-        // Another token had the library restarted: the number may mean a session with another token now, which would
-        // count our PIN as a wrong one.
-        return Err(Refusal::Later(Error::Transient { retry_after: Duration::ZERO }));
-    }
-    let answer = if at_the_device {
-        session.login(UserType::User, None)
-    } else {
-        let attempt = shared.pin.with(|pin| session.login(UserType::User, Some(pin.secret())));
-        attempt.map_err(|error| Refusal::Later(Error::Pin(error)))?
-    };
-    match answer {
-        Ok(()) | Err(Cryptoki::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(Cryptoki::Pkcs11(RvError::PinIncorrect, _)) => {
-            shared.module.lock_out(&identity);
-            let info = shared.selector.find(&shared.module);
-            let count_low = info.is_ok_and(|(_, info)| info.user_pin_count_low());
-            lock(&shared.status).pin_count_low = count_low;
-            Err(Refusal::Never(Error::AuthFailed { count_low }))
-        }
-        Err(Cryptoki::Pkcs11(RvError::PinLocked, _)) => {
-            shared.module.lock_out(&identity);
-            Err(Refusal::Never(Error::PinLocked))
-        }
-        Err(error) => {
-            let fault = Error::Token(Fault::new(&error));
-            let lost = matches!(classify(&error), Verdict::Broken(_))
-                || matches!(
-                    error,
-                    Cryptoki::Pkcs11(RvError::GeneralError | RvError::UserPinNotInitialized, _)
-                );
-            // What is neither a lost token nor one without a PIN may be about the PIN, and that is tried once.
-            Err(if lost { Refusal::Later(fault) } else { Refusal::Never(fault) })
-        }
-    }
+    Ok(Connection { slot, session, logins, losses })
 }
 
 fn token(error: Cryptoki) -> Error {

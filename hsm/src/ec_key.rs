@@ -12,7 +12,7 @@ use crate::attributes::Attributes;
 use crate::error::{Error, KeyDefect};
 use crate::health::add;
 use crate::located::{Identity, Located};
-use crate::seat::Repeat;
+use crate::seat::{Objects, Repeat};
 use crate::selector::KeySelector;
 use crate::settings::SelfCheck;
 use crate::token::Token;
@@ -41,13 +41,14 @@ pub struct EcKey {
 
 impl EcKey {
     /// Makes a key in the token: sensitive, not extractable, for this use only, its `CKA_ID` its kid. It is read back
-    /// and tested as [`EcKey::load`] does.
+    /// and tested as [`EcKey::load`] does, and destroyed if it does not pass.
     ///
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Config`] if the label is taken; otherwise [`Error`].
     pub fn generate(token: &Token, usage: Usage, label: &str) -> Result<Self, Error> {
         let selector = generate::ec_pair(token, usage, label)?;
-        Self::load(token, &selector, usage)
+        // A token that makes such keys but cannot use them must not keep them.
+        Self::load(token, &selector, usage).inspect_err(|_| generate::discard(token, &selector))
     }
 
     /// Finds a key, checks its attributes, reads its public half once and has it prove that it works.
@@ -58,7 +59,11 @@ impl EcKey {
         let selector = selector.clone();
         let allow_extractable = token.shared().settings.allow_extractable;
         let allow_other_ids = token.shared().settings.allow_other_ids;
-        let (located, point, label) = token.run(Repeat::Yes, move |bench| {
+        let objects = match usage {
+            Usage::Sign => Objects::Untouched,
+            Usage::Agree => Objects::Made,
+        };
+        let (located, point, label) = token.run(Repeat::Yes, objects, move |bench| {
             let handle = selector.find(bench.session, ObjectClass::PRIVATE_KEY)?;
             let attributes = Attributes::read(bench.session, handle)?;
             attributes.check_ec(usage, allow_extractable)?;
@@ -151,7 +156,7 @@ impl EcKey {
         let located = Arc::clone(&self.located);
         let digest = *digest;
         let verifying = self.verifying;
-        self.token.run(Repeat::Yes, move |bench| {
+        self.token.run(Repeat::Yes, Objects::Untouched, move |bench| {
             let signature = located.using(bench, |session, handle| {
                 let began = Instant::now();
                 let signature = ecdsa::sign(session, handle, &digest)?;
@@ -165,7 +170,9 @@ impl EcKey {
         })
     }
 
-    /// The x-coordinate of the point shared with `peer`.
+    /// The x-coordinate of the point shared with `peer`. The host cannot tell a wrong one, as it can a wrong signature:
+    /// what was encrypted for the key does not decrypt with it. Whoever meets that asks [`EcKey::self_test`] whether
+    /// the token is to blame.
     ///
     /// # Errors
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
@@ -173,10 +180,27 @@ impl EcKey {
         self.require(Usage::Agree)?;
         let located = Arc::clone(&self.located);
         let peer = *peer;
-        self.token.run(Repeat::Yes, move |bench| {
+        self.token.run(Repeat::Yes, Objects::Made, move |bench| {
             let secret = located.using(bench, |session, handle| ecdh::agree(session, handle, &peer))?;
             add(&bench.shared.counters.agreements);
             Ok(secret)
+        })
+    }
+
+    /// Has the key prove itself again, as after a login: sign a fixed digest, or agree with an ephemeral key of the
+    /// host, which knows what has to come of it. One more use of the key, and an agreement in software.
+    ///
+    /// # Errors
+    /// [`Error::FaultyAnswer`] if the token calculated wrongly; it is down then until its keys pass the test.
+    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    pub fn self_test(&self) -> Result<(), Error> {
+        let located = Arc::clone(&self.located);
+        let (usage, verifying, public) = (self.usage, self.verifying, self.public);
+        self.token.run(Repeat::Yes, located.objects(), move |bench| {
+            located.using(bench, |session, handle| match usage {
+                Usage::Sign => ecdsa::self_test(session, handle, &verifying),
+                Usage::Agree => ecdh::self_test(session, handle, &public),
+            })
         })
     }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 use crate::error::{Error, Failure};
 use crate::generate::without;
-use crate::module::Session;
+use crate::session::Session;
 
 /// Agrees. The shared secret is an object of the session for as long as it takes to read it.
 pub(crate) fn agree(
@@ -46,7 +46,6 @@ fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Secret<3
         Attribute::Extractable(true),
         Attribute::ValueLen(32.into()),
     ];
-    let _turn = session.objects()?;
     let object =
         session.derive_key(&mechanism, key, &template).map_err(|error| without(error, "CKM_ECDH1_DERIVE"))?;
     let value = read_value(session, object);

@@ -9,7 +9,7 @@ use taskseal_core::{Provider, Software};
 
 use crate::error::{Error, Failure};
 use crate::generate::without;
-use crate::module::Session;
+use crate::session::Session;
 
 /// Signs. `r || s`, with the smaller of the two possible `s`.
 ///

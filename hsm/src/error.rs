@@ -29,6 +29,9 @@ pub enum Error {
     /// The token refused the PIN before, in this process. No further attempt is made until it is restarted.
     #[error("the token refused the pin earlier in this process: correct the pin and restart")]
     LockedOut,
+    /// Logging in failed in a way that may have been about the PIN. It is not tried again in this process.
+    #[error("the login failed, perhaps because of the pin, and is not tried again before a restart: {0}")]
+    LoginFailed(Fault),
     /// The token has locked the PIN; only its security officer can help.
     #[error("the pin is locked in the token")]
     PinLocked,
@@ -41,6 +44,9 @@ pub enum Error {
     /// No token has the label, serial number, maker and model that were asked for.
     #[error("no such token")]
     NoSuchToken,
+    /// Another token goes by this name now. It is not shown the PIN.
+    #[error("another token goes by this name than at first")]
+    TokenChanged,
     /// The token has no such key.
     #[error("no such key in the token")]
     NoSuchKey,
@@ -58,7 +64,9 @@ pub enum Error {
     /// Behind the name is another key than at first.
     #[error("the token has another key under this name than before")]
     KeyChanged,
-    /// The token returned a wrong signature or a wrong shared secret. It was not used.
+    /// The token returned something wrong, which was not used: a signature that does not verify, two tags of one
+    /// message, a wrapped key that is another one when it is unwrapped, a shared secret of the wrong length; or a key did
+    /// not pass its test.
     #[error("the token calculated wrongly; the result was not used")]
     FaultyAnswer,
     /// The bytes are not what this key wrapped.
@@ -94,7 +102,14 @@ impl Error {
     /// Whether the PIN is the matter, so that trying again would do harm.
     #[must_use]
     pub const fn is_locked(&self) -> bool {
-        matches!(self, Self::AuthFailed { .. } | Self::LockedOut | Self::PinLocked | Self::FinalTry)
+        matches!(
+            self,
+            Self::AuthFailed { .. }
+                | Self::LockedOut
+                | Self::LoginFailed(_)
+                | Self::PinLocked
+                | Self::FinalTry
+        )
     }
 }
 
@@ -111,12 +126,16 @@ pub enum KeyDefect {
     /// It is of another type, curve or size.
     #[error("it is of another type, curve or size")]
     Type,
-    /// It may not be used for this (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), or for more than this.
+    /// It may not be used for this (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), or for more than this, or the token does not
+    /// show whether it may.
     #[error("it is not made for this use alone")]
     Usage,
     /// It wants the PIN for every use (`CKA_ALWAYS_AUTHENTICATE`).
     #[error("it wants the pin for every use")]
     AlwaysAuthenticate,
+    /// It can be used without a login (`CKA_PRIVATE` is false).
+    #[error("it can be used without a login")]
+    NotPrivate,
     /// Its `CKA_ID` is not the kid of its public key, or no kid at all.
     #[error("its id is not its kid")]
     Id,
@@ -130,6 +149,11 @@ pub enum KeyDefect {
 pub struct Fault(String);
 
 impl Fault {
+    /// A panic on a thread of the token.
+    pub(crate) fn panic() -> Self {
+        Self("a thread of the token panicked".to_owned())
+    }
+
     pub(crate) fn new(error: &Cryptoki) -> Self {
         match error {
             Cryptoki::Pkcs11(code, function) => Self(format!("C_{function:?}: {}", ckr(*code))),

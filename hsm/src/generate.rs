@@ -11,10 +11,10 @@ use taskseal_core::keys::AgreementPublicKey;
 use crate::attributes::{Attributes, P256};
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
-use crate::module::Session;
 use crate::public_key::point_of;
-use crate::seat::Repeat;
+use crate::seat::{Objects, Repeat};
 use crate::selector::KeySelector;
+use crate::session::Session;
 use crate::token::Token;
 
 /// Makes a P-256 pair and gives it its kid.
@@ -22,19 +22,21 @@ pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeySel
     let label = check_label(label)?;
     // The kid is known only when there is a public key.
     let temporary = random_id()?;
-    token.run(Repeat::No, move |bench| {
+    token.run(Repeat::No, Objects::Made, move |bench| {
         let session = bench.write_session()?;
         refuse_taken(&session, ObjectClass::PRIVATE_KEY, &label)?;
         let (sign, agree) = (usage == Usage::Sign, usage == Usage::Agree);
-        let mut public = vec![
+        // What a template leaves out, tokens allow.
+        let public = [
             Attribute::Token(true),
             Attribute::EcParams(P256.to_vec()),
+            Attribute::Verify(sign),
+            Attribute::Encrypt(false),
+            Attribute::Wrap(false),
+            Attribute::VerifyRecover(false),
             Attribute::Id(temporary.to_vec()),
             Attribute::Label(label.clone()),
         ];
-        if sign {
-            public.push(Attribute::Verify(true));
-        }
         let private = [
             Attribute::Token(true),
             Attribute::Private(true),
@@ -42,10 +44,12 @@ pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeySel
             Attribute::Extractable(false),
             Attribute::Sign(sign),
             Attribute::Derive(agree),
+            Attribute::Decrypt(false),
+            Attribute::Unwrap(false),
+            Attribute::SignRecover(false),
             Attribute::Id(temporary.to_vec()),
             Attribute::Label(label.clone()),
         ];
-        let _turn = session.objects()?;
         let (public, private) = session
             .generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)
             .map_err(|error| unsupported(error, "P-256 keys"))?;
@@ -107,10 +111,9 @@ pub(crate) fn secret(
         Attribute::Label(label.clone()),
     ];
     whole.extend_from_slice(template);
-    token.run(Repeat::No, move |bench| {
+    token.run(Repeat::No, Objects::Made, move |bench| {
         let session = bench.write_session()?;
         refuse_taken(&session, ObjectClass::SECRET_KEY, &label)?;
-        let _turn = session.objects()?;
         let (mechanism, what) = match kind {
             SecretKind::Aes => (Mechanism::AesKeyGen, "AES keys"),
             SecretKind::Generic => (Mechanism::GenericSecretKeyGen, "generic secret keys"),
@@ -120,10 +123,10 @@ pub(crate) fn secret(
     })
 }
 
-/// Destroys a symmetric key that was made a moment ago and cannot be used.
-pub(crate) fn discard(token: &Token, kid: KeyId) {
+/// Destroys a key that was made a moment ago and cannot be used.
+pub(crate) fn discard(token: &Token, key: &KeySelector) {
     // The caller learns why it cannot be used, which matters more.
-    let _ = token.destroy_key(&KeySelector::kid(kid));
+    let _ = token.destroy_key(key);
 }
 
 /// The error of a token that does not have a mechanism.

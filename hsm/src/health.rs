@@ -26,7 +26,8 @@ pub struct Health {
     pub signing: Histogram,
     /// Key agreements made.
     pub agreements: u64,
-    /// Results that were wrong and were not used.
+    /// Results that were found wrong and were not used, see [`Error::FaultyAnswer`]. Shared secrets are not checked when
+    /// they are agreed on, but by the test of a key.
     pub faulty_answers: u64,
     /// The token has counted wrong PINs (at the latest login).
     pub pin_count_low: bool,

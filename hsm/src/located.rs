@@ -11,9 +11,9 @@ use crate::classify::{Verdict, classify};
 use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::health::Event;
-use crate::module::Session;
-use crate::seat::Bench;
+use crate::seat::{Bench, Objects};
 use crate::selector::KeySelector;
+use crate::session::Session;
 use crate::shared::Shared;
 use crate::sync::lock;
 use crate::{ecdh, ecdsa, mac, wrapping};
@@ -56,6 +56,14 @@ impl Located {
     ) -> Self {
         let place = Place { generation, result: Ok(handle), looked: Instant::now() };
         Self { id, identity, allow_extractable, place: Mutex::new(place) }
+    }
+
+    /// Whether to find it and to use it makes objects.
+    pub(crate) const fn objects(&self) -> Objects {
+        match self.identity {
+            Identity::Agreement(_) | Identity::Wrapping(_) => Objects::Made,
+            Identity::Signing(_) | Identity::Mac(_) => Objects::Untouched,
+        }
     }
 
     /// Uses the key. After an error that can mean anything, the key's absence included, it is looked for before the

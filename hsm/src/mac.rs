@@ -14,9 +14,10 @@ use crate::ecdsa::SELF_TEST;
 use crate::error::{Error, Failure};
 use crate::generate::{self, SecretKind};
 use crate::located::{Identity, Located};
-use crate::module::Session;
-use crate::seat::Repeat;
+use crate::seat::{Objects, Repeat};
 use crate::selector::KeySelector;
+use crate::session::Session;
+use crate::settings::SelfCheck;
 use crate::token::Token;
 
 /// An HMAC-SHA256 key in a token.
@@ -47,7 +48,8 @@ impl MacKey {
         ];
         let kid = generate::secret(token, SecretKind::Generic, label, &template)?;
         // A token that makes such keys but cannot use them must not keep them.
-        Self::load(token, &KeySelector::kid(kid)).inspect_err(|_| generate::discard(token, kid))
+        Self::load(token, &KeySelector::kid(kid))
+            .inspect_err(|_| generate::discard(token, &KeySelector::kid(kid)))
     }
 
     /// Finds a key, checks its attributes and has it calculate.
@@ -58,7 +60,7 @@ impl MacKey {
     pub fn load(token: &Token, selector: &KeySelector) -> Result<Self, Error> {
         let selector = selector.clone();
         let allow_extractable = token.shared().settings.allow_extractable;
-        let (located, kid, label) = token.run(Repeat::Yes, move |bench| {
+        let (located, kid, label) = token.run(Repeat::Yes, Objects::Untouched, move |bench| {
             let handle = selector.find(bench.session, ObjectClass::SECRET_KEY)?;
             let attributes = Attributes::read(bench.session, handle)?;
             attributes.check_mac(allow_extractable)?;
@@ -85,18 +87,27 @@ impl MacKey {
         &self.label
     }
 
-    /// The tag of a message.
+    /// The tag of a message. With [`SelfCheck::Always`] the token calculates it twice.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if the two differ; otherwise [`Error`].
     pub fn mac(&self, message: &[u8]) -> Result<[u8; 32], Error> {
         self.tag_of(Zeroizing::new(message.to_vec()))
     }
 
     fn tag_of(&self, message: Zeroizing<Vec<u8>>) -> Result<[u8; 32], Error> {
         let located = Arc::clone(&self.located);
-        self.token.run(Repeat::Yes, move |bench| {
-            located.using(bench, |session, handle| tag(session, handle, &message))
+        self.token.run(Repeat::Yes, Objects::Untouched, move |bench| {
+            located.using(bench, |session, handle| {
+                let first = tag(session, handle, &message)?;
+                // The host has no key to check it with.
+                if bench.shared.settings.self_check == SelfCheck::Always
+                    && !taskseal_core::tags_match(&first, &tag(session, handle, &message)?)
+                {
+                    return Err(Error::FaultyAnswer.into());
+                }
+                Ok(first)
+            })
         })
     }
 }

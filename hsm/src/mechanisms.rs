@@ -1,7 +1,7 @@
 //! What a token says it can do.
 
 use crate::error::Error;
-use crate::seat::Repeat;
+use crate::seat::{Objects, Repeat};
 use crate::token::Token;
 
 impl Token {
@@ -11,7 +11,7 @@ impl Token {
     /// # Errors
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
     pub fn mechanisms(&self) -> Result<Vec<String>, Error> {
-        self.run(Repeat::Yes, |bench| {
+        self.run(Repeat::Yes, Objects::Untouched, |bench| {
             let listed = bench.shared.module.pkcs11().get_mechanism_list(bench.footing.slot)?;
             let mut names: Vec<_> = listed.iter().map(ToString::to_string).collect();
             names.sort();
@@ -25,7 +25,7 @@ impl Token {
     /// # Errors
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
     pub fn description(&self) -> Result<crate::TokenDescription, Error> {
-        self.run(Repeat::Yes, |bench| {
+        self.run(Repeat::Yes, Objects::Untouched, |bench| {
             let info = bench.shared.module.pkcs11().get_token_info(bench.footing.slot)?;
             Ok(crate::TokenDescription::of(&info))
         })

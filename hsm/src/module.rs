@@ -1,21 +1,22 @@
 //! PKCS#11 libraries: loaded and initialised once a process, whoever asks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as Cryptoki, RvError};
-use cryptoki::session::{Session as RawSession, SessionState, UserType};
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::session::UserType;
+use cryptoki::slot::TokenInfo;
 
 use crate::error::{Error, Fault};
+use crate::gate::{Gate, Pass, Shut};
 use crate::pin::Pin;
-use crate::sync::{Gate, Pass, Shut, Turn, Turnstile, lock};
+use crate::session::Owners;
+use crate::sync::{Turn, Turnstile, lock};
 
 /// A loaded and initialised PKCS#11 library. There is one of it in a process for a path, because `C_Initialize` and
 /// `C_Finalize` hold for the whole process.
@@ -35,8 +36,7 @@ pub struct Module {
     objects: Turnstile,
     /// Open tokens, which a restart would disturb.
     tokens: AtomicUsize,
-    /// Tokens that refused a PIN.
-    refused: Mutex<HashSet<String>>,
+    sessions: Owners,
 }
 
 /// A token as its library describes it.
@@ -116,7 +116,7 @@ impl Module {
             initialized: AtomicBool::new(true),
             objects: Turnstile::new(),
             tokens: AtomicUsize::new(0),
-            refused: Mutex::default(),
+            sessions: Owners::default(),
         });
         loaded.insert(path, Arc::clone(&module));
         Ok(module)
@@ -185,30 +185,34 @@ impl Module {
         if std::process::id() == self.pid { Ok(()) } else { Err(Error::Forked) }
     }
 
+    pub(crate) const fn sessions(&self) -> &Owners {
+        &self.sessions
+    }
+
     /// Goes into the library; not while it is being restarted or a user is being logged in.
     pub(crate) fn enter(&self) -> Result<Pass<'_>, Error> {
-        self.gate.enter(Instant::now() + RESTART).ok_or(Error::Transient { retry_after: RESTART })
+        self.enter_by(Instant::now() + ENTERING)
+    }
+
+    /// Goes into the library, but not after `deadline`.
+    pub(crate) fn enter_by(&self, deadline: Instant) -> Result<Pass<'_>, Error> {
+        let deadline = deadline.min(Instant::now() + ENTERING);
+        self.gate.enter(deadline).ok_or(Error::Transient { retry_after: LEAVING })
     }
 
     /// Goes into the library when nobody else is inside: `C_Login` changes the state of every session of its token,
     /// and there are libraries where it and a key agreement wait for each other for ever. Where somebody does not come
-    /// out in time, goes in beside them.
+    /// out in time, goes in beside them; and where it takes long itself, others come in.
     pub(crate) fn enter_alone(&self) -> Result<Alone<'_>, Error> {
-        match self.gate.shut(Instant::now() + RESTART) {
+        match self.gate.shut(Instant::now() + LEAVING, Some(LOGIN)) {
             Some(shut) => Ok(Alone::Alone(shut)),
             None => self.enter().map(Alone::Beside),
         }
     }
 
-    /// Opens a session that is closed on drop, unless its handle means something else by then.
-    pub(crate) fn open_session(self: &Arc<Self>, slot: Slot, write: bool) -> Result<Session, Cryptoki> {
-        let epoch = self.epoch();
-        let raw = if write {
-            self.pkcs11.open_rw_session_no_drop(slot)
-        } else {
-            self.pkcs11.open_ro_session_no_drop(slot)
-        };
-        Ok(Session { raw: Some(raw?), module: Arc::clone(self), epoch })
+    /// The right to make and destroy objects. To be had before going in: whoever waits for it is not stuck.
+    pub(crate) fn turn(&self, deadline: Instant, timeout: Duration) -> Result<Turn<'_>, Error> {
+        self.objects.pass(deadline, timeout.min(TURN)).ok_or(Error::Timeout)
     }
 
     /// Finalises and initialises the library, unless that happened since `seen`. Every session of the process is gone
@@ -219,7 +223,7 @@ impl Module {
     pub(crate) fn restart(&self, seen: u64) -> Result<(), Error> {
         self.check_pid()?;
         // `C_Finalize` beside another call is undefined.
-        let Some(_shut) = self.gate.shut(Instant::now() + RESTART) else { return Err(Error::Timeout) };
+        let Some(_shut) = self.gate.shut(Instant::now() + LEAVING, None) else { return Err(Error::Timeout) };
         if self.shared || (self.epoch() != seen && self.initialized.load(Ordering::Acquire)) {
             return Ok(());
         }
@@ -254,15 +258,6 @@ impl Module {
     pub(crate) fn serves_one(&self) -> bool {
         self.tokens.load(Ordering::Acquire) <= 1
     }
-
-    /// Remembers that a token refused a PIN.
-    pub(crate) fn lock_out(&self, token: &str) {
-        lock(&self.refused).insert(token.to_owned());
-    }
-
-    pub(crate) fn is_locked_out(&self, token: &str) -> bool {
-        lock(&self.refused).contains(token)
-    }
 }
 
 impl fmt::Debug for Module {
@@ -284,68 +279,15 @@ pub(crate) enum Alone<'m> {
     Beside(Pass<'m>),
 }
 
-/// How long a restart or a login waits for the threads that are inside, and callers for either.
-const RESTART: Duration = Duration::from_millis(500);
+/// How long a restart or a login waits for the threads that are inside.
+const LEAVING: Duration = Duration::from_millis(500);
 
-/// How long a thread waits for its turn with objects: shorter than a caller waits for the thread.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a login keeps others out of the library. One that takes longer is slow or hangs, and then others go in
+/// beside it.
+const LOGIN: Duration = Duration::from_secs(2);
 
-/// A session of one initialisation of a library.
-#[derive(Debug)]
-pub(crate) struct Session {
-    raw: Option<RawSession>,
-    module: Arc<Module>,
-    epoch: u64,
-}
+/// How long a thread waits for a restart or a login: longer than a login keeps others out.
+const ENTERING: Duration = Duration::from_secs(3);
 
-impl Session {
-    /// The initialisation it belongs to.
-    pub(crate) const fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// Of an initialisation that is over.
-    pub(crate) fn is_stale(&self) -> bool {
-        self.epoch != self.module.epoch()
-    }
-
-    /// Fails as the library would if it had been asked for something that needs a login. Without one, private objects
-    /// are not refused but invisible, and a key would seem to be gone.
-    pub(crate) fn check_login(&self) -> Result<(), Cryptoki> {
-        match self.get_session_info()?.session_state() {
-            SessionState::RoUser | SessionState::RwUser => Ok(()),
-            _ => Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo)),
-        }
-    }
-
-    /// The right to make and destroy objects.
-    pub(crate) fn objects(&self) -> Result<Turn<'_>, Error> {
-        self.module.objects.pass(Instant::now() + PATIENCE).ok_or(Error::Timeout)
-    }
-
-    /// Lets go without closing: the library says that there is no such session.
-    pub(crate) fn forget(mut self) {
-        self.raw = None;
-    }
-}
-
-impl Deref for Session {
-    type Target = RawSession;
-
-    fn deref(&self) -> &RawSession {
-        self.raw.as_ref().expect("the session is taken only when it is dropped")
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let Some(raw) = self.raw.take() else { return };
-        // While the library is being restarted, all sessions end anyway.
-        if let Some(_pass) = self.module.gate.enter(Instant::now())
-            && !self.is_stale()
-        {
-            // A session that cannot be closed is gone already.
-            let _ = raw.close();
-        }
-    }
-}
+/// How long a turn with objects lasts at most.
+const TURN: Duration = Duration::from_secs(5);

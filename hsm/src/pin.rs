@@ -1,13 +1,15 @@
 //! PINs: read where they are kept, when they are needed, and wiped after.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use cryptoki::types::AuthPin;
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::pin_source::PinSource;
@@ -35,6 +37,14 @@ pub enum PinError {
     /// Others than the owner may read or change the file.
     #[error("the file of the pin-source is open to others: chmod 600")]
     OpenToOthers,
+    /// The file belongs to neither this user nor root.
+    #[error("the file of the pin-source belongs to another user")]
+    OfAnotherUser,
+    /// `fd:` of a file, which would stay open to every program that this process starts.
+    #[error(
+        "the descriptor of the pin-source is a file, which every program started from here could read: use a pipe"
+    )]
+    StaysOpen,
     /// Empty, longer than 1,024 bytes, not UTF-8, or with a line break or NUL in it.
     #[error("the pin-source holds no pin")]
     NotAPin,
@@ -61,10 +71,7 @@ impl Pin {
                 let value = Zeroizing::new(value.into_encoded_bytes());
                 Self::from_bytes(&value)
             }
-            // Opening it again instead of taking it over needs no unsafe code, and works for pipes and files.
-            PinSource::Descriptor(number) => {
-                Self::from_reader(File::open(PathBuf::from(format!("/dev/fd/{number}"))))
-            }
+            PinSource::Descriptor(number) => Self::from_descriptor(*number),
             PinSource::Credential(name) => {
                 let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(PinError::NoCredentials)?;
                 // An access list for the service's user shows as permissions of the group.
@@ -74,7 +81,10 @@ impl Pin {
     }
 
     fn from_file(path: &Path, forbidden: u32) -> Result<Self, PinError> {
-        let file = File::open(path).map_err(|_| PinError::Unreadable)?;
+        // Without waiting for somebody who writes into it, if it is no file at all.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(|_| PinError::Unreadable)?;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = file.map_err(|_| PinError::Unreadable)?;
         // Of what was opened, not of what has this name now.
         let metadata = file.metadata().map_err(|_| PinError::Unreadable)?;
         if !metadata.is_file() {
@@ -83,14 +93,28 @@ impl Pin {
         if metadata.mode() & forbidden != 0 {
             return Err(PinError::OpenToOthers);
         }
-        Self::from_reader(Ok(file))
+        // An owner can open it to himself at any time, and put another PIN into it until the token locks.
+        if metadata.uid() != 0 && metadata.uid() != geteuid().as_raw() {
+            return Err(PinError::OfAnotherUser);
+        }
+        Self::from_reader(file)
     }
 
-    fn from_reader(file: std::io::Result<File>) -> Result<Self, PinError> {
+    /// Taking it over, or marking it to be closed in programs that are started from here, would need unsafe code. So it
+    /// is opened once more, and has to be something that is empty once it was read.
+    fn from_descriptor(number: u32) -> Result<Self, PinError> {
+        let path = PathBuf::from(format!("/dev/fd/{number}"));
+        if path.metadata().map_err(|_| PinError::Unreadable)?.is_file() {
+            return Err(PinError::StaysOpen);
+        }
+        Self::from_reader(File::open(path).map_err(|_| PinError::Unreadable)?)
+    }
+
+    fn from_reader(file: File) -> Result<Self, PinError> {
         // As long as it may get, so that it never moves.
         let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 3));
         let limit = u64::try_from(MAX_LEN + 3).unwrap_or(u64::MAX);
-        file.and_then(|file| file.take(limit).read_to_end(&mut content)).map_err(|_| PinError::Unreadable)?;
+        file.take(limit).read_to_end(&mut content).map_err(|_| PinError::Unreadable)?;
         let line = content.strip_suffix(b"\n").unwrap_or(&content);
         Self::from_bytes(line.strip_suffix(b"\r").unwrap_or(line))
     }

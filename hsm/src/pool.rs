@@ -38,6 +38,15 @@ struct Job {
 
 type Work = Box<dyn FnOnce(&mut Seat, &Ticket) + Send>;
 
+/// Who gets a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Whoever waits, in turn.
+    Queue,
+    /// Nobody, unless all threads are idle.
+    Idle,
+}
+
 /// Numbers for [`Health`](crate::Health).
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
@@ -67,6 +76,7 @@ impl Pool {
         &self,
         shared: &Arc<Shared>,
         timeout: Duration,
+        share: Share,
         work: impl FnOnce(&mut Seat, &Ticket) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
         let ticket = Arc::new(Ticket::new(timeout));
@@ -81,26 +91,53 @@ impl Pool {
                 }
             }),
         };
-        self.submit(shared, job)?;
-        match ticket.wait() {
-            Outcome::Done => lock(&answer).take().unwrap_or(Err(Error::Timeout)),
-            Outcome::Refused(error) => Err(error),
-            Outcome::Cancelled => Err(Error::Timeout),
-            Outcome::Abandoned => {
-                let mut state = lock(&self.state);
-                state.live = state.live.saturating_sub(1);
-                state.abandoned += 1;
-                drop(state);
-                shared.hung();
-                Err(Error::Timeout)
+        self.submit(shared, job, share)?;
+        loop {
+            match ticket.wait() {
+                Outcome::Done => return lock(&answer).take().unwrap_or(Err(Error::Timeout)),
+                Outcome::Refused(error) => return Err(error),
+                Outcome::Cancelled => return Err(Error::Timeout),
+                Outcome::Overdue if self.leave_behind(&ticket) => {
+                    shared.hung();
+                    return Err(Error::Timeout);
+                }
+                // It came back at the last moment.
+                Outcome::Overdue => {}
             }
         }
     }
 
-    fn submit(&self, shared: &Arc<Shared>, job: Job) -> Result<(), Error> {
+    /// Counts the thread that has this call as left behind, if it still is overdue. It says that it is back under the same
+    /// lock, so that both agree on what it is.
+    fn leave_behind(&self, ticket: &Ticket) -> bool {
+        let mut state = lock(&self.state);
+        let left = ticket.abandon();
+        if left {
+            state.live -= 1;
+            state.abandoned += 1;
+        }
+        left
+    }
+
+    /// A thread is done with this call. False if it was left behind.
+    fn finish(&self, ticket: &Ticket) -> bool {
+        let _counted = lock(&self.state);
+        ticket.finish()
+    }
+
+    /// A thread that was left behind ends.
+    fn came_back(&self) {
+        lock(&self.state).abandoned -= 1;
+        self.changed.notify_all();
+    }
+
+    fn submit(&self, shared: &Arc<Shared>, job: Job, share: Share) -> Result<(), Error> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Error::Closed);
+        }
+        if share == Share::Idle && (state.live > state.idle || !state.queue.is_empty()) {
+            return Err(Error::Transient { retry_after: LATER });
         }
         state.queue.push_back(job);
         let waiting = state.queue.len();
@@ -135,17 +172,13 @@ impl Pool {
                 let (work, ticket) = (job.work, &job.ticket);
                 // A panic is one caller's matter; a thread less would be everybody's.
                 if panic::catch_unwind(AssertUnwindSafe(|| work(&mut seat, ticket))).is_err() {
-                    seat.abandon();
+                    seat.close();
                 }
             }
-            if !job.ticket.finish() {
+            if !self.finish(&job.ticket) {
                 // Others took over long ago, and the session may be in any state.
-                seat.abandon();
-                let mut state = lock(&self.state);
-                state.abandoned = state.abandoned.saturating_sub(1);
-                drop(state);
-                self.changed.notify_all();
-                return;
+                drop(seat);
+                return self.came_back();
             }
         }
         // Closes the session, before anybody who waits for that goes on.
@@ -215,3 +248,62 @@ const LATER: Duration = Duration::from_secs(1);
 
 /// How long a thread sleeps at once; it is woken for work.
 const IDLE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, mpsc};
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_left_behind_before_that_is_counted() {
+        let pool = Pool::new(4);
+        lock(&pool.state).live = 1;
+        let ticket = Ticket::new(Duration::ZERO);
+        ticket.run().unwrap();
+        let (begins, begun) = mpsc::channel();
+
+        let counted = lock(&pool.state);
+        let (back_in_time, left) = thread::scope(|scope| {
+            let leaving = scope.spawn(|| {
+                begins.send(()).unwrap();
+                pool.leave_behind(&ticket)
+            });
+            begun.recv().unwrap();
+            // Time enough for who does not wait for the lock.
+            (0..10_000).for_each(|_| thread::yield_now());
+            let back_in_time = ticket.pause().is_ok();
+            drop(counted);
+            (back_in_time, leaving.join().unwrap())
+        });
+
+        assert!(back_in_time && !left, "it was left behind and not counted");
+        let state = lock(&pool.state);
+        assert_eq!((state.live, state.abandoned), (1, 0));
+    }
+
+    #[test]
+    fn a_thread_that_comes_back_as_it_is_left_behind_is_counted_once() {
+        let pool = Pool::new(4);
+        for _ in 0..2_000 {
+            lock(&pool.state).live = 1;
+            let ticket = Ticket::new(Duration::ZERO);
+            ticket.run().unwrap();
+            let both = Barrier::new(2);
+
+            let left = thread::scope(|scope| {
+                scope.spawn(|| {
+                    both.wait();
+                    if !pool.finish(&ticket) {
+                        pool.came_back();
+                    }
+                });
+                both.wait();
+                pool.leave_behind(&ticket)
+            });
+
+            let state = lock(&pool.state);
+            assert_eq!((state.live, state.abandoned), (usize::from(!left), 0));
+        }
+    }
+}

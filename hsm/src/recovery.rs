@@ -1,5 +1,6 @@
 //! The thread that keeps a token logged in: one recovery at a time, with growing pauses, and every key checked after.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,13 +8,14 @@ use crate::classify::Level;
 use crate::connection::{Connection, Refusal, connect};
 use crate::error::{Error, Failure, Fault};
 use crate::health::{Event, add};
-use crate::seat::Repeat;
+use crate::pool::Share;
+use crate::seat::{Objects, Repeat};
 use crate::shared::{Phase, Shared};
 use crate::sync::{lock, wait_until};
 
 /// The life of the recovery thread. Tells `opened` how the first login went.
 pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(), Error>>) {
-    let mut connection = match first(shared) {
+    let mut connection = match caught(|| first(shared)) {
         Ok(connection) => {
             shared.next_generation();
             up(shared, &connection);
@@ -38,10 +40,10 @@ pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(
 fn first(shared: &Arc<Shared>) -> Result<Connection, Refusal> {
     for _ in 0..FIRST_ATTEMPTS {
         match connect(shared, None) {
-            Err(Refusal::Later(Error::NoSuchToken | Error::Token(_) | Error::Config(_)))
+            Err(Refusal::Later(Error::NoSuchToken | Error::Token(_) | Error::Config(_), pause))
                 if shared.module.serves_one() =>
             {
-                if !sleep(shared, jittered(FIRST_PAUSE)) {
+                if !sleep(shared, jittered(FIRST_PAUSE).max(pause)) {
                     break;
                 }
                 shared.module.restart(shared.module.epoch())?;
@@ -66,9 +68,10 @@ fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
         }
         if interval.is_some() && Instant::now() >= due && matches!(status.phase, Phase::Up) {
             drop(status);
-            // A failure asks for recovery itself.
-            let _ = shared.pool.call(shared, shared.settings.timeout, |seat, ticket| {
-                seat.run(ticket, Repeat::OnlyNow, |bench| {
+            // A failure asks for recovery itself. A token that is at work needs no keeping awake, and those who wait
+            // for a recovery may have all threads: this one is to make it, and must not queue behind them.
+            let _ = shared.pool.call(shared, shared.settings.timeout, Share::Idle, |seat, ticket| {
+                seat.run(ticket, Repeat::OnlyNow, Objects::Untouched, |bench| {
                     bench.session.generate_random_slice(&mut [0])?;
                     Ok(())
                 })
@@ -103,7 +106,7 @@ fn recover(
         let library = level == Level::Library;
         let epoch = shared.module.epoch();
         add(if library { &shared.counters.library_recoveries } else { &shared.counters.login_recoveries });
-        match attempt(shared, &mut before, library.then_some(seen)) {
+        match caught(|| attempt(shared, &mut before, library.then_some(seen))) {
             Ok(connection) => {
                 up(shared, &connection);
                 shared.tell(&Event::Recovered { library, after: began.elapsed() });
@@ -120,9 +123,9 @@ fn recover(
                 shared.tell(&Event::Failed { reason: error });
                 return None;
             }
-            Err(Refusal::Later(error)) => {
+            Err(Refusal::Later(error, at_least)) => {
                 // A login that fails may need no more than the library anew, at once.
-                let wait = if library { jittered(pause) } else { Duration::ZERO };
+                let wait = if library { jittered(pause) } else { Duration::ZERO }.max(at_least);
                 down(shared, Instant::now() + wait, &error);
                 if library && !told {
                     told = true;
@@ -147,16 +150,21 @@ fn attempt(
     restart: Option<u64>,
 ) -> Result<Connection, Refusal> {
     if let Some(seen) = restart {
-        // Its session ends with the library.
-        if let Some(connection) = before.take() {
-            connection.session.forget();
-        }
         shared.module.restart(seen)?;
     }
     let connection = connect(shared, before.take())?;
     let generation = shared.next_generation();
-    let _pass = shared.module.enter()?;
     for key in shared.keys() {
+        let timeout = shared.settings.timeout;
+        let _turn = match key.objects() {
+            Objects::Made => Some(shared.module.turn(Instant::now() + timeout, timeout)?),
+            Objects::Untouched => None,
+        };
+        let _pass = shared.module.enter()?;
+        if connection.session.is_stale() {
+            // Another token had the library restarted.
+            return Err(Error::Transient { retry_after: Duration::ZERO }.into());
+        }
         match key.locate(shared, &connection.session, generation) {
             Err(Failure::Library(error)) => return Err(Error::Token(Fault::new(&error)).into()),
             // A token that calculates wrongly is not used, whatever the key.
@@ -171,12 +179,18 @@ fn attempt(
     Ok(connection)
 }
 
+/// A panic in here must not end the thread that everybody waits for.
+fn caught<R>(work: impl FnOnce() -> Result<R, Refusal>) -> Result<R, Refusal> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Token(Fault::panic()).into()))
+}
+
 fn up(shared: &Shared, connection: &Connection) {
     let mut status = lock(&shared.status);
     status.phase = Phase::Up;
     status.since = SystemTime::now();
     status.slot = Some(connection.slot);
     status.epoch = connection.session.epoch();
+    status.logins = connection.logins;
     status.request = None;
     drop(status);
     shared.changed.notify_all();

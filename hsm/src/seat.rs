@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cryptoki::context::Function as CryptokiFunction;
+use cryptoki::context::Function;
 use cryptoki::error::{Error as Cryptoki, RvError};
 
 use crate::classify::{Level, Verdict, classify, session_is_gone};
 use crate::error::{Error, Failure, Fault};
 use crate::health::add;
-use crate::module::Session;
+use crate::session::Session;
 use crate::shared::{Footing, Shared};
 use crate::ticket::Ticket;
 
@@ -42,7 +42,7 @@ impl Bench<'_> {
     /// A session that may change the token. Those of the pool only read.
     pub(crate) fn write_session(&self) -> Result<Session, Cryptoki> {
         self.check_login()?;
-        self.shared.module.open_session(self.footing.slot, true)
+        Session::open(&self.shared.module, self.footing.slot, true)
     }
 }
 
@@ -57,6 +57,23 @@ pub(crate) enum Repeat {
     OnlyNow,
 }
 
+/// Whether a call makes or destroys objects, be it for the time of the call. There are libraries that fail when several
+/// threads do it at once, so that each waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Objects {
+    Untouched,
+    Made,
+}
+
+/// How one attempt went.
+enum Attempt<R> {
+    Done(R),
+    /// This much is broken.
+    Broken(Fault, Level),
+    /// Nothing was tried: the token was logged in to, or the library restarted, since.
+    Moved,
+}
+
 impl Seat {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared, session: None }
@@ -68,15 +85,23 @@ impl Seat {
         &mut self,
         ticket: &Ticket,
         repeat: Repeat,
+        objects: Objects,
         work: impl Fn(&Bench<'_>) -> Result<R, Failure>,
     ) -> Result<R, Error> {
         let mut done = None;
         loop {
             ticket.pause()?;
             let footing = self.shared.footing(ticket, repeat != Repeat::OnlyNow)?;
-            let (error, broken) = match self.attempt(ticket, footing, &work)? {
-                Ok(result) => return Ok(result),
-                Err(broken) => broken,
+            let (error, broken) = match self.attempt(ticket, footing, objects, &work)? {
+                Attempt::Done(result) => return Ok(result),
+                Attempt::Broken(error, level) => (error, level),
+                Attempt::Moved => {
+                    // Unless this token's own recovery was it, which the generation shows.
+                    let moved = Cryptoki::Pkcs11(RvError::UserNotLoggedIn, Function::Login);
+                    let reason = Error::Token(Fault::new(&moved));
+                    self.shared.request(Level::Login, footing.generation, reason);
+                    continue;
+                }
             };
             // What did not help is not tried twice.
             let level = match (done, broken) {
@@ -102,14 +127,19 @@ impl Seat {
         &mut self,
         ticket: &Ticket,
         footing: Footing,
+        objects: Objects,
         work: impl Fn(&Bench<'_>) -> Result<R, Failure>,
-    ) -> Result<Result<R, (Fault, Level)>, Error> {
+    ) -> Result<Attempt<R>, Error> {
         let shared = Arc::clone(&self.shared);
-        let _pass = shared.module.enter()?;
-        if shared.module.epoch() != footing.epoch {
-            // Another token had the library initialised anew: a handle of before may be another key now.
-            let error = Cryptoki::Pkcs11(RvError::CryptokiNotInitialized, CryptokiFunction::Initialize);
-            return Ok(Err((Fault::new(&error), Level::Login)));
+        // The caller's time passes meanwhile, but nobody takes this thread for stuck.
+        let _turn = match objects {
+            Objects::Made => Some(shared.module.turn(ticket.deadline(), shared.settings.timeout)?),
+            Objects::Untouched => None,
+        };
+        let _pass = shared.module.enter_by(ticket.deadline())?;
+        if !shared.holds(&footing) {
+            // A handle of before may be another key now.
+            return Ok(Attempt::Moved);
         }
         ticket.run()?;
         let result = self
@@ -117,7 +147,7 @@ impl Seat {
             .map_err(Failure::Library)
             .and_then(|session| work(&Bench { session, footing, shared: &shared }));
         match result {
-            Ok(result) => Ok(Ok(result)),
+            Ok(result) => Ok(Attempt::Done(result)),
             Err(Failure::Ours(error)) => {
                 if matches!(error, Error::FaultyAnswer) {
                     add(&shared.counters.faulty_answers);
@@ -136,27 +166,24 @@ impl Seat {
                     Verdict::Broken(level) => level,
                 };
                 if session_is_gone(&error) {
-                    self.abandon();
+                    self.forget();
                     shared.sessions_gone(footing.sessions);
                 } else if level == Level::Session {
                     self.session = None;
                 }
-                Ok(Err((fault, level)))
+                Ok(Attempt::Broken(fault, level))
             }
         }
     }
 
     /// This thread's session, opened if there is none that can be trusted.
     fn session(&mut self, footing: Footing) -> Result<&Session, Cryptoki> {
-        if let Some((session, opened)) = self.session.take() {
-            if session.is_stale() || opened.sessions != footing.sessions || opened.slot != footing.slot {
-                session.forget();
-            } else {
-                self.session = Some((session, opened));
-            }
-        }
+        let trusted = |session: &Session, opened: &Footing| {
+            !session.is_stale() && opened.sessions == footing.sessions && opened.slot == footing.slot
+        };
+        self.session.take_if(|(session, opened)| !trusted(session, opened));
         if self.session.is_none() {
-            let session = self.shared.module.open_session(footing.slot, false)?;
+            let session = Session::open(&self.shared.module, footing.slot, false)?;
             if footing.login_required {
                 session.check_login()?;
             }
@@ -178,8 +205,13 @@ impl Seat {
         }
     }
 
-    /// Lets go of the session without closing it.
-    pub(crate) fn abandon(&mut self) {
+    /// Closes the session, whatever state it is in.
+    pub(crate) fn close(&mut self) {
+        self.session = None;
+    }
+
+    /// Lets go of a session that is gone.
+    fn forget(&mut self) {
         if let Some((session, _)) = self.session.take() {
             session.forget();
         }

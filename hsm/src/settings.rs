@@ -7,12 +7,14 @@ use std::time::Duration;
 use crate::health::Event;
 use crate::pin::Pin;
 
-/// Whether the host verifies the signatures that it gets from a token.
+/// Whether the host checks the signatures and the tags that it gets from a token. What is wrapped is always unwrapped
+/// before it is used; shared secrets are checked by [`EcKey::self_test`](crate::EcKey::self_test) only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SelfCheck {
-    /// Every one. Costs one verification in software, well below a millisecond, which is nothing next to a device; it is
-    /// all that stands between a faulty token and tasks that nobody accepts, or a signature that gives away the key.
+    /// Every one. A signature costs one verification in software, well below a millisecond, which is nothing next to a
+    /// device; a tag is calculated by the token twice. It is all that stands between a faulty token and tasks that nobody
+    /// accepts, or a signature that gives away the key.
     #[default]
     Always,
     /// Only that of the test which every key has to pass when it is loaded and after each login.
@@ -37,7 +39,7 @@ pub struct Settings {
 pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 impl Settings {
-    /// The defaults: every signature verified, no extractable keys, 10 s a call, no keep-alive, 4 abandoned threads.
+    /// The defaults: every signature and tag checked, no extractable keys, 10 s a call, no keep-alive, 4 abandoned threads.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -61,7 +63,7 @@ impl Settings {
         self
     }
 
-    /// Which signatures the host verifies.
+    /// Which signatures and tags the host checks.
     #[must_use]
     pub const fn self_check(mut self, check: SelfCheck) -> Self {
         self.self_check = check;
@@ -113,7 +115,8 @@ impl Settings {
         self
     }
 
-    /// Is called at each transition, on a thread of the token: it should be quick, and must not use the token.
+    /// Is called at each transition, on a thread of the token: it should be quick, and must not use the token. If it
+    /// panics, that is its own affair.
     #[must_use]
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));

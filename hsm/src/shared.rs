@@ -1,12 +1,14 @@
 //! What the threads of one token share: its state, its keys, and the way to ask for recovery.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use cryptoki::slot::Slot;
 
 use crate::classify::Level;
+use crate::device::{Device, Identity};
 use crate::error::Error;
 use crate::health::{Counters, Event, Health, State, read};
 use crate::located::Located;
@@ -29,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) status: Mutex<Status>,
     pub(crate) changed: Condvar,
+    /// The token that was logged in to first: its PIN is for no other.
+    pub(crate) identity: OnceLock<Identity>,
+    /// What is known of logins to it.
+    pub(crate) device: OnceLock<Arc<Device>>,
     /// Counts logins: handles of an older one may mean nothing, or something else.
     generation: AtomicU64,
     /// Counts the times the library said that a session is gone: then none of the older ones can be trusted.
@@ -44,6 +50,8 @@ pub(crate) struct Status {
     pub(crate) slot: Option<Slot>,
     /// The initialisation of the library that the handles belong to.
     pub(crate) epoch: u64,
+    /// The login that they belong to, see [`Device::logins`].
+    pub(crate) logins: u64,
     /// What a thread of the pool found broken, and why it thinks so.
     pub(crate) request: Option<(Level, Error)>,
     pub(crate) pin_count_low: bool,
@@ -69,6 +77,7 @@ pub(crate) struct Footing {
     pub(crate) sessions: u64,
     pub(crate) login_required: bool,
     pub(crate) epoch: u64,
+    pub(crate) logins: u64,
 }
 
 impl Shared {
@@ -92,6 +101,7 @@ impl Shared {
                 since: SystemTime::now(),
                 slot: None,
                 epoch: 0,
+                logins: 0,
                 request: None,
                 pin_count_low: false,
                 login_required: true,
@@ -99,6 +109,8 @@ impl Shared {
                 supervised: false,
             }),
             changed: Condvar::new(),
+            identity: OnceLock::new(),
+            device: OnceLock::new(),
             generation: AtomicU64::new(0),
             sessions: AtomicU64::new(0),
             keys: Mutex::default(),
@@ -159,6 +171,7 @@ impl Shared {
                         sessions: self.session_losses(),
                         login_required: status.login_required,
                         epoch: status.epoch,
+                        logins: status.logins,
                     });
                 }
                 (Phase::Up | Phase::Recovering, _) if patient => {}
@@ -224,7 +237,8 @@ impl Shared {
 
     pub(crate) fn tell(&self, event: &Event) {
         if let Some(observer) = &self.settings.observer {
-            observer(event);
+            // Whoever listens must not end the thread that recovers the token.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| observer(event)));
         }
     }
 
@@ -248,10 +262,18 @@ impl Shared {
         }
     }
 
-    /// The recovery thread begins or ends.
-    pub(crate) fn set_supervised(&self, supervised: bool) {
-        lock(&self.status).supervised = supervised;
-        self.changed.notify_all();
+    /// Whether what a thread stands on is still there. Only to be believed inside the library, where nobody logs in and
+    /// nobody restarts it.
+    pub(crate) fn holds(&self, footing: &Footing) -> bool {
+        self.module.epoch() == footing.epoch
+            && self.generation() == footing.generation
+            && self.device.get().is_some_and(|device| device.logins() == footing.logins)
+    }
+
+    /// The recovery thread begins. It has ended when what this returns is dropped.
+    pub(crate) fn supervised(self: &Arc<Self>) -> Supervised {
+        lock(&self.status).supervised = true;
+        Supervised(Arc::clone(self))
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -281,6 +303,17 @@ impl Shared {
             queued: load.queued,
             abandoned: load.abandoned,
         }
+    }
+}
+
+/// A recovery thread that lives.
+#[derive(Debug)]
+pub(crate) struct Supervised(Arc<Shared>);
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        lock(&self.0.status).supervised = false;
+        self.0.changed.notify_all();
     }
 }
 

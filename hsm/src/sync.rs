@@ -1,7 +1,7 @@
-//! Locks: one way to take them, and two gates with deadlines that `std` does not have.
+//! Locks: one way to take them, and a turnstile with deadlines, which `std` does not have.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Takes a lock. What the locks here guard is consistent at every step, so a panic elsewhere is no reason to stop.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -18,162 +18,95 @@ pub(crate) fn wait_until<'a, T>(
     changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
 }
 
-/// Counts the threads that are inside a library, for the calls that are made only when there are none.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct GateState {
-    inside: usize,
-    shut: bool,
-}
-
-impl Gate {
-    /// Goes in; where the gate is shut, as soon as it opens, and `None` if it has not by `deadline`.
-    pub(crate) fn enter(&self, deadline: Instant) -> Option<Pass<'_>> {
-        let mut state = lock(&self.state);
-        while state.shut {
-            if Instant::now() >= deadline {
-                return None;
-            }
-            state = wait_until(&self.changed, state, deadline);
-        }
-        state.inside += 1;
-        Some(Pass(self))
-    }
-
-    /// Shuts the gate and waits until everybody has left; `None`, and open again, if somebody has not by `deadline`.
-    pub(crate) fn shut(&self, deadline: Instant) -> Option<Shut<'_>> {
-        let mut state = lock(&self.state);
-        while state.shut {
-            if Instant::now() >= deadline {
-                return None;
-            }
-            state = wait_until(&self.changed, state, deadline);
-        }
-        state.shut = true;
-        let shut = Shut(self);
-        while state.inside > 0 {
-            if Instant::now() >= deadline {
-                drop(state);
-                return None;
-            }
-            state = wait_until(&self.changed, state, deadline);
-        }
-        drop(state);
-        Some(shut)
-    }
-}
-
-/// One thread inside. Leaves on drop.
-#[derive(Debug)]
-pub(crate) struct Pass<'g>(&'g Gate);
-
-impl Drop for Pass<'_> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.inside = state.inside.saturating_sub(1);
-        drop(state);
-        self.0.changed.notify_all();
-    }
-}
-
-/// Nobody inside, and nobody gets in. Opens on drop.
-#[derive(Debug)]
-pub(crate) struct Shut<'g>(&'g Gate);
-
-impl Drop for Shut<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.state).shut = false;
-        self.0.changed.notify_all();
-    }
-}
-
-/// One at a time, with a deadline.
+/// One at a time, with a deadline for those who wait and another one for who has the turn.
 #[derive(Debug)]
 pub(crate) struct Turnstile {
-    taken: Mutex<bool>,
+    taken: Mutex<Taken>,
     freed: Condvar,
+}
+
+#[derive(Debug)]
+struct Taken {
+    /// Whose turn it is, and until when.
+    holder: Option<(u64, Instant)>,
+    /// Counts turns, to tell them apart.
+    turns: u64,
 }
 
 impl Turnstile {
     pub(crate) const fn new() -> Self {
-        Self { taken: Mutex::new(false), freed: Condvar::new() }
+        Self { taken: Mutex::new(Taken { holder: None, turns: 0 }), freed: Condvar::new() }
     }
 
-    pub(crate) fn pass(&self, deadline: Instant) -> Option<Turn<'_>> {
+    /// Waits for a turn until `deadline`. It is over after `hold`, whether its holder is done or not: one who never
+    /// comes back would keep all others waiting for ever.
+    pub(crate) fn pass(&self, deadline: Instant, hold: Duration) -> Option<Turn<'_>> {
         let mut taken = lock(&self.taken);
-        while *taken {
-            if Instant::now() >= deadline {
+        while let Some((_, until)) = taken.holder {
+            let now = Instant::now();
+            if now >= until {
+                break;
+            }
+            if now >= deadline {
                 return None;
             }
-            taken = wait_until(&self.freed, taken, deadline);
+            taken = wait_until(&self.freed, taken, deadline.min(until));
         }
-        *taken = true;
+        taken.turns += 1;
+        let number = taken.turns;
+        taken.holder = Some((number, Instant::now() + hold));
         drop(taken);
-        Some(Turn(self))
+        Some(Turn { turnstile: self, number })
     }
 }
 
 /// The turn of one thread. Ends on drop.
 #[derive(Debug)]
-pub(crate) struct Turn<'t>(&'t Turnstile);
+pub(crate) struct Turn<'t> {
+    turnstile: &'t Turnstile,
+    number: u64,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.taken) = false;
-        self.0.freed.notify_one();
+        let mut taken = lock(&self.turnstile.taken);
+        // It may be somebody else's by now.
+        if taken.holder.is_some_and(|(number, _)| number == self.number) {
+            taken.holder = None;
+        }
+        drop(taken);
+        self.turnstile.freed.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(20)
     }
 
     #[test]
-    fn a_gate_is_not_shut_around_somebody_inside() {
-        let gate = Gate::default();
-        let inside = gate.enter(soon()).unwrap();
-
-        assert!(gate.shut(soon()).is_none());
-        let second = gate.enter(soon());
-        assert!(second.is_some(), "it is open again");
-        drop((inside, second));
-        let shut = gate.shut(soon()).unwrap();
-        assert!(gate.enter(soon()).is_none());
-        assert!(gate.shut(soon()).is_none(), "one at a time");
-        drop(shut);
-        assert!(gate.enter(Instant::now()).is_some());
-    }
-
-    #[test]
-    fn who_waits_at_a_shut_gate_goes_in_when_it_opens() {
-        let gate = Gate::default();
-        let shut = gate.shut(soon()).unwrap();
-
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| gate.enter(Instant::now() + Duration::from_secs(60)).is_some());
-            drop(shut);
-            assert!(waiting.join().unwrap());
-        });
-    }
-
-    #[test]
     fn a_turn_ends_with_its_holder() {
         let turnstile = Turnstile::new();
-        let turn = turnstile.pass(soon()).unwrap();
+        let turn = turnstile.pass(soon(), LONG).unwrap();
 
-        assert!(turnstile.pass(soon()).is_none());
+        assert!(turnstile.pass(soon(), LONG).is_none());
         drop(turn);
-        assert!(turnstile.pass(soon()).is_some());
+        assert!(turnstile.pass(soon(), LONG).is_some());
+    }
+
+    #[test]
+    fn a_turn_whose_holder_does_not_come_back_is_the_next_ones() {
+        let turnstile = Turnstile::new();
+        let first = turnstile.pass(soon(), Duration::from_millis(20)).unwrap();
+
+        let second = turnstile.pass(Instant::now() + LONG, LONG);
+        assert!(second.is_some(), "it was to be over");
+        drop(first);
+        assert!(turnstile.pass(soon(), LONG).is_none(), "the first one ended the turn of the second");
     }
 }

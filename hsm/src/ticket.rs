@@ -36,7 +36,8 @@ pub(crate) enum Outcome {
     Done,
     Refused(Error),
     Cancelled,
-    Abandoned,
+    /// The thread has been inside the library for too long: it is to be left behind, see [`Ticket::abandon`].
+    Overdue,
 }
 
 impl Ticket {
@@ -89,6 +90,16 @@ impl Ticket {
         true
     }
 
+    /// Leaves the thread behind, if it still is overdue.
+    pub(crate) fn abandon(&self) -> bool {
+        let mut stage = lock(&self.stage);
+        let overdue = matches!(*stage, Stage::Running(since) if Instant::now() >= since + self.timeout);
+        if overdue {
+            *stage = Stage::Abandoned;
+        }
+        overdue
+    }
+
     /// Sends the caller away. For calls that no thread has.
     pub(crate) fn refuse(&self, error: Error) {
         let mut stage = lock(&self.stage);
@@ -107,14 +118,14 @@ impl Ticket {
                 Stage::Done => return Outcome::Done,
                 Stage::Refused(error) => return Outcome::Refused(error.clone()),
                 Stage::Cancelled => return Outcome::Cancelled,
-                Stage::Abandoned => return Outcome::Abandoned,
+                Stage::Abandoned => return Outcome::Overdue,
                 Stage::Waiting => self.deadline,
                 Stage::Running(since) => *since + self.timeout,
             };
             if Instant::now() < until {
                 stage = wait_until(&self.changed, stage, until);
             } else if matches!(*stage, Stage::Running(_)) {
-                *stage = Stage::Abandoned;
+                return Outcome::Overdue;
             } else {
                 *stage = Stage::Cancelled;
             }
@@ -147,9 +158,21 @@ mod tests {
         let ticket = Ticket::new(SOON);
         ticket.run().unwrap();
 
-        assert!(matches!(ticket.wait(), Outcome::Abandoned));
+        assert!(matches!(ticket.wait(), Outcome::Overdue));
+        assert!(ticket.abandon());
         assert!(matches!(ticket.pause(), Err(Error::Timeout)));
         assert!(!ticket.finish());
+    }
+
+    #[test]
+    fn a_thread_that_is_back_at_the_last_moment_is_not_left_behind() {
+        let ticket = Ticket::new(SOON);
+        ticket.run().unwrap();
+        assert!(matches!(ticket.wait(), Outcome::Overdue));
+
+        assert!(ticket.finish());
+        assert!(!ticket.abandon());
+        assert!(matches!(ticket.wait(), Outcome::Done));
     }
 
     #[test]

@@ -15,9 +15,10 @@ use crate::error::{Error, Failure, KeyDefect};
 use crate::health::Health;
 use crate::module::Module;
 use crate::pin::PinKeeper;
+use crate::pool::Share;
 use crate::public_key;
 use crate::recovery::supervise;
-use crate::seat::{Bench, Repeat};
+use crate::seat::{Bench, Objects, Repeat};
 use crate::selector::{KeySelector, TokenSelector};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -51,6 +52,9 @@ pub struct KeyDescription {
     pub kind: KeyKind,
     /// Why it would be refused by its attributes.
     pub defect: Option<KeyDefect>,
+    /// The token says that it was made inside and could never leave (`CKA_ALWAYS_SENSITIVE`,
+    /// `CKA_NEVER_EXTRACTABLE`). Not so for keys that were imported, of which there may be copies.
+    pub never_left: bool,
 }
 
 /// What a key of a token is for.
@@ -102,17 +106,16 @@ impl Token {
             name: uri.label().or(uri.serial()).unwrap_or_default().to_owned(),
         }));
         let patience = shared.settings.timeout.max(OPENING);
-        shared.set_supervised(true);
+        let supervised = shared.supervised();
         let supervisor = thread::Builder::new().name("hsm-recovery".to_owned());
         let supervisor = supervisor.spawn({
             let shared = Arc::clone(&shared);
             move || {
+                let _supervised = supervised;
                 supervise(&shared, &tell);
-                shared.set_supervised(false);
             }
         });
         if supervisor.is_err() {
-            shared.set_supervised(false);
             return Err(Error::Config("no thread could be started for the token"));
         }
         // The library may hang at the first call already.
@@ -137,7 +140,7 @@ impl Token {
     /// # Errors
     /// [`Error::Transient`] while the token is away; otherwise [`Error`].
     pub fn keys(&self) -> Result<Vec<KeyDescription>, Error> {
-        self.run(Repeat::Yes, |bench| {
+        self.run(Repeat::Yes, Objects::Untouched, |bench| {
             bench.check_login()?;
             let mut keys = Vec::new();
             for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
@@ -165,7 +168,7 @@ impl Token {
     /// [`Error::NoSuchKey`], [`Error::Ambiguous`]; otherwise [`Error`].
     pub fn destroy_key(&self, selector: &KeySelector) -> Result<(), Error> {
         let selector = selector.clone();
-        self.run(Repeat::No, move |bench| {
+        self.run(Repeat::No, Objects::Made, move |bench| {
             let session = bench.write_session()?;
             let mut found = selector.find_all(&session, ObjectClass::PRIVATE_KEY)?;
             let private = !found.is_empty();
@@ -176,7 +179,6 @@ impl Token {
                 more => return Err(Error::Ambiguous { what: "keys", count: more.len() }.into()),
             };
             let id = Attributes::read(&session, key)?.id;
-            let _turn = session.objects()?;
             session.destroy_object(key)?;
             if private && !id.is_empty() {
                 for public in KeySelector::id(id).find_all(&session, ObjectClass::PUBLIC_KEY)? {
@@ -195,12 +197,15 @@ impl Token {
     pub(crate) fn run<R: Send + 'static>(
         &self,
         repeat: Repeat,
+        objects: Objects,
         work: impl Fn(&Bench<'_>) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Error> {
         let shared = self.shared();
         shared.check()?;
         let timeout = shared.settings.timeout;
-        shared.pool.call(shared, timeout, move |seat, ticket| seat.run(ticket, repeat, work))
+        shared
+            .pool
+            .call(shared, timeout, Share::Queue, move |seat, ticket| seat.run(ticket, repeat, objects, work))
     }
 }
 
@@ -236,7 +241,8 @@ fn describe(attributes: Attributes, class: ObjectClass, allow_extractable: bool)
         }
     };
     let defect = checked.and(attributes.kid().map(|_| ())).err();
-    KeyDescription { id: attributes.id, label: attributes.label, kind, defect }
+    let never_left = attributes.never_left();
+    KeyDescription { id: attributes.id, label: attributes.label, kind, defect, never_left }
 }
 
 impl fmt::Debug for Token {

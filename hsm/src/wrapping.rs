@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
-use taskseal_core::{KeyId, Secret};
+use taskseal_core::{KeyId, Secret, tags_match};
 use zeroize::Zeroize;
 
 use crate::attributes::Attributes;
@@ -15,9 +15,9 @@ use crate::ecdsa::SELF_TEST;
 use crate::error::{Error, Failure};
 use crate::generate::{self, SecretKind};
 use crate::located::{Identity, Located};
-use crate::module::Session;
-use crate::seat::Repeat;
+use crate::seat::{Objects, Repeat};
 use crate::selector::KeySelector;
+use crate::session::Session;
 use crate::token::Token;
 
 /// An AES-256 key in a token that wraps keys of 32 bytes.
@@ -50,7 +50,8 @@ impl WrappingKey {
         ];
         let kid = generate::secret(token, SecretKind::Aes, label, &template)?;
         // A token that makes such keys but cannot use them must not keep them.
-        Self::load(token, &KeySelector::kid(kid)).inspect_err(|_| generate::discard(token, kid))
+        Self::load(token, &KeySelector::kid(kid))
+            .inspect_err(|_| generate::discard(token, &KeySelector::kid(kid)))
     }
 
     /// Finds a key, checks its attributes and has it wrap something.
@@ -61,7 +62,7 @@ impl WrappingKey {
     pub fn load(token: &Token, selector: &KeySelector) -> Result<Self, Error> {
         let selector = selector.clone();
         let allow_extractable = token.shared().settings.allow_extractable;
-        let (located, kid, label) = token.run(Repeat::Yes, move |bench| {
+        let (located, kid, label) = token.run(Repeat::Yes, Objects::Made, move |bench| {
             let handle = selector.find(bench.session, ObjectClass::SECRET_KEY)?;
             let attributes = Attributes::read(bench.session, handle)?;
             attributes.check_wrapping(allow_extractable)?;
@@ -88,17 +89,26 @@ impl WrappingKey {
         &self.label
     }
 
-    /// Wraps a key. The same key always gives the same bytes.
+    /// Wraps a key. The same key always gives the same bytes. They are unwrapped before they are handed out: what
+    /// cannot be unwrapped is noticed now, and not when the key is needed.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if another key comes back; otherwise
+    /// [`Error`].
     pub fn wrap(&self, key: &Secret<32>) -> Result<[u8; WRAPPED_LEN], Error> {
         let located = Arc::clone(&self.located);
         let key = Secret::copy_from(key.as_bytes());
-        let wrapped = self.token.run(Repeat::Yes, move |bench| {
-            located.using(bench, |session, handle| wrap(session, handle, key.as_bytes()))
-        })?;
-        wrapped.try_into().map_err(|_| Error::FaultyAnswer)
+        self.token.run(Repeat::Yes, Objects::Made, move |bench| {
+            located.using(bench, |session, handle| {
+                let wrapped = wrap(session, handle, key.as_bytes())?;
+                match unwrap(session, handle, &wrapped) {
+                    Ok(back) if tags_match(back.as_bytes(), key.as_bytes()) => {}
+                    Ok(_) | Err(Failure::Ours(Error::NotWrapped)) => return Err(Error::FaultyAnswer.into()),
+                    Err(failure) => return Err(failure),
+                }
+                Ok(wrapped.try_into().map_err(|_| Error::FaultyAnswer)?)
+            })
+        })
     }
 
     /// Unwraps a key.
@@ -109,7 +119,7 @@ impl WrappingKey {
     pub fn unwrap(&self, wrapped: &[u8; WRAPPED_LEN]) -> Result<Secret<32>, Error> {
         let located = Arc::clone(&self.located);
         let wrapped = *wrapped;
-        self.token.run(Repeat::Yes, move |bench| {
+        self.token.run(Repeat::Yes, Objects::Made, move |bench| {
             located.using(bench, |session, handle| unwrap(session, handle, &wrapped))
         })
     }
@@ -135,7 +145,6 @@ fn wrap(session: &Session, kek: ObjectHandle, key: &[u8; 32]) -> Result<Vec<u8>,
         Attribute::Extractable(true),
         Attribute::Value(key.to_vec()),
     ];
-    let _turn = session.objects()?;
     let object = session.create_object(&template);
     if let Some(Attribute::Value(bytes)) = template.last_mut() {
         bytes.zeroize();
@@ -155,13 +164,9 @@ fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Secret
         Attribute::Sensitive(false),
         Attribute::Extractable(true),
     ];
-    let turn = session.objects()?;
     let object = match session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &template) {
         Ok(object) => object,
-        Err(error) => {
-            drop(turn);
-            return Err(refusal(session, kek, error));
-        }
+        Err(error) => return Err(refusal(session, kek, error)),
     };
     let value = read_value(session, object);
     session.destroy_object(object)?;

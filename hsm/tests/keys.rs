@@ -6,8 +6,8 @@ mod support;
 
 use std::convert::Infallible;
 
-use cryptoki::object::{Attribute, KeyType, ObjectClass};
-use support::{Fixture, digest, on_every_token};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
+use support::{Fixture, digest, eventually, on_every_token};
 use taskseal_core::keys::{self, AgreementKey};
 use taskseal_core::keyset::{KeyRecord, RecordKey};
 use taskseal_core::{
@@ -220,6 +220,93 @@ fn a_wrapped_key_comes_back_unless_it_was_changed(fixture: &Fixture) {
     assert_eq!(token.keys().unwrap().len(), 2);
 }
 
+fn a_tag_that_the_token_calculates_in_two_ways_is_not_handed_out(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = MacKey::generate(&token, "shared").unwrap();
+    let tag = key.mac(b"text").unwrap();
+
+    fixture.fault("garbage_once", "");
+    let refused = key.mac(b"text");
+    assert!(matches!(refused, Err(Error::FaultyAnswer)), "{refused:?}");
+    assert_eq!(eventually(|| key.mac(b"text")), tag);
+    assert_eq!(token.health().faulty_answers, 1);
+}
+
+fn a_wrapped_key_that_does_not_come_back_is_not_handed_out(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let kek = WrappingKey::generate(&token, "files").unwrap();
+    let key = Secret::copy_from(&[0x5c; 32]);
+    let wrapped = kek.wrap(&key).unwrap();
+
+    fixture.fault("garbage_wrap", "");
+    let refused = kek.wrap(&key);
+    assert!(matches!(refused, Err(Error::FaultyAnswer)), "{refused:?}");
+    assert_eq!(eventually(|| kek.wrap(&key)), wrapped);
+    for fault in ["rv.C_WrapKey", "rv.C_UnwrapKey"] {
+        fixture.fault(fault, "0xb3");
+        assert_eq!(kek.wrap(&key).unwrap(), wrapped, "{fault}");
+        assert!(!fixture.has(fault), "it did not happen");
+    }
+}
+
+fn keys_are_made_for_one_use_alone_and_can_never_have_left(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    EcKey::generate(&token, Usage::Sign, "sign").unwrap();
+    EcKey::generate(&token, Usage::Agree, "agree").unwrap();
+    MacKey::generate(&token, "mac").unwrap();
+    WrappingKey::generate(&token, "kek").unwrap();
+    import_mac(fixture, KeyId::from_bytes([0x4d; 8]), &[0x5c; 32]);
+
+    let listed = token.keys().unwrap();
+    assert_eq!(listed.len(), 5);
+    assert!(listed.iter().all(|key| key.defect.is_none()), "{listed:?}");
+    assert!(listed.iter().all(|key| key.never_left == (key.label != "shared")), "{listed:?}");
+    let uses = [
+        AttributeType::Sign,
+        AttributeType::SignRecover,
+        AttributeType::Derive,
+        AttributeType::Decrypt,
+        AttributeType::Unwrap,
+        AttributeType::Encrypt,
+        AttributeType::Wrap,
+        AttributeType::Verify,
+        AttributeType::VerifyRecover,
+    ];
+    let session = fixture.raw_session();
+    for (label, class, allowed) in [
+        ("sign", ObjectClass::PRIVATE_KEY, &[AttributeType::Sign][..]),
+        ("sign", ObjectClass::PUBLIC_KEY, &[AttributeType::Verify]),
+        ("agree", ObjectClass::PRIVATE_KEY, &[AttributeType::Derive]),
+        ("agree", ObjectClass::PUBLIC_KEY, &[]),
+        ("mac", ObjectClass::SECRET_KEY, &[AttributeType::Sign]),
+        ("kek", ObjectClass::SECRET_KEY, &[AttributeType::Wrap, AttributeType::Unwrap]),
+    ] {
+        let named = [Attribute::Class(class), Attribute::Label(label.into())];
+        let key = session.find_objects(&named).unwrap()[0];
+        for used in uses {
+            let shown = session.get_attributes(key, &[used]).unwrap();
+            let may = shown.iter().any(|attribute| {
+                use Attribute::{
+                    Decrypt, Derive, Encrypt, Sign, SignRecover, Unwrap, Verify, VerifyRecover, Wrap,
+                };
+                matches!(
+                    attribute,
+                    Sign(true)
+                        | SignRecover(true)
+                        | Derive(true)
+                        | Decrypt(true)
+                        | Unwrap(true)
+                        | Encrypt(true)
+                        | Wrap(true)
+                        | Verify(true)
+                        | VerifyRecover(true)
+                )
+            });
+            assert_eq!(may, allowed.contains(&used), "{label}, {class}: {used:?}");
+        }
+    }
+}
+
 fn the_seams_of_the_core_are_served(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let signing = EcKey::generate(&token, Usage::Sign, "origin").unwrap();
@@ -239,6 +326,9 @@ fn the_seams_of_the_core_are_served(fixture: &Fixture) {
 on_every_token! {
     signatures_of_the_token_verify_in_the_host,
     the_token_and_the_host_agree_on_the_same_secret,
+    a_tag_that_the_token_calculates_in_two_ways_is_not_handed_out,
+    a_wrapped_key_that_does_not_come_back_is_not_handed_out,
+    keys_are_made_for_one_use_alone_and_can_never_have_left,
     the_seams_of_the_core_are_served,
     a_key_for_one_use_refuses_the_other,
     a_key_is_found_by_kid_and_by_label,

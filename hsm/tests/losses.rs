@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, thread};
 
 use support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
 use taskseal_core::Secret;
@@ -24,6 +24,35 @@ fn a_session_that_is_gone_is_replaced_without_a_login(fixture: &Fixture) {
     let health = token.health();
     assert_eq!((health.session_recoveries, health.login_recoveries, health.library_recoveries), (4, 0, 0));
     assert_eq!(fixture.logins(), 1);
+}
+
+fn one_lost_session_leaves_no_others_open(fixture: &Fixture) {
+    let token = fixture.open(Settings::new().max_sessions(4));
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let open = || fixture.calls("C_OpenSession").len() - fixture.calls("C_CloseSession").len();
+    let all_at_once = || {
+        fixture.fault("delay", "20");
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| eventually(|| sign(&key, "text")));
+            }
+        });
+        fixture.mend("delay");
+    };
+    all_at_once();
+
+    for lost in 1..=4 {
+        // That one is said to be lost, and is not closed.
+        fixture.fault("rv.C_SignInit", "0xb3");
+        sign(&key, "lost").unwrap();
+        all_at_once();
+        // The login is looked for in the session that is never lent.
+        fixture.fault("logout", "");
+        sign(&key, "logged out").unwrap();
+        all_at_once();
+        let limit = token.health().pool_size + 1 + lost;
+        wait_for("what was opened is closed", || open() <= limit);
+    }
 }
 
 fn a_login_is_repeated_and_handles_are_found_again(fixture: &Fixture) {
@@ -156,6 +185,7 @@ fn a_key_can_be_loaded_after_a_loss(fixture: &Fixture) {
 }
 
 on_every_token! {
+    one_lost_session_leaves_no_others_open,
     a_session_that_is_gone_is_replaced_without_a_login,
     a_login_is_repeated_and_handles_are_found_again,
     key_agreement_survives_the_same,

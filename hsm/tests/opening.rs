@@ -6,28 +6,17 @@ mod support;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, chown};
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
-use support::{Fixture, Kind, LABEL, PIN, SO_PIN, eventually, on_every_token, sign, wait_for};
+use support::{Fixture, Kind, LABEL, PIN, SO_PIN, eventually, on_every_token, second, sign, wait_for};
 use taskseal_hsm::{EcKey, Error, Module, Pin, PinError, PinSource, Settings, State, Token, TokenUri, Usage};
 
 fn pin(text: &str) -> Pin {
     Pin::new(text).unwrap()
-}
-
-/// A second token, with any label.
-fn second(fixture: &Fixture, label: &str) {
-    let (pkcs11, _) = fixture.raw();
-    let slots = pkcs11.get_slots_with_token().unwrap();
-    let empty =
-        slots.into_iter().find(|slot| !pkcs11.get_token_info(*slot).unwrap().token_initialized()).unwrap();
-    pkcs11.init_token(empty, &AuthPin::from(SO_PIN.to_owned()), label).unwrap();
-    let session = pkcs11.open_rw_session(empty).unwrap();
-    session.login(UserType::So, Some(&AuthPin::from(SO_PIN.to_owned()))).unwrap();
-    session.init_pin(&AuthPin::from("99999999".to_owned())).unwrap();
 }
 
 fn two_tokens_with_one_label_are_not_guessed_between(fixture: &Fixture) {
@@ -186,6 +175,16 @@ fn pins_come_from_private_places_only(fixture: &Fixture) {
     refused(PinSource::Environment("TASKSEAL_NOT_SET".to_owned()), PinError::NotSet);
     refused(PinSource::Credential("pin".to_owned()), PinError::NoCredentials);
     refused(PinSource::Descriptor(999), PinError::Unreadable);
+    // Every program that is started from here could read it too.
+    write(0o600, PIN);
+    let opened = fs::File::open(&path).unwrap();
+    let descriptor = u32::try_from(opened.as_raw_fd()).unwrap();
+    refused(PinSource::Descriptor(descriptor), PinError::StaysOpen);
+    // Who owns it opens it whenever they like. Only root can give a file away.
+    match chown(&path, Some(65_534), None) {
+        Ok(()) => refused(file(), PinError::OfAnotherUser),
+        Err(_) => support::did_not_run("the file of another user", "this is not root"),
+    }
     assert_eq!(fixture.logins(), 0);
 
     for content in [format!("{PIN}\n"), PIN.to_owned(), format!("{PIN}\r\n")] {
@@ -198,7 +197,6 @@ fn pins_come_from_private_places_only(fixture: &Fixture) {
 
 /// The descriptor is a pipe that gives its content once; recovery needs the PIN a second time.
 fn a_pin_from_a_descriptor_is_kept_for_recovery(fixture: &Fixture) {
-    use std::os::fd::AsRawFd;
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(PIN.as_bytes()).unwrap();
     drop(writer);

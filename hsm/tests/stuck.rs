@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -139,6 +140,68 @@ fn with_the_first_only_a_wrong_signature_is_found_by_the_test_after_a_login(fixt
     eventually(|| key.sign_digest(&[1; 32]));
 }
 
+/// Each comes back at about the time at which it is given up.
+fn threads_that_come_back_as_they_are_left_behind_are_counted_right(fixture: &Fixture) {
+    let made = EcKey::generate(&fixture.open(Settings::new()), Usage::Sign, "orders").unwrap();
+    let settings = Settings::new().timeout(Duration::from_millis(60)).max_sessions(2);
+    let token = Token::open(&fixture.uri(), settings).unwrap();
+    let key = eventually(|| EcKey::load(&token, &KeySelector::kid(made.kid()), Usage::Sign));
+    fixture.fault("delay", "58");
+    for round in 0..40 {
+        let _ = sign(&key, &format!("{round}"));
+    }
+    fixture.mend("delay");
+
+    wait_for("nobody is left behind", || token.health().abandoned == 0);
+    eventually(|| sign(&key, "after"));
+    let health = token.health();
+    assert!(health.pool_size <= 2 && health.pool_in_use <= health.pool_size, "{health:?}");
+}
+
+fn an_observer_that_panics_does_not_end_recovery(fixture: &Fixture) {
+    let token = fixture.open(Settings::new().observer(|event| panic!("of the observer: {event}")));
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    for _ in 0..2 {
+        fixture.fault("rv.C_SignInit", "0x30");
+        assert!(sign(&key, "lost").is_err());
+        eventually(|| sign(&key, "back"));
+    }
+    assert_eq!(token.health().library_recoveries, 2);
+}
+
+/// The one session has a queue, at whose end the token would be kept awake: not before the recovery that all wait for.
+fn whoever_keeps_a_token_awake_does_not_wait_for_recovery(fixture: &Fixture) {
+    let settings = Settings::new().max_sessions(1).timeout(Duration::from_secs(120));
+    let token = fixture.open(settings.keep_alive(Some(Duration::from_millis(1))));
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+    let (ended, key) = (AtomicBool::new(false), &key);
+
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let _ = sign(key, "always");
+                }
+            });
+        }
+        for number in 1..=5 {
+            // A thread that meets the second loss right after the first one has the library restarted.
+            let recoveries = || token.health().login_recoveries + token.health().library_recoveries;
+            let before = recoveries();
+            fixture.fault("logout", "");
+            let over = || recoveries() > before && token.health().is_up();
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !over() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let in_time = over();
+            ended.store(!in_time || number == 5, Ordering::Relaxed);
+            assert!(in_time, "recovery {number} did not come");
+        }
+    });
+}
+
 /// About 13 signatures a second, as small devices make.
 fn a_slow_token_is_slow_and_nothing_else(fixture: &Fixture) {
     let token = fixture.open(Settings::new().max_sessions(1));
@@ -222,6 +285,9 @@ on_every_token! {
     a_library_is_not_restarted_around_a_hanging_call,
     a_wrong_signature_is_never_handed_out,
     with_the_first_only_a_wrong_signature_is_found_by_the_test_after_a_login,
+    threads_that_come_back_as_they_are_left_behind_are_counted_right,
+    an_observer_that_panics_does_not_end_recovery,
+    whoever_keeps_a_token_awake_does_not_wait_for_recovery,
     a_slow_token_is_slow_and_nothing_else,
     an_idle_token_is_kept_awake_and_its_loss_is_noticed,
     a_fork_is_told_that_it_has_no_token,

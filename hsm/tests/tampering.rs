@@ -157,6 +157,10 @@ fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
         ("plain", KeyDefect::NotSensitive, vec![Attribute::Sensitive(false)]),
         ("both uses", KeyDefect::Usage, vec![Attribute::Derive(true)]),
         ("no use", KeyDefect::Usage, vec![Attribute::Sign(false)]),
+        ("decrypts", KeyDefect::Usage, vec![Attribute::Decrypt(true)]),
+        ("unwraps", KeyDefect::Usage, vec![Attribute::Unwrap(true)]),
+        ("recovers", KeyDefect::Usage, vec![Attribute::SignRecover(true)]),
+        ("open to all", KeyDefect::NotPrivate, vec![Attribute::Private(false)]),
         ("asks always", KeyDefect::AlwaysAuthenticate, vec![Attribute::AlwaysAuthenticate(true)]),
         // secp384r1
         ("curve", KeyDefect::Type, vec![Attribute::EcParams(vec![6, 5, 0x2b, 0x81, 4, 0, 0x22])]),
@@ -182,8 +186,42 @@ fn keys_that_are_not_as_they_should_be_are_refused(fixture: &Fixture) {
     EcKey::load(&token, &KeySelector::kid(kid), Usage::Sign).unwrap();
 
     let listed = token.keys().unwrap();
-    assert_eq!(listed.len(), 10);
+    assert_eq!(listed.len(), 14);
     assert_eq!(listed.iter().filter(|key| key.defect.is_none()).count(), 1, "{listed:?}");
+}
+
+/// CKA_DECRYPT, CKA_UNWRAP, CKA_PRIVATE.
+fn a_key_whose_token_hides_what_it_may_do_is_refused(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    EcKey::generate(&token, Usage::Sign, "sign").unwrap();
+    EcKey::generate(&token, Usage::Agree, "agree").unwrap();
+    WrappingKey::generate(&token, "kek").unwrap();
+    MacKey::generate(&token, "mac").unwrap();
+    let label = KeySelector::label;
+
+    for (hidden, expected) in
+        [("0x105", KeyDefect::Usage), ("0x107", KeyDefect::Usage), ("0x2", KeyDefect::NotPrivate)]
+    {
+        fixture.fault("hidden", hidden);
+        defect(EcKey::load(&token, &label("sign"), Usage::Sign), expected);
+        defect(EcKey::load(&token, &label("agree"), Usage::Agree), expected);
+        defect(WrappingKey::load(&token, &label("kek")), expected);
+        defect(MacKey::load(&token, &label("mac")), expected);
+    }
+    fixture.mend("hidden");
+    WrappingKey::load(&token, &label("kek")).unwrap();
+}
+
+fn a_new_key_that_fails_its_test_is_not_left_behind(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    fixture.fault("garbage", "");
+
+    let refused = EcKey::generate(&token, Usage::Sign, "orders");
+    assert!(matches!(refused, Err(Error::FaultyAnswer)), "{refused:?}");
+    fixture.mend("garbage");
+    let left = eventually(|| token.keys());
+    assert!(left.is_empty(), "{left:?}");
+    eventually(|| EcKey::generate(&token, Usage::Sign, "orders"));
 }
 
 fn an_extractable_key_is_accepted_only_where_that_is_allowed(fixture: &Fixture) {
@@ -244,6 +282,8 @@ on_every_token! {
     another_private_key_with_the_old_public_one_fails_the_test,
     other_symmetric_keys_under_the_same_name_are_refused,
     keys_that_are_not_as_they_should_be_are_refused,
+    a_key_whose_token_hides_what_it_may_do_is_refused,
+    a_new_key_that_fails_its_test_is_not_left_behind,
     an_extractable_key_is_accepted_only_where_that_is_allowed,
     a_token_with_ids_of_its_own_is_used_only_where_that_is_allowed,
     a_destroyed_key_is_gone_with_both_halves,

@@ -2,22 +2,32 @@
  *
  * SHIM_MODULE names the module behind it, SHIM_FOLDER the control folder. A file there is a fault:
  *
- *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_DeriveKey or C_GenerateRandom fails
- *                         with the code in it
+ *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_Login, C_DeriveKey, C_WrapKey,
+ *                         C_UnwrapKey or C_GenerateRandom fails with the code in it
+ *   every.C_Login         every login of the user fails with this code
+ *   counted       (once)  the next login that fails by one of these becomes `flags`: the token has counted it
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
  *                         Both wait until no other thread is in a call: SoftHSM has crashed otherwise.
  *   hang          (once)  the next signature waits until the file `hanging`, which it becomes, is removed; 30 s at most
- *   delay                 every signature takes so many milliseconds longer
+ *   hang_derive, hang_login
+ *                 (once)  the same for a key agreement, which becomes `hanging_derive`, and a login of the user
+ *   delay, delay_derive, delay_login
+ *                         every signature, key agreement or login takes so many milliseconds longer
  *   garbage               every signature has a bit flipped
+ *   garbage_once  (once)  the next signature has
+ *   garbage_wrap  (once)  the next wrapped key has
+ *   garbage_derive        every key agreement is made with another point
+ *   hidden                C_GetAttributeValue knows no attribute of this number
  *   flags                 this number is set in the flags of every token
+ *   serial                every token has this serial number
  *   broken                C_GetTokenInfo fails for the token with this label
  *   slot_offset           slot numbers are that much larger, so that others than before are valid
  *   read_only             C_SetAttributeValue fails, as with tokens that have ids of their own
  *   fork          (once)  C_GetInfo forks and waits for the child; fails if the child does
  *
  * Calls of C_Initialize, C_Login, C_SignInit and C_GenerateRandom are written to the file `calls`, with the handle of
- * the key where there is one.
+ * the key where there is one, and so are sessions that were opened and closed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -38,7 +48,8 @@ enum {
     F_GetMechanismList = 7, F_GetMechanismInfo = 8, F_InitToken = 9, F_OpenSession = 12, F_CloseSession = 13,
     F_CloseAllSessions = 14,
     F_GetSessionInfo = 15, F_Login = 18, F_Logout = 19, F_CreateObject = 20, F_DestroyObject = 22, F_GetAttributeValue = 24,
-    F_SetAttributeValue = 25, F_FindObjectsInit = 26, F_FindObjects = 27, F_FindObjectsFinal = 28, F_SignInit = 42, F_Sign = 43, F_DeriveKey = 62,
+    F_SetAttributeValue = 25, F_FindObjectsInit = 26, F_FindObjects = 27, F_FindObjectsFinal = 28, F_SignInit = 42, F_Sign = 43,
+    F_WrapKey = 60, F_UnwrapKey = 61, F_DeriveKey = 62,
     F_GenerateRandom = 64, F_COUNT = 68
 };
 
@@ -51,8 +62,27 @@ struct session_info {
     num slot, state, flags, error;
 };
 
-enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, DEVICE_ERROR = 0x30 };
-enum { LABEL_LEN = 32, FLAGS_AT = 96 };
+struct attribute {
+    num type;
+    void *value;
+    num len;
+};
+
+struct mechanism {
+    num type;
+    void *parameter;
+    num len;
+};
+
+struct ecdh {
+    num kdf, shared_len;
+    unsigned char *shared;
+    num point_len;
+    unsigned char *point;
+};
+
+enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, ATTRIBUTE_TYPE_INVALID = 0x12, DEVICE_ERROR = 0x30 };
+enum { LABEL_LEN = 32, SERIAL_AT = 80, SERIAL_LEN = 16, FLAGS_AT = 96, USER = 1 };
 
 /* Held for reading by every call that uses a session, for writing by what takes sessions away. */
 static pthread_rwlock_t calls = PTHREAD_RWLOCK_INITIALIZER;
@@ -72,9 +102,14 @@ static struct list real, ours;
     }
 
 PASSED_ON(CloseSession, (num session), (num), (session))
-PASSED_ON(GetSessionInfo, (num session, void *info), (num, void *), (session, info))
-PASSED_ON(GetAttributeValue, (num session, num object, void *template, num count), (num, num, void *, num),
-          (session, object, template, count))
+PASSED_ON(GetSessionInfo, (num session, struct session_info *info), (num, struct session_info *), (session, info))
+PASSED_ON(GetAttributeValue, (num session, num object, struct attribute *template, num count),
+          (num, num, struct attribute *, num), (session, object, template, count))
+PASSED_ON(WrapKey, (num session, void *mechanism, num kek, num key, unsigned char *wrapped, num *len),
+          (num, void *, num, num, unsigned char *, num *), (session, mechanism, kek, key, wrapped, len))
+PASSED_ON(UnwrapKey, (num session, void *mechanism, num kek, unsigned char *wrapped, num len, void *template, num count, num *key),
+          (num, void *, num, unsigned char *, num, void *, num, num *),
+          (session, mechanism, kek, wrapped, len, template, count, key))
 PASSED_ON(CreateObject, (num session, void *template, num count, num *object), (num, void *, num, num *),
           (session, template, count, object))
 PASSED_ON(DestroyObject, (num session, num object), (num, num), (session, object))
@@ -139,11 +174,11 @@ static void pause_ms(num ms) {
     nanosleep(&time, NULL);
 }
 
-static void maybe_hang(void) {
+static void maybe_hang(const char *fault, const char *as) {
     char path[4096];
     int turns;
-    if (!take("hang", "hanging")) return;
-    path_of(path, sizeof path, "hanging");
+    if (!take(fault, as)) return;
+    path_of(path, sizeof path, as);
     for (turns = 0; turns < 3000 && access(path, F_OK) == 0; turns++) pause_ms(10);
 }
 
@@ -207,6 +242,10 @@ static num get_token_info(num slot, unsigned char *info) {
     if (code != OK) return code;
     if (content("broken", label, sizeof label) && strlen(label) <= LABEL_LEN && memcmp(label, info, strlen(label)) == 0)
         return DEVICE_ERROR;
+    if (content("serial", label, sizeof label)) {
+        memset(info + SERIAL_AT, ' ', SERIAL_LEN);
+        memcpy(info + SERIAL_AT, label, strnlen(label, SERIAL_LEN));
+    }
     if (number("flags", &more)) {
         memcpy(&flags, info + FLAGS_AT, sizeof flags);
         flags |= more;
@@ -233,6 +272,30 @@ static num open_session(num slot, num flags, void *application, void *notify, nu
     pthread_rwlock_rdlock(&calls);
     code = REAL(OpenSession, num, num, void *, void *, num *)(slot - offset(), flags, application, notify, session);
     pthread_rwlock_unlock(&calls);
+    if (code == OK) record("C_OpenSession", *session);
+    return code;
+}
+
+static num close_session(num session) {
+    num code = passed_on_CloseSession(session);
+    if (code == OK) record("C_CloseSession", session);
+    return code;
+}
+
+static num get_session_info(num session, struct session_info *info) {
+    num code = passed_on_GetSessionInfo(session, info);
+    if (code == OK) info->slot += offset();
+    return code;
+}
+
+static num get_attribute_value(num session, num object, struct attribute *template, num count) {
+    num hidden, at, code = passed_on_GetAttributeValue(session, object, template, count);
+    if (!number("hidden", &hidden)) return code;
+    for (at = 0; at < count; at++)
+        if (template[at].type == hidden) {
+            template[at].len = (num)-1;
+            if (code == OK) code = ATTRIBUTE_TYPE_INVALID;
+        }
     return code;
 }
 
@@ -241,7 +304,16 @@ static num close_all_sessions(num slot) {
 }
 
 static num login(num session, num user, unsigned char *pin, num len) {
+    num code, ms;
     record("C_Login", user);
+    if (user == USER) {
+        maybe_hang("hang_login", "hanging_login");
+        if (number("delay_login", &ms)) pause_ms(ms);
+        if (number("every.C_Login", &code) || once("rv.C_Login", &code)) {
+            take("counted", "flags");
+            return code;
+        }
+    }
     return REAL(Login, num, num, unsigned char *, num)(session, user, pin, len);
 }
 
@@ -272,22 +344,58 @@ static num sign(num session, unsigned char *data, num data_len, unsigned char *s
         return code;
     }
     if (once("rv.C_Sign", &code)) return code;
-    maybe_hang();
+    maybe_hang("hang", "hanging");
     if (number("delay", &ms)) pause_ms(ms);
     pthread_rwlock_rdlock(&calls);
     code = REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, signature, len);
     pthread_rwlock_unlock(&calls);
-    if (code == OK && content("garbage", nothing, sizeof nothing)) signature[*len / 2 - 1] ^= 1;
+    if (code == OK && (content("garbage", nothing, sizeof nothing) || take("garbage_once", "garbage_once.taken")))
+        signature[*len / 2 - 1] ^= 1;
     return code;
 }
 
-static num derive_key(num session, void *mechanism, num key, void *template, num count, num *derived) {
-    num code = before_use(session);
+/* The generator of P-256: a point that nobody asked for. */
+static unsigned char generator[] = {
+    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
+    0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16,
+    0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+};
+
+static num derive_key(num session, struct mechanism *mechanism, num key, void *template, num count, num *derived) {
+    num ms, code = before_use(session);
+    char nothing[8];
+    struct ecdh other;
+    struct mechanism with_other = *mechanism;
     if (code != OK || once("rv.C_DeriveKey", &code)) return code;
+    maybe_hang("hang_derive", "hanging_derive");
+    if (number("delay_derive", &ms)) pause_ms(ms);
+    if (content("garbage_derive", nothing, sizeof nothing) && mechanism->len == sizeof other) {
+        memcpy(&other, mechanism->parameter, sizeof other);
+        other.point = generator;
+        other.point_len = sizeof generator;
+        with_other.parameter = &other;
+    }
     pthread_rwlock_rdlock(&calls);
-    code = REAL(DeriveKey, num, void *, num, void *, num, num *)(session, mechanism, key, template, count, derived);
+    code = REAL(DeriveKey, num, void *, num, void *, num, num *)(session, &with_other, key, template, count, derived);
     pthread_rwlock_unlock(&calls);
     return code;
+}
+
+static num wrap_key(num session, void *mechanism, num kek, num key, unsigned char *wrapped, num *len) {
+    num code;
+    /* Asking for the length is not wrapping. */
+    if (wrapped && once("rv.C_WrapKey", &code)) return code;
+    code = passed_on_WrapKey(session, mechanism, kek, key, wrapped, len);
+    if (code == OK && wrapped && take("garbage_wrap", "garbage_wrap.taken")) wrapped[*len / 2] ^= 1;
+    return code;
+}
+
+static num unwrap_key(num session, void *mechanism, num kek, unsigned char *wrapped, num len, void *template, num count,
+                      num *key) {
+    num code;
+    if (once("rv.C_UnwrapKey", &code)) return code;
+    return passed_on_UnwrapKey(session, mechanism, kek, wrapped, len, template, count, key);
 }
 
 static num generate_random(num session, unsigned char *bytes, num len) {
@@ -321,12 +429,12 @@ static void load(void) {
     ours.function[F_GetMechanismInfo] = get_mechanism_info;
     ours.function[F_InitToken] = init_token;
     ours.function[F_OpenSession] = open_session;
-    ours.function[F_CloseSession] = passed_on_CloseSession;
+    ours.function[F_CloseSession] = close_session;
     ours.function[F_CloseAllSessions] = close_all_sessions;
-    ours.function[F_GetSessionInfo] = passed_on_GetSessionInfo;
+    ours.function[F_GetSessionInfo] = get_session_info;
     ours.function[F_CreateObject] = passed_on_CreateObject;
     ours.function[F_DestroyObject] = passed_on_DestroyObject;
-    ours.function[F_GetAttributeValue] = passed_on_GetAttributeValue;
+    ours.function[F_GetAttributeValue] = get_attribute_value;
     ours.function[F_FindObjectsInit] = passed_on_FindObjectsInit;
     ours.function[F_FindObjects] = passed_on_FindObjects;
     ours.function[F_FindObjectsFinal] = passed_on_FindObjectsFinal;
@@ -334,6 +442,8 @@ static void load(void) {
     ours.function[F_SetAttributeValue] = set_attribute_value;
     ours.function[F_SignInit] = sign_init;
     ours.function[F_Sign] = sign;
+    ours.function[F_WrapKey] = wrap_key;
+    ours.function[F_UnwrapKey] = unwrap_key;
     ours.function[F_DeriveKey] = derive_key;
     ours.function[F_GenerateRandom] = generate_random;
 }

@@ -240,6 +240,18 @@ impl Fixture {
     }
 }
 
+/// A second token, with any label.
+pub(crate) fn second(fixture: &Fixture, label: &str) {
+    let (pkcs11, _) = fixture.raw();
+    let slots = pkcs11.get_slots_with_token().unwrap();
+    let empty =
+        slots.into_iter().find(|slot| !pkcs11.get_token_info(*slot).unwrap().token_initialized()).unwrap();
+    pkcs11.init_token(empty, &AuthPin::from(SO_PIN.to_owned()), label).unwrap();
+    let session = pkcs11.open_rw_session(empty).unwrap();
+    session.login(UserType::So, Some(&AuthPin::from(SO_PIN.to_owned()))).unwrap();
+    session.init_pin(&AuthPin::from("99999999".to_owned())).unwrap();
+}
+
 /// Makes a pair as other programs do. Later attributes prevail over the usual ones.
 pub(crate) fn make_pair(
     session: &RawSession,
@@ -260,6 +272,10 @@ pub(crate) fn make_pair(
         Attribute::Extractable(false),
         Attribute::Sign(true),
         Attribute::Derive(false),
+        // What is left out is allowed by some tokens.
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::SignRecover(false),
     ];
     wanted.extend(
         usual
