@@ -125,6 +125,9 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
         Error::AuthFailed { .. } | Error::LockedOut => {
             "correct the pin, then start again: it is never tried twice"
         }
+        Error::LoginFailed(_) => {
+            "look at the token and at the pin, then start again: more attempts might lock the token"
+        }
         Error::FinalTry | Error::PinLocked => "the security officer of the token can set a new pin",
         Error::Module(_) => "module-path must be the absolute path of the library for this machine",
         Error::WrongKey(_) => "make a key with `taskseal keygen --pkcs11`",

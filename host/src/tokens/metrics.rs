@@ -27,7 +27,7 @@ pub fn metrics() -> String {
             (",level=\"library\"", health.library_recoveries),
         ]
     });
-    let help = "Wrong signatures and secrets that were not used.";
+    let help = "Wrong answers of the token that were found and not used.";
     family(&mut text, &tokens, "taskseal_hsm_faulty_answers_total", "counter", help, |health| {
         vec![("", health.faulty_answers)]
     });
