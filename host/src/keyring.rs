@@ -194,6 +194,11 @@ impl Keyring {
         Ok(*key)
     }
 
+    /// Whether a decryption key is kept elsewhere, so that opening may wait for a token or a service.
+    pub(crate) fn may_block(&self) -> bool {
+        self.decryption.agreement.values().any(|key| matches!(key, Agreement::Remote(_)))
+    }
+
     /// Whether the keyset says that the key is not to be used any more. A key it does not know may decrypt: it
     /// was named in the configuration.
     fn is_withdrawn(&self, kid: KeyId) -> bool {

@@ -6,8 +6,9 @@
 //! 3. **Claimed.** The ledger, which the queue cannot reach, tells a first run and a legal redelivery from a replay
 //!    and a conflict, and writes the claim down before anything runs. Of a task that comes after its expiry it is asked only
 //!    whether it has ended: then it is settled, else refused.
-//! 4. **Decrypted and run.** The handler of the sealed type gets the body; only this task suffers when the handler fails,
-//!    panics, hangs or is killed.
+//! 4. **Decrypted and run.** However long a token takes to decrypt, the claim is kept meanwhile, and the ledger confirms it
+//!    before the handler begins. The handler of the sealed type gets the body; only this task suffers when the handler
+//!    fails, panics, hangs or is killed.
 //! 5. **Sealed and settled.** The result is sealed and bound to the request, written to the ledger, then stored in the
 //!    queue as done; only then the ledger forgets it. A failed task is retried with back-off or archived.
 //! 6. **Refused.** What does not pass is kept in quarantine with its refusal code, archived in the queue, and never run.
@@ -16,6 +17,7 @@
 //! moves due tasks; the janitor deletes what has expired.
 
 mod backoff;
+mod confirm;
 mod counters;
 mod event;
 mod expired;

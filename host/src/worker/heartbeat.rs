@@ -1,8 +1,10 @@
 //! Keeps what running tasks hold: their leases in the queue and their claims in the ledger, each by itself, and stops the
 //! handlers of tasks that can no longer be kept.
 //!
-//! A claim is kept for as long as its handler runs, even when the lease is lost: whatever the queue does, no second run
-//! begins beside one that has not ended. A handler is stopped before its claim can run out unnoticed.
+//! A claim is kept from the moment the ledger grants it until the end of its task is settled: while a token that decrypts
+//! keeps the task waiting, while its handler runs, and while its result waits for a signature; even when the lease is lost.
+//! Whatever the queue does, no second run begins beside one that has not ended. A handler is stopped before its claim can
+//! run out unnoticed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// Three beats per lease: one may be lost, one may be late.
 fn beat(shared: &Shared) -> Duration {
     shared.settings.lease / 3
+}
+
+/// What must be left of a lease or claim for a handler to begin or go on.
+pub(super) fn margin(shared: &Shared) -> Duration {
+    shared.settings.lease / 6
 }
 
 async fn keep_leases(shared: Arc<Shared>, queue: QueueName) {
@@ -81,7 +88,7 @@ fn settle_beat(shared: &Shared, tickets: &[Ticket], kept: &[bool], extended: imp
 
 /// Stops handlers while there is still time for them to let go.
 async fn watch(shared: Arc<Shared>) {
-    let margin = shared.settings.lease / 6;
+    let margin = margin(&shared);
     while !shared.sleep_unless(Phase::Stopped, margin / 2).await {
         for ticket in shared.in_flight.running_out(UnixMillis::now().plus(margin)) {
             lose(&shared, ticket);

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::event::Event;
 use super::intake::{self, Ruled, Ruling};
 use super::lines::Lines;
-use super::settle::{End, Ending, Handout};
+use super::settle::{Ending, Handout};
 use super::{Phase, Shared, refuse, run};
 use crate::broker::{Dequeued, Leased};
 use crate::queue::QueueName;
@@ -143,10 +143,10 @@ impl Processor {
         let worker = Arc::clone(shared);
         let name = queue.clone();
         let ruled = tokio::task::spawn_blocking(move || {
-            let ruled = intake::rule(&worker, &name, &tasks, until);
-            (tasks, ruled)
+            let ruled = intake::rule(&worker, &name, &tasks, &places);
+            (tasks, places, ruled)
         });
-        let (tasks, Ruled { rulings, ledger_answered }) = match ruled.await {
+        let (tasks, places, Ruled { rulings, ledger_answered }) = match ruled.await {
             Ok(ruled) => ruled,
             Err(panic) => {
                 // The leases run out and the tasks come back; nothing was run.
@@ -158,24 +158,14 @@ impl Processor {
             let Leased { lease, message } = leased;
             Handout { queue: queue.clone(), lease, message, place, _permit: permit }
         });
-        let starts = *shared.phase.borrow() == Phase::Running;
         for (handout, ruling) in handouts.zip(rulings) {
-            let end = match ruling {
-                Ruling::Run(admitted) if starts => {
-                    handout.place.claimed(admitted.key.clone());
-                    self.running.spawn(run::run(
-                        Arc::clone(shared),
-                        *admitted,
-                        handout,
-                        self.endings.clone(),
-                    ));
-                    continue;
+            match ruling {
+                Ruling::Run(admitted) => {
+                    let run = run::run(Arc::clone(shared), *admitted, handout, self.endings.clone());
+                    self.running.spawn(run);
                 }
-                // Taken just before the worker was told to stop.
-                Ruling::Run(admitted) => End::GivenBack { claimed: Some(admitted.key) },
-                Ruling::NotRun(end) => end,
-            };
-            let _ = self.endings.send(handout.ends(end)).await;
+                Ruling::NotRun(end) => drop(self.endings.send(handout.ends(end)).await),
+            }
         }
         ledger_answered
     }

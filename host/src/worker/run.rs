@@ -6,6 +6,7 @@ use std::time::Duration;
 use taskseal_core::{Refusal, TaskId};
 use tokio::sync::mpsc;
 
+use super::confirm::not_any_more;
 use super::event::Event;
 use super::in_flight::Fate;
 use super::intake::Admitted;
@@ -30,6 +31,11 @@ pub(super) async fn run(
         let _ = endings.send(handout.ends(End::Failed { key: admitted.key, failure, retry_at: None })).await;
         return;
     };
+    // What was confirmed may have waited since, for the settler or for a machine that stood still.
+    if let Some(end) = not_any_more(&shared, &handout.place, &admitted.key) {
+        let _ = endings.send(handout.ends(end)).await;
+        return;
+    }
     shared.observe(&Event::Started { id: handout.lease.id.clone(), attempt });
     let Admitted { task, key, digest, max_attempts, retention, expires_at } = admitted;
     let about = About { key, digest, retention, task_type: task.task_type.clone(), id: task.id };
@@ -43,7 +49,8 @@ pub(super) async fn run(
         Ok(Err(join)) if join.is_cancelled() => {
             let lost = handout.place.fate() == Fate::Lost;
             let key = about.key;
-            let end = if lost { End::Lost { key } } else { End::GivenBack { claimed: Some(key) } };
+            let end =
+                if lost { End::Lost { key, begun: true } } else { End::GivenBack { claimed: Some(key) } };
             let _ = endings.send(handout.ends(end)).await;
             return;
         }
@@ -61,7 +68,7 @@ pub(super) async fn run(
     };
     let end = match sealed {
         Ok(outcome) => End::Succeeded { key: about.key, outcome, retention },
-        Err(Unsealed::Lost) => End::Lost { key: about.key },
+        Err(Unsealed::Lost) => End::Lost { key: about.key, begun: true },
         Err(Unsealed::Stopped) => End::GivenBack { claimed: Some(about.key) },
         Err(Unsealed::Failed(failure)) => {
             let retry_at = matches!(failure, Failure::TryAgain(_))

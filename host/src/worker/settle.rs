@@ -63,8 +63,8 @@ pub(super) enum End {
     PutOff { at: UnixMillis, claimed: Option<TaskKey> },
     /// Not run, or cancelled by the end of the drain: next in line again.
     GivenBack { claimed: Option<TaskKey> },
-    /// The lease is somebody else's: nothing to settle.
-    Lost { key: TaskKey },
+    /// The lease is somebody else's: nothing to settle. The attempt counts if the handler had begun.
+    Lost { key: TaskKey, begun: bool },
 }
 
 /// Most leases ended by one call.
@@ -144,7 +144,10 @@ impl Records {
                 End::Succeeded { key, outcome, .. } => records.finished.push((key.clone(), outcome.clone())),
                 End::Failed { key, retry_at: None, .. } => records.abandoned.push(key.clone()),
                 // A handler that was stopped is no crash of a worker; but it had begun, so the attempt counts.
-                End::Failed { key, .. } | End::Lost { key } => records.released.push(key.clone()),
+                End::Failed { key, .. } | End::Lost { key, begun: true } => {
+                    records.released.push(key.clone());
+                }
+                End::Lost { key, begun: false } => records.given_back.push(key.clone()),
                 End::GivenBack { claimed } | End::PutOff { claimed, .. } | End::Refused { claimed, .. } => {
                     records.given_back.extend(claimed.clone());
                 }
