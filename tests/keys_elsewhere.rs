@@ -1,6 +1,6 @@
 //! Keys in a token that is away for a while: callers wait within their bounds, tasks wait in the queue, nothing is lost and
 //! nothing runs twice.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 use std::sync::Arc;
@@ -168,10 +168,14 @@ async fn task_whose_decryption_key_is_away_waits_and_runs_once_with_its_first_at
 }
 
 /// A worker that signs results in a token which is away, and that has run its task.
-async fn unsealed(fleet: &Fleet) -> (Running, Arc<TestSigner>, Ran) {
-    fleet.client().enqueue(task().attempts(1)).await.unwrap();
+async fn unsealed(fleet: &Fleet, attempts: u16) -> (Running, Arc<TestSigner>, Ran) {
+    unsealed_since(fleet, attempts, Then::IsAway).await
+}
+
+async fn unsealed_since(fleet: &Fleet, attempts: u16, then: Then) -> (Running, Arc<TestSigner>, Ran) {
+    fleet.client().enqueue(task().attempts(attempts)).await.unwrap();
     let token = Arc::new(TestSigner::new(fleet.worker_key()));
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(then);
     let ran = Ran::default();
     let mut parts = fleet.parts(ran.handlers());
     parts.results = ResultSealer::new("worker-1", fleet.result_key_by(Arc::clone(&token) as _)).unwrap();
@@ -185,24 +189,88 @@ async fn unsealed(fleet: &Fleet) -> (Running, Arc<TestSigner>, Ran) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn result_waits_for_a_token_that_is_away_and_its_task_does_not_run_again() {
     let fleet = Fleet::embedded().await;
-    let (running, token, ran) = unsealed(&fleet).await;
+    let (running, token, ran) = unsealed(&fleet, 1).await;
+    comes_back(&fleet, running, &token, &ran).await;
+}
+
+/// The token signs again, and the result of the one run is there.
+async fn comes_back(fleet: &Fleet, running: Running, token: &TestSigner, ran: &Ran) {
     token.from_now_on(Then::Signs);
     running.seen.until("the end", succeeded).await;
-    running.stop().await;
+    let tally = running.stop().await;
+    assert_eq!((tally.started, tally.archived, tally.retried), (1, 0, 0));
     assert_eq!(ran.all().len(), 1);
     let receipt = fleet.client().receipt(&mail(), ran.all()[0]).await.unwrap().unwrap();
     assert!(fleet.client().result(&receipt).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn worker_that_stops_before_its_token_is_back_gives_the_task_back_and_no_attempt_is_counted() {
+async fn result_waits_for_its_key_whatever_the_fault_and_its_task_is_neither_archived_nor_run_again() {
+    for fault in [Then::Fails, Then::SignsWrongly] {
+        let fleet = Fleet::embedded().await;
+        let (running, token, ran) = unsealed_since(&fleet, 1, fault).await;
+        comes_back(&fleet, running, &token, &ran).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_takes_no_task_while_the_key_of_its_results_is_unusable() {
     let fleet = Fleet::embedded().await;
-    let (running, _, ran) = unsealed(&fleet).await;
+    let (running, token, ran) = unsealed(&fleet, 1).await;
+    fleet.client().enqueue_all((0..5).map(|_| task()).collect()).await.unwrap();
+    let asked = token.asked();
+    until("more attempts", async || (token.asked() > asked + 10).then_some(())).await;
+    assert_eq!(ran.all().len(), 1);
+    assert_eq!(fleet.broker().stats(&mail()).await.unwrap().pending, 5);
+    token.from_now_on(Then::Signs);
+    until("all to be done", async || {
+        (fleet.broker().stats(&mail()).await.unwrap().completed == 6).then_some(())
+    })
+    .await;
+    let tally = running.stop().await;
+    assert_eq!((tally.started, tally.succeeded, tally.given_back), (6, 6, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_that_loses_the_task_it_tried_its_key_with_tries_it_with_one_other() {
+    let fleet = Fleet::embedded().await;
+    let (running, token, ran) = unsealed(&fleet, 5).await;
+    fleet.client().enqueue_all((0..5).map(|_| task()).collect()).await.unwrap();
+    fleet.queue().hand_out_again(&ran.all()[0].to_string());
+    until("another task", async || (ran.all().len() > 1).then_some(())).await;
+    let asked = token.asked();
+    until("more attempts", async || (token.asked() > asked + 10).then_some(())).await;
+    assert_eq!(ran.all().len(), 2);
+    token.from_now_on(Then::Signs);
+    until("all to be done", async || {
+        (fleet.broker().stats(&mail()).await.unwrap().completed == 6).then_some(())
+    })
+    .await;
+    assert_eq!(running.stop().await.archived, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_that_stops_before_its_token_is_back_gives_the_task_back_and_the_attempt_counts() {
+    let fleet = Fleet::embedded().await;
+    let (running, _, ran) = unsealed(&fleet, 2).await;
     let tally = running.stop().await;
     assert_eq!((tally.given_back, tally.archived, tally.retried), (1, 0, 0));
-    // Its only attempt is still there.
+    let next = fleet.start(ran.handlers());
+    next.seen.until("the second attempt", |noted| matches!(noted, Noted::Started { attempt: 2, .. })).await;
+    next.seen.until("the end", succeeded).await;
+    let tally = next.stop().await;
+    assert_eq!((tally.succeeded, tally.archived, ran.all().len()), (1, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_with_one_attempt_is_not_started_again_however_often_its_worker_stops_before_its_token_is_back()
+{
+    let fleet = Fleet::embedded().await;
+    let (running, _, ran) = unsealed(&fleet, 1).await;
+    let tally = running.stop().await;
+    assert_eq!((tally.given_back, tally.archived), (0, 1));
     let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
-    assert_eq!((tally.succeeded, tally.archived), (1, 0));
+    assert_eq!((tally.started, tally.refused_total(), ran.all().len()), (0, 0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

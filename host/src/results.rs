@@ -46,10 +46,12 @@ pub enum ResultError {
 }
 
 impl ResultError {
-    /// After which time a token that is away is worth asking again; `None`: asking again is of no use.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    /// Whether it is the key, or the source of randomness, that failed, and not the output: another output would not be
+    /// sealed either, and this one may be another time. Within: when the key says that it is worth trying again.
+    pub(crate) fn of_the_key(&self) -> Option<Option<Duration>> {
         match self {
-            Self::Sealing(SealError::Signer(fault)) => fault.retry_after(),
+            Self::Sealing(SealError::Signer(fault)) => Some(fault.retry_after()),
+            Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
             _ => None,
         }
     }

@@ -63,7 +63,7 @@ pub(super) enum Fate {
     Held,
     /// Given to somebody else or run out: nothing may be settled.
     Lost,
-    /// The worker stops: the task is to be given back.
+    /// The worker stops: the task is cut off.
     Cancelled,
 }
 
