@@ -167,6 +167,29 @@ async fn task_whose_decryption_key_is_away_waits_and_runs_once_with_its_first_at
     assert!(tally.key_unavailable > 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authentic_task_that_a_broken_token_cannot_decrypt_waits_and_is_never_refused() {
+    let fleet = Fleet::embedded().await;
+    let settings = fleet.client_settings();
+    let sp = Client::new(settings, fleet.broker(), fleet.sealing_key_in(Suite::Sp), fleet.keyring());
+    let receipt = sp.enqueue(task().attempts(1)).await.unwrap();
+
+    let token = Arc::new(TestAgreement::new(fleet.recipient_key()));
+    token.from_now_on(Then::SignsWrongly);
+    let ran = Ran::default();
+    let mut parts = fleet.parts(ran.handlers());
+    parts.keyring = parts.keyring.with_remote_decryption_keys([Arc::clone(&token) as _]);
+    let running = Running::start(fleet.worker_settings(), parts);
+    let seen = running.seen.clone();
+    let put_off = |noted: &Noted| matches!(noted, Noted::GivenBack { .. });
+    until("some attempts", async || (seen.count(put_off) > 1).then_some(())).await;
+    token.from_now_on(Then::Signs);
+    running.seen.until("the run", succeeded).await;
+    let tally = running.stop().await;
+    assert_eq!(ran.all(), [receipt.id]);
+    assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0));
+}
+
 /// A worker that signs results in a token which is away, and that has run its task.
 async fn unsealed(fleet: &Fleet, attempts: u16) -> (Running, Arc<TestSigner>, Ran) {
     unsealed_since(fleet, attempts, Then::IsAway).await

@@ -271,10 +271,12 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
     let claims = verified.claims();
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
+    let mut keys = shared.parts.keyring.opening();
     let opened = verified
         .admit(&mut admission)
-        .and_then(|admitted| admitted.open(&mut &shared.parts.keyring, &mut buffer))
-        .map(|opened| Zeroizing::new(opened.body().to_vec()));
+        .and_then(|admitted| admitted.open(&mut keys, &mut buffer))
+        .map(|opened| Zeroizing::new(opened.body().to_vec()))
+        .map_err(|error| keys.verdict(error));
     let body = match opened {
         Ok(body) => body,
         Err(OpenError::Refused(refusal)) => {
