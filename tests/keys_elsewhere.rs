@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
 use taskseal::keyring::{Algorithm, Keyring, SealingSource, SecretKey};
 use taskseal::results::ResultSealer;
-use taskseal::{Client, Task, Worker};
-use taskseal_core::{Kind, SealError, Suite, SuiteSet};
+use taskseal::{Client, Receipt, Task, Worker};
+use taskseal_core::{Kind, OpenError, SealError, Suite, SuiteSet};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, mail, until};
 use taskseal_tests::signer::{TestAgreement, TestAuthenticator, TestSigner, Then};
 
@@ -294,6 +295,86 @@ async fn task_with_one_attempt_is_not_started_again_however_often_its_worker_sto
     assert_eq!((tally.given_back, tally.archived), (0, 1));
     let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
     assert_eq!((tally.started, tally.refused_total(), ran.all().len()), (0, 0, 1));
+}
+
+/// A client whose results are encrypted to a key in a token, one result, and its receipt.
+async fn answered(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAgreement>, Receipt) {
+    let SecretKey::Agree(key) =
+        SecretKey::create(&fleet.path("answers.key"), Algorithm::EcdhEs, "answers").unwrap()
+    else {
+        panic!("another key")
+    };
+    let public = SecretKey::read(&fleet.path("answers.key")).unwrap().public().unwrap();
+    let kid = key.public_key().kid();
+    let entry =
+        format!("[[key]]\nkid = \"{kid}\"\nalg = \"ECDH-ES\"\nuse = \"result\"\npublic = \"{public}\"\n");
+    for file in ["keyset.toml", "all.toml"] {
+        let keyset = fs::read_to_string(fleet.path(file)).unwrap();
+        fs::write(fleet.path(file), format!("{keyset}{entry}")).unwrap();
+    }
+    let source = SealingSource::new(Suite::Sp, fleet.path("worker.key")).recipient(kid);
+    let sealing = fleet.keyring().sealing_key(&source, Kind::Result).unwrap();
+    let mut parts = fleet.parts(Ran::default().handlers());
+    parts.results = ResultSealer::new("worker-1", sealing).unwrap();
+    let receipt = fleet.client().enqueue(task()).await.unwrap();
+    assert_eq!(Worker::new(fleet.worker_settings(), parts).run_once().await.succeeded, 1);
+
+    let token = Arc::new(TestAgreement::new(key));
+    let keyring = fleet.keyring().with_remote_decryption_keys([Arc::clone(&token) as _]);
+    let mut settings = fleet.client_settings();
+    settings.patience = patience;
+    let client = Client::new(settings, fleet.broker(), fleet.sealing_key("producer"), keyring);
+    (client, token, receipt)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_whose_key_is_away_or_wrong_for_a_while_is_opened_when_it_is_back() {
+    for fault in [Then::IsAway, Then::SignsWrongly] {
+        let fleet = Fleet::embedded().await;
+        let (client, token, receipt) = answered(&fleet, LONG).await;
+        token.from_now_on(fault);
+        let reader = tokio::spawn(async move { client.result(&receipt).await });
+        until("some attempts", async || (token.asked() > 4).then_some(())).await;
+        token.from_now_on(Then::Signs);
+        assert!(reader.await.unwrap().unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_whose_key_stays_away_is_out_of_reach_after_the_patience_of_the_client() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, receipt) = answered(&fleet, Duration::from_millis(200)).await;
+    for (fault, more_than) in [(Then::IsAway, 1), (Then::Fails, 0)] {
+        let asked = token.asked();
+        token.from_now_on(fault);
+        let error = client.result(&receipt).await.unwrap_err();
+        assert!(matches!(error, ClientError::Result(OpenError::KeyUnavailable)), "{error:?}");
+        assert!(token.asked() - asked > more_than);
+    }
+    // Where that is of no use it is not asked again.
+    let asked = token.asked();
+    client.result(&receipt).await.unwrap_err();
+    assert_eq!(token.asked() - asked, 1);
+}
+
+/// On one thread, which a result that waits for its token must leave to others.
+#[tokio::test]
+async fn result_that_waits_for_a_slow_key_holds_up_no_other_task_of_its_thread() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, receipt) = answered(&fleet, LONG).await;
+    token.hold();
+    let (say, heard) = mpsc::channel();
+    let held = Arc::clone(&token);
+    let letting_go = thread::spawn(move || {
+        let heard = heard.recv_timeout(Duration::from_secs(20)).is_ok();
+        held.let_go();
+        heard
+    });
+    let reader = tokio::spawn(async move { client.result(&receipt).await });
+    until("the key to be asked", async || (token.asked() > 0).then_some(())).await;
+    let _ = say.send(());
+    assert!(reader.await.unwrap().unwrap().is_some());
+    assert!(letting_go.join().unwrap(), "the thread was held up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

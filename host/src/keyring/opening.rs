@@ -67,10 +67,11 @@ impl<'k> OpeningKeys<'k> {
         }
     }
 
-    /// Whether the key gives the same answer again, and the right one to a key pair of ours.
+    /// Whether the key gives the right answer to a key pair of ours, and then the same one as before: asked in this order, a
+    /// key that was mended meanwhile contradicts itself.
     fn stands(&self, asked: &Asked<'_>) -> bool {
         let Ok(first) = &asked.answer else { return false };
-        asked.key.agree(&asked.peer).is_ok_and(|second| same(first, &second)) && self.is_right(asked.key)
+        self.is_right(asked.key) && asked.key.agree(&asked.peer).is_ok_and(|second| same(first, &second))
     }
 
     /// Whether the key agrees with a fresh key pair on what that pair's private half says. Nothing is known of one whose

@@ -57,6 +57,12 @@ fn key_that_contradicts_itself_is_unavailable() {
 }
 
 #[test]
+fn key_that_was_wrong_and_is_mended_meanwhile_is_unavailable() {
+    assert_eq!(rejected(true, |number| number < 1), OpenError::KeyUnavailable);
+    assert_eq!(rejected(true, |number| number < 2), OpenError::KeyUnavailable);
+}
+
+#[test]
 fn key_that_is_wrong_each_time_is_unavailable() {
     assert_eq!(rejected(true, |_| true), OpenError::KeyUnavailable);
 }
