@@ -37,7 +37,7 @@ mod settle;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -91,6 +91,8 @@ struct Shared {
     in_flight: Arc<InFlight>,
     roots: Roots,
     result_key: ResultKey,
+    /// Held while claims are extended.
+    extending: Mutex<()>,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
     phase: watch::Sender<Phase>,
 }
@@ -123,6 +125,7 @@ impl Worker {
             in_flight: Arc::default(),
             roots: Roots::default(),
             result_key: ResultKey::default(),
+            extending: Mutex::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),
         };

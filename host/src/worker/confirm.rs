@@ -2,7 +2,7 @@
 //! any lease lasts.
 
 use super::event::Event;
-use super::heartbeat::margin;
+use super::heartbeat::{extend_claims, margin};
 use super::in_flight::{Fate, Place};
 use super::intake::Ruling;
 use super::settle::End;
@@ -25,12 +25,11 @@ pub(super) fn confirm(shared: &Shared, rulings: &mut [Ruling], places: &[Place])
     if keys.is_empty() {
         return true;
     }
-    let until = UnixMillis::now().plus(shared.settings.lease);
-    let answer = shared.parts.ledger.extend(&shared.owner, &keys, until);
+    let answer = extend_claims(shared, &keys);
     let answered = answer.is_ok();
-    let ours = answer.unwrap_or_else(|error| {
+    let (ours, until) = answer.unwrap_or_else(|error| {
         shared.observe(&Event::StateFailed { error: error.to_string() });
-        Vec::new()
+        (Vec::new(), UnixMillis::now())
     });
     let mut ours = ours.into_iter();
     for ((ruling, place), key) in to_run.iter_mut().zip(keys) {

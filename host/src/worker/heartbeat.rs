@@ -6,7 +6,7 @@
 //! Whatever the queue does, no second run begins beside one that has not ended. A handler is stopped before its claim can
 //! run out unnoticed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use super::event::Event;
 use super::in_flight::{Held, Ticket};
 use super::{Phase, Shared};
 use crate::broker::Lease;
-use crate::ledger::TaskKey;
+use crate::ledger::{LedgerError, TaskKey};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
@@ -65,19 +65,29 @@ async fn keep_claims(shared: Arc<Shared>) {
         if keys.is_empty() {
             continue;
         }
-        let until = UnixMillis::now().plus(shared.settings.lease);
         let worker = Arc::clone(&shared);
-        let answer =
-            tokio::task::spawn_blocking(move || worker.parts.ledger.extend(&worker.owner, &keys, until))
-                .await;
+        let answer = tokio::task::spawn_blocking(move || extend_claims(&worker, &keys)).await;
         match answer {
-            Ok(Ok(ours)) => settle_beat(&shared, &tickets, &ours, |ticket| {
+            Ok(Ok((ours, until))) => settle_beat(&shared, &tickets, &ours, |ticket| {
                 shared.in_flight.extended(ticket, Held::Claim, until);
             }),
             Ok(Err(error)) => shared.observe(&Event::StateFailed { error: error.to_string() }),
             Err(error) => shared.observe(&Event::StateFailed { error: error.to_string() }),
         }
     }
+}
+
+/// Asks the ledger which claims are still ours and extends them; answers until when. Blocks.
+///
+/// One call after the other: were an earlier one overtaken by a later one, the ledger's end would be before the one that this
+/// worker counts on.
+pub(super) fn extend_claims(
+    shared: &Shared,
+    keys: &[TaskKey],
+) -> Result<(Vec<bool>, UnixMillis), LedgerError> {
+    let _in_turn = shared.extending.lock().unwrap_or_else(PoisonError::into_inner);
+    let until = UnixMillis::now().plus(shared.settings.lease);
+    Ok((shared.parts.ledger.extend(&shared.owner, keys, until)?, until))
 }
 
 fn settle_beat(shared: &Shared, tickets: &[Ticket], kept: &[bool], extended: impl Fn(Ticket)) {
