@@ -1,17 +1,18 @@
 //! Keys in a token that is away for a while: callers wait within their bounds, tasks wait in the queue, nothing is lost and
 //! nothing runs twice.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
 use taskseal::keyring::{Algorithm, Keyring, SealingSource, SecretKey};
 use taskseal::results::ResultSealer;
-use taskseal::{Client, Task, Worker};
-use taskseal_core::{Kind, SealError, Suite, SuiteSet};
+use taskseal::{Client, Receipt, Task, Worker};
+use taskseal_core::{Kind, OpenError, SealError, Suite, SuiteSet};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, mail, until};
 use taskseal_tests::signer::{TestAgreement, TestAuthenticator, TestSigner, Then};
 
@@ -167,11 +168,38 @@ async fn task_whose_decryption_key_is_away_waits_and_runs_once_with_its_first_at
     assert!(tally.key_unavailable > 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authentic_task_that_a_broken_token_cannot_decrypt_waits_and_is_never_refused() {
+    let fleet = Fleet::embedded().await;
+    let settings = fleet.client_settings();
+    let sp = Client::new(settings, fleet.broker(), fleet.sealing_key_in(Suite::Sp), fleet.keyring());
+    let receipt = sp.enqueue(task().attempts(1)).await.unwrap();
+
+    let token = Arc::new(TestAgreement::new(fleet.recipient_key()));
+    token.from_now_on(Then::SignsWrongly);
+    let ran = Ran::default();
+    let mut parts = fleet.parts(ran.handlers());
+    parts.keyring = parts.keyring.with_remote_decryption_keys([Arc::clone(&token) as _]);
+    let running = Running::start(fleet.worker_settings(), parts);
+    let seen = running.seen.clone();
+    let put_off = |noted: &Noted| matches!(noted, Noted::GivenBack { .. });
+    until("some attempts", async || (seen.count(put_off) > 1).then_some(())).await;
+    token.from_now_on(Then::Signs);
+    running.seen.until("the run", succeeded).await;
+    let tally = running.stop().await;
+    assert_eq!(ran.all(), [receipt.id]);
+    assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0));
+}
+
 /// A worker that signs results in a token which is away, and that has run its task.
-async fn unsealed(fleet: &Fleet) -> (Running, Arc<TestSigner>, Ran) {
-    fleet.client().enqueue(task().attempts(1)).await.unwrap();
+async fn unsealed(fleet: &Fleet, attempts: u16) -> (Running, Arc<TestSigner>, Ran) {
+    unsealed_since(fleet, attempts, Then::IsAway).await
+}
+
+async fn unsealed_since(fleet: &Fleet, attempts: u16, then: Then) -> (Running, Arc<TestSigner>, Ran) {
+    fleet.client().enqueue(task().attempts(attempts)).await.unwrap();
     let token = Arc::new(TestSigner::new(fleet.worker_key()));
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(then);
     let ran = Ran::default();
     let mut parts = fleet.parts(ran.handlers());
     parts.results = ResultSealer::new("worker-1", fleet.result_key_by(Arc::clone(&token) as _)).unwrap();
@@ -185,24 +213,168 @@ async fn unsealed(fleet: &Fleet) -> (Running, Arc<TestSigner>, Ran) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn result_waits_for_a_token_that_is_away_and_its_task_does_not_run_again() {
     let fleet = Fleet::embedded().await;
-    let (running, token, ran) = unsealed(&fleet).await;
+    let (running, token, ran) = unsealed(&fleet, 1).await;
+    comes_back(&fleet, running, &token, &ran).await;
+}
+
+/// The token signs again, and the result of the one run is there.
+async fn comes_back(fleet: &Fleet, running: Running, token: &TestSigner, ran: &Ran) {
     token.from_now_on(Then::Signs);
     running.seen.until("the end", succeeded).await;
-    running.stop().await;
+    let tally = running.stop().await;
+    assert_eq!((tally.started, tally.archived, tally.retried), (1, 0, 0));
     assert_eq!(ran.all().len(), 1);
     let receipt = fleet.client().receipt(&mail(), ran.all()[0]).await.unwrap().unwrap();
     assert!(fleet.client().result(&receipt).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn worker_that_stops_before_its_token_is_back_gives_the_task_back_and_no_attempt_is_counted() {
+async fn result_waits_for_its_key_whatever_the_fault_and_its_task_is_neither_archived_nor_run_again() {
+    for fault in [Then::Fails, Then::SignsWrongly] {
+        let fleet = Fleet::embedded().await;
+        let (running, token, ran) = unsealed_since(&fleet, 1, fault).await;
+        comes_back(&fleet, running, &token, &ran).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_takes_no_task_while_the_key_of_its_results_is_unusable() {
     let fleet = Fleet::embedded().await;
-    let (running, _, ran) = unsealed(&fleet).await;
+    let (running, token, ran) = unsealed(&fleet, 1).await;
+    fleet.client().enqueue_all((0..5).map(|_| task()).collect()).await.unwrap();
+    let asked = token.asked();
+    until("more attempts", async || (token.asked() > asked + 10).then_some(())).await;
+    assert_eq!(ran.all().len(), 1);
+    assert_eq!(fleet.broker().stats(&mail()).await.unwrap().pending, 5);
+    token.from_now_on(Then::Signs);
+    until("all to be done", async || {
+        (fleet.broker().stats(&mail()).await.unwrap().completed == 6).then_some(())
+    })
+    .await;
+    let tally = running.stop().await;
+    assert_eq!((tally.started, tally.succeeded, tally.given_back), (6, 6, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_that_loses_the_task_it_tried_its_key_with_tries_it_with_one_other() {
+    let fleet = Fleet::embedded().await;
+    let (running, token, ran) = unsealed(&fleet, 5).await;
+    fleet.client().enqueue_all((0..5).map(|_| task()).collect()).await.unwrap();
+    fleet.queue().hand_out_again(&ran.all()[0].to_string());
+    until("another task", async || (ran.all().len() > 1).then_some(())).await;
+    let asked = token.asked();
+    until("more attempts", async || (token.asked() > asked + 10).then_some(())).await;
+    assert_eq!(ran.all().len(), 2);
+    token.from_now_on(Then::Signs);
+    until("all to be done", async || {
+        (fleet.broker().stats(&mail()).await.unwrap().completed == 6).then_some(())
+    })
+    .await;
+    assert_eq!(running.stop().await.archived, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_that_stops_before_its_token_is_back_gives_the_task_back_and_the_attempt_counts() {
+    let fleet = Fleet::embedded().await;
+    let (running, _, ran) = unsealed(&fleet, 2).await;
     let tally = running.stop().await;
     assert_eq!((tally.given_back, tally.archived, tally.retried), (1, 0, 0));
-    // Its only attempt is still there.
+    let next = fleet.start(ran.handlers());
+    next.seen.until("the second attempt", |noted| matches!(noted, Noted::Started { attempt: 2, .. })).await;
+    next.seen.until("the end", succeeded).await;
+    let tally = next.stop().await;
+    assert_eq!((tally.succeeded, tally.archived, ran.all().len()), (1, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_with_one_attempt_is_not_started_again_however_often_its_worker_stops_before_its_token_is_back()
+{
+    let fleet = Fleet::embedded().await;
+    let (running, _, ran) = unsealed(&fleet, 1).await;
+    let tally = running.stop().await;
+    assert_eq!((tally.given_back, tally.archived), (0, 1));
     let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
-    assert_eq!((tally.succeeded, tally.archived), (1, 0));
+    assert_eq!((tally.started, tally.refused_total(), ran.all().len()), (0, 0, 1));
+}
+
+/// A client whose results are encrypted to a key in a token, one result, and its receipt.
+async fn answered(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAgreement>, Receipt) {
+    let SecretKey::Agree(key) =
+        SecretKey::create(&fleet.path("answers.key"), Algorithm::EcdhEs, "answers").unwrap()
+    else {
+        panic!("another key")
+    };
+    let public = SecretKey::read(&fleet.path("answers.key")).unwrap().public().unwrap();
+    let kid = key.public_key().kid();
+    let entry =
+        format!("[[key]]\nkid = \"{kid}\"\nalg = \"ECDH-ES\"\nuse = \"result\"\npublic = \"{public}\"\n");
+    for file in ["keyset.toml", "all.toml"] {
+        let keyset = fs::read_to_string(fleet.path(file)).unwrap();
+        fs::write(fleet.path(file), format!("{keyset}{entry}")).unwrap();
+    }
+    let source = SealingSource::new(Suite::Sp, fleet.path("worker.key")).recipient(kid);
+    let sealing = fleet.keyring().sealing_key(&source, Kind::Result).unwrap();
+    let mut parts = fleet.parts(Ran::default().handlers());
+    parts.results = ResultSealer::new("worker-1", sealing).unwrap();
+    let receipt = fleet.client().enqueue(task()).await.unwrap();
+    assert_eq!(Worker::new(fleet.worker_settings(), parts).run_once().await.succeeded, 1);
+
+    let token = Arc::new(TestAgreement::new(key));
+    let keyring = fleet.keyring().with_remote_decryption_keys([Arc::clone(&token) as _]);
+    let mut settings = fleet.client_settings();
+    settings.patience = patience;
+    let client = Client::new(settings, fleet.broker(), fleet.sealing_key("producer"), keyring);
+    (client, token, receipt)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_whose_key_is_away_or_wrong_for_a_while_is_opened_when_it_is_back() {
+    for fault in [Then::IsAway, Then::SignsWrongly] {
+        let fleet = Fleet::embedded().await;
+        let (client, token, receipt) = answered(&fleet, LONG).await;
+        token.from_now_on(fault);
+        let reader = tokio::spawn(async move { client.result(&receipt).await });
+        until("some attempts", async || (token.asked() > 4).then_some(())).await;
+        token.from_now_on(Then::Signs);
+        assert!(reader.await.unwrap().unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_whose_key_stays_away_is_out_of_reach_after_the_patience_of_the_client() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, receipt) = answered(&fleet, Duration::from_millis(200)).await;
+    for (fault, more_than) in [(Then::IsAway, 1), (Then::Fails, 0)] {
+        let asked = token.asked();
+        token.from_now_on(fault);
+        let error = client.result(&receipt).await.unwrap_err();
+        assert!(matches!(error, ClientError::Result(OpenError::KeyUnavailable)), "{error:?}");
+        assert!(token.asked() - asked > more_than);
+    }
+    // Where that is of no use it is not asked again.
+    let asked = token.asked();
+    client.result(&receipt).await.unwrap_err();
+    assert_eq!(token.asked() - asked, 1);
+}
+
+/// On one thread, which a result that waits for its token must leave to others.
+#[tokio::test]
+async fn result_that_waits_for_a_slow_key_holds_up_no_other_task_of_its_thread() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, receipt) = answered(&fleet, LONG).await;
+    token.hold();
+    let (say, heard) = mpsc::channel();
+    let held = Arc::clone(&token);
+    let letting_go = thread::spawn(move || {
+        let heard = heard.recv_timeout(Duration::from_secs(20)).is_ok();
+        held.let_go();
+        heard
+    });
+    let reader = tokio::spawn(async move { client.result(&receipt).await });
+    until("the key to be asked", async || (token.asked() > 0).then_some(())).await;
+    let _ = say.send(());
+    assert!(reader.await.unwrap().unwrap().is_some());
+    assert!(letting_go.join().unwrap(), "the thread was held up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,7 +38,8 @@ on_both_brokers! {
     result_of_another_task_is_refused_by_the_client,
     forged_and_stripped_results_are_refused_by_the_client,
     drain_lets_running_tasks_end,
-    drain_deadline_cancels_and_gives_back_uncounted,
+    drain_deadline_cancels_and_gives_back_and_the_attempt_counts,
+    task_cut_off_in_its_last_attempt_is_archived_and_never_started_again,
     heavier_queue_comes_first_and_the_lighter_is_not_starved,
     run_once_ends_when_everything_is_settled,
     unhandled_type_is_refused,
@@ -405,21 +406,40 @@ async fn drain_lets_running_tasks_end(fleet: Fleet) {
     assert_eq!((stats.pending, stats.active, stats.completed), (6, 0, 4));
 }
 
-async fn drain_deadline_cancels_and_gives_back_uncounted(fleet: Fleet) {
+async fn drain_deadline_cancels_and_gives_back_and_the_attempt_counts(fleet: Fleet) {
     let (handlers, begun, _) = gated();
     let mut settings = fleet.worker_settings();
     (settings.concurrency, settings.drain) = (4, Duration::from_millis(100));
     let worker = Running::start(settings, fleet.parts(handlers));
-    let tasks = (0..6).map(|number| task(&number.to_string()).attempts(1)).collect();
+    let tasks = (0..6).map(|number| task(&number.to_string()).attempts(2)).collect();
     fleet.client().enqueue_all(tasks).await.unwrap();
     until("four handlers", async || (begun.load(Ordering::SeqCst) == 4).then_some(())).await;
     let tally = worker.stop().await;
     assert_eq!((tally.started, tally.given_back, tally.lease_lost), (4, 4, 0));
     let stats = fleet.broker().stats(&mail()).await.unwrap();
     assert_eq!((stats.pending, stats.active), (6, 0));
-    // One attempt each is all they have: it was not used up.
+    let next = fleet.start(nothing_to_do());
+    until("all to be done", async || {
+        (fleet.broker().stats(&mail()).await.unwrap().completed == 6).then_some(())
+    })
+    .await;
+    let again = next.seen.count(|noted| matches!(noted, Noted::Started { attempt: 2, .. }));
+    let tally = next.stop().await;
+    assert_eq!((again, tally.succeeded, tally.refused_total()), (4, 6, 0));
+}
+
+async fn task_cut_off_in_its_last_attempt_is_archived_and_never_started_again(fleet: Fleet) {
+    let (handlers, begun, _) = gated();
+    let mut settings = fleet.worker_settings();
+    settings.drain = Duration::from_millis(100);
+    let worker = Running::start(settings, fleet.parts(handlers));
+    let receipt = fleet.client().enqueue(task("x").attempts(1)).await.unwrap();
+    until("the handler", async || (begun.load(Ordering::SeqCst) == 1).then_some(())).await;
+    let tally = worker.stop().await;
+    assert_eq!((tally.started, tally.given_back, tally.archived), (1, 0, 1));
+    assert_eq!(fleet.find(&receipt.id.to_string()).await.unwrap().state, TaskState::Archived);
     let next = Worker::new(fleet.worker_settings(), fleet.parts(nothing_to_do())).run_once().await;
-    assert_eq!((next.succeeded, next.refused_total()), (6, 0));
+    assert_eq!((next.started, next.refused_total()), (0, 0));
 }
 
 async fn heavier_queue_comes_first_and_the_lighter_is_not_starved(fleet: Fleet) {

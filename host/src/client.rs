@@ -3,6 +3,7 @@
 mod combine;
 mod delivery;
 mod error;
+mod opening;
 mod sealing;
 mod settings;
 
@@ -19,11 +20,12 @@ pub use self::settings::ClientSettings;
 
 use self::combine::Combiner;
 use self::delivery::store;
+use self::opening::Found;
 use self::sealing::{Origin, Sealed};
 use crate::broker::{Broker, NewTask, TaskState};
 use crate::keyring::{Keyring, SealingKey};
 use crate::queue::QueueName;
-use crate::results::{Request, TaskResult, open_result, unix_seconds};
+use crate::results::{TaskResult, unix_seconds};
 use crate::task::Task;
 
 /// Seals tasks and enqueues them.
@@ -159,8 +161,11 @@ impl Client {
 
     /// The result of a task, once there is one. `None`: not finished, or not kept.
     ///
+    /// A token that is to decrypt it and is away is asked again for as long as the client's patience lasts.
+    ///
     /// # Errors
-    /// [`ClientError::Result`] if what the queue holds is not the result of this very request.
+    /// [`ClientError::Result`] if what the queue holds is not the result of this very request, or with
+    /// [`OpenError::KeyUnavailable`](taskseal_core::OpenError::KeyUnavailable) if the key that opens it cannot be used.
     pub async fn result(&self, receipt: &Receipt) -> Result<Option<TaskResult>, ClientError> {
         let found = self.broker.find(&receipt.queue, &receipt.id.to_string()).await?;
         let Some(envelope) =
@@ -169,14 +174,9 @@ impl Client {
             return Ok(None);
         };
         let audience = format!("{}/{}", self.settings().deployment, receipt.queue);
-        let request = Request {
-            task_type: &receipt.task_type,
-            audience: &audience,
-            id: receipt.id,
-            digest: receipt.digest,
-        };
         let policy = self.settings().result_policy();
-        open_result(&envelope, &request, policy, &self.keyring).map(Some).map_err(ClientError::Result)
+        let found = Found { envelope, receipt: receipt.clone(), audience, policy };
+        found.open(&self.keyring, self.settings().patience).await.map(Some)
     }
 
     /// The receipt of a task of this client by what the queue holds under its id, for a producer that has kept only the id.

@@ -9,6 +9,7 @@ mod authenticator;
 mod cose_key;
 mod keyset_file;
 mod location;
+mod opening;
 mod record;
 mod sealing;
 mod secret_key;
@@ -28,6 +29,7 @@ pub use self::agreement::{HeldAgreement, RemoteAgreement};
 pub use self::authenticator::RemoteAuthenticator;
 pub(crate) use self::keyset_file::Kid;
 pub use self::location::{InvalidLocation, KeyLocation};
+pub use self::opening::{OpeningKeys, WitnessedAgreement};
 pub use self::record::{KeysetKey, Record, Status};
 pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
 pub use self::secret_key::{Algorithm, SecretKey, public_text};
@@ -194,6 +196,34 @@ impl Keyring {
         Ok(*key)
     }
 
+    /// The decryption keys to open one envelope with, which tell a key that is at fault from an envelope that is.
+    #[must_use]
+    pub const fn opening(&self) -> OpeningKeys<'_> {
+        OpeningKeys::new(self)
+    }
+
+    fn shared_key(&self, kid: KeyId) -> Option<&EncryptionKey> {
+        if self.is_withdrawn(kid) {
+            return None;
+        }
+        match self.records.get(&kid).map(Record::key) {
+            Some(KeysetKey::A256Gcm(key)) => Some(key),
+            _ => self.decryption.encryption.get(&kid),
+        }
+    }
+
+    fn private_key(&self, kid: KeyId) -> Option<HeldAgreement<'_>> {
+        if self.is_withdrawn(kid) {
+            return None;
+        }
+        self.decryption.agreement.get(&kid).map(HeldAgreement)
+    }
+
+    /// Whether a decryption key is kept elsewhere, so that opening may wait for a token or a service.
+    pub(crate) fn may_block(&self) -> bool {
+        self.decryption.agreement.values().any(|key| matches!(key, Agreement::Remote(_)))
+    }
+
     /// Whether the keyset says that the key is not to be used any more. A key it does not know may decrypt: it
     /// was named in the configuration.
     fn is_withdrawn(&self, kid: KeyId) -> bool {
@@ -239,20 +269,11 @@ impl DecryptionKeys for &Keyring {
         Self: 'k;
 
     fn encryption_key(&self, kid: KeyId) -> Option<&EncryptionKey> {
-        if self.is_withdrawn(kid) {
-            return None;
-        }
-        match self.records.get(&kid).map(Record::key) {
-            Some(KeysetKey::A256Gcm(key)) => Some(key),
-            _ => self.decryption.encryption.get(&kid),
-        }
+        self.shared_key(kid)
     }
 
     fn agreement_key(&mut self, kid: KeyId) -> Option<HeldAgreement<'_>> {
-        if self.is_withdrawn(kid) {
-            return None;
-        }
-        self.decryption.agreement.get(&kid).map(HeldAgreement)
+        self.private_key(kid)
     }
 }
 

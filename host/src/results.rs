@@ -10,7 +10,7 @@ use taskseal_core::{
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
-use crate::keyring::{Keyring, SealFault, SealingKey};
+use crate::keyring::{Keyring, OpeningKeys, SealFault, SealingKey};
 use crate::time::UnixMillis;
 
 /// Seals results in the name of one worker.
@@ -46,10 +46,12 @@ pub enum ResultError {
 }
 
 impl ResultError {
-    /// After which time a token that is away is worth asking again; `None`: asking again is of no use.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    /// Whether it is the key, or the source of randomness, that failed, and not the output: another output would not be
+    /// sealed either, and this one may be another time. Within: when the key says that it is worth trying again.
+    pub(crate) fn of_the_key(&self) -> Option<Option<Duration>> {
         match self {
-            Self::Sealing(SealError::Signer(fault)) => fault.retry_after(),
+            Self::Sealing(SealError::Signer(fault)) => Some(fault.retry_after()),
+            Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
             _ => None,
         }
     }
@@ -125,12 +127,45 @@ pub struct ResultPolicy {
 /// Verifies and opens the result of `request`.
 ///
 /// # Errors
-/// [`OpenError`]: [`Refusal::WrongRequest`] if it answers another request, and all that a task can be refused for.
+/// [`OpenError`]: [`Refusal::WrongRequest`] if it answers another request, and all that a task can be refused for;
+/// [`OpenError::KeyUnavailable`] if the key that opens it is kept elsewhere and gave no answer that can be believed.
 pub fn open_result(
     envelope: &[u8],
     request: &Request<'_>,
     accepted: ResultPolicy,
     keyring: &Keyring,
+) -> Result<TaskResult, OpenError> {
+    try_open_result(envelope, request, accepted, keyring).map_err(|unopened| unopened.error)
+}
+
+/// Why a result was not opened, and after which time it is worth trying again; `None`: that is of no use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unopened {
+    pub(crate) error: OpenError,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// As [`open_result`], for one who can wait for a token.
+pub(crate) fn try_open_result(
+    envelope: &[u8],
+    request: &Request<'_>,
+    accepted: ResultPolicy,
+    keyring: &Keyring,
+) -> Result<TaskResult, Unopened> {
+    let mut keys = keyring.opening();
+    open_with(envelope, request, accepted, keyring, &mut keys).map_err(|error| {
+        let error = keys.verdict(error);
+        let unavailable = error == OpenError::KeyUnavailable;
+        Unopened { error, retry_after: unavailable.then(|| keys.retry_after()).flatten() }
+    })
+}
+
+fn open_with(
+    envelope: &[u8],
+    request: &Request<'_>,
+    accepted: ResultPolicy,
+    keyring: &Keyring,
+    keys: &mut OpeningKeys<'_>,
 ) -> Result<TaskResult, OpenError> {
     let audience = Audience::new(request.audience).map_err(|_| Refusal::WrongAudience)?;
     let mut policy = Policy::for_result(audience, request.digest);
@@ -146,7 +181,7 @@ pub fn open_result(
     }
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let content_type = verified.content_type().to_string();
-    let opened = verified.open_result(&mut &*keyring, &mut buffer)?;
+    let opened = verified.open_result(keys, &mut buffer)?;
     Ok(TaskResult {
         id: claims.task_id,
         worker: claims.issuer.to_string(),

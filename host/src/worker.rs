@@ -6,9 +6,11 @@
 //! 3. **Claimed.** The ledger, which the queue cannot reach, tells a first run and a legal redelivery from a replay
 //!    and a conflict, and writes the claim down before anything runs. Of a task that comes after its expiry it is asked only
 //!    whether it has ended: then it is settled, else refused.
-//! 4. **Decrypted and run.** The handler of the sealed type gets the body; only this task suffers when the handler fails,
-//!    panics, hangs or is killed.
-//! 5. **Sealed and settled.** The result is sealed and bound to the request, written to the ledger, then stored in the
+//! 4. **Decrypted and run.** However long a token takes to decrypt, the claim is kept meanwhile, and the ledger confirms it
+//!    before the handler begins. The handler of the sealed type gets the body; only this task suffers when the handler
+//!    fails, panics, hangs or is killed.
+//! 5. **Sealed and settled.** The result is sealed and bound to the request; while the key for that cannot be used, whatever
+//!    the reason, the task waits for it and no others are taken. The result is written to the ledger, then stored in the
 //!    queue as done; only then the ledger forgets it. A failed task is retried with back-off or archived.
 //! 6. **Refused.** What does not pass is kept in quarantine with its refusal code, archived in the queue, and never run.
 //!
@@ -16,6 +18,7 @@
 //! moves due tasks; the janitor deletes what has expired.
 
 mod backoff;
+mod confirm;
 mod counters;
 mod event;
 mod expired;
@@ -26,6 +29,7 @@ mod lines;
 mod maintenance;
 mod processor;
 mod refuse;
+mod result_key;
 mod roots;
 mod run;
 mod settings;
@@ -33,7 +37,7 @@ mod settle;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -44,6 +48,7 @@ pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
 
 use self::in_flight::InFlight;
+use self::result_key::ResultKey;
 use self::roots::Roots;
 use crate::broker::Broker;
 use crate::handler::Handlers;
@@ -85,6 +90,9 @@ struct Shared {
     counters: Arc<Counters>,
     in_flight: Arc<InFlight>,
     roots: Roots,
+    result_key: ResultKey,
+    /// Held while claims are extended.
+    extending: Mutex<()>,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
     phase: watch::Sender<Phase>,
 }
@@ -116,6 +124,8 @@ impl Worker {
             counters: Arc::default(),
             in_flight: Arc::default(),
             roots: Roots::default(),
+            result_key: ResultKey::default(),
+            extending: Mutex::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),
         };

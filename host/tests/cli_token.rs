@@ -9,13 +9,16 @@ mod redis;
 mod token;
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 use sha2::Digest;
 
-use self::project::{Project, run_in};
+use self::project::{Project, Run, run_in};
 use self::redis::RedisServer;
 use self::token::{PIN, TokenFolder};
 
@@ -126,6 +129,44 @@ fn task_is_not_enqueued_while_its_token_is_gone() {
     folder.run_in(&project, &ENQUEUE).failed(5).hinted();
     let queues = folder.run_in(&project, &["queue", "ls", "--json"]);
     assert!(queues.out.is_empty() || queues.json()["pending"] == 0, "{queues:?}");
+}
+
+/// Hands a program a pipe to read from, which it opens once it has its keys; takes the token away; then writes `input`.
+fn losing_its_token(folder: &TokenFolder, project: &Path, arguments: &[&str], input: &[u8]) -> Run {
+    let pipe = project.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let run = thread::scope(|scope| {
+        let running = scope.spawn(|| folder.run_in(project, arguments));
+        // Opening waits for the reader.
+        let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        fs::rename(folder.path("tokens"), folder.path("away")).unwrap();
+        fs::create_dir(folder.path("tokens")).unwrap();
+        writer.write_all(input).unwrap();
+        drop(writer);
+        running.join().unwrap()
+    });
+    fs::remove_dir_all(folder.path("tokens")).unwrap();
+    fs::rename(folder.path("away"), folder.path("tokens")).unwrap();
+    fs::remove_file(pipe).unwrap();
+    run
+}
+
+#[test]
+fn token_that_is_lost_while_a_program_runs_is_out_of_reach_and_no_other_failure() {
+    let folder = TokenFolder::new();
+    let project = folder.project();
+    let seal = ["seal", "--queue", "default", "--type", "file:digest"];
+    let task = project.join("task.cose");
+    folder.run_in(&project, &[&seal[..], &["sample.txt", "--out", "task.cose"]].concat()).ok();
+    let sealed = fs::read(task).unwrap();
+    folder.run_in(&project, &["open", "--queue", "default", "task.cose"]).ok();
+
+    losing_its_token(&folder, &project, &["open", "--queue", "default", "pipe"], &sealed).failed(5);
+    losing_its_token(&folder, &project, &[&seal[..], &["pipe", "--out", "other.cose"]].concat(), b"x")
+        .failed(5);
+    assert!(!project.join("other.cose").exists());
+    let enqueue = ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "pipe"];
+    losing_its_token(&folder, &project, &enqueue, b"x").failed(5);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub enum Then {
     Signs,
     IsAway,
     Fails,
+    /// Answers, and not with what it should.
+    SignsWrongly,
     Panics,
 }
 
@@ -69,12 +71,12 @@ impl<K> Token<K> {
     }
 
     /// Waits while it is held; fails if that is to come of it.
-    fn answer(&self) -> Result<(), SignerFault> {
+    fn answer(&self) -> Result<Then, SignerFault> {
         let mut state = self.state.lock().unwrap();
         state.asked += 1;
         let then = self.changed.wait_while(state, |state| state.held).unwrap().then;
         match then {
-            Then::Signs => Ok(()),
+            Then::Signs | Then::SignsWrongly => Ok(then),
             Then::IsAway => Err(SignerFault::transient("the token is away", Duration::from_millis(20))),
             Then::Fails => Err(SignerFault::new("the token was pulled")),
             Then::Panics => panic!("as the test wants it"),
@@ -93,7 +95,9 @@ impl RemoteSigner for TestSigner {
     }
 
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
-        self.answer()?;
+        if self.answer()? == Then::SignsWrongly {
+            return Ok([0; 64]);
+        }
         let mut key = &self.key;
         key.sign_digest(digest).map_err(|never| match never {})
     }
@@ -105,7 +109,9 @@ impl RemoteAuthenticator for TestAuthenticator {
     }
 
     fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
-        self.answer()?;
+        if self.answer()? == Then::SignsWrongly {
+            return Ok(Secret::zeroed());
+        }
         let mut key = &self.key;
         key.authenticate(message).map_err(|never| match never {})
     }
@@ -117,7 +123,9 @@ impl RemoteAgreement for TestAgreement {
     }
 
     fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault> {
-        self.answer()?;
+        if self.answer()? == Then::SignsWrongly {
+            return Ok(Secret::zeroed());
+        }
         let mut key = &self.key;
         key.agree(peer).map_err(|never| match never {})
     }

@@ -27,7 +27,7 @@ pub enum ClientError {
     /// The bytes to forward are no envelope.
     #[error("cannot be enqueued: {0}")]
     NotSealed(#[source] OpenError),
-    /// What the queue holds is not the result of this request.
+    /// What the queue holds is not the result of this request, or the key that opens it cannot be used.
     #[error("result {0}")]
     Result(#[source] OpenError),
     /// The broker answered for fewer tasks than it was given.

@@ -181,7 +181,6 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
 /// How long to wait for a signer that is away.
 fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     match sealed {
-        // A signer that says "at once" must not be asked in a circle.
         Err(ClientError::Sealing(SealError::Signer(fault))) => {
             fault.retry_after().map(|delay| delay.max(SHORTEST_WAIT))
         }
@@ -189,7 +188,8 @@ fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     }
 }
 
-const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// A key that says "at once" must not be asked in a circle.
+pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The thread that was to sign panicked, or the runtime is being shut down.
 pub(super) fn cut_off() -> SealError<SignerFault> {

@@ -37,7 +37,7 @@ pub struct ClientSettings {
     pub max_result: usize,
     /// Seconds by which the clock of a worker may differ when its result is opened.
     pub skew: u32,
-    /// How long a broker that does not answer, and before it a token that is away, is tried again.
+    /// How long a broker that does not answer, and a token that is to seal or open and is away, is tried again.
     pub patience: Duration,
 }
 

@@ -42,7 +42,7 @@ pub struct Tally {
     pub retried: u64,
     /// Tasks given up.
     pub archived: u64,
-    /// Tasks given back or put off.
+    /// Tasks given back, cut off by the end of a drain, or put off.
     pub given_back: u64,
     /// Leases lost.
     pub lease_lost: u64,

@@ -54,7 +54,7 @@ pub enum Event {
         /// Whether quarantine keeps it too, not only the queue's archive.
         quarantined: bool,
     },
-    /// A task was given back unrun or put off.
+    /// A task was given back unrun, put off, or given back when the end of a drain cut it off.
     GivenBack {
         /// Task id.
         id: String,
@@ -91,7 +91,8 @@ pub enum Event {
         /// The queue.
         queue: QueueName,
     },
-    /// A key that is kept in a token or service could not be used for now; the task is tried again.
+    /// A key that is kept in a token or service could not be used for now, whatever the reason. A task that cannot be
+    /// decrypted is put off; one whose result cannot be sealed waits.
     KeyUnavailable {
         /// Task id.
         id: String,

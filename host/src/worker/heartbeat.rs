@@ -1,10 +1,12 @@
 //! Keeps what running tasks hold: their leases in the queue and their claims in the ledger, each by itself, and stops the
 //! handlers of tasks that can no longer be kept.
 //!
-//! A claim is kept for as long as its handler runs, even when the lease is lost: whatever the queue does, no second run
-//! begins beside one that has not ended. A handler is stopped before its claim can run out unnoticed.
+//! A claim is kept from the moment the ledger grants it until the end of its task is settled: while a token that decrypts
+//! keeps the task waiting, while its handler runs, and while its result waits for a signature; even when the lease is lost.
+//! Whatever the queue does, no second run begins beside one that has not ended. A handler is stopped before its claim can
+//! run out unnoticed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -13,7 +15,7 @@ use super::event::Event;
 use super::in_flight::{Held, Ticket};
 use super::{Phase, Shared};
 use crate::broker::Lease;
-use crate::ledger::TaskKey;
+use crate::ledger::{LedgerError, TaskKey};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
@@ -32,6 +34,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// Three beats per lease: one may be lost, one may be late.
 fn beat(shared: &Shared) -> Duration {
     shared.settings.lease / 3
+}
+
+/// What must be left of a lease or claim for a handler to begin or go on.
+pub(super) fn margin(shared: &Shared) -> Duration {
+    shared.settings.lease / 6
 }
 
 async fn keep_leases(shared: Arc<Shared>, queue: QueueName) {
@@ -58,19 +65,29 @@ async fn keep_claims(shared: Arc<Shared>) {
         if keys.is_empty() {
             continue;
         }
-        let until = UnixMillis::now().plus(shared.settings.lease);
         let worker = Arc::clone(&shared);
-        let answer =
-            tokio::task::spawn_blocking(move || worker.parts.ledger.extend(&worker.owner, &keys, until))
-                .await;
+        let answer = tokio::task::spawn_blocking(move || extend_claims(&worker, &keys)).await;
         match answer {
-            Ok(Ok(ours)) => settle_beat(&shared, &tickets, &ours, |ticket| {
+            Ok(Ok((ours, until))) => settle_beat(&shared, &tickets, &ours, |ticket| {
                 shared.in_flight.extended(ticket, Held::Claim, until);
             }),
             Ok(Err(error)) => shared.observe(&Event::StateFailed { error: error.to_string() }),
             Err(error) => shared.observe(&Event::StateFailed { error: error.to_string() }),
         }
     }
+}
+
+/// Asks the ledger which claims are still ours and extends them; answers until when. Blocks.
+///
+/// One call after the other: were an earlier one overtaken by a later one, the ledger's end would be before the one that this
+/// worker counts on.
+pub(super) fn extend_claims(
+    shared: &Shared,
+    keys: &[TaskKey],
+) -> Result<(Vec<bool>, UnixMillis), LedgerError> {
+    let _in_turn = shared.extending.lock().unwrap_or_else(PoisonError::into_inner);
+    let until = UnixMillis::now().plus(shared.settings.lease);
+    Ok((shared.parts.ledger.extend(&shared.owner, keys, until)?, until))
 }
 
 fn settle_beat(shared: &Shared, tickets: &[Ticket], kept: &[bool], extended: impl Fn(Ticket)) {
@@ -81,7 +98,7 @@ fn settle_beat(shared: &Shared, tickets: &[Ticket], kept: &[bool], extended: imp
 
 /// Stops handlers while there is still time for them to let go.
 async fn watch(shared: Arc<Shared>) {
-    let margin = shared.settings.lease / 6;
+    let margin = margin(&shared);
     while !shared.sleep_unless(Phase::Stopped, margin / 2).await {
         for ticket in shared.in_flight.running_out(UnixMillis::now().plus(margin)) {
             lose(&shared, ticket);

@@ -41,7 +41,8 @@ struct Entry {
     lease: Lease,
     /// Until when the lease is surely ours by this host's clock.
     lease_until: UnixMillis,
-    /// The claim that the ledger has granted, and until when it is surely ours.
+    /// The claim that the ledger has granted, and until when it is surely ours. It has an end of its own: the queue, which
+    /// extends leases, has no say in it.
     claim: Option<(TaskKey, UnixMillis)>,
     fate: Fate,
     /// Its end is with the settler, who will hear of a lost lease from the queue.
@@ -62,7 +63,7 @@ pub(super) enum Fate {
     Held,
     /// Given to somebody else or run out: nothing may be settled.
     Lost,
-    /// The worker stops: the task is to be given back.
+    /// The worker stops: the task is cut off.
     Cancelled,
 }
 
@@ -158,10 +159,23 @@ impl InFlight {
 }
 
 impl Place {
-    pub(super) fn claimed(&self, key: TaskKey) {
+    /// The ledger has granted the claim until then. From here on it is extended until the lease's end is settled.
+    pub(super) fn claimed(&self, key: TaskKey, until: UnixMillis) {
         if let Some(entry) = self.in_flight.lock().entries.get_mut(&self.ticket) {
-            entry.claim = Some((key, entry.lease_until));
+            entry.claim = Some((key, until));
         }
+    }
+
+    /// The ledger has said once more whose the claim is, and moved its end.
+    pub(super) fn extended(&self, until: UnixMillis) {
+        self.in_flight.extended(self.ticket, Held::Claim, until);
+    }
+
+    /// Whether the claim is sure to last until `by`.
+    pub(super) fn claim_lasts(&self, by: UnixMillis) -> bool {
+        let inner = self.in_flight.lock();
+        let claim = inner.entries.get(&self.ticket).and_then(|entry| entry.claim.as_ref());
+        claim.is_some_and(|(_, until)| *until > by)
     }
 
     /// Lets a lost lease or the end of the drain stop the handler; at once if that has happened already.

@@ -13,8 +13,10 @@ use taskseal_core::{
 use zeroize::Zeroizing;
 
 use super::Shared;
+use super::confirm::{confirm, not_any_more};
 use super::event::Event;
 use super::expired::Expired;
+use super::in_flight::Place;
 use super::refuse::Refused;
 use super::settle::End;
 use crate::broker::Leased;
@@ -31,6 +33,16 @@ pub(super) enum Ruling {
     Run(Box<Admitted>),
     /// Do not run it, and end its lease like this.
     NotRun(End),
+}
+
+impl Ruling {
+    /// The claim of one that is to run.
+    pub(super) fn claim(&self) -> Option<TaskKey> {
+        match self {
+            Self::Run(admitted) => Some(admitted.key.clone()),
+            Self::NotRun(_) => None,
+        }
+    }
 }
 
 /// A task that may run.
@@ -54,23 +66,28 @@ pub(super) struct Ruled {
     pub(super) ledger_answered: bool,
 }
 
-/// Decides on a batch from one queue, held until `until`.
-pub(super) fn rule(shared: &Shared, queue: &QueueName, batch: &[Leased], until: UnixMillis) -> Ruled {
+/// Decides on a batch from one queue. Opening may wait for a token, once for every task and for longer than a claim lasts:
+/// the claims are with the heartbeat before it begins, and the ledger is asked again whose they are after it.
+pub(super) fn rule(shared: &Shared, queue: &QueueName, batch: &[Leased], places: &[Place]) -> Ruled {
     let audience = shared.settings.audience(queue);
     let verdicts = on_all_cores(batch.iter().collect(), |leased| verify(shared, queue, &audience, leased));
-    let (claims, ledger_answered) = claim(shared, verdicts, until);
-    let rulings = on_all_cores(claims, |claim| match claim {
-        Ok(claimed) => open(shared, queue, &claimed),
+    let (claims, claims_answered) = claim(shared, verdicts, places);
+    let claims = claims.into_iter().zip(places).collect();
+    let mut rulings = on_all_cores(claims, |(claim, place)| match claim {
+        Ok(claimed) => not_any_more(shared, place, &claimed.key)
+            .map_or_else(|| open(shared, queue, &claimed), Ruling::NotRun),
         Err(end) => Ruling::NotRun(*end),
     });
-    Ruled { rulings, ledger_answered }
+    let confirmed = confirm(shared, &mut rulings, places);
+    Ruled { rulings, ledger_answered: claims_answered && confirmed }
 }
 
-/// Asks the ledger about all verified tasks at once; tells whether it answered.
+/// Asks the ledger about all verified tasks at once; tells whether it answered. What it grants is noted in `places` at once,
+/// with the end that it was granted for.
 fn claim<'a>(
     shared: &Shared,
     verdicts: Vec<Result<Authentic<'a>, Box<End>>>,
-    until: UnixMillis,
+    places: &[Place],
 ) -> (Vec<Result<Claimed<'a>, Box<End>>>, bool) {
     let verdicts: Vec<_> = verdicts
         .into_iter()
@@ -78,10 +95,12 @@ fn claim<'a>(
         .collect();
     let sightings: Vec<Sighting> =
         verdicts.iter().flatten().map(|authentic| authentic.sighting(shared)).collect();
+    let now = UnixMillis::now();
+    let until = now.plus(shared.settings.lease);
     let answer = if sightings.is_empty() {
         Ok(Vec::new())
     } else {
-        shared.parts.ledger.claim(&shared.owner, UnixMillis::now(), until, &sightings)
+        shared.parts.ledger.claim(&shared.owner, now, until, &sightings)
     };
     let answered = answer.is_ok();
     let admissions = answer.unwrap_or_else(|error| {
@@ -90,12 +109,16 @@ fn claim<'a>(
         Vec::new()
     });
     let mut answers = sightings.into_iter().zip(admissions);
-    let decided = verdicts.into_iter().map(|verdict| {
+    let decided = verdicts.into_iter().zip(places).map(|(verdict, place)| {
         let authentic = verdict?;
         let unanswered = || Box::new(End::GivenBack { claimed: None });
         let (sighting, admission) = answers.next().ok_or_else(unanswered)?;
         match authentic {
-            Authentic::InTime(verified) => decide(verified, &sighting, admission).map_err(Box::new),
+            Authentic::InTime(verified) => {
+                let claimed = decide(verified, &sighting, admission).map_err(Box::new)?;
+                place.claimed(claimed.key.clone(), until);
+                Ok(claimed)
+            }
             Authentic::TooLate(expired) => Err(Box::new(expired.end(sighting.key(), admission))),
         }
     });
@@ -248,10 +271,12 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
     let claims = verified.claims();
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
+    let mut keys = shared.parts.keyring.opening();
     let opened = verified
         .admit(&mut admission)
-        .and_then(|admitted| admitted.open(&mut &shared.parts.keyring, &mut buffer))
-        .map(|opened| Zeroizing::new(opened.body().to_vec()));
+        .and_then(|admitted| admitted.open(&mut keys, &mut buffer))
+        .map(|opened| Zeroizing::new(opened.body().to_vec()))
+        .map_err(|error| keys.verdict(error));
     let body = match opened {
         Ok(body) => body,
         Err(OpenError::Refused(refusal)) => {

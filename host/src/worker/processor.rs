@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::event::Event;
 use super::intake::{self, Ruled, Ruling};
 use super::lines::Lines;
-use super::settle::{End, Ending, Handout};
+use super::settle::{Ending, Handout};
 use super::{Phase, Shared, refuse, run};
 use crate::broker::{Dequeued, Leased};
 use crate::queue::QueueName;
@@ -24,8 +24,15 @@ pub(super) async fn run(shared: Arc<Shared>, endings: mpsc::Sender<Ending>, once
     // Without a settler nothing that runs would be recorded.
     while *shared.phase.borrow() == Phase::Running && !processor.endings.is_closed() {
         while processor.running.try_join_next().is_some() {}
-        let Some(permits) = permits(&shared, &room).await else { break };
-        match processor.take(&shared, permits).await {
+        let Some(mut permits) = permits(&shared, &room).await else { break };
+        let trial = tokio::select! {
+            trial = shared.result_key.worth_taking() => trial,
+            () = shared.entered(Phase::Draining) => break,
+        };
+        if trial.is_some() {
+            permits.truncate(1);
+        }
+        match processor.take(&shared, permits, trial).await {
             Taken::Some => {}
             Taken::Nothing => {
                 if once && processor.is_done(&shared) {
@@ -92,7 +99,13 @@ impl Processor {
         }
     }
 
-    async fn take(&mut self, shared: &Arc<Shared>, mut permits: Vec<OwnedSemaphorePermit>) -> Taken {
+    /// Takes as many tasks as there are permits; with a `trial` there is one.
+    async fn take(
+        &mut self,
+        shared: &Arc<Shared>,
+        mut permits: Vec<OwnedSemaphorePermit>,
+        mut trial: Option<OwnedSemaphorePermit>,
+    ) -> Taken {
         let mut taken = Taken::Nothing;
         for (line, queue) in self.lines.in_turn() {
             if permits.is_empty() {
@@ -119,7 +132,7 @@ impl Processor {
             if !tasks.is_empty() {
                 taken = Taken::Some;
                 let kept = permits.split_off(permits.len().saturating_sub(tasks.len()));
-                if !self.dispatch(shared, queue, tasks, until, kept).await {
+                if !self.dispatch(shared, queue, tasks, until, (kept, trial.take())).await {
                     // All lines lead to the same ledger.
                     self.lines.all_failed();
                     break;
@@ -136,17 +149,17 @@ impl Processor {
         queue: QueueName,
         tasks: Vec<Leased>,
         until: UnixMillis,
-        permits: Vec<OwnedSemaphorePermit>,
+        (permits, mut trial): (Vec<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
     ) -> bool {
         let places: Vec<_> =
             tasks.iter().map(|leased| shared.in_flight.add(&queue, &leased.lease, until)).collect();
         let worker = Arc::clone(shared);
         let name = queue.clone();
         let ruled = tokio::task::spawn_blocking(move || {
-            let ruled = intake::rule(&worker, &name, &tasks, until);
-            (tasks, ruled)
+            let ruled = intake::rule(&worker, &name, &tasks, &places);
+            (tasks, places, ruled)
         });
-        let (tasks, Ruled { rulings, ledger_answered }) = match ruled.await {
+        let (tasks, places, Ruled { rulings, ledger_answered }) = match ruled.await {
             Ok(ruled) => ruled,
             Err(panic) => {
                 // The leases run out and the tasks come back; nothing was run.
@@ -156,26 +169,17 @@ impl Processor {
         };
         let handouts = tasks.into_iter().zip(places).zip(permits).map(|((leased, place), permit)| {
             let Leased { lease, message } = leased;
-            Handout { queue: queue.clone(), lease, message, place, _permit: permit }
+            let (queue, trial) = (queue.clone(), trial.take());
+            Handout { queue, lease, message, place, _permit: permit, _trial: trial }
         });
-        let starts = *shared.phase.borrow() == Phase::Running;
         for (handout, ruling) in handouts.zip(rulings) {
-            let end = match ruling {
-                Ruling::Run(admitted) if starts => {
-                    handout.place.claimed(admitted.key.clone());
-                    self.running.spawn(run::run(
-                        Arc::clone(shared),
-                        *admitted,
-                        handout,
-                        self.endings.clone(),
-                    ));
-                    continue;
+            match ruling {
+                Ruling::Run(admitted) => {
+                    let run = run::run(Arc::clone(shared), *admitted, handout, self.endings.clone());
+                    self.running.spawn(run);
                 }
-                // Taken just before the worker was told to stop.
-                Ruling::Run(admitted) => End::GivenBack { claimed: Some(admitted.key) },
-                Ruling::NotRun(end) => end,
-            };
-            let _ = self.endings.send(handout.ends(end)).await;
+                Ruling::NotRun(end) => drop(self.endings.send(handout.ends(end)).await),
+            }
         }
         ledger_answered
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use taskseal_core::{Refusal, TaskId};
 use tokio::sync::mpsc;
 
+use super::confirm::not_any_more;
 use super::event::Event;
 use super::in_flight::Fate;
 use super::intake::Admitted;
@@ -30,6 +31,11 @@ pub(super) async fn run(
         let _ = endings.send(handout.ends(End::Failed { key: admitted.key, failure, retry_at: None })).await;
         return;
     };
+    // What was confirmed may have waited since, for the settler or for a machine that stood still.
+    if let Some(end) = not_any_more(&shared, &handout.place, &admitted.key) {
+        let _ = endings.send(handout.ends(end)).await;
+        return;
+    }
     shared.observe(&Event::Started { id: handout.lease.id.clone(), attempt });
     let Admitted { task, key, digest, max_attempts, retention, expires_at } = admitted;
     let about = About { key, digest, retention, task_type: task.task_type.clone(), id: task.id };
@@ -43,7 +49,8 @@ pub(super) async fn run(
         Ok(Err(join)) if join.is_cancelled() => {
             let lost = handout.place.fate() == Fate::Lost;
             let key = about.key;
-            let end = if lost { End::Lost { key } } else { End::GivenBack { claimed: Some(key) } };
+            let end =
+                if lost { End::Lost { key, begun: true } } else { cut_off(key, attempt < max_attempts) };
             let _ = endings.send(handout.ends(end)).await;
             return;
         }
@@ -61,8 +68,8 @@ pub(super) async fn run(
     };
     let end = match sealed {
         Ok(outcome) => End::Succeeded { key: about.key, outcome, retention },
-        Err(Unsealed::Lost) => End::Lost { key: about.key },
-        Err(Unsealed::Stopped) => End::GivenBack { claimed: Some(about.key) },
+        Err(Unsealed::Lost) => End::Lost { key: about.key, begun: true },
+        Err(Unsealed::Stopped) => cut_off(about.key, attempt < max_attempts),
         Err(Unsealed::Failed(failure)) => {
             let retry_at = matches!(failure, Failure::TryAgain(_))
                 .then(|| UnixMillis::now().plus(shared.settings.backoff.delay(attempt)))
@@ -71,6 +78,16 @@ pub(super) async fn run(
         }
     };
     let _ = endings.send(handout.ends(end)).await;
+}
+
+/// The end of a task whose handler had begun when the worker stopped. It may have done anything, so the attempt counts: no
+/// task is started more often than its issuer allows, however often workers stop.
+fn cut_off(key: TaskKey, attempts_left: bool) -> End {
+    if attempts_left {
+        return End::CutOff { key };
+    }
+    let failure = Failure::GiveUp("the worker stopped during its last attempt".to_owned());
+    End::Failed { key, failure, retry_at: None }
 }
 
 /// What a result says about its task.
@@ -94,25 +111,31 @@ async fn seal(
         return Ok(Vec::new());
     }
     let audience = shared.settings.audience(&handout.queue);
-    if !shared.parts.results.may_block() {
-        return seal_now(shared, about, &audience, &output).map_err(unsealed);
-    }
     let job = Arc::new((about.clone(), audience, output));
-    // What the handler did is done: a token that is away is waited for while the task is still ours to end.
+    let mut waiting = None;
+    // What the handler did is done: a key that cannot be used is waited for while the task is still ours to end.
     loop {
-        let (worker, this) = (Arc::clone(shared), Arc::clone(&job));
-        let sealing = tokio::task::spawn_blocking(move || seal_now(&worker, &this.0, &this.1, &this.2));
-        let Ok(sealed) = sealing.await else {
+        let sealed = if shared.parts.results.may_block() {
+            let (worker, this) = (Arc::clone(shared), Arc::clone(&job));
+            tokio::task::spawn_blocking(move || seal_now(&worker, &this.0, &this.1, &this.2)).await
+        } else {
+            Ok(seal_now(shared, &job.0, &job.1, &job.2))
+        };
+        let Ok(sealed) = sealed else {
             let failure = Failure::TryAgain("sealing the result was cut off".to_owned());
             return Err(Unsealed::Failed(failure));
         };
         let delay = match sealed {
-            Ok(outcome) => return Ok(outcome),
-            Err(error) => match error.retry_after() {
+            Ok(outcome) => {
+                shared.result_key.works();
+                return Ok(outcome);
+            }
+            Err(error) => match error.of_the_key() {
                 None => return Err(unsealed(error)),
-                Some(delay) => delay,
+                Some(retry_after) => retry_after.unwrap_or(KEY_RETRY),
             },
         };
+        waiting.get_or_insert_with(|| shared.result_key.fails());
         shared.observe(&Event::KeyUnavailable { id: handout.lease.id.clone(), doing: "seal the result" });
         let stopped = shared.sleep_unless(Phase::Stopping, delay.max(SHORTEST_WAIT)).await;
         match handout.place.fate() {
@@ -128,10 +151,12 @@ enum Unsealed {
     Failed(Failure),
     /// The lease was lost meanwhile.
     Lost,
-    /// The worker stops before the token is back: the task is to be run again.
+    /// The worker stops before the key is back.
     Stopped,
 }
 
+/// How soon a key is tried again that does not say when it is worth it.
+const KEY_RETRY: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 fn seal_now(shared: &Shared, about: &About, audience: &str, output: &Output) -> Result<Vec<u8>, ResultError> {

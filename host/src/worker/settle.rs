@@ -30,6 +30,8 @@ pub(super) struct Handout {
     pub(super) place: Place,
     /// Room for another task, free again once this one is settled.
     pub(super) _permit: OwnedSemaphorePermit,
+    /// The right to be the only one while the result key fails.
+    pub(super) _trial: Option<OwnedSemaphorePermit>,
 }
 
 impl Handout {
@@ -61,10 +63,12 @@ pub(super) enum End {
     Early { at: UnixMillis, refused: Refused },
     /// Cannot be run now.
     PutOff { at: UnixMillis, claimed: Option<TaskKey> },
-    /// Not run, or cancelled by the end of the drain: next in line again.
+    /// Not run: next in line again.
     GivenBack { claimed: Option<TaskKey> },
-    /// The lease is somebody else's: nothing to settle.
-    Lost { key: TaskKey },
+    /// Cut off by the end of the drain once its handler had begun: next in line again, with one attempt less.
+    CutOff { key: TaskKey },
+    /// The lease is somebody else's: nothing to settle. The attempt counts if the handler had begun.
+    Lost { key: TaskKey, begun: bool },
 }
 
 /// Most leases ended by one call.
@@ -144,7 +148,10 @@ impl Records {
                 End::Succeeded { key, outcome, .. } => records.finished.push((key.clone(), outcome.clone())),
                 End::Failed { key, retry_at: None, .. } => records.abandoned.push(key.clone()),
                 // A handler that was stopped is no crash of a worker; but it had begun, so the attempt counts.
-                End::Failed { key, .. } | End::Lost { key } => records.released.push(key.clone()),
+                End::Failed { key, .. } | End::CutOff { key } | End::Lost { key, begun: true } => {
+                    records.released.push(key.clone());
+                }
+                End::Lost { key, begun: false } => records.given_back.push(key.clone()),
                 End::GivenBack { claimed } | End::PutOff { claimed, .. } | End::Refused { claimed, .. } => {
                     records.given_back.extend(claimed.clone());
                 }
@@ -287,7 +294,7 @@ fn settlement(ending: &Ending, now: UnixMillis) -> Settlement {
             Settlement::Retry { message: message.clone(), at: *at, failed: false }
         }
         // A lost lease never comes here: it is not ours to end.
-        End::GivenBack { .. } | End::Lost { .. } => Settlement::Requeue,
+        End::GivenBack { .. } | End::CutOff { .. } | End::Lost { .. } => Settlement::Requeue,
     }
 }
 
@@ -306,6 +313,8 @@ fn event(ending: Ending) -> Event {
             refusal: refused.refusal,
             quarantined: refused.quarantined,
         },
-        End::PutOff { .. } | End::GivenBack { .. } | End::Lost { .. } => Event::GivenBack { id },
+        End::PutOff { .. } | End::GivenBack { .. } | End::CutOff { .. } | End::Lost { .. } => {
+            Event::GivenBack { id }
+        }
     }
 }

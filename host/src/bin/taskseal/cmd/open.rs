@@ -67,7 +67,9 @@ fn open<'a, 'b>(
 ) -> Result<Opened<'a, 'b>, OpenError> {
     let verified = Unverified::parse(bytes)?.verify(keyring, policy, &mut keyring::clock())?;
     buffer.resize(verified.body_len(), 0);
-    verified.danger_open_without_replay_guard(&mut &*keyring, buffer)
+    let mut keys = keyring.opening();
+    let opened = verified.danger_open_without_replay_guard(&mut keys, buffer);
+    opened.map_err(|error| keys.verdict(error))
 }
 
 fn show(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
@@ -97,8 +99,10 @@ fn show(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
 
 /// Says why, and what to do; with `--json` on standard output as well.
 fn refused(error: OpenError, bytes: &[u8], keyring: &Keyring, ui: &Ui) -> Failure {
-    let OpenError::Refused(refusal) = error else {
-        return Failure::new(error.to_string());
+    let refusal = match error {
+        OpenError::Refused(refusal) => refusal,
+        OpenError::KeyUnavailable => return Failure::unavailable(error.to_string()),
+        _ => return Failure::new(error.to_string()),
     };
     let envelope = Unverified::parse(bytes).ok();
     let kid = envelope.map(|envelope| envelope.kid());

@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::json;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
-use taskseal_core::{Claims, ContentType, Kind, MAX_BODY, TaskId, TaskType};
+use taskseal_core::{Claims, ContentType, Kind, MAX_BODY, SealError, TaskId, TaskType};
 
 use super::input;
 use crate::cli::Global;
@@ -64,9 +64,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         .attempts(client.attempts)
         .retention(seconds(client.retention));
     claims.timeout = client.timeout.map(seconds);
-    let envelope = sealing
-        .seal(&claims, content_type, &body)
-        .map_err(|error| Failure::new(format!("could not be sealed: {error}")))?;
+    let envelope = sealing.seal(&claims, content_type, &body).map_err(|error| match error {
+        SealError::Signer(_) | SealError::InvalidSignature => Failure::unavailable(error.to_string()),
+        _ => Failure::new(format!("could not be sealed: {error}")),
+    })?;
 
     if !to_stdout || !ui.json() {
         input::write(&args.out, &envelope, ui)?;

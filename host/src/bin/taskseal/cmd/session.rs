@@ -7,7 +7,7 @@ use taskseal::broker::{Broker, BrokerError};
 use taskseal::client::ClientError;
 use taskseal::config::{BrokerConfig, Config};
 use taskseal::setup::{self, SetupError};
-use taskseal_core::OpenError;
+use taskseal_core::{OpenError, SealError};
 use tokio::runtime::Runtime;
 
 use crate::cli::Global;
@@ -84,6 +84,9 @@ impl Session {
             | ClientError::Result(OpenError::Refused(refusal)) => {
                 Failure::refused(format!("{error} ({})", refusal.code()))
             }
+            // The key, which was there when it was opened.
+            ClientError::Sealing(SealError::Signer(_) | SealError::InvalidSignature)
+            | ClientError::Result(OpenError::KeyUnavailable) => Failure::unavailable(error.to_string()),
             ClientError::Name(_) => Failure::usage(error.to_string()),
             _ => Failure::new(error.to_string()),
         }
