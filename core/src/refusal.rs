@@ -53,7 +53,7 @@ refusals! {
     /// Of another kind than expected: a result where a task was due, or the other way round.
     WrongKind = "wrong-kind", "of the wrong kind (task or result)";
     /// Sealed in a way that the policy does not accept.
-    SuiteNotAllowed = "suite-not-allowed", "sealed with a suite that the policy does not allow";
+    SuiteNotAllowed = "suite-not-allowed", "sealed with a suite, or in a batch, that the policy does not allow";
     /// The kid names no key of the keyset.
     UnknownKey = "unknown-key", "sealed with a key that the keyset does not have";
     /// The signature, MAC, key commitment or AEAD tag did not verify, or the key is of another algorithm.

@@ -5,7 +5,7 @@ mod metrics;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use taskseal_hsm::{Error, Event, Health, PinSource, Settings, Token, TokenUri};
+use taskseal_hsm::{Error, Event, Health, PinError, PinSource, Settings, Token, TokenUri};
 
 pub use self::metrics::metrics;
 
@@ -119,7 +119,11 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
             "`taskseal token check URI` shows the keys of a token; `taskseal keygen --pkcs11` makes one"
         }
         Error::Ambiguous { .. } => "name it by `serial`, or a key by `id`",
-        Error::Pin(_) => {
+        Error::Pin(PinError::Unreadable) => {
+            "the place that `pin-source` names must be there, and readable by this user"
+        }
+        Error::Pin(PinError::OpenToOthers) => "`chmod 600` the file that `pin-source` names",
+        Error::Pin(PinError::NoSource) => {
             "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the uri, or set TASKSEAL_PKCS11_PIN_SOURCE"
         }
         Error::AuthFailed { .. } | Error::LockedOut => {

@@ -32,7 +32,7 @@ TOML
     cp -r "$(dirname "$manifest")" "$folder/source"
     if [ -z "${LIBCLANG_PATH:-}" ]; then
         for clang in /usr/lib/llvm-*/lib; do
-            if compgen -G "$clang/libclang*.so*" >/dev/null; then
+            if compgen -G "$clang/libclang.so*" >/dev/null; then
                 export LIBCLANG_PATH=$clang
             fi
         done

@@ -120,6 +120,8 @@ pub(crate) fn import(fixture: &Fixture, role: &str) {
             Attribute::Extractable(false),
             Attribute::Sign(signs),
             Attribute::Derive(!signs),
+            Attribute::Decrypt(false),
+            Attribute::Unwrap(false),
             Attribute::Value(scalar.to_vec()),
         ]);
         session.create_object(&private).unwrap();

@@ -54,6 +54,16 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 /// The words of the parser in the form of every other error: a fact and a next step.
 fn usage(error: &Error) -> Failure {
     let text = without_uris(&error.render().to_string());
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // What was rendered is the help: of it the commands.
+        let commands = text.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        let commands = commands.lines().map_while(|line| line.strip_prefix("  "));
+        let names: Vec<_> = commands
+            .filter(|line| !line.starts_with(' '))
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        return Failure::usage("a command is missing").hint(format!("one of: {}", names.join(", ")));
+    }
     let mut paragraphs = text.split("\n\n");
     let fact = paragraphs.next().unwrap_or_default();
     let fact = fact.strip_prefix("error: ").unwrap_or(fact);
