@@ -122,6 +122,7 @@ pub(crate) fn import(fixture: &Fixture, role: &str) {
             Attribute::Derive(!signs),
             Attribute::Decrypt(false),
             Attribute::Unwrap(false),
+            Attribute::SignRecover(false),
             Attribute::Value(scalar.to_vec()),
         ]);
         session.create_object(&private).unwrap();
