@@ -112,5 +112,10 @@ fn of_worker(tally: &Tally) -> String {
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
     }
+    let (name, waiting) = ("taskseal_results_waiting", tally.results_waiting);
+    let _ = writeln!(
+        text,
+        "# HELP {name} Tasks that have run and whose results wait for their key.\n# TYPE {name} gauge\n{name} {waiting}"
+    );
     text
 }
