@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use taskseal_core::{Audience, Policy, SuiteSet};
+use taskseal_core::{Audience, Kind, Policy, SuiteSet};
 
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
 
 use crate::file_error::FileError;
-use crate::keyring::{KeyLocation, Keyring, SealingSource};
+use crate::keyring::{KeyLocation, Keyring, SealingKey, SealingSource};
 use crate::queue::QueueName;
 
 #[cfg(test)]
@@ -166,11 +166,66 @@ impl Config {
     /// The keyset, with the decryption keys of the worker and the key of the client that opens results.
     ///
     /// # Errors
-    /// [`FileError`].
+    /// [`FileError`], which names the field of a key that is at fault.
     pub fn keyring(&self) -> Result<Keyring, FileError> {
         let worker = self.worker.iter().flat_map(|worker| &worker.decryption_keys);
-        let client = self.client.iter().filter_map(|client| client.result_key.as_ref());
-        Keyring::load(&self.keyset)?.with_decryption_keys(worker.chain(client))
+        let worker = worker.map(|key| ("worker.decryption_keys", key));
+        Keyring::load(&self.keyset)?.with_configured_keys(worker.chain(self.reading_key()))
+    }
+
+    /// The keyset, with the key of the client that opens results and none of the worker: to make tasks and read their
+    /// results.
+    ///
+    /// # Errors
+    /// [`FileError`], which names the field of a key that is at fault.
+    pub fn client_keyring(&self) -> Result<Keyring, FileError> {
+        Keyring::load(&self.keyset)?.with_configured_keys(self.reading_key())
+    }
+
+    fn reading_key(&self) -> impl Iterator<Item = (&'static str, &KeyLocation)> {
+        let key = self.client.as_ref().and_then(|client| client.result_key.as_ref());
+        key.map(|key| ("client.result_key", key)).into_iter()
+    }
+
+    /// The key of the client that seals tasks. The keyset of `keyring` must have it.
+    ///
+    /// # Errors
+    /// [`FileError`], which names the field of a key that is at fault.
+    pub fn task_key(&self, keyring: &Keyring) -> Result<SealingKey, FileError> {
+        let source = &self.client()?.sealing;
+        let fields = ["client.key", "client.encryption_key"];
+        keyring.sealing_key(source, Kind::Task).map_err(|error| self.named_by(fields, source, error))
+    }
+
+    /// The key of the worker that seals results. The keyset of `keyring` must have it.
+    ///
+    /// # Errors
+    /// [`FileError`] if there is none; one that is at fault is named by its field.
+    pub fn result_key(&self, keyring: &Keyring) -> Result<SealingKey, FileError> {
+        let source = self.worker()?.result.as_ref().ok_or_else(|| {
+            FileError::new(&self.file, "no key to seal results with")
+                .hint("set `result_suite` and `result_key` in [worker]")
+        })?;
+        let fields = ["worker.result_key", "worker.result_encryption_key"];
+        keyring.sealing_key(source, Kind::Result).map_err(|error| self.named_by(fields, source, error))
+    }
+
+    /// A fault of one of the two keys of `source`, with its field.
+    fn named_by(
+        &self,
+        [key, encryption_key]: [&str; 2],
+        source: &SealingSource,
+        error: FileError,
+    ) -> FileError {
+        let is_at = |place: &KeyLocation| error.file == Path::new(&place.to_string());
+        if source.encryption_key.as_ref().is_some_and(is_at) {
+            error.named_by(encryption_key)
+        } else if is_at(&source.key) {
+            error.named_by(key)
+        } else {
+            // The keyset, which says itself what is wrong with a recipient.
+            error
+        }
     }
 
     /// The file of the replay ledger.

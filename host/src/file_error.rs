@@ -79,6 +79,15 @@ impl FileError {
         self
     }
 
+    /// The same with the field that names the file or key, unless it says already where it is.
+    #[must_use]
+    pub(crate) fn named_by(mut self, field: &str) -> Self {
+        if self.0.position.is_none() {
+            self.0.field.get_or_insert_with(|| field.to_owned());
+        }
+        self
+    }
+
     /// The same at the byte `offset` of `text`, and with the field that stands there.
     #[must_use]
     pub(crate) fn at(mut self, text: &str, offset: usize) -> Self {

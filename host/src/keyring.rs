@@ -81,10 +81,19 @@ impl Keyring {
     ) -> Result<Self, FileError> {
         let mut decryption = Decryption::default();
         for location in locations {
-            match location.into() {
-                KeyLocation::File(file) => decryption.read(&file)?,
-                KeyLocation::Token(key) => decryption.hold(key.agreement()?),
-            }
+            decryption.open(&location.into())?;
+        }
+        Ok(self.decrypting_with(decryption))
+    }
+
+    /// As [`with_decryption_keys`](Self::with_decryption_keys), each with the field that names it, for its faults.
+    pub(crate) fn with_configured_keys<'l>(
+        &self,
+        locations: impl IntoIterator<Item = (&'static str, &'l KeyLocation)>,
+    ) -> Result<Self, FileError> {
+        let mut decryption = Decryption::default();
+        for (field, location) in locations {
+            decryption.open(location).map_err(|error| error.named_by(field))?;
         }
         Ok(self.decrypting_with(decryption))
     }
@@ -232,6 +241,16 @@ impl Keyring {
 }
 
 impl Decryption {
+    fn open(&mut self, location: &KeyLocation) -> Result<(), FileError> {
+        match location {
+            KeyLocation::File(file) => self.read(file),
+            KeyLocation::Token(key) => {
+                self.hold(key.agreement()?);
+                Ok(())
+            }
+        }
+    }
+
     fn read(&mut self, file: &Path) -> Result<(), FileError> {
         match SecretKey::read(file)? {
             SecretKey::Agree(key) => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId, TaskType,
-    TimeWindow, Unverified,
+    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId,
+    TaskType, TimeWindow, Unverified,
 };
 use zeroize::Zeroizing;
 
@@ -65,6 +65,11 @@ impl ResultSealer {
     pub fn new(issuer: &str, key: SealingKey) -> Result<Self, InvalidName> {
         Issuer::new(issuer)?;
         Ok(Self { issuer: issuer.to_owned(), key })
+    }
+
+    /// The key it seals with.
+    pub(crate) fn kid(&self) -> KeyId {
+        self.key.kid()
     }
 
     /// Whether sealing may wait for a token or a service.

@@ -18,7 +18,6 @@ use crate::queue::QueueName;
 use crate::results::ResultSealer;
 use crate::secret_file;
 use crate::worker::{Worker, WorkerParts, WorkerQueue, WorkerSettings};
-use taskseal_core::Kind;
 
 /// What keeps a client or worker from being set up, grouped by who must act.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +86,7 @@ fn state_dir(config: &Config) -> Result<(), FileError> {
 }
 
 impl Client {
-    /// The client of a configuration.
+    /// The client of a configuration, with the keys of `[client]` and no others.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -101,8 +100,8 @@ impl Client {
     /// [`SetupError`].
     pub fn open_on(config: &Config, broker: Arc<dyn Broker>) -> Result<Self, SetupError> {
         let client = config.client()?;
-        let keyring = config.keyring()?;
-        let key = keyring.sealing_key(&client.sealing, Kind::Task)?;
+        let keyring = config.client_keyring()?;
+        let key = config.task_key(&keyring)?;
         let mut settings = ClientSettings::new(&config.deployment, &client.issuer, default_queue(config));
         settings.lifetime = client.lifetime;
         settings.attempts = client.attempts;
@@ -149,11 +148,7 @@ impl Worker {
     ) -> Result<Self, SetupError> {
         let worker = config.worker()?;
         let keyring = config.keyring()?;
-        let source = worker.result.as_ref().ok_or_else(|| {
-            FileError::new(&config.file, "no key to seal results with")
-                .hint("set `result_suite` and `result_key` in [worker]")
-        })?;
-        let results = ResultSealer::new(&worker.id, keyring.sealing_key(source, Kind::Result)?)
+        let results = ResultSealer::new(&worker.id, config.result_key(&keyring)?)
             .map_err(|error| FileError::new(&config.file, format!("worker.id: {error}")))?;
         let mut settings = WorkerSettings::new(&worker.id, &config.deployment, default_queue(config));
         let queue = |queue: &crate::config::QueueConfig| WorkerQueue {

@@ -116,15 +116,16 @@ impl Worker {
     pub fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
         let handled = parts.handlers.patterns();
         let owner = format!("{}/{}", settings.id, uuid::Uuid::now_v7());
+        let counters = Arc::<Counters>::default();
         let shared = Shared {
             settings,
             parts,
             handled,
             owner,
-            counters: Arc::default(),
+            counters: Arc::clone(&counters),
             in_flight: Arc::default(),
             roots: Roots::default(),
-            result_key: ResultKey::default(),
+            result_key: ResultKey::new(counters),
             extending: Mutex::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),

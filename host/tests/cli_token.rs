@@ -114,6 +114,56 @@ fn label_that_is_taken_is_not_given_twice() {
     folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).failed(5);
 }
 
+/// The labels of all keys in a token, in order.
+fn labels(folder: &TokenFolder) -> Vec<String> {
+    let token = folder.run(&["token", "check", &folder.uri("token=plant"), "--json"]).ok().json();
+    let keys = token["keys"].as_array().unwrap().iter();
+    let mut labels: Vec<_> = keys.map(|key| key["label"].as_str().unwrap().to_owned()).collect();
+    labels.sort();
+    labels
+}
+
+#[test]
+fn init_that_cannot_log_in_leaves_nothing_in_the_way_of_the_next() {
+    let folder = TokenFolder::new();
+    fs::write(folder.path("pin"), "00000000").unwrap();
+    let init = ["init", "below/project", "--pkcs11", &folder.uri("token=plant")];
+    folder.run(&init).failed(5).hinted();
+    assert!(!folder.path("below").exists());
+    fs::write(folder.path("pin"), PIN).unwrap();
+    folder.run(&init).ok();
+}
+
+#[test]
+fn init_whose_last_label_is_taken_makes_no_key_and_no_folder() {
+    let folder = TokenFolder::new();
+    let uri = folder.uri("token=plant");
+    let reader = folder.uri("token=plant;object=local%2Freader");
+    folder.run(&["keygen", "--suite", "SP", "--pkcs11", &reader]).ok();
+    fs::create_dir(folder.path("project")).unwrap();
+    let run = folder.run(&["init", "project", "--pkcs11", &uri]);
+    run.failed(5).hinted();
+    assert!(run.err.contains("`local/reader`") && run.err.contains("--deployment NAME"), "{run:?}");
+    assert_eq!(labels(&folder), ["local/reader"]);
+    assert_eq!(fs::read_dir(folder.path("project")).unwrap().count(), 0);
+    folder.run(&["init", "project", "--pkcs11", &uri, "--deployment", "other"]).ok();
+    assert_eq!(labels(&folder).len(), 5);
+}
+
+#[test]
+fn init_that_fails_behind_its_keys_names_those_that_stay_in_the_token() {
+    let folder = TokenFolder::new();
+    // Long enough for the folders of a project and too long for `keyset.toml`, whoever asks.
+    let mut dir = format!("{}/", "d".repeat(240)).repeat(16);
+    dir.push_str(&"d".repeat(4085 - dir.len()));
+    let run = folder.run(&["init", &dir, "--pkcs11", &folder.uri("token=plant")]);
+    run.failed(1);
+    let labels = labels(&folder);
+    assert_eq!(labels, ["local/producer", "local/reader", "local/worker", "local/worker-sign"]);
+    let told = run.err.lines().find(|line| line.contains("still in pkcs11:token=plant: ")).unwrap();
+    assert!(labels.iter().all(|label| told.contains(&format!("{label} ("))), "{told}");
+}
+
 #[test]
 fn key_that_is_not_there_is_not_found_by_check() {
     let folder = TokenFolder::new();

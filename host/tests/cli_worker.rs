@@ -151,6 +151,23 @@ fn worker_names_a_ledger_that_is_new_and_only_that() {
 }
 
 #[test]
+fn worker_whose_metrics_cannot_be_written_does_not_start() {
+    let project = Project::new();
+    let id = project.enqueue();
+    // A folder that is not there, a name that is a folder's, a file in the place of the folder.
+    for file in ["nowhere/metrics", "handlers", "sample.txt/metrics"] {
+        let run = project.run(&[&ONCE[..], &["--metrics", file]].concat());
+        run.failed(2).hinted();
+        assert!(run.err.contains(file) && run.err.contains("metrics cannot be written"), "{run:?}");
+    }
+    assert!(!project.path("state/ledger.db").exists());
+    assert_eq!(project.counts()["pending"], 1);
+    project.run(&[&ONCE[..], &["--metrics", "metrics"]].concat()).ok();
+    let metrics = fs::read_to_string(project.path("metrics")).unwrap();
+    assert!(metrics.contains("taskseal_tasks_total{outcome=\"succeeded\"} 1\n"), "{id}: {metrics}");
+}
+
+#[test]
 fn state_folder_that_others_can_write_to_is_refused() {
     let project = Project::new();
     fs::set_permissions(project.path("state"), Permissions::from_mode(0o770)).unwrap();

@@ -67,6 +67,16 @@ impl<'k> OpeningKeys<'k> {
         }
     }
 
+    /// The key that was asked, and what keeps its answer from being believed, after [`OpenError::KeyUnavailable`].
+    pub(crate) fn fault(&self) -> (Option<KeyId>, String) {
+        let kid = self.asked.as_ref().map(|asked| asked.key.kid());
+        let reason = match &self.asked {
+            Some(Asked { answer: Err(fault), .. }) => fault.to_string(),
+            _ => "its answers contradict each other or are wrong".to_owned(),
+        };
+        (kid, reason)
+    }
+
     /// Whether the key gives the right answer to a key pair of ours, and then the same one as before: asked in this order, a
     /// key that was mended meanwhile contradicts itself.
     fn stands(&self, asked: &Asked<'_>) -> bool {

@@ -25,6 +25,7 @@ pub struct Counters {
     state_failures: AtomicU64,
     key_unavailable: AtomicU64,
     gave_up: AtomicU64,
+    results_waiting: AtomicU64,
     refused: Mutex<BTreeMap<Refusal, u64>>,
 }
 
@@ -60,6 +61,8 @@ pub struct Tally {
     pub key_unavailable: u64,
     /// Queues that a worker which ends with them gave up: they did not answer.
     pub gave_up: u64,
+    /// Tasks that have run and whose results wait for their key at this moment.
+    pub results_waiting: u64,
     /// Tasks refused, by reason.
     pub refused: BTreeMap<Refusal, u64>,
 }
@@ -89,6 +92,7 @@ impl Counters {
             Event::StateFailed { .. } => (&self.state_failures, 1),
             Event::KeyUnavailable { .. } => (&self.key_unavailable, 1),
             Event::GaveUp { .. } => (&self.gave_up, 1),
+            Event::KeyBack { .. } => return,
             Event::Refused { refusal, .. } => {
                 let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 *refused.entry(*refusal).or_default() += 1;
@@ -96,6 +100,14 @@ impl Counters {
             }
         };
         counter.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(super) fn result_waits(&self) {
+        self.results_waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn result_waits_no_more(&self) {
+        self.results_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The counts now.
@@ -117,6 +129,7 @@ impl Counters {
             state_failures: read(&self.state_failures),
             key_unavailable: read(&self.key_unavailable),
             gave_up: read(&self.gave_up),
+            results_waiting: read(&self.results_waiting),
             refused: self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! What happens in a worker, for counters, logs and tests.
 
-use taskseal_core::Refusal;
+use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
 use crate::queue::QueueName;
@@ -98,6 +98,15 @@ pub enum Event {
         id: String,
         /// What it was wanted for.
         doing: &'static str,
+        /// The key, if it is known which one.
+        kid: Option<KeyId>,
+        /// What the token or service said.
+        reason: String,
+    },
+    /// Results are sealed again, and tasks taken, after a time without the key.
+    KeyBack {
+        /// The key.
+        kid: KeyId,
     },
     /// The ledger or the quarantine failed: nothing is run until it answers.
     StateFailed {

@@ -284,7 +284,9 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
             return Ruling::NotRun(End::Refused { refused, claimed: Some(key.clone()) });
         }
         Err(_) => {
-            shared.observe(&Event::KeyUnavailable { id: claims.task_id.to_string(), doing: "decrypt" });
+            let (kid, reason) = keys.fault();
+            let id = claims.task_id.to_string();
+            shared.observe(&Event::KeyUnavailable { id, doing: "decrypt", kid, reason });
             let at = UnixMillis::now().plus(shared.settings.key_retry);
             return Ruling::NotRun(End::PutOff { at, claimed: Some(key.clone()) });
         }

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::counters::Counters;
+
 /// What the last seal said of the key.
 #[derive(Debug)]
 pub(super) struct ResultKey {
     state: watch::Sender<State>,
     /// The right to take a task while the key fails and nobody tries it.
     trial: Arc<Semaphore>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,25 +30,25 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Waiting<'k>(&'k ResultKey);
 
-impl Default for ResultKey {
-    fn default() -> Self {
-        Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)) }
-    }
-}
-
 impl ResultKey {
+    /// A key that works until a seal fails; `counters` are told how many tasks wait for it.
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)), counters }
+    }
+
     /// The key was of no use to a task, which goes on trying until it drops the answer.
     pub(super) fn fails(&self) -> Waiting<'_> {
         self.state.send_modify(|state| {
             state.fails = true;
             state.waiting += 1;
         });
+        self.counters.result_waits();
         Waiting(self)
     }
 
-    /// A result was sealed.
-    pub(super) fn works(&self) {
-        self.state.send_if_modified(|state| std::mem::replace(&mut state.fails, false));
+    /// A result was sealed. Tells whether the key had failed before.
+    pub(super) fn works(&self) -> bool {
+        self.state.send_if_modified(|state| std::mem::replace(&mut state.fails, false))
     }
 
     /// Waits until it makes sense to take tasks. `Some`: only one, which keeps the answer until it is settled.
@@ -73,5 +76,6 @@ impl ResultKey {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.state.send_modify(|state| state.waiting = state.waiting.saturating_sub(1));
+        self.0.counters.result_waits_no_more();
     }
 }

@@ -125,18 +125,22 @@ async fn seal(
             let failure = Failure::TryAgain("sealing the result was cut off".to_owned());
             return Err(Unsealed::Failed(failure));
         };
-        let delay = match sealed {
+        let kid = shared.parts.results.kid();
+        let (delay, reason) = match sealed {
             Ok(outcome) => {
-                shared.result_key.works();
+                if shared.result_key.works() {
+                    shared.observe(&Event::KeyBack { kid });
+                }
                 return Ok(outcome);
             }
             Err(error) => match error.of_the_key() {
                 None => return Err(unsealed(error)),
-                Some(retry_after) => retry_after.unwrap_or(KEY_RETRY),
+                Some(retry_after) => (retry_after.unwrap_or(KEY_RETRY), error.to_string()),
             },
         };
         waiting.get_or_insert_with(|| shared.result_key.fails());
-        shared.observe(&Event::KeyUnavailable { id: handout.lease.id.clone(), doing: "seal the result" });
+        let id = handout.lease.id.clone();
+        shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid: Some(kid), reason });
         let stopped = shared.sleep_unless(Phase::Stopping, delay.max(SHORTEST_WAIT)).await;
         match handout.place.fate() {
             Fate::Held if !stopped => {}

@@ -6,7 +6,7 @@ use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
@@ -100,6 +100,21 @@ impl TokenFolder {
 
     pub(crate) fn run_in(&self, dir: &Path, arguments: &[&str]) -> Run {
         run_with_environment(dir, &[(softhsm::CONF_VARIABLE, &self.conf)], arguments, b"")
+    }
+
+    pub(crate) fn spawn_in(&self, dir: &Path, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_taskseal"))
+            .args(arguments)
+            .current_dir(dir)
+            .env_remove("TASKSEAL_CONFIG")
+            .env_remove("TASKSEAL_PKCS11_MODULE")
+            .env_remove("TASKSEAL_PKCS11_PIN_SOURCE")
+            .env(softhsm::CONF_VARIABLE, &self.conf)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// With library and PIN in the environment, for what names neither.

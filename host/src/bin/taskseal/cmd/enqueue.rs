@@ -132,7 +132,7 @@ fn one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
 /// A worker elsewhere may know better, but one with this configuration would refuse the task: say so before it is
 /// found in quarantine.
 fn warn_if_refused(session: &Session, sealed: &SealedTask, ui: &Ui) -> Result<(), Failure> {
-    let keyring = keys::keyring(&session.config)?;
+    let keyring = keys::keyset(&session.config)?;
     if let Err(OpenError::Refused(refusal)) =
         accepted(session, &keyring, &sealed.receipt.queue, &sealed.envelope)?
     {
@@ -142,7 +142,7 @@ fn warn_if_refused(session: &Session, sealed: &SealedTask, ui: &Ui) -> Result<()
     Ok(())
 }
 
-/// What a worker with this configuration would say to an envelope.
+/// What a worker with this configuration would say to an envelope before it decrypts it: its keys may be elsewhere.
 fn accepted(
     session: &Session,
     keyring: &Keyring,
@@ -180,7 +180,7 @@ fn client(session: &Session, ui: &Ui) -> Result<Client, Failure> {
 fn forward(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let queue = args.queue.as_ref().ok_or_else(|| Failure::usage("no queue").hint("name it with --queue"))?;
     let session = Session::open(global)?;
-    let keyring = keys::keyring(&session.config)?;
+    let keyring = keys::keyset(&session.config)?;
     let envelope = input::read(file, input::MAX_ENVELOPE)?;
     match accepted(&session, &keyring, queue, &envelope)? {
         Ok(()) => {}

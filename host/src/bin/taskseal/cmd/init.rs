@@ -9,9 +9,9 @@ use serde_json::json;
 use taskseal::file_error::FileError;
 use taskseal::keyring::Algorithm;
 use taskseal_core::Kind;
-use taskseal_hsm::{TokenUri, Usage};
+use taskseal_hsm::{KeyKind, TokenUri, Usage};
 
-use super::made::{Entry, Made, quoted};
+use super::made::{self, Entry, Made, quoted, token_failed};
 use crate::ui::{Failure, Ui};
 
 /// Make a working project: configuration, keys, keyset, a handler and a sample
@@ -41,29 +41,20 @@ fn deployment(name: &str) -> Result<String, String> {
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let dir = &args.dir;
-    claim(dir)?;
-    for name in ["keys", "handlers", "queue", "state"] {
-        let mode = if name == "handlers" { 0o755 } else { 0o700 };
-        make_dir(&dir.join(name), mode)?;
+    let is_new = vacant(dir)?;
+    if let Some(token) = &args.pkcs11 {
+        check_labels(token, &args.deployment)?;
     }
-    let keys = match &args.pkcs11 {
-        Some(token) => Keys::in_token(token, &args.deployment)?,
-        None => Keys::in_files(dir)?,
-    };
-    let files = [
-        ("keyset.toml", keys.keyset(&args.deployment), 0o644),
-        ("taskseal.toml", keys.configuration(&args.deployment), 0o644),
-        ("handlers/digest", HANDLER.to_owned(), 0o755),
-        ("sample.txt", "Bytes worth sealing.\n".to_owned(), 0o644),
-        (
-            ".gitignore",
-            "# Secret keys, the queue and the state of this host belong in no repository.\n/keys/\n/queue/\n/state/\n".to_owned(),
-            0o644,
-        ),
-    ];
-    for (name, content, mode) in &files {
-        create(&dir.join(name), content, *mode)?;
-    }
+    let mut in_token = Vec::new();
+    let keys = make(args, &mut in_token).inspect_err(|_| {
+        // Only what is empty goes: what was made of keys and files stays for who looks into it.
+        let folders = FOLDERS.iter().map(|(name, _)| dir.join(name)).chain(is_new.then(|| dir.clone()));
+        folders.for_each(|folder| drop(fs::remove_dir(folder)));
+        if let (Some(token), false) = (&args.pkcs11, in_token.is_empty()) {
+            let made = in_token.join(", ");
+            ui.warn(&format!("made before it failed, and still in {}: {made}", token.name()));
+        }
+    })?;
     let next = [
         format!("cd {}", shell_word(&dir.to_string_lossy())),
         "taskseal enqueue --queue default --type file:digest --payload sample.txt".to_owned(),
@@ -85,17 +76,64 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     ui.text(&format!("{}\n", next.join("\n")))
 }
 
-/// The folder, empty.
-fn claim(dir: &Path) -> Result<(), Failure> {
+/// The folders of a project and their modes.
+const FOLDERS: [(&str, u32); 4] = [("keys", 0o700), ("handlers", 0o755), ("queue", 0o700), ("state", 0o700)];
+
+/// Makes everything; `in_token` names the keys that were made in the token, also when something fails.
+fn make(args: &Args, in_token: &mut Vec<String>) -> Result<Keys, Failure> {
+    let dir = &args.dir;
+    make_dir(dir, 0o755)?;
+    for (name, mode) in FOLDERS {
+        make_dir(&dir.join(name), mode)?;
+    }
+    let keys = match &args.pkcs11 {
+        Some(token) => Keys::in_token(token, &args.deployment, in_token)?,
+        None => Keys::in_files(dir)?,
+    };
+    let files = [
+        ("keyset.toml", keys.keyset(&args.deployment), 0o644),
+        ("taskseal.toml", keys.configuration(&args.deployment), 0o644),
+        ("handlers/digest", HANDLER.to_owned(), 0o755),
+        ("sample.txt", "Bytes worth sealing.\n".to_owned(), 0o644),
+        (
+            ".gitignore",
+            "# Secret keys, the queue and the state of this host belong in no repository.\n/keys/\n/queue/\n/state/\n".to_owned(),
+            0o644,
+        ),
+    ];
+    for (name, content, mode) in &files {
+        create(&dir.join(name), content, *mode)?;
+    }
+    Ok(keys)
+}
+
+/// Whether the folder is yet to be made; one that is there must be empty.
+fn vacant(dir: &Path) -> Result<bool, Failure> {
     match fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
-            None => Ok(()),
+            None => Ok(false),
             Some(_) => Err(Failure::new(format!("{}: not empty", dir.display()))
                 .hint("nothing is overwritten: name a folder that is empty or does not exist")),
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_dir(dir, 0o755),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(failed(dir, &error)),
     }
+}
+
+/// Logs in and looks whether the labels are free, before there is anything to leave behind.
+fn check_labels(token: &TokenUri, deployment: &str) -> Result<(), Failure> {
+    let (opened, _) = made::open(token)?;
+    let name = token.name();
+    let keys = opened.keys().map_err(|error| token_failed(&error, &name.to_string()))?;
+    // A label is taken by a key of the same class; shared keys are of another.
+    let pairs = keys.iter().filter(|key| !matches!(key.kind, KeyKind::Mac | KeyKind::Wrapping));
+    let taken: Vec<_> = pairs.map(|key| key.label.as_str()).collect();
+    let clash =
+        PARTS.iter().map(|(part, _)| label(deployment, part)).find(|own| taken.contains(&own.as_str()));
+    clash.map_or(Ok(()), |label| {
+        Err(Failure::unavailable(format!("{name}: a key with the label `{label}` is there already; nothing was made"))
+            .hint("labels begin with the deployment: give it another name with `--deployment NAME`, or use another token"))
+    })
 }
 
 fn make_dir(dir: &Path, mode: u32) -> Result<(), Failure> {
@@ -109,6 +147,19 @@ fn create(path: &Path, content: &str, mode: u32) -> Result<(), Failure> {
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::new(FileError::io(path, "cannot be created", error).to_string())
+}
+
+/// The keys of a project and what they do.
+const PARTS: [(&str, Usage); 4] = [
+    ("producer", Usage::Sign),
+    ("worker", Usage::Agree),
+    ("worker-sign", Usage::Sign),
+    ("reader", Usage::Agree),
+];
+
+/// The label of a key in a token, which may serve several projects.
+fn label(deployment: &str, part: &str) -> String {
+    format!("{deployment}/{part}")
 }
 
 /// One key for each of the four things that are done: nothing secret is shared.
@@ -134,14 +185,20 @@ impl Keys {
         })
     }
 
-    /// Labelled by deployment and part, since one token may serve several projects.
-    fn in_token(token: &TokenUri, deployment: &str) -> Result<Self, Failure> {
-        let create = |part: &str, usage| Made::in_token(token, usage, &format!("{deployment}/{part}"));
+    /// Adds to `names` the label and kid of every key that was made.
+    fn in_token(token: &TokenUri, deployment: &str, names: &mut Vec<String>) -> Result<Self, Failure> {
+        let mut create = |(part, usage): (&str, Usage)| {
+            let label = label(deployment, part);
+            let made = Made::in_token(token, usage, &label)?;
+            names.push(format!("{label} ({})", made.kid));
+            Ok(made)
+        };
+        let [producer, worker, worker_sign, reader] = PARTS;
         Ok(Self {
-            producer: create("producer", Usage::Sign)?,
-            worker: create("worker", Usage::Agree)?,
-            worker_sign: create("worker-sign", Usage::Sign)?,
-            reader: create("reader", Usage::Agree)?,
+            producer: create(producer)?,
+            worker: create(worker)?,
+            worker_sign: create(worker_sign)?,
+            reader: create(reader)?,
         })
     }
 

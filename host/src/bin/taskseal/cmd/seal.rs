@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::json;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
-use taskseal_core::{Claims, ContentType, Kind, MAX_BODY, SealError, TaskId, TaskType};
+use taskseal_core::{Claims, ContentType, MAX_BODY, SealError, TaskId, TaskType};
 
 use super::input;
 use crate::cli::Global;
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 
     let config = keys::config(global)?;
     let client = config.client().map_err(Failure::config)?;
-    let sealing = keys::sealing_key(&keys::keyring(&config)?, &client.sealing, Kind::Task)?;
+    let sealing = keys::task_key(&config, &keys::keyset(&config)?)?;
     let body = input::read(&args.file, MAX_BODY)?;
 
     let audience = config.audience(&args.queue);

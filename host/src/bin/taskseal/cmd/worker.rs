@@ -52,6 +52,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         let fault = FileError::new(&config.file, "no [[handler]] section: this host can run nothing");
         return Err(Failure::config(fault.hint("add one with `type` and `program`")));
     }
+    if let Some(file) = &args.metrics {
+        metrics::begin(file)?;
+    }
     if args.once {
         // A worker that stays waits for its queue to come back; one that is to end says so now.
         session.answers()?;

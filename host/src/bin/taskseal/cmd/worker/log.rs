@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use taskseal::broker::Broker;
 use taskseal::time::UnixMillis;
 use taskseal::worker::Event;
+use taskseal_core::KeyId;
 
 use crate::cmd::moment;
 use crate::ui::Ui;
@@ -46,26 +47,35 @@ struct Sink {
 struct State {
     dropped: AtomicU64,
     broker_away: AtomicBool,
-    /// What the broker refused to do, and when that was last told.
-    refused: Mutex<BTreeMap<&'static str, Instant>>,
+    /// What the broker refused to do and keys were of no use for, and when that was last told.
+    refused: Mutex<BTreeMap<String, Instant>>,
     state_away: AtomicBool,
 }
 
-/// How often the same refusal of the broker is told.
+/// How often it is told again that the broker refuses something, or that a key is out of reach.
 const REMINDER: Duration = Duration::from_secs(60);
 
 impl State {
     /// Whether it was not told lately that this is refused.
-    fn is_news(&self, doing: &'static str) -> bool {
+    fn is_news(&self, doing: &str) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let is_news = refused.get(doing).is_none_or(|told| now.duration_since(*told) >= REMINDER);
         if is_news {
-            refused.insert(doing, now);
+            refused.insert(doing.to_owned(), now);
         }
         is_news
     }
+
+    /// The next time is news.
+    fn forget(&self, doing: &str) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(doing);
+    }
 }
+
+/// What the worker says that it wants the key of results for, and the field that names the key.
+const SEAL: &str = "seal the result";
+const RESULT_KEY: &str = "worker.result_key";
 
 pub(super) struct Log {
     sink: Sink,
@@ -208,12 +218,17 @@ impl Sink {
                     self.put("broker-failed", format!("cannot {doing}: {error}"), members, true);
                 }
             }
-            Event::KeyUnavailable { id: task, doing } => {
-                if self.state.is_news(doing) {
-                    let text =
-                        format!("the key to {doing} is out of reach: {task} waits, perhaps others too");
-                    self.put("key-unavailable", text, id(task), true);
-                }
+            Event::KeyUnavailable { id, doing, kid, reason } => self.key_unavailable(id, doing, *kid, reason),
+            Event::KeyBack { kid } => {
+                self.state.forget(&format!("{SEAL}{kid}"));
+                let text =
+                    format!("key {kid} ({RESULT_KEY}) is back: results are sealed and tasks taken again");
+                self.put(
+                    "key-back",
+                    text,
+                    vec![("kid", json!(kid.to_string())), ("field", json!(RESULT_KEY))],
+                    true,
+                );
             }
             Event::GaveUp { queue } => {
                 let text = format!("queue {queue} was given up: it does not answer");
@@ -227,6 +242,30 @@ impl Sink {
             }
             other => self.put("other", format!("{other:?}"), Vec::new(), false),
         }
+    }
+
+    /// Told once a minute for every key: whoever is paged must know which one to bring back.
+    fn key_unavailable(&self, task: &str, doing: &str, kid: Option<KeyId>, reason: &str) {
+        let kid = kid.map_or_else(|| "of an unknown kid".to_owned(), |kid| kid.to_string());
+        if !self.state.is_news(&format!("{doing}{kid}")) {
+            return;
+        }
+        let (field, meanwhile) = if doing == SEAL {
+            (RESULT_KEY, "no new tasks are taken until it is back, and the result of")
+        } else {
+            ("worker.decryption_keys", "what is encrypted to it is put off until it is back:")
+        };
+        let text = format!(
+            "key {kid} ({field}) is out of reach: {reason}; {meanwhile} {task} waits, perhaps others too"
+        );
+        let members = vec![
+            ("id", json!(task)),
+            ("doing", json!(doing)),
+            ("kid", json!(kid)),
+            ("field", json!(field)),
+            ("reason", json!(reason)),
+        ];
+        self.put("key-unavailable", text, members, true);
     }
 
     fn count(&self, event: &'static str, count: usize, what: &str) {

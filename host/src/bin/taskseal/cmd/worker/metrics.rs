@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskseal::file_error::FileError;
 use taskseal::tokens;
 use taskseal::worker::{Counters, Tally};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::ui::Ui;
+use crate::ui::{Failure, Ui};
 
 /// How often it is written.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -24,6 +25,18 @@ pub(super) struct Metrics {
     counters: Arc<Counters>,
     ui: Ui,
     writing: JoinHandle<()>,
+}
+
+/// Writes the counts of a worker that has done nothing. Later the file may be out of reach for a while, but one that cannot be
+/// written at all is named wrongly, and nobody would look at the counts in vain.
+///
+/// # Errors
+/// Exit code 2.
+pub(super) fn begin(file: &Path) -> Result<(), Failure> {
+    replace(file, &of_worker(&Tally::default())).map_err(|error| {
+        let fault = FileError::io(file, "metrics cannot be written", &error);
+        Failure::config(fault.hint("--metrics names a file in a folder that is there and can be written to"))
+    })
 }
 
 impl Metrics {
@@ -112,5 +125,10 @@ fn of_worker(tally: &Tally) -> String {
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
     }
+    let (name, waiting) = ("taskseal_results_waiting", tally.results_waiting);
+    let _ = writeln!(
+        text,
+        "# HELP {name} Tasks that have run and whose results wait for their key.\n# TYPE {name} gauge\n{name} {waiting}"
+    );
     text
 }
