@@ -334,9 +334,12 @@ fn sealed_elsewhere_is_forwarded_only_if_a_worker_would_accept_it() {
     assert_eq!(project.counts()["pending"], 0);
 
     let id = project.run_with(&forward, &own).ok().text();
+    assert!(!project.run_with(&forward, &own).ok().err.contains("does not run again"), "it is still to run");
     project.run(&ONCE).ok();
 
     assert!(project.run(&["result", id.trim()]).ok().text().contains(&sample_digest()));
+    let again = project.run_with(&forward, &own);
+    assert!(again.ok().err.contains("completed: it does not run again"), "{}", again.err);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
+use taskseal::broker::TaskState;
 use taskseal::client::{self, SealedTask};
 use taskseal::keyring::{self, Keyring};
 use taskseal::setup;
@@ -197,7 +198,21 @@ fn forward(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Fai
     let patience = Duration::from_secs(30);
     let forwarded = client::enqueue_sealed(&*session.broker, patience, queue, envelope.to_vec());
     let receipt = session.runtime.block_on(forwarded).map_err(|error| session.failed_client(&error))?;
+    warn_if_over(&session, &receipt, ui);
     print(&receipt, ui)
+}
+
+/// An envelope that the queue has had already is not put there again. That is what a carrier who repeats himself wants; one
+/// who hopes to have it run once more is told.
+fn warn_if_over(session: &Session, receipt: &Receipt, ui: &Ui) {
+    let id = receipt.id.to_string();
+    // What cannot be asked now is nothing to warn of: the task is in the queue.
+    if let Ok(Some(info)) = session.runtime.block_on(session.broker.find(&receipt.queue, &id))
+        && matches!(info.state, TaskState::Archived | TaskState::Completed)
+    {
+        let state = info.state.as_str();
+        ui.warn(&format!("{id} has been in the queue before and is {state}: it does not run again"));
+    }
 }
 
 /// The id of a task that is in the queue now.
