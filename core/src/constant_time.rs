@@ -11,3 +11,14 @@ use subtle::ConstantTimeEq;
 pub fn tags_match(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_another_length_do_not_match() {
+        assert!(tags_match(&[], &[]) && tags_match(&[1, 2], &[1, 2]));
+        assert!(!tags_match(&[1, 2], &[1]) && !tags_match(&[1], &[1, 2]) && !tags_match(&[1, 2], &[1, 3]));
+    }
+}

@@ -162,3 +162,36 @@ impl<'a> InPlace<'a> {
         &self.facts.digest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyset::RecordKey;
+    use crate::provider::Software;
+    use crate::replay::ReplayWindow;
+    use crate::seal::Sealer;
+    use crate::suite::SuiteSet;
+    use crate::testing::{NOW, claims, keyset, record, seal, signing_key};
+    use crate::time::TimeWindow;
+
+    #[test]
+    fn an_envelope_in_place_that_is_refused_leaves_nothing_of_the_one_before() {
+        let key = signing_key(1).verifying_key();
+        let policy = Policy { suites: SuiteSet::NONE.with(Suite::S), ..Policy::for_tasks(claims().audience) };
+        let keys = keyset([record(RecordKey::Es256(&key))]);
+        let good = seal(&mut Sealer::sign(signing_key(1)), &claims(), b"good");
+        let forged = seal(&mut Sealer::sign(signing_key(2)), &claims(), b"forged");
+        let mut place = InPlace::new();
+        let mut clock = TimeWindow::exact(NOW);
+        place.verify(&good, &Software, &mut (), &keys, &policy, &mut clock).unwrap();
+        place.admit(&mut ReplayWindow::<1>::new()).unwrap();
+        assert_eq!(place.clear_body(), Some(&b"good"[..]));
+        for bytes in [&forged[..], b"junk", &good[..good.len() - 1]] {
+            let again = place.verify(bytes, &Software, &mut (), &keys, &policy, &mut clock);
+            assert!(matches!(again, Err(OpenError::Refused(_))));
+            assert_eq!(place.clear_body(), None);
+            assert!(place.open(&Software, &mut (), &mut []).is_err());
+            assert!(place.admit(&mut ReplayWindow::<1>::new()).is_err());
+        }
+    }
+}
