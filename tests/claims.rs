@@ -13,13 +13,14 @@ use taskseal_core::Suite;
 use taskseal_tests::faulty::FaultyLedger;
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, until};
 use taskseal_tests::on_both_brokers;
-use taskseal_tests::signer::TestAgreement;
+use taskseal_tests::signer::{TestAgreement, Then};
 
 on_both_brokers! {
     copy_handed_to_another_worker_while_the_key_stalls_does_not_run_beside_or_before_the_first,
     every_claim_of_a_batch_lasts_while_the_key_stalls_at_its_first_task,
     task_that_ran_elsewhere_after_its_claim_ran_out_is_not_run_when_the_key_answers,
     task_whose_claim_went_to_another_worker_unnoticed_is_given_back_unrun,
+    lease_that_was_lost_while_the_key_stalled_is_told_of_once_whatever_the_key_says_then,
 }
 
 /// Leases that run out while a test can wait for it.
@@ -177,6 +178,24 @@ async fn task_whose_claim_went_to_another_worker_unnoticed_is_given_back_unrun(f
     assert_eq!(ran.all(), []);
     let owner: String = file.query_row("SELECT owner FROM task", [], |row| row.get(0)).unwrap();
     assert_eq!((owner.as_str(), receipts.len()), ("another", 1));
+}
+
+async fn lease_that_was_lost_while_the_key_stalled_is_told_of_once_whatever_the_key_says_then(fleet: Fleet) {
+    let ran = Ran::default();
+    let (parts, token) = stalling(&fleet, &ran);
+    let receipts = enqueue(&fleet, 1).await;
+    let worker = Running::start(short(&fleet), parts);
+    until("the token to be asked", async || (token.asked() > 0).then_some(())).await;
+    hand_out_again(&fleet, &receipts);
+    let is_loss = |noted: &Noted| matches!(noted, Noted::LeaseLost { .. });
+    worker.seen.until("the loss", is_loss).await;
+    token.from_now_on(Then::IsAway);
+    token.let_go();
+    until("the token to be asked for the second delivery", async || (token.asked() > 1).then_some(())).await;
+    token.from_now_on(Then::Signs);
+    once_each(&fleet, &ran, &receipts).await;
+    assert_eq!(worker.seen.count(is_loss), 1);
+    assert_eq!(worker.stop().await.lease_lost, 1);
 }
 
 /// On one thread, so that the worker has heard of the stop once this test yields.

@@ -219,8 +219,11 @@ async fn result_waits_for_a_token_that_is_away_and_its_task_does_not_run_again()
 
 /// The token signs again, and the result of the one run is there.
 async fn comes_back(fleet: &Fleet, running: Running, token: &TestSigner, ran: &Ran) {
+    let is_back = |noted: &Noted| *noted == Noted::KeyBack;
+    assert_eq!(running.seen.count(is_back), 0);
     token.from_now_on(Then::Signs);
     running.seen.until("the end", succeeded).await;
+    assert_eq!(running.seen.count(is_back), 1);
     let tally = running.stop().await;
     assert_eq!((tally.started, tally.archived, tally.retried), (1, 0, 0));
     assert_eq!(ran.all().len(), 1);

@@ -190,6 +190,13 @@ impl Place {
         self.in_flight.lock().entries.get(&self.ticket).map_or(Fate::Lost, |entry| entry.fate)
     }
 
+    /// The queue or the ledger says that it is somebody else's by now. Whether that is news.
+    pub(super) fn lost(&self) -> bool {
+        let mut inner = self.in_flight.lock();
+        let entry = inner.entries.get_mut(&self.ticket);
+        entry.is_some_and(|entry| std::mem::replace(&mut entry.fate, Fate::Lost) != Fate::Lost)
+    }
+
     /// The handler, if there was one, has ended; the lease is kept until it is settled.
     pub(super) fn ended(&self) {
         if let Some(entry) = self.in_flight.lock().entries.get_mut(&self.ticket) {

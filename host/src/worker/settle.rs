@@ -118,7 +118,7 @@ async fn record(shared: &Arc<Shared>, mut endings: Vec<Ending>) -> Option<Vec<En
         End::Succeeded { .. } => {
             let kept = ours.next().unwrap_or(false);
             if !kept {
-                shared.observe(&Event::LeaseLost { id: ending.handout.lease.id.clone() });
+                lost(shared, &ending.handout);
             }
             kept
         }
@@ -127,6 +127,13 @@ async fn record(shared: &Arc<Shared>, mut endings: Vec<Ending>) -> Option<Vec<En
         _ => true,
     });
     Some(endings)
+}
+
+/// Tells of a lost lease, unless the heartbeat has when it stopped the handler.
+fn lost(shared: &Shared, handout: &Handout) {
+    if handout.place.lost() {
+        shared.observe(&Event::LeaseLost { id: handout.lease.id.clone() });
+    }
 }
 
 /// What the ledger is to learn. What it has learnt is taken out: to finish a task twice looks like a lost claim.
@@ -206,7 +213,7 @@ async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, endings: Vec<Endi
     for (ending, settled) in endings.into_iter().zip(settled) {
         let Some(settled) = settled else { continue };
         if settled == Settled::LeaseLost {
-            shared.observe(&Event::LeaseLost { id: ending.handout.lease.id });
+            lost(shared, &ending.handout);
             continue;
         }
         if let End::Succeeded { key, .. } | End::SettledAgain { key, .. } = &ending.end {

@@ -27,6 +27,7 @@ pub enum Noted {
     Recovered(usize),
     Poisonous(usize),
     BrokerFailed,
+    KeyBack,
     StateFailed,
 }
 
@@ -47,6 +48,7 @@ impl Noted {
             Event::Recovered { count } => Self::Recovered(*count),
             Event::Poisonous { count } => Self::Poisonous(*count),
             Event::BrokerFailed { .. } => Self::BrokerFailed,
+            Event::KeyBack { .. } => Self::KeyBack,
             Event::StateFailed { .. } => Self::StateFailed,
             _ => return None,
         })
