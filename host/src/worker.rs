@@ -39,7 +39,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use self::backoff::Backoff;
@@ -56,6 +56,9 @@ use crate::keyring::Keyring;
 use crate::ledger::Ledger;
 use crate::quarantine::Quarantine;
 use crate::results::ResultSealer;
+
+/// Results sealed at once with a key that may block. A token has fewer sessions than that.
+const SEALS_AT_ONCE: usize = 32;
 
 /// What a worker works with.
 #[derive(Debug)]
@@ -91,6 +94,8 @@ struct Shared {
     in_flight: Arc<InFlight>,
     roots: Roots,
     result_key: ResultKey,
+    /// Room for results whose key may block: the runtime's threads for that are needed for the ledger too.
+    seals: Semaphore,
     /// Held while claims are extended.
     extending: Mutex<()>,
     observer: Box<dyn Fn(&Event) + Send + Sync>,
@@ -126,6 +131,7 @@ impl Worker {
             in_flight: Arc::default(),
             roots: Roots::default(),
             result_key: ResultKey::new(counters),
+            seals: Semaphore::new(SEALS_AT_ONCE),
             extending: Mutex::default(),
             observer: Box::new(|_| ()),
             phase: watch::Sender::new(Phase::Running),

@@ -8,7 +8,9 @@
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use std::{io, thread};
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::event::Event;
@@ -66,8 +68,7 @@ async fn keep_claims(shared: Arc<Shared>) {
             continue;
         }
         let worker = Arc::clone(&shared);
-        let answer = tokio::task::spawn_blocking(move || extend_claims(&worker, &keys)).await;
-        match answer {
+        match on_its_own_thread(move || extend_claims(&worker, &keys)).await {
             Ok(Ok((ours, until))) => settle_beat(&shared, &tickets, &ours, |ticket| {
                 shared.in_flight.extended(ticket, Held::Claim, until);
             }),
@@ -75,6 +76,15 @@ async fn keep_claims(shared: Arc<Shared>) {
             Err(error) => shared.observe(&Event::StateFailed { error: error.to_string() }),
         }
     }
+}
+
+/// Blocks where nobody else can: handlers and slow keys may have taken every thread that the runtime has for that.
+async fn on_its_own_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new().name("taskseal-claims".to_owned()).spawn(move || {
+        let _ = answer.send(work());
+    })?;
+    answered.await.map_err(|_| io::Error::other("extending claims was cut off"))
 }
 
 /// Asks the ledger which claims are still ours and extends them; answers until when. Blocks.

@@ -116,8 +116,16 @@ async fn seal(
     // What the handler did is done: a key that cannot be used is waited for while the task is still ours to end.
     loop {
         let sealed = if shared.parts.results.may_block() {
+            // The semaphore is never closed.
+            let permit = shared.seals.acquire().await;
+            if let Some(unsealed) = cut_short(handout.place.fate()) {
+                return Err(unsealed);
+            }
             let (worker, this) = (Arc::clone(shared), Arc::clone(&job));
-            tokio::task::spawn_blocking(move || seal_now(&worker, &this.0, &this.1, &this.2)).await
+            let sealed =
+                tokio::task::spawn_blocking(move || seal_now(&worker, &this.0, &this.1, &this.2)).await;
+            drop(permit);
+            sealed
         } else {
             Ok(seal_now(shared, &job.0, &job.1, &job.2))
         };
@@ -142,11 +150,21 @@ async fn seal(
         let id = handout.lease.id.clone();
         shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid: Some(kid), reason });
         let stopped = shared.sleep_unless(Phase::Stopping, delay.max(SHORTEST_WAIT)).await;
-        match handout.place.fate() {
-            Fate::Held if !stopped => {}
-            Fate::Lost => return Err(Unsealed::Lost),
-            _ => return Err(Unsealed::Stopped),
+        if let Some(unsealed) = cut_short(handout.place.fate()) {
+            return Err(unsealed);
         }
+        if stopped {
+            return Err(Unsealed::Stopped);
+        }
+    }
+}
+
+/// Why a result is not waited for any more.
+const fn cut_short(fate: Fate) -> Option<Unsealed> {
+    match fate {
+        Fate::Held => None,
+        Fate::Lost => Some(Unsealed::Lost),
+        Fate::Cancelled => Some(Unsealed::Stopped),
     }
 }
 
