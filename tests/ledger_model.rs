@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use taskseal::ledger::{Admission, Ledger, LedgerRefusal, SWEEP_MARGIN, Sighting, SqliteLedger, TaskKey};
+use taskseal::ledger::{
+    Admission, Ledger, LedgerRefusal, OUTCOME_MARGIN, SWEEP_MARGIN, Sighting, SqliteLedger, TaskKey,
+};
 use taskseal::time::UnixMillis;
 use tempfile::TempDir;
 
@@ -67,6 +69,7 @@ proptest! {
                     prop_assert_eq!(ledger.sweep(UnixMillis(now), 100).unwrap(), model.sweep(now));
                 }
                 Verb::Advance => now += step.amount * 20,
+                Verb::NextDay => now += UnixMillis(0).plus(OUTCOME_MARGIN).0,
                 Verb::SetBack => now -= step.amount * 20,
                 Verb::Reopen => ledger = SqliteLedger::open_existing(&path).unwrap(),
             }
@@ -97,6 +100,7 @@ enum Verb {
     GiveBack,
     Sweep,
     Advance,
+    NextDay,
     SetBack,
     Reopen,
 }
@@ -135,6 +139,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Verb::GiveBack),
         2 => Just(Verb::Sweep),
         4 => Just(Verb::Advance),
+        1 => Just(Verb::NextDay),
         1 => Just(Verb::SetBack),
         1 => Just(Verb::Reopen),
     ];
@@ -246,7 +251,9 @@ impl Model {
         let floor = &mut self.floor;
         self.rows.retain(|_, row| {
             let live = row.claim.as_ref().is_some_and(|(_, end)| *end > now);
-            let keep = live || row.expires_at + margin >= now;
+            let unsettled = row.ended && !row.settled;
+            let margin_of_this = if unsettled { UnixMillis(0).plus(OUTCOME_MARGIN).0 } else { margin };
+            let keep = live || row.expires_at + margin_of_this >= now;
             if !keep {
                 *floor = (*floor).max(Some(row.expires_at + margin));
             }

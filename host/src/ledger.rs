@@ -102,8 +102,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     }
 
     /// Forgets up to `limit` tasks that expired more than [`SWEEP_MARGIN`] before `now`, those that expired
-    /// first before others, and raises [`LedgerStats::floor`] above them. A live claim is never forgotten.
-    /// Answers how many were forgotten.
+    /// first before others, and raises [`LedgerStats::floor`] above them. A live claim is never forgotten, an
+    /// outcome that the queue has not taken only after [`OUTCOME_MARGIN`]. Answers how many were forgotten.
     ///
     /// # Errors
     /// [`LedgerError`]; nothing was forgotten.
@@ -124,6 +124,12 @@ pub const MAX_OUTCOME_LEN: usize = 17 * 1024 * 1024;
 /// Hosts disagree about the time by less, so a task that one of them still takes for valid is not forgotten
 /// by another. A worker's tolerance for clock skew must not be raised by more while its ledger has rows.
 pub const SWEEP_MARGIN: Duration = Duration::from_secs(5 * 60);
+
+/// How long an outcome that the queue has not taken is remembered past [`Sighting::expires_at`].
+///
+/// A result may have to wait for its key, or for the queue, until long after its task expired. Forgotten, the task would
+/// pass for one that was never done.
+pub const OUTCOME_MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What names a task for ever: its issuer and the id the issuer gave it. Both are signed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

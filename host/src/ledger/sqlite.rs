@@ -15,7 +15,8 @@ use crate::ledger::statements::{
     INSERT_IDENTITY, LOSE, OUTCOME, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
 };
 use crate::ledger::{
-    Admission, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, SWEEP_MARGIN, Sighting, TaskKey,
+    Admission, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, OUTCOME_MARGIN, SWEEP_MARGIN, Sighting,
+    TaskKey,
 };
 use crate::sqlite::{self, Settings};
 use crate::time::UnixMillis;
@@ -155,12 +156,13 @@ impl Ledger for SqliteLedger {
     fn sweep(&self, now: UnixMillis, limit: usize) -> Result<usize, LedgerError> {
         let margin = UnixMillis(0).plus(SWEEP_MARGIN).0;
         let before = now.0.saturating_sub(margin);
+        let outcomes_before = now.0.saturating_sub(UnixMillis(0).plus(OUTCOME_MARGIN).0);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(|transaction| {
             let (mut forgotten, mut latest) = (0, None);
             {
                 let mut statement = transaction.prepare_cached(FORGET)?;
-                let mut rows = statement.query(params![before, now.0, limit])?;
+                let mut rows = statement.query(params![before, now.0, outcomes_before, limit])?;
                 while let Some(row) = rows.next()? {
                     forgotten += 1;
                     latest = latest.max(Some(row.get::<_, i64>(0)?));

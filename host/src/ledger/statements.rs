@@ -72,7 +72,9 @@ pub(super) const GIVE_BACK: &str = "
 pub(super) const FORGET: &str = "
     DELETE FROM task WHERE rowid IN (
         SELECT rowid FROM task
-        WHERE expires_at < ?1 AND NOT (state = 'claimed' AND until > ?2)
-        ORDER BY expires_at LIMIT ?3
+        WHERE expires_at < ?1
+            AND NOT (state = 'claimed' AND until > ?2)
+            AND NOT (state = 'finished' AND expires_at >= ?3)
+        ORDER BY expires_at LIMIT ?4
     ) RETURNING expires_at";
 pub(super) const COUNTS: &str = "SELECT state, count(*) FROM task GROUP BY state";

@@ -274,6 +274,23 @@ fn expired_task_is_remembered_until_the_margin_has_passed() {
 }
 
 #[test]
+fn outcome_that_the_queue_has_not_taken_is_remembered_for_a_day_past_the_expiry_of_its_task() {
+    let (_folder, ledger) = fresh();
+    let task = sighting(1);
+    claim(&ledger, "a", NOW, &task);
+    let late = task.expires_at.plus(SWEEP_MARGIN * 2);
+    ledger.extend("a", &[task.key()], late.plus(LEASE)).unwrap();
+    ledger.finish("a", &[(task.key(), vec![7])]).unwrap();
+
+    assert_eq!(ledger.sweep(late, 100).unwrap(), 0);
+    let asked = Sighting { expires_at: UnixMillis(i64::MAX), ..task.clone() };
+    assert_eq!(claim(&ledger, "b", late, &asked), Admission::Finished { outcome: vec![7] });
+    let end = task.expires_at.plus(OUTCOME_MARGIN);
+    assert_eq!(ledger.sweep(end, 100).unwrap(), 0);
+    assert_eq!(ledger.sweep(UnixMillis(end.0 + 1), 100).unwrap(), 1);
+}
+
+#[test]
 fn clock_set_back_does_not_let_a_forgotten_task_run_again() {
     let (_folder, ledger) = fresh();
     let task = sighting(1);
