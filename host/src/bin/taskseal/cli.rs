@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::{Error, ErrorKind};
+use clap::error::{ContextValue, Error, ErrorKind};
 
 use crate::cmd::Command;
 use crate::ui::{Failure, Ui};
@@ -53,7 +53,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 
 /// The words of the parser in the form of every other error: a fact and a next step.
 fn usage(error: &Error) -> Failure {
-    let text = without_uris(&error.render().to_string());
+    let text = shown(error);
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // What was rendered is the help: of it the commands.
         let commands = text.split_once("Commands:\n").map_or("", |(_, rest)| rest);
@@ -72,6 +72,26 @@ fn usage(error: &Error) -> Failure {
     let usage = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("Usage: "));
     let hint = tip.or(usage).map_or("see `taskseal --help`", str::trim);
     Failure::usage(fact).hint(hint.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// What the parser says, without the URIs that it was given.
+fn shown(error: &Error) -> String {
+    let mut text = error.render().to_string();
+    // Whole, since a URI with blanks or quotation marks in it has no end that could be seen in the text.
+    for (_, value) in error.context() {
+        let given: &[String] = match value {
+            ContextValue::String(one) => std::slice::from_ref(one),
+            ContextValue::Strings(several) => several,
+            _ => &[],
+        };
+        for value in given {
+            if let Some(at) = value.to_ascii_lowercase().find(SCHEME) {
+                let kept = value.get(..at + SCHEME.len()).unwrap_or_default();
+                text = text.replace(value.as_str(), &format!("{kept}\u{2026}"));
+            }
+        }
+    }
+    without_uris(&text)
 }
 
 /// The text without what follows the scheme of a `pkcs11:` URI: somebody may have put a PIN there.
@@ -93,6 +113,24 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn no_part_of_a_uri_that_cannot_be_read_is_shown() {
+        for pin in ["zq zq", "zq'zq zq", "zq\n\nzq\n\ntip: zq", "zq' for '<URI>': zq"] {
+            let uri = format!("pkcs11:token=a?pin-value={pin}");
+            for arguments in [
+                &["taskseal", "token", "check", &uri][..],
+                &["taskseal", "token", &uri],
+                &["taskseal", &uri],
+                &["taskseal", "keygen", "--pkcs11", &uri, &uri],
+                &["taskseal", "keygen", "--suite", &uri],
+            ] {
+                let Err(error) = Cli::try_parse_from(arguments) else { continue };
+                let told = format!("{:?}", usage(&error));
+                assert!(!told.contains("zq"), "{arguments:?}: {told}");
+            }
+        }
+    }
 
     #[test]
     fn nothing_of_a_uri_is_shown_but_its_scheme() {
