@@ -14,9 +14,10 @@ use taskseal::results::{Request, ResultPolicy, open_result};
 use taskseal::time::UnixMillis;
 use taskseal::worker::WorkerQueue;
 use taskseal::{QueueName, Task, Worker};
+use taskseal_core::name::Reference;
 use taskseal_core::{ContentType, OpenError, Refusal, SuiteSet, TaskId};
 use taskseal_tests::fleet::{
-    Fleet, Noted, Running, every_type, mail, new_id, nothing_to_do, unix_now, until,
+    Fleet, Noted, PRODUCER, Running, every_type, mail, new_id, nothing_to_do, unix_now, until,
 };
 use taskseal_tests::on_both_brokers;
 use tokio::sync::Notify;
@@ -36,6 +37,7 @@ on_both_brokers! {
     hanging_handler_ends_at_its_time_limit_and_hurts_only_its_own_task,
     long_task_keeps_its_lease,
     result_of_another_task_is_refused_by_the_client,
+    result_of_a_task_that_the_queue_knows_by_its_reference_is_opened,
     forged_and_stripped_results_are_refused_by_the_client,
     drain_lets_running_tasks_end,
     drain_deadline_cancels_and_gives_back_and_the_attempt_counts,
@@ -319,6 +321,18 @@ async fn result_of_another_task_is_refused_by_the_client(fleet: Fleet) {
     assert!(matches!(swapped, ClientError::Result(OpenError::Refused(Refusal::WrongRequest))), "{swapped}");
     let other_queue = QueueName::parse("bulk").unwrap();
     assert!(client.result(&taskseal::Receipt { queue: other_queue, ..one.clone() }).await.unwrap().is_none());
+}
+
+async fn result_of_a_task_that_the_queue_knows_by_its_reference_is_opened(fleet: Fleet) {
+    let client = fleet.client();
+    let named = fleet.seal(&fleet.sealing_key(PRODUCER), |claims| {
+        claims.reference(Reference::new("order-7").unwrap()).retention(3600)
+    });
+    let receipt = client.enqueue_sealed(&mail(), named.envelope).await.unwrap();
+    assert!(client.result(&receipt).await.unwrap().is_none());
+    let tally = Worker::new(fleet.worker_settings(), fleet.parts(nothing_to_do())).run_once().await;
+    assert_eq!(tally.succeeded, 1);
+    assert!(client.result(&receipt).await.unwrap().is_some());
 }
 
 async fn forged_and_stripped_results_are_refused_by_the_client(fleet: Fleet) {

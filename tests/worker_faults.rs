@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskseal::broker::{Broker, TaskState};
-use taskseal::client::ClientError;
+use taskseal::client::{ClientError, enqueue_sealed};
 use taskseal::handler::{Handlers, Output};
 use taskseal::worker::WorkerQueue;
 use taskseal::{QueueName, Task, Worker, WorkerParts};
 use taskseal_core::Refusal;
+use taskseal_core::name::Reference;
 use taskseal_tests::faulty::{Call, Fault, FaultyBroker, FaultyLedger};
 use taskseal_tests::fleet::{
-    AnyQueue, Fleet, Noted, Running, every_type, mail, new_id, nothing_to_do, until,
+    AnyQueue, Fleet, Noted, PRODUCER, Running, every_type, mail, new_id, nothing_to_do, until,
 };
 use taskseal_tests::on_both_brokers;
 use tokio::sync::Notify;
@@ -23,6 +24,7 @@ on_both_brokers! {
     lost_lease_is_an_attempt_and_no_crash,
     enqueue_without_an_answer_is_repeated_and_stored_once,
     enqueue_again_with_the_same_id_never_runs_twice,
+    who_forwards_an_envelope_is_told_what_the_queue_calls_it_and_whether_it_is_new,
     enqueue_gives_up_when_its_patience_ends,
     success_that_the_queue_never_heard_of_is_settled_again_without_running,
     answer_lost_while_settling_neither_loses_nor_repeats,
@@ -158,6 +160,21 @@ async fn enqueue_again_with_the_same_id_never_runs_twice(fleet: Fleet) {
     let archived = fleet.find(&id.to_string()).await.unwrap();
     assert_eq!(archived.state, TaskState::Archived);
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+async fn who_forwards_an_envelope_is_told_what_the_queue_calls_it_and_whether_it_is_new(fleet: Fleet) {
+    let key = fleet.sealing_key(PRODUCER);
+    let named = fleet.seal(&key, |claims| claims.reference(Reference::new("order-7").unwrap()));
+    let plain = fleet.good();
+    let names = [(plain.envelope.clone(), plain.id()), (named.envelope.clone(), "order-7".to_owned())];
+    for (envelope, name) in names {
+        for is_new in [true, false, false] {
+            let forwarded =
+                enqueue_sealed(&*fleet.broker(), Duration::ZERO, &mail(), envelope.clone()).await.unwrap();
+            assert_eq!((forwarded.receipt.queue_id.as_str(), forwarded.is_new), (name.as_str(), is_new));
+            assert!(fleet.find(&name).await.is_some());
+        }
+    }
 }
 
 async fn enqueue_gives_up_when_its_patience_ends(fleet: Fleet) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use taskseal_core::{Audience, MAX_BODY, Policy, Refusal, Suite, SuiteSet, TaskId, TimeWindow, Unverified};
 
-pub use self::delivery::enqueue_sealed;
+pub use self::delivery::{Forwarded, enqueue_sealed};
 pub use self::error::ClientError;
 pub use self::sealing::SealedTask;
 pub use self::settings::ClientSettings;
@@ -43,6 +43,8 @@ pub struct Receipt {
     pub id: TaskId,
     /// Queue it went to.
     pub queue: QueueName,
+    /// What that queue calls it: its reference, if one was sealed, else its id.
+    pub queue_id: String,
     /// Task type.
     pub task_type: String,
     /// SHA-256 of its envelope.
@@ -140,7 +142,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn enqueue_sealed(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Receipt, ClientError> {
-        enqueue_sealed(&*self.broker, self.settings().patience, queue, envelope).await
+        let forwarded = enqueue_sealed(&*self.broker, self.settings().patience, queue, envelope).await?;
+        Ok(forwarded.receipt)
     }
 
     async fn seal_one(&self, task: Task) -> Result<Sealed, ClientError> {
@@ -152,7 +155,7 @@ impl Client {
     }
 
     async fn store(&self, queue: &QueueName, batch: &[NewTask]) -> Result<(), ClientError> {
-        store(&*self.broker, self.settings().patience, queue, batch).await
+        store(&*self.broker, self.settings().patience, queue, batch).await.map(drop)
     }
 
     fn settings(&self) -> &ClientSettings {
@@ -167,7 +170,7 @@ impl Client {
     /// [`ClientError::Result`] if what the queue holds is not the result of this very request, or with
     /// [`OpenError::KeyUnavailable`](taskseal_core::OpenError::KeyUnavailable) if the key that opens it cannot be used.
     pub async fn result(&self, receipt: &Receipt) -> Result<Option<TaskResult>, ClientError> {
-        let found = self.broker.find(&receipt.queue, &receipt.id.to_string()).await?;
+        let found = self.broker.find(&receipt.queue, &receipt.queue_id).await?;
         let Some(envelope) =
             found.filter(|info| info.state == TaskState::Completed).and_then(|info| info.result)
         else {
@@ -204,7 +207,7 @@ impl Client {
             return Err(ClientError::Result(Refusal::WrongRequest.into()));
         }
         let (task_type, digest) = (claims.task_type.to_string(), *verified.digest());
-        Ok(Some(Receipt { id, queue: queue.clone(), task_type, digest }))
+        Ok(Some(Receipt { id, queue: queue.clone(), queue_id: id.to_string(), task_type, digest }))
     }
 }
 

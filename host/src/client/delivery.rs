@@ -11,6 +11,16 @@ use crate::broker::{Broker, Enqueued, NewTask};
 use crate::queue::QueueName;
 use crate::worker::Backoff;
 
+/// An envelope that is in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forwarded {
+    /// The task.
+    pub receipt: Receipt,
+    /// Whether it was put there now. Otherwise the queue has had it before, and nothing was changed.
+    pub is_new: bool,
+}
+
 /// Enqueues an envelope that was sealed elsewhere, trying for as long as `patience` lasts.
 ///
 /// # Errors
@@ -20,23 +30,26 @@ pub async fn enqueue_sealed(
     patience: Duration,
     queue: &QueueName,
     envelope: Vec<u8>,
-) -> Result<Receipt, ClientError> {
+) -> Result<Forwarded, ClientError> {
     let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
     let claims = unverified.danger_claims_unverified();
     let (id, task_type) = (claims.task_id, claims.task_type.to_string());
     let task = new_task(queue, claims, envelope.clone());
+    let queue_id = task.message.id.clone();
     let digest = Sha256::digest(&envelope).into();
-    store(broker, patience, queue, &[task]).await?;
-    Ok(Receipt { id, queue: queue.clone(), task_type, digest })
+    let stored = store(broker, patience, queue, &[task]).await?;
+    let receipt = Receipt { id, queue: queue.clone(), queue_id, task_type, digest };
+    Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
 }
 
-/// Stores a batch, again and again with the same envelopes until the broker answers: nothing is stored twice.
+/// Stores a batch, again and again with the same envelopes until the broker answers: nothing is stored twice. Answers what
+/// became of each, none of them a conflict.
 pub(super) async fn store(
     broker: &dyn Broker,
     patience: Duration,
     queue: &QueueName,
     batch: &[NewTask],
-) -> Result<(), ClientError> {
+) -> Result<Vec<Enqueued>, ClientError> {
     let deadline = tokio::time::Instant::now() + patience;
     let mut failures = 0;
     let stored = loop {
@@ -54,5 +67,8 @@ pub(super) async fn store(
         }
     };
     let conflict = stored.iter().zip(batch).find(|(stored, _)| **stored == Enqueued::Conflict);
-    conflict.map_or(Ok(()), |(_, task)| Err(ClientError::Conflict(task.message.id.clone())))
+    match conflict {
+        Some((_, task)) => Err(ClientError::Conflict(task.message.id.clone())),
+        None => Ok(stored),
+    }
 }

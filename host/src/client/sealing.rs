@@ -152,6 +152,7 @@ impl Claimed<'_> {
         let receipt = Receipt {
             id: claims.task_id,
             queue: queue.clone(),
+            queue_id: queue_id(claims),
             task_type: claims.task_type.to_string(),
             digest: Sha256::digest(&envelope).into(),
         };
@@ -159,12 +160,17 @@ impl Claimed<'_> {
     }
 }
 
+/// What a queue calls a task.
+fn queue_id(claims: &Claims<'_>) -> String {
+    claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string())
+}
+
 /// What a queue and its tools are told about a sealed task: copies of what is sealed.
 pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>) -> NewTask {
     let message = Message {
         task_type: claims.task_type.to_string(),
         payload: envelope,
-        id: claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string()),
+        id: queue_id(claims),
         queue: queue.to_string(),
         retry: claims
             .attempts

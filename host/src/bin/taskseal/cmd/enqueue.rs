@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use taskseal::broker::TaskState;
-use taskseal::client::{self, SealedTask};
+use taskseal::client::{self, Forwarded, SealedTask};
 use taskseal::keyring::{self, Keyring};
 use taskseal::setup;
 use taskseal::time::UnixMillis;
@@ -197,17 +197,19 @@ fn forward(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Fai
     session.answers()?;
     let patience = Duration::from_secs(30);
     let forwarded = client::enqueue_sealed(&*session.broker, patience, queue, envelope.to_vec());
-    let receipt = session.runtime.block_on(forwarded).map_err(|error| session.failed_client(&error))?;
-    warn_if_over(&session, &receipt, ui);
-    print(&receipt, ui)
+    let forwarded = session.runtime.block_on(forwarded).map_err(|error| session.failed_client(&error))?;
+    if !forwarded.is_new {
+        warn_if_over(&session, &forwarded, ui);
+    }
+    print(&forwarded.receipt, ui)
 }
 
 /// An envelope that the queue has had already is not put there again. That is what a carrier who repeats himself wants; one
 /// who hopes to have it run once more is told.
-fn warn_if_over(session: &Session, receipt: &Receipt, ui: &Ui) {
-    let id = receipt.id.to_string();
+fn warn_if_over(session: &Session, forwarded: &Forwarded, ui: &Ui) {
+    let (queue, id) = (&forwarded.receipt.queue, &forwarded.receipt.queue_id);
     // What cannot be asked now is nothing to warn of: the task is in the queue.
-    if let Ok(Some(info)) = session.runtime.block_on(session.broker.find(&receipt.queue, &id))
+    if let Ok(Some(info)) = session.runtime.block_on(session.broker.find(queue, id))
         && matches!(info.state, TaskState::Archived | TaskState::Completed)
     {
         let state = info.state.as_str();
