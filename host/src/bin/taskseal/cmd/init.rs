@@ -162,6 +162,18 @@ fn label(deployment: &str, part: &str) -> String {
     format!("{deployment}/{part}")
 }
 
+/// Makes a key and notes its label and kid. A token that fails while it makes one may have it nonetheless, and its label
+/// would be in the way of the next attempt.
+fn noted(
+    names: &mut Vec<String>,
+    label: &str,
+    make: impl FnOnce() -> Result<Made, Failure>,
+) -> Result<Made, Failure> {
+    let made = make().inspect_err(|_| names.push(format!("{label} (perhaps)")))?;
+    names.push(format!("{label} ({})", made.kid));
+    Ok(made)
+}
+
 /// One key for each of the four things that are done: nothing secret is shared.
 struct Keys {
     producer: Made,
@@ -185,13 +197,11 @@ impl Keys {
         })
     }
 
-    /// Adds to `names` the label and kid of every key that was made.
+    /// Adds to `names` every key that was made, and the one that may have been when it failed.
     fn in_token(token: &TokenUri, deployment: &str, names: &mut Vec<String>) -> Result<Self, Failure> {
         let mut create = |(part, usage): (&str, Usage)| {
             let label = label(deployment, part);
-            let made = Made::in_token(token, usage, &label)?;
-            names.push(format!("{label} ({})", made.kid));
-            Ok(made)
+            noted(names, &label, || Made::in_token(token, usage, &label))
         };
         let [producer, worker, worker_sign, reader] = PARTS;
         Ok(Self {
@@ -291,3 +301,17 @@ else
 fi
 printf '{"sha256":"%s"}\n' "${digest%% *}"
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_whose_making_failed_is_named_for_it_may_be_there() {
+        let mut names = Vec::new();
+        assert!(
+            noted(&mut names, "local/worker", || Err(Failure::unavailable("the token is away"))).is_err()
+        );
+        assert_eq!(names, ["local/worker (perhaps)"]);
+    }
+}

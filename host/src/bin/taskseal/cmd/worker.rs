@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         args.metrics.clone().map(|file| Metrics::start(file, worker.counters(), &session.runtime, *ui));
     let done = session.runtime.block_on(serve(&session, worker, args.once, &log));
     if let Some(metrics) = metrics {
-        metrics.end();
+        metrics.end(&session.runtime);
     }
     let Session { runtime, .. } = session;
     let Some(tally) = done? else {

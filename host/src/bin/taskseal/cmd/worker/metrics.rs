@@ -54,8 +54,10 @@ impl Metrics {
     }
 
     /// Writes the last counts.
-    pub(super) fn end(self) {
+    pub(super) fn end(self, runtime: &Runtime) {
         self.writing.abort();
+        // A write that has begun ends first: two of them would be in each other's way.
+        let _ = runtime.block_on(self.writing);
         write(&self.file, &self.counters, self.ui, false);
     }
 }
