@@ -172,7 +172,7 @@ fn attempt(
                 add(&shared.counters.faulty_answers);
                 return Err(Error::FaultyAnswer.into());
             }
-            // A lost key is the matter of those who use it.
+            // A key that is lost or refused is the matter of those who use it.
             Ok(_) | Err(Failure::Ours(_)) => {}
         }
     }
