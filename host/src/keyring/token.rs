@@ -140,6 +140,21 @@ fn fault(error: Error) -> SignerFault {
             SignerFault::transient(error, retry_after)
         }
         error if error.is_transient() => SignerFault::transient(error.clone(), SOON),
+        Error::TooLong { .. } => SignerFault::refusing(error),
         _ => SignerFault::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_that_is_too_long_for_a_token_is_at_fault_itself() {
+        let refused = fault(Error::TooLong { len: 70_000 });
+        assert!(refused.refuses_message() && refused.retry_after().is_none());
+        assert_eq!(refused.to_string(), "the token takes no message of 70000 bytes");
+        assert!(!fault(Error::NoSuchKey).refuses_message());
+        assert!(!fault(Error::Timeout).refuses_message());
     }
 }
