@@ -135,4 +135,11 @@ impl RemoteAgreement for TestAgreement {
         let mut key = &self.key;
         key.agree(peer).map_err(|never| match never {})
     }
+
+    fn self_test(&self) -> Result<(), SignerFault> {
+        match self.answer()? {
+            Then::SignsWrongly => Err(SignerFault::new("the token calculated wrongly")),
+            _ => Ok(()),
+        }
+    }
 }

@@ -114,6 +114,11 @@ impl RemoteAgreement for InToken {
     fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault> {
         self.0.agree(peer).map_err(fault)
     }
+
+    /// A token that fails is down until its keys pass the same test.
+    fn self_test(&self) -> Result<(), SignerFault> {
+        self.0.self_test().map_err(fault)
+    }
 }
 
 /// An HMAC key of a token, which many threads may use.
