@@ -1,5 +1,5 @@
 //! Keys in a token that is away for a while: callers wait within their bounds, tasks wait in the queue, nothing is lost and
-//! nothing runs twice.
+//! nothing runs twice. What the token refuses for its length is waited for by nobody.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -12,8 +12,8 @@ use taskseal::handler::{Failure, Function, Handlers, Output};
 use taskseal::keyring::{Algorithm, Keyring, SealingSource, SecretKey};
 use taskseal::results::ResultSealer;
 use taskseal::{Client, Receipt, Task, Worker};
-use taskseal_core::{Kind, OpenError, SealError, Suite, SuiteSet};
-use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, mail, until};
+use taskseal_core::{ContentType, Kind, OpenError, SealError, Suite, SuiteSet};
+use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, every_type, mail, until};
 use taskseal_tests::signer::{TestAgreement, TestAuthenticator, TestSigner, Then};
 
 fn client(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestSigner>) {
@@ -143,6 +143,66 @@ async fn client_whose_hmac_key_comes_back_enqueues_what_a_worker_with_the_secret
     let tally = Worker::new(settings, parts).run_once().await;
     assert_eq!((tally.succeeded, tally.refused_total()), (1, 0));
     assert_eq!(ran.all(), [id]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_whose_token_refuses_a_task_for_its_length_is_told_at_once_and_seals_the_next_one() {
+    let fleet = Fleet::embedded().await;
+    let (client, token, _) = authenticated(&fleet, LONG);
+    token.from_now_on(Then::TakesAtMost(2048));
+    let long = Task::new("email:send", &"long ".repeat(1000)).unwrap();
+    let error = client.enqueue(long).await.unwrap_err();
+    let ClientError::Sealing(SealError::Signer(fault)) = &error else { panic!("{error:?}") };
+    assert!(fault.refuses_message() && fault.retry_after().is_none());
+    assert!(error.to_string().contains("takes no message of this length"), "{error}");
+    assert_eq!(token.asked(), 1);
+    client.enqueue(task()).await.unwrap();
+}
+
+/// An HMAC key that seals results as if it were in the worker's token.
+fn authenticates_results(fleet: &Fleet) -> (ResultSealer, Arc<TestAuthenticator>) {
+    let SecretKey::Mac(key) = SecretKey::create(&fleet.path("mac.key"), Algorithm::Hs256, "mac").unwrap()
+    else {
+        panic!("another key")
+    };
+    let entry = format!(
+        "[[key]]\nkid = \"{}\"\nalg = \"HS256\"\nuse = \"result\"\nin_token = true\n\
+         issuers = [\"*\"]\ntypes = [\"*\"]\naudiences = [\"test/*\"]\n",
+        key.kid()
+    );
+    fs::write(fleet.path("results.toml"), entry).unwrap();
+    let keyring = Keyring::load(&fleet.path("results.toml")).unwrap();
+    let token = Arc::new(TestAuthenticator::new(key));
+    let source = SealingSource::new(Suite::M, fleet.path("token"));
+    let key = keyring.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Result).unwrap();
+    (ResultSealer::new("worker-1", key).unwrap(), token)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_that_the_token_refuses_for_its_length_ends_its_own_task_and_the_worker_goes_on() {
+    let fleet = Fleet::embedded().await;
+    let long = fleet.client().enqueue(task().attempts(5)).await.unwrap();
+    let mut parts = fleet.parts(every_type(move |task| async move {
+        let length = if task.id == long.id { 100_000 } else { 10 };
+        Ok(Output::new(ContentType::OCTETS, vec![7; length]))
+    }));
+    let (results, token) = authenticates_results(&fleet);
+    parts.results = results;
+    token.from_now_on(Then::TakesAtMost(2048));
+    let running = Running::start(fleet.worker_settings(), parts);
+    let ended = |noted: &Noted| matches!(noted, Noted::Archived { .. });
+    running.seen.until("the end of the one", ended).await;
+    fleet.client().enqueue(task()).await.unwrap();
+    running.seen.until("the end of the other", succeeded).await;
+    let noted = running.seen.all();
+    let clear = |noted: &Noted| {
+        matches!(noted, Noted::Archived { reason, .. }
+            if reason.contains("the result cannot be sealed") && reason.contains("takes no message of this length"))
+    };
+    assert!(noted.iter().any(clear), "{noted:?}");
+    let tally = running.stop().await;
+    assert_eq!((tally.started, tally.succeeded, tally.archived), (2, 1, 1));
+    assert_eq!((tally.retried, tally.key_unavailable, token.asked()), (0, 0, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

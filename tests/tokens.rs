@@ -16,6 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use taskseal::worker::Event;
+use taskseal_core::keyset::DecryptionKeys;
+use taskseal_core::{Agree, Refusal};
 use taskseal_tests::fleet::{Ran, until};
 use taskseal_tests::redis::RedisServer;
 
@@ -205,9 +207,79 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
     taskseal::tokens::close();
 }
 
+/// The public half of its key is in the keyset of the worker, or nowhere but in the token.
+fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refused(fixture: &Fixture) {
+    if let Some(role) = fixture.role() {
+        return plant::import(fixture, &role);
+    }
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    plant::put_into(fixture, &scalars);
+    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let client = plant.client();
+    for (round, known) in [true, false].into_iter().enumerate() {
+        if !known {
+            plant.forget_worker_key(&scalars);
+        }
+        let ran = Ran::default();
+        let worker = plant.worker(&ran);
+        let health = || taskseal::tokens::health().swap_remove(0).1;
+        let (faults, recoveries) = (health().faulty_answers, health().login_recoveries);
+        fixture.fault("garbage_derive", "");
+        runtime().block_on(async {
+            client.enqueue(task(round)).await.unwrap();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let running = tokio::spawn(worker.run_until(async {
+                let _ = stopped.await;
+            }));
+            let is_down = || !health().is_up() && health().faulty_answers > faults;
+            until("the token to be taken down", async || is_down().then_some(())).await;
+            assert!(ran.all().is_empty());
+            fixture.mend("garbage_derive");
+            until("the run", async || (!ran.all().is_empty()).then_some(())).await;
+            assert!(health().is_up() && health().login_recoveries > recoveries);
+            drop(stop);
+            let tally = running.await.unwrap();
+            assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0), "{tally:?}");
+        });
+    }
+    drop(client);
+    taskseal::tokens::close();
+}
+
+/// What is sealed wrongly is the issuer's fault, however often it comes.
+fn tasks_that_are_sealed_wrongly_do_the_token_no_harm(fixture: &Fixture) {
+    if let Some(role) = fixture.role() {
+        return plant::import(fixture, &role);
+    }
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    plant::put_into(fixture, &scalars);
+    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let keyring = plant.keyring();
+    let key = scalars.worker_kid();
+    let before = taskseal::tokens::health().swap_remove(0).1;
+    for number in 1..=8 {
+        let mut keys = keyring.opening();
+        let peer = plant::peer(number);
+        keys.agreement_key(key).unwrap().agree(&peer).unwrap();
+        let verdict = keys.verdict(Refusal::Rejected.into());
+        assert_eq!(verdict, Refusal::Rejected.into());
+    }
+    let after = taskseal::tokens::health().swap_remove(0).1;
+    assert!(after.is_up());
+    assert_eq!((after.since, after.faulty_answers), (before.since, 0), "it was taken down");
+    drop(keyring);
+    taskseal::tokens::close();
+}
+
 on_every_token![
     private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them,
     no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes,
     slow_token_signs_once_for_many_tasks,
     task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted,
+    token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refused,
+    tasks_that_are_sealed_wrongly_do_the_token_no_harm,
 ];

@@ -50,6 +50,8 @@ impl ResultError {
     /// sealed either, and this one may be another time. Within: when the key says that it is worth trying again.
     pub(crate) fn of_the_key(&self) -> Option<Option<Duration>> {
         match self {
+            // This output, and no other.
+            Self::Sealing(SealError::Signer(fault)) if fault.refuses_message() => None,
             Self::Sealing(SealError::Signer(fault)) => Some(fault.retry_after()),
             Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
             _ => None,

@@ -69,6 +69,12 @@ pub enum Error {
     /// not pass its test.
     #[error("the token calculated wrongly; the result was not used")]
     FaultyAnswer,
+    /// The token takes no message of this length in one call. The key is none the worse for it.
+    #[error("the token takes no message of {len} bytes")]
+    TooLong {
+        /// Bytes of the message.
+        len: usize,
+    },
     /// The bytes are not what this key wrapped.
     #[error("the wrapped key was changed, or was wrapped with another key")]
     NotWrapped,

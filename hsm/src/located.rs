@@ -9,7 +9,7 @@ use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 use crate::attributes::Attributes;
 use crate::classify::{Verdict, classify};
 use crate::ec_key::Usage;
-use crate::error::{Error, Failure, KeyDefect};
+use crate::error::{Error, Failure, Fault, KeyDefect};
 use crate::health::Event;
 use crate::seat::{Bench, Objects};
 use crate::selector::KeySelector;
@@ -103,7 +103,8 @@ impl Located {
         self.locate(bench.shared, bench.session, generation)
     }
 
-    /// Finds the key, checks that it is the one, and has it prove that it works.
+    /// Finds the key, checks that it is the one, and has it prove that it works. An error that no recovery changes is this
+    /// key's own: others of the token may work all the same.
     pub(crate) fn locate(
         &self,
         shared: &Shared,
@@ -111,6 +112,9 @@ impl Located {
         generation: u64,
     ) -> Result<ObjectHandle, Failure> {
         let result = match self.find(session) {
+            Err(Failure::Library(error)) if classify(&error) == Verdict::Permanent => {
+                Err(Error::Token(Fault::new(&error)))
+            }
             Err(Failure::Library(error)) => return Err(Failure::Library(error)),
             Err(Failure::Ours(error)) => Err(error),
             Ok(handle) => Ok(handle),

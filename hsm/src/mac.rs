@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use taskseal_core::provider::MacStructure;
@@ -90,7 +91,8 @@ impl MacKey {
     /// The tag of a message. With [`SelfCheck::Always`] the token calculates it twice.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if the two differ; otherwise [`Error`].
+    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if the two differ; [`Error::TooLong`] for a
+    /// message that the token refuses for its length; otherwise [`Error`].
     pub fn mac(&self, message: &[u8]) -> Result<[u8; 32], Error> {
         self.tag_of(Zeroizing::new(message.to_vec()))
     }
@@ -99,7 +101,8 @@ impl MacKey {
         let located = Arc::clone(&self.located);
         self.token.run(Repeat::Yes, Objects::Untouched, move |bench| {
             located.using(bench, |session, handle| {
-                let first = tag(session, handle, &message)?;
+                let first = tag(session, handle, &message)
+                    .map_err(|failure| blamed(failure, session, handle, message.len()))?;
                 // The host has no key to check it with.
                 if bench.shared.settings.self_check == SelfCheck::Always
                     && !taskseal_core::tags_match(&first, &tag(session, handle, &message)?)
@@ -149,6 +152,17 @@ fn tag(session: &Session, key: ObjectHandle, message: &[u8]) -> Result<[u8; 32],
     let tag = session.sign(&Mechanism::Sha256Hmac, key, message);
     let tag = tag.map_err(|error| generate::unsupported(error, "CKM_SHA256_HMAC"))?;
     Ok(tag.try_into().map_err(|_| Error::FaultyAnswer)?)
+}
+
+/// What a failure comes to that the token puts down to the length of a message. Where it says that of a short text too,
+/// the key is to blame: whoever took that for the message's fault would give up one message after the other.
+fn blamed(failure: Failure, session: &Session, key: ObjectHandle, len: usize) -> Failure {
+    let by_length =
+        |failure: &Failure| matches!(failure, Failure::Library(Cryptoki::Pkcs11(RvError::DataLenRange, _)));
+    if !by_length(&failure) || proof(session, key).is_err_and(|of_short| by_length(&of_short)) {
+        return failure;
+    }
+    Error::TooLong { len }.into()
 }
 
 /// What the key makes of a text that is no message: tells it from every other key.

@@ -124,17 +124,20 @@ fn recover(
                 return None;
             }
             Err(Refusal::Later(error, at_least)) => {
-                // A login that fails may need no more than the library anew, at once.
-                let wait = if library { jittered(pause) } else { Duration::ZERO }.max(at_least);
+                // No library brings back a PIN that cannot be read, and others may be at work with this one.
+                let without_pin = matches!(error, Error::Pin(_));
+                // A login that fails otherwise may need no more than the library anew, at once.
+                let patient = library || without_pin;
+                let wait = if patient { jittered(pause) } else { Duration::ZERO }.max(at_least);
                 down(shared, Instant::now() + wait, &error);
-                if library && !told {
+                if patient && !told {
                     told = true;
                     shared.tell(&Event::Down { reason: error });
                 }
-                if library {
+                if patient {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                level = Level::Library;
+                level = if without_pin { Level::Login } else { Level::Library };
                 seen = if library { epoch } else { seen };
                 if !sleep(shared, wait) {
                     return None;
@@ -172,7 +175,7 @@ fn attempt(
                 add(&shared.counters.faulty_answers);
                 return Err(Error::FaultyAnswer.into());
             }
-            // A lost key is the matter of those who use it.
+            // A key that is lost or refused is the matter of those who use it.
             Ok(_) | Err(Failure::Ours(_)) => {}
         }
     }

@@ -329,8 +329,13 @@ impl Phase {
         match self {
             Self::Up | Self::Recovering => Error::Transient { retry_after: SOON },
             Self::Down { retry_at, .. } => {
-                let left = retry_at.saturating_duration_since(Instant::now());
-                Error::Transient { retry_after: left.max(Duration::from_millis(10)) }
+                let now = Instant::now();
+                let left = match retry_at.checked_duration_since(now) {
+                    Some(left) => left,
+                    // An attempt is being made. The longer that takes, the longer it may still take.
+                    None => now.saturating_duration_since(*retry_at).min(STUCK),
+                };
+                Error::Transient { retry_after: left.max(SHORTEST) }
             }
             // The reason says what refused; later callers must know that nothing was tried for them.
             Self::Failed(Error::AuthFailed { .. }) => Error::LockedOut,
@@ -341,6 +346,9 @@ impl Phase {
 
 /// How long a token that is closed waits for its threads.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The least time callers are told to stay away.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// How long callers are told to stay away while recovery is stuck.
 const STUCK: Duration = Duration::from_secs(1);

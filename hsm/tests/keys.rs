@@ -232,6 +232,24 @@ fn a_tag_that_the_token_calculates_in_two_ways_is_not_handed_out(fixture: &Fixtu
     assert_eq!(token.health().faulty_answers, 1);
 }
 
+/// Devices that take little data in one call are no exception.
+fn a_message_that_is_too_long_for_the_token_is_refused_as_that_and_the_next_one_is_not(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    let key = MacKey::generate(&token, "shared").unwrap();
+    fixture.fault("longest", "1024");
+
+    let refused = key.mac(&[7; 1025]);
+    assert!(matches!(refused, Err(Error::TooLong { len: 1025 })), "{refused:?}");
+    assert!(!refused.unwrap_err().is_transient());
+    key.mac(&[7; 1024]).unwrap();
+    // Who takes no message at all has nothing against the length of this one.
+    fixture.fault("longest", "16");
+    let refused = key.mac(&[7; 1024]);
+    assert!(matches!(refused, Err(Error::Token(_))), "{refused:?}");
+    let health = token.health();
+    assert_eq!((health.session_recoveries, health.login_recoveries, health.library_recoveries), (0, 0, 0));
+}
+
 fn a_wrapped_key_that_does_not_come_back_is_not_handed_out(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let kek = WrappingKey::generate(&token, "files").unwrap();
@@ -327,6 +345,7 @@ on_every_token! {
     signatures_of_the_token_verify_in_the_host,
     the_token_and_the_host_agree_on_the_same_secret,
     a_tag_that_the_token_calculates_in_two_ways_is_not_handed_out,
+    a_message_that_is_too_long_for_the_token_is_refused_as_that_and_the_next_one_is_not,
     a_wrapped_key_that_does_not_come_back_is_not_handed_out,
     keys_are_made_for_one_use_alone_and_can_never_have_left,
     the_seams_of_the_core_are_served,

@@ -4,13 +4,16 @@
 
 mod support;
 
+use std::fs::{self, OpenOptions};
 use std::io::{Write, pipe};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Fixture, eventually, on_every_token, second, sign, wait_for};
+use support::{Fixture, PIN, eventually, on_every_token, second, sign, wait_for};
 use taskseal_hsm::{EcKey, Error, Pin, PinError, PinSource, Settings, State, Token, TokenUri, Usage};
 
 fn wrong() -> Settings {
@@ -178,6 +181,42 @@ fn a_pin_that_is_waited_for_keeps_nobody_out(fixture: &Fixture) {
     assert!(matches!(refused, Err(Error::Pin(PinError::Unreadable))), "{refused:?}");
 }
 
+/// Its file is away for a while. No library brings it back, and others are at work with this one.
+fn a_pin_that_cannot_be_read_is_looked_for_again_and_the_library_is_left_alone(fixture: &Fixture) {
+    let pin = fixture.folder.join("pin");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&pin).unwrap();
+        file.write_all(PIN.as_bytes()).unwrap();
+    };
+    write();
+    fixture.init();
+    let uri = fixture.uri().with_pin_source(PinSource::File(pin.clone()));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let settings = Settings::new().observer(move |event| seen.lock().unwrap().push(event.to_string()));
+    let token = Token::open(&uri, settings).unwrap();
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    for (number, loss) in [("logout", ""), ("rv.C_SignInit", "0x30")].into_iter().enumerate() {
+        fs::remove_file(&pin).unwrap();
+        fixture.fault(loss.0, loss.1);
+        wait_for("it is lost", || sign(&key, "lost").is_err());
+        let before = token.health().login_recoveries;
+        wait_for("it is tried several times", || token.health().login_recoveries >= before + 2);
+        let health = token.health();
+        assert!(matches!(health.reason, Some(Error::Pin(PinError::Unreadable))), "{health:?}");
+        // Once for the device that was lost, in the second round.
+        assert_eq!(fixture.calls("C_Initialize").len(), 1 + number);
+        assert_eq!(fixture.logins(), 1 + number, "nothing is shown to it");
+        write();
+        eventually(|| sign(&key, "back"));
+        assert!(!fixture.has(loss.0), "it did not happen");
+    }
+    let events = events.lock().unwrap();
+    let down = events.iter().filter(|event| event.starts_with("token down: ")).count();
+    assert_eq!(down, 2, "{events:?}");
+}
+
 fn a_token_in_the_place_of_another_is_not_shown_its_pin(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
@@ -225,6 +264,7 @@ on_every_token! {
     two_tokens_of_one_device_make_one_attempt_between_them,
     a_login_that_hangs_keeps_nobody_out_of_another_token,
     a_pin_that_is_waited_for_keeps_nobody_out,
+    a_pin_that_cannot_be_read_is_looked_for_again_and_the_library_is_left_alone,
     a_token_in_the_place_of_another_is_not_shown_its_pin,
     a_handle_of_before_a_login_is_not_used_after_it,
 }

@@ -90,6 +90,27 @@ fn nobody_waits_for_a_recovery_that_hangs(fixture: &Fixture) {
     eventually(|| sign(&key, "after"));
 }
 
+/// Each does what it is told: it comes back when that is worth it.
+fn whoever_comes_back_when_told_does_not_go_in_a_circle_while_recovery_hangs(fixture: &Fixture) {
+    let token = fixture.open(quick());
+    let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
+
+    fixture.fault("hang_login", "");
+    fixture.fault("rv.C_SignInit", "0x30");
+    assert!(sign(&key, "lost").is_err_and(|error| error.is_transient()));
+    wait_for("the login hangs", || fixture.has("hanging_login"));
+    let (mut calls, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_millis(2500) {
+        let Err(Error::Transient { retry_after }) = sign(&key, "again") else { panic!("it is away") };
+        assert!(retry_after <= Duration::from_secs(1), "nobody is to miss that it is back: {retry_after:?}");
+        thread::sleep(retry_after);
+        calls += 1;
+    }
+    assert!(calls < 20, "{calls} calls");
+    fixture.mend("hanging_login");
+    eventually(|| sign(&key, "after"));
+}
+
 /// `C_Finalize` beside a call that is not back would be undefined.
 fn a_library_is_not_restarted_around_a_hanging_call(fixture: &Fixture) {
     let token = fixture.open(quick());
@@ -282,6 +303,7 @@ on_every_token! {
     everybody_who_waits_behind_a_hanging_call_is_answered_in_time,
     no_more_threads_are_left_behind_than_allowed,
     nobody_waits_for_a_recovery_that_hangs,
+    whoever_comes_back_when_told_does_not_go_in_a_circle_while_recovery_hangs,
     a_library_is_not_restarted_around_a_hanging_call,
     a_wrong_signature_is_never_handed_out,
     with_the_first_only_a_wrong_signature_is_found_by_the_test_after_a_login,

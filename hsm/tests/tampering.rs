@@ -53,6 +53,33 @@ fn a_key_that_another_process_deletes_is_missed_at_once(fixture: &Fixture) {
     assert_eq!(events.lock().unwrap().iter().filter(|event| **event == line).count(), 1, "{events:?}");
 }
 
+/// CKR_KEY_FUNCTION_NOT_PERMITTED, of the one key that agrees.
+fn a_key_that_its_token_refuses_to_use_is_lost_alone_and_found_again(fixture: &Fixture) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let token =
+        fixture.open(Settings::new().observer(move |event| seen.lock().unwrap().push(event.to_string())));
+    let refused = EcKey::generate(&token, Usage::Agree, "refused").unwrap();
+    let other = EcKey::generate(&token, Usage::Sign, "other").unwrap();
+    let agree = || refused.agree(&refused.agreement_key().unwrap());
+    fixture.fault("every.C_DeriveKey", "0x68");
+
+    fixture.fault("logout", "");
+    eventually(|| sign(&other, "after"));
+    assert!(!fixture.has("logout"), "it did not happen");
+    assert!(matches!(agree(), Err(Error::Token(_))), "{:?}", agree());
+    let health = token.health();
+    assert_eq!((health.state, health.login_recoveries, health.library_recoveries), (State::Up, 1, 0));
+    assert_eq!(fixture.calls("C_Initialize").len(), 1);
+    fixture.mend("every.C_DeriveKey");
+    wait_for("it is found", || agree().is_ok());
+    let kid = refused.kid();
+    let lost = format!("key {kid} lost: C_DeriveKey: CKR_KEY_FUNCTION_NOT_PERMITTED");
+    let events = events.lock().unwrap();
+    assert_eq!(events.iter().filter(|event| **event == lost).count(), 1, "{events:?}");
+    assert!(events.contains(&format!("key {kid} found again")), "{events:?}");
+}
+
 /// SoftHSM keeps every object in a file.
 fn a_key_that_was_away_is_found_again(fixture: &Fixture) {
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -278,6 +305,7 @@ fn a_destroyed_key_is_gone_with_both_halves(fixture: &Fixture) {
 
 on_every_token! {
     a_key_that_another_process_deletes_is_missed_at_once,
+    a_key_that_its_token_refuses_to_use_is_lost_alone_and_found_again,
     another_key_under_the_same_name_is_refused,
     another_private_key_with_the_old_public_one_fails_the_test,
     other_symmetric_keys_under_the_same_name_are_refused,

@@ -44,6 +44,8 @@ pub enum Then {
     Fails,
     /// Answers, and not with what it should.
     SignsWrongly,
+    /// Refuses what is longer than so many bytes, as those do that authenticate.
+    TakesAtMost(usize),
     Panics,
 }
 
@@ -76,7 +78,7 @@ impl<K> Token<K> {
         state.asked += 1;
         let then = self.changed.wait_while(state, |state| state.held).unwrap().then;
         match then {
-            Then::Signs | Then::SignsWrongly => Ok(then),
+            Then::Signs | Then::SignsWrongly | Then::TakesAtMost(_) => Ok(then),
             Then::IsAway => Err(SignerFault::transient("the token is away", Duration::from_millis(20))),
             Then::Fails => Err(SignerFault::new("the token was pulled")),
             Then::Panics => panic!("as the test wants it"),
@@ -109,8 +111,12 @@ impl RemoteAuthenticator for TestAuthenticator {
     }
 
     fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
-        if self.answer()? == Then::SignsWrongly {
-            return Ok(Secret::zeroed());
+        match self.answer()? {
+            Then::SignsWrongly => return Ok(Secret::zeroed()),
+            Then::TakesAtMost(most) if message.len() > most => {
+                return Err(SignerFault::refusing("the token takes no message of this length"));
+            }
+            _ => {}
         }
         let mut key = &self.key;
         key.authenticate(message).map_err(|never| match never {})
@@ -128,5 +134,12 @@ impl RemoteAgreement for TestAgreement {
         }
         let mut key = &self.key;
         key.agree(peer).map_err(|never| match never {})
+    }
+
+    fn self_test(&self) -> Result<(), SignerFault> {
+        match self.answer()? {
+            Then::SignsWrongly => Err(SignerFault::new("the token calculated wrongly")),
+            _ => Ok(()),
+        }
     }
 }

@@ -15,7 +15,7 @@ use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::results::ResultSealer;
 use taskseal::worker::WorkerParts;
 use taskseal::{Client, QueueName, Task, Worker, WorkerSettings};
-use taskseal_core::keys::SigningKey;
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
 use taskseal_core::{KeyId, Kind, Secret};
 use taskseal_tests::fleet::Ran;
 
@@ -61,6 +61,12 @@ impl Scalars {
         self.0.map(|scalar| {
             SigningKey::from_scalar(&Secret::copy_from(&scalar)).unwrap().verifying_key().to_point()
         })
+    }
+
+    /// The key that decrypts tasks.
+    pub(crate) fn worker_kid(&self) -> KeyId {
+        let [_, worker, _, _] = self.kids();
+        worker
     }
 
     fn kids(&self) -> [KeyId; 4] {
@@ -173,6 +179,11 @@ pub(crate) fn task(number: usize) -> Task {
     Task::new("email:send", &number).unwrap()
 }
 
+/// The public half of a key pair of somebody else, another one for each number.
+pub(crate) fn peer(number: u8) -> AgreementPublicKey {
+    AgreementKey::from_scalar(&Secret::copy_from(&[number; 32])).unwrap().public_key()
+}
+
 /// The deployment.
 #[derive(Debug)]
 pub(crate) struct Plant {
@@ -231,6 +242,16 @@ impl Plant {
             fs::remove_file(self.folder.join(format!("{name}.key"))).unwrap();
         }
         fs::remove_dir_all(self.folder.join("state")).unwrap();
+    }
+
+    /// Takes the key that decrypts tasks out of the keyset: the configuration names it all the same.
+    pub(crate) fn forget_worker_key(&self, scalars: &Scalars) {
+        let (file, kid) = (self.folder.join("keyset.toml"), scalars.worker_kid());
+        let keyset = fs::read_to_string(&file).unwrap();
+        let others = keyset.split_inclusive("\n\n").filter(|entry| !entry.contains(&kid.to_string()));
+        let others: String = others.collect();
+        assert!(others.len() < keyset.len(), "it has no such key");
+        fs::write(file, others).unwrap();
     }
 
     fn config(&self) -> Config {

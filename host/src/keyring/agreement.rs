@@ -20,6 +20,18 @@ pub trait RemoteAgreement: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`SignerFault`]. The task stays sealed then, and may be tried again.
     fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault>;
+
+    /// Has the key prove that it agrees rightly: with a key pair that is made for this, so that it is known what has to
+    /// come of it. Asked when an authentic body does not decrypt, to tell a broken token from a task that was sealed
+    /// wrongly. A token that fails is to be taken out of use until it passes.
+    ///
+    /// # Errors
+    /// [`SignerFault`] if the answer is wrong, or if there is none. The task stays sealed then, and may be tried again.
+    ///
+    /// # Security
+    /// The verdict must depend on the key and its token alone, and on nothing that anybody sent: else who seals tasks
+    /// wrongly could have a good token taken out of use.
+    fn self_test(&self) -> Result<(), SignerFault>;
 }
 
 /// One key to decrypt with.

@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey, EncryptionKey};
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::{Agree, KeyId, OpenError, Refusal, Secret};
 
 use super::Keyring;
 use super::agreement::{Agreement, HeldAgreement, RemoteAgreement};
-use super::record::KeysetKey;
 use super::signer::SignerFault;
 
 /// Decryption keys to open one envelope with. Made by [`Keyring::opening`].
@@ -45,8 +44,8 @@ impl<'k> OpeningKeys<'k> {
     }
 
     /// What an error of opening comes to: [`OpenError::KeyUnavailable`] in the place of [`Refusal::Rejected`] if the body
-    /// was to be decrypted by a key that is kept elsewhere and that gives another answer now, or a wrong one to a
-    /// question whose answer is known here.
+    /// was to be decrypted by a key that is kept elsewhere and that gives another answer now, or fails its test
+    /// ([`RemoteAgreement::self_test`]).
     ///
     /// It may block as the opening did.
     #[must_use]
@@ -77,23 +76,12 @@ impl<'k> OpeningKeys<'k> {
         (kid, reason)
     }
 
-    /// Whether the key gives the right answer to a key pair of ours, and then the same one as before: asked in this order, a
-    /// key that was mended meanwhile contradicts itself.
+    /// Whether the key passes its own test, and then gives the same answer as before: asked in this order, a key that was
+    /// mended meanwhile contradicts itself. Only the test can have a token taken out of use, and no envelope has a say in
+    /// that.
     fn stands(&self, asked: &Asked<'_>) -> bool {
         let Ok(first) = &asked.answer else { return false };
-        self.is_right(asked.key) && asked.key.agree(&asked.peer).is_ok_and(|second| same(first, &second))
-    }
-
-    /// Whether the key agrees with a fresh key pair on what that pair's private half says. Nothing is known of one whose
-    /// public half the keyset does not have.
-    fn is_right(&self, key: &dyn RemoteAgreement) -> bool {
-        let Some(KeysetKey::EcdhEs(public)) = self.keyring.record(key.kid()).map(|record| record.key())
-        else {
-            return true;
-        };
-        let Some(mut ours) = fresh() else { return false };
-        let Ok(expected) = ours.agree(public);
-        key.agree(&ours.public_key()).is_ok_and(|answer| same(&expected, &answer))
+        asked.key.self_test().is_ok() && asked.key.agree(&asked.peer).is_ok_and(|second| same(first, &second))
     }
 }
 
@@ -131,16 +119,6 @@ impl Agree for WitnessedAgreement<'_, '_> {
         }
         answer
     }
-}
-
-/// A key pair that nobody else has; `None` without randomness.
-fn fresh() -> Option<AgreementKey> {
-    let mut scalar = Secret::zeroed();
-    // All but one in 2^32 scalars are of use.
-    (0..4).find_map(|_| {
-        getrandom::fill(scalar.as_mut_bytes()).ok()?;
-        AgreementKey::from_scalar(&scalar).ok()
-    })
 }
 
 /// Compares in constant time.

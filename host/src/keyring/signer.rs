@@ -26,24 +26,49 @@ pub trait RemoteSigner: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct SignerFault {
     error: Arc<dyn Error + Send + Sync>,
-    retry_after: Option<Duration>,
+    kind: FaultKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FaultKind {
+    /// Asking again is of no use.
+    Lasting,
+    /// Worth asking again after this time.
+    Passing(Duration),
+    /// It is this message that gets no answer; another one does.
+    OfMessage,
 }
 
 impl SignerFault {
     /// Wraps the error of a token or service, or a text. Asking again is of no use.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { error: error.into().into(), retry_after: None }
+        Self { error: error.into().into(), kind: FaultKind::Lasting }
     }
 
     /// As [`new`](Self::new) for one that is away and may come back: worth asking again after this time.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>, retry_after: Duration) -> Self {
-        Self { error: error.into().into(), retry_after: Some(retry_after) }
+        Self { error: error.into().into(), kind: FaultKind::Passing(retry_after) }
+    }
+
+    /// As [`new`](Self::new) for one that refuses this message, for its length, and works all the same: asking again with
+    /// another message is of use.
+    pub fn refusing(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { error: error.into().into(), kind: FaultKind::OfMessage }
     }
 
     /// After which time it is worth asking again; `None`: never.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        match self.kind {
+            FaultKind::Passing(retry_after) => Some(retry_after),
+            FaultKind::Lasting | FaultKind::OfMessage => None,
+        }
+    }
+
+    /// Whether the message is at fault and not the key.
+    #[must_use]
+    pub const fn refuses_message(&self) -> bool {
+        matches!(self.kind, FaultKind::OfMessage)
     }
 }
 

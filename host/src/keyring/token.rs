@@ -114,6 +114,11 @@ impl RemoteAgreement for InToken {
     fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, SignerFault> {
         self.0.agree(peer).map_err(fault)
     }
+
+    /// A token that fails is down until its keys pass the same test.
+    fn self_test(&self) -> Result<(), SignerFault> {
+        self.0.self_test().map_err(fault)
+    }
 }
 
 /// An HMAC key of a token, which many threads may use.
@@ -140,6 +145,21 @@ fn fault(error: Error) -> SignerFault {
             SignerFault::transient(error, retry_after)
         }
         error if error.is_transient() => SignerFault::transient(error.clone(), SOON),
+        Error::TooLong { .. } => SignerFault::refusing(error),
         _ => SignerFault::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_that_is_too_long_for_a_token_is_at_fault_itself() {
+        let refused = fault(Error::TooLong { len: 70_000 });
+        assert!(refused.refuses_message() && refused.retry_after().is_none());
+        assert_eq!(refused.to_string(), "the token takes no message of 70000 bytes");
+        assert!(!fault(Error::NoSuchKey).refuses_message());
+        assert!(!fault(Error::Timeout).refuses_message());
     }
 }

@@ -5,6 +5,8 @@
  *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_Login, C_DeriveKey, C_WrapKey,
  *                         C_UnwrapKey or C_GenerateRandom fails with the code in it
  *   every.C_Login         every login of the user fails with this code
+ *   every.C_DeriveKey     every key agreement fails with this code
+ *   longest               C_Sign takes no more than so many bytes: CKR_DATA_LEN_RANGE
  *   counted       (once)  the next login that fails by one of these becomes `flags`: the token has counted it
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
@@ -81,7 +83,7 @@ struct ecdh {
     unsigned char *point;
 };
 
-enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, ATTRIBUTE_TYPE_INVALID = 0x12, DEVICE_ERROR = 0x30 };
+enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, ATTRIBUTE_TYPE_INVALID = 0x12, DATA_LEN_RANGE = 0x21, DEVICE_ERROR = 0x30 };
 enum { LABEL_LEN = 32, SERIAL_AT = 80, SERIAL_LEN = 16, FLAGS_AT = 96, USER = 1 };
 
 /* Held for reading by every call that uses a session, for writing by what takes sessions away. */
@@ -334,7 +336,7 @@ static num sign_init(num session, void *mechanism, num key) {
 }
 
 static num sign(num session, unsigned char *data, num data_len, unsigned char *signature, num *len) {
-    num code, ms;
+    num code, ms, longest;
     char nothing[8];
     /* Asking for the length is not signing. */
     if (!signature) {
@@ -344,6 +346,13 @@ static num sign(num session, unsigned char *data, num data_len, unsigned char *s
         return code;
     }
     if (once("rv.C_Sign", &code)) return code;
+    if (number("longest", &longest) && data_len > longest) {
+        /* With its refusal the operation has ended. */
+        pthread_rwlock_rdlock(&calls);
+        REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, longest, signature, len);
+        pthread_rwlock_unlock(&calls);
+        return DATA_LEN_RANGE;
+    }
     maybe_hang("hang", "hanging");
     if (number("delay", &ms)) pause_ms(ms);
     pthread_rwlock_rdlock(&calls);
@@ -367,7 +376,7 @@ static num derive_key(num session, struct mechanism *mechanism, num key, void *t
     char nothing[8];
     struct ecdh other;
     struct mechanism with_other = *mechanism;
-    if (code != OK || once("rv.C_DeriveKey", &code)) return code;
+    if (code != OK || number("every.C_DeriveKey", &code) || once("rv.C_DeriveKey", &code)) return code;
     maybe_hang("hang_derive", "hanging_derive");
     if (number("delay_derive", &ms)) pause_ms(ms);
     if (content("garbage_derive", nothing, sizeof nothing) && mechanism->len == sizeof other) {

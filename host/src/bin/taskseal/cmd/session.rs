@@ -84,6 +84,9 @@ impl Session {
             | ClientError::Result(OpenError::Refused(refusal)) => {
                 Failure::refused(format!("{error} ({})", refusal.code()))
             }
+            ClientError::Sealing(SealError::Signer(fault)) if fault.refuses_message() => {
+                Failure::new(error.to_string()).hint("seal it in another suite, or a shorter one")
+            }
             // The key, which was there when it was opened.
             ClientError::Sealing(SealError::Signer(_) | SealError::InvalidSignature)
             | ClientError::Result(OpenError::KeyUnavailable) => Failure::unavailable(error.to_string()),
