@@ -28,6 +28,16 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
+/// A Redis, and a plant whose private keys are in the token.
+fn planted(fixture: &Fixture) -> (RedisServer, plant::Scalars, Plant) {
+    let server = RedisServer::start();
+    fixture.init();
+    let scalars = plant::fresh_scalars();
+    plant::put_into(fixture, &scalars);
+    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    (server, scalars, plant)
+}
+
 /// Tasks of the end-to-end runs.
 const TASKS: usize = 24;
 
@@ -85,11 +95,7 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
     if let Some(role) = fixture.role() {
         return plant::import(fixture, &role);
     }
-    let server = RedisServer::start();
-    fixture.init();
-    let scalars = plant::fresh_scalars();
-    plant::put_into(fixture, &scalars);
-    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let (_server, _, plant) = planted(fixture);
     let ended = Arc::new(AtomicBool::new(false));
     taskseal::tokens::observe(|name, event| eprintln!("{name}: {event}"));
     let ran = Ran::default();
@@ -151,11 +157,7 @@ fn slow_token_signs_once_for_many_tasks(fixture: &Fixture) {
     if let Some(role) = fixture.role() {
         return plant::import(fixture, &role);
     }
-    let server = RedisServer::start();
-    fixture.init();
-    let scalars = plant::fresh_scalars();
-    plant::put_into(fixture, &scalars);
-    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let (_server, _, plant) = planted(fixture);
     // As slow as a small device: 13 signatures a second.
     fixture.fault("delay", "77");
     let client = plant.client();
@@ -173,11 +175,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
         Some(role) => return plant::import(fixture, role),
         None => {}
     }
-    let server = RedisServer::start();
-    fixture.init();
-    let scalars = plant::fresh_scalars();
-    plant::put_into(fixture, &scalars);
-    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let (_server, scalars, plant) = planted(fixture);
     let ran = Ran::default();
     runtime().block_on(async {
         let worker = plant.worker(&ran);
@@ -212,11 +210,7 @@ fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refu
     if let Some(role) = fixture.role() {
         return plant::import(fixture, &role);
     }
-    let server = RedisServer::start();
-    fixture.init();
-    let scalars = plant::fresh_scalars();
-    plant::put_into(fixture, &scalars);
-    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let (_server, scalars, plant) = planted(fixture);
     let client = plant.client();
     for (round, known) in [true, false].into_iter().enumerate() {
         if !known {
@@ -253,11 +247,7 @@ fn tasks_that_are_sealed_wrongly_do_the_token_no_harm(fixture: &Fixture) {
     if let Some(role) = fixture.role() {
         return plant::import(fixture, &role);
     }
-    let server = RedisServer::start();
-    fixture.init();
-    let scalars = plant::fresh_scalars();
-    plant::put_into(fixture, &scalars);
-    let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
+    let (_server, scalars, plant) = planted(fixture);
     let keyring = plant.keyring();
     let key = scalars.worker_kid();
     let before = taskseal::tokens::health().swap_remove(0).1;
