@@ -88,7 +88,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
     distrust(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
 
     // Nothing is written before the file is known to be ours or empty.
-    match kind_of(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
+    match kind_now(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
         Kind::Ours | Kind::Empty => {}
         Kind::Foreign => return Err(OpenError::Foreign { path, kind: schema.kind }),
         Kind::Version(found) => {
@@ -154,6 +154,12 @@ enum Kind {
     Version(i32),
 }
 
+/// What a file is at one moment: read piece by piece, one that becomes ours meanwhile looks like somebody else's.
+fn kind_now(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
+    kind_of(&*connection.unchecked_transaction()?, schema)
+}
+
+/// Within a transaction.
 fn kind_of(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
@@ -201,7 +207,7 @@ fn initialize(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<
     let expected = tables(&model, usize::MAX)?;
 
     // Of two processes that found the file empty, one makes the tables and the other sees them.
-    if matches!(kind_of(connection, schema)?, Kind::Empty) {
+    if matches!(kind_now(connection, schema)?, Kind::Empty) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if matches!(kind_of(&transaction, schema)?, Kind::Empty) {
             transaction.execute_batch(schema.sql)?;

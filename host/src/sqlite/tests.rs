@@ -1,3 +1,7 @@
+use std::cell::RefCell;
+
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
 use super::*;
 
 const SCHEMA: Schema = Schema {
@@ -107,6 +111,42 @@ fn the_file_and_its_log_belong_to_their_owner_alone() {
         .map(|entry| entry.unwrap().metadata().unwrap().permissions().mode() & 0o777)
         .collect();
     assert_eq!(modes, [0o600; 3]);
+}
+
+thread_local! {
+    /// The file that another process makes its tables in.
+    static MADE_MEANWHILE: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+}
+
+/// Has the other process make them just before the connection looks for tables.
+fn meanwhile(event: TraceEvent<'_>) {
+    let TraceEvent::Stmt(_, sql) = event else { return };
+    if !sql.contains("sqlite_schema") {
+        return;
+    }
+    if let Some(path) = MADE_MEANWHILE.take() {
+        let other = Connection::open(path).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        // It may have to wait for us.
+        let made = format!(
+            "BEGIN IMMEDIATE; {}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+            SCHEMA.sql, SCHEMA.application_id, SCHEMA.version
+        );
+        let _ = other.execute_batch(&made);
+    }
+}
+
+#[test]
+fn file_that_becomes_ours_while_it_is_looked_at_is_not_taken_for_somebody_elses() {
+    let (_folder, path) = scratch();
+    create(&path).unwrap();
+    let mut connection = Connection::open(&path).unwrap();
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(meanwhile)).unwrap();
+    MADE_MEANWHILE.set(Some(path));
+
+    let kind = kind_now(&connection, &SCHEMA).unwrap();
+    assert!(MADE_MEANWHILE.take().is_none(), "nobody looked for tables");
+    assert!(matches!(kind, Kind::Empty | Kind::Ours));
 }
 
 #[test]
