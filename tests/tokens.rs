@@ -15,11 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use taskseal::worker::Event;
+use taskseal::Worker;
+use taskseal::worker::{Event, Tally};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::{Agree, Refusal};
 use taskseal_tests::fleet::{Ran, until};
 use taskseal_tests::redis::RedisServer;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use self::plant::{Plant, task};
 use self::support::{Fixture, on_every_token};
@@ -36,6 +39,15 @@ fn planted(fixture: &Fixture) -> (RedisServer, plant::Scalars, Plant) {
     plant::put_into(fixture, &scalars);
     let plant = Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
     (server, scalars, plant)
+}
+
+/// Runs a worker until what is answered first is dropped.
+fn in_background(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
+    let (stop, stopped) = oneshot::channel();
+    let running = tokio::spawn(worker.run_until(async {
+        let _ = stopped.await;
+    }));
+    (stop, running)
 }
 
 /// Tasks of the end-to-end runs.
@@ -107,15 +119,12 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
         let end = EndOnDrop(Arc::clone(&ended));
         let receipts = runtime().block_on(async {
             let client = plant.client();
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
             let worker = plant.worker(&ran).observed_by(|event| match event {
                 Event::Started { .. } | Event::Succeeded { .. } => {}
                 // Shown if the test fails.
                 other => eprintln!("{other:?}"),
             });
-            let worker = tokio::spawn(worker.run_until(async {
-                let _ = stopped.await;
-            }));
+            let (stop, worker) = in_background(worker);
             let mut receipts = Vec::new();
             for batch in 0..20 {
                 let tasks = (0..sent / 20).map(|number| task(batch * 100 + number)).collect();
@@ -189,10 +198,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
         let client = plant.client();
         fixture.elsewhere("delete");
         client.enqueue(task(1)).await.unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let running = tokio::spawn(worker.run_until(async {
-            let _ = stopped.await;
-        }));
+        let (stop, running) = in_background(worker);
         until("some attempts", async || (given_back.load(Ordering::Relaxed) > 1).then_some(())).await;
         assert!(ran.all().is_empty());
         // The key is brought back, and the task is still there.
@@ -223,10 +229,7 @@ fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refu
         fixture.fault("garbage_derive", "");
         runtime().block_on(async {
             client.enqueue(task(round)).await.unwrap();
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let running = tokio::spawn(worker.run_until(async {
-                let _ = stopped.await;
-            }));
+            let (stop, running) = in_background(worker);
             let is_down = || !health().is_up() && health().faulty_answers > faults;
             until("the token to be taken down", async || is_down().then_some(())).await;
             assert!(ran.all().is_empty());

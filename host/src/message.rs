@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use taskseal_core::Claims;
+
 pub use self::wire::DecodeMessageError;
 
 #[cfg(test)]
 mod tests;
 mod wire;
+
+/// What a queue calls a task: its reference, if one was sealed, else its id.
+pub(crate) fn id_for(claims: &Claims<'_>) -> String {
+    claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string())
+}
 
 /// One asynq task message (`asynq.TaskMessage`). Every field can be changed by whoever writes to the broker.
 ///

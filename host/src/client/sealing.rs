@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::NewTask;
 use crate::keyring::{Draft, SealingKey, SignerFault};
-use crate::message::Message;
+use crate::message::{Message, id_for};
 use crate::queue::QueueName;
 use crate::results::unix_seconds;
 use crate::task::Task;
@@ -152,7 +152,7 @@ impl Claimed<'_> {
         let receipt = Receipt {
             id: claims.task_id,
             queue: queue.clone(),
-            queue_id: queue_id(claims),
+            queue_id: id_for(claims),
             task_type: claims.task_type.to_string(),
             digest: Sha256::digest(&envelope).into(),
         };
@@ -160,17 +160,12 @@ impl Claimed<'_> {
     }
 }
 
-/// What a queue calls a task.
-fn queue_id(claims: &Claims<'_>) -> String {
-    claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string())
-}
-
 /// What a queue and its tools are told about a sealed task: copies of what is sealed.
 pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>) -> NewTask {
     let message = Message {
         task_type: claims.task_type.to_string(),
         payload: envelope,
-        id: queue_id(claims),
+        id: id_for(claims),
         queue: queue.to_string(),
         retry: claims
             .attempts

@@ -22,6 +22,7 @@ use super::settle::End;
 use crate::broker::Leased;
 use crate::handler::OpenedTask;
 use crate::ledger::{self, LedgerRefusal, Sighting, TaskKey};
+use crate::message::id_for;
 use crate::queue::QueueName;
 use crate::results::unix_seconds;
 use crate::time::UnixMillis;
@@ -213,7 +214,7 @@ fn verify<'a>(
 /// not compared: nothing here is decided by them.
 fn agrees(leased: &Leased, queue: &QueueName, claims: &Claims<'_>) -> bool {
     let Leased { lease, message } = leased;
-    let id = claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string());
+    let id = id_for(claims);
     lease.id == id
         && message.id == id
         && message.task_type == claims.task_type.as_str()
