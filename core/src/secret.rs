@@ -4,12 +4,14 @@ use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::stack::clear_registers;
+
 /// `N` secret bytes. Has no `Clone`, no `PartialEq` and a `Debug` that shows nothing.
 ///
 /// # Security
 /// Moving a value may leave a copy of the bytes on the stack; build it where it stays, as
 /// [`Secret::zeroed`] and [`Secret::as_mut_bytes`] allow.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize)]
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
@@ -40,6 +42,16 @@ impl<const N: usize> Secret<N> {
         &mut self.0
     }
 }
+
+/// Wiped, and with it what moved or read it left in the vector registers.
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.zeroize();
+        clear_registers();
+    }
+}
+
+impl<const N: usize> ZeroizeOnDrop for Secret<N> {}
 
 impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,9 @@
 //! case names: answers that leave the machine anyway. Built as it is released (the profile `constant-time`), because
 //! it is the compiler that turns selections into branches.
 //!
-//! What this cannot see: how long a single instruction takes, and the code paths for processors that valgrind does
-//! not imitate (AVX-512 with VAES, the SHA extensions, ARMv8). `benches/timing.rs` measures those.
+//! `tests/run constant-time` runs it on AES-NI and PCLMULQDQ and on portable code. What this cannot see: how long a
+//! single instruction takes, and the code paths for processors that valgrind does not imitate (AVX-512 with VAES, the
+//! SHA extensions, ARMv8). `benches/timing.rs` measures those.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![allow(clippy::unwrap_used)] // A test, which clippy does not see in what tests call.
 #![allow(unsafe_code)] // Requests to valgrind are made by machine code that only it understands.

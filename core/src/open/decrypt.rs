@@ -15,6 +15,7 @@ use crate::keyset::DecryptionKeys;
 use crate::name::ContentType;
 use crate::provider::{Agree, Provider};
 use crate::refusal::Refusal;
+use crate::stack::clear_registers;
 use crate::structure::{EncStructure, EncryptContext};
 
 /// A task whose body can be read. A decrypted body is wiped on drop.
@@ -62,6 +63,7 @@ impl Drop for Opened<'_, '_> {
     fn drop(&mut self) {
         if let Body::Decrypted(body) = &mut self.body {
             body.zeroize();
+            clear_registers();
         }
     }
 }

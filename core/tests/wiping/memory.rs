@@ -3,8 +3,14 @@
 use std::fs::{File, read_to_string};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write, stdin};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::SIGUSR1;
+use taskseal_core::Acceleration;
 
 use super::needles::Needle;
 
@@ -14,14 +20,34 @@ const INPUT: &str = "TASKSEAL_TEST_INPUT";
 /// In the process: does the work where nothing that comes later touches its frames, then waits to be read.
 pub(crate) fn wait_after(work: impl FnOnce(&str)) {
     let case = std::env::var(CASE).unwrap();
-    deep(|| work(&case));
+    signal_hook::flag::register(SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
+    deep(|| {
+        work(&case);
+        store_registers();
+    });
     wait();
+}
+
+/// A signal has the kernel store all registers on the stack, here below the frames of the work. There they can be
+/// read, as in any process that gets a signal at such a moment.
+#[inline(never)]
+fn store_registers() {
+    let mut room = MaybeUninit::<[u8; 64 << 10]>::uninit();
+    black_box(&mut room);
+    signal_hook::low_level::raise(SIGUSR1).unwrap();
+    black_box(&mut room);
 }
 
 /// In the process: waits until the test has read the memory.
 pub(crate) fn wait() {
-    println!("ready");
+    println!("{} ready", backends());
     stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// What the primitives of this process run on.
+pub(crate) fn backends() -> String {
+    let Acceleration { aes, ghash, sha256, .. } = Acceleration::detect();
+    format!("aes {aes} ghash {ghash} sha256 {sha256}")
 }
 
 /// Printing and reading stay within these 128 KiB.
@@ -51,13 +77,22 @@ pub(crate) fn survivors(case: &str, input: &[u8], needles: &[Needle]) -> Vec<Str
         .spawn()
         .unwrap();
     let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
-    assert!(said.any(|line| line.unwrap().ends_with("ready")), "{case} failed");
+    let ready = format!("{} ready", backends());
+    assert!(said.any(|line| line.unwrap().ends_with(&ready)), "{case} failed, or ran on other backends");
     let found = scan(process.id(), needles);
     // A case that waits within its work waits once more after it.
     process.stdin.take().unwrap().write_all(b"go on\nend\n").unwrap();
     said.for_each(drop);
     assert!(process.wait().unwrap().success(), "{case} failed");
     found
+}
+
+/// The bytes that a value is held in, as the test that runs finds them in its own memory.
+pub(crate) fn bytes_of<T>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![0; size_of::<T>()];
+    let address = u64::try_from(std::ptr::from_ref(value).addr()).unwrap();
+    File::open("/proc/self/mem").unwrap().read_exact_at(&mut bytes, address).unwrap();
+    bytes
 }
 
 /// Reads what the process can write to: heap, stacks, statics.

@@ -1,17 +1,20 @@
 //! What is looked for: each secret in the forms it takes in memory, in pieces of 16 bytes.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 
 use aes_gcm::aes::cipher::BlockCipherEncrypt;
 use aes_gcm::aes::{Aes256, Block};
+use ghash::GHash;
 use hmac::{Hmac, KeyInit, Mac};
 use p256::elliptic_curve::PrimeField;
 use p256::elliptic_curve::ops::Reduce;
 use p256::{FieldBytes, Scalar};
 use sha2::Sha256;
 use taskseal_core::keys::SigningKey;
-use taskseal_core::{Agree, KeyId, Signer, Suite};
+use taskseal_core::{Acceleration, Agree, KeyId, Signer, Suite};
 
+use super::memory::bytes_of;
 use super::work::{BODY_LEN, fill, seal_with, with_agreement_key, with_secret, with_signing_key};
 
 /// A piece of a secret.
@@ -25,8 +28,12 @@ struct Needles(Vec<Needle>);
 
 impl Needles {
     fn add(&mut self, name: &str, secret: &[u8]) {
-        let piece = |bytes: &[u8]| Needle { name: name.to_owned(), bytes: bytes.to_vec() };
-        self.0.extend(secret.chunks_exact(16).map(piece));
+        for piece in secret.chunks_exact(16) {
+            // What is all zeros or the padding of HMAC stands everywhere and is no secret.
+            if piece.iter().collect::<HashSet<_>>().len() > 4 {
+                self.0.push(Needle { name: name.to_owned(), bytes: piece.to_vec() });
+            }
+        }
     }
 
     /// Numbers are kept as limbs, which on a little-endian machine are the bytes from back to front.
@@ -35,12 +42,16 @@ impl Needles {
         self.add(name, &secret.iter().rev().copied().collect::<Vec<_>>());
     }
 
-    /// What HMAC makes of its key before it sees the message is as good as the key.
+    /// What HMAC makes of its key before it sees the message is as good as the key. SHA-256 holds both as words,
+    /// expands the block to 64 words, and with SHA-NI keeps the state in an order of its own.
     fn add_hmac_key(&mut self, name: &str, key: &[u8; 32]) {
         self.add(name, key);
         for pad in [0x36, 0x5c] {
             let mut block = [pad; 64];
             block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            self.add(name, &block);
+            let words = message_schedule(&block);
+            self.add(&format!("words of {name}"), &words.map(u32::to_le_bytes).concat());
             // The initial state of SHA-256 (FIPS 180-4 5.3.3).
             let mut state = [
                 0x6a09_e667,
@@ -53,18 +64,59 @@ impl Needles {
                 0x5be0_cd19,
             ];
             sha2::block_api::compress256(&mut state, &[block]);
-            self.add(name, &block[..32]);
             self.add(&format!("state of {name}"), &state.map(u32::to_le_bytes).concat());
+            let [a, b, c, d, e, f, g, h] = state;
+            self.add(&format!("state of {name}"), &[f, e, b, a, h, g, d, c].map(u32::to_le_bytes).concat());
         }
     }
 
-    /// The first two round keys of AES-256 are its key; with the key of GHASH tags can be forged.
+    /// Any two consecutive round keys of AES-256 give its key; with the key of GHASH or the mask of a tag, tags can
+    /// be forged; the keystream gives the body.
     fn add_content_key(&mut self, key: &[u8; 32]) {
         self.add("content key", key);
+        let cipher = Aes256::new(&(*key).into());
+        // Round keys to encrypt and to decrypt, 15 each; the portable implementation has them in slices of bits, for
+        // eight blocks, one set for both. What else the type has room for is not filled.
+        let len = if Acceleration::detect().aes.is_portable() { 15 * 8 * 8 } else { 2 * 15 * 16 };
+        self.add("round key", &bytes_of(&cipher)[..len]);
+
         let mut hash_key = Block::default();
-        Aes256::new(&(*key).into()).encrypt_block(&mut hash_key);
+        cipher.encrypt_block(&mut hash_key);
         self.add_number("key of GHASH", &hash_key);
+        self.add("power of the key of GHASH", &bytes_of(&GHash::new(&hash_key)));
+
+        let mut iv = [0; 12];
+        fill("iv", &mut iv);
+        let mut next = iv;
+        let counter = u32::from_be_bytes([iv[8], iv[9], iv[10], iv[11]]).wrapping_add(1);
+        next[8..].copy_from_slice(&counter.to_be_bytes());
+        // Counter 1 is for the tag, the others are for the body (SP 800-38D 7.1).
+        let counters = (1_u32..).take(1 + BODY_LEN.div_ceil(16));
+        for (iv, counter) in
+            [iv, next].iter().flat_map(|iv| counters.clone().map(move |counter| (iv, counter)))
+        {
+            let mut block = Block::default();
+            block[..12].copy_from_slice(iv);
+            block[12..].copy_from_slice(&counter.to_be_bytes());
+            cipher.encrypt_block(&mut block);
+            self.add(if counter == 1 { "mask of the tag" } else { "keystream" }, &block);
+        }
     }
+}
+
+/// The 64 words that SHA-256 makes of a block (FIPS 180-4 6.2.2, step 1).
+fn message_schedule(block: &[u8; 64]) -> [u32; 64] {
+    let mut words = [0_u32; 64];
+    for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
+        *word = u32::from_be_bytes(bytes.try_into().unwrap());
+    }
+    for t in 16..64 {
+        let (x, y) = (words[t - 15], words[t - 2]);
+        let sigma0 = x.rotate_right(7) ^ x.rotate_right(18) ^ x >> 3;
+        let sigma1 = y.rotate_right(17) ^ y.rotate_right(19) ^ y >> 10;
+        words[t] = sigma1.wrapping_add(words[t - 7]).wrapping_add(sigma0).wrapping_add(words[t - 16]);
+    }
+    words
 }
 
 /// The secrets of a suite; all keys in any case.
