@@ -12,6 +12,8 @@ devices() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc
     need cc gcc libc6-dev
+    # shellcheck source=tests/steps/backends.sh
+    source tests/steps/backends.sh
     rm -f "$scratch/machines" "$scratch/machines.raw"
 
     machine_here
@@ -25,6 +27,7 @@ devices() {
     echo
     printf '%-26s %7s %6s  %-16s  %s\n' machine vectors sealed digest 'what ran: AES, GHASH, SHA-256'
     cat "$scratch/machines"
+    print_backends
     [ "$(cut -d '|' -f 4 "$scratch/machines.raw" | sort -u | wc -l)" -eq 1 ] || {
         echo "the digests are not the same"
         return 1
@@ -76,55 +79,71 @@ expect_instructions() {
     done
 }
 
+# This processor, once for each of its backends: the tests of core, the vectors, and what was really run.
 machine_here() {
     build_runner
-    record "$(uname -m), this one" "$runners/release/taskseal-devices"
-    [ "$(uname -sm)" = "Linux x86_64" ] || return 0
-    if grep -qw sha_ni /proc/cpuinfo; then
-        expect_breakpoint SHA-NI "$runners/release/taskseal-devices" sha256rnds2
-    else
-        skip_part "SHA-NI" "this processor has none"
+    each_backend machine_with_backend
+    # VAES without AVX-512 has to be asked for when it is built; with AVX-512 the wider form is taken all the same.
+    if has_flags 'avx2 vaes'; then
+        RUSTFLAGS='-C target-feature=+aes,+avx2,+vaes' runners=$runners/vaes build_runner
+        record "x86_64, built for VAES" "$runners/vaes/release/taskseal-devices"
+        runs_what_it_reports "built for VAES" "$runners/vaes/release/taskseal-devices"
+    elif [ "$(uname -m)" = x86_64 ]; then
+        skip_part "built for VAES" "this processor has none"
     fi
-    machine_vaes
 }
 
-# VAES without AVX-512, which has to be asked for when it is built. The emulator's is wrong in QEMU 7.2.
-machine_vaes() {
-    if ! grep -qw vaes /proc/cpuinfo || ! grep -qw avx2 /proc/cpuinfo; then
-        skip_part "VAES" "this processor has none"
-        return 0
-    fi
-    local folder=$runners/vaes
-    RUSTFLAGS='-C target-feature=+aes,+avx2,+vaes' runners=$folder build_runner
-    record "x86_64, built for VAES" "$folder/release/taskseal-devices"
-    expect_breakpoint VAES "$folder/release/taskseal-devices" 'vaesenc .*%ymm'
+machine_with_backend() {
+    local machine
+    machine="$(uname -m), ${backend:-this one}"
+    # The standard library asks the processor by itself, and so finds what is hidden.
+    cargo test -p taskseal-core --profile constant-time --lib --locked -- --quiet "${slow_tests[@]/#/--skip=}" \
+        ${backend:+--skip=report_agrees_with_the_standard_library}
+    record "$machine" ${backend:+hiding} "$runners/release/taskseal-devices"
+    [ -z "${backend:-}" ] || runs_what_it_reports "$machine" "$runners/release/taskseal-devices"
 }
 
-# expect_breakpoint PART PROGRAM MNEMONIC: the real processor stops at the first such instruction. Emulators and valgrind
-# have none of these, so a debugger has to tell.
-expect_breakpoint() {
-    local part=$1 program=$2 mnemonic=$3 place entry
-    have_or_install gdb gdb || { skip_part "$part" "gdb is missing; run: sudo apt-get install -y gdb"; return 0; }
-    have_or_install objdump binutils || { skip_part "$part" "objdump is missing; run: sudo apt-get install -y binutils"; return 0; }
-    objdump -d --no-show-raw-insn "$program" >"$scratch/disassembly"
-    place=$(sed -nE "/\t$mnemonic/ { s/^ *([0-9a-f]+):.*/\1/p; q }" "$scratch/disassembly")
-    # The file may be loaded anywhere: where its first instruction is says where.
-    entry=$(objdump -f "$program" | sed -n 's/^start address //p')
-    gdb -nx -batch -ex 'set confirm off' -ex starti \
-        -ex "python auxv = gdb.execute('info auxv', to_string=True).splitlines()" \
-        -ex "python start = int(next(line for line in auxv if 'AT_ENTRY' in line).split()[-1], 0)" \
-        -ex "python gdb.execute('break *%d' % (start - $entry + 0x$place))" \
-        -ex continue -ex kill "$program" >"$scratch/gdb" 2>&1 || true
+# The instructions of each backend, as lines of a disassembly. Those of 128 bits may be spelled for SSE or for AVX.
+declare -A instructions=(
+    [vaes-512]='vaesenc .*%zmm' [vaes-256]='vaesenc .*%ymm' [aes-ni]='v?aesenc .*%xmm'
+    [pclmulqdq]='v?pclmul' [sha-ni]='sha256rnds2 '
+)
+
+# runs_what_it_reports MACHINE PROGRAM: the program runs the instructions of the backends that it has just reported to
+# `record`, and none of a backend that is hidden.
+runs_what_it_reports() {
+    local machine=$1 program=$2 name must=() must_not=() wrong=0
+    local -A reported
+    have_or_install gdb gdb || { skip_part "$machine" "gdb is missing; run: sudo apt-get install -y gdb"; return 0; }
+    have_or_install objdump binutils || { skip_part "$machine" "objdump is missing; run: sudo apt-get install -y binutils"; return 0; }
+    read -r _ _ _ _ _ _ _ _ _ "reported[aes]" _ "reported[ghash]" _ "reported[sha256]" <<<"$(tail -n 1 "$scratch/report")"
+    for name in vaes-512 vaes-256 aes-ni pclmulqdq sha-ni; do
+        case "$name" in
+        "${reported[aes]}" | "${reported[ghash]}" | "${reported[sha256]}") must+=("${instructions[$name]}") ;;
+        # Single blocks go through AES-NI in the wider backends too.
+        aes-ni) [ "${reported[aes]}" != portable ] || must_not+=("${instructions[$name]}") ;;
+        *) must_not+=("${instructions[$name]}") ;;
+        esac
+    done
+    PROGRAM=$program PRELOAD=$hiding_library INSTRUCTIONS=$(printf '%s\n' "${must[@]}" "${must_not[@]}") \
+        timeout 300 gdb -nx -batch -x tests/steps/instructions_run.py "$program" >"$scratch/gdb" 2>&1 || true
     if grep -q 'ptrace: Operation not permitted\|Could not trace' "$scratch/gdb"; then
-        skip_part "$part" "processes cannot be traced here"
+        skip_part "$machine" "processes cannot be traced here"
         return 0
     fi
-    grep -q '^Breakpoint 1, ' "$scratch/gdb" || {
+    grep -qx 'exit code 0' "$scratch/gdb" || wrong=1
+    for name in "${must[@]}"; do
+        grep -qxF "runs $name" "$scratch/gdb" || wrong=1
+    done
+    for name in "${must_not[@]}"; do
+        grep -qxF "does not run $name" "$scratch/gdb" || wrong=1
+    done
+    if [ "$wrong" -ne 0 ]; then
         cat "$scratch/gdb"
-        echo "$mnemonic at $place is not run"
+        echo "$machine: reported ${reported[*]}, but other instructions ran"
         return 1
-    }
-    echo "this one: $mnemonic at $place is run"
+    fi
+    echo "$machine: $(grep -c '^runs ' "$scratch/gdb") of ${#must[@]} kinds of instructions ran, none of ${#must_not[@]} others"
 }
 
 # A processor with AES-NI and PCLMULQDQ and one without, on any host.
