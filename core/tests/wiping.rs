@@ -26,7 +26,9 @@ use taskseal_core::Suite;
 
 use self::memory::survivors;
 use self::needles::needles;
-use self::work::{Stop, fill, make_keys, open, seal, seal_batch, seal_detached, seal_hedged, sealed};
+use self::work::{
+    ENVELOPE_LEN, Stop, fill, make_keys, open, seal, seal_batch, seal_detached, seal_hedged, sealed,
+};
 
 /// What a process does before it is looked into.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +80,7 @@ impl Case {
                 overwrite_frames();
             }
             Self::MakesKeys => make_keys(),
-            Self::Seals(suite) => seal(suite, &mut [0; 1024]),
+            Self::Seals(suite) => seal(suite, &mut [0; ENVELOPE_LEN]),
             Self::SealsBatch(suite) => seal_batch(suite),
             Self::SealsDetached => seal_detached(),
             Self::SealsHedged(suite) => seal_hedged(suite),

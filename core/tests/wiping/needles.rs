@@ -15,7 +15,9 @@ use taskseal_core::keys::SigningKey;
 use taskseal_core::{Acceleration, Agree, KeyId, Signer, Suite};
 
 use super::memory::bytes_of;
-use super::work::{BODY_LEN, fill, seal_with, with_agreement_key, with_secret, with_signing_key};
+use super::work::{
+    BODY_LEN, ENVELOPE_LEN, fill, seal_with, with_agreement_key, with_secret, with_signing_key,
+};
 
 /// A piece of a secret.
 pub(crate) struct Needle {
@@ -186,7 +188,7 @@ impl Signer for Recording<'_> {
 /// Whoever has the nonce of a signature has the key: `k = (z + r d) / s` (FIPS 186-5 6.4.1).
 fn nonce(suite: Suite) -> Scalar {
     let mut signed = None;
-    with_signing_key(|key| seal_with(suite, Recording(key, &mut signed), &mut [0; 1024]));
+    with_signing_key(|key| seal_with(suite, Recording(key, &mut signed), &mut [0; ENVELOPE_LEN]));
     let (digest, signature) = signed.unwrap();
     let scalar = |bytes: &[u8]| <Scalar as Reduce<FieldBytes>>::reduce(&FieldBytes::try_from(bytes).unwrap());
     let (r, s) = (scalar(&signature[..32]), scalar(&signature[32..]));

@@ -20,7 +20,10 @@ use zeroize::Zeroize;
 
 use super::memory;
 
-pub(crate) const BODY_LEN: usize = 96;
+/// 64 blocks at once, which VAES-512 encrypts in a way of its own, then more than eight, and a part of one.
+pub(crate) const BODY_LEN: usize = 1240;
+/// Room for an envelope with this body.
+pub(crate) const ENVELOPE_LEN: usize = 2048;
 const NOW: u64 = 1_763_751_000;
 
 /// Fills with bytes that look random and depend on the label. Holds no more than one of them at a time.
@@ -141,7 +144,7 @@ pub(crate) fn seal_with(suite: Suite, signer: impl Signer<Error = Infallible>, e
 /// As [`seal`], in a batch of two.
 pub(crate) fn seal_batch(suite: Suite) {
     fn batch<M: SigningMode>(mut sealer: Sealer<M>, body: &[u8]) {
-        let (mut first, mut second) = ([0; 2048], [0; 2048]);
+        let (mut first, mut second) = ([0; ENVELOPE_LEN], [0; ENVELOPE_LEN]);
         let mut batch = sealer.batch::<2>();
         let (claims, content_type) = (&claims(), ContentType::OCTETS);
         let one = batch.add(claims, content_type, body, &mut Given, &mut first).ok().unwrap();
@@ -162,7 +165,7 @@ pub(crate) fn seal_batch(suite: Suite) {
 
 /// As [`seal`] in suite M, with the body beside it.
 pub(crate) fn seal_detached() {
-    let mut envelope = [0; 1024];
+    let mut envelope = [0; ENVELOPE_LEN];
     with_mac_key(|key| {
         let mut sealer = Sealer::authenticate(key);
         assert!(sealer.seal_detached(&claims(), ContentType::OCTETS, b"in clear", &mut envelope).is_ok());
@@ -172,7 +175,7 @@ pub(crate) fn seal_detached() {
 /// As [`seal`], with randomness that is bound to the message.
 pub(crate) fn seal_hedged(suite: Suite) {
     fn hedged<M: Mode>(mut sealer: Sealer<M>, body: &[u8]) {
-        let mut envelope = [0; 1024];
+        let mut envelope = [0; ENVELOPE_LEN];
         with_secret("hedge key", |secret| {
             let key = HedgeKey::new(Secret::copy_from(secret.as_bytes()));
             let (claims, content_type) = (&claims(), ContentType::OCTETS);
@@ -193,7 +196,7 @@ pub(crate) fn seal_hedged(suite: Suite) {
 }
 
 pub(crate) fn sealed(suite: Suite) -> Vec<u8> {
-    let mut envelope = vec![0; 1024];
+    let mut envelope = vec![0; ENVELOPE_LEN];
     let len = with_signing_key(|key| seal_with(suite, key, &mut envelope));
     envelope.truncate(len);
     envelope
