@@ -43,7 +43,9 @@ fn a_ciphertext_shorter_than_its_tag_is_refused() {
 fn one_changed_byte_of_the_recipient_is_another_meaning_or_none() {
     let good = object(AGREED, &[7; 20]);
     let start = good.len() - encoded(|sink| RECIPIENT.encode(sink)).len();
-    for at in start..good.len() {
+    // The interpreter takes a minute for all of them.
+    let bytes_apart = if cfg!(miri) { 8 } else { 1 };
+    for at in (start..good.len()).step_by(bytes_apart) {
         for bit in 0..8 {
             let mut changed = good.clone();
             changed[at] ^= 1 << bit;

@@ -157,10 +157,10 @@ fn counters_at_their_end_do_not_overflow() {
 fn a_verifier_without_a_clock_does_not_run_full_of_finished_tasks_and_still_refuses_their_copies() {
     let blind = |counter| Sighting { seen_at: 0, ..sighting(1, counter) };
     let mut guard = SequenceWindow::<1, 2>::new(60);
-    for counter in 0..100 {
-        assert_eq!(guard.admit(&blind(counter)), FIRST);
-        assert_eq!(guard.admit(&blind(counter)), AGAIN);
-        assert!(guard.finish(blind(counter).issuer, blind(counter).task_id));
+    for task in (0..100).map(blind) {
+        assert_eq!(guard.admit(&task), FIRST);
+        assert_eq!(guard.admit(&task), AGAIN);
+        assert!(guard.finish(task.issuer, task.task_id));
     }
     for counter in 37..100 {
         assert_eq!(guard.admit(&blind(counter)), refused(Refusal::Replayed));
