@@ -9,6 +9,7 @@ use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 use taskseal_core::{Agree, KeyId, Secret, Signer};
 
 use crate::attributes::Attributes;
+use crate::boxed::unboxed;
 use crate::error::{Error, KeyDefect};
 use crate::health::add;
 use crate::located::{Identity, Located};
@@ -180,11 +181,12 @@ impl EcKey {
         self.require(Usage::Agree)?;
         let located = Arc::clone(&self.located);
         let peer = *peer;
-        self.token.run(Repeat::Yes, Objects::Made, move |bench| {
+        let secret = self.token.run(Repeat::Yes, Objects::Made, move |bench| {
             let secret = located.using(bench, |session, handle| ecdh::agree(session, handle, &peer))?;
             add(&bench.shared.counters.agreements);
             Ok(secret)
-        })
+        })?;
+        Ok(unboxed(&secret))
     }
 
     /// Has the key prove itself again, as after a login: sign a fixed digest, or agree with an ephemeral key of the

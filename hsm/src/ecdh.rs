@@ -11,6 +11,7 @@ use taskseal_core::keys::{AgreementPublicKey, POINT_LEN};
 use taskseal_core::{Provider, Secret, Software, tags_match};
 use zeroize::Zeroize;
 
+use crate::boxed::{Boxed, boxed};
 use crate::error::{Error, Failure};
 use crate::generate::without;
 use crate::session::Session;
@@ -20,7 +21,7 @@ pub(crate) fn agree(
     session: &Session,
     key: ObjectHandle,
     peer: &AgreementPublicKey,
-) -> Result<Secret<32>, Failure> {
+) -> Result<Boxed, Failure> {
     let point = peer.to_point();
     match derive(session, key, &point) {
         // Every token is to accept the plain point, and most do; some want it as in CKA_EC_POINT.
@@ -35,7 +36,7 @@ pub(crate) fn agree(
     }
 }
 
-fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Secret<32>, Failure> {
+fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Boxed, Failure> {
     let mechanism = Mechanism::Ecdh1Derive(Ecdh1DeriveParams::new(EcKdf::null(), point));
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
@@ -54,10 +55,10 @@ fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Secret<3
 }
 
 /// The 32 bytes of an object of this session.
-pub(crate) fn read_value(session: &Session, object: ObjectHandle) -> Result<Secret<32>, Failure> {
+pub(crate) fn read_value(session: &Session, object: ObjectHandle) -> Result<Boxed, Failure> {
     for attribute in session.get_attributes(object, &[AttributeType::Value])? {
         if let Attribute::Value(mut bytes) = attribute {
-            let secret = <&[u8; 32]>::try_from(bytes.as_slice()).map(Secret::copy_from);
+            let secret = <&[u8; 32]>::try_from(bytes.as_slice()).map(boxed);
             bytes.zeroize();
             return Ok(secret.map_err(|_| Error::FaultyAnswer)?);
         }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod boxed;
 mod classify;
 mod connection;
 mod device;

@@ -10,6 +10,7 @@ use taskseal_core::{KeyId, Secret, tags_match};
 use zeroize::Zeroize;
 
 use crate::attributes::Attributes;
+use crate::boxed::{Boxed, boxed, unboxed};
 use crate::ecdh::read_value;
 use crate::ecdsa::SELF_TEST;
 use crate::error::{Error, Failure};
@@ -97,7 +98,7 @@ impl WrappingKey {
     /// [`Error`].
     pub fn wrap(&self, key: &Secret<32>) -> Result<[u8; WRAPPED_LEN], Error> {
         let located = Arc::clone(&self.located);
-        let key = Secret::copy_from(key.as_bytes());
+        let key = boxed(key.as_bytes());
         self.token.run(Repeat::Yes, Objects::Made, move |bench| {
             located.using(bench, |session, handle| {
                 let wrapped = wrap(session, handle, key.as_bytes())?;
@@ -119,9 +120,10 @@ impl WrappingKey {
     pub fn unwrap(&self, wrapped: &[u8; WRAPPED_LEN]) -> Result<Secret<32>, Error> {
         let located = Arc::clone(&self.located);
         let wrapped = *wrapped;
-        self.token.run(Repeat::Yes, Objects::Made, move |bench| {
+        let secret = self.token.run(Repeat::Yes, Objects::Made, move |bench| {
             located.using(bench, |session, handle| unwrap(session, handle, &wrapped))
-        })
+        })?;
+        Ok(unboxed(&secret))
     }
 }
 
@@ -155,7 +157,7 @@ fn wrap(session: &Session, kek: ObjectHandle, key: &[u8; 32]) -> Result<Vec<u8>,
     wrapped.map_err(|error| generate::unsupported(error, "CKM_AES_KEY_WRAP"))
 }
 
-fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Secret<32>, Failure> {
+fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Boxed, Failure> {
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::GENERIC_SECRET),
