@@ -103,7 +103,7 @@ fn authenticated(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAuthenti
     fs::write(fleet.path("client.toml"), entry("in_token = true")).unwrap();
     fs::write(fleet.path("worker.toml"), entry("secret_file = \"mac.key\"")).unwrap();
     let of_client = Keyring::load(&fleet.path("client.toml")).unwrap();
-    let token = Arc::new(TestAuthenticator::new(key));
+    let token = Arc::new(TestAuthenticator::new(*key));
     let source = SealingSource::new(Suite::M, fleet.path("token"));
     let key = of_client.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Task).unwrap();
     let mut settings = fleet.client_settings();
@@ -172,7 +172,7 @@ fn authenticates_results(fleet: &Fleet) -> (ResultSealer, Arc<TestAuthenticator>
     );
     fs::write(fleet.path("results.toml"), entry).unwrap();
     let keyring = Keyring::load(&fleet.path("results.toml")).unwrap();
-    let token = Arc::new(TestAuthenticator::new(key));
+    let token = Arc::new(TestAuthenticator::new(*key));
     let source = SealingSource::new(Suite::M, fleet.path("token"));
     let key = keyring.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Result).unwrap();
     (ResultSealer::new("worker-1", key).unwrap(), token)
@@ -382,7 +382,7 @@ async fn answered(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAgreeme
     let receipt = fleet.client().enqueue(task()).await.unwrap();
     assert_eq!(Worker::new(fleet.worker_settings(), parts).run_once().await.succeeded, 1);
 
-    let token = Arc::new(TestAgreement::new(key));
+    let token = Arc::new(TestAgreement::new(*key));
     let keyring = fleet.keyring().with_remote_decryption_keys([Arc::clone(&token) as _]);
     let mut settings = fleet.client_settings();
     settings.patience = patience;

@@ -55,7 +55,7 @@ pub struct Keyring {
 #[derive(Debug, Default)]
 struct Decryption {
     agreement: BTreeMap<KeyId, Agreement>,
-    encryption: BTreeMap<KeyId, EncryptionKey>,
+    encryption: BTreeMap<KeyId, Box<EncryptionKey>>,
 }
 
 impl Keyring {
@@ -217,7 +217,7 @@ impl Keyring {
         }
         match self.records.get(&kid).map(Record::key) {
             Some(KeysetKey::A256Gcm(key)) => Some(key),
-            _ => self.decryption.encryption.get(&kid),
+            _ => self.decryption.encryption.get(&kid).map(AsRef::as_ref),
         }
     }
 

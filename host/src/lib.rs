@@ -16,6 +16,7 @@ pub mod results;
 pub mod secret_file;
 pub mod setup;
 mod sqlite;
+mod stack;
 pub mod task;
 pub mod time;
 pub mod tokens;

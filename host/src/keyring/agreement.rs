@@ -37,7 +37,7 @@ pub trait RemoteAgreement: Send + Sync + fmt::Debug {
 /// One key to decrypt with.
 #[derive(Debug)]
 pub(super) enum Agreement {
-    Software(AgreementKey),
+    Software(Box<AgreementKey>),
     Remote(Arc<dyn RemoteAgreement>),
 }
 

@@ -27,7 +27,7 @@ pub trait RemoteAuthenticator: Send + Sync + fmt::Debug {
 /// The key of one sealing key.
 #[derive(Debug)]
 pub(super) enum Authenticating {
-    Software(MacKey),
+    Software(Box<MacKey>),
     Remote(Arc<dyn RemoteAuthenticator>),
 }
 

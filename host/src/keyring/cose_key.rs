@@ -83,10 +83,10 @@ impl SecretKey {
     ) -> Result<Self, taskseal_core::InvalidKey> {
         let copy = || Secret::copy_from(secret.as_bytes());
         Ok(match algorithm {
-            Algorithm::Es256 => Self::Sign(SigningKey::from_scalar(secret)?),
-            Algorithm::EcdhEs => Self::Agree(AgreementKey::from_scalar(secret)?),
-            Algorithm::Hs256 => Self::Mac(MacKey::new(kid, copy())),
-            Algorithm::A256Gcm => Self::Encrypt(EncryptionKey::new(kid, copy())),
+            Algorithm::Es256 => Self::Sign(Box::new(SigningKey::from_scalar(secret)?)),
+            Algorithm::EcdhEs => Self::Agree(Box::new(AgreementKey::from_scalar(secret)?)),
+            Algorithm::Hs256 => Self::Mac(Box::new(MacKey::new(kid, copy()))),
+            Algorithm::A256Gcm => Self::Encrypt(Box::new(EncryptionKey::new(kid, copy()))),
         })
     }
 }

@@ -25,7 +25,8 @@ pub struct OpeningKeys<'k> {
 struct Asked<'k> {
     key: &'k dyn RemoteAgreement,
     peer: AgreementPublicKey,
-    answer: Result<Secret<32>, SignerFault>,
+    /// In a box: moved, it would leave a copy.
+    answer: Result<Box<Secret<32>>, SignerFault>,
 }
 
 /// A key of [`OpeningKeys`]: agrees, and what it answers is remembered.
@@ -112,13 +113,20 @@ impl Agree for WitnessedAgreement<'_, '_> {
         let answer = HeldAgreement(self.key).agree(peer);
         if let Agreement::Remote(key) = self.key {
             let copy = match &answer {
-                Ok(secret) => Ok(Secret::copy_from(secret.as_bytes())),
+                Ok(secret) => Ok(boxed(secret)),
                 Err(fault) => Err(fault.clone()),
             };
             *self.asked = Some(Asked { key: &**key, peer: *peer, answer: copy });
         }
         answer
     }
+}
+
+/// A copy that is made where it stays.
+fn boxed(secret: &Secret<32>) -> Box<Secret<32>> {
+    let mut copy = Box::new(Secret::zeroed());
+    copy.as_mut_bytes().copy_from_slice(secret.as_bytes());
+    copy
 }
 
 /// Compares in constant time.

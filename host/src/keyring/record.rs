@@ -30,11 +30,11 @@ pub enum KeysetKey {
     /// Verifies signatures.
     Es256(VerifyingKey),
     /// Verifies HMAC tags.
-    Hs256(MacKey),
+    Hs256(Box<MacKey>),
     /// An HMAC key whose secret is in a token: it may seal, and this host verifies nothing with it.
     Hs256InToken(KeyId),
     /// Verifies and decrypts.
-    A256Gcm(EncryptionKey),
+    A256Gcm(Box<EncryptionKey>),
     /// Is encrypted to.
     EcdhEs(AgreementPublicKey),
 }

@@ -67,8 +67,8 @@ pub struct SealingKey {
 enum Keys {
     Sign(Signing),
     Authenticate(Authenticating),
-    Encrypt(EncryptionKey),
-    SignEncrypt(Signing, EncryptionKey),
+    Encrypt(Box<EncryptionKey>),
+    SignEncrypt(Signing, Box<EncryptionKey>),
     SignEncryptTo(Signing, AgreementPublicKey),
 }
 
@@ -290,7 +290,7 @@ fn check(keyring: &Keyring, source: &SealingSource, kid: KeyId, kind: Kind) -> R
     })
 }
 
-fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<EncryptionKey, FileError> {
+fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<Box<EncryptionKey>, FileError> {
     let Some(key) = &source.encryption_key else {
         return Err(source.key.fault("suite SE needs a shared key to encrypt with"));
     };

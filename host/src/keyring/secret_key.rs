@@ -17,6 +17,7 @@ use super::cose_key;
 use super::wrapped_file::{self, Wrapped};
 use crate::file_error::FileError;
 use crate::secret_file;
+use crate::stack::leaving_nothing;
 
 /// What a key does: one algorithm, one act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -72,17 +73,17 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// One secret key, held in memory that is wiped.
+/// One secret key, held in memory that is wiped. Each is in a box: a key that moved would leave copies behind.
 #[derive(Debug)]
 pub enum SecretKey {
     /// Signs with ES256.
-    Sign(SigningKey),
+    Sign(Box<SigningKey>),
     /// Decrypts what is encrypted to its public half.
-    Agree(AgreementKey),
+    Agree(Box<AgreementKey>),
     /// Authenticates with HMAC.
-    Mac(MacKey),
+    Mac(Box<MacKey>),
     /// Encrypts and decrypts with AES-256-GCM.
-    Encrypt(EncryptionKey),
+    Encrypt(Box<EncryptionKey>),
 }
 
 impl SecretKey {
@@ -94,6 +95,10 @@ impl SecretKey {
     /// [`FileError`] if it cannot be read, is open to others than its owner, or is no secret key, or if the token cannot be
     /// used.
     pub fn read(path: &Path) -> Result<Self, FileError> {
+        leaving_nothing(|| Self::read_file(path))
+    }
+
+    fn read_file(path: &Path) -> Result<Self, FileError> {
         let pem = secret_file::read(path)?;
         let fault = |message: &str| {
             FileError::new(path, message).hint("secret key files are made by `taskseal keygen`")
@@ -119,9 +124,11 @@ impl SecretKey {
     /// # Errors
     /// [`FileError`] if there is no randomness, the file exists or cannot be written.
     pub fn create(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, FileError> {
-        let (key, cose_key) = Self::generate(path, algorithm)?;
-        secret_file::create(path, &Self::armour(LABEL, &cose_key, &key.comment(purpose)))?;
-        Ok(key)
+        leaving_nothing(|| {
+            let (key, cose_key) = Self::generate(path, algorithm)?;
+            secret_file::create(path, &Self::armour(LABEL, &cose_key, &key.comment(purpose)))?;
+            Ok(key)
+        })
     }
 
     /// As [`create`](Self::create), but the file is of no use without the token: it is encrypted, and what decrypts it is
@@ -136,11 +143,13 @@ impl SecretKey {
         purpose: &str,
         kek: &KeyUri,
     ) -> Result<Self, FileError> {
-        let (key, cose_key) = Self::generate(path, algorithm)?;
-        let Wrapped { content, kek } = wrapped_file::wrap(path, kek, &cose_key)?;
-        let comment = format!("{}# wrapped by: {kek}\n", key.comment(purpose));
-        secret_file::create(path, &Self::armour(wrapped_file::LABEL, &content, &comment))?;
-        Ok(key)
+        leaving_nothing(|| {
+            let (key, cose_key) = Self::generate(path, algorithm)?;
+            let Wrapped { content, kek } = wrapped_file::wrap(path, kek, &cose_key)?;
+            let comment = format!("{}# wrapped by: {kek}\n", key.comment(purpose));
+            secret_file::create(path, &Self::armour(wrapped_file::LABEL, &content, &comment))?;
+            Ok(key)
+        })
     }
 
     /// A fresh key for the file at `path`, and its COSE_Key.

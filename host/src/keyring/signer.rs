@@ -87,7 +87,7 @@ impl Error for SignerFault {
 /// The signer of one sealing key.
 #[derive(Debug)]
 pub(super) enum Signing {
-    Software(SigningKey),
+    Software(Box<SigningKey>),
     Remote(Arc<dyn RemoteSigner>),
 }
 

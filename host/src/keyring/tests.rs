@@ -310,7 +310,7 @@ fn hmac_key_elsewhere_seals_what_holders_of_the_secret_open_and_its_own_host_doe
     let folder = Folder::new();
     let SecretKey::Mac(key) = folder.key("mac.key", Algorithm::Hs256) else { panic!("another key") };
     let kid = key.kid();
-    let elsewhere = Arc::new(Elsewhere { key, away: AtomicBool::new(true) });
+    let elsewhere = Arc::new(Elsewhere { key: *key, away: AtomicBool::new(true) });
     let producer = folder.keyset(&in_token(kid)).unwrap();
     let held = in_token(kid).replace("in_token = true", "secret_file = \"mac.key\"");
     let worker = folder.keyset(&held).unwrap();

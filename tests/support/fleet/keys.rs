@@ -66,7 +66,7 @@ impl Fleet {
     #[must_use]
     pub fn recipient_key(&self) -> AgreementKey {
         match SecretKey::read(&self.path("recipient.key")).unwrap() {
-            SecretKey::Agree(key) => key,
+            SecretKey::Agree(key) => *key,
             other => panic!("{other:?} agrees on nothing"),
         }
     }
@@ -79,7 +79,7 @@ impl Fleet {
 
     fn signing_key(&self, name: &str) -> SigningKey {
         match SecretKey::read(&self.path(&format!("{name}.key"))).unwrap() {
-            SecretKey::Sign(key) => key,
+            SecretKey::Sign(key) => *key,
             other => panic!("{other:?} signs nothing"),
         }
     }

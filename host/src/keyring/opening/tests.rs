@@ -56,7 +56,7 @@ fn rejected(known: bool, wrong: fn(usize) -> bool) -> OpenError {
         format!("[[key]]\nkid = \"{kid}\"\nalg = \"ECDH-ES\"\nuse = \"task\"\npublic = \"{public}\"\n");
     let file = folder.path().join("keyset.toml");
     fs::write(&file, if known { &entry } else { "" }).unwrap();
-    let faulty: Arc<dyn RemoteAgreement> = Arc::new(Faulty { key, asked: AtomicUsize::new(0), wrong });
+    let faulty: Arc<dyn RemoteAgreement> = Arc::new(Faulty { key: *key, asked: AtomicUsize::new(0), wrong });
     let keyring = Keyring::load(&file).unwrap().with_remote_decryption_keys([faulty]);
     let mut keys = keyring.opening();
     let peer = fresh().public_key();

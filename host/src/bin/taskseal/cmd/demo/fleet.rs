@@ -51,8 +51,8 @@ pub(super) struct Fleet {
 pub(super) struct KnownKeys {
     pub(super) worker: AgreementPublicKey,
     pub(super) producer: KeyId,
-    pub(super) outsider: SigningKey,
-    pub(super) insider: SigningKey,
+    pub(super) outsider: Box<SigningKey>,
+    pub(super) insider: Box<SigningKey>,
 }
 
 /// One start of a handler.
@@ -219,7 +219,7 @@ async fn open_queue(dir: &Path, url: Option<&str>) -> Result<(Arc<dyn Broker>, B
     Ok((Arc::new(broker), Box::new(RedisStorage { connection, prefix: "asynq".to_owned() })))
 }
 
-fn signing(key: SecretKey) -> Result<SigningKey, Mishap> {
+fn signing(key: SecretKey) -> Result<Box<SigningKey>, Mishap> {
     match key {
         SecretKey::Sign(key) => Ok(key),
         _ => Err("not a signing key".into()),
