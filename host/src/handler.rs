@@ -55,6 +55,10 @@ impl OpenedTask {
     ///
     /// # Errors
     /// [`Failure::GiveUp`]: the body will not become another one by trying again.
+    ///
+    /// # Security
+    /// What is returned is a copy, for the handler to wipe. A string with escapes leaves another one in memory that was
+    /// freed: a body that must not leave one is read from [`body`](Self::body).
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| Failure::GiveUp(format!("body: {error}")))
     }

@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 pub mod escape;
 pub mod file_error;
+mod growing;
 pub mod handler;
 pub mod keyring;
 pub mod ledger;

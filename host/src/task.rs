@@ -7,6 +7,7 @@ use taskseal_core::name::InvalidName;
 use taskseal_core::{ContentType, TaskId, TaskType};
 use zeroize::Zeroizing;
 
+use crate::growing::Growing;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
@@ -30,8 +31,9 @@ impl Task {
     /// # Errors
     /// [`InvalidTask`] if the type is no [`TaskType`] or the body cannot be written as JSON.
     pub fn new(task_type: &str, body: &impl Serialize) -> Result<Self, InvalidTask> {
-        let body = serde_json::to_vec(body).map_err(InvalidTask::Body)?;
-        Self::from_bytes(task_type, ContentType::JSON, body)
+        let mut json = Growing::with_capacity(USUAL_BODY);
+        serde_json::to_writer(&mut json, body).map_err(InvalidTask::Body)?;
+        Self::with_body(task_type, ContentType::JSON, json.into_bytes())
     }
 
     /// A task whose body is `body` as it stands.
@@ -43,11 +45,19 @@ impl Task {
         content_type: ContentType<'_>,
         body: Vec<u8>,
     ) -> Result<Self, InvalidTask> {
+        Self::with_body(task_type, content_type, Zeroizing::new(body))
+    }
+
+    fn with_body(
+        task_type: &str,
+        content_type: ContentType<'_>,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<Self, InvalidTask> {
         TaskType::new(task_type).map_err(InvalidTask::Type)?;
         Ok(Self {
             task_type: task_type.to_owned(),
             content_type: content_type.as_str().to_owned(),
-            body: Zeroizing::new(body),
+            body,
             id: None,
             queue: None,
             process_at: None,
@@ -107,6 +117,9 @@ impl Task {
         self
     }
 }
+
+/// Room for a body before its length is known, in bytes.
+const USUAL_BODY: usize = 512;
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

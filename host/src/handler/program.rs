@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::{Failure, Handler, OpenedTask, Output};
+use crate::growing::Growing;
 
 /// A program to run once per task.
 #[derive(Clone, Debug)]
@@ -157,18 +158,14 @@ fn failure(status: ExitStatus, stderr: &str) -> Failure {
 
 /// Reads until the end or until there is more than `limit`; tells whether that was all.
 async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
-    let mut kept = Zeroizing::new(Vec::with_capacity(limit.min(1 << 16)));
-    let Some(mut source) = source else { return (kept, true) };
+    let mut kept = Growing::with_capacity(limit.min(1 << 16));
+    let Some(mut source) = source else { return (kept.into_bytes(), true) };
     let mut chunk = Zeroizing::new([0; 8192]);
     loop {
         match source.read(&mut chunk[..]).await {
-            Ok(0) | Err(_) => return (kept, true),
-            Ok(read) if read > limit - kept.len() => return (kept, false),
-            Ok(read) => {
-                let taken = chunk.get(..read).unwrap_or_default();
-                grow_wiped(&mut kept, taken.len());
-                kept.extend_from_slice(taken);
-            }
+            Ok(0) | Err(_) => return (kept.into_bytes(), true),
+            Ok(read) if read > limit - kept.len() => return (kept.into_bytes(), false),
+            Ok(read) => kept.extend(chunk.get(..read).unwrap_or_default()),
         }
     }
 }
@@ -183,17 +180,6 @@ async fn read_to_end(source: Option<impl AsyncRead + Unpin>, limit: usize) -> Ve
         kept.extend_from_slice(chunk.get(..taken).unwrap_or_default());
     }
     kept
-}
-
-/// Makes room by moving to a new vector and wiping the old one: a vector that grows by itself leaves copies
-/// behind.
-fn grow_wiped(bytes: &mut Zeroizing<Vec<u8>>, additional: usize) {
-    if bytes.capacity() - bytes.len() >= additional {
-        return;
-    }
-    let mut larger = Zeroizing::new(Vec::with_capacity((bytes.capacity() * 2).max(bytes.len() + additional)));
-    larger.extend_from_slice(bytes);
-    *bytes = larger;
 }
 
 /// The process group of a program that has not ended; killed when dropped: at the time limit, on a lost lease.

@@ -16,13 +16,14 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail
         Failure::new(fault.to_string()).hint("name a file that can be read, or `-` for standard input")
     };
     let (source, len): (Box<dyn Read>, u64) = if path == Path::new("-") {
-        (Box::new(io::stdin().lock()), 0)
+        // How much will come is not known.
+        (Box::new(io::stdin().lock()), u64::MAX)
     } else {
         let file = File::open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        (Box::new(file), len)
+        let metadata = file.metadata().map_err(failed)?;
+        (Box::new(file), if metadata.is_file() { metadata.len() } else { u64::MAX })
     };
-    // Room for a whole file from the start: a growing vector leaves copies behind.
+    // Room for all of it from the start: a growing vector leaves copies behind.
     let room = usize::try_from(len).unwrap_or(limit).min(limit) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     source.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -59,6 +59,7 @@ impl Line<'_> {
         let (body, usual) = match (self.body, self.body_base64) {
             (Some(body), None) => (body.get().as_bytes().to_vec(), ContentType::JSON),
             (None, Some(text)) => {
+                let text = Zeroizing::new(text);
                 let body = Base64::decode_vec(&text).map_err(|_| "\"body_base64\" is not base64")?;
                 (body, ContentType::OCTETS)
             }
@@ -123,7 +124,8 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     session.answers()?;
     let bar = progress(len, ui);
     let mut batch = Batch { session: &session, client: &client, ui, tasks: Vec::new(), bytes: 0, stored: 0 };
-    let mut line = Zeroizing::new(Vec::new());
+    // Room for the longest line from the start: a growing vector leaves copies behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE + 1));
     let mut number = 0;
     loop {
         line.clear();
