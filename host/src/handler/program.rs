@@ -4,6 +4,7 @@
 //! signal included: try again later. Standard error goes to the worker's own log, never to the queue.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
@@ -12,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use taskseal_core::ContentType;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::{Failure, Handler, OpenedTask, Output};
@@ -121,8 +123,8 @@ impl Handler for Program {
             let program = self.argv.first().map(String::as_str).unwrap_or_default();
             Failure::TryAgain(format!("cannot start {program}: {error}"))
         })?;
-        let mut group = Group::of(&child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut group = Group::of(child);
         let feed = async {
             if let Some(mut stdin) = stdin {
                 // A program may end without reading its input: that alone is no failure.
@@ -139,11 +141,11 @@ impl Handler for Program {
         };
         let errors = async { Ok(read_to_end(stderr, limits.stderr).await) };
         let status =
-            async { child.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
+            async { group.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
         // Returns at the first failure: who writes without end is killed with the group, not read until its time limit.
         let ((), stdout, stderr, status) = tokio::try_join!(feed, output, errors, status)?;
         // Whatever held the pipes is gone and the group's id may be given to others: hands off.
-        group.0 = None;
+        group.id = None;
         if !status.success() {
             return Err(failure(status, &String::from_utf8_lossy(&stderr)));
         }
@@ -182,21 +184,34 @@ async fn read_to_end(source: Option<impl AsyncRead + Unpin>, limit: usize) -> Ve
     kept
 }
 
-/// The process group of a program that has not ended; killed when dropped: at the time limit, on a lost lease.
-struct Group(Option<Pid>);
+/// A program and its process group. Killed when dropped before it has ended: at the time limit, on a lost lease.
+struct Group {
+    /// Taken when dropped.
+    child: Option<Child>,
+    /// `None` once the program has ended.
+    id: Option<Pid>,
+}
 
 impl Group {
-    fn of(child: &Child) -> Self {
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        Self(pid)
+    fn of(child: Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        Self { child: Some(child), id }
+    }
+
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.as_mut().expect("it is taken only when dropped").wait().await
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // An error means that nothing is left to kill.
-            let _ = kill_process_group(pid, Signal::KILL);
+        let (Some(id), Some(mut child)) = (self.id, self.child.take()) else { return };
+        // An error means that nothing is left to kill.
+        let _ = kill_process_group(id, Signal::KILL);
+        // A child that is dropped unwaited has tokio handle SIGCHLD from then on, for every child, on any thread. For that
+        // the kernel saves the registers on the stack of the thread, and with them what it has copied of a body.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { child.wait().await });
         }
     }
 }
