@@ -1,8 +1,6 @@
 //! Producers and workers whose private keys never leave a token: on Redis, from end to end, through losses of the token.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "tokens/memory.rs"]
-mod memory;
 #[path = "tokens/plant.rs"]
 mod plant;
 #[path = "../hsm/tests/support/mod.rs"]
@@ -20,6 +18,7 @@ use taskseal::worker::{Event, Tally};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::{Agree, Refusal};
 use taskseal_tests::fleet::{Ran, until};
+use taskseal_tests::process_memory::{Waiting, found_in, wait_to_be_read};
 use taskseal_tests::redis::RedisServer;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -71,9 +70,17 @@ fn work(fixture: &Fixture) {
     if let [(_, token)] = health.as_slice() {
         assert!(token.signing.count >= 2 && token.agreements >= TASKS as u64, "{token:?}");
     }
-    memory::wait_to_be_read(&fixture.folder);
+    wait_to_be_read(&fixture.folder);
     drop((client, results, keyring));
     taskseal::tokens::close();
+}
+
+/// The keys in the memory of a process that has done the work.
+fn survivors(fixture: &Fixture, scalars: &plant::Scalars) -> Vec<String> {
+    let waiting = Waiting::of(fixture.start("work"), &fixture.folder);
+    let found = waiting.find(&scalars.needles());
+    waiting.end();
+    found
 }
 
 fn private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them(fixture: &Fixture) {
@@ -89,17 +96,17 @@ fn private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them(fixtu
     fixture.elsewhere(&plant::import_role(&scalars));
 
     let in_files = Plant::make(&fixture.folder, &server.url(), &scalars, None);
-    let found = memory::survivors(fixture, "work", &scalars);
+    let found = survivors(fixture, &scalars);
     // The control: keys in files are in the memory of who uses them.
     assert_eq!(found, scalars.names(), "the search finds nothing");
     in_files.remove();
 
     Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
-    assert_eq!(memory::survivors(fixture, "work", &scalars), Vec::<&str>::new());
+    assert_eq!(survivors(fixture, &scalars), Vec::<String>::new());
     // Redis is empty of them too, and so are the files of the project.
     for file in ["taskseal.toml", "keyset.toml", "state/ledger.db", "state/quarantine.db"] {
         let content = fs::read(fixture.folder.join(file)).unwrap();
-        assert_eq!(scalars.found_in(&content), Vec::<&str>::new(), "{file}");
+        assert_eq!(found_in(&content, &scalars.needles()), Vec::<String>::new(), "{file}");
     }
 }
 

@@ -6,6 +6,7 @@ pub mod faulty;
 pub mod fleet;
 pub mod fuzzing;
 pub mod model;
+pub mod process_memory;
 pub mod redis;
 mod redis_store;
 pub mod signer;

@@ -18,6 +18,7 @@ use taskseal::{Client, QueueName, Task, Worker, WorkerSettings};
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
 use taskseal_core::{KeyId, Kind, Secret};
 use taskseal_tests::fleet::Ran;
+use taskseal_tests::process_memory::Needle;
 
 use super::support::{Fixture, LABEL};
 
@@ -44,17 +45,14 @@ impl Scalars {
         names
     }
 
-    /// The keys that stand in these bytes, as written or with the last byte first, as words of a number do.
-    pub(crate) fn found_in(&self, bytes: &[u8]) -> Vec<&'static str> {
-        let mut found = Vec::new();
-        for (scalar, (name, _)) in self.0.iter().zip(KEYS) {
+    /// Each key as written, and with the last byte first, as words of a number are kept.
+    pub(crate) fn needles(&self) -> Vec<Needle> {
+        let forms = |(scalar, (name, _)): (&[u8; 32], (&str, bool))| {
             let mut reversed = *scalar;
             reversed.reverse();
-            if [scalar, &reversed].into_iter().any(|form| memchr::memmem::find(bytes, form).is_some()) {
-                found.push(name);
-            }
-        }
-        found
+            [Needle::whole(name, scalar), Needle::whole(name, &reversed)]
+        };
+        self.0.iter().zip(KEYS).flat_map(forms).collect()
     }
 
     fn points(&self) -> [[u8; 65]; 4] {

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_macros, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -200,7 +201,12 @@ impl Fixture {
 
     /// Another process of the same test with the same tokens.
     pub(crate) fn start(&self, role: &str) -> Child {
-        again(&self.name).env(ROLE, role).spawn().unwrap()
+        self.start_with(role, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) fn start_with(&self, role: &str, environment: &[(&str, &OsStr)]) -> Child {
+        again(&self.name).env(ROLE, role).envs(environment.iter().copied()).spawn().unwrap()
     }
 
     /// Another process that does something and is done.
