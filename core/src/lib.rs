@@ -33,7 +33,8 @@ mod refusal;
 pub mod replay;
 pub mod seal;
 mod secret;
-mod stack;
+#[doc(hidden)]
+pub mod stack;
 mod structure;
 mod suite;
 mod task_id;

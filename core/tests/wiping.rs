@@ -25,9 +25,10 @@ use std::hint::black_box;
 use taskseal_core::Suite;
 
 use self::memory::survivors;
-use self::needles::needles;
+use self::needles::{hedged_needles, needles};
 use self::work::{
-    ENVELOPE_LEN, Stop, fill, make_keys, open, seal, seal_batch, seal_detached, seal_hedged, sealed,
+    ENVELOPE_LEN, Stop, encrypt_with_primitive, fill, make_keys, open, seal, seal_batch, seal_detached,
+    seal_hedged, sealed, sealed_wrongly,
 };
 
 /// What a process does before it is looked into.
@@ -42,8 +43,12 @@ enum Case {
     SealsDetached,
     SealsHedged(Suite),
     Opens(Suite),
-    /// The tag was changed, or for suite SE the key is another.
+    /// The tag is wrong; where a signature is around the ciphertext, that of the ciphertext.
     Refuses(Suite),
+    /// Is looked into when the body has been read and dropped.
+    Reads(Suite),
+    /// A primitive, without the wiping of this crate.
+    Encrypts,
     /// Is looked into while it decrypts.
     Decrypts(Suite),
     /// Is looked into while it holds the agreed secret.
@@ -54,10 +59,16 @@ impl Case {
     fn all() -> Vec<Self> {
         let mut all = vec![Self::LeaksOnHeap, Self::LeaksOnStack, Self::LeaksInRegister];
         all.extend([Self::MakesKeys, Self::Agrees]);
-        all.push(Self::SealsDetached);
-        for case in
-            [Self::Seals, Self::SealsBatch, Self::SealsHedged, Self::Opens, Self::Refuses, Self::Decrypts]
-        {
+        all.extend([Self::SealsDetached, Self::Encrypts]);
+        for case in [
+            Self::Seals,
+            Self::SealsBatch,
+            Self::SealsHedged,
+            Self::Opens,
+            Self::Refuses,
+            Self::Decrypts,
+            Self::Reads,
+        ] {
             all.extend(Suite::ALL.map(case));
         }
         all
@@ -83,15 +94,13 @@ impl Case {
             Self::Seals(suite) => seal(suite, &mut [0; ENVELOPE_LEN]),
             Self::SealsBatch(suite) => seal_batch(suite),
             Self::SealsDetached => seal_detached(),
-            Self::SealsHedged(suite) => seal_hedged(suite),
+            Self::SealsHedged(suite) => seal_hedged(suite, &mut [0; ENVELOPE_LEN]),
             Self::Opens(suite) => assert!(open(suite, memory::input(), Stop::Never)),
             Self::Decrypts(suite) => assert!(open(suite, memory::input(), Stop::WhenDecrypting)),
             Self::Agrees => assert!(open(Suite::Sp, memory::input(), Stop::WhenAgreed)),
-            Self::Refuses(suite) => {
-                let mut envelope = memory::input();
-                *envelope.last_mut().unwrap() ^= 1;
-                assert!(!open(suite, envelope, Stop::Never));
-            }
+            Self::Refuses(suite) => assert!(!open(suite, memory::input(), Stop::Never)),
+            Self::Reads(suite) => assert!(open(suite, memory::input(), Stop::WhenRead)),
+            Self::Encrypts => encrypt_with_primitive(),
         }
     }
 }
@@ -127,12 +136,16 @@ fn found_after(case: Case) -> Vec<String> {
         | Case::SealsHedged(suite)
         | Case::Opens(suite)
         | Case::Refuses(suite)
+        | Case::Reads(suite)
         | Case::Decrypts(suite) => suite,
         Case::SealsDetached => Suite::M,
+        Case::Encrypts => Suite::E,
         _ => Suite::Sp,
     };
     // Sealed elsewhere: what sealing leaves is the business of other cases.
-    survivors(&format!("{case:?}"), &sealed(suite), &needles(suite))
+    let envelope = if matches!(case, Case::Refuses(_)) { sealed_wrongly(suite) } else { sealed(suite) };
+    let needles = if matches!(case, Case::SealsHedged(_)) { hedged_needles(suite) } else { needles(suite) };
+    survivors(&format!("{case:?}"), &envelope, &needles)
 }
 
 #[test]
@@ -149,6 +162,16 @@ fn control_a_copy_in_a_frame_that_was_left_is_found() {
 #[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
 fn control_a_copy_in_a_register_is_found() {
     assert_eq!(found_after(Case::LeaksInRegister), ["encryption key"]);
+}
+
+/// The forms that keys and keystream take in the primitives are those that are looked for, on each backend.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
+fn control_what_a_primitive_holds_and_leaves_is_found() {
+    let found = found_after(Case::Encrypts);
+    for name in ["content key", "round key", "power of the key of GHASH"] {
+        assert!(found.iter().any(|found| found == name), "{name}: {found:?}");
+    }
 }
 
 #[test]
@@ -188,6 +211,17 @@ fn sealing_leaves_nothing() {
 #[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
 fn opening_leaves_nothing_once_the_body_is_dropped() {
     assert_eq!(left_by(Suite::ALL.map(Case::Opens)), []);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
+fn a_body_that_was_read_leaves_nothing_once_it_is_dropped() {
+    for suite in [Suite::E, Suite::Se, Suite::Sp] {
+        let found = found_after(Case::Reads(suite));
+        // Keys are still in use.
+        let of_body = found.iter().filter(|name| matches!(name.as_str(), "body" | "keystream" | "round key"));
+        assert_eq!(of_body.count(), 0, "{suite}: {found:?}");
+    }
 }
 
 #[test]

@@ -738,7 +738,7 @@ int32_t taskseal_agreement_public_key_init(taskseal_agreement_public_key *key,
 // Writes the kid: the first 8 bytes of the key's thumbprint (RFC 9679).
 int32_t taskseal_agreement_public_key_kid(const taskseal_agreement_public_key *key, uint8_t *kid);
 
-// Overwrites memory with zeros in a way that no compiler leaves out: for a body that has been used.
+// Overwrites memory with zeros in a way that no compiler leaves out, and clears the vector registers of x86-64 and ARMv8: for a body that has been used.
 void taskseal_wipe(uint8_t *start, size_t length);
 
 // Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is

@@ -67,9 +67,10 @@ macro_rules! key_object {
             }
 
             pub(crate) fn wipe(&mut self) {
-                // The keys own nothing but their bytes: no drop is left out.
+                // The keys own nothing but their bytes: this is all that their drops do.
                 zeroize::Zeroize::zeroize(&mut self.tag);
                 zeroize::Zeroize::zeroize(&mut self.words);
+                taskseal_core::stack::clear_registers();
             }
         }
     };

@@ -1,23 +1,9 @@
 //! What a key that is moved into its place leaves on the stack is overwritten.
 
-use core::hint::black_box;
-
 /// More than the frames that hold a key on its way; the arithmetic below them is overwritten where it is done.
 const DEPTH: usize = 640;
 
 /// Does `work`, then overwrites the frames it was done in.
 pub(crate) fn leaving_nothing<T>(work: impl FnOnce() -> T) -> T {
-    let result = apart(work);
-    overwrite();
-    result
-}
-
-#[inline(never)]
-fn apart<T>(work: impl FnOnce() -> T) -> T {
-    work()
-}
-
-#[inline(never)]
-fn overwrite() {
-    black_box(&mut [0_u8; DEPTH]);
+    taskseal_core::stack::overwriting::<DEPTH, T>(work)
 }

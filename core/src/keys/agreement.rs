@@ -11,7 +11,7 @@ use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::provider::Agree;
 use crate::secret::Secret;
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, clear_registers, leaving_nothing};
 
 /// A key agreement key in memory. Wiped on drop, prints only its kid.
 pub struct AgreementKey {
@@ -39,6 +39,13 @@ impl AgreementKey {
     #[must_use]
     pub const fn public_key(&self) -> AgreementPublicKey {
         self.public
+    }
+}
+
+/// The scalar wipes itself; this is for what moving the key left in the vector registers.
+impl Drop for AgreementKey {
+    fn drop(&mut self) {
+        clear_registers();
     }
 }
 

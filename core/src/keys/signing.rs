@@ -15,7 +15,7 @@ use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::provider::Signer;
 use crate::secret::Secret;
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, clear_registers, leaving_nothing};
 
 /// An ES256 signing key in memory. Wiped on drop, prints only its kid.
 pub struct SigningKey {
@@ -54,6 +54,13 @@ impl SigningKey {
                 self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
             signature.to_bytes().into()
         })
+    }
+}
+
+/// The scalar wipes itself; this is for what moving the key left in the vector registers.
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        clear_registers();
     }
 }
 

@@ -25,7 +25,9 @@ fn the_mac_structure_is_authenticated_as_rfc_9052_spells_it() {
 
 #[test]
 fn the_pieces_of_the_mac_structure_are_the_whole_and_its_length_is_theirs() {
-    for len in [0, 23, 24, 255, 256, 65_536] {
+    // The interpreter takes minutes to hash the longest.
+    let longest = if cfg!(miri) { 300 } else { 65_536 };
+    for len in [0, 23, 24, 255, 256, longest] {
         let payload = std::vec![9; len];
         let structure = MacStructure::new(&[7; 30], &payload);
         let mut whole = std::vec::Vec::new();

@@ -31,7 +31,7 @@ pub(crate) fn wait_after(work: impl FnOnce(&str)) {
 /// A signal has the kernel store all registers on the stack, here below the frames of the work. There they can be
 /// read, as in any process that gets a signal at such a moment.
 #[inline(never)]
-fn store_registers() {
+pub(crate) fn store_registers() {
     let mut room = MaybeUninit::<[u8; 64 << 10]>::uninit();
     black_box(&mut room);
     signal_hook::low_level::raise(SIGUSR1).unwrap();

@@ -11,12 +11,12 @@ use p256::elliptic_curve::PrimeField;
 use p256::elliptic_curve::ops::Reduce;
 use p256::{FieldBytes, Scalar};
 use sha2::Sha256;
-use taskseal_core::keys::SigningKey;
-use taskseal_core::{Acceleration, Agree, KeyId, Signer, Suite};
+use taskseal_core::keys::{AgreementPublicKey, SigningKey};
+use taskseal_core::{Acceleration, Agree, KeyId, Secret, Signer, Suite};
 
 use super::memory::bytes_of;
 use super::work::{
-    BODY_LEN, ENVELOPE_LEN, fill, seal_with, with_agreement_key, with_secret, with_signing_key,
+    BODY_LEN, ENVELOPE_LEN, fill, seal_hedged, seal_with, with_agreement_key, with_secret, with_signing_key,
 };
 
 /// A piece of a secret.
@@ -31,7 +31,7 @@ struct Needles(Vec<Needle>);
 impl Needles {
     fn add(&mut self, name: &str, secret: &[u8]) {
         for piece in secret.chunks_exact(16) {
-            // What is all zeros or the padding of HMAC stands everywhere and is no secret.
+            // Zeros and the padding of HMAC are everywhere in memory and not secret.
             if piece.iter().collect::<HashSet<_>>().len() > 4 {
                 self.0.push(Needle { name: name.to_owned(), bytes: piece.to_vec() });
             }
@@ -45,7 +45,7 @@ impl Needles {
     }
 
     /// What HMAC makes of its key before it sees the message is as good as the key. SHA-256 holds both as words,
-    /// expands the block to 64 words, and with SHA-NI keeps the state in an order of its own.
+    /// expands the block to 64 words, and with SHA-NI keeps the words of the state in another order.
     fn add_hmac_key(&mut self, name: &str, key: &[u8; 32]) {
         self.add(name, key);
         for pad in [0x36, 0x5c] {
@@ -72,15 +72,41 @@ impl Needles {
         }
     }
 
+    /// What is derived from the shared key.
+    fn add_shared(&mut self, salt: &[u8; 16]) {
+        let prk = with_secret("encryption key", |key| hmac(salt, &[key.as_bytes()]));
+        self.add_hmac_key("pseudorandom key", &prk);
+        self.add_content_key(&with_secret("encryption key", |key| shared_content_key(key, salt)));
+    }
+
+    /// What the recipient agrees on with an ephemeral key.
+    fn add_agreed(&mut self, ephemeral: &AgreementPublicKey) {
+        let Ok(z) = with_agreement_key(|key| (&mut &*key).agree(ephemeral));
+        self.add_number("agreed secret", z.as_bytes());
+        let prk = hmac(&[0; 32], &[z.as_bytes()]);
+        self.add_hmac_key("pseudorandom key", &prk);
+        self.add_content_key(&hmac(&prk, &[KDF_CONTEXT, &[1]]));
+    }
+
     /// Any two consecutive round keys of AES-256 give its key; with the key of GHASH or the mask of a tag, tags can
     /// be forged; the keystream gives the body.
     fn add_content_key(&mut self, key: &[u8; 32]) {
         self.add("content key", key);
         let cipher = Aes256::new(&(*key).into());
-        // Round keys to encrypt and to decrypt, 15 each; the portable implementation has them in slices of bits, for
-        // eight blocks, one set for both. What else the type has room for is not filled.
-        let len = if Acceleration::detect().aes.is_portable() { 15 * 8 * 8 } else { 2 * 15 * 16 };
-        self.add("round key", &bytes_of(&cipher)[..len]);
+        let schedule = bytes_of(&cipher);
+        if Acceleration::detect().aes.is_portable() {
+            // 15 round keys, each as eight words of the bits of four equal blocks, whose bytes are 00, 0f, f0 or ff.
+            // A piece is what follows the first byte that is not everywhere in memory.
+            for round_key in schedule[..15 * 64].chunks_exact(64) {
+                let start =
+                    round_key.iter().position(|byte| matches!(byte, 0x0f | 0xf0)).expect("a mixed byte");
+                assert!(start <= 32, "half of a round key is not looked for");
+                self.0.push(Needle { name: "round key".to_owned(), bytes: round_key[start..].to_vec() });
+            }
+        } else {
+            // 15 round keys to encrypt and 15 to decrypt. What else the type has room for is not filled.
+            self.add("round key", &schedule[..2 * 15 * 16]);
+        }
 
         let mut hash_key = Block::default();
         cipher.encrypt_block(&mut hash_key);
@@ -138,16 +164,9 @@ pub(crate) fn needles(suite: Suite) -> Vec<Needle> {
 
     let mut salt = [0; 16];
     fill("salt", &mut salt);
-    let prk = with_secret("encryption key", |key| hmac(&salt, &[key.as_bytes()]));
-    needles.add_hmac_key("pseudorandom key", &prk);
-    needles.add_content_key(&hmac(&prk, &[b"taskseal/v1 A256GCM", &[1]]));
-
+    needles.add_shared(&salt);
     let ephemeral = with_secret("ephemeral scalar", taskseal_core::keys::AgreementKey::from_scalar).unwrap();
-    let Ok(z) = with_agreement_key(|key| (&mut &*key).agree(&ephemeral.public_key()));
-    needles.add_number("agreed secret", z.as_bytes());
-    let prk = hmac(&[0; 32], &[z.as_bytes()]);
-    needles.add_hmac_key("pseudorandom key", &prk);
-    needles.add_content_key(&hmac(&prk, &[KDF_CONTEXT, &[1]]));
+    needles.add_agreed(&ephemeral.public_key());
 
     if matches!(suite, Suite::S | Suite::Se | Suite::Sp) {
         let nonce = nonce(suite);
@@ -156,6 +175,47 @@ pub(crate) fn needles(suite: Suite) -> Vec<Needle> {
         needles.add_number("nonce", &nonce.invert_vartime().unwrap().to_repr());
     }
     needles.0
+}
+
+/// The secrets of a suite when the randomness is hedged. What was drawn is found by the envelope, which has the salt
+/// or the ephemeral public key.
+pub(crate) fn hedged_needles(suite: Suite) -> Vec<Needle> {
+    let mut needles = Needles(needles(suite));
+    let mut envelope = [0; ENVELOPE_LEN];
+    seal_hedged(suite, &mut envelope);
+    match suite {
+        Suite::E | Suite::Se => {
+            let is_salt = |salt: &&[u8; 16], rest: &[u8]| {
+                let prk = with_secret("encryption key", |key| hmac(*salt, &[key.as_bytes()]));
+                let first = hmac(&prk, &[SHARED_INFO, &[1]]);
+                rest.starts_with(&hmac(&prk, &[&first, SHARED_INFO, &[2]])[..16])
+            };
+            let pairs = envelope.windows(32).filter_map(|window| window.split_first_chunk::<16>());
+            let (salt, _) = pairs.into_iter().find(|(salt, rest)| is_salt(salt, rest)).expect("a salt");
+            needles.add_shared(salt);
+        }
+        Suite::Sp => {
+            // The members x and y of a COSE_Key (RFC 9053 7.1.1): labels -2 and -3, byte strings of 32.
+            let point = envelope.windows(70).find_map(|window| {
+                let x = window.strip_prefix(&[0x21, 0x58, 0x20])?;
+                let (x, rest) = x.split_first_chunk::<32>()?;
+                let y = rest.strip_prefix(&[0x22, 0x58, 0x20])?;
+                let point = [&[4], x.as_slice(), y].concat();
+                AgreementPublicKey::from_point(&point.try_into().unwrap()).ok()
+            });
+            needles.add_agreed(&point.expect("an ephemeral key"));
+        }
+        _ => {}
+    }
+    needles.0
+}
+
+/// Info of the derivation from a shared key (envelope.md).
+const SHARED_INFO: &[u8] = b"taskseal/v1 A256GCM";
+
+/// The content key that a salt gives.
+pub(crate) fn shared_content_key(key: &Secret<32>, salt: &[u8; 16]) -> [u8; 32] {
+    hmac(&hmac(salt, &[key.as_bytes()]), &[SHARED_INFO, &[1]])
 }
 
 /// COSE_KDF_Context of A256GCM, 256 bits, ECDH-ES + HKDF-256 (RFC 9053 5.2). That it is right is shown by the

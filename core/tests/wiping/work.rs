@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use taskseal_core::keys::{
     AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey,
 };
@@ -19,6 +20,7 @@ use taskseal_core::{
 use zeroize::Zeroize;
 
 use super::memory;
+use super::needles::shared_content_key;
 
 /// 64 blocks at once, which VAES-512 encrypts in a way of its own, then more than eight, and a part of one.
 pub(crate) const BODY_LEN: usize = 1240;
@@ -116,6 +118,15 @@ pub(crate) fn seal(suite: Suite, envelope: &mut [u8]) {
 
 /// As [`seal`]; returns the length.
 pub(crate) fn seal_with(suite: Suite, signer: impl Signer<Error = Infallible>, envelope: &mut [u8]) -> usize {
+    seal_by(suite, signer, Software, envelope)
+}
+
+fn seal_by(
+    suite: Suite,
+    signer: impl Signer<Error = Infallible>,
+    provider: impl Provider,
+    envelope: &mut [u8],
+) -> usize {
     let mut body = [0; BODY_LEN];
     fill("body", &mut body);
     let (claims, content_type, rng) = (&claims(), ContentType::OCTETS, &mut Given);
@@ -128,12 +139,12 @@ pub(crate) fn seal_with(suite: Suite, signer: impl Signer<Error = Infallible>, e
             Sealer::encrypt(key).seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
         }),
         Suite::Se => with_encryption_key(|key| {
-            let mut sealer = Sealer::sign_encrypt(signer, key);
+            let mut sealer = Sealer::sign_encrypt(signer, key).provider(provider);
             sealer.seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
         }),
         _ => {
             let recipient = with_agreement_key(AgreementKey::public_key);
-            let mut sealer = Sealer::sign_encrypt_to(signer, &recipient);
+            let mut sealer = Sealer::sign_encrypt_to(signer, &recipient).provider(provider);
             sealer.seal(claims, content_type, &body, rng, envelope).map(<[u8]>::len)
         }
     };
@@ -173,26 +184,39 @@ pub(crate) fn seal_detached() {
 }
 
 /// As [`seal`], with randomness that is bound to the message.
-pub(crate) fn seal_hedged(suite: Suite) {
-    fn hedged<M: Mode>(mut sealer: Sealer<M>, body: &[u8]) {
-        let mut envelope = [0; ENVELOPE_LEN];
+pub(crate) fn seal_hedged(suite: Suite, envelope: &mut [u8]) {
+    fn hedged<M: Mode>(mut sealer: Sealer<M>, body: &[u8], envelope: &mut [u8]) {
         with_secret("hedge key", |secret| {
             let key = HedgeKey::new(Secret::copy_from(secret.as_bytes()));
             let (claims, content_type) = (&claims(), ContentType::OCTETS);
-            assert!(sealer.seal_hedged(claims, content_type, body, &key, &mut Given, &mut envelope).is_ok());
+            assert!(sealer.seal_hedged(claims, content_type, body, &key, &mut Given, envelope).is_ok());
         });
     }
     let mut body = [0; BODY_LEN];
     fill("body", &mut body);
     let recipient = with_agreement_key(AgreementKey::public_key);
     with_signing_key(|signer| match suite {
-        Suite::S => hedged(Sealer::sign(signer), &body),
-        Suite::M => with_mac_key(|key| hedged(Sealer::authenticate(key), &body)),
-        Suite::E => with_encryption_key(|key| hedged(Sealer::encrypt(key), &body)),
-        Suite::Se => with_encryption_key(|key| hedged(Sealer::sign_encrypt(signer, key), &body)),
-        _ => hedged(Sealer::sign_encrypt_to(signer, &recipient), &body),
+        Suite::S => hedged(Sealer::sign(signer), &body, envelope),
+        Suite::M => with_mac_key(|key| hedged(Sealer::authenticate(key), &body, envelope)),
+        Suite::E => with_encryption_key(|key| hedged(Sealer::encrypt(key), &body, envelope)),
+        Suite::Se => with_encryption_key(|key| hedged(Sealer::sign_encrypt(signer, key), &body, envelope)),
+        _ => hedged(Sealer::sign_encrypt_to(signer, &recipient), &body, envelope),
     });
     body.zeroize();
+}
+
+/// Encrypts the body as suite E does, by the primitive alone, and is looked into while it has the key.
+pub(crate) fn encrypt_with_primitive() {
+    let mut salt = [0; 16];
+    fill("salt", &mut salt);
+    let content_key = with_secret("encryption key", |key| shared_content_key(key, &salt));
+    let (mut body, mut iv) = ([0; BODY_LEN], [0; 12]);
+    fill("body", &mut body);
+    fill("iv", &mut iv);
+    let cipher = Aes256Gcm::new(&content_key.into());
+    black_box(cipher.encrypt_inout_detached(&iv.into(), b"", body.as_mut_slice().into())).unwrap();
+    memory::wait();
+    black_box(&cipher);
 }
 
 pub(crate) fn sealed(suite: Suite) -> Vec<u8> {
@@ -202,12 +226,27 @@ pub(crate) fn sealed(suite: Suite) -> Vec<u8> {
     envelope
 }
 
+/// As [`sealed`], with an error that shows when the body is decrypted if the suite has a signature around it, and
+/// else in the last byte.
+pub(crate) fn sealed_wrongly(suite: Suite) -> Vec<u8> {
+    let mut envelope = vec![0; ENVELOPE_LEN];
+    let provider = Hooked { wrong_tag: true, ..Hooked::NONE };
+    let len = with_signing_key(|key| seal_by(suite, key, provider, &mut envelope));
+    envelope.truncate(len);
+    if !matches!(suite, Suite::Se | Suite::Sp) {
+        *envelope.last_mut().unwrap() ^= 1;
+    }
+    envelope
+}
+
 /// When to be looked into before the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     Never,
     WhenDecrypting,
     WhenAgreed,
+    /// When the body has been read and dropped, and the keys are still there.
+    WhenRead,
 }
 
 /// Verifies, opens and drops; returns whether it was opened.
@@ -236,12 +275,28 @@ fn open_with(envelope: &[u8], key: RecordKey<'_>, keys: &mut impl DecryptionKeys
     let verified = Unverified::parse(envelope).unwrap().verify(&keyset, &policy, &mut TimeWindow::exact(NOW));
     let Ok(verified) = verified else { return false };
     let (admitted, mut buffer) = (verified.admit(&mut Admission::FirstRun).unwrap(), [0; BODY_LEN]);
-    let read = |opened: Result<Opened<'_, '_>, OpenError>| {
-        opened.is_ok_and(|opened| opened.body().len() == BODY_LEN)
+    let stopping = Hooked { before_decrypting: memory::wait, ..Hooked::NONE };
+    let is_right = match stop {
+        Stop::WhenDecrypting => read(admitted.open_with(&stopping, keys, &mut buffer)),
+        _ => read(admitted.open(keys, &mut buffer)),
     };
-    read(match stop {
-        Stop::WhenDecrypting => admitted.open_with(&Stopping, keys, &mut buffer),
-        _ => admitted.open(keys, &mut buffer),
+    if stop == Stop::WhenRead {
+        memory::store_registers();
+        memory::wait();
+    }
+    is_right
+}
+
+/// Reads the body as a handler does, which copies a part and wipes the copy.
+#[inline(never)]
+fn read(opened: Result<Opened<'_, '_>, OpenError>) -> bool {
+    opened.is_ok_and(|opened| {
+        let (body, mut copy) = (opened.body(), [0; 64]);
+        let part = ..black_box(copy.len());
+        copy[part].copy_from_slice(&body[part]);
+        let is_right = body.len() == BODY_LEN && body.starts_with(&copy);
+        copy.zeroize();
+        is_right
     })
 }
 
@@ -282,10 +337,18 @@ impl DecryptionKeys for Worker<'_> {
     }
 }
 
-/// The software provider, which waits to be looked into before it decrypts.
-struct Stopping;
+/// The software provider, and what the cases want of it besides.
+#[derive(Clone, Copy)]
+struct Hooked {
+    before_decrypting: fn(),
+    wrong_tag: bool,
+}
 
-impl Provider for Stopping {
+impl Hooked {
+    const NONE: Self = Self { before_decrypting: || {}, wrong_tag: false };
+}
+
+impl Provider for Hooked {
     fn verify_es256(
         &self,
         key: &VerifyingKey,
@@ -302,7 +365,9 @@ impl Provider for Stopping {
         aad: &[u8],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
-        Software.encrypt_a256gcm(key, iv, aad, buffer)
+        let mut tag = Software.encrypt_a256gcm(key, iv, aad, buffer)?;
+        tag[0] ^= u8::from(self.wrong_tag);
+        Ok(tag)
     }
 
     fn decrypt_a256gcm(
@@ -313,7 +378,7 @@ impl Provider for Stopping {
         buffer: &mut [u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
-        memory::wait();
+        (self.before_decrypting)();
         Software.decrypt_a256gcm(key, iv, aad, buffer, tag)
     }
 

@@ -57,5 +57,6 @@ fn clear_sse2() {
     }
 }
 
-#[cfg(test)]
+// They call functions by the convention of System V.
+#[cfg(all(test, not(windows)))]
 mod tests;
