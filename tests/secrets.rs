@@ -1,21 +1,23 @@
 //! No secret survives its use in the memory of a process that uses the crates of the host: neither what is in key files
 //! and wrapped key files, nor the bodies of tasks and results, PINs, and what a key in a token agreed on.
 //!
-//! Each case runs in a process of its own, then waits with its threads. The test reads the writable memory of that process,
-//! stacks, heap and statics, and looks for the secrets in the forms that they take there. A control for each kind of secret
-//! shows that it is found while it is in use. That nothing is left below, in the primitives, is shown by
-//! `core/tests/wiping.rs`.
+//! Each case runs in a process of its own, then waits with its threads. The test reads the writable memory of that
+//! process, stacks, heap and statics, and looks for the secrets in the forms that they take there. A control for each
+//! kind of secret shows that it is found while it is in use. `core/tests/wiping.rs` does the same for core and the
+//! primitives.
 //!
-//! Run in the code as it is released: without optimisation every move of a value leaves a copy in the frame that it left.
+//! Runs in code as it is released: without optimisation every move of a value leaves a copy in the frame that it left.
+//! `tests/run secrets` runs it once for each backend of the primitives.
 //!
 //! # Limits
 //! Left out of the cases, because it is out of reach of this project:
 //! * the password of Redis, once a connection was made: the `redis` crate keeps copies and does not wipe them;
-//! * strings with escapes in a body that a handler reads by `OpenedTask::json`: `serde_json` takes the escapes out in a buffer
-//!   of its own, which grows and is not wiped;
+//! * strings with escapes in a body that a handler reads by `OpenedTask::json`: `serde_json` takes the escapes out in
+//!   a buffer of its own, which grows and is not wiped;
 //! * a PIN or a password in an environment variable: the environment is there as long as the process;
-//! * a signal that is handled on a thread that is copying a secret: the kernel saves the registers on its stack. A worker
-//!   handles signals that end it, and on kernels without `pidfd_open` (before Linux 5.3) the end of each program as well.
+//! * a signal that is handled on a thread that is copying a secret: the kernel saves the registers on its stack. A
+//!   worker handles signals that end it, and on kernels without `pidfd_open` (before Linux 5.3) the end of each
+//!   program as well.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))] // Compilers for other machines were not looked at.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -190,8 +192,8 @@ fn tasks_that_fail_leave_nothing() {
     }
 }
 
-/// A signal has the kernel save registers on the stack of the thread that it interrupts, and the last bytes of a body that
-/// was copied are in them. On Linux 5.3 and later.
+/// A signal has the kernel save registers on the stack of the thread that it interrupts, and the last bytes of a body
+/// that was copied are in them. On Linux 5.3 and later.
 #[test]
 fn programs_that_are_cut_off_do_not_make_the_process_catch_signals() {
     let folder = deployed();

@@ -1,8 +1,9 @@
-//! Secrets in boxes, filled in place: what goes from thread to thread is moved, and every move of the bytes would leave a copy.
+//! Secrets on the heap, filled in place: values that go from thread to thread are moved, and each move of the bytes
+//! would leave a copy.
 
 use taskseal_core::Secret;
 
-/// A secret in a place of its own.
+/// A secret on the heap.
 pub(crate) type Boxed = Box<Secret<32>>;
 
 /// Copies `bytes`; the caller wipes the original.

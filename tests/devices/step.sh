@@ -96,7 +96,7 @@ machine_here() {
 machine_with_backend() {
     local machine
     machine="$(uname -m), ${backend:-this one}"
-    # The standard library asks the processor by itself, and so finds what is hidden.
+    # The standard library detects without the primitives, and so finds what is hidden.
     cargo test -p taskseal-core --profile constant-time --lib --locked -- --quiet "${slow_tests[@]/#/--skip=}" \
         ${backend:+--skip=report_agrees_with_the_standard_library}
     record "$machine" ${backend:+hiding} "$runners/release/taskseal-devices"

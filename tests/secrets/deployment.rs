@@ -38,7 +38,7 @@ pub(crate) enum Kept<'t> {
     InFiles,
     /// In files that are wrapped by this key of a token.
     Wrapped(&'t KeyUri),
-    /// In a token, as far as they are not shared; what stands before and after the name in the URI of a key.
+    /// In a token, as far as they are not shared; the parts of the URI of a key before and after the name.
     InToken(&'t Token, [&'t str; 2]),
 }
 

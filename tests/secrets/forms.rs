@@ -21,7 +21,7 @@ fn letters(label: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The text of a label: a body that is also valid in JSON as it stands.
+/// The text of a label: a body that is valid in JSON without escapes.
 pub(crate) fn text(label: &str, len: usize) -> Vec<u8> {
     // Filled in place: collecting would grow, and leave copies.
     let mut text = vec![0; len];
@@ -43,7 +43,8 @@ pub(crate) fn of_text(name: &str, len: usize) -> Vec<Needle> {
         .collect()
 }
 
-/// A secret of 32 bytes, in pieces that fit into one register: as written, and with the last byte first, as words of a number are kept.
+/// A secret of 32 bytes, in pieces that fit into one register: as written, and with the last byte first, as words of
+/// a number are kept.
 pub(crate) fn of_secret(name: &str, secret: &[u8]) -> Vec<Needle> {
     let reversed: Vec<u8> = secret.iter().rev().copied().collect();
     [Needle::pieces(name, secret, 8), Needle::pieces(name, &reversed, 8)].concat()
@@ -69,7 +70,7 @@ pub(crate) fn of_armour(name: &str, file: &[u8], len: usize) -> Vec<Needle> {
     let secret = joined.trim_end_matches('=');
     let secret = &secret[secret.len() - wanted..];
     let mut needles = Needle::pieces(&format!("text of {name}"), secret.as_bytes(), 24);
-    // As it stands in the file too, where a line break may be in the middle of a piece.
+    // As in the file too, where a line break may be in the middle of a piece.
     let wrapped = text.split("-----END").next().unwrap().trim_end().trim_end_matches('=');
     needles.extend(Needle::pieces(
         &format!("text of {name}"),

@@ -92,7 +92,7 @@ impl Case {
     }
 }
 
-/// A task whose body is the text of "body", as it stands.
+/// A task whose body is the text of "body", unchanged.
 fn bytes(len: usize) -> Task {
     Task::from_bytes("bytes", ContentType::OCTETS, text("body", len)).unwrap()
 }

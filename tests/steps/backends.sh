@@ -42,6 +42,7 @@ on_backend() {
         IFS='|' read -r name hidden wanted flags <<<"$entry"
         [ "$name" != "$backend" ] || break
     done
+    [ "$name" = "$backend" ] || { echo "no backend is called $backend"; return 1; }
     if ! has_flags "$flags"; then
         # Once a step, however often it asks.
         grep -qsF "backend $backend: " "$scratch/parts" || skip_part "backend $backend" "not on this processor"

@@ -1,7 +1,7 @@
 """Tells which instructions a program runs: gdb executes this file.
 
-Emulators and valgrind lack the newest instructions, so breakpoints on the real processor have to tell. Every place
-where an instruction stands gets one; the first that is hit answers for all places of that instruction.
+Emulators and valgrind lack the newest instructions, so breakpoints on the real processor have to tell. Every
+occurrence of an instruction gets one; the first that is hit answers for all of them.
 
 The environment gives the program, the library to preload, and what is looked for:
   PROGRAM, PRELOAD, INSTRUCTIONS  regular expressions for lines of the disassembly, one on each line

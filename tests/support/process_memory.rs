@@ -50,7 +50,8 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// In the process: does `work` in frames that nothing later writes to, as long as that needs less than 128 KiB of stack.
+/// In the process: does `work` in frames that nothing later writes to, as long as that needs less than 128 KiB of
+/// stack.
 #[inline(never)]
 pub fn deep<R>(work: impl FnOnce() -> R) -> R {
     let mut room = [0_u8; 128 << 10];

@@ -208,8 +208,8 @@ impl Drop for Group {
         let (Some(id), Some(mut child)) = (self.id, self.child.take()) else { return };
         // An error means that nothing is left to kill.
         let _ = kill_process_group(id, Signal::KILL);
-        // A child that is dropped unwaited has tokio handle SIGCHLD from then on, for every child, on any thread. For that
-        // the kernel saves the registers on the stack of the thread, and with them what it has copied of a body.
+        // A child that is dropped unwaited has tokio handle SIGCHLD from then on, for every child, on any thread. For
+        // that the kernel saves the registers on the stack of the thread, and with them what it has copied of a body.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move { child.wait().await });
         }
