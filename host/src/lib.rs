@@ -6,7 +6,6 @@ pub mod client;
 pub mod config;
 pub mod escape;
 pub mod file_error;
-mod growing;
 pub mod handler;
 pub mod keyring;
 pub mod ledger;
@@ -21,6 +20,8 @@ mod stack;
 pub mod task;
 pub mod time;
 pub mod tokens;
+#[doc(hidden)]
+pub mod wiped_buffer;
 pub mod worker;
 
 pub use self::client::{Client, ClientSettings, Receipt, SealedTask};

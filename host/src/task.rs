@@ -7,9 +7,9 @@ use taskseal_core::name::InvalidName;
 use taskseal_core::{ContentType, TaskId, TaskType};
 use zeroize::Zeroizing;
 
-use crate::growing::Growing;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
+use crate::wiped_buffer::WipedBuffer;
 
 /// A task to seal and enqueue. What is not set comes from the client's defaults.
 pub struct Task {
@@ -31,7 +31,7 @@ impl Task {
     /// # Errors
     /// [`InvalidTask`] if the type is no [`TaskType`] or the body cannot be written as JSON.
     pub fn new(task_type: &str, body: &impl Serialize) -> Result<Self, InvalidTask> {
-        let mut json = Growing::with_capacity(USUAL_BODY);
+        let mut json = WipedBuffer::with_capacity(USUAL_BODY);
         serde_json::to_writer(&mut json, body).map_err(InvalidTask::Body)?;
         Self::with_body(task_type, ContentType::JSON, json.into_bytes())
     }

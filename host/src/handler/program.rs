@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::{Failure, Handler, OpenedTask, Output};
-use crate::growing::Growing;
+use crate::wiped_buffer::WipedBuffer;
 
 /// A program to run once per task.
 #[derive(Clone, Debug)]
@@ -160,13 +160,13 @@ fn failure(status: ExitStatus, stderr: &str) -> Failure {
 
 /// Reads until the end or until there is more than `limit`; tells whether that was all.
 async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
-    let mut kept = Growing::with_capacity(limit.min(1 << 16));
+    let mut kept = WipedBuffer::with_capacity(limit.min(1 << 16));
     let Some(mut source) = source else { return (kept.into_bytes(), true) };
     let mut chunk = Zeroizing::new([0; 8192]);
     loop {
         match source.read(&mut chunk[..]).await {
             Ok(0) | Err(_) => return (kept.into_bytes(), true),
-            Ok(read) if read > limit - kept.len() => return (kept.into_bytes(), false),
+            Ok(read) if read > limit - kept.as_bytes().len() => return (kept.into_bytes(), false),
             Ok(read) => kept.extend(chunk.get(..read).unwrap_or_default()),
         }
     }
@@ -188,7 +188,7 @@ async fn read_to_end(source: Option<impl AsyncRead + Unpin>, limit: usize) -> Ve
 struct Group {
     /// Taken when dropped.
     child: Option<Child>,
-    /// `None` once the program has ended.
+    /// `None` once the program has ended and closed its output.
     id: Option<Pid>,
 }
 
@@ -208,6 +208,8 @@ impl Drop for Group {
         let (Some(id), Some(mut child)) = (self.id, self.child.take()) else { return };
         // An error means that nothing is left to kill.
         let _ = kill_process_group(id, Signal::KILL);
+        // The program itself may have left its group.
+        let _ = child.start_kill();
         // A child that is dropped unwaited has tokio handle SIGCHLD from then on, for every child, on any thread. For
         // that the kernel saves the registers on the stack of the thread, and with them what it has copied of a body.
         if let Ok(runtime) = Handle::try_current() {

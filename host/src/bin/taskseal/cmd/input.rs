@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use taskseal::file_error::FileError;
+use taskseal::wiped_buffer::WipedBuffer;
 use zeroize::Zeroizing;
 
 use crate::ui::{Failure, Ui};
@@ -15,23 +16,19 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail
         let fault = FileError::io(path, "cannot be read", &error);
         Failure::new(fault.to_string()).hint("name a file that can be read, or `-` for standard input")
     };
-    let (source, len): (Box<dyn Read>, u64) = if path == Path::new("-") {
-        // How much will come is not known.
-        (Box::new(io::stdin().lock()), u64::MAX)
+    let (mut source, len): (Box<dyn Read>, u64) = if path == Path::new("-") {
+        (Box::new(io::stdin().lock()), 0)
     } else {
         let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        (Box::new(file), if metadata.is_file() { metadata.len() } else { u64::MAX })
+        let len = file.metadata().map_err(failed)?.len();
+        (Box::new(file), len)
     };
-    // Room for all of it from the start: a growing vector leaves copies behind.
-    let room = usize::try_from(len).unwrap_or(limit).min(limit) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    source.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > limit {
+    let mut bytes = WipedBuffer::with_capacity(usize::try_from(len).unwrap_or(limit).min(limit) + 1);
+    if bytes.read_from(&mut source, limit + 1).map_err(failed)? > limit {
         return Err(Failure::new(format!("{}: longer than {limit} bytes", path.display()))
             .hint("store large data elsewhere and seal a reference to it"));
     }
-    Ok(bytes)
+    Ok(bytes.into_bytes())
 }
 
 /// Writes to a new file or to standard output.

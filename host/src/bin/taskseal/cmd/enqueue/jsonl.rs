@@ -1,7 +1,7 @@
 //! Many tasks from JSON lines, a batch at a time: what is printed is enqueued, and memory stays flat.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use taskseal::file_error::FileError;
 use taskseal::time::UnixMillis;
+use taskseal::wiped_buffer::WipedBuffer;
 use taskseal::{Client, QueueName, Task};
 use taskseal_core::{ContentType, MAX_BODY, TaskId};
 use zeroize::Zeroizing;
@@ -124,18 +125,16 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     session.answers()?;
     let bar = progress(len, ui);
     let mut batch = Batch { session: &session, client: &client, ui, tasks: Vec::new(), bytes: 0, stored: 0 };
-    // Room for the longest line from the start: a growing vector leaves copies behind.
-    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE + 1));
+    let mut line = WipedBuffer::default();
     let mut number = 0;
     loop {
         line.clear();
-        let read =
-            (&mut source).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line).map_err(unreadable)?;
+        let read = line.read_line(&mut source, MAX_LINE + 1).map_err(unreadable)?;
         if read == 0 {
             break;
         }
         number += 1;
-        let task = parse(&line, args)
+        let task = parse(line.as_bytes(), args)
             .map_err(|message| batch.wrong(&format!("{}:{number}: {message}", file.display())))?;
         if let Some(task) = task {
             batch.add(task, read, number)?;
