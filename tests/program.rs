@@ -187,6 +187,22 @@ async fn dropped_program_is_killed_with_everything_it_started() {
 }
 
 #[tokio::test]
+async fn dropped_program_is_killed_although_it_has_left_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    // It joins the group of this process.
+    let script = format!(
+        "setpgrp(0, getpgrp(getppid)) or die; open(my $f, '>', '{}') or die; print $f \"$$\\n\"; close $f; sleep 600",
+        file.display()
+    );
+    let program = Program::new(["/usr/bin/perl", "-e", &script].map(str::to_owned).into()).unwrap();
+    let running = tokio::spawn(async move { program.run(task(b"")).await.map(drop) });
+    let pid = pid_in(&file).await;
+    running.abort();
+    until_dead(&pid).await;
+}
+
+#[tokio::test]
 async fn program_that_writes_too_much_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");

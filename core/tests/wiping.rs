@@ -1,7 +1,7 @@
 //! No secret survives its use: after sealing, opening and refusing, and once keys are dropped, nothing of a key, a
 //! content key, an agreed secret, a nonce of a signature or a plaintext is left in the memory of the process.
 //!
-//! Each case runs in a process of its own, deep in the stack of a thread, and then waits. The test reads the writable
+//! Each case runs in a separate process, deep in the stack of a thread, and then waits. The test reads the writable
 //! memory of that process, stacks and heap, and looks for the secrets, which it knows because all is deterministic. The
 //! registers are among it: a signal right after the work makes the kernel store them on the stack.
 //!
@@ -31,7 +31,7 @@ use self::work::{
     seal_hedged, sealed, sealed_wrongly,
 };
 
-/// What a process does before it is looked into.
+/// What a process does before its memory is read.
 #[derive(Clone, Copy, Debug)]
 enum Case {
     LeaksOnHeap,
@@ -45,13 +45,13 @@ enum Case {
     Opens(Suite),
     /// The tag is wrong; where a signature is around the ciphertext, that of the ciphertext.
     Refuses(Suite),
-    /// Is looked into when the body has been read and dropped.
+    /// Its memory is read when the body has been read and dropped.
     Reads(Suite),
     /// A primitive, without the wiping of this crate.
     Encrypts,
-    /// Is looked into while it decrypts.
+    /// Its memory is read while it decrypts.
     Decrypts(Suite),
-    /// Is looked into while it holds the agreed secret.
+    /// Its memory is read while it holds the agreed secret.
     Agrees,
 }
 

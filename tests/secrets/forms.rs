@@ -1,4 +1,4 @@
-//! The forms in which secrets are looked for, and bodies that two processes know without telling each other.
+//! The forms in which secrets are looked for, and bodies that two processes can compute.
 
 use std::fs;
 use std::path::Path;

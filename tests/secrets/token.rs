@@ -128,7 +128,7 @@ fn peer() -> AgreementKey {
     AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap()
 }
 
-/// In a process of its own.
+/// In a separate process.
 pub(crate) fn play(fixture: &Fixture, role: &str) {
     let plant = Plant(fixture);
     let wait = || wait_to_be_read(&fixture.folder);

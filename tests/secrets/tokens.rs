@@ -1,11 +1,11 @@
-//! What a token is told and what comes out of it.
+//! What goes into a token and what comes out of it.
 
 use taskseal_tests::process_memory::Needle;
 
 use super::token::Plant;
 use super::{bodies, deployment};
 
-/// One test with a token of SoftHSM, in processes of its own.
+/// One test with a token of SoftHSM, in separate processes.
 macro_rules! with_a_token {
     ($($name:ident,)+) => {
         mod softhsm {

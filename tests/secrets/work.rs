@@ -50,7 +50,7 @@ impl Case {
         all
     }
 
-    /// Does it, and waits. The threads live until the memory has been read, as those of a worker do that goes on.
+    /// Runs the case, and waits. The threads live until the memory has been read, as those of a worker do that goes on.
     pub(crate) fn run(self, folder: &Path) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -87,7 +87,11 @@ impl Case {
             Self::Stops(suite) => runtime.block_on(stops(deployment, suite)),
             Self::Programs(suite) => runtime.block_on(programs(deployment, suite)),
             Self::Fails(suite) => runtime.block_on(fails(deployment, suite)),
-            Self::Configures => drop(redis(deployment)),
+            Self::Configures => {
+                let config = redis(deployment);
+                wait_to_be_read(&deployment.0);
+                drop(config);
+            }
         }
     }
 }
@@ -180,7 +184,7 @@ async fn fails(deployment: &Deployment, suite: Suite) {
     let mut handlers = Handlers::default();
     let fails = async |task: OpenedTask| Err(Failure::GiveUp(format!("{} bytes", task.body.len())));
     handlers.insert("fails", Arc::new(Function::new(fails)));
-    let panics = async |task: OpenedTask| panic!("as it is to, with {} bytes", task.body.len());
+    let panics = async |task: OpenedTask| panic!("on purpose, with {} bytes", task.body.len());
     handlers.insert("panics", Arc::new(Function::new(panics)));
     let hangs = async |_task: OpenedTask| std::future::pending().await;
     handlers.insert("hangs", Arc::new(Function::new(hangs)));

@@ -18,13 +18,17 @@ backends=(
     'all portable|vaes512 vaes256 aes clmul sha|aes portable ghash portable sha256 portable|'
 )
 
-# each_backend COMMAND...: runs the command once for each backend, as `on_backend` does. Where backends cannot be
-# forced, it runs once, and `backend` is empty.
+# each_backend COMMAND...: runs the command once for each backend, or for TASKSEAL_BACKEND only, as `on_backend` does.
+# Where backends cannot be forced, it runs once, and `backend` is empty.
 each_backend() {
     local entry
     if [ "$(uname -sm)" != "Linux x86_64" ]; then
         grep -qsF "forced backends: " "$scratch/parts" || skip_part "forced backends" "Linux on x86-64 only"
         backend='' "$@"
+        return
+    fi
+    if [ -n "${TASKSEAL_BACKEND:-}" ]; then
+        on_backend "$TASKSEAL_BACKEND" "$@"
         return
     fi
     for entry in "${backends[@]}"; do
@@ -48,7 +52,7 @@ on_backend() {
         grep -qsF "backend $backend: " "$scratch/parts" || skip_part "backend $backend" "not on this processor"
         return 0
     fi
-    local -x TASKSEAL_HIDE=$hidden
+    local -x TASKSEAL_HIDE=$hidden TASKSEAL_TEST_BACKEND
     reported=$(hiding "$scratch/acceleration")
     case " $reported " in
     *" $wanted "*) ;;
@@ -57,6 +61,8 @@ on_backend() {
         return 1
         ;;
     esac
+    # Tests compare it with what they run on.
+    TASKSEAL_TEST_BACKEND=$reported
     echo "-- backend: $backend ($reported)"
     grep -qsxF "$backend: $reported" "$scratch/backends" || echo "$backend: $reported" >>"$scratch/backends"
     runner=CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER

@@ -1,6 +1,7 @@
 //! Looking for secrets in the memory of another process: it does its work, waits, and the test reads its memory.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::expect_used)]
 
+use std::env;
 use std::fs::{self, File, read_to_string};
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use memchr::memmem::Finder;
+use taskseal_core::Acceleration;
 
 const READY: &str = "ready-to-be-read";
 const READ: &str = "has-been-read";
@@ -61,9 +63,17 @@ pub fn deep<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// What the primitives of this process run on.
+fn backends() -> String {
+    let Acceleration { aes, ghash, sha256, .. } = Acceleration::detect();
+    format!("aes {aes} ghash {ghash} sha256 {sha256}")
+}
+
 /// In the process: reports that its work is done and waits until its memory has been read.
 pub fn wait_to_be_read(folder: &Path) {
-    fs::write(folder.join(READY), "").unwrap();
+    let making = folder.join(READY).with_extension("new");
+    fs::write(&making, backends()).unwrap();
+    fs::rename(making, folder.join(READY)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     while !folder.join(READ).exists() {
         assert!(Instant::now() < deadline, "the memory was not read");
@@ -96,7 +106,13 @@ impl Waiting {
             assert!(Instant::now() < deadline, "the process is not ready after 60 s");
             thread::sleep(Duration::from_millis(10));
         }
+        let backends_there = read_to_string(&ready).unwrap();
         fs::remove_file(ready).unwrap();
+        assert_eq!(backends_there, backends(), "the process runs on other backends than the test");
+        // Named by the test command when it forces a backend.
+        if let Some(wanted) = env::var_os("TASKSEAL_TEST_BACKEND") {
+            assert_eq!(Some(backends_there.as_str()), wanted.to_str(), "another backend was to be forced");
+        }
     }
 
     /// The id of the process.
@@ -154,7 +170,7 @@ fn scan(pid: u32, needles: &[Needle]) -> Vec<String> {
         read += content.len();
         for (finder, name) in &finders {
             let Some(at) = finder.find(&content).filter(|_| !found.contains(*name)) else { continue };
-            // Shown if the test fails: a place on a stack or in the heap tells who left it.
+            // Shown if the test fails: whether the place is on a stack or in the heap leads to its code.
             eprintln!("found {name} at {:#x} in {line}", from + at as u64);
             found.push((*name).clone());
         }

@@ -78,6 +78,10 @@ pub(crate) fn survivors(case: &str, input: &[u8], needles: &[Needle]) -> Vec<Str
         .unwrap();
     let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
     let ready = format!("{} ready", backends());
+    // Named by the test command when it forces a backend.
+    if let Some(wanted) = std::env::var_os("TASKSEAL_TEST_BACKEND") {
+        assert_eq!(Some(backends().as_str()), wanted.to_str(), "another backend was to be forced");
+    }
     assert!(said.any(|line| line.unwrap().ends_with(&ready)), "{case} failed, or ran on other backends");
     let found = scan(process.id(), needles);
     // A case that waits within its work waits once more after it.

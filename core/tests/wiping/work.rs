@@ -22,7 +22,7 @@ use zeroize::Zeroize;
 use super::memory;
 use super::needles::shared_content_key;
 
-/// 64 blocks at once, which VAES-512 encrypts in a way of its own, then more than eight, and a part of one.
+/// 64 blocks at once, which VAES-512 encrypts by other code, then more than eight, and a part of one.
 pub(crate) const BODY_LEN: usize = 1240;
 /// Room for an envelope with this body.
 pub(crate) const ENVELOPE_LEN: usize = 2048;
@@ -205,7 +205,7 @@ pub(crate) fn seal_hedged(suite: Suite, envelope: &mut [u8]) {
     body.zeroize();
 }
 
-/// Encrypts the body as suite E does, by the primitive alone, and is looked into while it has the key.
+/// Encrypts the body as suite E does, by the primitive alone; the memory is read while it has the key.
 pub(crate) fn encrypt_with_primitive() {
     let mut salt = [0; 16];
     fill("salt", &mut salt);
@@ -239,7 +239,7 @@ pub(crate) fn sealed_wrongly(suite: Suite) -> Vec<u8> {
     envelope
 }
 
-/// When to be looked into before the end.
+/// When the memory is read before the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     Never,
@@ -300,7 +300,7 @@ fn read(opened: Result<Opened<'_, '_>, OpenError>) -> bool {
     })
 }
 
-/// A key agreement key that may wait to be looked into.
+/// A key agreement key that may wait until the memory has been read.
 struct Worker<'k> {
     key: &'k AgreementKey,
     stop: Stop,
