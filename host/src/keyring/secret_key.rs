@@ -73,7 +73,10 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// One secret key, held in memory that is wiped. Each is in a box: a key that moved would leave copies behind.
+/// One secret key, held in memory that is wiped.
+///
+/// # Security
+/// Use the key by reference. Moved out of its box, it leaves a copy in freed memory.
 #[derive(Debug)]
 pub enum SecretKey {
     /// Signs with ES256.
