@@ -11,11 +11,11 @@
 //!
 //! # Limits
 //! Left out of the cases, because it is out of reach of this project:
-//! * what a token hands out, in the buffer of the `cryptoki` crate, which frees it without wiping it. Here the next
-//!   allocation overwrites it, by the order in which glibc gives memory out again;
-//! * the password of Redis, once a connection was made: the `redis` crate keeps copies and does not wipe them;
-//! * strings with escapes in a body that a handler reads by `OpenedTask::json`: `serde_json` takes the escapes out in
-//!   an internal buffer, which grows and is not wiped;
+//! * what a token hands out, in the buffer that the library below fills. Here the next allocation overwrites it, by the
+//!   order in which glibc gives memory out again;
+//! * the password of Redis, once a connection was made;
+//! * strings with escapes in a body that a handler reads by `OpenedTask::json`, in the buffer where escapes are taken
+//!   out;
 //! * a PIN or a password in an environment variable: the environment is there as long as the process;
 //! * a signal that is handled on a thread that is copying a secret: the kernel saves the registers on its stack. A
 //!   worker handles signals that end it, and on kernels without `pidfd_open` (before Linux 5.3) the end of each
