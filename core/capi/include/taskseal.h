@@ -738,8 +738,10 @@ int32_t taskseal_agreement_public_key_init(taskseal_agreement_public_key *key,
 // Writes the kid: the first 8 bytes of the key's thumbprint (RFC 9679).
 int32_t taskseal_agreement_public_key_kid(const taskseal_agreement_public_key *key, uint8_t *kid);
 
-// Overwrites memory with zeros in a way that no compiler leaves out, and clears the vector registers of x86-64 and ARMv8: for a body that has been used.
-void taskseal_wipe(uint8_t *start, size_t length);
+// Overwrites memory with zeros in a way that no compiler leaves out: for a body that has been used. Clears the vector
+// registers too.
+void taskseal_wipe(uint8_t *start,
+                   size_t length);
 
 // Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is
 // decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0;

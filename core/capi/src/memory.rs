@@ -100,7 +100,8 @@ pub(crate) unsafe fn one_mut<'a, T>(pointer: *mut T) -> Outcome<&'a mut T> {
     unsafe { pointer.as_mut() }.ok_or(Code::TASKSEAL_NULL_POINTER)
 }
 
-/// Overwrites memory with zeros in a way that no compiler leaves out, and clears the vector registers of x86-64 and ARMv8: for a body that has been used.
+/// Overwrites memory with zeros in a way that no compiler leaves out: for a body that has been used. Clears the vector
+/// registers too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_wipe(start: *mut u8, length: usize) {
     // SAFETY: the contract of the interface.
