@@ -125,10 +125,10 @@ const SIGNAL: usize = 3376 + 512;
 #[test]
 fn what_the_work_and_a_signal_take_of_the_stack_is_overwritten() {
     assert!(marks_after(|| fill_stack(1024)) > 0, "marks are found where they are left");
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Hash, || fill_stack(1584 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Cipher, || fill_stack(12_448 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Inner, || fill_stack(12_448 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Agreed, || fill_stack(12_448 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| leaving_nothing(Depth::Hash, || fill_stack(1600 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| leaving_nothing(Depth::Cipher, || fill_stack(12_480 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| leaving_nothing(Depth::Inner, || fill_stack(12_480 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| leaving_nothing(Depth::Agreed, || fill_stack(12_480 + SIGNAL))), 0);
     assert_eq!(marks_after(|| leaving_nothing(Depth::Curve, || fill_stack(5040 + SIGNAL))), 0);
     assert_eq!(marks_after(|| leaving_nothing(Depth::Signature, || fill_stack(5040 + SIGNAL))), 0);
 }
