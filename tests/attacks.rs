@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal::broker::TaskState;
-use taskseal::ledger::{Ledger, Sighting};
-use taskseal::message::Message;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::quarantine::{Disposition, Entry, Filter};
+use taskseal::replay::{Ledger, Sighting};
 use taskseal::time::UnixMillis;
 use taskseal::worker::Tally;
 use taskseal::{Task, Worker, WorkerSettings};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use taskseal::broker::TaskState;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::handler::Output;
-use taskseal::message::Message;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, STRANGER, Sealed, mail, until};
 use taskseal_tests::on_both_brokers;

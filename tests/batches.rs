@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use taskseal::broker::TaskState;
-use taskseal::keyring::{Keyring, clock};
+use taskseal::keys::{Keyring, clock};
 use taskseal::quarantine::Filter;
 use taskseal::worker::WorkerQueue;
 use taskseal::{Client, QueueName, Receipt, Task, Worker, WorkerSettings};

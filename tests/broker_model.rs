@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use taskseal::broker::embedded::{EmbeddedBroker, EmbeddedConfig};
+use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
 use taskseal::broker::{Broker, BrokerError};
 use taskseal::time::UnixMillis;
 use taskseal_tests::conformance::Store;
@@ -55,8 +55,8 @@ fn embedded_broker_does_what_the_model_does() {
         // From a start in the past, so that the model's idea of the future holds on this clock too.
         let time = Arc::new(AtomicI64::new(UnixMillis::now().0));
         let clock = Arc::clone(&time);
-        let config = EmbeddedConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
-        let broker: Result<EmbeddedBroker, BrokerError> = EmbeddedBroker::open_with(file.path(), &config);
+        let config = SqliteConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
+        let broker: Result<SqliteBroker, BrokerError> = SqliteBroker::open_with(file.path(), &config);
         let broker: Arc<dyn Broker> = Arc::new(broker.unwrap());
         ((file, time), broker)
     };

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use taskseal::broker::embedded::{EmbeddedBroker, EmbeddedConfig};
+use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
 use taskseal::broker::{Broker, BrokerError, NewTask, QueueStats, Settled, Settlement, TaskState, Tidied};
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::embedded::QueueFile;
@@ -22,8 +22,8 @@ fn task(id: &str, payload: Vec<u8>) -> NewTask {
     NewTask { message, process_at: None }
 }
 
-async fn filled(file: &QueueFile, count: usize) -> EmbeddedBroker {
-    let broker = EmbeddedBroker::open(file.path()).unwrap();
+async fn filled(file: &QueueFile, count: usize) -> SqliteBroker {
+    let broker = SqliteBroker::open(file.path()).unwrap();
     let tasks: Vec<NewTask> = (0..count).map(|number| task(&format!("t{number}"), vec![7; 50])).collect();
     broker.enqueue(&queue(), &tasks).await.unwrap();
     broker
@@ -122,7 +122,7 @@ async fn nonsense_in_any_column_of_a_task_stops_nobody() {
             broker.enqueue(&queue(), &[task("new", vec![1])]).await.unwrap();
             assert!(broker.find(&queue(), "new").await.unwrap().is_some(), "{column} {nonsense}");
             drop(broker);
-            EmbeddedBroker::open(file.path()).unwrap();
+            SqliteBroker::open(file.path()).unwrap();
         }
     }
 }
@@ -166,7 +166,7 @@ async fn an_id_too_long_to_copy_is_reported_and_stops_nobody() {
 #[tokio::test]
 async fn large_tasks_are_listed_and_handed_out_a_few_at_a_time() {
     let file = QueueFile::new();
-    let broker = EmbeddedBroker::open(file.path()).unwrap();
+    let broker = SqliteBroker::open(file.path()).unwrap();
     for number in 0..6 {
         broker.enqueue(&queue(), &[task(&format!("t{number}"), vec![1; 16 << 20])]).await.unwrap();
     }
@@ -184,7 +184,7 @@ async fn large_tasks_are_listed_and_handed_out_a_few_at_a_time() {
 #[tokio::test]
 async fn a_message_that_could_not_be_read_back_is_refused_and_nothing_stored() {
     let file = QueueFile::new();
-    let broker = EmbeddedBroker::open(file.path()).unwrap();
+    let broker = SqliteBroker::open(file.path()).unwrap();
     let other_queue = Message { queue: "other".into(), ..task("a", vec![]).message };
     let refused = [
         task("a", vec![0; 18 << 20]),
@@ -255,8 +255,8 @@ async fn headers_that_would_take_many_times_their_length_are_no_message() {
 #[tokio::test]
 async fn a_full_file_refuses_new_tasks_and_still_hands_out_the_stored_ones() {
     let file = QueueFile::new();
-    let config = EmbeddedConfig::default().with_max_bytes(1 << 20);
-    let broker = EmbeddedBroker::open_with(file.path(), &config).unwrap();
+    let config = SqliteConfig::default().with_max_bytes(1 << 20);
+    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
 
     let mut stored = 0;
     let error = loop {
@@ -282,8 +282,8 @@ async fn a_full_file_refuses_new_tasks_and_still_hands_out_the_stored_ones() {
 async fn a_file_locked_by_somebody_else_is_unavailable_for_writing_and_open_for_reading() {
     let file = QueueFile::new();
     drop(filled(&file, 3).await);
-    let config = EmbeddedConfig::default().with_busy_timeout(Duration::from_millis(20));
-    let broker = EmbeddedBroker::open_with(file.path(), &config).unwrap();
+    let config = SqliteConfig::default().with_busy_timeout(Duration::from_millis(20));
+    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
     let other = file.intruder();
     other.execute_batch("BEGIN IMMEDIATE; DELETE FROM task").unwrap();
 
@@ -305,7 +305,7 @@ async fn a_file_whose_tables_vanish_is_corrupt_and_answers_errors() {
     assert!(matches!(broker.enqueue(&queue(), &[task("a", vec![1])]).await, Err(BrokerError::Corrupt(_))));
     broker.wait(&[queue()], Duration::from_millis(5)).await;
     drop(broker);
-    assert!(matches!(EmbeddedBroker::open(file.path()), Err(BrokerError::Corrupt(_))));
+    assert!(matches!(SqliteBroker::open(file.path()), Err(BrokerError::Corrupt(_))));
 }
 
 #[tokio::test]
@@ -329,7 +329,7 @@ async fn a_file_overwritten_with_noise_is_no_panic() {
         }
         std::fs::write(file.path(), bytes).unwrap();
 
-        let Ok(broker) = EmbeddedBroker::open(file.path()) else { continue };
+        let Ok(broker) = SqliteBroker::open(file.path()) else { continue };
         let _ = broker.enqueue(&queue(), &[task("a", vec![1])]).await;
         if let Ok(dequeued) = broker.dequeue(&queue(), 300, Duration::ZERO).await {
             let ends: Vec<_> =
@@ -355,8 +355,8 @@ async fn a_clock_that_steps_back_delays_and_loses_nothing() {
     let file = QueueFile::new();
     let time = Arc::new(AtomicI64::new(1_000_000));
     let clock = Arc::clone(&time);
-    let config = EmbeddedConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
-    let broker = EmbeddedBroker::open_with(file.path(), &config).unwrap();
+    let config = SqliteConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
+    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
     broker.enqueue(&queue(), &[task("a", vec![1])]).await.unwrap();
     let lease = broker.dequeue(&queue(), 1, Duration::from_secs(5)).await.unwrap().tasks.remove(0).lease;
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use taskseal::broker::embedded::EmbeddedBroker;
+use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
@@ -37,7 +37,7 @@ fn batch(number: usize) -> Vec<NewTask> {
 #[tokio::test]
 #[ignore = "the other process of the tests below"]
 async fn producer() {
-    let broker = EmbeddedBroker::open(std::env::var(FILE).unwrap()).unwrap();
+    let broker = SqliteBroker::open(std::env::var(FILE).unwrap()).unwrap();
     let batches: usize = std::env::var(BATCHES).unwrap().parse().unwrap();
     for number in 0..batches {
         let answers = broker.enqueue(&queue(), &batch(number)).await.unwrap();
@@ -80,7 +80,7 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
         last = numbers.last().unwrap_or(last);
         assert!(!child.wait().unwrap().success());
 
-        let broker = EmbeddedBroker::open(file.path()).unwrap();
+        let broker = SqliteBroker::open(file.path()).unwrap();
         for number in 0..=last {
             for task in batch(number) {
                 let info = broker.find(&queue(), &task.message.id).await.unwrap().expect("acknowledged");
@@ -102,7 +102,7 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
 async fn a_process_consumes_while_another_one_enqueues() {
     const TOTAL: usize = 60;
     let file = QueueFile::new();
-    let broker = EmbeddedBroker::open(file.path()).unwrap();
+    let broker = SqliteBroker::open(file.path()).unwrap();
     let mut child = start_producer(&file.path(), TOTAL);
 
     let mut seen = Vec::new();

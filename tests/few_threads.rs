@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use taskseal::broker::TaskState;
 use taskseal::handler::{Failure, OpenedTask, Output};
-use taskseal::results::ResultSealer;
+use taskseal::result::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Receipt, Task, WorkerSettings};
 use taskseal_tests::fleet::{Fleet, Running, every_type, until};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
-use taskseal::keyring::{Algorithm, Keyring, SealingSource, SecretKey};
-use taskseal::results::ResultSealer;
+use taskseal::keys::{Algorithm, Keyring, SealingSource, SecretKey};
+use taskseal::result::ResultSealer;
 use taskseal::{Client, Receipt, Task, Worker};
 use taskseal_core::{ContentType, Kind, OpenError, SealError, Suite, SuiteSet};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, every_type, mail, until};

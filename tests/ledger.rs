@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{env, iter, thread};
 
 use rusqlite::Connection;
-use taskseal::ledger::{Admission, Ledger, LedgerError, LedgerRefusal, Sighting, SqliteLedger};
+use taskseal::replay::{Admission, Ledger, LedgerError, LedgerRefusal, Sighting, SqliteLedger};
 use taskseal::time::UnixMillis;
 use tempfile::TempDir;
 

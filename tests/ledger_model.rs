@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use taskseal::ledger::{
+use taskseal::replay::{
     Admission, Ledger, LedgerRefusal, OUTCOME_MARGIN, SWEEP_MARGIN, Sighting, SqliteLedger, TaskKey,
 };
 use taskseal::time::UnixMillis;

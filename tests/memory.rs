@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use taskseal::broker::NewTask;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::handler::Output;
-use taskseal::message::Message;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, every_type, mail};
 use tokio::sync::Notify;

@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use redis::cmd;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig, Unique};
 use taskseal::broker::{Broker, Enqueued, Lease, NewTask, Settled, Settlement};
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;

@@ -8,9 +8,9 @@
 use std::time::{Duration, Instant};
 
 use redis::{Commands, cmd};
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskState};
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::{RedisServer, unavailable};

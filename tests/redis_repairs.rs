@@ -8,12 +8,12 @@
 use std::time::{Duration, Instant};
 
 use redis::{Connection, cmd};
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{
     Broker, BrokerError, Dequeued, Enqueued, Lease, MAX_CRASHES, NewTask, Recovered, Settled, Settlement,
     TaskState,
 };
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal_tests::redis::RedisServer;
 

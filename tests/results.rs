@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use taskseal::client::ClientError;
-use taskseal::results::{Request, ResultPolicy, open_result};
+use taskseal::result::{Request, ResultPolicy, open_result};
 use taskseal::{QueueName, Task, Worker};
 use taskseal_core::name::Reference;
 use taskseal_core::{OpenError, Refusal, SuiteSet};

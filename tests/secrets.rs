@@ -213,7 +213,7 @@ fn programs_that_are_cut_off_do_not_make_the_process_catch_signals() {
 fn password_of_redis_leaves_nothing_as_long_as_it_was_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let password = forms::text("password", 48);
-    taskseal::secret_file::create(&folder.path().join("redis-password"), &password).unwrap();
+    taskseal::file_security::create(&folder.path().join("redis-password"), &password).unwrap();
     fs::write(folder.path().join("redis-url"), "redis://127.0.0.1:1/0").unwrap();
     let needles = Needle::pieces("password", &password, 16);
     let mut waiting = start(Case::Configures, &folder);

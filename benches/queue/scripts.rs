@@ -14,9 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, Script, cmd};
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal_benches::{Samples, redis_cpu_seconds};
 use taskseal_tests::redis::RedisServer;

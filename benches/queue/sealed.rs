@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, Lease, Leased, NewTask, Settlement};
 use taskseal::handler::{Function, Handlers, OpenedTask, Output};
-use taskseal::keyring::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
-use taskseal::ledger::{Admission, Ledger, Sighting, SqliteLedger, TaskKey};
-use taskseal::message::Message;
+use taskseal::keys::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
 use taskseal::quarantine::{Limits, Quarantine};
-use taskseal::results::ResultSealer;
+use taskseal::replay::{Admission, Ledger, Sighting, SqliteLedger, TaskKey};
+use taskseal::result::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, ClientSettings, QueueName, Task, Worker, WorkerParts, WorkerSettings};
 use taskseal_benches::{Samples, own_cpu_seconds, redis_cpu_seconds};

@@ -2,22 +2,22 @@
 //!
 //! A broker stores bytes and moves task ids between states. It is not asked to keep a secret or to tell the
 //! truth: everything it hands out is verified by the worker. Two implementations pass one conformance suite:
-//! [`embedded`] (a SQLite file) and [`redis`] (the layout of asynq).
+//! [`sqlite`] (one file) and [`redis`] (the layout of asynq).
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::message::Message;
+use crate::broker::redis::asynq::Message;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
 pub use self::error::BrokerError;
 
-pub mod embedded;
 mod error;
 pub mod redis;
+pub mod sqlite;
 
 /// A queue that stores sealed tasks and leases them to workers.
 ///

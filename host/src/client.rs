@@ -23,9 +23,9 @@ use self::delivery::store;
 use self::opening::Found;
 use self::sealing::{Origin, Sealed};
 use crate::broker::{Broker, NewTask, TaskState};
-use crate::keyring::{Keyring, SealingKey};
+use crate::keys::{Keyring, SealingKey};
 use crate::queue::QueueName;
-use crate::results::{TaskResult, unix_seconds};
+use crate::result::{TaskResult, unix_seconds};
 use crate::task::Task;
 
 /// Seals tasks and enqueues them.

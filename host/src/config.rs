@@ -15,7 +15,7 @@ use taskseal_core::{Audience, Kind, Policy, SuiteSet};
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
 
 use crate::file_error::FileError;
-use crate::keyring::{KeyLocation, Keyring, SealingKey, SealingSource};
+use crate::keys::{KeyLocation, Keyring, SealingKey, SealingSource};
 use crate::queue::QueueName;
 
 #[cfg(test)]

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::broker::embedded::EmbeddedBroker;
 use crate::broker::redis::{Password, RedisBroker, RedisConfig};
+use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::client::{Client, ClientSettings};
 use crate::config::{BrokerConfig, Config, HandlerConfig};
 use crate::file_error::FileError;
+use crate::file_security;
 use crate::handler::{Failure, Handler, Handlers, OpenedTask, Output, Program, ProgramLimits};
-use crate::ledger::{LedgerError, SqliteLedger};
 use crate::quarantine::{Limits, Quarantine, QuarantineError};
 use crate::queue::QueueName;
-use crate::results::ResultSealer;
-use crate::secret_file;
+use crate::replay::{LedgerError, SqliteLedger};
+use crate::result::ResultSealer;
 use crate::worker::{Worker, WorkerParts, WorkerQueue, WorkerSettings};
 
 /// What keeps a client or worker from being set up, grouped by who must act.
@@ -45,9 +45,9 @@ pub fn broker(config: &Config) -> Result<Arc<dyn Broker>, SetupError> {
     match &config.broker {
         BrokerConfig::Embedded(path) => {
             if let Some(parent) = path.parent() {
-                secret_file::create_dir(parent)?;
+                file_security::create_dir(parent)?;
             }
-            Ok(Arc::new(EmbeddedBroker::open(path)?))
+            Ok(Arc::new(SqliteBroker::open(path)?))
         }
         BrokerConfig::Redis(settings) => {
             let mut redis = RedisConfig::new(settings.url.clone())
@@ -81,8 +81,8 @@ pub fn ledger(config: &Config) -> Result<SqliteLedger, SetupError> {
 
 /// Makes the folder of ledger and quarantine unless it is there. Who can write in it can undo what they remember.
 fn state_dir(config: &Config) -> Result<(), FileError> {
-    secret_file::create_dir(&config.state_dir)?;
-    secret_file::check_dir(&config.state_dir)
+    file_security::create_dir(&config.state_dir)?;
+    file_security::check_dir(&config.state_dir)
 }
 
 impl Client {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use taskseal_core::name::InvalidName;
-use taskseal_core::{ContentType, TaskId, TaskType};
+use taskseal_core::{Claims, ContentType, TaskId, TaskType};
 use zeroize::Zeroizing;
 
 use crate::queue::QueueName;
@@ -137,4 +137,9 @@ pub enum InvalidTask {
     /// The body cannot be written as JSON.
     #[error("the body cannot be written as json: {0}")]
     Body(#[source] serde_json::Error),
+}
+
+/// Returns the id of a task in its queue: its sealed reference, or the text of its task id if it has none.
+pub(crate) fn queue_id(claims: &Claims<'_>) -> String {
+    claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string())
 }

@@ -52,10 +52,10 @@ use self::result_key::ResultKey;
 use self::roots::Roots;
 use crate::broker::Broker;
 use crate::handler::Handlers;
-use crate::keyring::Keyring;
-use crate::ledger::Ledger;
+use crate::keys::Keyring;
 use crate::quarantine::Quarantine;
-use crate::results::ResultSealer;
+use crate::replay::Ledger;
+use crate::result::ResultSealer;
 
 /// Results sealed at once with a key that may block. A token has fewer sessions than that.
 const SEALS_AT_ONCE: usize = 32;

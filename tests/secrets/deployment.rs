@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use taskseal::broker::Broker;
-use taskseal::broker::embedded::EmbeddedBroker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
+use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::handler::Handlers;
-use taskseal::keyring::{Algorithm, KeyLocation, Keyring, Record, SealingSource, SecretKey, public_text};
-use taskseal::ledger::SqliteLedger;
+use taskseal::keys::{Algorithm, KeyLocation, Keyring, Record, SealingSource, SecretKey, public_text};
 use taskseal::quarantine::{Limits, Quarantine};
-use taskseal::results::ResultSealer;
+use taskseal::replay::SqliteLedger;
+use taskseal::result::ResultSealer;
 use taskseal::{Client, ClientSettings, Worker, WorkerParts, WorkerSettings};
 use taskseal_core::{KeyId, Kind, Suite, SuiteSet};
 use taskseal_hsm::{EcKey, KeyUri, Token, Usage};
@@ -96,7 +96,7 @@ impl Deployment {
     pub(crate) fn broker(&self) -> Arc<dyn Broker> {
         match fs::read_to_string(self.path("redis-url")) {
             Ok(url) => Arc::new(RedisBroker::connect(&RedisConfig::new(url)).unwrap()),
-            Err(_) => Arc::new(EmbeddedBroker::open(self.path("queue.db")).unwrap()),
+            Err(_) => Arc::new(SqliteBroker::open(self.path("queue.db")).unwrap()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use taskseal::keyring::{KeyLocation, Keyring, SecretKey};
+use taskseal::keys::{KeyLocation, Keyring, SecretKey};
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::provider::{Provider, Software};
@@ -37,7 +37,7 @@ impl Plant<'_> {
         let pin: String = random.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
         let module = Module::load(&self.0.module).unwrap();
         module.init_token(LABEL, &Pin::new(SO_PIN).unwrap(), &Pin::new(&pin).unwrap()).unwrap();
-        taskseal::secret_file::create(&self.pin_file(), format!("{pin}\n").as_bytes()).unwrap();
+        taskseal::file_security::create(&self.pin_file(), format!("{pin}\n").as_bytes()).unwrap();
         let token = self.open();
         EcKey::generate(&token, Usage::Agree, READER).unwrap();
         WrappingKey::generate(&token, KEK).unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use taskseal::broker::redis::RedisConfig;
 use taskseal::config::PasswordSource;
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output, Program, ProgramLimits};
-use taskseal::results::TaskResult;
+use taskseal::result::TaskResult;
 use taskseal::{Receipt, Task};
 use taskseal_core::{ContentType, Suite};
 use taskseal_tests::process_memory::{deep, wait_to_be_read};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::{
     Broker, Lease, Leased, NewTask, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState,
 };
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use taskseal::broker::Broker;
-use taskseal::broker::embedded::EmbeddedBroker;
+use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::queue::QueueName;
 use tempfile::TempDir;
 
@@ -55,7 +55,7 @@ fn intruder(path: &Path) -> Connection {
 #[async_trait]
 impl Store for QueueFile {
     async fn open(&self) -> Arc<dyn Broker> {
-        Arc::new(EmbeddedBroker::open(self.path()).unwrap())
+        Arc::new(SqliteBroker::open(self.path()).unwrap())
     }
 
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]) {

@@ -12,7 +12,7 @@ use taskseal::broker::{
     Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
     TaskInfo, TaskState, Tidied,
 };
-use taskseal::ledger::{Admission, Ledger, LedgerError, LedgerStats, Sighting, TaskKey};
+use taskseal::replay::{Admission, Ledger, LedgerError, LedgerStats, Sighting, TaskKey};
 use taskseal::time::UnixMillis;
 
 /// How a call fails.

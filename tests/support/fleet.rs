@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskseal::broker::embedded::EmbeddedBroker;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
+use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::broker::{Broker, NewTask, TaskInfo, TaskState};
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
-use taskseal::keyring::{Algorithm, Keyring, SealingKey, SecretKey};
-use taskseal::ledger::{Ledger, SqliteLedger};
-use taskseal::message::Message;
+use taskseal::keys::{Algorithm, Keyring, SealingKey, SecretKey};
 use taskseal::quarantine::{Limits, Quarantine};
-use taskseal::results::ResultSealer;
+use taskseal::replay::{Ledger, SqliteLedger};
+use taskseal::result::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, ClientSettings, QueueName, WorkerParts, WorkerSettings};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, TaskId, TaskType};
@@ -119,7 +119,7 @@ impl Fleet {
         let broker: Arc<dyn Broker> = if queue.starts_with("redis:") {
             Arc::new(RedisBroker::connect(&RedisConfig::new(queue)).unwrap())
         } else {
-            Arc::new(EmbeddedBroker::open(queue).unwrap())
+            Arc::new(SqliteBroker::open(queue).unwrap())
         };
         let folder = Folder::OfOther(folder.into());
         Self { folder, queue: AnyQueue::Elsewhere, broker, kids: BTreeMap::new() }

@@ -7,7 +7,7 @@ mod keyset;
 mod mutation;
 mod stub;
 
-use taskseal::message::Message;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::queue::QueueName;
 use taskseal_core::fuzzing;
 use taskseal_hsm::KeyUri;

@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::{
     Broker, Enqueued, Lease, MAX_CRASHES, NewTask, QueueStats, Settled, Settlement, TaskState, Tidied,
 };
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 

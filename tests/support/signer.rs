@@ -5,7 +5,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use taskseal::keyring::{RemoteAgreement, RemoteAuthenticator, RemoteSigner, SignerFault};
+use taskseal::keys::{RemoteAgreement, RemoteAuthenticator, RemoteSigner, SignerFault};
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey, MacKey, SigningKey};
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{Agree, Authenticator, KeyId, Secret, Signer};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use taskseal::config::Config;
-use taskseal::keyring::{Keyring, SealingKey};
-use taskseal::ledger::SqliteLedger;
+use taskseal::keys::{Keyring, SealingKey};
 use taskseal::quarantine::{Limits, Quarantine};
-use taskseal::results::ResultSealer;
+use taskseal::replay::SqliteLedger;
+use taskseal::result::ResultSealer;
 use taskseal::worker::WorkerParts;
 use taskseal::{Client, QueueName, Task, Worker, WorkerSettings};
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
@@ -195,7 +195,7 @@ impl Plant {
         let mut keyset = String::new();
         for (((name, signs), point), kid) in KEYS.into_iter().zip(points).zip(kids) {
             let kind = if matches!(name, "producer" | "worker") { "task" } else { "result" };
-            let public = taskseal::keyring::public_text(&point);
+            let public = taskseal::keys::public_text(&point);
             let (algorithm, rights) = match signs {
                 true => ("ES256", "issuers = [\"*\"]\ntypes = [\"*\"]\naudiences = [\"plant/*\"]\n"),
                 false => ("ECDH-ES", ""),
@@ -314,6 +314,6 @@ fn key_file(folder: &Path, name: &str, signs: bool, scalar: &[u8; 32]) -> String
     .concat();
     let armour =
         pem_rfc7468::encode_string("TASKSEAL SECRET KEY", pem_rfc7468::LineEnding::LF, &cose_key).unwrap();
-    taskseal::secret_file::create(&folder.join(format!("{name}.key")), armour.as_bytes()).unwrap();
+    taskseal::file_security::create(&folder.join(format!("{name}.key")), armour.as_bytes()).unwrap();
     format!("{name}.key")
 }

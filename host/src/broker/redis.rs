@@ -23,9 +23,10 @@ use super::{
     Broker, BrokerError, Corrupt, Dequeued, Enqueued, Lease, LeaseToken, Leased, MAX_CRASHES, NewTask,
     QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
-use crate::message::Message;
+use crate::broker::redis::asynq::Message;
 use crate::queue::QueueName;
 
+pub mod asynq;
 mod config;
 mod enqueue;
 mod fault;

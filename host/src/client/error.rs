@@ -4,7 +4,7 @@ use taskseal_core::OpenError;
 use taskseal_core::name::InvalidName;
 
 use crate::broker::BrokerError;
-use crate::keyring::SealFault;
+use crate::keys::SealFault;
 
 /// Why a task was not enqueued, or a result not read.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::sealing::SHORTEST_WAIT;
 use super::{ClientError, Receipt};
-use crate::keyring::Keyring;
-use crate::results::{Request, ResultPolicy, TaskResult, Unopened, try_open_result};
+use crate::keys::Keyring;
+use crate::result::{Request, ResultPolicy, TaskResult, Unopened, try_open_result};
 
 /// A result as the queue has it, and all that it is compared with.
 pub(super) struct Found {

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::NewTask;
-use crate::keyring::{Draft, SealingKey, SignerFault};
-use crate::message::{Message, id_for};
+use crate::broker::redis::asynq::Message;
+use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
-use crate::results::unix_seconds;
-use crate::task::Task;
+use crate::result::unix_seconds;
+use crate::task::{Task, queue_id};
 use crate::time::UnixMillis;
 
 /// Where tasks come from: who makes them, and the key that says so. Shared with the threads that sign.
@@ -152,7 +152,7 @@ impl Claimed<'_> {
         let receipt = Receipt {
             id: claims.task_id,
             queue: queue.clone(),
-            queue_id: id_for(claims),
+            queue_id: queue_id(claims),
             task_type: claims.task_type.to_string(),
             digest: Sha256::digest(&envelope).into(),
         };
@@ -165,7 +165,7 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
     let message = Message {
         task_type: claims.task_type.to_string(),
         payload: envelope,
-        id: id_for(claims),
+        id: queue_id(claims),
         queue: queue.to_string(),
         retry: claims
             .attempts

@@ -5,7 +5,7 @@ use std::time::Duration;
 use taskseal_core::SuiteSet;
 
 use crate::queue::QueueName;
-use crate::results::ResultPolicy;
+use crate::result::ResultPolicy;
 
 /// What a client puts into every seal unless a task says otherwise.
 #[derive(Clone, Debug)]

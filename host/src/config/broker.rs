@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::file::Context;
 use crate::file_error::FileError;
-use crate::keyring::relative_to;
-use crate::secret_file;
+use crate::file_security;
+use crate::keys::relative_to;
 
 /// Where the queue is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl PasswordSource {
     pub fn read(&self, config: &Path) -> Result<Zeroizing<String>, FileError> {
         match self {
             Self::File(path) => {
-                let content = secret_file::read(path)?;
+                let content = file_security::read(path)?;
                 let text = std::str::from_utf8(&content)
                     .map_err(|_| FileError::new(path, "the password in it is not UTF-8"))?;
                 let text =

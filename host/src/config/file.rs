@@ -11,8 +11,8 @@ use toml::Spanned;
 use super::value::{Count, Name, Queue, Seconds, Size, SuiteName};
 use super::{ClientConfig, Config, HandlerConfig, PolicyConfig, QueueConfig, WorkerConfig, broker};
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
-use crate::keyring::{KeyLocation, Kid, SealingSource, relative_to};
-use crate::secret_file::read_guarded;
+use crate::file_security::read_guarded;
+use crate::keys::{KeyLocation, Kid, SealingSource, relative_to};
 
 pub(super) fn load(path: &Path) -> Result<Config, FileError> {
     // It names the programs that run.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use taskseal_core::Suite;
 
 use super::*;
-use crate::keyring::KeyLocation;
+use crate::keys::KeyLocation;
 
 const MINIMAL: &str = "deployment = \"plant-a\"\n";
 

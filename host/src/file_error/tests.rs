@@ -56,7 +56,7 @@ fn a_text_that_is_no_toml_is_refused_with_its_place() {
 
 #[test]
 fn missing_file_says_so_without_a_number() {
-    let fault = crate::secret_file::read_guarded(Path::new("/nonexistent/taskseal.toml"), 100).unwrap_err();
+    let fault = crate::file_security::read_guarded(Path::new("/nonexistent/taskseal.toml"), 100).unwrap_err();
 
     assert_eq!(fault.io, Some(io::ErrorKind::NotFound));
     assert_eq!(fault.message, "cannot be read: no such file");

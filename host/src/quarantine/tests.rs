@@ -240,7 +240,7 @@ fn entries_survive_a_reopening_and_two_handles_never_overfill() {
 fn file_of_another_kind_is_no_quarantine() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    crate::ledger::SqliteLedger::open(&path).unwrap();
+    crate::replay::SqliteLedger::open(&path).unwrap();
 
     let opened = Quarantine::open(&path, Limits::default());
 

@@ -7,7 +7,7 @@ use super::in_flight::{Fate, Place};
 use super::intake::Ruling;
 use super::settle::End;
 use super::{Phase, Shared};
-use crate::ledger::TaskKey;
+use crate::replay::TaskKey;
 use crate::time::UnixMillis;
 
 /// Asks the ledger, in one call, whether the claims of all that are to run are still ours, and extends them. Whose claim is

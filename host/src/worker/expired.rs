@@ -9,8 +9,8 @@ use taskseal_core::{Refusal, Unverified};
 use super::intake::retention;
 use super::refuse::Refused;
 use super::settle::End;
-use crate::keyring::Keyring;
-use crate::ledger::{Admission, Sighting, TaskKey};
+use crate::keys::Keyring;
+use crate::replay::{Admission, Sighting, TaskKey};
 use crate::time::UnixMillis;
 
 /// An expired task with a good signature.

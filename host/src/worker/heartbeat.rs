@@ -17,8 +17,8 @@ use super::event::Event;
 use super::in_flight::{Held, Ticket};
 use super::{Phase, Shared};
 use crate::broker::Lease;
-use crate::ledger::{LedgerError, TaskKey};
 use crate::queue::QueueName;
+use crate::replay::{LedgerError, TaskKey};
 use crate::time::UnixMillis;
 
 /// Runs until the worker has stopped. A queue or a ledger that does not answer holds up neither the other queues nor the

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
 
 use crate::broker::Lease;
-use crate::ledger::TaskKey;
 use crate::queue::QueueName;
+use crate::replay::TaskKey;
 use crate::time::UnixMillis;
 
 /// Names one hand-out of a task within this worker.

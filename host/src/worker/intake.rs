@@ -21,10 +21,10 @@ use super::refuse::Refused;
 use super::settle::End;
 use crate::broker::Leased;
 use crate::handler::OpenedTask;
-use crate::ledger::{self, LedgerRefusal, Sighting, TaskKey};
-use crate::message::id_for;
 use crate::queue::QueueName;
-use crate::results::unix_seconds;
+use crate::replay::{self, LedgerRefusal, Sighting, TaskKey};
+use crate::result::unix_seconds;
+use crate::task::queue_id;
 use crate::time::UnixMillis;
 
 /// What becomes of one leased task.
@@ -214,7 +214,7 @@ fn verify<'a>(
 /// not compared: nothing here is decided by them.
 fn agrees(leased: &Leased, queue: &QueueName, claims: &Claims<'_>) -> bool {
     let Leased { lease, message } = leased;
-    let id = id_for(claims);
+    let id = queue_id(claims);
     lease.id == id
         && message.id == id
         && message.task_type == claims.task_type.as_str()
@@ -237,19 +237,19 @@ fn sighting(shared: &Shared, verified: &Verified<'_>) -> Sighting {
 fn decide<'a>(
     verified: Verified<'a>,
     sighting: &Sighting,
-    admission: ledger::Admission,
+    admission: replay::Admission,
 ) -> Result<Claimed<'a>, End> {
     let key = sighting.key();
     let attempt = match admission {
-        ledger::Admission::FirstRun => 1,
-        ledger::Admission::Redelivery { attempt } => attempt,
-        ledger::Admission::Finished { outcome } => {
+        replay::Admission::FirstRun => 1,
+        replay::Admission::Redelivery { attempt } => attempt,
+        replay::Admission::Finished { outcome } => {
             return Err(End::SettledAgain { key, outcome, retention: retention(verified.claims()) });
         }
-        ledger::Admission::InProgress { until } => {
+        replay::Admission::InProgress { until } => {
             return Err(End::PutOff { at: until, claimed: None });
         }
-        ledger::Admission::Refused(refusal) => {
+        replay::Admission::Refused(refusal) => {
             let refused = Refused::after_verification(from_ledger(refusal), &verified);
             return Err(End::Refused { refused, claimed: None });
         }

@@ -13,8 +13,8 @@ use super::intake::Admitted;
 use super::settle::{End, Ending, Handout};
 use super::{Phase, Shared};
 use crate::handler::{Failure, Output};
-use crate::ledger::TaskKey;
-use crate::results::{Request, ResultError};
+use crate::replay::TaskKey;
+use crate::result::{Request, ResultError};
 use crate::time::UnixMillis;
 
 /// Runs the task and tells the settler how it ended.

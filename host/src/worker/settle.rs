@@ -14,11 +14,11 @@ use super::event::Event;
 use super::in_flight::Place;
 use super::refuse::{self, Refused};
 use super::{Phase, Shared};
+use crate::broker::redis::asynq::Message;
 use crate::broker::{Lease, Settled, Settlement};
 use crate::handler::Failure;
-use crate::ledger::{Ledger, LedgerError, TaskKey};
-use crate::message::Message;
 use crate::queue::QueueName;
+use crate::replay::{Ledger, LedgerError, TaskKey};
 use crate::time::UnixMillis;
 
 /// A task that was handed out to us.

@@ -1,8 +1,8 @@
 //! Storing tasks.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
+use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::{Enqueued, NewTask, Settlement, TaskState};
-use taskseal::message::Message;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 

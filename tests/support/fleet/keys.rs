@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use taskseal::keyring::{Keyring, RemoteSigner, SealingKey, SealingSource, SecretKey};
+use taskseal::keys::{Keyring, RemoteSigner, SealingKey, SealingSource, SecretKey};
 use taskseal_core::keys::{AgreementKey, SigningKey};
 use taskseal_core::{Kind, Suite};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use taskseal::config::Config;
-use taskseal::keyring::{Keyring, SecretKey};
+use taskseal::keys::{Keyring, SecretKey};
 use tempfile::TempDir;
 
 /// One folder a process; replaced at each run.

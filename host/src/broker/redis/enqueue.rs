@@ -6,8 +6,8 @@ use redis::Value;
 
 use super::keys::Keys;
 use super::{CHUNK, CHUNK_BYTES, LONGEST_ID, RedisBroker, reply, scripts, to_i64};
+use crate::broker::redis::asynq::Message;
 use crate::broker::{BrokerError, Enqueued, NewTask};
-use crate::message::Message;
 use crate::queue::QueueName;
 
 impl RedisBroker {

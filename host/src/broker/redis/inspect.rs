@@ -6,8 +6,8 @@ use redis::Value;
 
 use super::scripts::Args;
 use super::{RedisBroker, reply, scripts, to_i64};
+use crate::broker::redis::asynq::Message;
 use crate::broker::{BrokerError, QueueStats, TaskInfo, TaskState};
-use crate::message::Message;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 

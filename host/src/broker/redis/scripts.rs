@@ -1,4 +1,4 @@
-//! The Lua scripts, as they lie in `host/scripts`. Each is a constant of this program: nothing that comes from
+//! The Lua scripts, as they lie in `scripts/`. Each is a constant of this program: nothing that comes from
 //! outside is ever part of a script's text, only of its `KEYS` and `ARGV`.
 
 use std::sync::LazyLock;
@@ -85,7 +85,7 @@ impl<'a> Args<'a> {
 macro_rules! script {
     ($name:ident = $($file:literal)+) => {
         pub(super) static $name: Script = Script {
-            text: concat!($(include_str!(concat!("../../../scripts/", $file, ".lua"))),+),
+            text: concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+),
             sha: LazyLock::new(|| Source::new($name.text).get_hash().to_owned()),
         };
     };

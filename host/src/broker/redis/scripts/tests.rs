@@ -6,7 +6,7 @@ use std::path::Path;
 
 #[test]
 fn every_script_file_is_embedded_and_has_a_header() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker/redis/scripts");
     let embedded: BTreeSet<&str> = include_str!("../scripts.rs")
         .lines()
         .filter(|line| line.starts_with("script!("))
@@ -16,6 +16,9 @@ fn every_script_file_is_embedded_and_has_a_header() {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "lua") {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         let header: String = text.lines().take_while(|line| line.starts_with("--")).collect();
         let is_part = header.contains("Part of other scripts");
@@ -31,7 +34,7 @@ fn every_script_file_is_embedded_and_has_a_header() {
 
 #[test]
 fn no_script_runs_text_it_was_given() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker/redis/scripts");
 
     for entry in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();

@@ -1,0 +1,163 @@
+//! The intruder: writes to the queue's storage directly, past every check that a broker's interface makes.
+
+use async_trait::async_trait;
+use redis::AsyncCommands;
+use rusqlite::{Connection, params};
+use taskseal::QueueName;
+use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::{Broker, NewTask, TaskInfo};
+
+/// What goes wrong for an intruder.
+pub(super) type Mishap = Box<dyn std::error::Error + Send + Sync>;
+
+/// Full write access to what a broker stores.
+#[async_trait]
+pub(super) trait Storage: Send + Sync {
+    /// Removes every trace of a task.
+    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), Mishap>;
+
+    /// Replaces the result of a completed task.
+    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap>;
+
+    /// Makes the stored message of a task undecodable.
+    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap>;
+
+    /// Removes whole queues: not an attack but the clean-up afterwards.
+    async fn clear(&self, queues: &[QueueName]) -> Result<(), Mishap>;
+}
+
+/// Someone who can write to the queue and knows every public key.
+pub(super) struct Intruder<'d> {
+    pub(super) broker: &'d dyn Broker,
+    pub(super) storage: &'d dyn Storage,
+}
+
+impl Intruder<'_> {
+    /// Copies what the queue stores for a task.
+    pub(super) async fn steal(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, Message), Mishap> {
+        let info = self.broker.find(queue, id).await?.ok_or("nothing to steal")?;
+        let message = info.message.clone().ok_or("nothing readable to steal")?;
+        Ok((info, message))
+    }
+
+    /// Puts a message in line, in the place of whatever has its id.
+    pub(super) async fn plant(&self, queue: &QueueName, message: Message) -> Result<(), Mishap> {
+        self.storage.erase(queue, &message.id).await?;
+        self.broker.enqueue(queue, &[NewTask { message, process_at: None }]).await?;
+        Ok(())
+    }
+}
+
+/// The file of the embedded broker, opened as `sqlite3` would open it.
+pub(super) struct EmbeddedStorage {
+    pub(super) path: std::path::PathBuf,
+}
+
+impl EmbeddedStorage {
+    fn open(&self) -> Result<Connection, Mishap> {
+        let connection = Connection::open(&self.path)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl Storage for EmbeddedStorage {
+    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+        let mut connection = self.open()?;
+        let change = connection.transaction()?;
+        let task = (queue.as_str(), id);
+        let found =
+            change.query_row("SELECT seq, state FROM task WHERE queue = ?1 AND id = ?2", task, |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            });
+        let Ok((seq, state)) = found else { return Ok(()) };
+        change.execute("DELETE FROM message WHERE seq = ?1", [seq])?;
+        change.execute("DELETE FROM task WHERE seq = ?1", [seq])?;
+        // A careful intruder keeps the books straight. The column is one of six words that a CHECK allows.
+        let count = format!("UPDATE queue SET \"{state}\" = \"{state}\" - 1 WHERE name = ?1");
+        change.execute(&count, [queue.as_str()])?;
+        change.commit()?;
+        Ok(())
+    }
+
+    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap> {
+        let sql = "UPDATE message SET result = ?3
+                   WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
+        self.open()?.execute(sql, params![queue.as_str(), id, result])?;
+        Ok(())
+    }
+
+    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+        let sql = "UPDATE message SET headers = 'no object'
+                   WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
+        self.open()?.execute(sql, params![queue.as_str(), id])?;
+        Ok(())
+    }
+
+    /// The file goes with its folder.
+    async fn clear(&self, _: &[QueueName]) -> Result<(), Mishap> {
+        Ok(())
+    }
+}
+
+/// The keys of a Redis, changed as `redis-cli` would change them.
+pub(super) struct RedisStorage {
+    pub(super) connection: redis::aio::MultiplexedConnection,
+    pub(super) prefix: String,
+}
+
+impl RedisStorage {
+    fn key(&self, queue: &QueueName, rest: &str) -> String {
+        format!("{}:{{{queue}}}:{rest}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl Storage for RedisStorage {
+    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+        let mut connection = self.connection.clone();
+        for list in ["pending", "active"] {
+            let _: i64 = connection.lrem(self.key(queue, list), 0, id).await?;
+        }
+        for set in ["lease", "scheduled", "retry", "archived", "completed"] {
+            let _: i64 = connection.zrem(self.key(queue, set), id).await?;
+        }
+        let _: i64 = connection.del(self.key(queue, &format!("t:{id}"))).await?;
+        Ok(())
+    }
+
+    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap> {
+        let mut connection = self.connection.clone();
+        let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "result", result).await?;
+        Ok(())
+    }
+
+    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+        let mut connection = self.connection.clone();
+        let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "msg", b"\xff\xff").await?;
+        Ok(())
+    }
+
+    async fn clear(&self, queues: &[QueueName]) -> Result<(), Mishap> {
+        let mut connection = self.connection.clone();
+        for queue in queues {
+            let mut cursor = 0_u64;
+            loop {
+                let pattern = self.key(queue, "*");
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+                let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+                if !keys.is_empty() {
+                    let _: i64 = connection.del(keys).await?;
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            let _: i64 = connection.srem(format!("{}:queues", self.prefix), queue.as_str()).await?;
+        }
+        Ok(())
+    }
+}

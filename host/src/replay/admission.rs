@@ -1,0 +1,95 @@
+//! The decision about one sighting, apart from where it is stored.
+
+use crate::broker::MAX_CRASHES;
+use crate::replay::{LedgerRefusal, Sighting};
+use crate::time::UnixMillis;
+
+/// What is remembered of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) digest: [u8; 32],
+    pub(super) state: State,
+    pub(super) attempts: u32,
+    pub(super) crashes: u32,
+    pub(super) first_seen_at: UnixMillis,
+    pub(super) expires_at: UnixMillis,
+}
+
+/// Where a remembered task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Claimed { until: UnixMillis },
+    Waiting,
+    Finished,
+    Done,
+}
+
+/// What follows from a sighting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Claim it and run; the numbers, this attempt included, are to be stored.
+    Run { attempts: u32, crashes: u32, expires_at: UnixMillis },
+    /// It ended well already: settle it.
+    Settle,
+    /// Somebody runs it.
+    InProgress { until: UnixMillis },
+    /// Refuse it; nothing is to be stored.
+    Refuse(LedgerRefusal),
+    /// Refuse it, and store that its worker was lost and that it waits.
+    Lost { crashes: u32, reason: LedgerRefusal },
+}
+
+/// Judges one sighting at `now` of a task remembered as `entry`.
+pub(super) fn judge(
+    entry: Option<Entry>,
+    sighting: &Sighting,
+    now: UnixMillis,
+    floor: UnixMillis,
+) -> Verdict {
+    let Some(entry) = entry else {
+        return match sighting {
+            Sighting { expires_at, .. } if *expires_at <= floor => Verdict::Refuse(LedgerRefusal::Replayed),
+            Sighting { max_attempts: 0, .. } => Verdict::Refuse(LedgerRefusal::AttemptsExhausted),
+            _ => Verdict::Run { attempts: 1, crashes: 0, expires_at: sighting.expires_at },
+        };
+    };
+    if entry.digest != sighting.digest {
+        return Verdict::Refuse(LedgerRefusal::Conflict);
+    }
+    match entry.state {
+        State::Claimed { until } if until > now => Verdict::InProgress { until },
+        State::Claimed { .. } => {
+            let crashes = entry.crashes.saturating_add(1);
+            match refusal(&entry, crashes, sighting, now) {
+                Some(reason) => Verdict::Lost { crashes, reason },
+                None => run_again(&entry, crashes, sighting),
+            }
+        }
+        State::Waiting => match refusal(&entry, entry.crashes, sighting, now) {
+            Some(reason) => Verdict::Refuse(reason),
+            None => run_again(&entry, entry.crashes, sighting),
+        },
+        State::Finished => Verdict::Settle,
+        State::Done => Verdict::Refuse(LedgerRefusal::Replayed),
+    }
+}
+
+/// What speaks against starting a task once more.
+fn refusal(entry: &Entry, crashes: u32, sighting: &Sighting, now: UnixMillis) -> Option<LedgerRefusal> {
+    if sighting.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
+        return Some(LedgerRefusal::Expired);
+    }
+    if crashes >= MAX_CRASHES {
+        return Some(LedgerRefusal::Poisonous { crashes });
+    }
+    (entry.attempts >= sighting.max_attempts).then_some(LedgerRefusal::AttemptsExhausted)
+}
+
+fn run_again(entry: &Entry, crashes: u32, sighting: &Sighting) -> Verdict {
+    Verdict::Run {
+        attempts: entry.attempts.saturating_add(1),
+        crashes,
+        // A worker with a greater tolerance for skew accepts the task for longer.
+        expires_at: entry.expires_at.max(sighting.expires_at),
+    }
+}
