@@ -316,7 +316,7 @@ async fn time_to_live_of_an_issuer_without_a_clock_ends_redelivery(fleet: Fleet)
         fleet.push(task.message()).await;
     }
     let mut settings = fleet.worker_settings();
-    settings.clockless = true;
+    settings.policy.clockless = true;
     let ran = Ran::default();
     let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
     assert_eq!(tally.refused, [(Refusal::Expired, 1)].into());

@@ -26,13 +26,13 @@ on_both_brokers! {
 
 fn accepting(fleet: &Fleet) -> WorkerSettings {
     let mut settings = fleet.worker_settings();
-    settings.batches = true;
+    settings.policy.batches = true;
     settings
 }
 
 fn client(fleet: &Fleet) -> Client {
     let mut settings = fleet.client_settings();
-    settings.batch = 64;
+    settings.sign_batch = 64;
     fleet.client_with(settings)
 }
 
@@ -126,7 +126,7 @@ async fn tasks_of_one_batch_run_on_different_workers(fleet: Fleet) {
     let receipts = client(&fleet).enqueue_all(tasks).await.unwrap();
     for (queue, receipts) in [(mail(), &receipts[..4]), (bulk, &receipts[4..])] {
         let mut settings = accepting(&fleet);
-        settings.queues = vec![WorkerQueue { name: queue, weight: 1 }];
+        settings.queues = vec![WorkerQueue::new(queue, 1)];
         let ran = Ran::default();
         let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
         assert_eq!((tally.succeeded, tally.refused_total()), (4, 0));
@@ -138,12 +138,12 @@ async fn tasks_of_one_batch_run_on_different_workers(fleet: Fleet) {
 async fn thousand_tasks_in_batches_run_once_each_in_every_suite_that_signs(fleet: Fleet) {
     for suite in [Suite::S, Suite::Se, Suite::Sp] {
         let mut settings = fleet.client_settings();
-        settings.batch = 64;
+        settings.sign_batch = 64;
         let client = Client::new(settings, fleet.broker(), fleet.sealing_key_in(suite), fleet.keyring());
         let receipts = client.enqueue_all(tasks(334)).await.unwrap();
         let ran = Ran::default();
         let mut settings = accepting(&fleet);
-        settings.suites = settings.suites.with(Suite::S);
+        settings.policy.suites = settings.policy.suites.with(Suite::S);
         settings.concurrency = 64;
         let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
         assert_eq!((tally.succeeded, tally.refused_total()), (334, 0), "{suite}");

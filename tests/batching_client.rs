@@ -17,7 +17,7 @@ use taskseal_tests::signer::{TestSigner, Then};
 fn client(fleet: &Fleet, batch: usize) -> (Client, Arc<TestSigner>) {
     let signer = Arc::new(TestSigner::new(fleet.producer_key()));
     let mut settings = fleet.client_settings();
-    settings.batch = batch;
+    settings.sign_batch = batch;
     let key = fleet.sealing_key_by(Arc::clone(&signer) as _);
     (Client::new(settings, fleet.broker(), key, fleet.keyring()), signer)
 }
@@ -230,7 +230,7 @@ async fn two_hundred_concurrent_callers_share_few_signatures_and_none_is_lost() 
 async fn callers_on_one_thread_share_signatures_too() {
     let fleet = Fleet::embedded().await;
     let mut settings = fleet.client_settings();
-    settings.batch = 64;
+    settings.sign_batch = 64;
     let client = Arc::new(fleet.client_with(settings));
     let mut callers = tokio::task::JoinSet::new();
     for body in 0..64 {
@@ -276,7 +276,7 @@ async fn suites_that_sign_make_batches_of_any_size() {
     let fleet = Fleet::embedded().await;
     for suite in [Suite::S, Suite::Se, Suite::Sp] {
         let mut settings = fleet.client_settings();
-        settings.batch = usize::MAX;
+        settings.sign_batch = usize::MAX;
         let client = Client::new(settings, fleet.broker(), fleet.sealing_key_in(suite), fleet.keyring());
         let sealed = client.seal_all((0..1025).map(task).collect()).await;
         let batched: Vec<bool> = sealed.iter().map(|sealed| is_batched(sealed.as_ref().unwrap())).collect();

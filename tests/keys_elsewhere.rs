@@ -19,8 +19,8 @@ use taskseal_tests::signer::{TestAgreement, TestAuthenticator, TestSigner, Then}
 fn client(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestSigner>) {
     let signer = Arc::new(TestSigner::new(fleet.producer_key()));
     let mut settings = fleet.client_settings();
-    settings.batch = 4;
-    settings.patience = patience;
+    settings.sign_batch = 4;
+    settings.retry_for = patience;
     let key = fleet.sealing_key_by(Arc::clone(&signer) as _);
     (Client::new(settings, fleet.broker(), key, fleet.keyring()), signer)
 }
@@ -77,7 +77,7 @@ async fn client_whose_token_comes_back_enqueues_every_task_once() {
     }
     let ran = Ran::default();
     let mut settings = fleet.worker_settings();
-    settings.batches = true;
+    settings.policy.batches = true;
     let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
     assert_eq!((tally.succeeded, tally.refused_total()), (6, 0));
     let mut ran = ran.all();
@@ -107,7 +107,7 @@ fn authenticated(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAuthenti
     let source = SealingSource::new(Suite::M, fleet.path("token"));
     let key = of_client.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Task).unwrap();
     let mut settings = fleet.client_settings();
-    settings.patience = patience;
+    settings.retry_for = patience;
     let client = Client::new(settings, fleet.broker(), key, of_client);
     (client, token, Keyring::load(&fleet.path("worker.toml")).unwrap())
 }
@@ -139,7 +139,7 @@ async fn client_whose_hmac_key_comes_back_enqueues_what_a_worker_with_the_secret
     let mut parts = fleet.parts(ran.handlers());
     parts.keyring = keyring;
     let mut settings = fleet.worker_settings();
-    settings.suites = SuiteSet::NONE.with(Suite::M);
+    settings.policy.suites = SuiteSet::NONE.with(Suite::M);
     let tally = Worker::new(settings, parts).run_once().await;
     assert_eq!((tally.succeeded, tally.refused_total()), (1, 0));
     assert_eq!(ran.all(), [id]);
@@ -385,7 +385,7 @@ async fn answered(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAgreeme
     let token = Arc::new(TestAgreement::new(*key));
     let keyring = fleet.keyring().with_remote_decryption_keys([Arc::clone(&token) as _]);
     let mut settings = fleet.client_settings();
-    settings.patience = patience;
+    settings.retry_for = patience;
     let client = Client::new(settings, fleet.broker(), fleet.sealing_key("producer"), keyring);
     (client, token, receipt)
 }

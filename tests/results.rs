@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use taskseal::client::ClientError;
-use taskseal::result::{Request, ResultPolicy, open_result};
+use taskseal::config::PolicySettings;
+use taskseal::result::{Request, open_result};
 use taskseal::{QueueName, Task, Worker};
 use taskseal_core::name::Reference;
-use taskseal_core::{OpenError, Refusal, SuiteSet};
+use taskseal_core::{OpenError, Refusal};
 use taskseal_tests::fleet::{Fleet, PRODUCER, mail, nothing_to_do, unix_now};
 use taskseal_tests::on_both_brokers;
 
@@ -28,9 +29,14 @@ async fn result_of_another_task_is_refused_by_the_client(fleet: Fleet) {
     assert_eq!(tally.succeeded, 2);
     let [one, other] = &receipts[..] else { panic!("two receipts") };
     // What the client compares is what it sent, so an exchanged receipt does as well as exchanged results.
+    let changed = |change: &dyn Fn(&mut taskseal::Receipt)| {
+        let mut receipt = one.clone();
+        change(&mut receipt);
+        receipt
+    };
     for wrong in [
-        taskseal::Receipt { digest: other.digest, ..one.clone() },
-        taskseal::Receipt { task_type: "email:other".into(), ..one.clone() },
+        changed(&|receipt| receipt.digest = other.digest),
+        changed(&|receipt| receipt.task_type = "email:other".into()),
     ] {
         let refused = client.result(&wrong).await.unwrap_err();
         assert!(
@@ -38,10 +44,10 @@ async fn result_of_another_task_is_refused_by_the_client(fleet: Fleet) {
             "{refused}"
         );
     }
-    let swapped = client.result(&taskseal::Receipt { id: other.id, ..one.clone() }).await.unwrap_err();
+    let swapped = client.result(&changed(&|receipt| receipt.id = other.id)).await.unwrap_err();
     assert!(matches!(swapped, ClientError::Result(OpenError::Refused(Refusal::WrongRequest))), "{swapped}");
-    let other_queue = QueueName::parse("bulk").unwrap();
-    assert!(client.result(&taskseal::Receipt { queue: other_queue, ..one.clone() }).await.unwrap().is_none());
+    let elsewhere = changed(&|receipt| receipt.queue = QueueName::parse("bulk").unwrap());
+    assert!(client.result(&elsewhere).await.unwrap().is_none());
 }
 
 async fn result_of_a_task_that_the_queue_knows_by_its_reference_is_opened(fleet: Fleet) {
@@ -96,8 +102,9 @@ async fn result_by_a_clock_that_is_ahead_is_opened_within_the_skew_that_was_set(
     let request =
         Request { task_type: "email:send", audience: "test/mail", id: ahead.claims.task_id, digest };
     let open = |skew| {
-        let policy = ResultPolicy { suites: SuiteSet::SIGNED_AND_ENCRYPTED, max_body: 100, skew };
-        open_result(&ahead.envelope, &request, policy, &fleet.keyring()).map(|result| result.id)
+        let mut policy = PolicySettings::default();
+        (policy.max_body, policy.skew) = (100, Duration::from_secs(skew));
+        open_result(&ahead.envelope, &request, &policy, &fleet.keyring()).map(|result| result.id)
     };
 
     assert_eq!(open(60), Err(OpenError::Refused(Refusal::IssuedInFuture)));

@@ -21,7 +21,7 @@ async fn measure(fleet: Fleet, name: &str, suite: Suite, concurrency: usize) {
     let enqueued = start.elapsed();
 
     let mut settings = fleet.worker_settings();
-    (settings.concurrency, settings.batch) = (concurrency, 128);
+    (settings.concurrency, settings.fetch_batch) = (concurrency, 128);
     let (start, before) = (Instant::now(), cpu_time());
     let tally = Worker::new(settings, fleet.parts(nothing_to_do())).run_once().await;
     let (ran, worked) = (start.elapsed(), cpu_time().saturating_sub(before));

@@ -180,7 +180,7 @@ async fn who_forwards_an_envelope_is_told_what_the_queue_calls_it_and_whether_it
 async fn enqueue_gives_up_when_its_patience_ends(fleet: Fleet) {
     let broker = FaultyBroker::new(fleet.broker());
     let mut settings = fleet.client_settings();
-    settings.patience = Duration::from_millis(300);
+    settings.retry_for = Duration::from_millis(300);
     let client = fleet.client_on(settings, Arc::clone(&broker) as Arc<dyn Broker>);
     broker.fail(Call::Enqueue, Fault::Unavailable, usize::MAX);
     assert!(matches!(client.enqueue(task("x")).await, Err(ClientError::Broker(_))));
@@ -330,7 +330,7 @@ async fn queue_that_fails_does_not_hold_up_another(fleet: Fleet) {
     let _: () =
         ::redis::cmd("SET").arg("asynq:{bulk}:pending").arg("no list").query(&mut server.raw()).unwrap();
     let mut settings = fleet.worker_settings();
-    settings.queues = vec![WorkerQueue { name: bulk, weight: 9 }, WorkerQueue { name: mail(), weight: 1 }];
+    settings.queues = vec![WorkerQueue::new(bulk, 9), WorkerQueue::new(mail(), 1)];
     settings.concurrency = 1;
     let (handlers, runs) = counted();
     let tasks = (0..100).map(|number| task(&number.to_string())).collect();
@@ -348,8 +348,8 @@ async fn queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queu
     let _: () =
         ::redis::cmd("SET").arg("asynq:{bulk}:pending").arg("no list").query(&mut server.raw()).unwrap();
     let mut settings = fleet.worker_settings();
-    settings.queues = vec![WorkerQueue { name: bulk, weight: 1 }, WorkerQueue { name: mail(), weight: 1 }];
-    settings.patience = Duration::from_millis(100);
+    settings.queues = vec![WorkerQueue::new(bulk, 1), WorkerQueue::new(mail(), 1)];
+    settings.retry_for = Duration::from_millis(100);
     let (handlers, runs) = counted();
     fleet.client().enqueue(task("x")).await.unwrap();
     let tally = Worker::new(settings, fleet.parts(handlers)).run_once().await;

@@ -254,7 +254,7 @@ impl Place {
     fn fleet(&self, suite: Suite, batch: usize, queue: &QueueName, retention: Duration) -> (Client, Worker) {
         let mut settings = ClientSettings::new(DEPLOYMENT, "producer-1", queue.clone());
         settings.retention = retention;
-        settings.batch = batch;
+        settings.sign_batch = batch;
         let client = Client::new(
             settings,
             Arc::clone(&self.broker),
@@ -263,10 +263,10 @@ impl Place {
         );
 
         let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, queue.clone());
-        settings.suites = SuiteSet::NONE.with(suite);
-        settings.batches = true;
+        settings.policy.suites = SuiteSet::NONE.with(suite);
+        settings.policy.batches = true;
         settings.concurrency = 2 * BATCH;
-        settings.batch = BATCH;
+        settings.fetch_batch = BATCH;
         let mut handlers = Handlers::default();
         handlers.insert("*", Arc::new(Function::new(|_: OpenedTask| async { Ok(Output::empty()) })));
         let parts = WorkerParts {

@@ -221,8 +221,9 @@ impl Plant {
         let text = format!(
             "deployment = \"plant\"\n[broker]\nurl = \"{redis}\"\n\
              [client]\nissuer = \"shop\"\nsuite = \"SP\"\nkey = \"{producer}\"\nrecipient = \"{worker_kid}\"\n\
-             result_key = \"{reader}\"\nbatch = 64\n\
-             [worker]\nid = \"worker-1\"\nbatches = true\ndecryption_keys = [\"{worker}\"]\nresult_suite = \"SP\"\n\
+             result_key = \"{reader}\"\nsign_batch = 64\n\
+             [policy]\nbatches = true\n\
+             [worker]\nid = \"worker-1\"\ndecryption_keys = [\"{worker}\"]\nresult_suite = \"SP\"\n\
              result_key = \"{results}\"\nresult_recipient = \"{reader_kid}\"\n[[worker.queue]]\nname = \"mail\"\n"
         );
         fs::write(folder.join("taskseal.toml"), text).unwrap();
@@ -274,7 +275,7 @@ impl Plant {
     pub(crate) fn worker(&self, ran: &Ran) -> Worker {
         let (config, keyring, key) = (self.config(), self.keyring(), self.result_key());
         let mut settings = WorkerSettings::new("worker-1", "plant", QueueName::parse("mail").unwrap());
-        settings.batches = true;
+        settings.policy.batches = true;
         settings.lease = Duration::from_secs(5);
         settings.key_retry = Duration::from_millis(50);
         settings.poll = Duration::from_millis(50);
@@ -283,7 +284,7 @@ impl Plant {
         let state = self.folder.join("state");
         fs::create_dir_all(&state).unwrap();
         let parts = WorkerParts {
-            broker: taskseal::setup::broker(&config).unwrap(),
+            broker: config.open_broker().unwrap(),
             ledger: Arc::new(SqliteLedger::open(&state.join("ledger.db")).unwrap()),
             quarantine: Arc::new(Quarantine::open(&state.join("quarantine.db"), Limits::default()).unwrap()),
             keyring,

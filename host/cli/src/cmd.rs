@@ -22,7 +22,7 @@ mod task;
 mod token;
 mod worker;
 
-use taskseal::config::ClientConfig;
+use taskseal::ClientSettings;
 use taskseal_core::{Audience, Issuer};
 
 use crate::cli::Global;
@@ -75,6 +75,6 @@ fn audience(text: &str) -> Audience<'_> {
 }
 
 /// The issuer of the configuration.
-fn issuer(client: &ClientConfig) -> Issuer<'_> {
+fn issuer(client: &ClientSettings) -> Issuer<'_> {
     Issuer::new(&client.issuer).expect("the configuration was checked when it was read")
 }

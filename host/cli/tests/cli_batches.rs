@@ -20,7 +20,7 @@ const JSONL: [&str; 7] = ["enqueue", "--queue", "default", "--type", "file:diges
 /// A project whose client seals up to 64 tasks under one signature.
 fn batching() -> Project {
     let project = Project::new();
-    project.edit("taskseal.toml", "# batch = 64", "batch = 64");
+    project.edit("taskseal.toml", "# sign_batch = 64", "sign_batch = 64");
     project
 }
 
@@ -51,7 +51,7 @@ fn worker_that_was_not_told_of_batches_refuses_them_and_says_what_to_set() {
     assert_eq!((&tally["refused"]["suite-not-allowed"], &tally["succeeded"]), (&3.into(), &0.into()));
     let kept = project.run(&["quarantine", "ls"]).ok().text();
     assert!(ids.iter().all(|id| kept.contains(id)), "{kept}");
-    assert!(project.run(&["quarantine", "show", "1"]).ok().text().contains("[worker] batches"));
+    assert!(project.run(&["quarantine", "show", "1"]).ok().text().contains("[policy] batches"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(super) const fn next_step(refusal: Refusal) -> &'static str {
         Refusal::Malformed => "the bytes were cut, changed or never were a task: look at who can write there",
         Refusal::WrongKind => "a result was put where a task belongs: look at who can write there",
         Refusal::SuiteNotAllowed => {
-            "[policy] suites and [worker] batches say what is accepted: change the producer, not the policy, if in doubt"
+            "[policy] suites and [policy] batches say what is accepted: change the producer, not the policy, if in doubt"
         }
         Refusal::UnknownKey => {
             "if the producer is yours, add its [[key]] entry to the keyset; else somebody else seals for you"

@@ -232,12 +232,12 @@ impl Keys {
         let [producer_key, worker_key, worker_sign_key, reader_key] =
             [&self.producer, &self.worker, &self.worker_sign, &self.reader].map(|key| quoted(&key.place));
         format!(
-            r#"# Everything on one machine. In production the producer holds its key and that of the reader, the worker the others,
+            r#"# Everything on one machine. In production the producer has its own key and that of the reader, the worker the other keys,
 # and both have keyset.toml.
 deployment = "{deployment}"
 
 [broker]
-# Without a URL the queue is a file, queue/queue.db. Who may write there must not be able to write to the state folder.
+# Without a URL the queue is a file, queue/queue.db. A user who can write to it must not be able to write to the state folder.
 # url = "rediss://taskseal@redis.example:6380/0"
 # password_file = "redis-password"
 
@@ -250,8 +250,9 @@ result_key = {reader_key}
 lifetime = "1h"
 attempts = 5
 retention = "24h"
-# Tasks under one signature, for many tasks or a slow token; every worker must then have `batches = true`.
-# batch = 64
+# Maximum number of tasks under one signature, for many tasks or a slow token. Above 1, every worker needs
+# `batches = true` in [policy].
+# sign_batch = 64
 
 [worker]
 id = "worker"
@@ -259,13 +260,13 @@ decryption_keys = [{worker_key}]
 result_suite = "SP"
 result_key = {worker_sign_key}
 result_recipient = "{reader}"
-# batches = true
 
 [[worker.queue]]
 name = "default"
 
 [policy]
 suites = ["SP"]
+# batches = true
 max_lifetime = "24h"
 max_body = "1MiB"
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use taskseal::keys::Keyring;
 use taskseal::queue::QueueName;
-use taskseal_core::{KeyId, OpenError, Opened, Policy, Refusal, Unverified};
+use taskseal_core::{KeyId, NameSet, OpenError, Opened, Policy, Refusal, Unverified};
 use zeroize::Zeroizing;
 
 use super::{input, show};
@@ -46,10 +46,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let audience = config.audience(&args.queue);
     let audience = super::audience(&audience);
     let mut policy = match &args.request {
-        None => config.policy.for_tasks(audience),
+        None => config.policy.for_tasks(audience, NameSet::ANY),
         Some(file) => {
             let request = input::read(file, input::MAX_ENVELOPE)?;
-            config.policy.for_result(audience, Sha256::digest(request.as_slice()).into())
+            config.policy.for_results(audience, Sha256::digest(request.as_slice()).into())
         }
     };
     policy.accept_batches |= args.batches;
@@ -144,7 +144,7 @@ fn hint(refusal: Refusal, envelope: Option<Unverified<'_>>, keyring: &Keyring) -
         Refusal::WrongKind => "a result is opened with --request and the envelope of its task".to_owned(),
         Refusal::WrongRequest => "--request must name the very envelope that was sent".to_owned(),
         Refusal::SuiteNotAllowed if envelope.is_some_and(|envelope| envelope.is_batched()) => {
-            "it may be the batch it was sealed in: [worker] batches, or --batches here; else [policy] suites"
+            "it may be the batch it was sealed in: [policy] batches, or --batches here; else [policy] suites"
                 .to_owned()
         }
         Refusal::SuiteNotAllowed => {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use taskseal::QueueName;
 use taskseal::broker::redis::asynq::Message;
+use taskseal::config::SetupError;
 use taskseal::quarantine::{Entry, EntryId, Filter, QuarantineError};
-use taskseal::setup::{self, SetupError};
 use taskseal_core::{KeyId, Refusal};
 
 use super::session::failed_setup;
@@ -58,7 +58,7 @@ const PAGE: usize = 256;
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = keys::config(global)?;
     let failed = |error: QuarantineError| failed_setup(&config, SetupError::Quarantine(error));
-    let quarantine = setup::quarantine(&config).map_err(|error| failed_setup(&config, error))?;
+    let quarantine = config.open_quarantine().map_err(|error| failed_setup(&config, error))?;
     match &args.command {
         Command::Ls(args) => {
             if let Some(code) = args.code.as_deref().filter(|code| Refusal::from_code(code).is_none()) {

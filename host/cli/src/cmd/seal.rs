@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         .expires_at(now.saturating_add(client.lifetime.as_secs()))
         .attempts(client.attempts)
         .retention(seconds(client.retention));
-    claims.timeout = client.timeout.map(seconds);
+    claims.timeout = Some(seconds(client.timeout));
     let envelope = sealing.seal(&claims, content_type, &body).map_err(|error| match error {
         SealError::Signer(_) | SealError::InvalidSignature => Failure::unavailable(error.to_string()),
         _ => Failure::new(format!("could not be sealed: {error}")),

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use taskseal::QueueName;
 use taskseal::broker::{Broker, BrokerError};
 use taskseal::client::ClientError;
-use taskseal::config::{BrokerConfig, Config};
-use taskseal::setup::{self, SetupError};
+use taskseal::config::{BrokerConfig, Config, SetupError};
 use taskseal_core::{OpenError, SealError};
 use tokio::runtime::Runtime;
 
@@ -28,7 +27,7 @@ impl Session {
         let runtime = Runtime::new().map_err(|error| Failure::new(format!("no threads: {error}")))?;
         let broker = {
             let _entered = runtime.enter();
-            setup::broker(&config).map_err(|error| failed_setup(&config, error))?
+            config.open_broker().map_err(|error| failed_setup(&config, error))?
         };
         Ok(Self { config, runtime, broker })
     }
@@ -97,9 +96,8 @@ impl Session {
 
     /// Tells who asked that nobody serves this queue here, which is no fault of itself.
     pub(super) fn note_unserved(&self, queue: &QueueName, ui: &Ui) {
-        let served = |worker: &taskseal::config::WorkerConfig| {
-            worker.queues.iter().any(|served| served.name == *queue)
-        };
+        let served =
+            |worker: &taskseal::WorkerSettings| worker.queues.iter().any(|served| served.name == *queue);
         if self.config.worker.as_ref().is_some_and(|worker| !served(worker)) {
             ui.note(&format!("the worker of {} does not serve queue {queue}", self.config.file.display()));
         }
@@ -125,7 +123,7 @@ fn failed_broker(config: &Config, error: &BrokerError) -> Failure {
     }
     let file = config.file.display();
     Failure::unavailable(error.to_string()).hint(match &config.broker {
-        BrokerConfig::Embedded(path) => format!("the queue is the file {}", path.display()),
+        BrokerConfig::Sqlite(path) => format!("the queue is the file {}", path.display()),
         BrokerConfig::Redis(redis) => format!("is there a Redis at {}? see [broker] in {file}", redis.url),
         _ => format!("see [broker] in {file}"),
     })

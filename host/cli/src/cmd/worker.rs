@@ -7,13 +7,15 @@ mod notify;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use taskseal::Worker;
+use taskseal::config::SetupError;
 use taskseal::file_error::FileError;
+use taskseal::handler::Handlers;
 use taskseal::replay::{Ledger, SqliteLedger};
-use taskseal::setup::{self, SetupError};
 use taskseal::worker::Tally;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -47,7 +49,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let session = Session::open(global)?;
     let config = &session.config;
-    let handlers = setup::handlers(config).map_err(Failure::config)?;
+    let handlers = Handlers::of_programs(config).map_err(Failure::config)?;
     if handlers.is_empty() {
         let fault = FileError::new(&config.file, "no [[handler]] section: this host can run nothing");
         return Err(Failure::config(fault.hint("add one with `type` and `program`")));
@@ -59,14 +61,18 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         // A worker that stays waits for its queue to come back; one that is to end says so now.
         session.answers()?;
     }
-    let ledger = setup::ledger(config).map_err(|error| session.failed_setup(error))?;
+    let ledger = config.open_ledger().map_err(|error| session.failed_setup(error))?;
     let log = Log::start(*ui);
     log.watch_tokens();
     tell_if_new(&session, &ledger, &log)?;
     let patterns = handlers.patterns();
-    let worker = Worker::open_on(config, handlers, session.broker.clone(), ledger)
-        .map_err(|error| session.failed_setup(error))?
-        .observed_by(log.observer());
+    let worker = Worker::builder(config)
+        .programs()
+        .broker(session.broker.clone())
+        .ledger(Arc::new(ledger))
+        .observer(log.observer())
+        .build()
+        .map_err(|error| session.failed_setup(error))?;
     let queues: Vec<_> =
         config.worker.iter().flat_map(|worker| &worker.queues).map(|queue| queue.name.to_string()).collect();
     let queues = queues.join(" ");
@@ -102,7 +108,7 @@ fn tell_if_new(session: &Session, ledger: &SqliteLedger, log: &Log) -> Result<()
         return Ok(());
     }
     let stats = ledger.stats().map_err(|error| session.failed_setup(SetupError::Ledger(error)))?;
-    let (file, id) = (session.config.ledger_file(), show::hex(&stats.id));
+    let (file, id) = (session.config.state_dir.join("ledger.db"), show::hex(&stats.id));
     let text = format!(
         "the ledger is new: {} knows of no task that ran before ({id}); if this worker has run before, what it ran \
          may be run again",

@@ -1,33 +1,33 @@
-//! Putting sealed tasks into a queue, for as long as patience lasts.
+//! Stores sealed tasks in a queue, with retries while the broker is unavailable.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal_core::Unverified;
 
-use super::sealing::new_task;
+use super::seal::new_task;
 use super::{ClientError, Receipt};
 use crate::broker::{Broker, Enqueued, NewTask};
 use crate::queue::QueueName;
 use crate::worker::Backoff;
 
-/// An envelope that is in a queue.
+/// An envelope that was enqueued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {
-    /// The task.
+    /// Receipt of the task.
     pub receipt: Receipt,
-    /// Whether it was put there now. Otherwise the queue has had it before, and nothing was changed.
+    /// Whether this call stored it. `false` if the queue already had it; nothing was changed then.
     pub is_new: bool,
 }
 
-/// Enqueues an envelope that was sealed elsewhere, trying for as long as `patience` lasts.
+/// Enqueues an envelope that was sealed elsewhere. An unavailable broker is retried until `retry_for` has passed.
 ///
 /// # Errors
-/// [`ClientError::NotSealed`] if it is no envelope; [`ClientError`].
+/// [`ClientError::NotSealed`] if the bytes are not an envelope; other [`ClientError`]s of the broker.
 pub async fn enqueue_sealed(
     broker: &dyn Broker,
-    patience: Duration,
+    retry_for: Duration,
     queue: &QueueName,
     envelope: Vec<u8>,
 ) -> Result<Forwarded, ClientError> {
@@ -37,20 +37,20 @@ pub async fn enqueue_sealed(
     let task = new_task(queue, claims, envelope.clone());
     let queue_id = task.message.id.clone();
     let digest = Sha256::digest(&envelope).into();
-    let stored = store(broker, patience, queue, &[task]).await?;
+    let stored = store(broker, retry_for, queue, &[task]).await?;
     let receipt = Receipt { id, queue: queue.clone(), queue_id, task_type, digest };
     Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
 }
 
-/// Stores a batch, again and again with the same envelopes until the broker answers: nothing is stored twice. Answers what
-/// became of each, none of them a conflict.
+/// Stores a batch and returns the outcome of each task, none of them a conflict. Retries send the same envelopes, so that
+/// no task is stored twice.
 pub(super) async fn store(
     broker: &dyn Broker,
-    patience: Duration,
+    retry_for: Duration,
     queue: &QueueName,
     batch: &[NewTask],
 ) -> Result<Vec<Enqueued>, ClientError> {
-    let deadline = tokio::time::Instant::now() + patience;
+    let deadline = tokio::time::Instant::now() + retry_for;
     let mut failures = 0;
     let stored = loop {
         match broker.enqueue(queue, batch).await {

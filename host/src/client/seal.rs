@@ -1,4 +1,4 @@
-//! From a task to an envelope: what is claimed, under whose key, and what the queue is told of it.
+//! From a task to an envelope: its claims, its signature, and the copy of both that a queue stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::result::unix_seconds;
 use crate::task::{Task, queue_id};
 use crate::time::UnixMillis;
 
-/// Where tasks come from: who makes them, and the key that says so. Shared with the threads that sign.
+/// The issuer of tasks and its key, shared with the threads that sign.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(super) struct Producer {
     pub(super) settings: ClientSettings,
     pub(super) key: SealingKey,
 }
@@ -31,12 +31,12 @@ pub(super) struct Sealed {
     pub(super) task: NewTask,
 }
 
-/// A sealed task and what its producer keeps of it.
+/// A sealed task and the receipt that its producer keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedTask {
-    /// Knows the result from any other.
+    /// Identifies the task and its result.
     pub receipt: Receipt,
-    /// The sealed bytes. Enqueued as often as need be by [`Client::enqueue_sealed`](super::Client::enqueue_sealed).
+    /// The envelope. [`Client::enqueue_sealed`](super::Client::enqueue_sealed) may enqueue it more than once.
     pub envelope: Vec<u8>,
 }
 
@@ -46,20 +46,20 @@ impl From<Sealed> for SealedTask {
     }
 }
 
-impl Origin {
-    /// Most tasks under one signature.
-    pub(super) fn batch(&self) -> usize {
-        if self.key.signs() { self.settings.batch.clamp(1, MAX_BATCH) } else { 1 }
+impl Producer {
+    /// Returns the maximum number of tasks under one signature.
+    pub(super) fn sign_batch(&self) -> usize {
+        if self.key.signs() { self.settings.sign_batch.clamp(1, MAX_BATCH) } else { 1 }
     }
 
-    /// Seals tasks under one signature, off the async threads if that may wait for a token. Answers in their order. A
-    /// token that is away is asked again for as long as patience lasts.
+    /// Seals tasks under one signature and returns them in order. Runs on a blocking thread if the signer may block. An
+    /// unavailable token is retried until [`ClientSettings::retry_for`] has passed.
     pub(super) async fn seal(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Result<Sealed, ClientError>> {
         let (count, tasks) = (tasks.len(), Arc::<[Task]>::from(tasks));
-        let deadline = Instant::now() + self.settings.patience;
+        let deadline = Instant::now() + self.settings.retry_for;
         loop {
             let waiting = Arc::clone(&tasks);
-            let sealed = match self.off_async_threads(move |origin| origin.seal_now(&waiting)).await {
+            let sealed = match self.run_blocking(move |producer| producer.seal_now(&waiting)).await {
                 Ok(sealed) => sealed,
                 Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
             };
@@ -70,44 +70,44 @@ impl Origin {
         }
     }
 
-    /// Runs `work` here, or on a thread that may block if the signer may. Once begun, it is carried to its end
-    /// whatever becomes of the caller.
-    pub(super) async fn off_async_threads<T: Send + 'static>(
+    /// Runs `work` on this thread, or on a blocking thread if the signer may block. Once started, it runs to its end even
+    /// if the caller is dropped.
+    pub(super) async fn run_blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, SealError<SignerFault>> {
         if !self.key.may_block() {
             return Ok(work(self));
         }
-        let origin = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&origin)).await.map_err(|_| cut_off())
+        let producer = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&producer)).await.map_err(|_| cut_off())
     }
 
-    /// Seals tasks under one signature. A task that cannot be sealed hurts no other.
+    /// Seals tasks under one signature. A task that cannot be sealed does not affect the others.
     pub(super) fn seal_now(&self, tasks: &[Task]) -> Vec<Result<Sealed, ClientError>> {
-        let places: Vec<Place<'_>> = tasks.iter().map(|task| self.place(task)).collect();
+        let targets: Vec<Target<'_>> = tasks.iter().map(|task| self.target(task)).collect();
         let claimed: Vec<Result<Claimed<'_>, ClientError>> =
-            tasks.iter().zip(&places).map(|(task, place)| self.claim(task, place)).collect();
+            tasks.iter().zip(&targets).map(|(task, target)| self.claims(task, target)).collect();
         let drafts: Vec<Draft<'_>> = claimed.iter().flatten().map(Claimed::draft).collect();
         let mut envelopes = self.key.seal_batch(&drafts).into_iter();
-        let seal = |(claimed, place): (Result<Claimed<'_>, ClientError>, &Place<'_>)| {
+        let seal = |(claimed, target): (Result<Claimed<'_>, ClientError>, &Target<'_>)| {
             let claimed = claimed?;
             let envelope = envelopes.next().unwrap_or_else(|| Err(cut_off()))?;
-            Ok(claimed.sealed(place.queue, envelope))
+            Ok(claimed.sealed(target.queue, envelope))
         };
-        claimed.into_iter().zip(&places).map(seal).collect()
+        claimed.into_iter().zip(&targets).map(seal).collect()
     }
 
-    fn place<'t>(&'t self, task: &'t Task) -> Place<'t> {
+    fn target<'t>(&'t self, task: &'t Task) -> Target<'t> {
         let queue = task.queue.as_ref().unwrap_or(&self.settings.queue);
-        Place { queue, audience: format!("{}/{queue}", self.settings.deployment) }
+        Target { queue, audience: self.settings.audience(queue) }
     }
 
-    fn claim<'t>(&'t self, task: &'t Task, place: &'t Place<'_>) -> Result<Claimed<'t>, ClientError> {
+    fn claims<'t>(&'t self, task: &'t Task, target: &'t Target<'_>) -> Result<Claimed<'t>, ClientError> {
         let settings = &self.settings;
         let id = task.id.unwrap_or_else(|| TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes()));
         let now = unix_seconds();
-        // Claims count whole seconds: never run before the time, so up to one second after it.
+        // Claims count whole seconds. Rounded up, so that the task never runs too early.
         let from = task.process_at.map(|at| at.0.saturating_add(999).div_euclid(1000));
         let from = from.and_then(|from| u64::try_from(from).ok()).filter(|from| *from > now);
         let lifetime = task.lifetime.unwrap_or(settings.lifetime);
@@ -116,7 +116,7 @@ impl Origin {
         let mut claims = Claims::new(
             Issuer::new(&settings.issuer)?,
             TaskType::new(&task.task_type)?,
-            Audience::new(&place.audience)?,
+            Audience::new(&target.audience)?,
             id,
         )
         .issued_at(now)
@@ -129,13 +129,13 @@ impl Origin {
     }
 }
 
-/// Where a task goes.
-struct Place<'t> {
+/// The queue and audience of a task.
+struct Target<'t> {
     queue: &'t QueueName,
     audience: String,
 }
 
-/// A task with all that is claimed of it.
+/// A task with its claims.
 struct Claimed<'t> {
     claims: Claims<'t>,
     content_type: ContentType<'t>,
@@ -160,7 +160,7 @@ impl Claimed<'_> {
     }
 }
 
-/// What a queue and its tools are told about a sealed task: copies of what is sealed.
+/// Returns what the queue stores: the envelope and copies of claims, for tools.
 pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>) -> NewTask {
     let message = Message {
         task_type: claims.task_type.to_string(),
@@ -179,7 +179,7 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
     NewTask { message, process_at }
 }
 
-/// How long to wait for a signer that is away.
+/// Returns the delay after which an unavailable signer is worth another attempt.
 fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     match sealed {
         Err(ClientError::Sealing(SealError::Signer(fault))) => {
@@ -189,15 +189,15 @@ fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     }
 }
 
-/// A key that says "at once" must not be asked in a circle.
+/// Shortest delay between two attempts at a key, so that a key that asks for none does not cause a busy loop.
 pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
-/// The thread that was to sign panicked, or the runtime is being shut down.
+/// The signing thread panicked, or the runtime is shutting down.
 pub(super) fn cut_off() -> SealError<SignerFault> {
     SealError::Signer(SignerFault::new("signing was cut off"))
 }
 
-/// Seconds, a part of one counted as a whole.
+/// Returns whole seconds, rounded up.
 fn whole_seconds(duration: Duration) -> u32 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     u32::try_from(seconds).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! Opening results, for as long as patience lasts if the key for that is in a token.
+//! Opens results, with retries while the token of the decryption key is unavailable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,29 +6,34 @@ use std::time::Duration;
 use taskseal_core::OpenError;
 use tokio::time::Instant;
 
-use super::sealing::SHORTEST_WAIT;
+use super::seal::SHORTEST_WAIT;
 use super::{ClientError, Receipt};
 use crate::keys::Keyring;
-use crate::result::{Request, ResultPolicy, TaskResult, Unopened, try_open_result};
+use crate::policy::PolicySettings;
+use crate::result::{Request, TaskResult, Unopened, try_open_result};
 
-/// A result as the queue has it, and all that it is compared with.
+/// A result from the queue, and what it is compared with.
 pub(super) struct Found {
     pub(super) envelope: Vec<u8>,
     pub(super) receipt: Receipt,
     pub(super) audience: String,
-    pub(super) policy: ResultPolicy,
+    pub(super) policy: PolicySettings,
 }
 
 impl Found {
-    /// Opens it, off the async threads if that may wait for a token. A token that is away is asked again for as long as
-    /// `patience` lasts.
-    pub(super) async fn open(self, keyring: &Keyring, patience: Duration) -> Result<TaskResult, ClientError> {
-        let deadline = Instant::now() + patience;
+    /// Opens the result, on a blocking thread if the key may block. An unavailable token is retried until `retry_for` has
+    /// passed.
+    pub(super) async fn open(
+        self,
+        keyring: &Keyring,
+        retry_for: Duration,
+    ) -> Result<TaskResult, ClientError> {
+        let deadline = Instant::now() + retry_for;
         let this = Arc::new(self);
         loop {
             let opened = if keyring.may_block() {
                 let (this, keyring) = (Arc::clone(&this), keyring.clone());
-                // A key that panicked, or a runtime that is shut down, has given no answer.
+                // Also after a panic of the key, and when the runtime shuts down.
                 let cut_off = Unopened { error: OpenError::KeyUnavailable, retry_after: None };
                 let opening = tokio::task::spawn_blocking(move || this.open_now(&keyring));
                 opening.await.unwrap_or(Err(cut_off))
@@ -50,6 +55,6 @@ impl Found {
         let Self { envelope, receipt, audience, policy } = self;
         let (id, digest) = (receipt.id, receipt.digest);
         let request = Request { task_type: &receipt.task_type, audience, id, digest };
-        try_open_result(envelope, &request, *policy, keyring)
+        try_open_result(envelope, &request, policy, keyring)
     }
 }
