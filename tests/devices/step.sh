@@ -240,5 +240,5 @@ device_to_worker() {
     # From its folder: the flags for a small image stand in its configuration of cargo.
     (cd core/firmware && CARGO_TARGET_DIR=$image_folder cargo build --release --locked --target thumbv7em-none-eabihf)
     TASKSEAL_FIRMWARE=$image_folder/thumbv7em-none-eabihf/release/taskseal-firmware \
-        cargo test -p taskseal --test device --locked -- --ignored
+        cargo test -p taskseal-cli --test cli --locked -- --ignored device::
 }

@@ -144,7 +144,7 @@ macro_rules! conformance {
         fn every_behaviour_is_mounted() {
             $({
                 let mounted = [$(stringify!($behaviour)),*];
-                let written = include_str!(concat!("support/conformance/", stringify!($subject), ".rs"));
+                let written = include_str!(concat!("../support/conformance/", stringify!($subject), ".rs"));
                 let written: Vec<&str> = written
                     .lines()
                     .filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next())

@@ -57,7 +57,7 @@ async fn most_memory(fleet: &Fleet, pending: usize) -> usize {
     assert_eq!(broker.stats(&mail()).await.unwrap().pending, pending as u64);
 
     let worker = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "worker_process", "--ignored", "--nocapture"])
+        .args(["--exact", "memory::worker_process", "--ignored", "--nocapture"])
         .env(ADDRESS, fleet.address())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

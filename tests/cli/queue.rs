@@ -1,22 +1,15 @@
 //! The real binary on a queue: enqueue, run, read the result, look at what was refused.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/queue.rs"]
-mod queue;
-#[path = "support/redis.rs"]
-mod redis;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use self::project::{Project, SEAL};
-use self::queue::{ENQUEUE, ONCE, terminate};
-use self::redis::RedisServer;
+use crate::support::project::{Project, SEAL};
+use crate::support::queue::{ENQUEUE, ONCE, terminate};
+use crate::support::redis::RedisServer;
 
 const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}b\n";
 

@@ -1,19 +1,14 @@
 //! The real binary and a real token: key files that a key in the token wraps, what they seal and open, and what goes wrong.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/token.rs"]
-mod token;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use pem_rfc7468::LineEnding;
 
-use self::project::{OPEN, Run, SEAL};
-use self::token::TokenFolder;
+use crate::support::project::{OPEN, Run, SEAL};
+use crate::support::token::TokenFolder;
 
 const LABEL: &str = "TASKSEAL WRAPPED KEY";
 const BODY: &[u8] = b"{\"order\":1}";

@@ -50,7 +50,7 @@ async fn producer() {
 
 fn start_producer(path: &Path, batches: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "producer", "--ignored", "--nocapture", "--test-threads", "1"])
+        .args(["--exact", "sqlite_processes::producer", "--ignored", "--nocapture", "--test-threads", "1"])
         .env(FILE, path)
         .env(BATCHES, batches.to_string())
         .stdin(Stdio::null())

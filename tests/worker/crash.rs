@@ -46,7 +46,9 @@ struct Process(Child);
 impl Process {
     fn start(fleet: &Fleet) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "worker_process", "--ignored", "--nocapture"]).env(ADDRESS, fleet.address());
+        command
+            .args(["--exact", "crash::worker_process", "--ignored", "--nocapture"])
+            .env(ADDRESS, fleet.address());
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 

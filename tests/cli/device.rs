@@ -4,11 +4,6 @@
 //! It needs the emulator and the image, so it runs when it is asked for: `tests/run devices` builds the image and names it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/redis.rs"]
-mod redis_server;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -18,8 +13,8 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
-use self::project::{Project, Run};
-use self::redis_server::RedisServer;
+use crate::support::project::{Project, Run};
+use crate::support::redis::RedisServer;
 
 const FORWARD: [&str; 5] = ["enqueue", "--queue", "default", "--sealed", "-"];
 const POLICY: &str = "[policy]\n";

@@ -80,7 +80,7 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 
     let mut granted = 0;
     for _ in 0..5 {
-        let (mut child, mut lines) = rerun("child_that_claims_until_it_is_killed", &path);
+        let (mut child, mut lines) = rerun("ledger::child_that_claims_until_it_is_killed", &path);
         let before = granted;
         while granted < before + 25 * BATCH {
             granted = next_number(&mut lines).expect("the child claims until it is killed");
@@ -127,7 +127,7 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = SqliteLedger::open(&path).unwrap();
-    let (mut child, mut lines) = rerun("child_that_stops_inside_a_transaction", &path);
+    let (mut child, mut lines) = rerun("ledger::child_that_stops_inside_a_transaction", &path);
     assert_eq!(next_number(&mut lines), Some(1), "one row is written and not committed");
 
     child.kill().unwrap();

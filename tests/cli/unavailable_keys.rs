@@ -1,13 +1,6 @@
 //! The real binary while some of its keys are away: what goes on without them, and what is said of those that are missing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/queue.rs"]
-mod queue;
-#[path = "support/token.rs"]
-mod token;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -17,8 +10,8 @@ use std::thread;
 
 use serde_json::Value;
 
-use self::queue::{terminate, until};
-use self::token::TokenFolder;
+use crate::support::queue::{terminate, until};
+use crate::support::token::TokenFolder;
 
 const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];

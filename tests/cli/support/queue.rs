@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::project::Project;
+use crate::support::project::Project;
 
 pub(crate) const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];

@@ -1,11 +1,6 @@
 //! The real binary as a worker: handlers, several workers, signals, the service manager.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/queue.rs"]
-mod queue;
-
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -16,8 +11,8 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
-use self::project::Project;
-use self::queue::{ONCE, terminate, until};
+use crate::support::project::Project;
+use crate::support::queue::{ONCE, terminate, until};
 
 #[test]
 fn words_of_a_failing_handler_reach_the_log_escaped_and_the_queue_not_at_all() {

@@ -20,7 +20,7 @@ use taskseal_core::{KeyId, Kind, Secret};
 use taskseal_tests::fleet::Ran;
 use taskseal_tests::process_memory::Needle;
 
-use super::support::{Fixture, LABEL};
+use crate::support::{Fixture, LABEL};
 
 /// The keys, and whether they sign or agree.
 const KEYS: [(&str, bool); 4] = [("producer", true), ("worker", false), ("results", true), ("reader", false)];

@@ -1,13 +1,6 @@
 //! The real binary and a real token: keys that are made in it, tasks that are sealed and opened by it, and what goes wrong.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/redis.rs"]
-mod redis;
-#[path = "support/token.rs"]
-mod token;
-
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -18,9 +11,9 @@ use std::thread;
 use serde_json::Value;
 use sha2::Digest;
 
-use self::project::{Project, Run, run_in};
-use self::redis::RedisServer;
-use self::token::{PIN, TokenFolder};
+use crate::support::project::{Project, Run, run_in};
+use crate::support::redis::RedisServer;
+use crate::support::token::{PIN, TokenFolder, is_importing};
 
 const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
@@ -306,7 +299,7 @@ fn key_made_in_a_token_seals_by_the_uri_that_keygen_prints() {
 
 #[test]
 fn task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file() {
-    if token::is_importing() {
+    if is_importing() {
         return;
     }
     let folder = TokenFolder::new();
@@ -345,7 +338,7 @@ fn task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file() {
     let secret = taskseal::file_security::read(&project.join("mac.key")).unwrap();
     let mut room = [0; 256];
     let (_, cose_key) = pem_rfc7468::decode(&secret, &mut room).unwrap();
-    let this = "task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file";
+    let this = "tokens::task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file";
     folder.import_mac(this, "shared", kid, &cose_key[cose_key.len() - 32..]);
     let checked = folder.run(&["token", "check", &uri, "--json"]).ok().json();
     assert_eq!(checked["keys"][0]["state"], "ok", "{checked}");

@@ -1,10 +1,7 @@
 //! Producers and workers whose private keys never leave a token: on Redis, from end to end, through losses of the token.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "tokens/plant.rs"]
 mod plant;
-#[path = "../hsm/tests/support/mod.rs"]
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::plant::{Plant, task};
-use self::support::{Fixture, on_every_token};
+use crate::support::Fixture;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -273,6 +270,20 @@ fn tasks_that_are_sealed_wrongly_do_the_token_no_harm(fixture: &Fixture) {
     assert_eq!((after.since, after.faulty_answers), (before.since, 0), "it was taken down");
     drop(keyring);
     taskseal::tokens::close();
+}
+
+/// One test for each kind of token.
+macro_rules! on_every_token {
+    ($($name:ident),+ $(,)?) => {
+        mod softhsm {
+            use crate::support::{Kind, on};
+            $(#[test] fn $name() { on(Kind::SoftHsm, concat!("tokens::softhsm::", stringify!($name)), super::$name); })+
+        }
+        mod kryoptic {
+            use crate::support::{Kind, on};
+            $(#[test] fn $name() { on(Kind::Kryoptic, concat!("tokens::kryoptic::", stringify!($name)), super::$name); })+
+        }
+    };
 }
 
 on_every_token![

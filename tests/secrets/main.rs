@@ -23,17 +23,12 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))] // Compilers for other machines were not looked at.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "secrets/deployment.rs"]
 mod deployment;
-#[path = "secrets/forms.rs"]
 mod forms;
-#[path = "../hsm/tests/support/mod.rs"]
+#[path = "../../hsm/tests/support/mod.rs"]
 mod support;
-#[path = "secrets/token.rs"]
 mod token;
-#[path = "secrets/tokens.rs"]
 mod tokens;
-#[path = "secrets/work.rs"]
 mod work;
 
 use std::path::Path;

@@ -1,19 +1,14 @@
 //! The real binary and tasks under one signature.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-#[path = "support/queue.rs"]
-mod queue;
-
 use std::fs;
 
 use taskseal::config::Config;
 use taskseal::{Client, QueueName, Task};
 use taskseal_core::ContentType;
 
-use self::project::{OPEN, Project};
-use self::queue::ONCE;
+use crate::support::project::{OPEN, Project};
+use crate::support::queue::ONCE;
 
 const JSONL: [&str; 7] = ["enqueue", "--queue", "default", "--type", "file:digest", "--jsonl", "-"];
 

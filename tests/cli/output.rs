@@ -1,9 +1,6 @@
 //! The real binary: what it prints where, its exit codes, and what it never does.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/project.rs"]
-mod project;
-
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +11,7 @@ use serde_json::Value;
 use taskseal::keys::{Keyring, SealingSource};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, Suite, TaskId, TaskType};
 
-use self::project::{OPEN, Project, SEAL, run_in};
+use crate::support::project::{OPEN, Project, SEAL, run_in};
 
 #[test]
 fn key_file_open_to_others_is_refused_with_the_command_that_helps() {
