@@ -41,8 +41,8 @@ impl Client {
     /// [`ClientError::Result`] if what the queue holds is not an authentic task of this issuer and id for this queue.
     pub async fn receipt(&self, queue: &QueueName, id: TaskId) -> Result<Option<Receipt>, ClientError> {
         let found = self.broker.find(queue, &id.to_string()).await?;
-        let Some(message) = found.and_then(|info| info.message) else { return Ok(None) };
-        let unverified = Unverified::parse(&message.payload).map_err(ClientError::Result)?;
+        let Some(record) = found.and_then(|info| info.record) else { return Ok(None) };
+        let unverified = Unverified::parse(&record.envelope).map_err(ClientError::Result)?;
         let audience = self.settings().audience(queue);
         let policy = anything_sealed().for_tasks(Audience::new(&audience)?, NameSet::ANY);
         // Whether the task may still run does not matter here, only whether it was sealed so: it is judged at the time of

@@ -168,9 +168,9 @@ impl Processor {
             }
         };
         let handouts = tasks.into_iter().zip(places).zip(permits).map(|((leased, place), permit)| {
-            let Leased { lease, message } = leased;
+            let Leased { lease, record } = leased;
             let (queue, trial) = (queue.clone(), trial.take());
-            Handout { queue, lease, message, place, _permit: permit, _trial: trial }
+            Handout { queue, lease, record, place, _permit: permit, _trial: trial }
         });
         for (handout, ruling) in handouts.zip(rulings) {
             match ruling {
