@@ -1,9 +1,9 @@
-"""Tells which instructions a program runs: gdb executes this file.
+"""Reports which instructions a program runs: gdb executes this file.
 
-Emulators and valgrind lack the newest instructions, so breakpoints on the real processor have to tell. Every
-occurrence of an instruction gets one; the first that is hit answers for all of them.
+Emulators and valgrind lack the newest instructions, so the program runs on the real processor with breakpoints.
+Every occurrence of an instruction gets one; after the first hit the others are removed.
 
-The environment gives the program, the library to preload, and what is looked for:
+Environment variables:
   PROGRAM, PRELOAD, INSTRUCTIONS  regular expressions for lines of the disassembly, one on each line
 Prints `runs EXPRESSION` or `does not run EXPRESSION` for each, and `exit code N` at the end.
 """
@@ -41,7 +41,7 @@ gdb.execute("set confirm off")
 gdb.execute("set startup-with-shell off")
 gdb.execute(f"set environment LD_PRELOAD {os.environ['PRELOAD']}")
 gdb.execute("starti", to_string=True)
-# The program may be loaded anywhere: where its first instruction is says where.
+# The entry point shows at which address the program is loaded.
 auxiliary = gdb.execute("info auxv", to_string=True)
 moved = int(re.search(r"AT_ENTRY .* (0x[0-9a-f]+)", auxiliary)[1], 16) - entry_in_file()
 

@@ -1,13 +1,11 @@
-# Forces each backend of the primitives (AES, GHASH, SHA-256) that this processor offers, for the steps that source
-# this file.
+# Forces each backend of the primitives (AES, GHASH, SHA-256) that this processor has.
 #
-# The primitives take the fastest backend by themselves. hide_instructions.c hides the instructions of the faster
-# ones, and core/examples/acceleration.rs tells whether that worked: a forced run that reports another backend is a
-# failure.
+# The primitives select the fastest backend. hide_instructions.c hides the instructions of faster backends, and
+# core/examples/acceleration.rs reports the backends in use: a forced run that reports another backend fails.
 
 # shellcheck shell=bash disable=SC2154
 
-# name | what is hidden | what the primitives must report | flags of /proc/cpuinfo without which the backend cannot run
+# name | hidden instructions | what the primitives must report | flags of /proc/cpuinfo that the backend requires
 backends=(
     'vaes-512||aes vaes-512|avx512f vaes'
     'vaes-256|vaes512|aes vaes-256|avx512f vaes'
@@ -18,12 +16,12 @@ backends=(
     'all portable|vaes512 vaes256 aes clmul sha|aes portable ghash portable sha256 portable|'
 )
 
-# each_backend COMMAND...: runs the command once for each backend, or for TASKSEAL_BACKEND only, as `on_backend` does.
-# Where backends cannot be forced, it runs once, and `backend` is empty.
+# each_backend COMMAND...: runs the command once for each backend as `on_backend` does, or only for TASKSEAL_BACKEND.
+# Where backends cannot be forced, it runs the command once, and `backend` is empty.
 each_backend() {
     local entry
     if [ "$(uname -sm)" != "Linux x86_64" ]; then
-        grep -qsF "forced backends: " "$scratch/parts" || skip_part "forced backends" "Linux on x86-64 only"
+        skip_part_once "forced backends" "Linux on x86-64 only"
         backend='' "$@"
         return
     fi
@@ -36,8 +34,23 @@ each_backend() {
     done
 }
 
-# on_backend NAME COMMAND...: runs the command with `backend` set to the name. What cargo runs then uses that backend,
-# and so does a program that is started through `hiding`. A backend that this processor lacks is a skipped part.
+# selected_backends COMMAND...: as `each_backend`; in the short form only for the fastest backend and the portable one.
+selected_backends() {
+    local entry name flags
+    if is_full || [ -n "${TASKSEAL_BACKEND:-}" ] || [ "$(uname -sm)" != "Linux x86_64" ]; then
+        each_backend "$@"
+        return
+    fi
+    for entry in "${backends[@]}"; do
+        IFS='|' read -r name _ _ flags <<<"$entry"
+        ! has_flags "$flags" || break
+    done
+    on_backend "$name" "$@"
+    on_backend "all portable" "$@"
+}
+
+# on_backend NAME COMMAND...: runs the command with `backend` set to the name. Programs that cargo runs then use that
+# backend, and so do programs that `hiding` starts. A backend that this processor lacks is a skipped part.
 on_backend() {
     local backend=$1 entry name hidden wanted flags reported runner
     shift
@@ -46,10 +59,9 @@ on_backend() {
         IFS='|' read -r name hidden wanted flags <<<"$entry"
         [ "$name" != "$backend" ] || break
     done
-    [ "$name" = "$backend" ] || { echo "no backend is called $backend"; return 1; }
+    [ "$name" = "$backend" ] || { echo "unknown backend $backend"; return 1; }
     if ! has_flags "$flags"; then
-        # Once a step, however often it asks.
-        grep -qsF "backend $backend: " "$scratch/parts" || skip_part "backend $backend" "not on this processor"
+        skip_part_once "backend $backend" "not on this processor"
         return 0
     fi
     local -x TASKSEAL_HIDE=$hidden TASKSEAL_TEST_BACKEND
@@ -61,7 +73,7 @@ on_backend() {
         return 1
         ;;
     esac
-    # Tests compare it with what they run on.
+    # Tests compare it with the backends that they run on.
     TASKSEAL_TEST_BACKEND=$reported
     echo "-- backend: $backend ($reported)"
     grep -qsxF "$backend: $reported" "$scratch/backends" || echo "$backend: $reported" >>"$scratch/backends"
@@ -75,23 +87,23 @@ hiding() {
     LD_PRELOAD=$hiding_library "$@"
 }
 
-# print_backends: the backends tried, for the end of a step.
+# print_backends: prints the backends that the step has used.
 print_backends() {
     echo
-    echo "backends tried:"
-    sed 's/^/  /' "$scratch/backends" 2>/dev/null || echo "  those that the primitives chose"
+    echo "backends used:"
+    sed 's/^/  /' "$scratch/backends" 2>/dev/null || echo "  those that the primitives selected"
 }
 
-# prepare_backends: builds what hides instructions, and what reports which are found.
+# prepare_backends: builds the library that hides instructions and the program that reports the backends.
 prepare_backends() {
     hiding_library=$scratch/hide_instructions.so
     [ ! -e "$scratch/acceleration" ] || return 0
-    cc -shared -fPIC -O2 -Wall -Wextra -Werror -o "$hiding_library" tests/steps/hide_instructions.c
+    cc -shared -fPIC -O2 -Wall -Wextra -Werror -o "$hiding_library" tests/steps/lib/hide_instructions.c
     cargo build -q -p taskseal-core --profile constant-time --locked --example acceleration
     cp "$CARGO_TARGET_DIR/constant-time/examples/acceleration" "$scratch/acceleration"
 }
 
-# has_flags FLAGS: whether the processor has all of them.
+# has_flags FLAGS: returns whether the processor has all flags.
 has_flags() {
     local flag
     for flag in $1; do
