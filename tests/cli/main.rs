@@ -2,6 +2,7 @@
 
 mod batches;
 mod device;
+mod guides;
 mod output;
 mod queue;
 mod support;
