@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 
-use crate::pin::PinError;
+use crate::login::pin::PinError;
 
 /// Why a token or a key in it could not be used. Shows neither PINs nor key material.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -1,5 +1,10 @@
 //! The one place where a PIN is shown to a token.
 
+pub(crate) mod attempts;
+pub(crate) mod connect;
+pub(crate) mod pin;
+pub(crate) mod pin_source;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,14 +12,14 @@ use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
 use cryptoki::slot::{Slot, TokenInfo};
 
-use crate::classify::{Verdict, classify};
-use crate::connection::Refusal;
-use crate::device::{Attempt, Device, Identity};
 use crate::error::{Error, Fault};
+use crate::login::attempts::{Attempt, Device, Identity};
+use crate::login::connect::Refusal;
+use crate::login::pin::Pin;
 use crate::module::Alone;
-use crate::pin::Pin;
-use crate::session::Session;
-use crate::shared::Shared;
+use crate::pool::session::Session;
+use crate::recovery::classify::{Verdict, classify};
+use crate::recovery::state::Shared;
 use crate::sync::lock;
 
 /// Where a login is to be made.

@@ -1,7 +1,7 @@
 //! What a token says it can do.
 
 use crate::error::Error;
-use crate::seat::{Objects, Repeat};
+use crate::pool::worker::{Objects, Repeat};
 use crate::token::Token;
 
 impl Token {

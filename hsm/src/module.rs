@@ -13,9 +13,9 @@ use cryptoki::session::UserType;
 use cryptoki::slot::TokenInfo;
 
 use crate::error::{Error, Fault};
-use crate::gate::{Gate, Pass, Shut};
-use crate::pin::Pin;
-use crate::session::Owners;
+use crate::login::pin::Pin;
+use crate::pool::library_lock::{Gate, Pass, Shut};
+use crate::pool::session::Owners;
 use crate::sync::{Turn, Turnstile, lock};
 
 /// A loaded and initialised PKCS#11 library. There is one of it in a process for a path, because `C_Initialize` and

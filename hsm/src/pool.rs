@@ -1,5 +1,10 @@
 //! Threads that talk to the token. PKCS#11 calls block without a limit, so callers wait for them from outside.
 
+pub(crate) mod call;
+pub(crate) mod library_lock;
+pub(crate) mod session;
+pub(crate) mod worker;
+
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,10 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::seat::Seat;
-use crate::shared::Shared;
+use crate::pool::call::{Outcome, Ticket};
+use crate::pool::worker::Seat;
+use crate::recovery::state::Shared;
 use crate::sync::{lock, wait_until};
-use crate::ticket::{Outcome, Ticket};
 
 /// The threads of a token, and the calls that wait for one.
 #[derive(Debug)]

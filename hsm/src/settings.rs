@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::Event;
-use crate::pin::Pin;
+use crate::login::pin::Pin;
 
 /// Whether the host checks the signatures and the tags that it gets from a token. What is wrapped is always unwrapped
 /// before it is used; shared secrets are checked by [`EcKey::self_test`](crate::EcKey::self_test) only.

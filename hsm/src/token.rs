@@ -9,19 +9,19 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use taskseal_core::KeyId;
 use taskseal_core::keys::AgreementPublicKey;
 
-use crate::attributes::Attributes;
-use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::health::Health;
+use crate::keys::attributes::Attributes;
+use crate::keys::ec::Usage;
+use crate::keys::public_key;
+use crate::keys::selector::{KeySelector, TokenSelector};
+use crate::login::pin::PinKeeper;
 use crate::module::Module;
-use crate::pin::PinKeeper;
 use crate::pool::Share;
-use crate::public_key;
-use crate::recovery::supervise;
-use crate::seat::{Bench, Objects, Repeat};
-use crate::selector::{KeySelector, TokenSelector};
+use crate::pool::worker::{Bench, Objects, Repeat};
+use crate::recovery::state::Shared;
+use crate::recovery::supervisor::supervise;
 use crate::settings::Settings;
-use crate::shared::Shared;
 use crate::uri::TokenUri;
 
 /// A token that is logged in. Cheap to clone; closed when the last clone and the last key of it are dropped.

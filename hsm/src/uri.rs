@@ -1,6 +1,7 @@
 //! PKCS#11 URIs (RFC 7512): which token, which key, through which module.
 
 mod display;
+mod percent;
 mod token;
 
 use std::fmt;
@@ -10,8 +11,8 @@ use std::str::FromStr;
 
 pub use self::token::TokenUri;
 
-use crate::percent::{decode, is_plain};
-use crate::pin_source::PinSource;
+use self::percent::{decode, is_plain};
+use crate::login::pin_source::PinSource;
 
 /// A key in a token: `pkcs11:token=…;id=…?module-path=…&pin-source=…`.
 ///

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use taskseal_core::KeyId;
 
+use super::percent::is_plain;
 use super::{KeyClass, KeyUri, TokenUri};
-use crate::percent::is_plain;
-use crate::pin_source::PinSource;
+use crate::login::pin_source::PinSource;
 
 impl KeyUri {
     /// The key of a token that has this kid (`CKA_ID`).

@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::percent::{decode, is_plain};
 use super::{InvalidUri, KeyUri, number, once, text};
-use crate::percent::{decode, is_plain};
-use crate::pin_source::PinSource;
+use crate::login::pin_source::PinSource;
 
 /// A token: `pkcs11:token=…?module-path=…&pin-source=…`, as [`KeyUri`] without a key.
 #[derive(Clone, Default, PartialEq, Eq)]

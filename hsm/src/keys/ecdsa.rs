@@ -8,8 +8,8 @@ use taskseal_core::keys::VerifyingKey;
 use taskseal_core::{Provider, Software};
 
 use crate::error::{Error, Failure};
-use crate::generate::without;
-use crate::session::Session;
+use crate::keys::generate::without;
+use crate::pool::session::Session;
 
 /// Signs. `r || s`, with the smaller of the two possible `s`.
 ///

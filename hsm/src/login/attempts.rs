@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use cryptoki::slot::TokenInfo;
 
-use crate::connection::Refusal;
 use crate::error::Error;
+use crate::login::connect::Refusal;
 use crate::sync::{lock, wait_until};
 
 /// What a token says that it is.

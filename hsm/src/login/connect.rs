@@ -8,11 +8,11 @@ use std::time::Duration;
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::slot::{Limit, Slot, TokenInfo};
 
-use crate::device::{Device, Identity};
 use crate::error::{Error, Fault};
+use crate::login::attempts::{Device, Identity};
 use crate::login::{Door, log_in};
-use crate::session::Session;
-use crate::shared::Shared;
+use crate::pool::session::Session;
+use crate::recovery::state::Shared;
 use crate::sync::lock;
 
 /// A session that stays open and is never lent: the login lives as long as the process has one.

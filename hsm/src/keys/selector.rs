@@ -7,7 +7,7 @@ use taskseal_core::KeyId;
 
 use crate::error::{Error, Failure, Fault};
 use crate::module::Module;
-use crate::session::Session;
+use crate::pool::session::Session;
 use crate::uri::{KeyClass, KeyUri, TokenUri};
 
 /// What a token is called. Everything given must match.

@@ -9,16 +9,16 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use taskseal_core::{KeyId, Secret, tags_match};
 use zeroize::Zeroize;
 
-use crate::attributes::Attributes;
-use crate::boxed::{Boxed, boxed, unboxed};
-use crate::ecdh::read_value;
-use crate::ecdsa::SELF_TEST;
 use crate::error::{Error, Failure};
-use crate::generate::{self, SecretKind};
-use crate::located::{Identity, Located};
-use crate::seat::{Objects, Repeat};
-use crate::selector::KeySelector;
-use crate::session::Session;
+use crate::keys::attributes::Attributes;
+use crate::keys::ecdh::read_value;
+use crate::keys::ecdsa::SELF_TEST;
+use crate::keys::generate::{self, SecretKind};
+use crate::keys::handle::{Identity, Located};
+use crate::keys::secret::{Boxed, boxed, unboxed};
+use crate::keys::selector::KeySelector;
+use crate::pool::session::Session;
+use crate::pool::worker::{Objects, Repeat};
 use crate::token::Token;
 
 /// An AES-256 key in a token that wraps keys of 32 bytes.

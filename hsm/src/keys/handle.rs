@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use cryptoki::object::{ObjectClass, ObjectHandle};
 use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 
-use crate::attributes::Attributes;
-use crate::classify::{Verdict, classify};
-use crate::ec_key::Usage;
 use crate::error::{Error, Failure, Fault, KeyDefect};
 use crate::health::Event;
-use crate::seat::{Bench, Objects};
-use crate::selector::KeySelector;
-use crate::session::Session;
-use crate::shared::Shared;
+use crate::keys::attributes::Attributes;
+use crate::keys::ec::Usage;
+use crate::keys::selector::KeySelector;
+use crate::keys::{ecdh, ecdsa, mac, wrapping};
+use crate::pool::session::Session;
+use crate::pool::worker::{Bench, Objects};
+use crate::recovery::classify::{Verdict, classify};
+use crate::recovery::state::Shared;
 use crate::sync::lock;
-use crate::{ecdh, ecdsa, mac, wrapping};
 
 /// A key that is in use, and where it is at the moment.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ fn same_point(
     id: &[u8],
     pinned: &[u8; POINT_LEN],
 ) -> Result<(), Failure> {
-    match crate::public_key::read(session, handle, id) {
+    match crate::keys::public_key::read(session, handle, id) {
         Ok(point) if point == *pinned => Ok(()),
         Ok(_) => Err(Error::KeyChanged.into()),
         // Without a public object the self-test decides: only this key can pass it.

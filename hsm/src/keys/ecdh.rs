@@ -11,10 +11,10 @@ use taskseal_core::keys::{AgreementPublicKey, POINT_LEN};
 use taskseal_core::{Provider, Secret, Software, tags_match};
 use zeroize::Zeroize;
 
-use crate::boxed::{Boxed, boxed};
 use crate::error::{Error, Failure};
-use crate::generate::without;
-use crate::session::Session;
+use crate::keys::generate::without;
+use crate::keys::secret::{Boxed, boxed};
+use crate::pool::session::Session;
 
 /// Agrees. The shared secret is an object of the session for as long as it takes to read it.
 pub(crate) fn agree(

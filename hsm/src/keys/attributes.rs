@@ -3,9 +3,9 @@
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectHandle};
 use taskseal_core::KeyId;
 
-use crate::ec_key::Usage;
 use crate::error::{Failure, KeyDefect};
-use crate::session::Session;
+use crate::keys::ec::Usage;
+use crate::pool::session::Session;
 
 /// The attributes that decide whether a key is used. What a token does not show counts as the worse value, which is
 /// not the same for every check.

@@ -8,13 +8,13 @@ use rand_core::TryRng;
 use taskseal_core::KeyId;
 use taskseal_core::keys::AgreementPublicKey;
 
-use crate::attributes::{Attributes, P256};
-use crate::ec_key::Usage;
 use crate::error::{Error, Failure, KeyDefect};
-use crate::public_key::point_of;
-use crate::seat::{Objects, Repeat};
-use crate::selector::KeySelector;
-use crate::session::Session;
+use crate::keys::attributes::{Attributes, P256};
+use crate::keys::ec::Usage;
+use crate::keys::public_key::point_of;
+use crate::keys::selector::KeySelector;
+use crate::pool::session::Session;
+use crate::pool::worker::{Objects, Repeat};
 use crate::token::Token;
 
 /// Makes a P-256 pair and gives it its kid.

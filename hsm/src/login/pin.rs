@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use crate::pin_source::PinSource;
+use crate::login::pin_source::PinSource;
 use crate::sync::lock;
 
 /// A PIN. Wiped on drop, prints nothing.

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cryptoki::slot::Slot;
 
-use crate::classify::Level;
-use crate::device::{Device, Identity};
 use crate::error::Error;
 use crate::health::{Counters, Event, Health, State, read};
-use crate::located::Located;
+use crate::keys::handle::Located;
+use crate::keys::selector::TokenSelector;
+use crate::login::attempts::{Device, Identity};
+use crate::login::pin::PinKeeper;
 use crate::module::Module;
-use crate::pin::PinKeeper;
 use crate::pool::Pool;
-use crate::selector::TokenSelector;
+use crate::pool::call::Ticket;
+use crate::recovery::classify::Level;
 use crate::settings::Settings;
 use crate::sync::{lock, wait_until};
-use crate::ticket::Ticket;
 
 /// A token, as all its threads see it.
 #[derive(Debug)]

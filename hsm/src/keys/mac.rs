@@ -10,14 +10,14 @@ use taskseal_core::provider::MacStructure;
 use taskseal_core::{Authenticator, KeyId, Secret};
 use zeroize::Zeroizing;
 
-use crate::attributes::Attributes;
-use crate::ecdsa::SELF_TEST;
 use crate::error::{Error, Failure};
-use crate::generate::{self, SecretKind};
-use crate::located::{Identity, Located};
-use crate::seat::{Objects, Repeat};
-use crate::selector::KeySelector;
-use crate::session::Session;
+use crate::keys::attributes::Attributes;
+use crate::keys::ecdsa::SELF_TEST;
+use crate::keys::generate::{self, SecretKind};
+use crate::keys::handle::{Identity, Located};
+use crate::keys::selector::KeySelector;
+use crate::pool::session::Session;
+use crate::pool::worker::{Objects, Repeat};
 use crate::settings::SelfCheck;
 use crate::token::Token;
 

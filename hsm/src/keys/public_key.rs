@@ -4,8 +4,8 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use taskseal_core::keys::POINT_LEN;
 
 use crate::error::{Error, Failure, KeyDefect};
-use crate::selector::KeySelector;
-use crate::session::Session;
+use crate::keys::selector::KeySelector;
+use crate::pool::session::Session;
 
 /// The point of the public object with this id, or else the one that the private object shows.
 pub(crate) fn read(session: &Session, private: ObjectHandle, id: &[u8]) -> Result<[u8; POINT_LEN], Failure> {

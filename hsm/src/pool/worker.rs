@@ -5,12 +5,12 @@ use std::sync::Arc;
 use cryptoki::context::Function;
 use cryptoki::error::{Error as Cryptoki, RvError};
 
-use crate::classify::{Level, Verdict, classify, session_is_gone};
 use crate::error::{Error, Failure, Fault};
 use crate::health::add;
-use crate::session::Session;
-use crate::shared::{Footing, Shared};
-use crate::ticket::Ticket;
+use crate::pool::call::Ticket;
+use crate::pool::session::Session;
+use crate::recovery::classify::{Level, Verdict, classify, session_is_gone};
+use crate::recovery::state::{Footing, Shared};
 
 /// A session of one thread, kept from call to call.
 #[derive(Debug)]

@@ -8,16 +8,16 @@ use cryptoki::object::ObjectClass;
 use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 use taskseal_core::{Agree, KeyId, Secret, Signer};
 
-use crate::attributes::Attributes;
-use crate::boxed::unboxed;
 use crate::error::{Error, KeyDefect};
 use crate::health::add;
-use crate::located::{Identity, Located};
-use crate::seat::{Objects, Repeat};
-use crate::selector::KeySelector;
+use crate::keys::attributes::Attributes;
+use crate::keys::handle::{Identity, Located};
+use crate::keys::secret::unboxed;
+use crate::keys::selector::KeySelector;
+use crate::keys::{ecdh, ecdsa, generate, public_key};
+use crate::pool::worker::{Objects, Repeat};
 use crate::settings::SelfCheck;
 use crate::token::Token;
-use crate::{ecdh, ecdsa, generate, public_key};
 
 /// What a key is for. A key does one thing only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
