@@ -1,13 +1,17 @@
-//! Keys in a token: what they are, how they are found and checked, and what they do.
+//! Keys in a token: how they are generated, found, checked and used.
 
-pub(crate) mod attributes;
+mod attributes;
+pub(crate) mod description;
+mod destroy;
 pub(crate) mod ec;
-pub(crate) mod ecdh;
-pub(crate) mod ecdsa;
-pub(crate) mod generate;
+mod ecdh;
+mod ecdsa;
+mod generate;
 pub(crate) mod handle;
+mod load;
 pub(crate) mod mac;
-pub(crate) mod public_key;
-pub(crate) mod secret;
+mod public_key;
+mod secret;
 pub(crate) mod selector;
+pub(crate) mod usage;
 pub(crate) mod wrapping;

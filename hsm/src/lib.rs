@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod error;
 mod health;
 mod keys;
 mod login;
-mod mechanisms;
 mod module;
 mod pool;
 mod recovery;
@@ -17,13 +17,15 @@ mod uri;
 
 pub use self::error::{Error, Fault, KeyDefect};
 pub use self::health::{Event, Health, Histogram, State};
-pub use self::keys::ec::{EcKey, Usage};
+pub use self::keys::description::{KeyDescription, KeyKind};
+pub use self::keys::ec::EcKey;
 pub use self::keys::mac::MacKey;
 pub use self::keys::selector::KeySelector;
+pub use self::keys::usage::Usage;
 pub use self::keys::wrapping::{WRAPPED_LEN, WrappingKey};
 pub use self::login::pin::{Pin, PinError};
-pub use self::login::pin_source::PinSource;
+pub use self::login::pin_source::{InvalidPinSource, PinSource};
 pub use self::module::{Module, TokenDescription};
 pub use self::settings::{SelfCheck, Settings};
-pub use self::token::{KeyDescription, KeyKind, Token};
+pub use self::token::Token;
 pub use self::uri::{InvalidUri, KeyClass, KeyUri, TokenUri};

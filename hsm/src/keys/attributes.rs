@@ -1,14 +1,14 @@
-//! What a key in a token may do, and whether that is what it is meant for.
+//! The attributes of a key, and whether they restrict it to its use.
 
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectHandle};
 use taskseal_core::KeyId;
 
+use super::usage::Usage;
 use crate::error::{Failure, KeyDefect};
-use crate::keys::ec::Usage;
 use crate::pool::session::Session;
 
-/// The attributes that decide whether a key is used. What a token does not show counts as the worse value, which is
-/// not the same for every check.
+/// The attributes that decide whether a key is accepted. An attribute that the token does not report counts as the
+/// unfavourable value, which depends on the check.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
     pub(crate) id: Vec<u8>,
@@ -53,22 +53,22 @@ impl Attributes {
         }
     }
 
-    /// What the token says, if it does.
+    /// Returns the value of a flag; `None` if the token does not report it.
     fn flag(&self, wanted: AttributeType) -> Option<bool> {
         self.flags.iter().find(|(kind, _)| *kind == wanted).map(|(_, is)| *is)
     }
 
-    /// The token says yes.
+    /// Returns whether the token reports the flag as true.
     fn is(&self, wanted: AttributeType) -> bool {
         self.flag(wanted) == Some(true)
     }
 
-    /// The token says no to all of them.
+    /// Returns whether the token reports all of the flags as false.
     fn is_none_of(&self, unwanted: &[AttributeType]) -> bool {
         unwanted.iter().all(|kind| self.flag(*kind) == Some(false))
     }
 
-    /// The private half of a P-256 key for this use and no other.
+    /// Checks that this is the private half of a P-256 key that is restricted to this use.
     pub(crate) fn check_ec(&self, usage: Usage, allow_extractable: bool) -> Result<(), KeyDefect> {
         if self.key_type != Some(KeyType::EC) || self.parameters != P256 {
             return Err(KeyDefect::Type);
@@ -77,20 +77,20 @@ impl Attributes {
             Usage::Sign => (AttributeType::Sign, AttributeType::Derive),
             Usage::Agree => (AttributeType::Derive, AttributeType::Sign),
         };
-        // To unwrap with CKM_ECDH_AES_KEY_WRAP is to agree. There is no mechanism of EC keys that signs with recovery,
-        // so that tokens may have nothing to show of it; the other two are of every private key.
+        // Unwrapping with CKM_ECDH_AES_KEY_WRAP includes a key agreement. EC keys have no mechanism that signs with
+        // recovery, so tokens may omit CKA_SIGN_RECOVER; every private key has the other two attributes.
         let others = [other, AttributeType::Decrypt, AttributeType::Unwrap];
         if !self.is(wanted) || !self.is_none_of(&others) || self.is(AttributeType::SignRecover) {
             return Err(KeyDefect::Usage);
         }
-        // Tokens that do not know it have no such keys.
+        // Tokens that do not support the attribute have no such keys.
         if self.is(AttributeType::AlwaysAuthenticate) {
             return Err(KeyDefect::AlwaysAuthenticate);
         }
         self.check_secrecy(allow_extractable)
     }
 
-    /// 32 bytes for HMAC-SHA256 and nothing else.
+    /// Checks that this is a key of 32 bytes that is restricted to HMAC-SHA256.
     pub(crate) fn check_mac(&self, allow_extractable: bool) -> Result<(), KeyDefect> {
         let types = [KeyType::GENERIC_SECRET, KeyType::SHA256_HMAC];
         if !self.key_type.is_some_and(|is| types.contains(&is)) || self.value_len != Some(32) {
@@ -109,12 +109,12 @@ impl Attributes {
         self.check_secrecy(allow_extractable)
     }
 
-    /// AES-256 to wrap keys with and nothing else.
+    /// Checks that this is an AES-256 key that is restricted to wrapping and unwrapping keys.
     pub(crate) fn check_wrapping(&self, allow_extractable: bool) -> Result<(), KeyDefect> {
         if self.key_type != Some(KeyType::AES) || self.value_len != Some(32) {
             return Err(KeyDefect::Type);
         }
-        // One that decrypts gives away what it wrapped.
+        // A key that decrypts reveals the keys that it wrapped.
         let others =
             [AttributeType::Encrypt, AttributeType::Decrypt, AttributeType::Derive, AttributeType::Sign];
         if !self.is(AttributeType::Wrap) || !self.is(AttributeType::Unwrap) || !self.is_none_of(&others) {
@@ -135,7 +135,7 @@ impl Attributes {
         }
     }
 
-    /// What a private key is made for, as far as one can tell.
+    /// Returns the use of a private key; `None` if it has none or several.
     pub(crate) fn usage(&self) -> Option<Usage> {
         match (self.is(AttributeType::Sign), self.is(AttributeType::Derive)) {
             (true, false) => Some(Usage::Sign),
@@ -144,16 +144,16 @@ impl Attributes {
         }
     }
 
-    /// Whether it was made in the token and could never leave it.
+    /// Returns whether the key was generated in the token and could never leave it.
     pub(crate) fn never_left(&self) -> bool {
         self.is(AttributeType::AlwaysSensitive) && self.is(AttributeType::NeverExtractable)
     }
 
-    pub(crate) fn is_wrapping(&self) -> bool {
+    pub(crate) fn is_aes(&self) -> bool {
         self.key_type == Some(KeyType::AES)
     }
 
-    /// `CKA_ID` as a kid.
+    /// Returns `CKA_ID` as a kid.
     pub(crate) fn kid(&self) -> Result<KeyId, KeyDefect> {
         let id: [u8; KeyId::LEN] = self.id.as_slice().try_into().map_err(|_| KeyDefect::Id)?;
         Ok(KeyId::from_bytes(id))
@@ -181,15 +181,15 @@ const READ: [AttributeType; 18] = [
     AttributeType::AlwaysAuthenticate,
 ];
 
-/// The object identifier of P-256 (RFC 5480 section 2.1.1.1), DER.
+/// The object identifier of P-256 (RFC 5480 section 2.1.1.1), in DER.
 pub(crate) const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a token shows of a good key, with every flag that is read.
-    fn good(key_type: KeyType, allowed: &[AttributeType]) -> Vec<Attribute> {
+    /// Returns the attributes of an acceptable key, with every flag that is read.
+    fn acceptable(key_type: KeyType, allowed: &[AttributeType]) -> Vec<Attribute> {
         let is = |kind| allowed.contains(&kind);
         vec![
             Attribute::KeyType(key_type),
@@ -207,55 +207,59 @@ mod tests {
         ]
     }
 
-    fn shown(attributes: &[Attribute]) -> Attributes {
+    fn read(attributes: &[Attribute]) -> Attributes {
         let mut all = Attributes::default();
         attributes.iter().for_each(|attribute| all.take(attribute.clone()));
         all
     }
 
-    /// Each attribute in turn is not shown; those that do not matter for this kind of key are named.
+    /// Omits each attribute in turn, except those that this kind of key does not have.
     #[track_caller]
-    fn nothing_may_be_missing(
-        good: &[Attribute],
-        but: &[AttributeType],
+    fn assert_all_required(
+        acceptable: &[Attribute],
+        except: &[AttributeType],
         check: impl Fn(&Attributes) -> Result<(), KeyDefect>,
     ) {
-        assert_eq!(check(&shown(good)), Ok(()));
-        for missing in good.iter().map(Attribute::attribute_type).filter(|kind| !but.contains(kind)) {
-            let rest: Vec<_> =
-                good.iter().filter(|attribute| attribute.attribute_type() != missing).cloned().collect();
-            assert!(check(&shown(&rest)).is_err(), "{missing:?} is not shown");
+        assert_eq!(check(&read(acceptable)), Ok(()));
+        for missing in acceptable.iter().map(Attribute::attribute_type).filter(|kind| !except.contains(kind))
+        {
+            let rest: Vec<_> = acceptable
+                .iter()
+                .filter(|attribute| attribute.attribute_type() != missing)
+                .cloned()
+                .collect();
+            assert!(check(&read(&rest)).is_err(), "{missing:?} is missing");
         }
     }
 
     #[test]
-    fn what_a_token_does_not_show_of_a_key_counts_as_the_worse_value() {
+    fn an_attribute_that_the_token_omits_counts_as_the_unfavourable_value() {
         use AttributeType::{Derive, EcParams, Encrypt, Sign, Unwrap, ValueLen, Wrap};
         for (usage, flag) in [(Usage::Sign, Sign), (Usage::Agree, Derive)] {
-            // Not attributes of private keys.
-            let but = [Encrypt, Wrap, ValueLen];
-            nothing_may_be_missing(&good(KeyType::EC, &[flag]), &but, |key| key.check_ec(usage, false));
+            // Private keys do not have these attributes.
+            let except = [Encrypt, Wrap, ValueLen];
+            assert_all_required(&acceptable(KeyType::EC, &[flag]), &except, |key| key.check_ec(usage, false));
         }
-        let mac = good(KeyType::GENERIC_SECRET, &[Sign]);
-        nothing_may_be_missing(&mac, &[EcParams], |key| key.check_mac(false));
-        let wrapping = good(KeyType::AES, &[Wrap, Unwrap]);
-        nothing_may_be_missing(&wrapping, &[EcParams], |key| key.check_wrapping(false));
+        let mac = acceptable(KeyType::GENERIC_SECRET, &[Sign]);
+        assert_all_required(&mac, &[EcParams], |key| key.check_mac(false));
+        let wrapping = acceptable(KeyType::AES, &[Wrap, Unwrap]);
+        assert_all_required(&wrapping, &[EcParams], |key| key.check_wrapping(false));
     }
 
     #[test]
-    fn a_key_that_signs_with_recovery_is_refused() {
-        let mut key = good(KeyType::EC, &[AttributeType::Sign]);
+    fn a_key_that_signs_with_recovery_is_rejected() {
+        let mut key = acceptable(KeyType::EC, &[AttributeType::Sign]);
         key.push(Attribute::SignRecover(true));
 
-        assert_eq!(shown(&key).check_ec(Usage::Sign, false), Err(KeyDefect::Usage));
+        assert_eq!(read(&key).check_ec(Usage::Sign, false), Err(KeyDefect::Usage));
     }
 
     #[test]
-    fn a_key_has_never_left_only_if_the_token_says_so() {
+    fn a_key_has_never_left_only_if_the_token_reports_both_attributes() {
         let never = [Attribute::NeverExtractable(true), Attribute::AlwaysSensitive(true)];
 
-        assert!(shown(&never).never_left());
-        assert!(!shown(&never[..1]).never_left());
-        assert!(!shown(&[Attribute::NeverExtractable(false), Attribute::AlwaysSensitive(true)]).never_left());
+        assert!(read(&never).never_left());
+        assert!(!read(&never[..1]).never_left());
+        assert!(!read(&[Attribute::NeverExtractable(false), Attribute::AlwaysSensitive(true)]).never_left());
     }
 }

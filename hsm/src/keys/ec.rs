@@ -1,213 +1,211 @@
-//! P-256 keys in a token: one type for those that sign and those that agree.
+//! P-256 keys in a token, for signatures or for key agreement.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
-use cryptoki::object::ObjectClass;
+use cryptoki::object::{ObjectClass, ObjectHandle};
 use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 use taskseal_core::{Agree, KeyId, Secret, Signer};
 
-use crate::error::{Error, KeyDefect};
+use super::attributes::Attributes;
+use super::handle::PinnedKey;
+use super::load::{LoadRequest, LoadedKey};
+use super::secret::unboxed;
+use super::selector::KeySelector;
+use super::usage::Usage;
+use super::{ecdh, ecdsa, generate, public_key};
+use crate::error::{Error, Failure, KeyDefect};
 use crate::health::add;
-use crate::keys::attributes::Attributes;
-use crate::keys::handle::{Identity, Located};
-use crate::keys::secret::unboxed;
-use crate::keys::selector::KeySelector;
-use crate::keys::{ecdh, ecdsa, generate, public_key};
-use crate::pool::worker::{Objects, Repeat};
+use crate::pool::operation::ObjectAccess;
+use crate::pool::session::Session;
 use crate::settings::SelfCheck;
 use crate::token::Token;
 
-/// What a key is for. A key does one thing only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Usage {
-    /// ES256 signatures (`CKA_SIGN`).
-    Sign,
-    /// ECDH key agreement (`CKA_DERIVE`).
-    Agree,
+/// A P-256 key in a token. Clones share it, and any number of threads can use it at once.
+#[derive(Clone)]
+pub struct EcKey(LoadedKey<PinnedEc>);
+
+/// The public half of a key and its use.
+#[derive(Clone, Copy)]
+struct PinnedEc {
+    usage: Usage,
+    agreement: AgreementPublicKey,
+    verifying: VerifyingKey,
 }
 
-/// A P-256 key in a token. Cheap to clone; can be used by many threads at once.
-#[derive(Clone)]
-pub struct EcKey {
-    token: Token,
-    located: Arc<Located>,
-    usage: Usage,
-    public: AgreementPublicKey,
-    verifying: VerifyingKey,
-    label: Arc<str>,
+impl PinnedEc {
+    fn new(usage: Usage, point: &[u8; POINT_LEN]) -> Result<Self, KeyDefect> {
+        Ok(Self {
+            usage,
+            agreement: AgreementPublicKey::from_point(point).map_err(|_| KeyDefect::PublicKey)?,
+            verifying: VerifyingKey::from_point(point).map_err(|_| KeyDefect::PublicKey)?,
+        })
+    }
+
+    fn self_test(&self, session: &Session, key: ObjectHandle) -> Result<(), Failure> {
+        match self.usage {
+            Usage::Sign => ecdsa::self_test(session, key, &self.verifying),
+            Usage::Agree => ecdh::self_test(session, key, &self.agreement),
+        }
+    }
+}
+
+impl PinnedKey for PinnedEc {
+    fn class(&self) -> ObjectClass {
+        ObjectClass::PRIVATE_KEY
+    }
+
+    fn access(&self) -> ObjectAccess {
+        access(self.usage)
+    }
+
+    fn check(&self, attributes: &Attributes, allow_extractable: bool) -> Result<(), KeyDefect> {
+        attributes.check_ec(self.usage, allow_extractable)
+    }
+
+    fn prove(&self, session: &Session, handle: ObjectHandle, id: &[u8]) -> Result<(), Failure> {
+        public_key::check_pinned(session, handle, id, &self.verifying.to_point())?;
+        self.self_test(session, handle)
+    }
+}
+
+/// A key agreement creates an object of the session.
+const fn access(usage: Usage) -> ObjectAccess {
+    match usage {
+        Usage::Sign => ObjectAccess::Read,
+        Usage::Agree => ObjectAccess::Modify,
+    }
 }
 
 impl EcKey {
-    /// Makes a key in the token: sensitive, not extractable, for this use only, its `CKA_ID` its kid. It is read back
-    /// and tested as [`EcKey::load`] does, and destroyed if it does not pass.
+    /// Generates a key in the token: sensitive, not extractable, restricted to this use, with its kid as `CKA_ID`. The
+    /// key is then loaded as by [`EcKey::load`], and destroyed if that fails.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], [`Error::Config`] if the label is taken; otherwise [`Error`].
+    /// [`Error::Unsupported`], [`Error::Config`] if the label is in use; otherwise [`Error`].
     pub fn generate(token: &Token, usage: Usage, label: &str) -> Result<Self, Error> {
         let selector = generate::ec_pair(token, usage, label)?;
-        // A token that makes such keys but cannot use them must not keep them.
         Self::load(token, &selector, usage).inspect_err(|_| generate::discard(token, &selector))
     }
 
-    /// Finds a key, checks its attributes, reads its public half once and has it prove that it works.
+    /// Finds a key, checks its attributes, reads its public half and runs its self-test.
     ///
     /// # Errors
     /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::FaultyAnswer`]; otherwise [`Error`].
     pub fn load(token: &Token, selector: &KeySelector, usage: Usage) -> Result<Self, Error> {
-        let selector = selector.clone();
-        let allow_extractable = token.shared().settings.allow_extractable;
-        let allow_other_ids = token.shared().settings.allow_other_ids;
-        let objects = match usage {
-            Usage::Sign => Objects::Untouched,
-            Usage::Agree => Objects::Made,
-        };
-        let (located, point, label) = token.run(Repeat::Yes, objects, move |bench| {
-            let handle = selector.find(bench.session, ObjectClass::PRIVATE_KEY)?;
-            let attributes = Attributes::read(bench.session, handle)?;
-            attributes.check_ec(usage, allow_extractable)?;
-            let point = public_key::read(bench.session, handle, &attributes.id)?;
-            let verifying = VerifyingKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?;
-            // By its id it is found again.
-            if attributes.id.is_empty() || (!allow_other_ids && attributes.kid()? != verifying.kid()) {
+        let request = LoadRequest { selector, class: ObjectClass::PRIVATE_KEY, access: access(usage) };
+        LoadedKey::load(token, request, move |context, handle, attributes| {
+            attributes.check_ec(usage, context.settings.allow_extractable)?;
+            let point = public_key::read(context.session, handle, &attributes.id)?;
+            let pinned = PinnedEc::new(usage, &point)?;
+            // After a login the key is found by its id.
+            if attributes.id.is_empty()
+                || (!context.settings.allow_other_ids && attributes.kid()? != pinned.verifying.kid())
+            {
                 return Err(KeyDefect::Id.into());
             }
-            let identity = match usage {
-                Usage::Sign => {
-                    ecdsa::self_test(bench.session, handle, &verifying)?;
-                    Identity::Signing(verifying)
-                }
-                Usage::Agree => {
-                    let public = AgreementPublicKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?;
-                    ecdh::self_test(bench.session, handle, &public)?;
-                    Identity::Agreement(public)
-                }
-            };
-            let generation = bench.footing.generation;
-            let located = Located::new(attributes.id, identity, allow_extractable, generation, handle);
-            Ok((located, point, attributes.label))
-        })?;
-        let located = Arc::new(located);
-        token.shared().register(&located);
-        Ok(Self {
-            token: token.clone(),
-            located,
-            usage,
-            public: AgreementPublicKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?,
-            verifying: VerifyingKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?,
-            label: label.into(),
+            pinned.self_test(context.session, handle)?;
+            Ok(pinned)
         })
+        .map(Self)
     }
 
-    /// The kid: the first 8 bytes of the public key's thumbprint (RFC 9679).
+    /// Returns the kid: the first 8 bytes of the thumbprint of the public key (RFC 9679).
     #[must_use]
     pub const fn kid(&self) -> KeyId {
-        self.verifying.kid()
+        self.0.pinned.verifying.kid()
     }
 
-    /// What it is for.
+    /// Returns the use of the key.
     #[must_use]
     pub const fn usage(&self) -> Usage {
-        self.usage
+        self.0.pinned.usage
     }
 
-    /// `CKA_LABEL`.
+    /// Returns the label (`CKA_LABEL`).
     #[must_use]
     pub fn label(&self) -> &str {
-        &self.label
+        &self.0.label
     }
 
-    /// The token it is in.
+    /// Returns the token that the key is in.
     #[must_use]
     pub const fn token(&self) -> &Token {
-        &self.token
+        &self.0.token
     }
 
-    /// The uncompressed public point, `04 || x || y`.
+    /// Returns the uncompressed public point, `04 || x || y`.
     #[must_use]
     pub fn public_point(&self) -> [u8; POINT_LEN] {
-        self.verifying.to_point()
+        self.0.pinned.verifying.to_point()
     }
 
-    /// What verifies its signatures.
+    /// Returns the public key that verifies signatures of this key.
     ///
     /// # Errors
-    /// [`KeyDefect::Usage`] for a key that does not sign.
+    /// [`KeyDefect::Usage`] if this is not a signing key.
     pub fn verifying_key(&self) -> Result<VerifyingKey, Error> {
-        self.require(Usage::Sign).map(|()| self.verifying)
+        self.require(Usage::Sign).map(|()| self.0.pinned.verifying)
     }
 
-    /// What others agree with.
+    /// Returns the public key for key agreement with this key.
     ///
     /// # Errors
-    /// [`KeyDefect::Usage`] for a key that does not agree.
+    /// [`KeyDefect::Usage`] if this is not an agreement key.
     pub fn agreement_key(&self) -> Result<AgreementPublicKey, Error> {
-        self.require(Usage::Agree).map(|()| self.public)
+        self.require(Usage::Agree).map(|()| self.0.pinned.agreement)
     }
 
-    /// Signs a SHA-256 digest; returns `r || s` with the smaller `s`.
+    /// Signs a SHA-256 digest. Returns `r || s` with the smaller of the two possible values of `s`.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if the token signed wrongly; otherwise
-    /// [`Error`].
+    /// [`Error::Transient`] while the token is unavailable, [`Error::FaultyAnswer`] if the signature does not verify;
+    /// otherwise [`Error`].
     pub fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], Error> {
         self.require(Usage::Sign)?;
-        let located = Arc::clone(&self.located);
         let digest = *digest;
-        let verifying = self.verifying;
-        self.token.run(Repeat::Yes, Objects::Untouched, move |bench| {
-            let signature = located.using(bench, |session, handle| {
-                let began = Instant::now();
-                let signature = ecdsa::sign(session, handle, &digest)?;
-                bench.shared.counters.signed(began.elapsed());
-                Ok(signature)
-            })?;
-            if bench.shared.settings.self_check == SelfCheck::Always {
-                ecdsa::check(&verifying, &digest, &signature)?;
+        let verifying = self.0.pinned.verifying;
+        self.0.run(ObjectAccess::Read, move |context, session, key| {
+            let start = Instant::now();
+            let signature = ecdsa::sign(session, key, &digest)?;
+            context.counters.record_signature(start.elapsed());
+            if context.settings.self_check == SelfCheck::Always {
+                ecdsa::verify(&verifying, &digest, &signature)?;
             }
             Ok(signature)
         })
     }
 
-    /// The x-coordinate of the point shared with `peer`. The host cannot tell a wrong one, as it can a wrong signature:
-    /// what was encrypted for the key does not decrypt with it. Whoever meets that asks [`EcKey::self_test`] whether
-    /// the token is to blame.
+    /// Returns the x-coordinate of the point shared with `peer`. Unlike a wrong signature, a wrong shared secret cannot
+    /// be detected by the host: a task sealed for the key then fails to decrypt. [`EcKey::self_test`] tells whether
+    /// the token is the cause.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    /// [`Error::Transient`] while the token is unavailable; otherwise [`Error`].
     pub fn agree(&self, peer: &AgreementPublicKey) -> Result<Secret<32>, Error> {
         self.require(Usage::Agree)?;
-        let located = Arc::clone(&self.located);
         let peer = *peer;
-        let secret = self.token.run(Repeat::Yes, Objects::Made, move |bench| {
-            let secret = located.using(bench, |session, handle| ecdh::agree(session, handle, &peer))?;
-            add(&bench.shared.counters.agreements);
+        let secret = self.0.run(ObjectAccess::Modify, move |context, session, key| {
+            let secret = ecdh::agree(session, key, &peer)?;
+            add(&context.counters.agreements);
             Ok(secret)
         })?;
         Ok(unboxed(&secret))
     }
 
-    /// Has the key prove itself again, as after a login: sign a fixed digest, or agree with an ephemeral key of the
-    /// host, which knows what has to come of it. One more use of the key, and an agreement in software.
+    /// Runs the self-test of the key, as after a login: it signs a fixed digest, or agrees with an ephemeral key of
+    /// the host, which computes the expected result.
     ///
     /// # Errors
-    /// [`Error::FaultyAnswer`] if the token calculated wrongly; it is down then until its keys pass the test.
-    /// [`Error::Transient`] while the token is away; otherwise [`Error`].
+    /// [`Error::FaultyAnswer`] if the token returns a wrong result; it is then down until its keys pass their
+    /// self-tests. [`Error::Transient`] while the token is unavailable; otherwise [`Error`].
     pub fn self_test(&self) -> Result<(), Error> {
-        let located = Arc::clone(&self.located);
-        let (usage, verifying, public) = (self.usage, self.verifying, self.public);
-        self.token.run(Repeat::Yes, located.objects(), move |bench| {
-            located.using(bench, |session, handle| match usage {
-                Usage::Sign => ecdsa::self_test(session, handle, &verifying),
-                Usage::Agree => ecdh::self_test(session, handle, &public),
-            })
-        })
+        let pinned = self.0.pinned;
+        self.0.run(pinned.access(), move |_, session, key| pinned.self_test(session, key))
     }
 
     fn require(&self, usage: Usage) -> Result<(), Error> {
-        if self.usage == usage { Ok(()) } else { Err(KeyDefect::Usage.into()) }
+        if self.usage() == usage { Ok(()) } else { Err(KeyDefect::Usage.into()) }
     }
 }
 
@@ -223,7 +221,7 @@ impl Signer for EcKey {
     }
 }
 
-/// Many threads sign with one key.
+/// Allows any number of threads to sign with one key.
 impl Signer for &EcKey {
     type Error = Error;
 
@@ -248,7 +246,7 @@ impl Agree for EcKey {
     }
 }
 
-/// Many threads agree with one key.
+/// Allows any number of threads to agree with one key.
 impl Agree for &EcKey {
     type Error = Error;
 
@@ -265,8 +263,8 @@ impl fmt::Debug for EcKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EcKey")
             .field("kid", &self.kid())
-            .field("usage", &self.usage)
-            .field("label", &self.label)
+            .field("usage", &self.usage())
+            .field("label", &self.label())
             .finish_non_exhaustive()
     }
 }

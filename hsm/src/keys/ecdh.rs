@@ -1,31 +1,28 @@
-//! ECDH on P-256 in a token: `CKM_ECDH1_DERIVE` without a derivation function, the shared x-coordinate read at once.
+//! ECDH on P-256 in a token: `CKM_ECDH1_DERIVE` without a key derivation function.
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use getrandom::SysRng;
 use rand_core::TryRng;
 use taskseal_core::keys::{AgreementPublicKey, POINT_LEN};
 use taskseal_core::{Provider, Secret, Software, tags_match};
-use zeroize::Zeroize;
 
-use crate::error::{Error, Failure};
-use crate::keys::generate::without;
-use crate::keys::secret::{Boxed, boxed};
+use super::secret::{BoxedSecret, read_value};
+use crate::error::{Error, Failure, if_mechanism_missing};
 use crate::pool::session::Session;
 
-/// Agrees. The shared secret is an object of the session for as long as it takes to read it.
+/// Returns the x-coordinate of the shared point. It is an object of the session until it has been read.
 pub(crate) fn agree(
     session: &Session,
     key: ObjectHandle,
     peer: &AgreementPublicKey,
-) -> Result<Boxed, Failure> {
+) -> Result<BoxedSecret, Failure> {
     let point = peer.to_point();
     match derive(session, key, &point) {
-        // Every token is to accept the plain point, and most do; some want it as in CKA_EC_POINT.
-        Err(Failure::Library(error)) if is_about_the_point(&error) => {
+        // Every token must accept the plain point, and most do; some require the form of CKA_EC_POINT.
+        Err(Failure::Library(error)) if may_reject_point(&error) => {
             let mut der = [0; POINT_LEN + 2];
             let (head, tail) = der.split_at_mut(2);
             head.copy_from_slice(&[0x04, 0x41]);
@@ -36,7 +33,7 @@ pub(crate) fn agree(
     }
 }
 
-fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Boxed, Failure> {
+fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<BoxedSecret, Failure> {
     let mechanism = Mechanism::Ecdh1Derive(Ecdh1DeriveParams::new(EcKdf::null(), point));
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
@@ -47,26 +44,16 @@ fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<Boxed, F
         Attribute::Extractable(true),
         Attribute::ValueLen(32.into()),
     ];
-    let object =
-        session.derive_key(&mechanism, key, &template).map_err(|error| without(error, "CKM_ECDH1_DERIVE"))?;
+    let object = session
+        .derive_key(&mechanism, key, &template)
+        .map_err(|error| if_mechanism_missing(error, "CKM_ECDH1_DERIVE"))?;
     let value = read_value(session, object);
     session.destroy_object(object)?;
     value
 }
 
-/// The 32 bytes of an object of this session.
-pub(crate) fn read_value(session: &Session, object: ObjectHandle) -> Result<Boxed, Failure> {
-    for attribute in session.get_attributes(object, &[AttributeType::Value])? {
-        if let Attribute::Value(mut bytes) = attribute {
-            let secret = <&[u8; 32]>::try_from(bytes.as_slice()).map(boxed);
-            bytes.zeroize();
-            return Ok(secret.map_err(|_| Error::FaultyAnswer)?);
-        }
-    }
-    Err(Error::FaultyAnswer.into())
-}
-
-const fn is_about_the_point(error: &Cryptoki) -> bool {
+/// Returns whether the error may concern the encoding of the point.
+const fn may_reject_point(error: &Cryptoki) -> bool {
     matches!(
         error,
         Cryptoki::Pkcs11(
@@ -80,17 +67,18 @@ const fn is_about_the_point(error: &Cryptoki) -> bool {
     )
 }
 
-/// Agrees with a key of the host and compares.
+/// Agrees with an ephemeral key of the host and compares the results.
 pub(crate) fn self_test(
     session: &Session,
     key: ObjectHandle,
     public: &AgreementPublicKey,
 ) -> Result<(), Failure> {
     let mut scalar = Secret::zeroed();
-    let no_randomness = Error::Config("the operating system has no randomness");
     let (peer, expected) = loop {
-        SysRng.try_fill_bytes(scalar.as_mut_bytes()).map_err(|_| no_randomness.clone())?;
-        // Fails for two scalars in 2^32.
+        SysRng
+            .try_fill_bytes(scalar.as_mut_bytes())
+            .map_err(|_| Error::Config("the random number generator of the operating system failed"))?;
+        // Fails for about one scalar in 2^32.
         if let Some(pair) = Software.agree_ephemeral(&scalar, public) {
             break pair;
         }

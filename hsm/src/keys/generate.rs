@@ -1,4 +1,4 @@
-//! Making keys inside a token, from where they cannot leave.
+//! Generates keys inside a token, which they cannot leave.
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::mechanism::Mechanism;
@@ -8,67 +8,73 @@ use rand_core::TryRng;
 use taskseal_core::KeyId;
 use taskseal_core::keys::AgreementPublicKey;
 
-use crate::error::{Error, Failure, KeyDefect};
-use crate::keys::attributes::{Attributes, P256};
-use crate::keys::ec::Usage;
-use crate::keys::public_key::point_of;
-use crate::keys::selector::KeySelector;
+use super::attributes::{Attributes, P256};
+use super::public_key::point_of;
+use super::selector::KeySelector;
+use super::usage::Usage;
+use crate::error::{Error, Failure, KeyDefect, if_unsupported};
+use crate::pool::operation::{ObjectAccess, Retry};
 use crate::pool::session::Session;
-use crate::pool::worker::{Objects, Repeat};
 use crate::token::Token;
 
-/// Makes a P-256 pair and gives it its kid.
+/// Generates a P-256 key pair and sets its `CKA_ID` to its kid.
 pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeySelector, Error> {
     let label = check_label(label)?;
-    // The kid is known only when there is a public key.
-    let temporary = random_id()?;
-    token.run(Repeat::No, Objects::Made, move |bench| {
-        let session = bench.write_session()?;
-        refuse_taken(&session, ObjectClass::PRIVATE_KEY, &label)?;
-        let (sign, agree) = (usage == Usage::Sign, usage == Usage::Agree);
-        // What a template leaves out, tokens allow.
-        let public = [
-            Attribute::Token(true),
-            Attribute::EcParams(P256.to_vec()),
-            Attribute::Verify(sign),
-            Attribute::Encrypt(false),
-            Attribute::Wrap(false),
-            Attribute::VerifyRecover(false),
-            Attribute::Id(temporary.to_vec()),
-            Attribute::Label(label.clone()),
-        ];
-        let private = [
-            Attribute::Token(true),
-            Attribute::Private(true),
-            Attribute::Sensitive(true),
-            Attribute::Extractable(false),
-            Attribute::Sign(sign),
-            Attribute::Derive(agree),
-            Attribute::Decrypt(false),
-            Attribute::Unwrap(false),
-            Attribute::SignRecover(false),
-            Attribute::Id(temporary.to_vec()),
-            Attribute::Label(label.clone()),
-        ];
+    // The kid depends on the public key, so the pair starts with a random id.
+    let temporary_id = random_id()?;
+    token.run(Retry::Forbidden, ObjectAccess::Modify, move |context| {
+        let session = context.write_session()?;
+        check_label_unused(&session, ObjectClass::PRIVATE_KEY, &label)?;
+        let (public, private) = ec_templates(usage, &temporary_id, &label);
         let (public, private) = session
             .generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)
-            .map_err(|error| unsupported(error, "P-256 keys"))?;
-        let named = match name(&session, public, private) {
-            Err(Failure::Ours(Error::Unsupported(_))) if bench.shared.settings.allow_other_ids => {
+            .map_err(|error| if_unsupported(error, "P-256 keys"))?;
+        let id = match set_id_to_kid(&session, public, private) {
+            Err(Failure::Final(Error::Unsupported(_))) if context.settings.allow_other_ids => {
                 Ok(Attributes::read(&session, private)?.id)
             }
             result => result.map(|kid| kid.as_bytes().to_vec()),
         };
-        named.map(KeySelector::id).inspect_err(|_| {
-            // A pair without its kid is of no use and would be in the way of the next attempt.
+        id.map(KeySelector::id).inspect_err(|_| {
+            // A pair without its kid is unusable, and its label would block the next attempt.
             let _ = session.destroy_object(private);
             let _ = session.destroy_object(public);
         })
     })
 }
 
+/// Returns the templates of the public and the private half. Every other use is set to false, because tokens allow
+/// what a template omits.
+fn ec_templates(usage: Usage, id: &[u8], label: &[u8]) -> ([Attribute; 8], [Attribute; 11]) {
+    let (sign, agree) = (usage == Usage::Sign, usage == Usage::Agree);
+    let public = [
+        Attribute::Token(true),
+        Attribute::EcParams(P256.to_vec()),
+        Attribute::Verify(sign),
+        Attribute::Encrypt(false),
+        Attribute::Wrap(false),
+        Attribute::VerifyRecover(false),
+        Attribute::Id(id.to_vec()),
+        Attribute::Label(label.to_vec()),
+    ];
+    let private = [
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(sign),
+        Attribute::Derive(agree),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::SignRecover(false),
+        Attribute::Id(id.to_vec()),
+        Attribute::Label(label.to_vec()),
+    ];
+    (public, private)
+}
+
 /// Sets `CKA_ID` of both halves to the kid.
-fn name(session: &Session, public: ObjectHandle, private: ObjectHandle) -> Result<KeyId, Failure> {
+fn set_id_to_kid(session: &Session, public: ObjectHandle, private: ObjectHandle) -> Result<KeyId, Failure> {
     let point = point_of(session, public)?;
     let kid = AgreementPublicKey::from_point(&point).map_err(|_| KeyDefect::PublicKey)?.kid();
     let id = [Attribute::Id(kid.as_bytes().to_vec())];
@@ -77,7 +83,7 @@ fn name(session: &Session, public: ObjectHandle, private: ObjectHandle) -> Resul
             Cryptoki::Pkcs11(
                 RvError::AttributeReadOnly | RvError::ActionProhibited | RvError::AttributeTypeInvalid,
                 _,
-            ) => Failure::Ours(Error::Unsupported("naming a key after it was made")),
+            ) => Failure::Final(Error::Unsupported("changing the id of a key")),
             other => other.into(),
         })?;
     }
@@ -91,13 +97,13 @@ pub(crate) enum SecretKind {
     Generic,
 }
 
-/// Makes a symmetric key of 32 bytes with a random kid.
+/// Generates a symmetric key of 32 bytes with a random kid.
 pub(crate) fn secret(
     token: &Token,
     kind: SecretKind,
     label: &str,
     template: &[Attribute],
-) -> Result<KeyId, Error> {
+) -> Result<KeySelector, Error> {
     let label = check_label(label)?;
     let kid = KeyId::from_bytes(random_id()?);
     let mut whole = vec![
@@ -111,71 +117,45 @@ pub(crate) fn secret(
         Attribute::Label(label.clone()),
     ];
     whole.extend_from_slice(template);
-    token.run(Repeat::No, Objects::Made, move |bench| {
-        let session = bench.write_session()?;
-        refuse_taken(&session, ObjectClass::SECRET_KEY, &label)?;
+    token.run(Retry::Forbidden, ObjectAccess::Modify, move |context| {
+        let session = context.write_session()?;
+        check_label_unused(&session, ObjectClass::SECRET_KEY, &label)?;
         let (mechanism, what) = match kind {
             SecretKind::Aes => (Mechanism::AesKeyGen, "AES keys"),
             SecretKind::Generic => (Mechanism::GenericSecretKeyGen, "generic secret keys"),
         };
-        session.generate_key(&mechanism, &whole).map_err(|error| unsupported(error, what))?;
-        Ok(kid)
+        session.generate_key(&mechanism, &whole).map_err(|error| if_unsupported(error, what))?;
+        Ok(KeySelector::kid(kid))
     })
 }
 
-/// Destroys a key that was made a moment ago and cannot be used.
+/// Destroys a new key that cannot be loaded. A token that generates such keys but cannot use them must not keep them.
 pub(crate) fn discard(token: &Token, key: &KeySelector) {
-    // The caller learns why it cannot be used, which matters more.
+    // The caller receives the error of loading, which is more informative.
     let _ = token.destroy_key(key);
 }
 
-/// The error of a token that does not have a mechanism.
-pub(crate) fn without(error: Cryptoki, mechanism: &'static str) -> Failure {
-    match error {
-        Cryptoki::Pkcs11(RvError::MechanismInvalid | RvError::FunctionNotSupported, _)
-        | Cryptoki::NullFunctionPointer => Error::Unsupported(mechanism).into(),
-        other => other.into(),
-    }
-}
-
-/// The error of a token that cannot make such a key, or not use it.
-pub(crate) fn unsupported(error: Cryptoki, what: &'static str) -> Failure {
-    match error {
-        Cryptoki::Pkcs11(
-            RvError::CurveNotSupported
-            | RvError::DomainParamsInvalid
-            | RvError::KeyTypeInconsistent
-            | RvError::WrappingKeyTypeInconsistent
-            | RvError::UnwrappingKeyTypeInconsistent,
-            _,
-        ) => Error::Unsupported(what).into(),
-        other => without(other, what),
-    }
-}
-
-/// A label names one key. Two of them would make every later look-up fail.
-fn refuse_taken(session: &Session, class: ObjectClass, label: &[u8]) -> Result<(), Failure> {
-    let taken = session.find_objects(&[
+/// Fails if a key of this class has the label. Every later search by a duplicate label would be ambiguous.
+fn check_label_unused(session: &Session, class: ObjectClass, label: &[u8]) -> Result<(), Failure> {
+    let found = session.find_objects(&[
         Attribute::Class(class),
         Attribute::Token(true),
         Attribute::Label(label.to_vec()),
     ])?;
-    if taken.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Config("there is a key with this label already").into())
-    }
+    if found.is_empty() { Ok(()) } else { Err(Error::Config("a key with this label already exists").into()) }
 }
 
 fn check_label(label: &str) -> Result<Vec<u8>, Error> {
     if label.is_empty() || label.len() > 128 || label.chars().any(char::is_control) {
-        return Err(Error::Config("a key label has 1 to 128 bytes and no control characters"));
+        return Err(Error::Config("a key label must have 1 to 128 bytes and no control characters"));
     }
     Ok(label.as_bytes().to_vec())
 }
 
 fn random_id() -> Result<[u8; KeyId::LEN], Error> {
     let mut id = [0; KeyId::LEN];
-    SysRng.try_fill_bytes(&mut id).map_err(|_| Error::Config("the operating system has no randomness"))?;
+    SysRng
+        .try_fill_bytes(&mut id)
+        .map_err(|_| Error::Config("the random number generator of the operating system failed"))?;
     Ok(id)
 }

@@ -1,189 +1,141 @@
-//! A key of a token: found by its id, checked, tested, and pinned to what it was at first.
+//! The handle of a key that is in use: found by id, checked, and pinned to the key that was loaded.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cryptoki::object::{ObjectClass, ObjectHandle};
-use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 
-use crate::error::{Error, Failure, Fault, KeyDefect};
+use super::attributes::Attributes;
+use super::selector::KeySelector;
+use crate::error::{Error, Failure, KeyDefect};
 use crate::health::Event;
-use crate::keys::attributes::Attributes;
-use crate::keys::ec::Usage;
-use crate::keys::selector::KeySelector;
-use crate::keys::{ecdh, ecdsa, mac, wrapping};
+use crate::pool::operation::{ObjectAccess, SessionContext};
 use crate::pool::session::Session;
-use crate::pool::worker::{Bench, Objects};
 use crate::recovery::classify::{Verdict, classify};
-use crate::recovery::state::Shared;
+use crate::settings::Settings;
 use crate::sync::lock;
 
-/// A key that is in use, and where it is at the moment.
-#[derive(Debug)]
-pub(crate) struct Located {
+/// What is known of a key since it was loaded. Checked again after every login.
+pub(crate) trait PinnedKey: Send + Sync {
+    /// Returns the class of the object.
+    fn class(&self) -> ObjectClass;
+
+    /// Returns whether finding and using the key creates objects.
+    fn access(&self) -> ObjectAccess;
+
+    /// Checks the type, the uses and the secrecy of the key.
+    fn check(&self, attributes: &Attributes, allow_extractable: bool) -> Result<(), KeyDefect>;
+
+    /// Has the object with this handle and `CKA_ID` prove that it is the key that was loaded.
+    fn prove(&self, session: &Session, handle: ObjectHandle, id: &[u8]) -> Result<(), Failure>;
+}
+
+/// A key that is in use, and its present object handle.
+pub(crate) struct KeyHandle {
     id: Vec<u8>,
-    identity: Identity,
-    allow_extractable: bool,
-    place: Mutex<Place>,
+    key: Box<dyn PinnedKey>,
+    lookup: Mutex<Lookup>,
 }
 
-/// What makes a key this key and no other: checked after every login.
-#[derive(Debug)]
-pub(crate) enum Identity {
-    Signing(VerifyingKey),
-    Agreement(AgreementPublicKey),
-    /// What a MAC key makes of a fixed text.
-    Mac([u8; 32]),
-    /// What a wrapping key makes of a fixed key.
-    Wrapping(Vec<u8>),
-}
-
-#[derive(Debug)]
-struct Place {
+/// The result of the latest search for the key.
+struct Lookup {
     generation: u64,
     result: Result<ObjectHandle, Error>,
-    looked: Instant,
+    finished: Instant,
 }
 
-impl Located {
-    /// A key that has just been found and tested.
+impl KeyHandle {
+    /// Creates the handle of a key that was just found and has proved itself.
     pub(crate) fn new(
         id: Vec<u8>,
-        identity: Identity,
-        allow_extractable: bool,
+        key: impl PinnedKey + 'static,
         generation: u64,
         handle: ObjectHandle,
     ) -> Self {
-        let place = Place { generation, result: Ok(handle), looked: Instant::now() };
-        Self { id, identity, allow_extractable, place: Mutex::new(place) }
+        let lookup = Lookup { generation, result: Ok(handle), finished: Instant::now() };
+        Self { id, key: Box::new(key), lookup: Mutex::new(lookup) }
     }
 
-    /// Whether to find it and to use it makes objects.
-    pub(crate) const fn objects(&self) -> Objects {
-        match self.identity {
-            Identity::Agreement(_) | Identity::Wrapping(_) => Objects::Made,
-            Identity::Signing(_) | Identity::Mac(_) => Objects::Untouched,
-        }
+    /// See [`PinnedKey::access`].
+    pub(crate) fn access(&self) -> ObjectAccess {
+        self.key.access()
     }
 
-    /// Uses the key. After an error that can mean anything, the key's absence included, it is looked for before the
-    /// error is believed.
-    pub(crate) fn using<R>(
+    /// Calls `work` with the handle of the key. After an ambiguous error the key is searched again, because the handle
+    /// may have become invalid.
+    pub(crate) fn with_handle<R>(
         &self,
-        bench: &Bench<'_>,
+        context: &SessionContext<'_>,
         work: impl Fn(&Session, ObjectHandle) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let (session, generation) = (bench.session, bench.footing.generation);
-        let handle = self.handle(bench)?;
+        let session = context.session;
+        let handle = self.current(context)?;
         match work(session, handle) {
             Err(Failure::Library(error))
-                if classify(&error) == Verdict::Probe && bench.check_session().is_ok() =>
+                if classify(&error) == Verdict::Probe && context.check_session().is_ok() =>
             {
-                let found = self.locate(bench.shared, session, generation)?;
+                let found = self.find_again(context.settings, session, context.snapshot.generation)?;
                 if found == handle { Err(Failure::Library(error)) } else { work(session, found) }
             }
             result => result,
         }
     }
 
-    /// The handle in this generation, looked for if it is not known. A key that was not there is looked for again
-    /// after a while.
-    fn handle(&self, bench: &Bench<'_>) -> Result<ObjectHandle, Failure> {
-        let generation = bench.footing.generation;
+    /// Returns the handle in this generation, and searches the key if the handle is unknown or the key has been missing
+    /// for a while.
+    fn current(&self, context: &SessionContext<'_>) -> Result<ObjectHandle, Failure> {
+        let generation = context.snapshot.generation;
         {
-            let place = lock(&self.place);
-            if place.generation == generation {
-                match &place.result {
+            let lookup = lock(&self.lookup);
+            if lookup.generation == generation {
+                match &lookup.result {
                     Ok(handle) => return Ok(*handle),
-                    Err(error) if place.looked.elapsed() < LOOK_AGAIN => return Err(error.clone().into()),
+                    Err(error) if lookup.finished.elapsed() < MISSING_FOR => {
+                        return Err(error.clone().into());
+                    }
                     Err(_) => {}
                 }
             }
         }
-        self.locate(bench.shared, bench.session, generation)
+        self.find_again(context.settings, context.session, generation)
     }
 
-    /// Finds the key, checks that it is the one, and has it prove that it works. An error that no recovery changes is this
-    /// key's own: others of the token may work all the same.
-    pub(crate) fn locate(
+    /// Searches the key, checks its attributes and has it prove itself. An error that recovery does not change is
+    /// recorded for this key only, because other keys of the token may still work.
+    pub(crate) fn find_again(
         &self,
-        shared: &Shared,
+        settings: &Settings,
         session: &Session,
         generation: u64,
     ) -> Result<ObjectHandle, Failure> {
-        let result = match self.find(session) {
-            Err(Failure::Library(error)) if classify(&error) == Verdict::Permanent => {
-                Err(Error::Token(Fault::new(&error)))
-            }
+        let result = match self.find(settings, session) {
+            Err(Failure::Library(error)) if classify(&error) == Verdict::Permanent => Err(error.into()),
             Err(Failure::Library(error)) => return Err(Failure::Library(error)),
-            Err(Failure::Ours(error)) => Err(error),
+            Err(Failure::Final(error)) => Err(error),
             Ok(handle) => Ok(handle),
         };
-        let place = Place { generation, result: result.clone(), looked: Instant::now() };
-        let before = std::mem::replace(&mut *lock(&self.place), place);
+        let lookup = Lookup { generation, result: result.clone(), finished: Instant::now() };
+        let previous = std::mem::replace(&mut *lock(&self.lookup), lookup);
         let id = || self.id.clone();
-        match (&before.result, &result) {
-            // A wrong answer is the token's fault, and is told of as that.
+        match (&previous.result, &result) {
+            // A wrong result is a fault of the token, which is reported separately.
             (_, Err(Error::FaultyAnswer)) => {}
-            (Ok(_), Err(reason)) => shared.tell(&Event::KeyLost { id: id(), reason: reason.clone() }),
-            (Err(_), Ok(_)) => shared.tell(&Event::KeyFound { id: id() }),
+            (Ok(_), Err(reason)) => {
+                settings.notify(&Event::KeyLost { id: id(), reason: reason.clone() });
+            }
+            (Err(_), Ok(_)) => settings.notify(&Event::KeyFound { id: id() }),
             _ => {}
         }
-        result.map_err(Failure::Ours)
+        result.map_err(Failure::Final)
     }
 
-    fn find(&self, session: &Session) -> Result<ObjectHandle, Failure> {
-        let handle = KeySelector::id(self.id.clone()).find(session, self.class())?;
-        let attributes = Attributes::read(session, handle)?;
-        match &self.identity {
-            Identity::Signing(key) => {
-                attributes.check_ec(Usage::Sign, self.allow_extractable)?;
-                same_point(session, handle, &self.id, &key.to_point())?;
-                ecdsa::self_test(session, handle, key)?;
-            }
-            Identity::Agreement(key) => {
-                attributes.check_ec(Usage::Agree, self.allow_extractable)?;
-                same_point(session, handle, &self.id, &key.to_point())?;
-                ecdh::self_test(session, handle, key)?;
-            }
-            Identity::Mac(proof) => {
-                attributes.check_mac(self.allow_extractable)?;
-                if !taskseal_core::tags_match(&mac::proof(session, handle)?, proof) {
-                    return Err(Error::KeyChanged.into());
-                }
-            }
-            Identity::Wrapping(proof) => {
-                attributes.check_wrapping(self.allow_extractable)?;
-                if wrapping::proof(session, handle)? != *proof {
-                    return Err(Error::KeyChanged.into());
-                }
-            }
-        }
+    fn find(&self, settings: &Settings, session: &Session) -> Result<ObjectHandle, Failure> {
+        let handle = KeySelector::id(self.id.clone()).find(session, self.key.class())?;
+        self.key.check(&Attributes::read(session, handle)?, settings.allow_extractable)?;
+        self.key.prove(session, handle, &self.id)?;
         Ok(handle)
     }
-
-    const fn class(&self) -> ObjectClass {
-        match self.identity {
-            Identity::Signing(_) | Identity::Agreement(_) => ObjectClass::PRIVATE_KEY,
-            Identity::Mac(_) | Identity::Wrapping(_) => ObjectClass::SECRET_KEY,
-        }
-    }
 }
 
-fn same_point(
-    session: &Session,
-    handle: ObjectHandle,
-    id: &[u8],
-    pinned: &[u8; POINT_LEN],
-) -> Result<(), Failure> {
-    match crate::keys::public_key::read(session, handle, id) {
-        Ok(point) if point == *pinned => Ok(()),
-        Ok(_) => Err(Error::KeyChanged.into()),
-        // Without a public object the self-test decides: only this key can pass it.
-        Err(Failure::Ours(Error::WrongKey(KeyDefect::PublicKey))) => Ok(()),
-        Err(failure) => Err(failure),
-    }
-}
-
-/// How long a key that was not there is taken to be still away.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Minimum time between two searches for a missing key.
+const MISSING_FOR: Duration = Duration::from_secs(1);

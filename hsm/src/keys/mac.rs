@@ -1,41 +1,61 @@
 //! HMAC-SHA256 with a key in a token, for suite M.
 
 use std::fmt;
-use std::sync::Arc;
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use taskseal_core::provider::MacStructure;
-use taskseal_core::{Authenticator, KeyId, Secret};
+use taskseal_core::{Authenticator, KeyId, Secret, tags_match};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Failure};
-use crate::keys::attributes::Attributes;
-use crate::keys::ecdsa::SELF_TEST;
-use crate::keys::generate::{self, SecretKind};
-use crate::keys::handle::{Identity, Located};
-use crate::keys::selector::KeySelector;
+use super::attributes::Attributes;
+use super::ecdsa::SELF_TEST;
+use super::generate::{self, SecretKind};
+use super::handle::PinnedKey;
+use super::load::{LoadRequest, LoadedKey};
+use super::selector::KeySelector;
+use crate::error::{Error, Failure, KeyDefect, if_unsupported};
+use crate::pool::operation::ObjectAccess;
 use crate::pool::session::Session;
-use crate::pool::worker::{Objects, Repeat};
 use crate::settings::SelfCheck;
 use crate::token::Token;
 
-/// An HMAC-SHA256 key in a token.
+/// An HMAC-SHA256 key in a token. Clones share it, and any number of threads can use it at once.
 #[derive(Clone)]
-pub struct MacKey {
-    token: Token,
-    located: Arc<Located>,
+pub struct MacKey(LoadedKey<PinnedMac>);
+
+#[derive(Clone, Copy)]
+struct PinnedMac {
     kid: KeyId,
-    label: Arc<str>,
+    /// The tag of [`SELF_TEST`], which differs for every other key.
+    proof: [u8; 32],
+}
+
+impl PinnedKey for PinnedMac {
+    fn class(&self) -> ObjectClass {
+        ObjectClass::SECRET_KEY
+    }
+
+    fn access(&self) -> ObjectAccess {
+        ObjectAccess::Read
+    }
+
+    fn check(&self, attributes: &Attributes, allow_extractable: bool) -> Result<(), KeyDefect> {
+        attributes.check_mac(allow_extractable)
+    }
+
+    fn prove(&self, session: &Session, handle: ObjectHandle, _: &[u8]) -> Result<(), Failure> {
+        if tags_match(&proof(session, handle)?, &self.proof) { Ok(()) } else { Err(Error::KeyChanged.into()) }
+    }
 }
 
 impl MacKey {
-    /// Makes a key of 32 bytes in the token, with a random kid.
+    /// Generates a key of 32 bytes in the token, with a random kid. The key is destroyed if it cannot be loaded.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the token has no `CKM_GENERIC_SECRET_KEY_GEN` or no `CKM_SHA256_HMAC`; otherwise
-    /// [`Error`].
+    /// [`Error::Unsupported`] if the token lacks `CKM_GENERIC_SECRET_KEY_GEN` or `CKM_SHA256_HMAC`, [`Error::Config`]
+    /// if the label is in use; otherwise [`Error`].
     pub fn generate(token: &Token, label: &str) -> Result<Self, Error> {
         let template = [
             Attribute::KeyType(KeyType::GENERIC_SECRET),
@@ -47,70 +67,57 @@ impl MacKey {
             Attribute::Encrypt(false),
             Attribute::Decrypt(false),
         ];
-        let kid = generate::secret(token, SecretKind::Generic, label, &template)?;
-        // A token that makes such keys but cannot use them must not keep them.
-        Self::load(token, &KeySelector::kid(kid))
-            .inspect_err(|_| generate::discard(token, &KeySelector::kid(kid)))
+        let selector = generate::secret(token, SecretKind::Generic, label, &template)?;
+        Self::load(token, &selector).inspect_err(|_| generate::discard(token, &selector))
     }
 
-    /// Finds a key, checks its attributes and has it calculate.
+    /// Finds a key, checks its attributes and computes a tag with it.
     ///
     /// # Errors
-    /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::Unsupported`] if the token has no
+    /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::Unsupported`] if the token lacks
     /// `CKM_SHA256_HMAC`; otherwise [`Error`].
     pub fn load(token: &Token, selector: &KeySelector) -> Result<Self, Error> {
-        let selector = selector.clone();
-        let allow_extractable = token.shared().settings.allow_extractable;
-        let (located, kid, label) = token.run(Repeat::Yes, Objects::Untouched, move |bench| {
-            let handle = selector.find(bench.session, ObjectClass::SECRET_KEY)?;
-            let attributes = Attributes::read(bench.session, handle)?;
-            attributes.check_mac(allow_extractable)?;
+        let request = LoadRequest { selector, class: ObjectClass::SECRET_KEY, access: ObjectAccess::Read };
+        LoadedKey::load(token, request, |context, handle, attributes| {
+            attributes.check_mac(context.settings.allow_extractable)?;
             let kid = attributes.kid()?;
-            let identity = Identity::Mac(proof(bench.session, handle)?);
-            let generation = bench.footing.generation;
-            let located = Located::new(attributes.id, identity, allow_extractable, generation, handle);
-            Ok((located, kid, attributes.label))
-        })?;
-        let located = Arc::new(located);
-        token.shared().register(&located);
-        Ok(Self { token: token.clone(), located, kid, label: label.into() })
+            Ok(PinnedMac { kid, proof: proof(context.session, handle)? })
+        })
+        .map(Self)
     }
 
-    /// The kid: 8 random bytes.
+    /// Returns the kid: 8 random bytes.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
-        self.kid
+        self.0.pinned.kid
     }
 
-    /// `CKA_LABEL`.
+    /// Returns the label (`CKA_LABEL`).
     #[must_use]
     pub fn label(&self) -> &str {
-        &self.label
+        &self.0.label
     }
 
-    /// The tag of a message. With [`SelfCheck::Always`] the token calculates it twice.
+    /// Returns the tag of a message. With [`SelfCheck::Always`] the token computes it twice.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if the two differ; [`Error::TooLong`] for a
-    /// message that the token refuses for its length; otherwise [`Error`].
+    /// [`Error::Transient`] while the token is unavailable, [`Error::FaultyAnswer`] if the two tags differ,
+    /// [`Error::TooLong`] if the token does not accept a message of this length; otherwise [`Error`].
     pub fn mac(&self, message: &[u8]) -> Result<[u8; 32], Error> {
         self.tag_of(Zeroizing::new(message.to_vec()))
     }
 
     fn tag_of(&self, message: Zeroizing<Vec<u8>>) -> Result<[u8; 32], Error> {
-        let located = Arc::clone(&self.located);
-        self.token.run(Repeat::Yes, Objects::Untouched, move |bench| {
-            located.using(bench, |session, handle| {
-                let first = tag(session, handle, &message)
-                    .map_err(|failure| blamed(failure, session, handle, message.len()))?;
-                // The host has no key to check it with.
-                if bench.shared.settings.self_check == SelfCheck::Always
-                    && !taskseal_core::tags_match(&first, &tag(session, handle, &message)?)
-                {
-                    return Err(Error::FaultyAnswer.into());
-                }
-                Ok(first)
-            })
+        self.0.run(ObjectAccess::Read, move |context, session, key| {
+            let first = tag(session, key, &message)
+                .map_err(|failure| attribute_to_length(failure, session, key, message.len()))?;
+            // The host has no key to verify the tag with.
+            if context.settings.self_check == SelfCheck::Always
+                && !tags_match(&first, &tag(session, key, &message)?)
+            {
+                return Err(Error::FaultyAnswer.into());
+            }
+            Ok(first)
         })
     }
 }
@@ -119,7 +126,7 @@ impl Authenticator for MacKey {
     type Error = Error;
 
     fn kid(&self) -> KeyId {
-        self.kid
+        Self::kid(self)
     }
 
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Error> {
@@ -127,12 +134,13 @@ impl Authenticator for MacKey {
     }
 }
 
-/// Many threads authenticate with one key. The message is copied together: a token gets it in one call.
+/// Allows any number of threads to authenticate with one key. The message is copied into one buffer, because the token
+/// receives it in one call.
 impl Authenticator for &MacKey {
     type Error = Error;
 
     fn kid(&self) -> KeyId {
-        self.kid
+        MacKey::kid(self)
     }
 
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Error> {
@@ -144,19 +152,22 @@ impl Authenticator for &MacKey {
 
 impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MacKey").field("kid", &self.kid).field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("MacKey")
+            .field("kid", &self.kid())
+            .field("label", &self.label())
+            .finish_non_exhaustive()
     }
 }
 
 fn tag(session: &Session, key: ObjectHandle, message: &[u8]) -> Result<[u8; 32], Failure> {
     let tag = session.sign(&Mechanism::Sha256Hmac, key, message);
-    let tag = tag.map_err(|error| generate::unsupported(error, "CKM_SHA256_HMAC"))?;
+    let tag = tag.map_err(|error| if_unsupported(error, "CKM_SHA256_HMAC"))?;
     Ok(tag.try_into().map_err(|_| Error::FaultyAnswer)?)
 }
 
-/// What a failure comes to that the token puts down to the length of a message. Where it says that of a short text too,
-/// the key is to blame: whoever took that for the message's fault would give up one message after the other.
-fn blamed(failure: Failure, session: &Session, key: ObjectHandle, len: usize) -> Failure {
+/// Maps `CKR_DATA_LEN_RANGE` to [`Error::TooLong`], unless the token returns it for a short message too. In that case
+/// the key is the cause, and reporting the length would make callers discard one message after the other.
+fn attribute_to_length(failure: Failure, session: &Session, key: ObjectHandle, len: usize) -> Failure {
     let by_length =
         |failure: &Failure| matches!(failure, Failure::Library(Cryptoki::Pkcs11(RvError::DataLenRange, _)));
     if !by_length(&failure) || proof(session, key).is_err_and(|of_short| by_length(&of_short)) {
@@ -165,7 +176,7 @@ fn blamed(failure: Failure, session: &Session, key: ObjectHandle, len: usize) ->
     Error::TooLong { len }.into()
 }
 
-/// What the key makes of a text that is no message: tells it from every other key.
-pub(crate) fn proof(session: &Session, key: ObjectHandle) -> Result<[u8; 32], Failure> {
+/// Returns the tag of [`SELF_TEST`].
+fn proof(session: &Session, key: ObjectHandle) -> Result<[u8; 32], Failure> {
     tag(session, key, &SELF_TEST)
 }

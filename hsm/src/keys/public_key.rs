@@ -1,13 +1,13 @@
-//! The public half of a key in a token.
+//! The public half of a key pair in a token.
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use taskseal_core::keys::POINT_LEN;
 
+use super::selector::KeySelector;
 use crate::error::{Error, Failure, KeyDefect};
-use crate::keys::selector::KeySelector;
 use crate::pool::session::Session;
 
-/// The point of the public object with this id, or else the one that the private object shows.
+/// Returns the point of the public object with this id, or of the private object if there is no public one.
 pub(crate) fn read(session: &Session, private: ObjectHandle, id: &[u8]) -> Result<[u8; POINT_LEN], Failure> {
     let public = KeySelector::id(id.to_vec()).find_all(session, ObjectClass::PUBLIC_KEY)?;
     match public.as_slice() {
@@ -17,7 +17,23 @@ pub(crate) fn read(session: &Session, private: ObjectHandle, id: &[u8]) -> Resul
     }
 }
 
-/// The point that an object shows.
+/// Fails if the token has another public key than `pinned`. A missing one is accepted, because only the right private
+/// key can pass the self-test.
+pub(crate) fn check_pinned(
+    session: &Session,
+    private: ObjectHandle,
+    id: &[u8],
+    pinned: &[u8; POINT_LEN],
+) -> Result<(), Failure> {
+    match read(session, private, id) {
+        Ok(point) if point == *pinned => Ok(()),
+        Ok(_) => Err(Error::KeyChanged.into()),
+        Err(Failure::Final(Error::WrongKey(KeyDefect::PublicKey))) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Returns the point of an object (`CKA_EC_POINT`).
 pub(crate) fn point_of(session: &Session, handle: ObjectHandle) -> Result<[u8; POINT_LEN], Failure> {
     for attribute in session.get_attributes(handle, &[AttributeType::EcPoint])? {
         if let Attribute::EcPoint(bytes) = attribute {
@@ -27,7 +43,7 @@ pub(crate) fn point_of(session: &Session, handle: ObjectHandle) -> Result<[u8; P
     Err(KeyDefect::PublicKey.into())
 }
 
-/// PKCS#11 asks for a DER octet string around the point; some tokens leave it out.
+/// Decodes a point. PKCS#11 requires a DER octet string around it, which some tokens omit.
 fn decode(bytes: &[u8]) -> Option<[u8; POINT_LEN]> {
     let point = match bytes.len() {
         POINT_LEN => bytes,
@@ -42,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_point_is_65_bytes_with_or_without_the_der_around_it() {
+    fn a_point_has_65_bytes_with_or_without_a_der_header() {
         let mut raw = [7; POINT_LEN];
         raw[0] = 4;
         let der = [&[0x04, 0x41], raw.as_slice()].concat();
@@ -52,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_no_point() {
+    fn other_encodings_are_rejected() {
         let mut compressed = [7; POINT_LEN];
         compressed[0] = 2;
         let long = [&[0x04, 0x81, 0x41, 0x04], [7; 64].as_slice()].concat();

@@ -1,7 +1,6 @@
-//! AES key wrap (RFC 3394) with a key in a token: for files of shared secrets that are useless without it.
+//! AES key wrap (RFC 3394) with a key in a token, for key files that are useless without the token.
 
 use std::fmt;
-use std::sync::Arc;
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::mechanism::Mechanism;
@@ -9,35 +8,57 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use taskseal_core::{KeyId, Secret, tags_match};
 use zeroize::Zeroize;
 
-use crate::error::{Error, Failure};
-use crate::keys::attributes::Attributes;
-use crate::keys::ecdh::read_value;
-use crate::keys::ecdsa::SELF_TEST;
-use crate::keys::generate::{self, SecretKind};
-use crate::keys::handle::{Identity, Located};
-use crate::keys::secret::{Boxed, boxed, unboxed};
-use crate::keys::selector::KeySelector;
+use super::attributes::Attributes;
+use super::ecdsa::SELF_TEST;
+use super::generate::{self, SecretKind};
+use super::handle::PinnedKey;
+use super::load::{LoadRequest, LoadedKey};
+use super::secret::{BoxedSecret, boxed, read_value, unboxed};
+use super::selector::KeySelector;
+use crate::error::{Error, Failure, KeyDefect, if_unsupported};
+use crate::pool::operation::ObjectAccess;
 use crate::pool::session::Session;
-use crate::pool::worker::{Objects, Repeat};
 use crate::token::Token;
 
-/// An AES-256 key in a token that wraps keys of 32 bytes.
+/// An AES-256 key in a token that wraps keys of 32 bytes. Clones share it, and any number of threads can use it at once.
 #[derive(Clone)]
-pub struct WrappingKey {
-    token: Token,
-    located: Arc<Located>,
-    kid: KeyId,
-    label: Arc<str>,
-}
+pub struct WrappingKey(LoadedKey<PinnedWrapping>);
 
-/// Bytes of a wrapped key: 32, and 8 that show tampering.
+/// Length of a wrapped key, in bytes: 32 for the key and 8 for the integrity check.
 pub const WRAPPED_LEN: usize = 40;
 
+#[derive(Clone)]
+struct PinnedWrapping {
+    kid: KeyId,
+    /// [`SELF_TEST`], wrapped, which differs for every other key.
+    proof: Vec<u8>,
+}
+
+impl PinnedKey for PinnedWrapping {
+    fn class(&self) -> ObjectClass {
+        ObjectClass::SECRET_KEY
+    }
+
+    fn access(&self) -> ObjectAccess {
+        ObjectAccess::Modify
+    }
+
+    fn check(&self, attributes: &Attributes, allow_extractable: bool) -> Result<(), KeyDefect> {
+        attributes.check_wrapping(allow_extractable)
+    }
+
+    fn prove(&self, session: &Session, handle: ObjectHandle, _: &[u8]) -> Result<(), Failure> {
+        if proof(session, handle)? == self.proof { Ok(()) } else { Err(Error::KeyChanged.into()) }
+    }
+}
+
 impl WrappingKey {
-    /// Makes a key in the token, with a random kid. It can wrap and unwrap, and cannot decrypt.
+    /// Generates a key in the token, with a random kid. It can wrap and unwrap keys, and cannot decrypt. The key is
+    /// destroyed if it cannot be loaded.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the token has no `CKM_AES_KEY_GEN` or no `CKM_AES_KEY_WRAP`; otherwise [`Error`].
+    /// [`Error::Unsupported`] if the token lacks `CKM_AES_KEY_GEN` or `CKM_AES_KEY_WRAP`, [`Error::Config`] if the
+    /// label is in use; otherwise [`Error`].
     pub fn generate(token: &Token, label: &str) -> Result<Self, Error> {
         let template = [
             Attribute::KeyType(KeyType::AES),
@@ -49,80 +70,65 @@ impl WrappingKey {
             Attribute::Verify(false),
             Attribute::Derive(false),
         ];
-        let kid = generate::secret(token, SecretKind::Aes, label, &template)?;
-        // A token that makes such keys but cannot use them must not keep them.
-        Self::load(token, &KeySelector::kid(kid))
-            .inspect_err(|_| generate::discard(token, &KeySelector::kid(kid)))
+        let selector = generate::secret(token, SecretKind::Aes, label, &template)?;
+        Self::load(token, &selector).inspect_err(|_| generate::discard(token, &selector))
     }
 
-    /// Finds a key, checks its attributes and has it wrap something.
+    /// Finds a key, checks its attributes and wraps a fixed value with it.
     ///
     /// # Errors
-    /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::Unsupported`] if the token has no
+    /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::Unsupported`] if the token lacks
     /// `CKM_AES_KEY_WRAP`; otherwise [`Error`].
     pub fn load(token: &Token, selector: &KeySelector) -> Result<Self, Error> {
-        let selector = selector.clone();
-        let allow_extractable = token.shared().settings.allow_extractable;
-        let (located, kid, label) = token.run(Repeat::Yes, Objects::Made, move |bench| {
-            let handle = selector.find(bench.session, ObjectClass::SECRET_KEY)?;
-            let attributes = Attributes::read(bench.session, handle)?;
-            attributes.check_wrapping(allow_extractable)?;
+        let request = LoadRequest { selector, class: ObjectClass::SECRET_KEY, access: ObjectAccess::Modify };
+        LoadedKey::load(token, request, |context, handle, attributes| {
+            attributes.check_wrapping(context.settings.allow_extractable)?;
             let kid = attributes.kid()?;
-            let identity = Identity::Wrapping(proof(bench.session, handle)?);
-            let generation = bench.footing.generation;
-            let located = Located::new(attributes.id, identity, allow_extractable, generation, handle);
-            Ok((located, kid, attributes.label))
-        })?;
-        let located = Arc::new(located);
-        token.shared().register(&located);
-        Ok(Self { token: token.clone(), located, kid, label: label.into() })
+            Ok(PinnedWrapping { kid, proof: proof(context.session, handle)? })
+        })
+        .map(Self)
     }
 
-    /// The kid: 8 random bytes.
+    /// Returns the kid: 8 random bytes.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
-        self.kid
+        self.0.pinned.kid
     }
 
-    /// `CKA_LABEL`.
+    /// Returns the label (`CKA_LABEL`).
     #[must_use]
     pub fn label(&self) -> &str {
-        &self.label
+        &self.0.label
     }
 
-    /// Wraps a key. The same key always gives the same bytes. They are unwrapped before they are handed out: what
-    /// cannot be unwrapped is noticed now, and not when the key is needed.
+    /// Wraps a key. The result is deterministic. It is unwrapped and compared before it is returned, so that a fault is
+    /// detected now and not when the key is needed.
     ///
     /// # Errors
-    /// [`Error::Transient`] while the token is away; [`Error::FaultyAnswer`] if another key comes back; otherwise
-    /// [`Error`].
+    /// [`Error::Transient`] while the token is unavailable, [`Error::FaultyAnswer`] if the result unwraps to another
+    /// key; otherwise [`Error`].
     pub fn wrap(&self, key: &Secret<32>) -> Result<[u8; WRAPPED_LEN], Error> {
-        let located = Arc::clone(&self.located);
         let key = boxed(key.as_bytes());
-        self.token.run(Repeat::Yes, Objects::Made, move |bench| {
-            located.using(bench, |session, handle| {
-                let wrapped = wrap(session, handle, key.as_bytes())?;
-                match unwrap(session, handle, &wrapped) {
-                    Ok(back) if tags_match(back.as_bytes(), key.as_bytes()) => {}
-                    Ok(_) | Err(Failure::Ours(Error::NotWrapped)) => return Err(Error::FaultyAnswer.into()),
-                    Err(failure) => return Err(failure),
-                }
-                Ok(wrapped.try_into().map_err(|_| Error::FaultyAnswer)?)
-            })
+        self.0.run(ObjectAccess::Modify, move |_, session, kek| {
+            let wrapped = wrap(session, kek, key.as_bytes())?;
+            match unwrap(session, kek, &wrapped) {
+                Ok(unwrapped) if tags_match(unwrapped.as_bytes(), key.as_bytes()) => {}
+                Ok(_) | Err(Failure::Final(Error::NotWrapped)) => return Err(Error::FaultyAnswer.into()),
+                Err(failure) => return Err(failure),
+            }
+            Ok(wrapped.try_into().map_err(|_| Error::FaultyAnswer)?)
         })
     }
 
     /// Unwraps a key.
     ///
     /// # Errors
-    /// [`Error::NotWrapped`] if the bytes were changed or are another key's work; [`Error::Transient`] while the
-    /// token is away; otherwise [`Error`].
+    /// [`Error::NotWrapped`] if the bytes were modified or wrapped with a different key, [`Error::Transient`] while the
+    /// token is unavailable; otherwise [`Error`].
     pub fn unwrap(&self, wrapped: &[u8; WRAPPED_LEN]) -> Result<Secret<32>, Error> {
-        let located = Arc::clone(&self.located);
         let wrapped = *wrapped;
-        let secret = self.token.run(Repeat::Yes, Objects::Made, move |bench| {
-            located.using(bench, |session, handle| unwrap(session, handle, &wrapped))
-        })?;
+        let secret =
+            self.0.run(ObjectAccess::Modify, move |_, session, kek| unwrap(session, kek, &wrapped))?;
         Ok(unboxed(&secret))
     }
 }
@@ -130,13 +136,13 @@ impl WrappingKey {
 impl fmt::Debug for WrappingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WrappingKey")
-            .field("kid", &self.kid)
-            .field("label", &self.label)
+            .field("kid", &self.kid())
+            .field("label", &self.label())
             .finish_non_exhaustive()
     }
 }
 
-/// `C_WrapKey` wraps objects only: the key is one of the session for as long as that takes.
+/// Wraps a key. `C_WrapKey` accepts objects only, so the key is a session object during the call.
 fn wrap(session: &Session, kek: ObjectHandle, key: &[u8; 32]) -> Result<Vec<u8>, Failure> {
     let mut template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
@@ -154,10 +160,10 @@ fn wrap(session: &Session, kek: ObjectHandle, key: &[u8; 32]) -> Result<Vec<u8>,
     let object = object?;
     let wrapped = session.wrap_key(&Mechanism::AesKeyWrap, kek, object);
     session.destroy_object(object)?;
-    wrapped.map_err(|error| generate::unsupported(error, "CKM_AES_KEY_WRAP"))
+    wrapped.map_err(|error| if_unsupported(error, "CKM_AES_KEY_WRAP"))
 }
 
-fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Boxed, Failure> {
+fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<BoxedSecret, Failure> {
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::GENERIC_SECRET),
@@ -168,16 +174,16 @@ fn unwrap(session: &Session, kek: ObjectHandle, wrapped: &[u8]) -> Result<Boxed,
     ];
     let object = match session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &template) {
         Ok(object) => object,
-        Err(error) => return Err(refusal(session, kek, error)),
+        Err(error) => return Err(unwrap_failed(session, kek, error)),
     };
     let value = read_value(session, object);
     session.destroy_object(object)?;
     value
 }
 
-/// Tokens have several ways to say that the integrity check failed; some say the same of a lost device. Whether it is
-/// lost shows when the key is asked to wrap.
-fn refusal(session: &Session, kek: ObjectHandle, error: Cryptoki) -> Failure {
+/// Maps a failed integrity check to [`Error::NotWrapped`]. Tokens report it in several ways, some of which also mean a
+/// lost device; whether the device is lost shows when the key wraps [`SELF_TEST`].
+fn unwrap_failed(session: &Session, kek: ObjectHandle, error: Cryptoki) -> Failure {
     match error {
         Cryptoki::Pkcs11(
             RvError::WrappedKeyInvalid
@@ -191,11 +197,11 @@ fn refusal(session: &Session, kek: ObjectHandle, error: Cryptoki) -> Failure {
         {
             Error::NotWrapped.into()
         }
-        other => generate::unsupported(other, "CKM_AES_KEY_WRAP"),
+        other => if_unsupported(other, "CKM_AES_KEY_WRAP"),
     }
 }
 
-/// What the key makes of 32 bytes that are no key: tells it from every other key.
-pub(crate) fn proof(session: &Session, kek: ObjectHandle) -> Result<Vec<u8>, Failure> {
+/// Returns [`SELF_TEST`], wrapped.
+fn proof(session: &Session, kek: ObjectHandle) -> Result<Vec<u8>, Failure> {
     wrap(session, kek, &SELF_TEST)
 }

@@ -1,168 +1,146 @@
-//! What this process knows of logins to one device, whoever made them and through which library.
+//! Login attempts of this process at one device, through any library and any `Token`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use cryptoki::slot::TokenInfo;
-
+use super::error::ConnectError;
+use super::identity::Identity;
 use crate::error::Error;
-use crate::login::connect::Refusal;
 use crate::sync::{lock, wait_until};
 
-/// What a token says that it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
-    manufacturer: String,
-    model: String,
-    serial: String,
-    label: String,
-}
-
-impl Identity {
-    pub(crate) fn of(info: &TokenInfo) -> Self {
-        Self {
-            manufacturer: info.manufacturer_id().to_owned(),
-            model: info.model().to_owned(),
-            serial: info.serial_number().to_owned(),
-            label: info.label().to_owned(),
-        }
-    }
-}
-
-/// A device, as far as logins are concerned: one attempt at a time, none after a PIN was refused, and few that nobody
-/// knows the outcome of. A card counts attempts, not processes that mean well.
+/// Limits the login attempts at one device: one at a time, none after the PIN was rejected, and few with an unknown
+/// outcome. A smart card locks after a number of wrong PINs, whichever part of a process sends them.
 #[derive(Debug, Default)]
-pub(crate) struct Device {
+pub(crate) struct LoginAttempts {
     state: Mutex<State>,
     changed: Condvar,
-    /// Counts logins: handles of before one may mean nothing, or something else.
+    /// Number of logins. Handles from before a login may be invalid, or belong to other objects.
     logins: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Somebody is at it.
-    trying: bool,
-    /// Attempts since the last login whose outcome is not known: any of them may have been counted as a wrong PIN.
+    in_progress: bool,
+    /// Number of attempts with an unknown outcome since the last login. The token may have counted each as a wrong PIN.
     unclear: u32,
-    /// What is known of the last of them.
-    last: Option<Error>,
-    /// No attempt before then.
+    /// Error of the latest attempt with an unknown outcome.
+    last_error: Option<Error>,
+    /// Earliest time of the next attempt.
     not_before: Option<Instant>,
-    /// No attempt at all, and what whoever asks is told.
-    refused: Option<Error>,
+    /// The error of all further attempts, once none may be made.
+    refusal: Option<Error>,
 }
 
-impl Device {
-    /// The one with this identity.
-    pub(crate) fn of(identity: &Identity) -> Arc<Self> {
-        static KNOWN: OnceLock<Mutex<HashMap<Identity, Arc<Device>>>> = OnceLock::new();
+impl LoginAttempts {
+    /// Returns the attempts at the device with this identity.
+    pub(crate) fn at(identity: &Identity) -> Arc<Self> {
+        static KNOWN: OnceLock<Mutex<HashMap<Identity, Arc<LoginAttempts>>>> = OnceLock::new();
         let mut known = lock(KNOWN.get_or_init(Mutex::default));
         Arc::clone(known.entry(identity.clone()).or_default())
     }
 
-    /// How many logins there were. Those of others in this process, of other tokens of one device too, count.
+    /// Returns the number of logins to the device in this process.
     pub(crate) fn logins(&self) -> u64 {
         self.logins.load(Ordering::Acquire)
     }
 
-    /// Fails if no attempt is to be made.
-    pub(crate) fn check(&self) -> Result<(), Refusal> {
-        match &lock(&self.state).refused {
-            Some(refusal) => Err(Refusal::Never(refusal.clone())),
+    /// Fails if no further attempt may be made.
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        match &lock(&self.state).refusal {
+            Some(refusal) => Err(ConnectError::Permanent(refusal.clone())),
             None => Ok(()),
         }
     }
 
-    /// The right to make an attempt, as soon as nobody else is at it.
-    pub(crate) fn begin(&self, deadline: Instant) -> Result<Attempt<'_>, Refusal> {
+    /// Waits until no other attempt is in progress, then starts one if it is permitted.
+    pub(crate) fn begin(&self, deadline: Instant) -> Result<LoginAttempt<'_>, ConnectError> {
         let mut state = lock(&self.state);
-        while state.trying {
+        while state.in_progress {
             if Instant::now() >= deadline {
-                return Err(Refusal::Later(Error::Transient { retry_after: PAUSE }, PAUSE));
+                return Err(ConnectError::Retryable(Error::Transient { retry_after: PAUSE }, PAUSE));
             }
             state = wait_until(&self.changed, state, deadline);
         }
-        if let Some(refusal) = &state.refused {
-            return Err(Refusal::Never(refusal.clone()));
+        if let Some(refusal) = &state.refusal {
+            return Err(ConnectError::Permanent(refusal.clone()));
         }
-        if state.unclear >= MOST_UNCLEAR {
-            return Err(Refusal::Never(state.last.clone().unwrap_or(Error::LockedOut)));
+        if state.unclear >= MAX_UNCLEAR {
+            return Err(ConnectError::Permanent(state.last_error.clone().unwrap_or(Error::LockedOut)));
         }
-        if let Some(left) = state.not_before.and_then(|then| then.checked_duration_since(Instant::now())) {
-            return Err(Refusal::Later(Error::Transient { retry_after: left }, left));
+        if let Some(left) = state.not_before.and_then(|time| time.checked_duration_since(Instant::now())) {
+            return Err(ConnectError::Retryable(Error::Transient { retry_after: left }, left));
         }
-        state.trying = true;
-        Ok(Attempt(self))
+        state.in_progress = true;
+        Ok(LoginAttempt(self))
     }
 }
 
-/// One attempt at a login.
+/// A login attempt in progress.
 #[derive(Debug)]
-pub(crate) struct Attempt<'d>(&'d Device);
+pub(crate) struct LoginAttempt<'a>(&'a LoginAttempts);
 
-impl Attempt<'_> {
-    /// What came of the attempt before this one, if that may have been counted.
-    pub(crate) fn unclear(&self) -> Option<Error> {
+impl LoginAttempt<'_> {
+    /// Returns the error of the previous attempt if the token may have counted that as a wrong PIN.
+    pub(crate) fn previous_unclear(&self) -> Option<Error> {
         let state = lock(&self.0.state);
-        (state.unclear > 0).then(|| state.last.clone().unwrap_or(Error::LockedOut))
+        (state.unclear > 0).then(|| state.last_error.clone().unwrap_or(Error::LockedOut))
     }
 
-    /// The PIN is about to be shown. It is taken to be unclear what came of that until the outcome is known, because
-    /// a call may never come back. Handles of before mean nothing from here on.
-    pub(crate) fn ask(&self) {
+    /// Records that the PIN is about to be sent. The outcome is unclear until it is recorded, because the call may
+    /// never return. Older handles are invalid from here on.
+    pub(crate) fn pin_sent(&self) {
         let mut state = lock(&self.0.state);
         state.unclear = state.unclear.saturating_add(1);
         state.not_before = Some(Instant::now() + PAUSE);
         self.0.logins.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The token took the PIN.
+    /// Records that the token accepted the PIN.
     pub(crate) fn accepted(&self) {
         let mut state = lock(&self.0.state);
         state.unclear = 0;
         state.not_before = None;
     }
 
-    /// The token did not look at the PIN.
-    pub(crate) fn not_looked_at(&self) {
+    /// Records that the token did not compare the PIN.
+    pub(crate) fn not_compared(&self) {
         let mut state = lock(&self.0.state);
         state.unclear = state.unclear.saturating_sub(1);
         state.not_before = None;
     }
 
-    /// The token refused the PIN: there are no more attempts, and `told` says why to those who want one.
-    pub(crate) fn refused(&self, told: Error) {
-        lock(&self.0.state).refused = Some(told);
+    /// Records that the token rejected the PIN. All further attempts fail with `refusal`.
+    pub(crate) fn rejected(&self, refusal: Error) {
+        lock(&self.0.state).refusal = Some(refusal);
     }
 
-    /// The token does not say what came of it. `told` is for those who want another attempt when there is none.
-    /// `None` if this was the last one, otherwise how long to wait for the next.
-    pub(crate) fn not_told(&self, told: Error) -> Option<Duration> {
+    /// Records that the outcome is unknown. Returns the time until the next attempt; `None` if there must not be one,
+    /// and then all further attempts fail with `error`.
+    pub(crate) fn unclear(&self, error: Error) -> Option<Duration> {
         let mut state = lock(&self.0.state);
-        if state.unclear >= MOST_UNCLEAR {
-            state.refused = Some(told);
+        if state.unclear >= MAX_UNCLEAR {
+            state.refusal = Some(error);
             return None;
         }
-        state.last = Some(told);
+        state.last_error = Some(error);
         state.not_before = Some(Instant::now() + PAUSE);
         Some(PAUSE)
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for LoginAttempt<'_> {
     fn drop(&mut self) {
-        lock(&self.0.state).trying = false;
+        lock(&self.0.state).in_progress = false;
         self.0.changed.notify_all();
     }
 }
 
-/// How many attempts may end in no one knows what, between two logins. Cards lock after three wrong PINs.
-const MOST_UNCLEAR: u32 = 2;
+/// Maximum number of attempts with an unknown outcome between two logins. Smart cards lock after three wrong PINs.
+const MAX_UNCLEAR: u32 = 2;
 
-/// How long after an attempt of unknown outcome the next one may follow.
+/// Minimum time between an attempt with an unknown outcome and the next one.
 const PAUSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -173,85 +151,85 @@ mod tests {
         Instant::now()
     }
 
-    /// As if the pause were over.
-    fn later(device: &Device) {
-        lock(&device.state).not_before = None;
+    /// Ends the pause.
+    fn skip_pause(attempts: &LoginAttempts) {
+        lock(&attempts.state).not_before = None;
     }
 
-    fn told() -> Error {
+    fn error() -> Error {
         Error::FinalTry
     }
 
     #[test]
-    fn nobody_tries_while_somebody_does() {
-        let device = Device::default();
-        let attempt = device.begin(now()).unwrap();
+    fn one_attempt_is_in_progress_at_a_time() {
+        let attempts = LoginAttempts::default();
+        let attempt = attempts.begin(now()).unwrap();
 
-        assert!(matches!(device.begin(now()), Err(Refusal::Later(..))));
+        assert!(matches!(attempts.begin(now()), Err(ConnectError::Retryable(..))));
         drop(attempt);
-        assert!(device.begin(now()).is_ok());
+        assert!(attempts.begin(now()).is_ok());
     }
 
     #[test]
-    fn a_refused_pin_is_not_tried_again() {
-        let device = Device::default();
-        let attempt = device.begin(now()).unwrap();
-        attempt.ask();
-        attempt.refused(Error::LockedOut);
+    fn a_rejected_pin_is_not_tried_again() {
+        let attempts = LoginAttempts::default();
+        let attempt = attempts.begin(now()).unwrap();
+        attempt.pin_sent();
+        attempt.rejected(Error::LockedOut);
         drop(attempt);
 
-        assert!(matches!(device.begin(now()), Err(Refusal::Never(Error::LockedOut))));
-        assert!(matches!(device.check(), Err(Refusal::Never(Error::LockedOut))));
+        assert!(matches!(attempts.begin(now()), Err(ConnectError::Permanent(Error::LockedOut))));
+        assert!(matches!(attempts.check(), Err(ConnectError::Permanent(Error::LockedOut))));
     }
 
     #[test]
-    fn two_attempts_of_unknown_outcome_are_the_last_ones_and_not_made_at_once() {
-        let device = Device::default();
-        let attempt = device.begin(now()).unwrap();
-        attempt.ask();
-        assert!(attempt.not_told(told()).is_some());
+    fn two_attempts_with_an_unknown_outcome_are_the_last_and_have_a_pause_between_them() {
+        let attempts = LoginAttempts::default();
+        let attempt = attempts.begin(now()).unwrap();
+        attempt.pin_sent();
+        assert!(attempt.unclear(error()).is_some());
         drop(attempt);
 
-        assert!(matches!(device.begin(now()), Err(Refusal::Later(..))), "too early");
-        later(&device);
-        let attempt = device.begin(now()).unwrap();
-        attempt.ask();
-        assert!(attempt.not_told(told()).is_none());
+        assert!(matches!(attempts.begin(now()), Err(ConnectError::Retryable(..))), "too early");
+        skip_pause(&attempts);
+        let attempt = attempts.begin(now()).unwrap();
+        attempt.pin_sent();
+        assert!(attempt.unclear(error()).is_none());
         drop(attempt);
-        later(&device);
-        assert!(matches!(device.begin(now()), Err(Refusal::Never(Error::FinalTry))));
+        skip_pause(&attempts);
+        assert!(matches!(attempts.begin(now()), Err(ConnectError::Permanent(Error::FinalTry))));
     }
 
     #[test]
-    fn an_attempt_that_ends_in_a_panic_counts() {
-        let device = Device::default();
+    fn an_attempt_that_panics_has_an_unknown_outcome() {
+        let attempts = LoginAttempts::default();
         for _ in 0..2 {
-            later(&device);
-            device.begin(now()).unwrap().ask();
+            skip_pause(&attempts);
+            attempts.begin(now()).unwrap().pin_sent();
         }
-        later(&device);
-        assert!(matches!(device.begin(now()), Err(Refusal::Never(Error::LockedOut))));
+        skip_pause(&attempts);
+        assert!(matches!(attempts.begin(now()), Err(ConnectError::Permanent(Error::LockedOut))));
     }
 
     #[test]
-    fn a_login_makes_up_for_what_was_unclear_before_it_and_a_pin_that_was_not_looked_at_counts_for_nothing() {
-        let device = Device::default();
+    fn a_login_resets_the_unclear_attempts_and_a_pin_that_was_not_compared_does_not_count() {
+        let attempts = LoginAttempts::default();
         for _ in 0..8 {
-            let attempt = device.begin(now()).unwrap();
-            attempt.ask();
-            attempt.not_looked_at();
+            let attempt = attempts.begin(now()).unwrap();
+            attempt.pin_sent();
+            attempt.not_compared();
             drop(attempt);
-            let attempt = device.begin(now()).unwrap();
-            attempt.ask();
-            attempt.not_told(told());
+            let attempt = attempts.begin(now()).unwrap();
+            attempt.pin_sent();
+            attempt.unclear(error());
             drop(attempt);
-            later(&device);
-            let attempt = device.begin(now()).unwrap();
-            assert!(matches!(attempt.unclear(), Some(Error::FinalTry)));
-            attempt.ask();
+            skip_pause(&attempts);
+            let attempt = attempts.begin(now()).unwrap();
+            assert!(matches!(attempt.previous_unclear(), Some(Error::FinalTry)));
+            attempt.pin_sent();
             attempt.accepted();
-            assert!(attempt.unclear().is_none());
+            assert!(attempt.previous_unclear().is_none());
         }
-        assert_eq!(device.logins(), 24);
+        assert_eq!(attempts.logins(), 24);
     }
 }

@@ -1,29 +1,27 @@
-//! PINs: read where they are kept, when they are needed, and wiped after.
+//! PINs: read when they are needed, and wiped afterwards.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use cryptoki::types::AuthPin;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use crate::login::pin_source::PinSource;
-use crate::sync::lock;
+use super::pin_source::PinSource;
 
-/// A PIN. Wiped on drop, prints nothing.
+/// A PIN. Wiped on drop, redacted in `Debug`.
 pub struct Pin(AuthPin);
 
-/// Why there is no PIN. Says nothing of its content.
+/// The reason why there is no PIN. Contains no part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PinError {
-    /// The URI names no `pin-source`, and no PIN was handed over.
-    #[error("the uri names no pin-source")]
+    /// The URI has no `pin-source`, and the settings have no PIN.
+    #[error("the URI has no pin-source")]
     NoSource,
     /// The file, descriptor or credential cannot be read.
     #[error("the pin-source cannot be read")]
@@ -31,27 +29,25 @@ pub enum PinError {
     /// The environment variable is not set.
     #[error("the environment variable of the pin-source is not set")]
     NotSet,
-    /// `cred:` outside a service that systemd gave credentials to.
+    /// The source is `cred:`, and systemd has passed no credentials to this process.
     #[error("CREDENTIALS_DIRECTORY is not set")]
     NoCredentials,
-    /// Others than the owner may read or change the file.
-    #[error("the file of the pin-source is open to others: chmod 600")]
+    /// Other users than the owner can read or change the file.
+    #[error("the file of the pin-source is accessible to other users: chmod 600")]
     OpenToOthers,
     /// The file belongs to neither this user nor root.
     #[error("the file of the pin-source belongs to another user")]
     OfAnotherUser,
-    /// `fd:` of a file, which would stay open to every program that this process starts.
-    #[error(
-        "the descriptor of the pin-source is a file, which every program started from here could read: use a pipe"
-    )]
+    /// The source is `fd:` and refers to a file, which every child process inherits and can read.
+    #[error("the descriptor of the pin-source is a file, which every child process could read: use a pipe")]
     StaysOpen,
-    /// Empty, longer than 1,024 bytes, not UTF-8, or with a line break or NUL in it.
-    #[error("the pin-source holds no pin")]
+    /// The PIN is empty, longer than 1,024 bytes, not UTF-8, or contains a line break or NUL.
+    #[error("the pin-source does not contain a valid PIN")]
     NotAPin,
 }
 
 impl Pin {
-    /// Takes a PIN that somebody typed.
+    /// Creates a PIN from text, such as one entered by a user.
     ///
     /// # Errors
     /// [`PinError::NotAPin`].
@@ -59,7 +55,7 @@ impl Pin {
         Self::from_bytes(pin.as_bytes())
     }
 
-    /// Reads a PIN. One line break at its end is not part of it.
+    /// Reads a PIN. One line break at the end is not part of it.
     ///
     /// # Errors
     /// [`PinError`].
@@ -74,18 +70,18 @@ impl Pin {
             PinSource::Descriptor(number) => Self::from_descriptor(*number),
             PinSource::Credential(name) => {
                 let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(PinError::NoCredentials)?;
-                // An access list for the service's user shows as permissions of the group.
+                // The access control list for the user of the service appears as group permissions.
                 Self::from_file(&PathBuf::from(folder).join(name), 0o007)
             }
         }
     }
 
     fn from_file(path: &Path, forbidden: u32) -> Result<Self, PinError> {
-        // Without waiting for somebody who writes into it, if it is no file at all.
+        // Opening a FIFO must not wait for a writer.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(|_| PinError::Unreadable)?;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
         let file = file.map_err(|_| PinError::Unreadable)?;
-        // Of what was opened, not of what has this name now.
+        // The metadata of the open file, because the path may name another file by now.
         let metadata = file.metadata().map_err(|_| PinError::Unreadable)?;
         if !metadata.is_file() {
             return Err(PinError::Unreadable);
@@ -93,15 +89,15 @@ impl Pin {
         if metadata.mode() & forbidden != 0 {
             return Err(PinError::OpenToOthers);
         }
-        // An owner can open it to himself at any time, and put another PIN into it until the token locks.
+        // An owner can change the permissions at any time, and write wrong PINs until the token locks.
         if metadata.uid() != 0 && metadata.uid() != geteuid().as_raw() {
             return Err(PinError::OfAnotherUser);
         }
         Self::from_reader(file)
     }
 
-    /// Taking it over, or marking it to be closed in programs that are started from here, would need unsafe code. So it
-    /// is opened once more, and has to be something that is empty once it was read.
+    /// Opens the descriptor again, because taking it over or setting `FD_CLOEXEC` would need unsafe code. Only a source
+    /// that is empty after reading is accepted, since child processes inherit the descriptor.
     fn from_descriptor(number: u32) -> Result<Self, PinError> {
         let path = PathBuf::from(format!("/dev/fd/{number}"));
         if path.metadata().map_err(|_| PinError::Unreadable)?.is_file() {
@@ -111,7 +107,7 @@ impl Pin {
     }
 
     fn from_reader(file: File) -> Result<Self, PinError> {
-        // As long as it may get, so that it never moves.
+        // Allocated at its maximum size: a reallocation would leave a copy of the PIN.
         let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 3));
         let limit = u64::try_from(MAX_LEN + 3).unwrap_or(u64::MAX);
         file.take(limit).read_to_end(&mut content).map_err(|_| PinError::Unreadable)?;
@@ -138,46 +134,5 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// Longest PIN, bytes.
+/// Maximum length of a PIN, in bytes.
 const MAX_LEN: usize = 1024;
-
-/// Where the PIN of a token comes from at every login: recovery has to log in again.
-#[derive(Debug)]
-pub(crate) enum PinKeeper {
-    /// Read anew each time, so that a changed PIN is taken and nothing is kept.
-    Source(PinSource),
-    /// Can be had only once, so that it has to be kept: typed by somebody, or read from a pipe.
-    Kept(Mutex<Option<Pin>>, Option<PinSource>),
-    /// There is none.
-    Nothing,
-}
-
-impl PinKeeper {
-    pub(crate) fn new(given: Option<Pin>, source: Option<PinSource>) -> Self {
-        match (given, source) {
-            (Some(pin), _) => Self::Kept(Mutex::new(Some(pin)), None),
-            (None, Some(source @ PinSource::Descriptor(_))) => Self::Kept(Mutex::new(None), Some(source)),
-            (None, Some(source)) => Self::Source(source),
-            (None, None) => Self::Nothing,
-        }
-    }
-
-    /// Does `login` with the PIN.
-    pub(crate) fn with<R>(&self, login: impl FnOnce(&Pin) -> R) -> Result<R, PinError> {
-        match self {
-            Self::Source(source) => Pin::read(source).map(|pin| login(&pin)),
-            Self::Kept(kept, source) => {
-                let mut kept = lock(kept);
-                if kept.is_none() {
-                    *kept = Some(Pin::read(source.as_ref().ok_or(PinError::NoSource)?)?);
-                }
-                kept.as_ref().map(login).ok_or(PinError::NoSource)
-            }
-            Self::Nothing => Err(PinError::NoSource),
-        }
-    }
-
-    pub(crate) const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
-}

@@ -1,4 +1,4 @@
-//! One call on its way through the pool: who waits, until when, and whether a thread is stuck with it.
+//! A call on its way through the pool: its state, its deadline, and whether its thread is stuck.
 
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -6,128 +6,129 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::sync::{lock, wait_until};
 
-/// A call. The caller waits with it, a thread of the pool works on it.
+/// A call that a caller waits for and a thread of the pool executes.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    stage: Mutex<Stage>,
+pub(crate) struct PendingCall {
+    state: Mutex<CallState>,
     changed: Condvar,
     deadline: Instant,
     timeout: Duration,
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
-    /// No thread has it, or its thread waits for something else than the library.
+enum CallState {
+    /// No thread has taken the call, or its thread waits outside the library.
     Waiting,
-    /// A thread has been inside the library with it since then.
-    Running(Instant),
-    /// Its thread is done.
+    /// The thread has been inside the library since this time.
+    InLibrary(Instant),
+    /// The thread has finished.
     Done,
-    /// Nobody takes it any more.
+    /// No thread will take the call.
     Refused(Error),
-    /// The caller left before a thread went inside.
+    /// The caller gave up before a thread entered the library.
     Cancelled,
-    /// The caller left a thread behind inside the library.
+    /// The caller gave up while the thread was inside the library.
     Abandoned,
 }
 
-/// How waiting for a call ended.
-pub(crate) enum Outcome {
+/// The result of waiting for a call.
+pub(crate) enum WaitOutcome {
     Done,
     Refused(Error),
     Cancelled,
-    /// The thread has been inside the library for too long: it is to be left behind, see [`Ticket::abandon`].
+    /// The thread has been inside the library for too long. The caller decides with [`PendingCall::abandon`].
     Overdue,
 }
 
-impl Ticket {
+impl PendingCall {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
-            stage: Mutex::new(Stage::Waiting),
+            state: Mutex::new(CallState::Waiting),
             changed: Condvar::new(),
             deadline: Instant::now() + timeout,
             timeout,
         }
     }
 
-    /// Until when the caller waits, unless the library is at it.
+    /// Returns the time until which the caller waits while no thread is inside the library.
     pub(crate) const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// The thread goes into the library. Fails if nobody waits any more.
-    pub(crate) fn run(&self) -> Result<(), Error> {
-        let mut stage = lock(&self.stage);
-        match *stage {
-            Stage::Waiting => *stage = Stage::Running(Instant::now()),
-            Stage::Running(_) => {}
+    /// Records that the thread enters the library. Fails if the caller has given up.
+    pub(crate) fn enter_library(&self) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        match *state {
+            CallState::Waiting => *state = CallState::InLibrary(Instant::now()),
+            CallState::InLibrary(_) => {}
             _ => return Err(Error::Timeout),
         }
         Ok(())
     }
 
-    /// The thread is out of the library and waits for something else. Fails if it was given up meanwhile.
-    pub(crate) fn pause(&self) -> Result<(), Error> {
-        let mut stage = lock(&self.stage);
-        match *stage {
-            Stage::Running(_) | Stage::Waiting => *stage = Stage::Waiting,
+    /// Records that the thread is outside the library. Fails if the caller has given up.
+    pub(crate) fn leave_library(&self) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        match *state {
+            CallState::InLibrary(_) | CallState::Waiting => *state = CallState::Waiting,
             _ => return Err(Error::Timeout),
         }
         Ok(())
     }
 
-    /// The thread is done. False if it had been given up.
+    /// Records that the thread has finished. Returns false if the call was abandoned.
     pub(crate) fn finish(&self) -> bool {
-        let mut stage = lock(&self.stage);
-        if matches!(*stage, Stage::Abandoned) {
+        let mut state = lock(&self.state);
+        if matches!(*state, CallState::Abandoned) {
             return false;
         }
-        if !matches!(*stage, Stage::Cancelled) {
-            *stage = Stage::Done;
+        if !matches!(*state, CallState::Cancelled) {
+            *state = CallState::Done;
         }
-        drop(stage);
+        drop(state);
         self.changed.notify_all();
         true
     }
 
-    /// Leaves the thread behind, if it still is overdue.
+    /// Abandons the call and its thread if the thread is still overdue. Returns whether it was.
     pub(crate) fn abandon(&self) -> bool {
-        let mut stage = lock(&self.stage);
-        let overdue = matches!(*stage, Stage::Running(since) if Instant::now() >= since + self.timeout);
+        let mut state = lock(&self.state);
+        let overdue = matches!(*state, CallState::InLibrary(since) if Instant::now() >= since + self.timeout);
         if overdue {
-            *stage = Stage::Abandoned;
+            *state = CallState::Abandoned;
         }
         overdue
     }
 
-    /// Sends the caller away. For calls that no thread has.
+    /// Fails a call that no thread has taken. Has no effect on any other call.
     pub(crate) fn refuse(&self, error: Error) {
-        let mut stage = lock(&self.stage);
-        if matches!(*stage, Stage::Waiting) {
-            *stage = Stage::Refused(error);
+        let mut state = lock(&self.state);
+        if matches!(*state, CallState::Waiting) {
+            *state = CallState::Refused(error);
         }
-        drop(stage);
+        drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits until the call is done or has taken too long. Time in the queue is not held against a thread.
-    pub(crate) fn wait(&self) -> Outcome {
-        let mut stage = lock(&self.stage);
+    /// Waits until the call is done or has timed out. The timeout of the library call starts when the thread enters
+    /// the library, so time in the queue does not make a thread overdue.
+    pub(crate) fn wait(&self) -> WaitOutcome {
+        let mut state = lock(&self.state);
         loop {
-            let until = match &*stage {
-                Stage::Done => return Outcome::Done,
-                Stage::Refused(error) => return Outcome::Refused(error.clone()),
-                Stage::Cancelled => return Outcome::Cancelled,
-                Stage::Abandoned => return Outcome::Overdue,
-                Stage::Waiting => self.deadline,
-                Stage::Running(since) => *since + self.timeout,
+            let until = match &*state {
+                CallState::Done => return WaitOutcome::Done,
+                CallState::Refused(error) => return WaitOutcome::Refused(error.clone()),
+                CallState::Cancelled => return WaitOutcome::Cancelled,
+                CallState::Abandoned => return WaitOutcome::Overdue,
+                CallState::Waiting => self.deadline,
+                CallState::InLibrary(since) => *since + self.timeout,
             };
             if Instant::now() < until {
-                stage = wait_until(&self.changed, stage, until);
-            } else if matches!(*stage, Stage::Running(_)) {
-                return Outcome::Overdue;
+                state = wait_until(&self.changed, state, until);
+            } else if matches!(*state, CallState::InLibrary(_)) {
+                return WaitOutcome::Overdue;
             } else {
-                *stage = Stage::Cancelled;
+                *state = CallState::Cancelled;
             }
         }
     }
@@ -140,65 +141,65 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(20);
-    const LATE: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_call_that_no_thread_took_is_cancelled_and_not_begun_later() {
-        let ticket = Ticket::new(SOON);
+    fn a_call_that_no_thread_took_is_cancelled_and_cannot_start_later() {
+        let call = PendingCall::new(SHORT);
 
-        assert!(matches!(ticket.wait(), Outcome::Cancelled));
-        assert!(matches!(ticket.pause(), Err(Error::Timeout)));
-        assert!(matches!(ticket.run(), Err(Error::Timeout)));
-        assert!(ticket.finish(), "no thread was left behind");
+        assert!(matches!(call.wait(), WaitOutcome::Cancelled));
+        assert!(matches!(call.leave_library(), Err(Error::Timeout)));
+        assert!(matches!(call.enter_library(), Err(Error::Timeout)));
+        assert!(call.finish(), "no thread was abandoned");
     }
 
     #[test]
-    fn a_thread_inside_the_library_is_left_behind_and_learns_it() {
-        let ticket = Ticket::new(SOON);
-        ticket.run().unwrap();
+    fn a_thread_that_is_overdue_inside_the_library_is_abandoned() {
+        let call = PendingCall::new(SHORT);
+        call.enter_library().unwrap();
 
-        assert!(matches!(ticket.wait(), Outcome::Overdue));
-        assert!(ticket.abandon());
-        assert!(matches!(ticket.pause(), Err(Error::Timeout)));
-        assert!(!ticket.finish());
+        assert!(matches!(call.wait(), WaitOutcome::Overdue));
+        assert!(call.abandon());
+        assert!(matches!(call.leave_library(), Err(Error::Timeout)));
+        assert!(!call.finish());
     }
 
     #[test]
-    fn a_thread_that_is_back_at_the_last_moment_is_not_left_behind() {
-        let ticket = Ticket::new(SOON);
-        ticket.run().unwrap();
-        assert!(matches!(ticket.wait(), Outcome::Overdue));
+    fn a_thread_that_finishes_before_it_is_abandoned_is_kept() {
+        let call = PendingCall::new(SHORT);
+        call.enter_library().unwrap();
+        assert!(matches!(call.wait(), WaitOutcome::Overdue));
 
-        assert!(ticket.finish());
-        assert!(!ticket.abandon());
-        assert!(matches!(ticket.wait(), Outcome::Done));
+        assert!(call.finish());
+        assert!(!call.abandon());
+        assert!(matches!(call.wait(), WaitOutcome::Done));
     }
 
     #[test]
-    fn a_thread_that_waits_outside_the_library_is_not_left_behind() {
-        let ticket = Ticket::new(SOON);
-        ticket.run().unwrap();
-        ticket.pause().unwrap();
+    fn a_thread_that_waits_outside_the_library_is_not_abandoned() {
+        let call = PendingCall::new(SHORT);
+        call.enter_library().unwrap();
+        call.leave_library().unwrap();
 
-        assert!(matches!(ticket.wait(), Outcome::Cancelled));
+        assert!(matches!(call.wait(), WaitOutcome::Cancelled));
     }
 
     #[test]
-    fn whoever_waits_is_woken_by_the_end_and_by_a_refusal() {
+    fn completion_and_refusal_wake_the_caller() {
         for refused in [false, true] {
-            let ticket = Arc::new(Ticket::new(LATE));
-            let other = Arc::clone(&ticket);
+            let call = Arc::new(PendingCall::new(LONG));
+            let other = Arc::clone(&call);
             let waiting = thread::spawn(move || other.wait());
             if refused {
-                ticket.refuse(Error::Closed);
-                assert!(matches!(waiting.join().unwrap(), Outcome::Refused(Error::Closed)));
+                call.refuse(Error::Closed);
+                assert!(matches!(waiting.join().unwrap(), WaitOutcome::Refused(Error::Closed)));
             } else {
-                ticket.run().unwrap();
-                // Too late for that.
-                ticket.refuse(Error::Closed);
-                assert!(ticket.finish());
-                assert!(matches!(waiting.join().unwrap(), Outcome::Done));
+                call.enter_library().unwrap();
+                // Has no effect on a call that a thread executes.
+                call.refuse(Error::Closed);
+                assert!(call.finish());
+                assert!(matches!(waiting.join().unwrap(), WaitOutcome::Done));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The way into a library: many threads at once, or one alone.
+//! A shared and exclusive lock for a PKCS#11 library, with deadlines.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -7,93 +7,99 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{lock, wait_until};
 
-/// Counts the threads that are inside a library, for the calls that are made only when there are none.
+/// Counts the threads inside a library, and excludes them for calls that must run alone. Shared locking is reentrant.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct LibraryLock {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Number of threads inside the library.
     inside: usize,
-    shut: Option<Closing>,
-    /// Counts closings, to tell them apart.
-    closings: u64,
+    exclusive: Option<Exclusive>,
+    /// Number of exclusive acquisitions, which identifies each of them.
+    acquisitions: u64,
 }
 
-/// Somebody is inside alone, or waits for that.
+/// An exclusive acquisition: held, or waiting for the threads inside.
 #[derive(Clone, Copy, Debug)]
-struct Closing {
-    number: u64,
-    /// Until when others stay outside; for ever, or not alone yet, if there is none.
-    until: Option<Instant>,
+struct Exclusive {
+    acquisition: u64,
+    /// End of the exclusion; `None` if it has no time limit or is not held yet.
+    expires_at: Option<Instant>,
 }
 
 thread_local! {
-    /// The gates that this thread is inside of, by their addresses.
-    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// Addresses of the locks that this thread holds.
+    static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Gate {
-    /// Goes in; where the gate is shut, as soon as it opens, and `None` if it has not by `deadline`. Who is inside
-    /// already does not wait: whoever wants to be alone waits for them.
-    pub(crate) fn enter(&self, deadline: Instant) -> Option<Pass<'_>> {
+impl LibraryLock {
+    /// Acquires the lock together with others, or returns `None` at `deadline`. A thread that holds the lock already
+    /// does not wait, because a pending exclusive acquisition waits for it.
+    pub(crate) fn lock_shared(&self, deadline: Instant) -> Option<SharedGuard<'_>> {
         let mut state = lock(&self.state);
-        if !self.is_inside() {
-            state = self.wait_open(state, deadline)?;
+        if !self.is_held() {
+            state = self.wait_not_exclusive(state, deadline)?;
         }
         state.inside += 1;
         drop(state);
-        Some(Pass(Presence::new(self)))
+        Some(SharedGuard(Registration::new(self)))
     }
 
-    /// Shuts the gate and waits until everybody has left; `None`, and open again, if somebody has not by `deadline`.
-    /// After `hold` the gate opens by itself, and who had shut it is one of those inside: a call that hangs must not
-    /// keep others out for ever.
-    pub(crate) fn shut(&self, deadline: Instant, hold: Option<Duration>) -> Option<Shut<'_>> {
-        let mut state = self.wait_open(lock(&self.state), deadline)?;
-        state.closings += 1;
-        let number = state.closings;
-        state.shut = Some(Closing { number, until: None });
+    /// Excludes new threads and waits until all others have left, or returns `None` at `deadline`. After `hold_limit`
+    /// the acquisition becomes a shared one: a call that hangs must not exclude other threads forever.
+    pub(crate) fn lock_exclusive(
+        &self,
+        deadline: Instant,
+        hold_limit: Option<Duration>,
+    ) -> Option<ExclusiveGuard<'_>> {
+        let mut state = self.wait_not_exclusive(lock(&self.state), deadline)?;
+        state.acquisitions += 1;
+        let acquisition = state.acquisitions;
+        state.exclusive = Some(Exclusive { acquisition, expires_at: None });
         while state.inside > 0 {
             if Instant::now() >= deadline {
-                state.shut = None;
+                state.exclusive = None;
                 drop(state);
                 self.changed.notify_all();
                 return None;
             }
             state = wait_until(&self.changed, state, deadline);
         }
-        state.shut = Some(Closing { number, until: hold.map(|hold| Instant::now() + hold) });
+        let expires_at = hold_limit.map(|limit| Instant::now() + limit);
+        state.exclusive = Some(Exclusive { acquisition, expires_at });
         drop(state);
-        // Those who wait learn until when.
+        // Waiting threads read `expires_at`.
         self.changed.notify_all();
-        Some(Shut { presence: Presence::new(self), number })
+        Some(ExclusiveGuard { registration: Registration::new(self), acquisition })
     }
 
-    fn wait_open<'g>(
-        &'g self,
-        mut state: MutexGuard<'g, State>,
+    fn wait_not_exclusive<'l>(
+        &'l self,
+        mut state: MutexGuard<'l, State>,
         deadline: Instant,
-    ) -> Option<MutexGuard<'g, State>> {
-        while let Some(closing) = state.shut {
+    ) -> Option<MutexGuard<'l, State>> {
+        while let Some(exclusive) = state.exclusive {
             let now = Instant::now();
-            if closing.until.is_some_and(|until| now >= until) {
-                state.shut = None;
+            if exclusive.expires_at.is_some_and(|expires_at| now >= expires_at) {
+                // Its thread is still inside, now as one of several.
+                state.exclusive = None;
                 state.inside += 1;
             } else if now >= deadline {
                 return None;
             } else {
-                let until = closing.until.map_or(deadline, |until| until.min(deadline));
+                let until = exclusive.expires_at.map_or(deadline, |expires_at| expires_at.min(deadline));
                 state = wait_until(&self.changed, state, until);
             }
         }
         Some(state)
     }
 
-    fn is_inside(&self) -> bool {
-        INSIDE.with_borrow(|gates| gates.contains(&self.address()))
+    fn is_held(&self) -> bool {
+        HELD.with_borrow(|held| held.contains(&self.address()))
     }
 
     fn address(&self) -> usize {
@@ -101,63 +107,63 @@ impl Gate {
     }
 }
 
-/// Notes that this thread is inside, for as long as it lives. Stays on its thread.
+/// Records on the current thread that it holds the lock. Not `Send`, because the record is thread-local.
 #[derive(Debug)]
-struct Presence<'g> {
-    gate: &'g Gate,
-    on_this_thread: PhantomData<*const ()>,
+struct Registration<'l> {
+    lock: &'l LibraryLock,
+    not_send: PhantomData<*const ()>,
 }
 
-impl<'g> Presence<'g> {
-    fn new(gate: &'g Gate) -> Self {
-        INSIDE.with_borrow_mut(|gates| gates.push(gate.address()));
-        Self { gate, on_this_thread: PhantomData }
+impl<'l> Registration<'l> {
+    fn new(lock: &'l LibraryLock) -> Self {
+        HELD.with_borrow_mut(|held| held.push(lock.address()));
+        Self { lock, not_send: PhantomData }
     }
 }
 
-impl Drop for Presence<'_> {
+impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|gates| {
-            if let Some(at) = gates.iter().rposition(|gate| *gate == self.gate.address()) {
-                gates.remove(at);
+        HELD.with_borrow_mut(|held| {
+            if let Some(at) = held.iter().rposition(|address| *address == self.lock.address()) {
+                held.remove(at);
             }
         });
     }
 }
 
-/// One thread inside. Leaves on drop.
+/// Releases a shared acquisition on drop.
 #[derive(Debug)]
-pub(crate) struct Pass<'g>(Presence<'g>);
+pub(crate) struct SharedGuard<'l>(Registration<'l>);
 
-impl Drop for Pass<'_> {
+impl Drop for SharedGuard<'_> {
     fn drop(&mut self) {
-        let gate = self.0.gate;
-        let mut state = lock(&gate.state);
+        let library = self.0.lock;
+        let mut state = lock(&library.state);
         state.inside = state.inside.saturating_sub(1);
         drop(state);
-        gate.changed.notify_all();
+        library.changed.notify_all();
     }
 }
 
-/// Nobody else inside, and nobody gets in, unless the time for that is over. Opens on drop.
+/// Releases an exclusive acquisition on drop.
 #[derive(Debug)]
-pub(crate) struct Shut<'g> {
-    presence: Presence<'g>,
-    number: u64,
+pub(crate) struct ExclusiveGuard<'l> {
+    registration: Registration<'l>,
+    acquisition: u64,
 }
 
-impl Drop for Shut<'_> {
+impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
-        let gate = self.presence.gate;
-        let mut state = lock(&gate.state);
-        if state.shut.is_some_and(|closing| closing.number == self.number) {
-            state.shut = None;
+        let library = self.registration.lock;
+        let mut state = lock(&library.state);
+        if state.exclusive.is_some_and(|exclusive| exclusive.acquisition == self.acquisition) {
+            state.exclusive = None;
         } else {
-            // It was opened from outside, which counted this thread as one inside.
+            // The exclusion has expired, and this thread was counted as one inside.
             state.inside = state.inside.saturating_sub(1);
         }
         drop(state);
-        gate.changed.notify_all();
+        library.changed.notify_all();
     }
 }
 
@@ -176,73 +182,73 @@ mod tests {
         Instant::now() + Duration::from_secs(60)
     }
 
-    /// Whether another thread gets in.
-    fn others_enter(gate: &Gate, deadline: Instant) -> bool {
-        thread::scope(|scope| scope.spawn(|| gate.enter(deadline).is_some()).join().unwrap())
+    /// Returns whether another thread can acquire the lock together with others.
+    fn another_thread_enters(lock: &LibraryLock, deadline: Instant) -> bool {
+        thread::scope(|scope| scope.spawn(|| lock.lock_shared(deadline).is_some()).join().unwrap())
     }
 
-    fn others_shut(gate: &Gate) -> bool {
-        thread::scope(|scope| scope.spawn(|| gate.shut(soon(), None).is_some()).join().unwrap())
+    fn another_thread_excludes(lock: &LibraryLock) -> bool {
+        thread::scope(|scope| scope.spawn(|| lock.lock_exclusive(soon(), None).is_some()).join().unwrap())
     }
 
     #[test]
-    fn a_gate_is_not_shut_around_somebody_inside() {
-        let gate = Gate::default();
-        let inside = gate.enter(soon()).unwrap();
+    fn an_exclusive_acquisition_waits_for_the_threads_inside() {
+        let lock = LibraryLock::default();
+        let inside = lock.lock_shared(soon()).unwrap();
 
-        assert!(!others_shut(&gate));
-        assert!(others_enter(&gate, soon()), "it is open again");
+        assert!(!another_thread_excludes(&lock));
+        assert!(another_thread_enters(&lock, soon()), "the attempt must not keep excluding");
         drop(inside);
-        let shut = gate.shut(soon(), None).unwrap();
-        assert!(!others_enter(&gate, soon()));
-        assert!(!others_shut(&gate), "one at a time");
-        drop(shut);
-        assert!(others_enter(&gate, Instant::now()));
+        let exclusive = lock.lock_exclusive(soon(), None).unwrap();
+        assert!(!another_thread_enters(&lock, soon()));
+        assert!(!another_thread_excludes(&lock), "there is one exclusive holder at a time");
+        drop(exclusive);
+        assert!(another_thread_enters(&lock, Instant::now()));
     }
 
     #[test]
-    fn who_waits_at_a_shut_gate_goes_in_when_it_opens() {
-        let gate = Gate::default();
-        let shut = gate.shut(soon(), None).unwrap();
+    fn a_waiting_thread_enters_when_the_exclusive_guard_is_dropped() {
+        let lock = LibraryLock::default();
+        let exclusive = lock.lock_exclusive(soon(), None).unwrap();
 
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| gate.enter(late()).is_some());
-            drop(shut);
+            let waiting = scope.spawn(|| lock.lock_shared(late()).is_some());
+            drop(exclusive);
             assert!(waiting.join().unwrap());
         });
     }
 
     #[test]
-    fn who_is_alone_for_too_long_is_one_of_many_then() {
-        let gate = Gate::default();
-        let shut = gate.shut(soon(), Some(Duration::from_millis(20))).unwrap();
+    fn an_expired_exclusive_guard_counts_as_a_shared_one() {
+        let lock = LibraryLock::default();
+        let exclusive = lock.lock_exclusive(soon(), Some(Duration::from_millis(20))).unwrap();
 
-        assert!(others_enter(&gate, late()), "it opened by itself");
-        assert!(!others_shut(&gate), "it was shut around somebody inside");
-        drop(shut);
-        assert!(others_shut(&gate), "somebody is counted who is not inside");
+        assert!(another_thread_enters(&lock, late()), "the exclusion must expire");
+        assert!(!another_thread_excludes(&lock), "the expired holder is still inside");
+        drop(exclusive);
+        assert!(another_thread_excludes(&lock), "the expired holder is still counted");
     }
 
     #[test]
-    fn who_is_inside_goes_in_again_although_somebody_waits_to_be_alone() {
-        let gate = Gate::default();
-        let inside = gate.enter(soon()).unwrap();
+    fn a_thread_inside_can_enter_again_while_an_exclusive_acquisition_waits() {
+        let library = LibraryLock::default();
+        let inside = library.lock_shared(soon()).unwrap();
         let (waits, waiting) = mpsc::channel();
 
         thread::scope(|scope| {
-            let alone = scope.spawn(|| {
+            let exclusive = scope.spawn(|| {
                 waits.send(()).unwrap();
-                gate.shut(late(), None).is_some()
+                library.lock_exclusive(late(), None).is_some()
             });
             waiting.recv().unwrap();
-            while lock(&gate.state).shut.is_none() {
+            while lock(&library.state).exclusive.is_none() {
                 thread::yield_now();
             }
-            assert!(!others_enter(&gate, soon()), "others wait");
-            let again = gate.enter(Instant::now());
-            assert!(again.is_some(), "it waits for itself");
+            assert!(!another_thread_enters(&library, soon()), "other threads wait");
+            let again = library.lock_shared(Instant::now());
+            assert!(again.is_some(), "the thread waits for itself");
             drop((inside, again));
-            assert!(alone.join().unwrap());
+            assert!(exclusive.join().unwrap());
         });
     }
 }

@@ -1,8 +1,7 @@
-//! Sessions of one initialisation of a library, closed by those that opened them.
+//! Sessions, which are valid for one initialisation of the library and are closed by their owner.
 
-use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cryptoki::context::Function;
 use cryptoki::error::{Error as Cryptoki, RvError};
@@ -10,38 +9,6 @@ use cryptoki::session::{Session as RawSession, SessionState};
 use cryptoki::slot::Slot;
 
 use crate::module::Module;
-use crate::sync::lock;
-
-/// Who opened a session last under which number. A library may give the number of a lost session out again, and then
-/// whoever still has the lost one must not close the new one.
-#[derive(Debug, Default)]
-pub(crate) struct Owners(Mutex<Opened>);
-
-#[derive(Debug, Default)]
-struct Opened {
-    count: u64,
-    owners: HashMap<usize, u64>,
-}
-
-impl Owners {
-    fn claim(&self, handle: usize) -> u64 {
-        let mut opened = lock(&self.0);
-        opened.count += 1;
-        let owner = opened.count;
-        opened.owners.insert(handle, owner);
-        owner
-    }
-
-    /// Whether the number was still the owner's.
-    fn release(&self, handle: usize, owner: u64) -> bool {
-        let mut opened = lock(&self.0);
-        let held = opened.owners.get(&handle) == Some(&owner);
-        if held {
-            opened.owners.remove(&handle);
-        }
-        held
-    }
-}
 
 /// A session of one initialisation of a library. Closed on drop.
 #[derive(Debug)]
@@ -52,31 +19,41 @@ pub(crate) struct Session {
     owner: u64,
 }
 
+/// Access rights of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
 impl Session {
-    /// Opens a session that is closed on drop, unless its handle means something else by then.
-    pub(crate) fn open(module: &Arc<Module>, slot: Slot, write: bool) -> Result<Self, Cryptoki> {
+    /// Opens a session that is closed on drop, unless its handle belongs to another session by then.
+    pub(crate) fn open(module: &Arc<Module>, slot: Slot, access: Access) -> Result<Self, Cryptoki> {
         let epoch = module.epoch();
-        let raw = if write {
-            module.pkcs11().open_rw_session_no_drop(slot)
-        } else {
-            module.pkcs11().open_ro_session_no_drop(slot)
+        let raw = match access {
+            Access::ReadOnly => module.pkcs11().open_ro_session_no_drop(slot),
+            Access::ReadWrite => module.pkcs11().open_rw_session_no_drop(slot),
         }?;
-        let owner = module.sessions().claim(number(&raw));
+        let owner = module.sessions().insert(handle(&raw));
         Ok(Self { raw: Some(raw), module: Arc::clone(module), epoch, owner })
     }
 
-    /// The initialisation it belongs to.
+    pub(crate) const fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// Returns the number of the initialisation that the session belongs to.
     pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Of an initialisation that is over.
+    /// Returns whether the library was initialised again since the session was opened.
     pub(crate) fn is_stale(&self) -> bool {
         self.epoch != self.module.epoch()
     }
 
-    /// Fails as the library would if it had been asked for something that needs a login. Without one, private objects
-    /// are not refused but invisible, and a key would seem to be gone.
+    /// Fails with `CKR_USER_NOT_LOGGED_IN` if the user is not logged in. Without a login, private objects are not
+    /// refused but invisible, and a key would seem to be missing.
     pub(crate) fn check_login(&self) -> Result<(), Cryptoki> {
         match self.get_session_info()?.session_state() {
             SessionState::RoUser | SessionState::RwUser => Ok(()),
@@ -84,15 +61,15 @@ impl Session {
         }
     }
 
-    /// Lets go without closing: the library says that there is no such session.
+    /// Drops the session without closing it, because the library has no such session.
     pub(crate) fn forget(mut self) {
         if let Some(raw) = self.raw.take() {
-            self.module.sessions().release(number(&raw), self.owner);
+            self.module.sessions().remove(handle(&raw), self.owner);
         }
     }
 }
 
-fn number(raw: &RawSession) -> usize {
+fn handle(raw: &RawSession) -> usize {
     usize::try_from(raw.handle()).unwrap_or(usize::MAX)
 }
 
@@ -107,29 +84,12 @@ impl Deref for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let Some(raw) = self.raw.take() else { return };
-        // A restart ends all sessions anyway; nobody waits for it to be over.
-        let pass = if self.is_stale() { None } else { self.module.enter().ok() };
-        let held = self.module.sessions().release(number(&raw), self.owner);
-        if pass.is_some() && held && !self.is_stale() {
-            // A session that cannot be closed is gone already.
+        // A restart of the library closes all sessions; a stale one need not wait for it.
+        let guard = if self.is_stale() { None } else { self.module.lock_shared().ok() };
+        let held = self.module.sessions().remove(handle(&raw), self.owner);
+        if guard.is_some() && held && !self.is_stale() {
+            // A session that cannot be closed no longer exists.
             let _ = raw.close();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_that_was_given_out_again_is_closed_by_its_last_owner_only() {
-        let owners = Owners::default();
-        let lost = owners.claim(7);
-        let other = owners.claim(8);
-        let new = owners.claim(7);
-
-        assert!(!owners.release(7, lost));
-        assert!(owners.release(7, new) && owners.release(8, other));
-        assert!(!owners.release(7, new), "twice");
     }
 }

@@ -1,11 +1,11 @@
-//! Which return codes mean what: how much has to be built anew before a call can succeed.
+//! Classifies return codes: what must be recovered before a call can succeed.
 
 use cryptoki::error::{Error as Cryptoki, RvError};
 
-/// What is broken, from little to much.
+/// What must be recovered, in ascending order. Each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    /// This session: a new one helps.
+pub(crate) enum RecoveryLevel {
+    /// The session: open a new one.
     Session,
     /// The login or the handles of keys: log in and find the keys again.
     Login,
@@ -13,30 +13,30 @@ pub(crate) enum Level {
     Library,
 }
 
-/// What a return code says about who has to act.
+/// The consequence of a return code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Rebuild this much.
-    Broken(Level),
-    /// It depends on whether the session still answers.
+    /// Recover at this level.
+    Recover(RecoveryLevel),
+    /// The code is ambiguous: check whether the session still works.
     Probe,
-    /// The call itself is wrong; nothing gets better by trying again.
+    /// The call itself is wrong. A retry cannot succeed.
     Permanent,
 }
 
-/// Reads a return code.
+/// Returns the consequence of a return code.
 pub(crate) const fn classify(error: &Cryptoki) -> Verdict {
     let Cryptoki::Pkcs11(code, _) = error else { return Verdict::Permanent };
     match code {
         RvError::SessionHandleInvalid
         | RvError::SessionClosed
         | RvError::OperationActive
-        | RvError::OperationNotInitialized => Verdict::Broken(Level::Session),
+        | RvError::OperationNotInitialized => Verdict::Recover(RecoveryLevel::Session),
         RvError::UserNotLoggedIn
         | RvError::ObjectHandleInvalid
         | RvError::KeyHandleInvalid
         | RvError::WrappingKeyHandleInvalid
-        | RvError::UnwrappingKeyHandleInvalid => Verdict::Broken(Level::Login),
+        | RvError::UnwrappingKeyHandleInvalid => Verdict::Recover(RecoveryLevel::Login),
         RvError::CryptokiNotInitialized
         | RvError::DeviceError
         | RvError::DeviceMemory
@@ -46,15 +46,15 @@ pub(crate) const fn classify(error: &Cryptoki) -> Verdict {
         | RvError::SessionCount
         | RvError::SlotIdInvalid
         | RvError::TokenNotPresent
-        | RvError::TokenNotRecognized => Verdict::Broken(Level::Library),
-        // Some tokens say it for wrong input, some for a lost connection.
+        | RvError::TokenNotRecognized => Verdict::Recover(RecoveryLevel::Library),
+        // Some tokens return these for invalid input, some for a lost connection.
         RvError::GeneralError | RvError::VendorDefined(_) | RvError::UnknownErrorCode(_) => Verdict::Probe,
         _ => Verdict::Permanent,
     }
 }
 
-/// Whether the session's handle is dead, so that closing it could close somebody else's session that got the same
-/// number since.
+/// Returns whether the library no longer has the session. Its handle may belong to another session by now, which must
+/// not be closed in its place.
 pub(crate) const fn session_is_gone(error: &Cryptoki) -> bool {
     matches!(error, Cryptoki::Pkcs11(RvError::SessionHandleInvalid | RvError::SessionClosed, _))
 }
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn means(code: RvError, verdict: Verdict) {
+    fn assert_verdict(code: RvError, verdict: Verdict) {
         assert_eq!(classify(&Cryptoki::Pkcs11(code, Function::Sign)), verdict, "{code:?}");
     }
 
     #[test]
-    fn wrong_calls_and_pins_are_nobodys_loss() {
+    fn invalid_calls_and_pin_errors_need_no_recovery() {
         for code in [
             RvError::ArgumentsBad,
             RvError::DataLenRange,
@@ -84,22 +84,24 @@ mod tests {
             RvError::TemplateInconsistent,
             RvError::UserPinNotInitialized,
         ] {
-            means(code, Verdict::Permanent);
+            assert_verdict(code, Verdict::Permanent);
         }
         assert_eq!(classify(&Cryptoki::NotSupported), Verdict::Permanent);
     }
 
     #[test]
-    fn unclear_codes_are_looked_into() {
-        means(RvError::GeneralError, Verdict::Probe);
-        means(RvError::VendorDefined(0x8000_0001), Verdict::Probe);
+    fn ambiguous_codes_are_probed() {
+        assert_verdict(RvError::GeneralError, Verdict::Probe);
+        assert_verdict(RvError::VendorDefined(0x8000_0001), Verdict::Probe);
     }
 
     #[test]
-    fn losses_are_as_deep_as_what_is_lost() {
-        means(RvError::SessionHandleInvalid, Verdict::Broken(Level::Session));
-        means(RvError::UserNotLoggedIn, Verdict::Broken(Level::Login));
-        means(RvError::DeviceRemoved, Verdict::Broken(Level::Library));
-        assert!(Level::Session < Level::Login && Level::Login < Level::Library);
+    fn the_level_follows_from_what_was_lost() {
+        assert_verdict(RvError::SessionHandleInvalid, Verdict::Recover(RecoveryLevel::Session));
+        assert_verdict(RvError::UserNotLoggedIn, Verdict::Recover(RecoveryLevel::Login));
+        assert_verdict(RvError::DeviceRemoved, Verdict::Recover(RecoveryLevel::Library));
+        assert!(
+            RecoveryLevel::Session < RecoveryLevel::Login && RecoveryLevel::Login < RecoveryLevel::Library
+        );
     }
 }

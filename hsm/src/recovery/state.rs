@@ -1,118 +1,54 @@
-//! What the threads of one token share: its state, its keys, and the way to ask for recovery.
+//! The state that the threads of one token share, and requests for recovery.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use cryptoki::slot::Slot;
-
+use super::classify::RecoveryLevel;
+use super::status::{FIRST_ATTEMPT, Phase, RECOVERY_STUCK, Status};
 use crate::error::Error;
-use crate::health::{Counters, Event, Health, State, read};
-use crate::keys::handle::Located;
-use crate::keys::selector::TokenSelector;
-use crate::login::attempts::{Device, Identity};
-use crate::login::pin::PinKeeper;
+use crate::health::{Counters, Health, State, read};
+use crate::keys::handle::KeyHandle;
+use crate::login::connect::TokenLogin;
 use crate::module::Module;
 use crate::pool::Pool;
-use crate::pool::call::Ticket;
-use crate::recovery::classify::Level;
+use crate::pool::call::PendingCall;
+use crate::pool::operation::TokenSnapshot;
+use crate::pool::session_table::SessionLosses;
+use crate::pool::worker::PoolWorker;
 use crate::settings::Settings;
 use crate::sync::{lock, wait_until};
 
-/// A token, as all its threads see it.
-#[derive(Debug)]
-pub(crate) struct Shared {
+/// The state of a token.
+pub(crate) struct SharedState {
     pub(crate) module: Arc<Module>,
-    pub(crate) selector: TokenSelector,
+    pub(crate) login: TokenLogin,
     pub(crate) settings: Settings,
-    pub(crate) pin: PinKeeper,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool<PoolWorker>>,
     pub(crate) counters: Counters,
     pub(crate) status: Mutex<Status>,
     pub(crate) changed: Condvar,
-    /// The token that was logged in to first: its PIN is for no other.
-    pub(crate) identity: OnceLock<Identity>,
-    /// What is known of logins to it.
-    pub(crate) device: OnceLock<Arc<Device>>,
-    /// Counts logins: handles of an older one may mean nothing, or something else.
+    pub(crate) session_losses: SessionLosses,
+    /// Number of recoveries that found the handles of the keys. Older handles may be invalid, or belong to other
+    /// objects.
     generation: AtomicU64,
-    /// Counts the times the library said that a session is gone: then none of the older ones can be trusted.
-    sessions: AtomicU64,
-    keys: Mutex<Vec<Weak<Located>>>,
+    keys: Mutex<Vec<Weak<KeyHandle>>>,
 }
 
-/// Whether the token works, and what it needs.
-#[derive(Debug)]
-pub(crate) struct Status {
-    pub(crate) phase: Phase,
-    pub(crate) since: SystemTime,
-    pub(crate) slot: Option<Slot>,
-    /// The initialisation of the library that the handles belong to.
-    pub(crate) epoch: u64,
-    /// The login that they belong to, see [`Device::logins`].
-    pub(crate) logins: u64,
-    /// What a thread of the pool found broken, and why it thinks so.
-    pub(crate) request: Option<(Level, Error)>,
-    pub(crate) pin_count_low: bool,
-    pub(crate) login_required: bool,
-    pub(crate) closed: bool,
-    /// The recovery thread lives.
-    pub(crate) supervised: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Phase {
-    Up,
-    Recovering,
-    Down { retry_at: Instant, reason: Error },
-    Failed(Error),
-}
-
-/// What a thread works with: valid as long as neither number changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Footing {
-    pub(crate) slot: Slot,
-    pub(crate) generation: u64,
-    pub(crate) sessions: u64,
-    pub(crate) login_required: bool,
-    pub(crate) epoch: u64,
-    pub(crate) logins: u64,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        module: Arc<Module>,
-        selector: TokenSelector,
-        settings: Settings,
-        pin: PinKeeper,
-    ) -> Self {
-        let pool = Pool::new(settings.max_abandoned);
-        module.opened();
+impl SharedState {
+    pub(crate) fn new(module: Arc<Module>, login: TokenLogin, settings: Settings) -> Self {
+        let pool = Arc::new(Pool::new(settings.max_abandoned));
+        module.register_token();
         Self {
             module,
-            selector,
+            login,
             settings,
-            pin,
             pool,
             counters: Counters::default(),
-            status: Mutex::new(Status {
-                phase: Phase::Recovering,
-                since: SystemTime::now(),
-                slot: None,
-                epoch: 0,
-                logins: 0,
-                request: None,
-                pin_count_low: false,
-                login_required: true,
-                closed: false,
-                supervised: false,
-            }),
+            status: Mutex::new(Status::new()),
             changed: Condvar::new(),
-            identity: OnceLock::new(),
-            device: OnceLock::new(),
+            session_losses: SessionLosses::default(),
             generation: AtomicU64::new(0),
-            sessions: AtomicU64::new(0),
             keys: Mutex::default(),
         }
     }
@@ -121,23 +57,12 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// A login has been made: all handles are to be found again.
+    /// Invalidates all handles after a login.
     pub(crate) fn next_generation(&self) -> u64 {
         self.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// The library said that a session of `seen` is gone.
-    pub(crate) fn sessions_gone(&self, seen: u64) {
-        // The first one to notice is enough.
-        let _ = self.sessions.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// How often the library has said that a session is gone.
-    pub(crate) fn session_losses(&self) -> u64 {
-        self.sessions.load(Ordering::Acquire)
-    }
-
-    /// Fails at once if the token cannot be used now. For callers, before they queue.
+    /// Fails at once if the token cannot be used now. Called before a call enters the queue.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.module.check_pid()?;
         let mut status = lock(&self.status);
@@ -147,8 +72,8 @@ impl Shared {
         if matches!(status.phase, Phase::Recovering)
             && status.since.elapsed().is_ok_and(|waiting| waiting > self.settings.timeout)
         {
-            // The recovery thread itself is stuck: nobody has to wait for it.
-            status.phase = Phase::Down { retry_at: Instant::now() + STUCK, reason: Error::Timeout };
+            // The recovery thread itself is stuck, so callers must not wait for it.
+            status.phase = Phase::Down { retry_at: Instant::now() + RECOVERY_STUCK, reason: Error::Timeout };
         }
         match &status.phase {
             Phase::Up | Phase::Recovering => Ok(()),
@@ -156,8 +81,8 @@ impl Shared {
         }
     }
 
-    /// Waits while the token is being logged in to, if the caller is `patient`.
-    pub(crate) fn footing(&self, ticket: &Ticket, patient: bool) -> Result<Footing, Error> {
+    /// Returns the present snapshot. With `wait`, waits for a recovery in progress until the deadline of the call.
+    pub(crate) fn snapshot(&self, call: &PendingCall, wait: bool) -> Result<TokenSnapshot, Error> {
         let mut status = lock(&self.status);
         loop {
             if status.closed {
@@ -165,56 +90,64 @@ impl Shared {
             }
             match (&status.phase, status.slot) {
                 (Phase::Up, Some(slot)) => {
-                    return Ok(Footing {
+                    return Ok(TokenSnapshot {
                         slot,
                         generation: self.generation(),
-                        sessions: self.session_losses(),
+                        session_losses: self.session_losses.count(),
                         login_required: status.login_required,
                         epoch: status.epoch,
                         logins: status.logins,
                     });
                 }
-                (Phase::Up | Phase::Recovering, _) if patient => {}
+                (Phase::Up | Phase::Recovering, _) if wait => {}
                 (phase, _) => return Err(phase.refusal()),
             }
-            if Instant::now() >= ticket.deadline() {
+            if Instant::now() >= call.deadline() {
                 return Err(Error::Timeout);
             }
-            status = wait_until(&self.changed, status, ticket.deadline());
+            status = wait_until(&self.changed, status, call.deadline());
         }
     }
 
-    /// Asks for recovery, unless there was one since `generation`. Callers that come now wait for it, or are sent away.
-    pub(crate) fn request(&self, level: Level, generation: u64, reason: Error) {
+    /// Returns whether the snapshot is still valid. The answer holds as long as the library lock is held, which keeps
+    /// logins and restarts out.
+    pub(crate) fn is_current(&self, snapshot: &TokenSnapshot) -> bool {
+        self.module.epoch() == snapshot.epoch
+            && self.generation() == snapshot.generation
+            && self.login.logins() == Some(snapshot.logins)
+    }
+
+    /// Requests recovery, unless there was one since `generation`. Depending on the level, calls then wait or fail.
+    pub(crate) fn request(&self, level: RecoveryLevel, generation: u64, reason: Error) {
         let mut status = lock(&self.status);
         if self.generation() != generation || !matches!(status.phase, Phase::Up) || status.closed {
             return;
         }
         status.since = SystemTime::now();
-        if level >= Level::Library {
-            status.phase = Phase::Down { retry_at: Instant::now() + SOON, reason: reason.clone() };
-        } else {
+        if level < RecoveryLevel::Library {
             status.phase = Phase::Recovering;
+            status.request = Some((level, reason));
+            drop(status);
+            self.changed.notify_all();
+            return;
         }
-        let refusal = status.phase.refusal();
-        let down = matches!(status.phase, Phase::Down { .. });
+        status.phase = Phase::Down { retry_at: Instant::now() + FIRST_ATTEMPT, reason: reason.clone() };
         status.request = Some((level, reason));
+        let refusal = status.phase.refusal();
         drop(status);
         self.changed.notify_all();
-        if down {
-            self.pool.refuse_queued(&refusal);
-        }
+        self.pool.refuse_queued(&refusal);
     }
 
-    /// A thread did not come back from the library in time.
-    pub(crate) fn hung(&self) {
+    /// Requests recovery after a thread did not return from the library in time.
+    pub(crate) fn thread_abandoned(&self) {
         let mut status = lock(&self.status);
         if matches!(status.phase, Phase::Up | Phase::Recovering) && !status.closed {
-            let retry_at = Instant::now() + SOON;
+            let retry_at = Instant::now() + FIRST_ATTEMPT;
             status.phase = Phase::Down { retry_at, reason: Error::Timeout };
             status.since = SystemTime::now();
-            // A new session may do: the library cannot be restarted around a stuck thread.
-            status.request = Some((Level::Login, Error::Timeout));
+            // A new session may suffice: the library cannot be restarted while a thread is inside.
+            status.request = Some((RecoveryLevel::Login, Error::Timeout));
             let refusal = status.phase.refusal();
             drop(status);
             self.changed.notify_all();
@@ -222,39 +155,32 @@ impl Shared {
         }
     }
 
-    /// Keys that are in use, to be found again after a login.
-    pub(crate) fn keys(&self) -> Vec<Arc<Located>> {
+    /// Returns the keys in use, whose handles are found again after a login.
+    pub(crate) fn keys(&self) -> Vec<Arc<KeyHandle>> {
         let mut keys = lock(&self.keys);
         keys.retain(|key| key.strong_count() > 0);
         keys.iter().filter_map(Weak::upgrade).collect()
     }
 
-    pub(crate) fn register(&self, key: &Arc<Located>) {
+    pub(crate) fn register_key(&self, key: &Arc<KeyHandle>) {
         let mut keys = lock(&self.keys);
         keys.retain(|key| key.strong_count() > 0);
         keys.push(Arc::downgrade(key));
     }
 
-    pub(crate) fn tell(&self, event: &Event) {
-        if let Some(observer) = &self.settings.observer {
-            // Whoever listens must not end the thread that recovers the token.
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| observer(event)));
-        }
-    }
-
-    /// Ends the threads and waits for them, though not for ever. Sessions are closed by those that hold them, which
-    /// ends the login.
+    /// Ends the threads and waits for them, at most [`CLOSE_TIMEOUT`]. Each thread closes its session, which ends the
+    /// login.
     ///
-    /// A process that ends takes its libraries down: a thread that is inside one then crashes it.
+    /// A process unloads its libraries when it exits, and crashes if a thread is inside one then.
     pub(crate) fn close(&self) {
         lock(&self.status).closed = true;
         self.changed.notify_all();
         self.pool.close();
         if self.module.check_pid().is_err() {
-            // In a fork there are no threads.
+            // A fork has no threads to wait for.
             return;
         }
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
         self.pool.wait_ended(deadline);
         let mut status = lock(&self.status);
         while status.supervised && Instant::now() < deadline {
@@ -262,18 +188,10 @@ impl Shared {
         }
     }
 
-    /// Whether what a thread stands on is still there. Only to be believed inside the library, where nobody logs in and
-    /// nobody restarts it.
-    pub(crate) fn holds(&self, footing: &Footing) -> bool {
-        self.module.epoch() == footing.epoch
-            && self.generation() == footing.generation
-            && self.device.get().is_some_and(|device| device.logins() == footing.logins)
-    }
-
-    /// The recovery thread begins. It has ended when what this returns is dropped.
-    pub(crate) fn supervised(self: &Arc<Self>) -> Supervised {
+    /// Records that the recovery thread runs until the guard is dropped.
+    pub(crate) fn supervise_guard(self: &Arc<Self>) -> SupervisorGuard {
         lock(&self.status).supervised = true;
-        Supervised(Arc::clone(self))
+        SupervisorGuard(Arc::clone(self))
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -296,7 +214,7 @@ impl Shared {
             signing: self.counters.signing(),
             agreements: read(&self.counters.agreements),
             faulty_answers: read(&self.counters.faulty_answers),
-            pin_count_low: status.pin_count_low,
+            pin_count_low: self.login.pin_count_low(),
             pool_size: load.live,
             pool_limit: load.limit,
             pool_in_use: load.in_use,
@@ -306,52 +224,21 @@ impl Shared {
     }
 }
 
-/// A recovery thread that lives.
-#[derive(Debug)]
-pub(crate) struct Supervised(Arc<Shared>);
+impl Drop for SharedState {
+    fn drop(&mut self) {
+        self.module.unregister_token();
+    }
+}
 
-impl Drop for Supervised {
+/// Records on drop that the recovery thread has ended.
+pub(crate) struct SupervisorGuard(Arc<SharedState>);
+
+impl Drop for SupervisorGuard {
     fn drop(&mut self) {
         lock(&self.0.status).supervised = false;
         self.0.changed.notify_all();
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.module.closed();
-    }
-}
-
-impl Phase {
-    /// What a caller is told.
-    pub(crate) fn refusal(&self) -> Error {
-        match self {
-            Self::Up | Self::Recovering => Error::Transient { retry_after: SOON },
-            Self::Down { retry_at, .. } => {
-                let now = Instant::now();
-                let left = match retry_at.checked_duration_since(now) {
-                    Some(left) => left,
-                    // An attempt is being made. The longer that takes, the longer it may still take.
-                    None => now.saturating_duration_since(*retry_at).min(STUCK),
-                };
-                Error::Transient { retry_after: left.max(SHORTEST) }
-            }
-            // The reason says what refused; later callers must know that nothing was tried for them.
-            Self::Failed(Error::AuthFailed { .. }) => Error::LockedOut,
-            Self::Failed(reason) => reason.clone(),
-        }
-    }
-}
-
-/// How long a token that is closed waits for its threads.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The least time callers are told to stay away.
-const SHORTEST: Duration = Duration::from_millis(10);
-
-/// How long callers are told to stay away while recovery is stuck.
-const STUCK: Duration = Duration::from_secs(1);
-
-/// The first attempt at recovery is made at once.
-const SOON: Duration = Duration::from_millis(100);
+/// Maximum time that closing a token waits for its threads.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

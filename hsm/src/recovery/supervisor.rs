@@ -1,64 +1,65 @@
-//! The thread that keeps a token logged in: one recovery at a time, with growing pauses, and every key checked after.
+//! The recovery thread of a token: repeats logins and restarts with growing pauses, and finds all keys again.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::classify::RecoveryLevel;
+use super::state::SharedState;
+use super::status::Phase;
 use crate::error::{Error, Failure, Fault};
 use crate::health::{Event, add};
-use crate::login::connect::{Connection, Refusal, connect};
-use crate::pool::Share;
-use crate::pool::worker::{Objects, Repeat};
-use crate::recovery::classify::Level;
-use crate::recovery::state::{Phase, Shared};
+use crate::login::connect::Connection;
+use crate::login::error::ConnectError;
+use crate::pool::operation::ObjectAccess;
 use crate::sync::{lock, wait_until};
 
-/// The life of the recovery thread. Tells `opened` how the first login went.
-pub(crate) fn supervise(shared: &Arc<Shared>, opened: &mpsc::SyncSender<Result<(), Error>>) {
-    let mut connection = match caught(|| first(shared)) {
+/// Runs the recovery thread until the token is closed. Sends the result of the first login to `opened`.
+pub(crate) fn supervise(state: &Arc<SharedState>, opened: &mpsc::SyncSender<Result<(), Error>>) {
+    let mut connection = match catch_panic(|| connect_first(state)) {
         Ok(connection) => {
-            shared.next_generation();
-            up(shared, &connection);
+            state.next_generation();
+            set_up(state, &connection);
             Some(connection)
         }
-        Err(refusal) => {
-            let error = refusal.into_error();
-            lock(&shared.status).phase = Phase::Failed(error.clone());
-            // Whoever opened it may have left.
+        Err(error) => {
+            let error = error.into_error();
+            lock(&state.status).phase = Phase::Failed(error.clone());
+            // The caller may have timed out.
             let _ = opened.send(Err(error));
             return;
         }
     };
     let _ = opened.send(Ok(()));
-    while let Some((level, reason)) = next_request(shared) {
-        connection = recover(shared, connection, level, &reason);
+    while let Some((level, reason)) = next_request(state) {
+        connection = Recovery::new(state, connection, level, &reason).run();
     }
 }
 
-/// The first login. A library that reads its tokens while another process writes them may miss one, so that it is
-/// asked a second time; not where that would disturb others.
-fn first(shared: &Arc<Shared>) -> Result<Connection, Refusal> {
+/// Makes the first login. A library that reads its tokens while another process writes them may miss one, so it is
+/// restarted and asked again, unless other tokens would be affected.
+fn connect_first(state: &Arc<SharedState>) -> Result<Connection, ConnectError> {
     for _ in 0..FIRST_ATTEMPTS {
-        match connect(shared, None) {
-            Err(Refusal::Later(Error::NoSuchToken | Error::Token(_) | Error::Config(_), pause))
-                if shared.module.serves_one() =>
+        match state.login.connect(None, &state.session_losses) {
+            Err(ConnectError::Retryable(Error::NoSuchToken | Error::Token(_) | Error::Config(_), pause))
+                if state.module.has_single_token() =>
             {
-                if !sleep(shared, jittered(FIRST_PAUSE).max(pause)) {
+                if !sleep(state, with_jitter(FIRST_PAUSE).max(pause)) {
                     break;
                 }
-                shared.module.restart(shared.module.epoch())?;
+                state.module.restart(state.module.epoch())?;
             }
             result => return result,
         }
     }
-    connect(shared, None)
+    state.login.connect(None, &state.session_losses)
 }
 
-/// Waits for a request, and keeps the token awake meanwhile. `None` when the token is closed.
-fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
-    let interval = shared.settings.keep_alive;
+/// Waits for a request, and keeps the token active meanwhile. Returns `None` when the token is closed.
+fn next_request(state: &Arc<SharedState>) -> Option<(RecoveryLevel, Error)> {
+    let interval = state.settings.keep_alive;
     let mut due = Instant::now() + interval.unwrap_or(FOREVER);
-    let mut status = lock(&shared.status);
+    let mut status = lock(&state.status);
     loop {
         if status.closed {
             return None;
@@ -66,172 +67,211 @@ fn next_request(shared: &Arc<Shared>) -> Option<(Level, Error)> {
         if let Some(request) = status.request.take() {
             return Some(request);
         }
-        if interval.is_some() && Instant::now() >= due && matches!(status.phase, Phase::Up) {
+        let up = matches!(status.phase, Phase::Up);
+        if interval.is_some() && Instant::now() >= due && up {
             drop(status);
-            // A failure asks for recovery itself. A token that is at work needs no keeping awake, and those who wait
-            // for a recovery may have all threads: this one is to make it, and must not queue behind them.
-            let _ = shared.pool.call(shared, shared.settings.timeout, Share::Idle, |seat, ticket| {
-                seat.run(ticket, Repeat::OnlyNow, Objects::Untouched, |bench| {
-                    bench.session.generate_random_slice(&mut [0])?;
-                    Ok(())
-                })
-            });
+            keep_alive(state);
             due = Instant::now() + interval.unwrap_or(FOREVER);
-            status = lock(&shared.status);
+            status = lock(&state.status);
             continue;
         }
-        let until = if matches!(status.phase, Phase::Up) { due } else { Instant::now() + FOREVER };
-        status = wait_until(&shared.changed, status, until);
+        let until = if up { due } else { Instant::now() + FOREVER };
+        status = wait_until(&state.changed, status, until);
     }
 }
 
-/// Brings the token back, however long that takes.
-fn recover(
-    shared: &Arc<Shared>,
-    before: Option<Connection>,
-    level: Level,
-    reason: &Error,
-) -> Option<Connection> {
-    let began = Instant::now();
-    let mut level = level;
-    let mut told = matches!(lock(&shared.status).phase, Phase::Down { .. });
-    if told {
-        shared.tell(&Event::Down { reason: reason.clone() });
+/// Asks an idle token for one random byte. The call must not queue: all threads may be waiting for a recovery, which
+/// this thread makes.
+fn keep_alive(state: &Arc<SharedState>) {
+    // A failure requests recovery, so the result is not needed.
+    let _ = state.run_if_idle(|context| {
+        context.session.generate_random_slice(&mut [0])?;
+        Ok(())
+    });
+}
+
+/// A recovery in progress.
+struct Recovery<'s> {
+    state: &'s Arc<SharedState>,
+    /// The lost connection, until the first attempt to connect again.
+    previous: Option<Connection>,
+    level: RecoveryLevel,
+    /// Epoch at the loss. A later one means that another token has restarted the library since.
+    seen: u64,
+    /// Pause after the next failed attempt.
+    pause: Duration,
+    /// Whether the observer knows that the token is down.
+    reported: bool,
+    started: Instant,
+}
+
+impl<'s> Recovery<'s> {
+    fn new(
+        state: &'s Arc<SharedState>,
+        previous: Option<Connection>,
+        level: RecoveryLevel,
+        reason: &Error,
+    ) -> Self {
+        let started = Instant::now();
+        let reported = matches!(lock(&state.status).phase, Phase::Down { .. });
+        if reported {
+            state.settings.notify(&Event::Down { reason: reason.clone() });
+        }
+        let seen = lock(&state.status).epoch;
+        Self { state, previous, level, seen, pause: FIRST_PAUSE, reported, started }
     }
-    let mut before = before;
-    // A restart by another token of the library since then is as good as one of our own.
-    let mut seen = lock(&shared.status).epoch;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let library = level == Level::Library;
-        let epoch = shared.module.epoch();
-        add(if library { &shared.counters.library_recoveries } else { &shared.counters.login_recoveries });
-        match caught(|| attempt(shared, &mut before, library.then_some(seen))) {
-            Ok(connection) => {
-                up(shared, &connection);
-                shared.tell(&Event::Recovered { library, after: began.elapsed() });
-                return Some(connection);
-            }
-            Err(Refusal::Never(error)) => {
-                let mut status = lock(&shared.status);
-                status.phase = Phase::Failed(error.clone());
-                status.since = SystemTime::now();
-                let refusal = status.phase.refusal();
-                drop(status);
-                shared.changed.notify_all();
-                shared.pool.refuse_queued(&refusal);
-                shared.tell(&Event::Failed { reason: error });
-                return None;
-            }
-            Err(Refusal::Later(error, at_least)) => {
-                // No library brings back a PIN that cannot be read, and others may be at work with this one.
-                let without_pin = matches!(error, Error::Pin(_));
-                // A login that fails otherwise may need no more than the library anew, at once.
-                let patient = library || without_pin;
-                let wait = if patient { jittered(pause) } else { Duration::ZERO }.max(at_least);
-                down(shared, Instant::now() + wait, &error);
-                if patient && !told {
-                    told = true;
-                    shared.tell(&Event::Down { reason: error });
+
+    /// Recovers the token, however long that takes. Returns `None` if recovery has failed or the token is closed.
+    fn run(mut self) -> Option<Connection> {
+        let state = self.state;
+        loop {
+            let library = self.level == RecoveryLevel::Library;
+            let epoch = state.module.epoch();
+            let counters = &state.counters;
+            add(if library { &counters.library_recoveries } else { &counters.login_recoveries });
+            match catch_panic(|| reconnect(state, &mut self.previous, library.then_some(self.seen))) {
+                Ok(connection) => {
+                    set_up(state, &connection);
+                    state.settings.notify(&Event::Recovered { library, after: self.started.elapsed() });
+                    return Some(connection);
                 }
-                if patient {
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                level = if without_pin { Level::Login } else { Level::Library };
-                seen = if library { epoch } else { seen };
-                if !sleep(shared, wait) {
+                Err(ConnectError::Permanent(error)) => {
+                    set_failed(state, &error);
+                    state.settings.notify(&Event::Failed { reason: error });
                     return None;
                 }
+                Err(ConnectError::Retryable(error, at_least)) => {
+                    let wait = self.after_failure(error, at_least, library);
+                    if library {
+                        self.seen = epoch;
+                    }
+                    if !sleep(state, wait) {
+                        return None;
+                    }
+                }
             }
         }
+    }
+
+    /// Sets the level of the next attempt and returns the pause before it.
+    fn after_failure(&mut self, error: Error, at_least: Duration, library: bool) -> Duration {
+        // A restart does not make an unreadable PIN readable, and would disturb other tokens.
+        let without_pin = matches!(error, Error::Pin(_));
+        // After any other failed login, the library is restarted without a pause.
+        let with_pause = library || without_pin;
+        let pause = if with_pause { with_jitter(self.pause) } else { Duration::ZERO };
+        let wait = pause.max(at_least);
+        set_down(self.state, Instant::now() + wait, &error);
+        if with_pause {
+            if !self.reported {
+                self.reported = true;
+                self.state.settings.notify(&Event::Down { reason: error });
+            }
+            self.pause = (self.pause * 2).min(MAX_PAUSE);
+        }
+        self.level = if without_pin { RecoveryLevel::Login } else { RecoveryLevel::Library };
+        wait
     }
 }
 
-fn attempt(
-    shared: &Arc<Shared>,
-    before: &mut Option<Connection>,
+/// Connects again and finds all keys, after a restart of the library if `restart` is set to the epoch of the loss.
+fn reconnect(
+    state: &SharedState,
+    previous: &mut Option<Connection>,
     restart: Option<u64>,
-) -> Result<Connection, Refusal> {
+) -> Result<Connection, ConnectError> {
     if let Some(seen) = restart {
-        shared.module.restart(seen)?;
+        state.module.restart(seen)?;
     }
-    let connection = connect(shared, before.take())?;
-    let generation = shared.next_generation();
-    for key in shared.keys() {
-        let timeout = shared.settings.timeout;
-        let _turn = match key.objects() {
-            Objects::Made => Some(shared.module.turn(Instant::now() + timeout, timeout)?),
-            Objects::Untouched => None,
+    let connection = state.login.connect(previous.take(), &state.session_losses)?;
+    let generation = state.next_generation();
+    for key in state.keys() {
+        let timeout = state.settings.timeout;
+        let _objects = match key.access() {
+            ObjectAccess::Modify => Some(state.module.lock_objects(Instant::now() + timeout, timeout)?),
+            ObjectAccess::Read => None,
         };
-        let _pass = shared.module.enter()?;
+        let _library = state.module.lock_shared()?;
         if connection.session.is_stale() {
-            // Another token had the library restarted.
+            // Another token has restarted the library.
             return Err(Error::Transient { retry_after: Duration::ZERO }.into());
         }
-        match key.locate(shared, &connection.session, generation) {
-            Err(Failure::Library(error)) => return Err(Error::Token(Fault::new(&error)).into()),
-            // A token that calculates wrongly is not used, whatever the key.
-            Err(Failure::Ours(Error::FaultyAnswer)) => {
-                add(&shared.counters.faulty_answers);
+        match key.find_again(&state.settings, &connection.session, generation) {
+            Err(Failure::Library(error)) => return Err(Error::from(error).into()),
+            // A token that returns wrong results is not used, whichever key is affected.
+            Err(Failure::Final(Error::FaultyAnswer)) => {
+                add(&state.counters.faulty_answers);
                 return Err(Error::FaultyAnswer.into());
             }
-            // A key that is lost or refused is the matter of those who use it.
-            Ok(_) | Err(Failure::Ours(_)) => {}
+            // A missing or rejected key affects only its own callers.
+            Ok(_) | Err(Failure::Final(_)) => {}
         }
     }
     Ok(connection)
 }
 
-/// A panic in here must not end the thread that everybody waits for.
-fn caught<R>(work: impl FnOnce() -> Result<R, Refusal>) -> Result<R, Refusal> {
+/// Converts a panic to an error, because callers wait for the thread.
+fn catch_panic<R>(work: impl FnOnce() -> Result<R, ConnectError>) -> Result<R, ConnectError> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Token(Fault::panic()).into()))
 }
 
-fn up(shared: &Shared, connection: &Connection) {
-    let mut status = lock(&shared.status);
+fn set_up(state: &SharedState, connection: &Connection) {
+    state.pool.set_limit(connection.pool_limit);
+    let mut status = lock(&state.status);
     status.phase = Phase::Up;
     status.since = SystemTime::now();
     status.slot = Some(connection.slot);
     status.epoch = connection.session.epoch();
     status.logins = connection.logins;
+    status.login_required = connection.login_required;
     status.request = None;
     drop(status);
-    shared.changed.notify_all();
+    state.changed.notify_all();
 }
 
-fn down(shared: &Shared, retry_at: Instant, reason: &Error) {
-    let mut status = lock(&shared.status);
+fn set_down(state: &SharedState, retry_at: Instant, reason: &Error) {
+    let mut status = lock(&state.status);
     if !matches!(status.phase, Phase::Down { .. }) {
         status.since = SystemTime::now();
     }
     status.phase = Phase::Down { retry_at, reason: reason.clone() };
     let refusal = status.phase.refusal();
     drop(status);
-    shared.changed.notify_all();
-    shared.pool.refuse_queued(&refusal);
+    state.changed.notify_all();
+    state.pool.refuse_queued(&refusal);
 }
 
-/// False if the token was closed meanwhile.
-fn sleep(shared: &Shared, pause: Duration) -> bool {
+fn set_failed(state: &SharedState, reason: &Error) {
+    let mut status = lock(&state.status);
+    status.phase = Phase::Failed(reason.clone());
+    status.since = SystemTime::now();
+    let refusal = status.phase.refusal();
+    drop(status);
+    state.changed.notify_all();
+    state.pool.refuse_queued(&refusal);
+}
+
+/// Returns false if the token was closed meanwhile.
+fn sleep(state: &SharedState, pause: Duration) -> bool {
     let until = Instant::now() + pause;
-    let mut status = lock(&shared.status);
+    let mut status = lock(&state.status);
     while !status.closed && Instant::now() < until {
-        status = wait_until(&shared.changed, status, until);
+        status = wait_until(&state.changed, status, until);
     }
     !status.closed
 }
 
-/// Between three quarters and all of it, so that many processes do not come back at once.
-fn jittered(pause: Duration) -> Duration {
+/// Shortens a pause by up to a quarter, so that several processes do not retry at the same time.
+fn with_jitter(pause: Duration) -> Duration {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
     pause - pause / 4 * (nanos % 1024) / 1024
 }
 
-/// How often a token that is not there is looked for when it is opened, besides the last time.
+/// Number of attempts to open a token with a restart after each, before the final one.
 const FIRST_ATTEMPTS: usize = 2;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Longer than any wait, short enough to be added to a time.
+/// Longer than any wait, and short enough to be added to an `Instant`.
 const FOREVER: Duration = Duration::from_secs(3600);
