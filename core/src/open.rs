@@ -248,7 +248,7 @@ fn check_encrypted(
     let aad =
         EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]).map_err(|_| Rejected)?;
     let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
-    provider.check_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
+    provider.check_a256gcm(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
 }
 
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]

@@ -80,7 +80,7 @@ where
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         Err(Rejected)
@@ -90,7 +90,7 @@ where
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &mut [u8],
         _: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -101,7 +101,7 @@ where
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &[u8],
         _: &[u8; 16],
     ) -> Result<(), Rejected> {

@@ -323,7 +323,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
             &self,
             _: &Secret<32>,
             _: &[u8; 12],
-            _: &[u8],
+            _: &[&[u8]],
             _: &mut [u8],
         ) -> Result<[u8; 16], Rejected> {
             Err(Rejected)
@@ -332,7 +332,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
             &self,
             key: &Secret<32>,
             iv: &[u8; 12],
-            aad: &[u8],
+            aad: &[&[u8]],
             buffer: &mut [u8],
             tag: &[u8; 16],
         ) -> Result<(), Rejected> {
@@ -342,7 +342,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
             &self,
             _: &Secret<32>,
             _: &[u8; 12],
-            _: &[u8],
+            _: &[&[u8]],
             _: &[u8],
             _: &[u8; 16],
         ) -> Result<(), Rejected> {

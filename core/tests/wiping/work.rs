@@ -362,7 +362,7 @@ impl Provider for Hooked {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         let mut tag = Software.encrypt_a256gcm(key, iv, aad, buffer)?;
@@ -374,7 +374,7 @@ impl Provider for Hooked {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -386,7 +386,7 @@ impl Provider for Hooked {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         ciphertext: &[u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {

@@ -139,7 +139,7 @@ fn encrypt(header: &Header<'_>, file_key: &Secret<32>, cose_key: &[u8]) -> Optio
     content.extend_from_slice(kek);
     content.extend_from_slice(header.wrapped);
     content.extend_from_slice(header.iv);
-    let tag = Software.encrypt_a256gcm(file_key, header.iv, &content, &mut ciphertext).ok()?;
+    let tag = Software.encrypt_a256gcm(file_key, header.iv, &[&content], &mut ciphertext).ok()?;
     content.extend_from_slice(&ciphertext);
     content.extend_from_slice(&tag);
     Some(content)
@@ -173,7 +173,7 @@ impl<'c> Parsed<'c> {
 
     fn decrypt(&self, file_key: &Secret<32>) -> Option<Zeroizing<Vec<u8>>> {
         let mut buffer = Zeroizing::new(self.ciphertext.to_vec());
-        Software.decrypt_a256gcm(file_key, self.iv, self.header, &mut buffer, self.tag).ok()?;
+        Software.decrypt_a256gcm(file_key, self.iv, &[self.header], &mut buffer, self.tag).ok()?;
         Some(buffer)
     }
 }
