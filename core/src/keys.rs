@@ -6,7 +6,9 @@ mod symmetric;
 
 pub use self::agreement::{AgreementKey, AgreementPublicKey};
 pub use self::signing::{SigningKey, VerifyingKey};
-pub use self::symmetric::{EncryptionKey, MacKey};
+#[doc(hidden)]
+pub use self::symmetric::HmacKey as MacKey;
+pub use self::symmetric::{EncryptionKey, HmacKey};
 
 use p256::AffinePoint;
 use p256::elliptic_curve::point::AffineCoordinates;

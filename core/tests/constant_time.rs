@@ -21,7 +21,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 
 use taskseal_core::keys::{
-    AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey,
+    AgreementKey, AgreementPublicKey, EncryptionKey, HmacKey, SigningKey, VerifyingKey,
 };
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::seal::Mode;
@@ -260,8 +260,8 @@ fn public_half(mut key: VerifyingKey) -> VerifyingKey {
     key
 }
 
-fn mac_key() -> MacKey {
-    MacKey::new(KeyId::from_bytes([1; 8]), secret(1))
+fn mac_key() -> HmacKey {
+    HmacKey::new(KeyId::from_bytes([1; 8]), secret(1))
 }
 
 fn encryption_key() -> EncryptionKey {

@@ -5,12 +5,12 @@ use crate::secret::Secret;
 
 /// An HMAC 256/256 key (RFC 9053 section 3.1) of 32 bytes. Wiped on drop, prints only its kid.
 #[derive(Debug)]
-pub struct MacKey {
+pub struct HmacKey {
     kid: KeyId,
     key: Secret<32>,
 }
 
-impl MacKey {
+impl HmacKey {
     /// Takes 32 bytes and the kid they go by.
     ///
     /// # Security

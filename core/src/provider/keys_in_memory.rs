@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 
 use super::{Agree, Authenticator, MacStructure, Signer, arithmetic};
-use crate::keys::{AgreementKey, AgreementPublicKey, MacKey, SigningKey};
+use crate::keys::{AgreementKey, AgreementPublicKey, HmacKey, SigningKey};
 use crate::kid::KeyId;
 use crate::secret::Secret;
 use crate::stack::{Depth, leaving_nothing};
@@ -38,7 +38,7 @@ fn sign(key: &SigningKey, digest: &[u8; 32]) -> [u8; 64] {
     leaving_nothing(Depth::Signature, || arithmetic::sign(key.inner(), digest))
 }
 
-impl Authenticator for MacKey {
+impl Authenticator for HmacKey {
     type Error = Infallible;
 
     fn kid(&self) -> KeyId {
@@ -52,11 +52,11 @@ impl Authenticator for MacKey {
 }
 
 /// Several threads can use one key at the same time.
-impl Authenticator for &MacKey {
+impl Authenticator for &HmacKey {
     type Error = Infallible;
 
     fn kid(&self) -> KeyId {
-        MacKey::kid(self)
+        HmacKey::kid(self)
     }
 
     #[inline]

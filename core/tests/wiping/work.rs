@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use taskseal_core::keys::{
-    AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey,
+    AgreementKey, AgreementPublicKey, EncryptionKey, HmacKey, SigningKey, VerifyingKey,
 };
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::provider::Rejected;
@@ -59,9 +59,9 @@ pub(crate) fn with_agreement_key<T>(work: impl FnOnce(&AgreementKey) -> T) -> T 
     })
 }
 
-fn with_mac_key<T>(work: impl FnOnce(&MacKey) -> T) -> T {
+fn with_mac_key<T>(work: impl FnOnce(&HmacKey) -> T) -> T {
     let kid = KeyId::from_bytes([1; 8]);
-    with_secret("mac key", |key| work(&MacKey::new(kid, Secret::copy_from(key.as_bytes()))))
+    with_secret("mac key", |key| work(&HmacKey::new(kid, Secret::copy_from(key.as_bytes()))))
 }
 
 fn with_encryption_key<T>(work: impl FnOnce(&EncryptionKey) -> T) -> T {
