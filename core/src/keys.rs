@@ -1,10 +1,12 @@
 //! Keys: one type per purpose, so that a key for one thing cannot be used for another.
 
 mod agreement;
+mod cose_key;
 mod signing;
 mod symmetric;
 
 pub use self::agreement::{AgreementKey, AgreementPublicKey};
+pub use self::cose_key::{CoseKey, CoseKeyError, EncodedCoseKey, KeyAlgorithm};
 pub use self::signing::{SigningKey, VerifyingKey};
 #[doc(hidden)]
 pub use self::symmetric::HmacKey as MacKey;

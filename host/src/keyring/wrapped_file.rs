@@ -23,11 +23,11 @@ use std::path::Path;
 use getrandom::SysRng;
 use getrandom::rand_core::TryRng;
 use taskseal_core::Secret;
+use taskseal_core::keys::CoseKey;
 use taskseal_core::provider::{Provider, Software};
 use taskseal_hsm::{Error, KeySelector, KeyUri, WRAPPED_LEN, WrappingKey};
 use zeroize::Zeroizing;
 
-use super::cose_key;
 use crate::file_error::FileError;
 use crate::tokens;
 
@@ -38,7 +38,7 @@ mod tests;
 pub(super) const LABEL: &str = "TASKSEAL WRAPPED KEY";
 
 /// Bytes of the longest content.
-pub(super) const MAX_LEN: usize = 1 + 2 + MAX_KEK + WRAPPED_LEN + IV_LEN + cose_key::MAX_LEN + TAG_LEN;
+pub(super) const MAX_LEN: usize = 1 + 2 + MAX_KEK + WRAPPED_LEN + IV_LEN + CoseKey::MAX_LEN + TAG_LEN;
 
 const VERSION: u8 = 1;
 const MAX_KEK: usize = 512;
@@ -165,7 +165,7 @@ impl<'c> Parsed<'c> {
         let (iv, rest) = rest.split_first_chunk()?;
         let header = content.get(..content.len() - rest.len())?;
         let (ciphertext, tag) = rest.split_last_chunk()?;
-        if ciphertext.is_empty() || ciphertext.len() > cose_key::MAX_LEN {
+        if ciphertext.is_empty() || ciphertext.len() > CoseKey::MAX_LEN {
             return None;
         }
         Some(Self { header, kek: name(kek)?, wrapped, iv, ciphertext, tag })
