@@ -37,10 +37,10 @@ fn main() {
     seal_mac();
     encrypt();
     check_tag("GCM check, tag differs", |key, tag| {
-        black_box(Software.check_a256gcm(key, &[1; 12], &[2; 32], &[3; 256], tag).is_ok());
+        black_box(Software.check_a256gcm(key, &[1; 12], &[&[2; 32]], &[3; 256], tag).is_ok());
     });
     check_tag("GCM decrypt, tag differs", |key, tag| {
-        black_box(Software.decrypt_a256gcm(key, &[1; 12], &[2; 32], &mut [3; 256], tag).is_ok());
+        black_box(Software.decrypt_a256gcm(key, &[1; 12], &[&[2; 32]], &mut [3; 256], tag).is_ok());
     });
     derive();
     sign();
@@ -136,7 +136,7 @@ fn seal_mac() {
 fn encrypt() {
     let mut buffer = [3; 256];
     measure("GCM encrypt, key", 200_000, 4, pools(secret), key_of, |key| {
-        black_box(Software.encrypt_a256gcm(key, &[1; 12], &[2; 32], &mut buffer).is_ok());
+        black_box(Software.encrypt_a256gcm(key, &[1; 12], &[&[2; 32]], &mut buffer).is_ok());
     });
 }
 
@@ -145,9 +145,9 @@ fn check_tag(name: &str, mut operation: impl FnMut(&Secret<32>, &[u8; 16])) {
         let key = key_of(&secret(1, index));
         // Encrypting zeros gives the key stream, and with it the plaintext of the ciphertext that is checked.
         let mut buffer = [0; 256];
-        Software.encrypt_a256gcm(&key, &[1; 12], &[2; 32], &mut buffer).expect("short");
+        Software.encrypt_a256gcm(&key, &[1; 12], &[&[2; 32]], &mut buffer).expect("short");
         buffer.iter_mut().for_each(|byte| *byte ^= 3);
-        let mut tag = Software.encrypt_a256gcm(&key, &[1; 12], &[2; 32], &mut buffer).expect("short");
+        let mut tag = Software.encrypt_a256gcm(&key, &[1; 12], &[&[2; 32]], &mut buffer).expect("short");
         tag[class * 15] ^= 1;
         joined(*key.as_bytes(), tag)
     });

@@ -217,7 +217,7 @@ impl ContentKey {
     #[must_use]
     pub fn encrypt(&self, iv: &[u8; 12], aad: &[u8], body: &[u8]) -> Vec<u8> {
         let mut buffer = body.to_vec();
-        let tag = Software.encrypt_a256gcm(&self.key, iv, aad, &mut buffer).expect("a short body");
+        let tag = Software.encrypt_a256gcm(&self.key, iv, &[aad], &mut buffer).expect("a short body");
         buffer.extend(tag);
         buffer
     }

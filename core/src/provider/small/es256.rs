@@ -9,11 +9,11 @@ use p256::elliptic_curve::ops::{Invert, Reduce};
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::{FieldBytes, ProjectivePoint, Scalar};
 
+use crate::error::Rejected;
 use crate::keys::VerifyingKey;
-use crate::provider::Rejected;
 
 /// FIPS 186-5 section 6.4.2.
-pub(super) fn verify(key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> Result<(), Rejected> {
+pub(crate) fn verify(key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> Result<(), Rejected> {
     let (r, s) = Signature::from_slice(signature).map_err(|_| Rejected)?.split_scalars();
     let s_inverse = *s.invert_vartime();
     let u = Digits::of(&(reduced(&(*digest).into()) * s_inverse));

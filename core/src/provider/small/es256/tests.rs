@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::keys::SigningKey;
-use crate::provider::{Provider, Signer, Software};
+use crate::provider::{Signer, general};
 use crate::secret::Secret;
 
 fn key(scalar: [u8; 32]) -> SigningKey {
@@ -31,7 +31,7 @@ fn verdicts_are_those_of_the_general_routine() {
                 signature[place] ^= 1 << (round % 8);
                 assert_eq!(
                     verify(&verifying, &digest, &signature),
-                    Software.verify_es256(&verifying, &digest, &signature)
+                    general::verify(&verifying, &digest, &signature)
                 );
                 assert_eq!(verify(&verifying, &digest, &signature), Err(Rejected));
                 signature[place] ^= 1 << (round % 8);

@@ -1,14 +1,9 @@
 //! The signatures of the routine for devices are those of the general one: both are deterministic.
 
-use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest, Sha256};
 
 use super::*;
-
-fn general(key: &p256::ecdsa::SigningKey, digest: &[u8; 32]) -> [u8; 64] {
-    let signature: p256::ecdsa::Signature = key.sign_prehash(digest).expect("long enough");
-    signature.to_bytes().into()
-}
+use crate::provider::general;
 
 #[test]
 fn signatures_are_those_of_the_general_routine() {
@@ -17,7 +12,7 @@ fn signatures_are_those_of_the_general_routine() {
         seed = Sha256::new().chain_update(seed).chain_update(round.to_be_bytes()).finalize().into();
         let Ok(key) = p256::ecdsa::SigningKey::from_slice(&seed) else { continue };
         let digest: [u8; 32] = Sha256::digest(seed).into();
-        assert_eq!(sign(&key, &digest), general(&key, &digest));
+        assert_eq!(sign(&key, &digest), general::sign(&key, &digest));
     }
 }
 
@@ -29,7 +24,7 @@ fn digests_and_keys_at_the_edges_sign_as_by_the_general_routine() {
     for scalar in [one, minus_one.into(), [0x80; 32]] {
         let key = p256::ecdsa::SigningKey::from_slice(&scalar).expect("a scalar");
         for digest in [[0; 32], [0xff; 32], scalar, one] {
-            assert_eq!(sign(&key, &digest), general(&key, &digest));
+            assert_eq!(sign(&key, &digest), general::sign(&key, &digest));
         }
     }
     minus_one.zeroize();

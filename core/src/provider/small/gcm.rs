@@ -9,13 +9,13 @@ use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
 use crate::constant_time::tags_match;
-use crate::provider::Rejected;
+use crate::error::Rejected;
 use crate::secret::Secret;
 
 /// Bytes after which the counter of 32 bits would come back to where it began (section 5.2.1.1).
 const MAX_LEN: u64 = (1 << 36) - 32;
 
-pub(super) fn encrypt(
+pub(crate) fn encrypt(
     key: &Secret<32>,
     iv: &[u8; 12],
     aad: &[&[u8]],
@@ -30,7 +30,7 @@ pub(super) fn encrypt(
 }
 
 /// The tag is checked before anything is decrypted.
-pub(super) fn decrypt(
+pub(crate) fn decrypt(
     key: &Secret<32>,
     iv: &[u8; 12],
     aad: &[&[u8]],
@@ -43,7 +43,7 @@ pub(super) fn decrypt(
     Ok(())
 }
 
-pub(super) fn check(
+pub(crate) fn check(
     key: &Secret<32>,
     iv: &[u8; 12],
     aad: &[&[u8]],

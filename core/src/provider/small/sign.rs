@@ -14,7 +14,7 @@ use crate::commit::hmac_into;
 use crate::secret::Secret;
 
 /// FIPS 186-5 section 6.4.1, with the nonce of RFC 6979: `r || s`.
-pub(super) fn sign(key: &p256::ecdsa::SigningKey, digest: &[u8; 32]) -> [u8; 64] {
+pub(crate) fn sign(key: &p256::ecdsa::SigningKey, digest: &[u8; 32]) -> [u8; 64] {
     let z = reduced(&(*digest).into());
     let mut nonces = Nonces::of(key, &z);
     loop {
