@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use taskseal::broker::redis::asynq::Message;
@@ -13,6 +13,8 @@ use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
 use taskseal::queue::QueueName;
 use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 
 const FILE: &str = "TASKSEAL_TEST_QUEUE_FILE";
 const BATCHES: &str = "TASKSEAL_TEST_BATCHES";
@@ -37,7 +39,8 @@ fn batch(number: usize) -> Vec<NewTask> {
 #[tokio::test]
 #[ignore = "the other process of the tests below"]
 async fn producer() {
-    let broker = SqliteBroker::open(std::env::var(FILE).unwrap()).unwrap();
+    let Ok(file) = std::env::var(FILE) else { return };
+    let broker = SqliteBroker::open(file).unwrap();
     let batches: usize = std::env::var(BATCHES).unwrap().parse().unwrap();
     for number in 0..batches {
         let answers = broker.enqueue(&queue(), &batch(number)).await.unwrap();
@@ -49,8 +52,7 @@ async fn producer() {
 }
 
 fn start_producer(path: &Path, batches: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "sqlite_processes::producer", "--ignored", "--nocapture", "--test-threads", "1"])
+    rerun(test_path!(producer))
         .env(FILE, path)
         .env(BATCHES, batches.to_string())
         .stdin(Stdio::null())

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde_json::Value;
+use taskseal_tests::redis::RedisServer;
 
-use crate::support::project::{Project, Run};
-use crate::support::redis::RedisServer;
+use crate::support::program::Run;
+use crate::support::project::Project;
 
 const FORWARD: [&str; 5] = ["enqueue", "--queue", "default", "--sealed", "-"];
 const POLICY: &str = "[policy]\n";

@@ -11,7 +11,8 @@ use serde_json::Value;
 use taskseal::keys::{Keyring, SealingSource};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, Suite, TaskId, TaskType};
 
-use crate::support::project::{OPEN, Project, SEAL, run_in};
+use crate::support::program::{run_in, run_with_environment, spawn};
+use crate::support::project::{OPEN, Project, SEAL};
 
 #[test]
 fn key_file_open_to_others_is_refused_with_the_command_that_helps() {
@@ -212,13 +213,7 @@ fn hostile_claims_are_shown_on_one_line_each() {
 fn reader_that_goes_away_ends_the_program_in_silence() {
     let project = Project::new();
     fs::write(project.path("task.cose"), project.seal(&vec![b'x'; 1 << 20])).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_taskseal"))
-        .args(["open", "--queue", "default", "--quiet", "task.cose"])
-        .current_dir(project.dir.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(project.dir.path(), &[], &["open", "--queue", "default", "--quiet", "task.cose"]);
 
     let mut reader = BufReader::with_capacity(16, child.stdout.take().unwrap());
     assert!(!reader.fill_buf().unwrap().is_empty());
@@ -405,9 +400,8 @@ fn configuration_is_found_by_option_then_environment_then_folder() {
     let elsewhere = tempfile::tempdir().unwrap();
     let file = project.path("taskseal.toml");
     let with_environment = |value: &Path, more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskseal"));
-        command.args(SEAL).args(more).current_dir(elsewhere.path()).env("TASKSEAL_CONFIG", value);
-        command.stdin(Stdio::null()).output().unwrap().status.code()
+        let arguments = [&SEAL[..], more].concat();
+        run_with_environment(elsewhere.path(), &[("TASKSEAL_CONFIG", value)], &arguments, b"").code
     };
 
     run_in(elsewhere.path(), &SEAL, b"").failed(2).hinted();

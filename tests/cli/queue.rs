@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use taskseal_tests::redis::RedisServer;
 
 use crate::support::project::{Project, SEAL};
 use crate::support::queue::{ENQUEUE, ONCE, terminate};
-use crate::support::redis::RedisServer;
 
 const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}b\n";
 

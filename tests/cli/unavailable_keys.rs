@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
+use taskseal_tests::token_folder::TokenFolder;
 
 use crate::support::queue::{terminate, until};
-use crate::support::token::TokenFolder;
+use crate::support::token::RunWithToken;
 
 const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];

@@ -6,9 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use pem_rfc7468::LineEnding;
+use taskseal_tests::token_folder::TokenFolder;
 
-use crate::support::project::{OPEN, Run, SEAL};
-use crate::support::token::TokenFolder;
+use crate::support::program::Run;
+use crate::support::project::{OPEN, SEAL};
+use crate::support::token::RunWithToken;
 
 const LABEL: &str = "TASKSEAL WRAPPED KEY";
 const BODY: &[u8] = b"{\"order\":1}";

@@ -15,13 +15,14 @@ use taskseal::worker::{Event, Tally};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::{Agree, Refusal};
 use taskseal_tests::fleet::{Ran, until};
+use taskseal_tests::on_every_token;
 use taskseal_tests::process_memory::{Waiting, found_in, wait_to_be_read};
 use taskseal_tests::redis::RedisServer;
+use taskseal_tests::token::Fixture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::plant::{Plant, task};
-use crate::support::Fixture;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -270,20 +271,6 @@ fn tasks_that_are_sealed_wrongly_do_the_token_no_harm(fixture: &Fixture) {
     assert_eq!((after.since, after.faulty_answers), (before.since, 0), "it was taken down");
     drop(keyring);
     taskseal::tokens::close();
-}
-
-/// One test for each kind of token.
-macro_rules! on_every_token {
-    ($($name:ident),+ $(,)?) => {
-        mod softhsm {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::SoftHsm, concat!("tokens::softhsm::", stringify!($name)), super::$name); })+
-        }
-        mod kryoptic {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::Kryoptic, concat!("tokens::kryoptic::", stringify!($name)), super::$name); })+
-        }
-    };
 }
 
 on_every_token![

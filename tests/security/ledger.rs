@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, iter, thread};
@@ -11,6 +11,8 @@ use std::{env, iter, thread};
 use rusqlite::Connection;
 use taskseal::replay::{Admission, Ledger, LedgerError, LedgerRefusal, Sighting, SqliteLedger};
 use taskseal::time::UnixMillis;
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 use tempfile::TempDir;
 
 const NOW: UnixMillis = UnixMillis::from_secs(1_000_000);
@@ -80,7 +82,7 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 
     let mut granted = 0;
     for _ in 0..5 {
-        let (mut child, mut lines) = rerun("ledger::child_that_claims_until_it_is_killed", &path);
+        let (mut child, mut lines) = start(test_path!(child_that_claims_until_it_is_killed), &path);
         let before = granted;
         while granted < before + 25 * BATCH {
             granted = next_number(&mut lines).expect("the child claims until it is killed");
@@ -127,7 +129,7 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = SqliteLedger::open(&path).unwrap();
-    let (mut child, mut lines) = rerun("ledger::child_that_stops_inside_a_transaction", &path);
+    let (mut child, mut lines) = start(test_path!(child_that_stops_inside_a_transaction), &path);
     assert_eq!(next_number(&mut lines), Some(1), "one row is written and not committed");
 
     child.kill().unwrap();
@@ -230,9 +232,8 @@ fn sighting(number: usize) -> Sighting {
 }
 
 /// Starts this program again to run one of its ignored tests, whose lines `:<number>` can be read.
-fn rerun(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
-    let mut child = Command::new(env::current_exe().expect("a running program has a path"))
-        .args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test])
+fn start(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
+    let mut child = rerun(test)
         .env(LEDGER, path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -9,7 +9,10 @@ pub mod model;
 pub mod process_memory;
 pub mod redis;
 mod redis_store;
+pub mod rerun;
 pub mod signer;
 pub mod snapshot;
+pub mod token;
+pub mod token_folder;
 
 pub use taskseal_vectors::{example, reader as vectors, tree};

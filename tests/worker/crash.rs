@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use taskseal::handler::Output;
 use taskseal::time::UnixMillis;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, every_type, mail};
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 
 const ADDRESS: &str = "TASKSEAL_TEST_ADDRESS";
 const CONCURRENCY: usize = 16;
@@ -24,7 +26,8 @@ const BOUND: Duration = Duration::from_secs(2);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the worker process of the tests below"]
 async fn worker_process() {
-    let fleet = Fleet::join(&std::env::var(ADDRESS).unwrap());
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let fleet = Fleet::join(&address);
     let log = OpenOptions::new().append(true).open(fleet.path("runs")).unwrap();
     let log = Arc::new(log);
     let handlers = every_type(move |task| {
@@ -45,10 +48,8 @@ struct Process(Child);
 
 impl Process {
     fn start(fleet: &Fleet) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["--exact", "crash::worker_process", "--ignored", "--nocapture"])
-            .env(ADDRESS, fleet.address());
+        let mut command = rerun(test_path!(worker_process));
+        command.env(ADDRESS, fleet.address());
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 

@@ -19,8 +19,7 @@ use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
 use taskseal_core::{KeyId, Kind, Secret};
 use taskseal_tests::fleet::Ran;
 use taskseal_tests::process_memory::Needle;
-
-use crate::support::{Fixture, LABEL};
+use taskseal_tests::token::{Fixture, LABEL};
 
 /// The keys, and whether they sign or agree.
 const KEYS: [(&str, bool); 4] = [("producer", true), ("worker", false), ("results", true), ("reader", false)];
