@@ -1,4 +1,4 @@
-//! One queue file, several processes, one of them killed: what was acknowledged is there.
+//! One queue file, several processes, one of them killed: every acknowledged task is stored.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ fn batch(number: usize) -> Vec<NewTask> {
 
 /// The other process: enqueues batches and prints the number of each that was acknowledged.
 #[tokio::test]
-#[ignore = "the other process of the tests below"]
+#[ignore = "child process of the tests below"]
 async fn producer() {
     let Ok(file) = std::env::var(FILE) else { return };
     let broker = SqliteBroker::open(file).unwrap();
@@ -66,7 +66,7 @@ fn acknowledged(line: &str) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_was_told_is_stored_is_stored() {
+async fn tasks_acknowledged_to_a_killed_process_are_stored() {
     for kill_after in [1, 7, 20] {
         let file = QueueFile::new();
         let mut child = start_producer(&file.path(), 1_000_000);
@@ -78,7 +78,7 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
             last = numbers.next().expect("the other process goes on until it is killed");
         }
         child.kill().unwrap();
-        // What it still managed to say before it died counts as well.
+        // What it printed before it died was acknowledged too.
         last = numbers.last().unwrap_or(last);
         assert!(!child.wait().unwrap().success());
 
@@ -89,7 +89,7 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
                 assert_eq!(info.message.unwrap(), task.message);
             }
         }
-        // The batch under way when it died is there whole or not at all.
+        // The batch in progress when it died is stored completely or not at all.
         let stored = broker.stats(&queue()).await.unwrap().pending;
         let batches = u64::try_from(last + 1).unwrap();
         assert!([batches, batches + 1].contains(&(stored / BATCH as u64)), "{stored}");

@@ -1,5 +1,5 @@
-//! The real binary: what it prints where, its exit codes, and what it never does.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! The output contract: standard output, standard error, exit codes, and what the program never prints or overwrites.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -111,9 +111,9 @@ fn refused_envelopes_give_exit_code_3_the_code_and_no_body() {
     refused(&["open", "--queue", "other"], &envelope, "wrong-audience");
     refused(&["open", "--queue", "default", "--request", "sample.txt"], &envelope, "wrong-kind");
 
-    project.edit("keyset.toml", "issuers = [\"producer\"]", "issuers = [\"somebody\"]");
+    project.edit("keyset.toml", "issuers = [\"producer\"]", "issuers = [\"another\"]");
     refused(&OPEN, &envelope, "issuer-not-allowed");
-    project.edit("keyset.toml", "issuers = [\"somebody\"]", "issuers = [\"producer\"]\nstatus = \"revoked\"");
+    project.edit("keyset.toml", "issuers = [\"another\"]", "issuers = [\"producer\"]\nstatus = \"revoked\"");
     refused(&OPEN, &envelope, "key-not-valid");
     project.edit("taskseal.toml", "suites = [\"SP\"]", "suites = [\"S\"]");
     refused(&OPEN, &envelope, "suite-not-allowed");
@@ -159,7 +159,7 @@ fn no_secret_is_printed_by_any_command() {
 
     for secret in &secrets {
         let armour: String = secret.lines().filter(|line| !line.starts_with(['#', '-'])).collect();
-        // The 32 secret bytes stand at the end: 43 characters of base64.
+        // The 32 secret bytes are the last ones: 43 characters of base64.
         let (_, secret) = armour.split_at(armour.len() - 43);
         for part in secret.as_bytes().windows(12) {
             let found = printed.iter().any(|text| text.windows(part.len()).any(|window| window == part));
@@ -210,7 +210,7 @@ fn hostile_claims_are_shown_on_one_line_each() {
 }
 
 #[test]
-fn reader_that_goes_away_ends_the_program_in_silence() {
+fn closed_pipe_ends_the_program_without_a_message() {
     let project = Project::new();
     fs::write(project.path("task.cose"), project.seal(&vec![b'x'; 1 << 20])).unwrap();
     let mut child = spawn(project.dir.path(), &[], &["open", "--queue", "default", "--quiet", "task.cose"]);

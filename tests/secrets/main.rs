@@ -48,9 +48,9 @@ const CASE: &str = "TASKSEAL_TEST_CASE";
 const FOLDER: &str = "TASKSEAL_TEST_FOLDER";
 
 #[test]
-#[ignore = "the process that the tests below look into"]
+#[ignore = "child process of the tests below"]
 fn process() {
-    // Run by itself, with all that are ignored, it has nothing to do.
+    // Without a folder, as with `--ignored`, there is nothing to do.
     let Some(folder) = env::var_os(FOLDER) else { return };
     let name = env::var(CASE).unwrap();
     let case = Case::all().into_iter().find(|case| format!("{case:?}") == name);

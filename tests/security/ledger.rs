@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const NOW: UnixMillis = UnixMillis::from_secs(1_000_000);
 const LEASE_END: UnixMillis = UnixMillis::from_secs(1_000_030);
-/// Tells a re-run of this program which ledger to work on.
+/// Names the ledger of a child process.
 const LEDGER: &str = "TASKSEAL_TEST_LEDGER";
 
 #[test]
@@ -88,7 +88,7 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
             granted = next_number(&mut lines).expect("the child claims until it is killed");
         }
         child.kill().unwrap();
-        // What it managed to print before it died was granted too.
+        // What it printed before it died was granted too.
         granted = iter::from_fn(|| next_number(&mut lines)).last().unwrap_or(granted);
         child.wait().unwrap();
 
@@ -231,7 +231,7 @@ fn sighting(number: usize) -> Sighting {
     }
 }
 
-/// Starts this program again to run one of its ignored tests, whose lines `:<number>` can be read.
+/// Starts a child process that runs one ignored test and prints lines `:<number>`.
 fn start(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
     let mut child = rerun(test)
         .env(LEDGER, path)

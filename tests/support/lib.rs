@@ -1,4 +1,4 @@
-//! Fixtures shared by the tests: a private Redis, scratch folders, raw access to a queue.
+//! Fixtures of all tests that cross a crate: deployments, servers, tokens, and models to compare with.
 
 pub mod conformance;
 pub mod embedded;

@@ -1,4 +1,4 @@
-//! Workers killed in the middle of their work: what was acknowledged runs, once unless a kill cut a run short.
+//! Workers killed while they run tasks: every acknowledged task runs, and once unless a kill interrupted it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +19,12 @@ use taskseal_tests::test_path;
 const ADDRESS: &str = "TASKSEAL_TEST_ADDRESS";
 const CONCURRENCY: usize = 16;
 const LEASE: Duration = Duration::from_secs(1);
-/// How long after a lease its task must run again.
+/// Maximum time from the end of a lease to the next run of its task.
 const BOUND: Duration = Duration::from_secs(2);
 
 /// The worker process: writes a line for each run before the run does anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the worker process of the tests below"]
+#[ignore = "child process of the tests below"]
 async fn worker_process() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
     let fleet = Fleet::join(&address);
@@ -53,7 +53,7 @@ impl Process {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// Answers when it died, and the process id.
+    /// Returns the process id and the time of death.
     fn kill(mut self) -> (u32, UnixMillis) {
         self.0.kill().unwrap();
         let at = UnixMillis::now();
@@ -123,9 +123,9 @@ async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
     })
     .await;
     let took = begun.elapsed();
-    // A worker that dies between telling the queue and telling the ledger leaves the task finished: that is for ever. So is
-    // the claim of a task that was archived because it was in the hands of too many workers that died.
-    wait_for("the ledger to be told", async || {
+    // A worker that dies between the settlement in the queue and that in the ledger leaves the task finished there,
+    // permanently. The claim of a task that was archived because too many of its workers died remains as well.
+    wait_for("the entries of the ledger", async || {
         let archived = fleet.broker().stats(&mail()).await.unwrap().archived;
         fleet.ledger().stats().unwrap().claimed <= archived
     })
@@ -140,14 +140,14 @@ async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
         let listed = fleet.broker().list(&mail(), state, 0, tasks).await.unwrap();
         visible.extend(listed.into_iter().map(|info| info.id));
     }
-    // Nothing lost, nothing in two places, nothing that was not produced.
+    // No task is lost, in two places, or was never enqueued.
     for id in &acknowledged {
         assert!(done.contains(id) != visible.contains(id), "{id} is lost or in two places");
     }
     assert!(runs.keys().all(|id| acknowledged.contains(id)) && done.is_subset(&acknowledged));
     assert!(done.iter().all(|id| runs.contains_key(id)), "done without a run");
 
-    // A run is repeated only if a kill cut it short, and a kill cuts no more short than a process had in hand.
+    // A run is repeated only if a kill interrupted it, and a kill interrupts no more runs than the process had.
     let mut hand_offs = Vec::new();
     let mut cut: BTreeMap<u32, usize> = BTreeMap::new();
     for (id, runs) in &runs {

@@ -1,4 +1,4 @@
-//! What a worker needs of memory does not depend on how long its queue is.
+//! The memory of a worker does not depend on the length of its queue.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::process::Stdio;
@@ -18,9 +18,9 @@ const ADDRESS: &str = "TASKSEAL_TEST_ADDRESS";
 /// Tasks run before the memory is read.
 const PROCESSED: usize = 1000;
 
-/// The worker process: runs so many tasks and prints the most memory it ever had, in KiB.
+/// The worker process: runs [`PROCESSED`] tasks and prints its peak memory, in KiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the worker process of the tests below"]
+#[ignore = "child process of the tests below"]
 async fn worker_process() {
     static RAN: AtomicUsize = AtomicUsize::new(0);
     static ENOUGH: Notify = Notify::const_new();
@@ -45,7 +45,7 @@ async fn most_memory(fleet: &Fleet, pending: usize) -> usize {
     settings.retention = Duration::ZERO;
     let real = (0..2 * PROCESSED).map(|number| Task::new("email:send", &number).unwrap()).collect();
     let receipts = fleet.client_with(settings).enqueue_all(real).await.unwrap();
-    // The rest of the line is never reached, so it need not be sealed.
+    // The worker never reaches the others, so they need no valid envelope.
     let like = fleet.find(&receipts[0].id.to_string()).await.unwrap().message.unwrap();
     let filler = |number: usize| NewTask {
         message: Message { id: format!("filler-{number}"), ..like.clone() },

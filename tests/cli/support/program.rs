@@ -1,5 +1,5 @@
 //! Runs of the program `taskseal`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::io::Write;
 use std::path::Path;

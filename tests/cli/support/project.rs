@@ -1,5 +1,5 @@
 //! A project made by `taskseal init`, in a temporary folder.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::path::PathBuf;

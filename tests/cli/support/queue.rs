@@ -1,5 +1,5 @@
 //! A project with a queue: enqueue, run, read the storage without the broker, wait.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
 use std::path::Path;

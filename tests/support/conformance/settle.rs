@@ -142,7 +142,7 @@ pub async fn retried_task_waits_for_its_time(store: &dyn Store) {
     assert_eq!(consistent(&*broker).await, expected);
 }
 
-pub async fn retry_that_is_no_failure_is_not_counted(store: &dyn Store) {
+pub async fn retry_without_a_failure_is_not_counted(store: &dyn Store) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
 
