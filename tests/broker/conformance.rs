@@ -1,4 +1,4 @@
-//! Both brokers do the same: one suite, mounted for each.
+//! One suite of behaviours, run on both brokers.
 
 use taskseal_tests::conformance;
 
@@ -15,7 +15,7 @@ mod redis {
 
     use super::*;
 
-    // A machine without the server says so; everything else in the suite runs.
+    // Without the server these tests report that they are skipped.
     conformance!(match RedisServer::start_or_skip() {
         Some(server) => server,
         None => return,

@@ -1,4 +1,4 @@
-//! Random sequences of calls on a broker against a model of what its documentation says.
+//! Random sequences of calls on a broker, compared with a model of its documentation.
 //!
 //! `TASKSEAL_MODEL_CASES` sets how many sequences are run.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! What batches save must not be seen: lists keep their order, sets their members, locks their owners.
+//! Operations on many tasks in one call: lists keep their order, sets their members, locks their owners.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

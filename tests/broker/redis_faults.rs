@@ -1,4 +1,4 @@
-//! A Redis that is away, frozen, full, a replica or foreign: the caller learns what it may do next.
+//! A Redis that is unavailable, frozen, full, a replica or misconfigured: the error says whether to repeat the call.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +21,7 @@ const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn nobody_listening_is_unavailable_and_nothing_is_waited_for() {
+async fn closed_port_is_unavailable_at_once() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let broker = RedisBroker::connect(&RedisConfig::new(format!("redis://127.0.0.1:{port}"))).unwrap();
 
@@ -40,7 +40,7 @@ async fn a_server_that_was_killed_is_unavailable_and_then_used_again() {
 
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // A call that was on its way when the server died may not know; the next ones do.
+        // The result of a call in flight when the server died may be unknown; that of later calls is not.
         match broker.enqueue(&queue(), &[task("during")]).await.unwrap_err() {
             BrokerError::Unavailable(_) => break,
             BrokerError::Ambiguous(_) => assert!(Instant::now() < deadline),
@@ -271,7 +271,7 @@ async fn archive_id(broker: &RedisBroker) -> String {
 }
 
 #[tokio::test]
-async fn a_waiting_worker_hears_of_a_task_and_of_one_after_a_restart() {
+async fn a_waiting_worker_is_notified_of_a_task_before_and_after_a_restart() {
     let Some(mut server) = RedisServer::start_or_skip() else { return };
     let broker = broker(&server);
     let producer = self::broker(&server);
@@ -305,7 +305,7 @@ async fn an_announcement_between_looking_and_waiting_is_not_missed() {
     let queues = [queue()];
 
     self::broker(&server).enqueue(&queue(), &[task("a")]).await.unwrap();
-    // Enough round trips for the announcement to have arrived before anybody waits.
+    // Enough round trips for the announcement to have arrived before the wait begins.
     for _ in 0..50 {
         broker.stats(&queue()).await.unwrap();
     }
@@ -330,7 +330,7 @@ async fn announcement_under_a_flood_of_others_is_not_missed() {
     assert!(tokio::time::timeout(PATIENCE, broker.wait(&queues, 10 * PATIENCE)).await.is_ok());
 }
 
-/// Repeats a call until Redis is back.
+/// Repeats a call until Redis is available again.
 async fn eventually<T>(mut call: impl AsyncFnMut() -> Result<T, BrokerError>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! The layout in Redis is asynq's: what we write equals what the Go library wrote, and what it wrote we can work on.
+//! The layout in Redis is that of asynq: what this broker writes equals what the Go library wrote, and it reads both.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -114,13 +114,13 @@ async fn unique_tasks_are_stored_as_asynq_stores_them_and_leave_no_lock_behind_o
 }
 
 #[tokio::test]
-async fn finishing_a_unique_task_frees_its_lock_and_nobody_elses() {
+async fn finishing_a_unique_task_frees_its_own_lock_only() {
     let Some(server) = RedisServer::start_or_skip() else { return };
     let broker = broker(&server);
     let (theirs, name) = (vector("unique"), queue("critical"));
     snapshot::restore(&mut server.raw(), &theirs);
     let foreign = "asynq:{critical}:unique:email:empty:";
-    let () = redis::cmd("SET").arg(foreign).arg("somebody else").query(&mut server.raw()).unwrap();
+    let () = redis::cmd("SET").arg(foreign).arg("another owner").query(&mut server.raw()).unwrap();
 
     let leases: Vec<_> = broker.dequeue(&name, 10, LEASE).await.unwrap().tasks;
     let ends: Vec<_> = leases.into_iter().map(|task| (task.lease, Settlement::Done)).collect();
@@ -490,7 +490,7 @@ fn assert_shows(info: &TaskInfo, message: &Message) {
     assert_eq!(info.attributes, set.collect::<Vec<_>>());
 }
 
-/// Compares everything but the moments of time, of which only the shape is the same in two runs.
+/// Compares everything but times, which differ between two runs and have the same shape only.
 fn assert_same_layout(ours: &Snapshot, theirs: &Snapshot) {
     let (ours, theirs) = (shape(ours), shape(theirs));
     let keys = |of: &BTreeMap<String, String>| of.keys().cloned().collect::<Vec<_>>();
@@ -501,7 +501,7 @@ fn assert_same_layout(ours: &Snapshot, theirs: &Snapshot) {
 }
 
 fn shape(snapshot: &Snapshot) -> BTreeMap<String, String> {
-    // What a Go server says of itself is not ours to say.
+    // A Go server also stores information on itself.
     let of_servers = |key: &str| key.starts_with("asynq:servers") || key.starts_with("asynq:workers");
     snapshot
         .iter()

@@ -1,4 +1,4 @@
-//! Damage in Redis, by a crash, an eviction or an attacker, costs the damaged task at most.
+//! Damage in Redis, by a crash, an eviction or an attacker, affects no other task than the damaged one.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -100,7 +100,7 @@ async fn a_result_too_long_to_be_one_is_not_carried() {
 async fn large_messages_are_handed_out_a_few_at_a_time_and_in_order() {
     let Some(it) = Fixture::with(&["1", "2", "3", "4"]).await else { return };
     for id in ["1", "2", "3", "4"] {
-        // Bytes of zero after a message are no message either: it is carried, and found to be corrupt.
+        // Zero bytes after a message make it invalid: it is transferred and reported as corrupt.
         it.raw().stretch(id, "msg", Message::MAX_ENCODED_LEN / 2);
     }
 
@@ -368,7 +368,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A server of its own with these tasks pending, the first one next out.
+    /// A private server with these tasks pending, the first one at the head.
     async fn with(ids: &[&str]) -> Option<Self> {
         let server = RedisServer::start_or_skip()?;
         let broker = RedisBroker::connect(&RedisConfig::new(server.url())).unwrap();
@@ -415,7 +415,7 @@ impl Fixture {
     }
 }
 
-/// Changes made behind the broker's back.
+/// Changes made without the broker.
 struct Raw(Connection);
 
 impl Raw {

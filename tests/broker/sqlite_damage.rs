@@ -1,4 +1,4 @@
-//! A queue file in the hands of somebody who writes what no broker would: no panic, no stop, no end of memory.
+//! A queue file that an attacker writes to: the broker does not panic, does not stop and does not exhaust memory.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn filled(file: &QueueFile, count: usize) -> SqliteBroker {
     broker
 }
 
-/// Takes the rules off the tables, runs `sql`, and writes the definitions back as they were.
+/// Removes the constraints of the tables, runs `sql`, and restores the definitions.
 fn without_rules(file: &QueueFile, sql: &str) {
     let rename = |from: &str, to: &str| {
         let connection = file.intruder();
@@ -84,7 +84,7 @@ async fn values_of_the_wrong_type_in_any_column_of_a_record_are_reported_and_sto
 }
 
 #[tokio::test]
-async fn nonsense_in_any_column_of_a_task_stops_nobody() {
+async fn nonsense_in_any_column_of_a_task_stops_no_other_task() {
     for column in [
         "id",
         "position",
@@ -147,7 +147,7 @@ async fn rows_larger_than_any_record_are_corrupt_and_never_loaded() {
     assert_eq!(corrupt, [("t0", 0), ("t1", 0), ("t2", 50)]);
     let archived = broker.list(&queue(), TaskState::Archived, 0, 10).await.unwrap();
     assert!(archived.iter().all(|info| info.record.is_none()));
-    // Archived whole: nothing was cut.
+    // Archived without truncation.
     let length: i64 = intruder
         .query_row("SELECT octet_length(envelope) FROM record WHERE seq = 2", [], |row| row.get(0))
         .unwrap();
@@ -155,7 +155,7 @@ async fn rows_larger_than_any_record_are_corrupt_and_never_loaded() {
 }
 
 #[tokio::test]
-async fn an_id_too_long_to_copy_is_reported_and_stops_nobody() {
+async fn an_id_too_long_to_copy_is_reported_and_stops_no_other_task() {
     let file = QueueFile::new();
     let broker = filled(&file, 3).await;
     file.intruder().execute_batch("UPDATE task SET id = hex(zeroblob(30 << 20)) WHERE seq = 1").unwrap();
@@ -205,7 +205,7 @@ async fn a_record_that_could_not_be_read_back_is_refused_and_nothing_stored() {
 }
 
 #[tokio::test]
-async fn counters_that_somebody_changed_are_put_right() {
+async fn changed_counters_are_corrected() {
     let file = QueueFile::new();
     let broker = filled(&file, 5).await;
     file.intruder()
@@ -220,7 +220,7 @@ async fn counters_that_somebody_changed_are_put_right() {
 }
 
 #[tokio::test]
-async fn counters_at_the_end_of_what_an_integer_holds_stop_nobody() {
+async fn counters_at_the_limits_of_an_integer_stop_no_task() {
     for end in [i64::MIN, i64::MAX] {
         let file = QueueFile::new();
         let broker = filled(&file, 1001).await;
@@ -283,7 +283,7 @@ async fn a_full_file_refuses_new_tasks_and_still_hands_out_the_stored_ones() {
 }
 
 #[tokio::test]
-async fn a_file_locked_by_somebody_else_is_unavailable_for_writing_and_open_for_reading() {
+async fn a_file_locked_by_another_process_is_unavailable_for_writing_and_open_for_reading() {
     let file = QueueFile::new();
     drop(filled(&file, 3).await);
     let config = SqliteConfig::default().with_busy_timeout(Duration::from_millis(20));
@@ -313,7 +313,7 @@ async fn a_file_whose_tables_vanish_is_corrupt_and_answers_errors() {
 }
 
 #[tokio::test]
-async fn a_file_overwritten_with_noise_is_no_panic() {
+async fn a_file_overwritten_with_noise_causes_no_panic() {
     for seed in 0..24_u64 {
         let file = QueueFile::new();
         drop(filled(&file, 200).await);

@@ -1,10 +1,10 @@
-//! One queue file, several processes, one of them killed: what was acknowledged is there.
+//! One queue file, several processes, one of them killed: every acknowledged task is stored.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use taskseal::broker::sqlite::SqliteBroker;
@@ -12,6 +12,8 @@ use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement, TaskRecor
 use taskseal::queue::QueueName;
 use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 
 const FILE: &str = "TASKSEAL_TEST_QUEUE_FILE";
 const BATCHES: &str = "TASKSEAL_TEST_BATCHES";
@@ -34,9 +36,10 @@ fn batch(number: usize) -> Vec<NewTask> {
 
 /// The other process: enqueues batches and prints the number of each that was acknowledged.
 #[tokio::test]
-#[ignore = "the other process of the tests below"]
+#[ignore = "child process of the tests below"]
 async fn producer() {
-    let broker = SqliteBroker::open(std::env::var(FILE).unwrap()).unwrap();
+    let Ok(file) = std::env::var(FILE) else { return };
+    let broker = SqliteBroker::open(file).unwrap();
     let batches: usize = std::env::var(BATCHES).unwrap().parse().unwrap();
     for number in 0..batches {
         let answers = broker.enqueue(&queue(), &batch(number)).await.unwrap();
@@ -48,8 +51,7 @@ async fn producer() {
 }
 
 fn start_producer(path: &Path, batches: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "sqlite_processes::producer", "--ignored", "--nocapture", "--test-threads", "1"])
+    rerun(test_path!(producer))
         .env(FILE, path)
         .env(BATCHES, batches.to_string())
         .stdin(Stdio::null())
@@ -63,7 +65,7 @@ fn acknowledged(line: &str) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_was_told_is_stored_is_stored() {
+async fn tasks_acknowledged_to_a_killed_process_are_stored() {
     for kill_after in [1, 7, 20] {
         let file = QueueFile::new();
         let mut child = start_producer(&file.path(), 1_000_000);
@@ -75,7 +77,7 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
             last = numbers.next().expect("the other process goes on until it is killed");
         }
         child.kill().unwrap();
-        // What it still managed to say before it died counts as well.
+        // What it printed before it died was acknowledged too.
         last = numbers.last().unwrap_or(last);
         assert!(!child.wait().unwrap().success());
 
@@ -86,7 +88,7 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
                 assert_eq!(info.record.unwrap(), task.record);
             }
         }
-        // The batch under way when it died is there whole or not at all.
+        // The batch in progress when it died is stored completely or not at all.
         let stored = broker.stats(&queue()).await.unwrap().pending;
         let batches = u64::try_from(last + 1).unwrap();
         assert!([batches, batches + 1].contains(&(stored / BATCH as u64)), "{stored}");

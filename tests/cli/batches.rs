@@ -1,5 +1,5 @@
-//! The real binary and tasks under one signature.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! Tasks that share one signature.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
 
@@ -37,7 +37,7 @@ fn two_envelopes(project: &Project) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn worker_that_was_not_told_of_batches_refuses_them_and_says_what_to_set() {
+fn worker_without_batches_refuses_them_and_names_the_setting() {
     let project = batching();
     let ids = enqueue(&project, 3);
 

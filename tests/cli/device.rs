@@ -1,8 +1,8 @@
-//! A device of its own, in an emulator, and the real worker: what the firmware of `core/firmware` seals is forwarded by
-//! somebody who knows no key, and run.
+//! A device in an emulator and a worker: the envelopes that the firmware of `core/firmware` seals are forwarded by a host
+//! without keys, and run.
 //!
-//! It needs the emulator and the image, so it runs when it is asked for: `tests/run devices` builds the image and names it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! It needs the emulator and the image, so it is ignored by default: `tests/run devices` builds the image and runs it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde_json::Value;
+use taskseal_tests::redis::RedisServer;
 
-use crate::support::project::{Project, Run};
-use crate::support::redis::RedisServer;
+use crate::support::program::Run;
+use crate::support::project::Project;
 
 const FORWARD: [&str; 5] = ["enqueue", "--queue", "default", "--sealed", "-"];
 const POLICY: &str = "[policy]\n";
@@ -135,7 +136,7 @@ fn readings_of_a_device_are_run_once_across_boots_and_never_again() {
     let first = plant.boot();
     assert_eq!((first.epoch, first.envelopes.len()), (1, 2));
 
-    // Nobody has enrolled the device, then nobody has said that devices without a clock are welcome.
+    // The device is not enrolled; then it is, but devices without a clock are not accepted.
     assert!(plant.forward(&first.envelopes[0]).failed(3).hinted().err.contains("unknown-key"));
     let entry = format!(
         "\n[[key]]\nkid = \"{}\"\nalg = \"ES256\"\nuse = \"task\"\npublic = \"{}\"\n\

@@ -1,5 +1,5 @@
-//! The real binary: what it prints where, its exit codes, and what it never does.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! The output contract: standard output, standard error, exit codes, and what the program never prints or overwrites.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,8 @@ use serde_json::Value;
 use taskseal::keys::{Keyring, SealingSource};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, Suite, TaskId, TaskType};
 
-use crate::support::project::{OPEN, Project, SEAL, run_in};
+use crate::support::program::{run_in, run_with_environment, spawn};
+use crate::support::project::{OPEN, Project, SEAL};
 
 #[test]
 fn key_file_open_to_others_is_refused_with_the_command_that_helps() {
@@ -110,9 +111,9 @@ fn refused_envelopes_give_exit_code_3_the_code_and_no_body() {
     refused(&["open", "--queue", "other"], &envelope, "wrong-audience");
     refused(&["open", "--queue", "default", "--request", "sample.txt"], &envelope, "wrong-kind");
 
-    project.edit("keyset.toml", "issuers = [\"producer\"]", "issuers = [\"somebody\"]");
+    project.edit("keyset.toml", "issuers = [\"producer\"]", "issuers = [\"another\"]");
     refused(&OPEN, &envelope, "issuer-not-allowed");
-    project.edit("keyset.toml", "issuers = [\"somebody\"]", "issuers = [\"producer\"]\nstatus = \"revoked\"");
+    project.edit("keyset.toml", "issuers = [\"another\"]", "issuers = [\"producer\"]\nstatus = \"revoked\"");
     refused(&OPEN, &envelope, "key-not-valid");
     project.edit("taskseal.toml", "suites = [\"SP\"]", "suites = [\"S\"]");
     refused(&OPEN, &envelope, "suite-not-allowed");
@@ -158,7 +159,7 @@ fn no_secret_is_printed_by_any_command() {
 
     for secret in &secrets {
         let armour: String = secret.lines().filter(|line| !line.starts_with(['#', '-'])).collect();
-        // The 32 secret bytes stand at the end: 43 characters of base64.
+        // The 32 secret bytes are the last ones: 43 characters of base64.
         let (_, secret) = armour.split_at(armour.len() - 43);
         for part in secret.as_bytes().windows(12) {
             let found = printed.iter().any(|text| text.windows(part.len()).any(|window| window == part));
@@ -209,16 +210,10 @@ fn hostile_claims_are_shown_on_one_line_each() {
 }
 
 #[test]
-fn reader_that_goes_away_ends_the_program_in_silence() {
+fn closed_pipe_ends_the_program_without_a_message() {
     let project = Project::new();
     fs::write(project.path("task.cose"), project.seal(&vec![b'x'; 1 << 20])).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_taskseal"))
-        .args(["open", "--queue", "default", "--quiet", "task.cose"])
-        .current_dir(project.dir.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(project.dir.path(), &[], &["open", "--queue", "default", "--quiet", "task.cose"]);
 
     let mut reader = BufReader::with_capacity(16, child.stdout.take().unwrap());
     assert!(!reader.fill_buf().unwrap().is_empty());
@@ -405,9 +400,8 @@ fn configuration_is_found_by_option_then_environment_then_folder() {
     let elsewhere = tempfile::tempdir().unwrap();
     let file = project.path("taskseal.toml");
     let with_environment = |value: &Path, more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskseal"));
-        command.args(SEAL).args(more).current_dir(elsewhere.path()).env("TASKSEAL_CONFIG", value);
-        command.stdin(Stdio::null()).output().unwrap().status.code()
+        let arguments = [&SEAL[..], more].concat();
+        run_with_environment(elsewhere.path(), &[("TASKSEAL_CONFIG", value)], &arguments, b"").code
     };
 
     run_in(elsewhere.path(), &SEAL, b"").failed(2).hinted();

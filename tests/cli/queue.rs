@@ -1,15 +1,15 @@
-//! The real binary on a queue: enqueue, run, read the result, look at what was refused.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! Commands on a queue: enqueue, run, read the result, inspect what was refused.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use taskseal_tests::redis::RedisServer;
 
 use crate::support::project::{Project, SEAL};
 use crate::support::queue::{ENQUEUE, ONCE, terminate};
-use crate::support::redis::RedisServer;
 
 const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}b\n";
 
@@ -48,7 +48,7 @@ fn what_init_promises_works_on_redis() {
 }
 
 #[test]
-fn queue_that_is_away_gives_exit_code_5() {
+fn unavailable_queue_gives_exit_code_5() {
     let project = Project::new();
     let url = "# url = \"rediss://taskseal@redis.example:6380/0\"";
     project.edit("taskseal.toml", url, "url = \"redis://127.0.0.1:1/0\"");
@@ -69,7 +69,7 @@ fn queue_that_is_away_gives_exit_code_5() {
 }
 
 #[test]
-fn worker_whose_queue_is_away_says_so_once_and_still_stops() {
+fn worker_reports_an_unavailable_queue_once_and_still_stops() {
     let project = Project::new();
     let url = "# url = \"rediss://taskseal@redis.example:6380/0\"";
     project.edit("taskseal.toml", url, "url = \"redis://127.0.0.1:1/0\"");

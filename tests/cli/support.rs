@@ -1,6 +1,6 @@
-//! What runs the program: projects, queues, servers, tokens.
+//! Fixtures that need the program itself. All others are in `tests/support`.
 
+pub(crate) mod program;
 pub(crate) mod project;
 pub(crate) mod queue;
-pub(crate) mod redis;
 pub(crate) mod token;

@@ -1,5 +1,5 @@
-//! The real binary while some of its keys are away: what goes on without them, and what is said of those that are missing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! Commands while some keys are unavailable: what works without them, and what is reported of the missing ones.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
+use taskseal_tests::token_folder::TokenFolder;
 
 use crate::support::queue::{terminate, until};
-use crate::support::token::TokenFolder;
+use crate::support::token::RunWithToken;
 
 const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
@@ -19,7 +20,7 @@ const SEAL: [&str; 8] =
     ["seal", "--queue", "default", "--type", "file:digest", "sample.txt", "--out", "task.cose"];
 const FORWARD: [&str; 5] = ["enqueue", "--queue", "default", "--sealed", "task.cose"];
 
-/// Has the fields of one table name keys of a token that is not there.
+/// Changes the fields of one table so that they name keys of a missing token.
 fn take_away(project: &Path, table: &str, fields: &[&str]) {
     let file = project.join("taskseal.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -72,7 +73,7 @@ fn tasks_are_sealed_and_enqueued_while_the_keys_of_the_worker_are_out_of_reach()
     folder.run_in(&project, &FORWARD).ok();
     assert_eq!(folder.run_in(&project, &["queue", "ls", "--json"]).ok().json()["pending"], Value::from(3));
 
-    // What a worker would refuse is found out without its keys too.
+    // What a worker would refuse is refused without its keys too.
     let text = fs::read_to_string(project.join("taskseal.toml")).unwrap();
     fs::write(project.join("taskseal.toml"), text.replace("suites = [\"SP\"]", "suites = [\"SE\"]")).unwrap();
     let warned = folder.run_in(&project, &ENQUEUE);

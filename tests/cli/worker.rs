@@ -1,5 +1,5 @@
-//! The real binary as a worker: handlers, several workers, signals, the service manager.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! The command `worker`: handlers, several workers, signals, the service manager.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};

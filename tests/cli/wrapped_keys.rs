@@ -1,14 +1,16 @@
-//! The real binary and a real token: key files that a key in the token wraps, what they seal and open, and what goes wrong.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! Key files wrapped by a key in a token: what they seal and open, and what happens when the token or the file is wrong.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use pem_rfc7468::LineEnding;
+use taskseal_tests::token_folder::TokenFolder;
 
-use crate::support::project::{OPEN, Run, SEAL};
-use crate::support::token::TokenFolder;
+use crate::support::program::Run;
+use crate::support::project::{OPEN, SEAL};
+use crate::support::token::RunWithToken;
 
 const LABEL: &str = "TASKSEAL WRAPPED KEY";
 const BODY: &[u8] = b"{\"order\":1}";
@@ -40,7 +42,7 @@ impl Host {
         host
     }
 
-    /// Makes a key; answers its kid.
+    /// Generates a key; returns its kid.
     fn key(&mut self, suite: &str, name: &str, more: &[&str]) -> String {
         let arguments = [&["keygen", "--suite", suite, "--out", name, "--json"], more].concat();
         let made = self.tokens.run_in(&self.dir, &arguments).ok().json();
@@ -83,7 +85,7 @@ impl Host {
     }
 }
 
-/// Makes one; answers its URI with library and PIN.
+/// Generates a wrapping key; returns its URI with library and PIN.
 fn wrapping_key(tokens: &TokenFolder, label: &str) -> String {
     let uri = tokens.uri(&format!("token=plant;object={label};type=secret-key"));
     let made = tokens.run(&["token", "wrapping-key", &uri, "--json"]).ok().json();
@@ -191,7 +193,7 @@ fn wrong_place_of_the_pin_in_the_environment_is_a_fault_of_the_environment() {
 }
 
 #[test]
-fn wrapped_file_that_others_can_read_is_refused_all_the_same() {
+fn wrapped_file_that_others_can_read_is_refused() {
     let host = Host::sharing();
     let mode = |name: &str| fs::metadata(host.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("shared.key"), 0o600);
@@ -216,7 +218,7 @@ fn key_is_not_wrapped_by_a_key_that_is_not_there_or_signs_and_no_file_is_left() 
 }
 
 #[test]
-fn wrapping_key_has_a_label_of_its_own_and_no_id_of_the_callers() {
+fn wrapping_key_has_its_own_label_and_no_id_of_the_caller() {
     let tokens = TokenFolder::new();
     wrapping_key(&tokens, "kek");
     let make = |path: &str| tokens.run(&["token", "wrapping-key", &tokens.uri(path)]);
@@ -234,7 +236,7 @@ fn shared_key_in_a_wrapped_file_seals_and_opens_and_is_nowhere_in_plain() {
     let text = fs::read(host.path("shared.key")).unwrap();
     let (label, content) = pem_rfc7468::decode_vec(&text).unwrap();
     assert_eq!(label, LABEL);
-    // How the COSE_Key of an A256GCM key begins: everybody knows that, and it must not stand there.
+    // The public first bytes of the COSE_Key of an A256GCM key must not be in the file.
     let kid = String::from_utf8(text.clone()).unwrap();
     let kid = kid.lines().find_map(|line| line.strip_prefix("# kid: ")).unwrap().to_owned();
     let kid: Vec<u8> = (0..8).map(|at| u8::from_str_radix(&kid[2 * at..2 * at + 2], 16).unwrap()).collect();

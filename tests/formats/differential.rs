@@ -1,5 +1,5 @@
-//! Against two other decoders: coset reads the same fields, and whatever is accepted here is well-formed to
-//! coset and minicbor too. They are laxer: what they accept may well be refused here.
+//! Comparison with two other decoders: coset reads the same fields, and what is accepted here is well-formed to
+//! coset and minicbor too. They accept more than core does.
 
 use coset::iana::EnumI64;
 use coset::{
@@ -214,7 +214,7 @@ proptest! {
         let (left, right) = (&vectors[left.index(vectors.len())], &vectors[right.index(vectors.len())]);
         let (left, right) = (Node::of_envelope(left), Node::of_envelope(right));
         let (from, to) = (from.get(&right.paths()).clone(), to.get(&left.paths()).clone());
-        let node = right.get(&from).cloned().expect("a path of its own");
+        let node = right.get(&from).cloned().expect("the node of a path");
         others_agree(&left.with(&to, node).encode());
     }
 }

@@ -1,4 +1,4 @@
-//! Every input that a fuzzer found, or that was planted for it, through the targets: what was fixed stays fixed.
+//! The fuzzing corpora, run through their targets without a fuzzer.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Whatever is sealed opens to the same claims and body, for all claims, bodies and suites.
+//! A sealed task opens to the same claims and body, for all claims, bodies and suites.
 
 use proptest::collection::vec;
 use proptest::option;

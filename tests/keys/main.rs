@@ -1,6 +1,4 @@
-//! Keys that are not in memory: in PKCS#11 tokens, and in tokens that are unavailable for some time.
+//! Private keys outside the memory of the process: in PKCS#11 tokens, which are unavailable from time to time.
 
-#[path = "../../hsm/tests/support/mod.rs"]
-mod support;
 mod tokens;
 mod unavailable;

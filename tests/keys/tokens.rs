@@ -15,19 +15,20 @@ use taskseal::worker::{Event, Tally};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::{Agree, Refusal};
 use taskseal_tests::fleet::{Ran, until};
+use taskseal_tests::on_every_token;
 use taskseal_tests::process_memory::{Waiting, found_in, wait_to_be_read};
 use taskseal_tests::redis::RedisServer;
+use taskseal_tests::token::Fixture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::plant::{Plant, task};
-use crate::support::Fixture;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// A Redis, and a plant whose private keys are in the token.
+/// A Redis, and a deployment whose private keys are in the token.
 fn planted(fixture: &Fixture) -> (RedisServer, plant::Scalars, Plant) {
     let server = RedisServer::start();
     fixture.init();
@@ -37,7 +38,7 @@ fn planted(fixture: &Fixture) -> (RedisServer, plant::Scalars, Plant) {
     (server, scalars, plant)
 }
 
-/// Runs a worker until what is answered first is dropped.
+/// Runs a worker until the first returned value is dropped.
 fn in_background(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(worker.run_until(async {
@@ -46,14 +47,14 @@ fn in_background(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
     (stop, running)
 }
 
-/// Tasks of the end-to-end runs.
+/// Number of tasks of the end-to-end runs.
 const TASKS: usize = 24;
 
-/// Seals, runs and answers tasks; then waits, for its memory to be looked at.
+/// Seals tasks, runs them and opens their results; then waits while its memory is searched.
 fn work(fixture: &Fixture) {
     let plant = Plant::at(&fixture.folder);
     let ran = Ran::default();
-    // They live until the memory was read: a key in memory that is dropped is wiped.
+    // They live until the memory has been searched: a dropped key is wiped.
     let (client, results, keyring) = (plant.client(), plant.result_key(), plant.keyring());
     runtime().block_on(async {
         let receipts = client.enqueue_all((0..TASKS).map(task).collect()).await.unwrap();
@@ -94,13 +95,13 @@ fn private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them(fixtu
 
     let in_files = Plant::make(&fixture.folder, &server.url(), &scalars, None);
     let found = survivors(fixture, &scalars);
-    // The control: keys in files are in the memory of who uses them.
+    // The control: keys in files are in the memory of the process that uses them.
     assert_eq!(found, scalars.names(), "the search finds nothing");
     in_files.remove();
 
     Plant::make(&fixture.folder, &server.url(), &scalars, Some(fixture));
     assert_eq!(survivors(fixture, &scalars), Vec::<String>::new());
-    // Redis is empty of them too, and so are the files of the project.
+    // The files of the deployment do not contain them either.
     for file in ["taskseal.toml", "keyset.toml", "state/ledger.db", "state/quarantine.db"] {
         let content = fs::read(fixture.folder.join(file)).unwrap();
         assert_eq!(found_in(&content, &scalars.needles()), Vec::<String>::new(), "{file}");
@@ -119,7 +120,7 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
     thread::scope(|scope| {
         let done = Arc::clone(&ended);
         let trouble = scope.spawn(move || plant::trouble(fixture, &done));
-        // Ends the trouble if an assertion fails too, or the test would wait for it.
+        // Ends the thread that injects faults when an assertion fails, since the test waits for it.
         let end = EndOnDrop(Arc::clone(&ended));
         let receipts = runtime().block_on(async {
             let client = plant.client();
@@ -157,7 +158,7 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
     taskseal::tokens::close();
 }
 
-/// Tells a thread that it is over.
+/// Ends a thread when it is dropped.
 struct EndOnDrop(Arc<AtomicBool>);
 
 impl Drop for EndOnDrop {
@@ -205,7 +206,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
         let (stop, running) = in_background(worker);
         until("some attempts", async || (given_back.load(Ordering::Relaxed) > 1).then_some(())).await;
         assert!(ran.all().is_empty());
-        // The key is brought back, and the task is still there.
+        // The key is restored, and the task is still pending.
         plant::put_back_worker_key(fixture, &scalars);
         until("the run", async || (!ran.all().is_empty()).then_some(())).await;
         drop(stop);
@@ -215,7 +216,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
     taskseal::tokens::close();
 }
 
-/// The public half of its key is in the keyset of the worker, or nowhere but in the token.
+/// The public key is in the keyset of the worker, or in the token only.
 fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refused(fixture: &Fixture) {
     if let Some(role) = fixture.role() {
         return plant::import(fixture, &role);
@@ -249,8 +250,8 @@ fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refu
     taskseal::tokens::close();
 }
 
-/// What is sealed wrongly is the issuer's fault, however often it comes.
-fn tasks_that_are_sealed_wrongly_do_the_token_no_harm(fixture: &Fixture) {
+/// A wrongly sealed task is a fault of its issuer, not of the token.
+fn wrongly_sealed_tasks_do_not_take_the_token_down(fixture: &Fixture) {
     if let Some(role) = fixture.role() {
         return plant::import(fixture, &role);
     }
@@ -272,25 +273,11 @@ fn tasks_that_are_sealed_wrongly_do_the_token_no_harm(fixture: &Fixture) {
     taskseal::tokens::close();
 }
 
-/// One test for each kind of token.
-macro_rules! on_every_token {
-    ($($name:ident),+ $(,)?) => {
-        mod softhsm {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::SoftHsm, concat!("tokens::softhsm::", stringify!($name)), super::$name); })+
-        }
-        mod kryoptic {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::Kryoptic, concat!("tokens::kryoptic::", stringify!($name)), super::$name); })+
-        }
-    };
-}
-
 on_every_token![
     private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them,
     no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes,
     slow_token_signs_once_for_many_tasks,
     task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted,
     token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refused,
-    tasks_that_are_sealed_wrongly_do_the_token_no_harm,
+    wrongly_sealed_tasks_do_not_take_the_token_down,
 ];

@@ -1,5 +1,5 @@
-//! Keys in a token that is away for a while: callers wait within their bounds, tasks wait in the queue, nothing is lost and
-//! nothing runs twice. What the token refuses for its length is waited for by nobody.
+//! Keys in a token that is unavailable for some time: callers wait within their limits, tasks wait in the queue, no task is
+//! lost and none runs twice. A message that is too long for the token fails at once.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -36,7 +36,7 @@ fn succeeded(noted: &Noted) -> bool {
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_whose_token_stays_away_gives_up_after_its_patience_and_enqueues_nothing() {
+async fn client_gives_up_on_an_unavailable_token_after_its_patience_and_enqueues_nothing() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, Duration::from_millis(200));
     signer.from_now_on(Then::IsAway);
@@ -48,7 +48,7 @@ async fn client_whose_token_stays_away_gives_up_after_its_patience_and_enqueues_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_does_not_ask_again_where_that_is_of_no_use() {
+async fn client_does_not_repeat_a_request_that_fails_permanently() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, LONG);
     signer.from_now_on(Then::Fails);
@@ -113,7 +113,7 @@ fn authenticated(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAuthenti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_whose_hmac_key_stays_away_gives_up_after_its_patience_and_enqueues_nothing() {
+async fn client_gives_up_on_an_unavailable_hmac_key_after_its_patience_and_enqueues_nothing() {
     let fleet = Fleet::embedded().await;
     let (client, token, keyring) = authenticated(&fleet, Duration::from_millis(200));
     token.from_now_on(Then::IsAway);
@@ -146,7 +146,7 @@ async fn client_whose_hmac_key_comes_back_enqueues_what_a_worker_with_the_secret
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_whose_token_refuses_a_task_for_its_length_is_told_at_once_and_seals_the_next_one() {
+async fn task_too_long_for_the_token_fails_at_once_and_the_client_seals_the_next_one() {
     let fleet = Fleet::embedded().await;
     let (client, token, _) = authenticated(&fleet, LONG);
     token.from_now_on(Then::TakesAtMost(2048));
@@ -206,7 +206,7 @@ async fn result_that_the_token_refuses_for_its_length_ends_its_own_task_and_the_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn task_whose_decryption_key_is_away_waits_and_runs_once_with_its_first_attempt() {
+async fn task_whose_decryption_key_is_unavailable_waits_and_runs_once_with_its_first_attempt() {
     let fleet = Fleet::embedded().await;
     let settings = fleet.client_settings();
     let sp = Client::new(settings, fleet.broker(), fleet.sealing_key_in(Suite::Sp), fleet.keyring());
@@ -251,7 +251,7 @@ async fn authentic_task_that_a_broken_token_cannot_decrypt_waits_and_is_never_re
     assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0));
 }
 
-/// A worker that signs results in a token which is away, and that has run its task.
+/// A worker that has run its task and signs results in an unavailable token.
 async fn unsealed(fleet: &Fleet, attempts: u16) -> (Running, Arc<TestSigner>, Ran) {
     unsealed_since(fleet, attempts, Then::IsAway).await
 }
@@ -271,7 +271,7 @@ async fn unsealed_since(fleet: &Fleet, attempts: u16, then: Then) -> (Running, A
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn result_waits_for_a_token_that_is_away_and_its_task_does_not_run_again() {
+async fn result_waits_for_an_unavailable_token_and_its_task_does_not_run_again() {
     let fleet = Fleet::embedded().await;
     let (running, token, ran) = unsealed(&fleet, 1).await;
     comes_back(&fleet, running, &token, &ran).await;
@@ -391,7 +391,7 @@ async fn answered(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAgreeme
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn result_whose_key_is_away_or_wrong_for_a_while_is_opened_when_it_is_back() {
+async fn result_whose_key_is_unavailable_or_wrong_for_a_while_is_opened_when_it_is_back() {
     for fault in [Then::IsAway, Then::SignsWrongly] {
         let fleet = Fleet::embedded().await;
         let (client, token, receipt) = answered(&fleet, LONG).await;
@@ -404,7 +404,7 @@ async fn result_whose_key_is_away_or_wrong_for_a_while_is_opened_when_it_is_back
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn result_whose_key_stays_away_is_out_of_reach_after_the_patience_of_the_client() {
+async fn result_is_out_of_reach_after_the_patience_of_the_client_while_its_key_is_unavailable() {
     let fleet = Fleet::embedded().await;
     let (client, token, receipt) = answered(&fleet, Duration::from_millis(200)).await;
     for (fault, more_than) in [(Then::IsAway, 1), (Then::Fails, 0)] {
@@ -414,13 +414,13 @@ async fn result_whose_key_stays_away_is_out_of_reach_after_the_patience_of_the_c
         assert!(matches!(error, ClientError::Result(OpenError::KeyUnavailable)), "{error:?}");
         assert!(token.asked() - asked > more_than);
     }
-    // Where that is of no use it is not asked again.
+    // A permanent failure is not repeated.
     let asked = token.asked();
     client.result(&receipt).await.unwrap_err();
     assert_eq!(token.asked() - asked, 1);
 }
 
-/// On one thread, which a result that waits for its token must leave to others.
+/// On one thread, which a result that waits for its token must not occupy.
 #[tokio::test]
 async fn result_that_waits_for_a_slow_key_holds_up_no_other_task_of_its_thread() {
     let fleet = Fleet::embedded().await;
@@ -441,7 +441,7 @@ async fn result_that_waits_for_a_slow_key_holds_up_no_other_task_of_its_thread()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failing_handler_is_not_kept_waiting_by_a_token_that_is_away() {
+async fn failing_handler_does_not_wait_for_an_unavailable_token() {
     let fleet = Fleet::embedded().await;
     fleet.client().enqueue(task()).await.unwrap();
     let token = Arc::new(TestSigner::new(fleet.worker_key()));

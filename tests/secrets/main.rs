@@ -25,19 +25,19 @@
 
 mod deployment;
 mod forms;
-#[path = "../../hsm/tests/support/mod.rs"]
-mod support;
 mod token;
 mod tokens;
 mod work;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::{env, fs};
 
 use taskseal_core::Suite;
 use taskseal_tests::process_memory::{Needle, Waiting};
 use taskseal_tests::redis::RedisServer;
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 use tempfile::TempDir;
 
 use self::deployment::Kept;
@@ -48,9 +48,9 @@ const CASE: &str = "TASKSEAL_TEST_CASE";
 const FOLDER: &str = "TASKSEAL_TEST_FOLDER";
 
 #[test]
-#[ignore = "the process that the tests below look into"]
+#[ignore = "child process of the tests below"]
 fn process() {
-    // Run by itself, with all that are ignored, it has nothing to do.
+    // Without a folder, as with `--ignored`, there is nothing to do.
     let Some(folder) = env::var_os(FOLDER) else { return };
     let name = env::var(CASE).unwrap();
     let case = Case::all().into_iter().find(|case| format!("{case:?}") == name);
@@ -58,8 +58,7 @@ fn process() {
 }
 
 fn start(case: Case, folder: &TempDir) -> Waiting {
-    let process = Command::new(env::current_exe().unwrap())
-        .args(["process", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+    let process = rerun(test_path!(process))
         .env(CASE, format!("{case:?}"))
         .env(FOLDER, folder.path())
         // Some handlers panic on purpose.

@@ -13,10 +13,10 @@ use taskseal_hsm::{
     WrappingKey,
 };
 use taskseal_tests::process_memory::{Needle, Waiting, deep, wait_to_be_read};
+use taskseal_tests::token::{Fixture, LABEL, SO_PIN};
 
 use super::deployment::{self, KEYS, Kept};
 use super::forms::{of_armour, of_secret};
-use super::support::{Fixture, LABEL, SO_PIN};
 use super::work::Case;
 
 /// Characters of the PIN. SoftHSM takes up to 255.

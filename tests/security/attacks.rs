@@ -1,5 +1,5 @@
-//! Somebody who can write to the queue, against a worker that trusts nothing in it: nothing of theirs runs, everything
-//! of theirs is kept, and the next good task runs.
+//! An attacker who writes to the queue, and a worker that trusts nothing in it: no task of the attacker runs, each is
+//! quarantined, and the next good task runs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -54,7 +54,7 @@ on_both_brokers! {
     body_for_another_key_is_refused_and_runs_once_the_key_is_here,
 }
 
-/// Runs what is in the queue and one good task behind it; answers what was done. Only the good one may run.
+/// Runs what is in the queue and one good task behind it; returns the tally. Only the good one may run.
 async fn run_with_a_good_one_behind(fleet: &Fleet, settings: WorkerSettings) -> Tally {
     let ran = Ran::default();
     let good = fleet.client().enqueue(Task::new("email:send", &"good").unwrap()).await.unwrap();
@@ -406,7 +406,7 @@ async fn task_under_the_key_of_another_is_refused(fleet: Fleet) {
     assert_eq!(fleet.find("other").await.unwrap().state, TaskState::Archived);
 }
 
-/// Runs one task to its end and answers what an intruder has kept of it.
+/// Runs one task to its end and returns the copy that an intruder has kept.
 async fn run_and_keep_a_copy(fleet: &Fleet) -> TaskRecord {
     let task = fleet.good();
     fleet.push(task.record()).await;
@@ -442,7 +442,7 @@ fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> ReplayQuery {
     }
 }
 
-/// Lets workers that nobody hears of again start the task this often.
+/// Lets workers that never settle start the task this number of times.
 fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool) {
     let sighting = sighting(task, Sha256::digest(&task.envelope).into());
     for number in 0..times {
@@ -458,7 +458,7 @@ fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool)
 async fn attempts_beyond_the_sealed_number_are_refused(fleet: Fleet) {
     let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 5, false);
-    // Whatever the queue says about what is left.
+    // The number of attempts that the queue shows does not count.
     let record = TaskRecord { max_retries: Some(u32::MAX), ..task.record() };
     refused_as(&fleet, Refusal::AttemptsExhausted, &[record]).await;
 }
@@ -470,7 +470,7 @@ async fn task_that_took_workers_down_is_refused(fleet: Fleet) {
 }
 
 async fn body_for_another_key_is_refused_and_runs_once_the_key_is_here(fleet: Fleet) {
-    let task = fleet.seal(&fleet.sealing_key_nobody_opens(), |claims| claims.attempts(1));
+    let task = fleet.seal(&fleet.sealing_key_without_a_reader(), |claims| claims.attempts(1));
     refused_as(&fleet, Refusal::NoDecryptionKey, &[task.record()]).await;
     // It never ran, so its only attempt is still there.
     fleet.queue().delete(&task.id());

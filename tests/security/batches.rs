@@ -1,5 +1,5 @@
-//! Tasks sealed in batches, met by workers one at a time: refused unless the policy takes them, and judged as strictly as
-//! any other.
+//! Tasks sealed in batches: refused unless the policy accepts batches, and checked one by one as strictly as any other
+//! task.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
@@ -56,7 +56,7 @@ async fn worker_without_batches_refuses_and_quarantines_them(fleet: Fleet) {
     }
 }
 
-/// Pushes these envelopes, each under the id and words of the task it was made from.
+/// Pushes these envelopes, each with the id and the fields of the task it was made from.
 async fn push(fleet: &Fleet, sealed: &taskseal::SealedTask, envelope: Vec<u8>) {
     let id = sealed.receipt.id.to_string();
     fleet.push(TaskRecord { id, envelope: envelope.into(), ..fleet.good().record() }).await;
@@ -163,7 +163,7 @@ async fn result_of_a_task_of_a_batch_is_opened_by_the_client(fleet: Fleet) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_key_vouches_for_no_task_of_a_batch_whose_root_is_remembered() {
+async fn revoked_key_authenticates_no_task_of_a_batch_whose_root_is_cached() {
     let fleet = Fleet::embedded().await;
     let sealed = three_sealed(&fleet).await;
     let mut policy = Policy::for_tasks(Audience::new("test/mail").unwrap());

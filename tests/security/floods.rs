@@ -1,4 +1,4 @@
-//! Floods, copies and races: whatever is pushed how often and to how many workers, each task runs once.
+//! Floods, copies and races: each task runs once, however often and to however many workers it is pushed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, STRANGER, Sealed, mail, 
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
-    full_quarantine_refuses_all_the_same,
+    full_quarantine_still_refuses_bad_tasks,
     flood_of_bad_tasks_lets_good_ones_run,
     task_pushed_a_hundred_times_runs_once,
     copies_for_eight_workers_run_once,
     copies_of_a_running_task_neither_run_nor_end_it_for_good,
 }
 
-async fn full_quarantine_refuses_all_the_same(fleet: Fleet) {
+async fn full_quarantine_still_refuses_bad_tasks(fleet: Fleet) {
     let limits = taskseal::quarantine::Limits { entries: 1, bytes: 1 << 20 };
     let quarantine = taskseal::quarantine::Quarantine::open(&fleet.path("quarantine.db"), limits).unwrap();
     let bad: Vec<Sealed> =

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, iter, thread};
@@ -11,11 +11,13 @@ use std::{env, iter, thread};
 use rusqlite::Connection;
 use taskseal::replay::{Decision, Ledger, LedgerError, LedgerRefusal, ReplayQuery, SqliteLedger};
 use taskseal::time::UnixMillis;
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 use tempfile::TempDir;
 
 const NOW: UnixMillis = UnixMillis::from_secs(1_000_000);
 const LEASE_END: UnixMillis = UnixMillis::from_secs(1_000_030);
-/// Tells a re-run of this program which ledger to work on.
+/// Names the ledger of a child process.
 const LEDGER: &str = "TASKSEAL_TEST_LEDGER";
 
 #[test]
@@ -80,13 +82,13 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 
     let mut granted = 0;
     for _ in 0..5 {
-        let (mut child, mut lines) = rerun("ledger::child_that_claims_until_it_is_killed", &path);
+        let (mut child, mut lines) = start(test_path!(child_that_claims_until_it_is_killed), &path);
         let before = granted;
         while granted < before + 25 * BATCH {
             granted = next_number(&mut lines).expect("the child claims until it is killed");
         }
         child.kill().unwrap();
-        // What it managed to print before it died was granted too.
+        // What it printed before it died was granted too.
         granted = iter::from_fn(|| next_number(&mut lines)).last().unwrap_or(granted);
         child.wait().unwrap();
 
@@ -127,7 +129,7 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = SqliteLedger::open(&path).unwrap();
-    let (mut child, mut lines) = rerun("ledger::child_that_stops_inside_a_transaction", &path);
+    let (mut child, mut lines) = start(test_path!(child_that_stops_inside_a_transaction), &path);
     assert_eq!(next_number(&mut lines), Some(1), "one row is written and not committed");
 
     child.kill().unwrap();
@@ -229,10 +231,9 @@ fn sighting(number: usize) -> ReplayQuery {
     }
 }
 
-/// Starts this program again to run one of its ignored tests, whose lines `:<number>` can be read.
-fn rerun(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
-    let mut child = Command::new(env::current_exe().expect("a running program has a path"))
-        .args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test])
+/// Starts a child process that runs one ignored test and prints lines `:<number>`.
+fn start(test: &str, path: &Path) -> (Child, impl BufRead + use<>) {
+    let mut child = rerun(test)
         .env(LEDGER, path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

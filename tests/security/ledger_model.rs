@@ -1,4 +1,4 @@
-//! The replay ledger against a model that keeps everything in a map: any sequence of calls answers the same.
+//! The replay ledger and a model that keeps everything in a map: every sequence of calls has the same results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -214,7 +214,7 @@ impl Model {
         }
     }
 
-    /// Changes the rows that `owner` has a claim on, in order, and tells which.
+    /// Changes the rows that `owner` has a claim on, in order, and returns which.
     fn each(&mut self, owner: &str, keys: &[TaskKey], mut change: impl FnMut(&mut ModelRow)) -> Vec<bool> {
         keys.iter()
             .map(|key| match self.rows.get_mut(key) {

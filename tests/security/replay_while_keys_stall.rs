@@ -1,4 +1,4 @@
-//! Claims while keys stall: whoever controls the queue hands copies to other workers meanwhile, and no task runs twice.
+//! Ledger claims while a key stalls: an attacker hands copies of the task to other workers, and no task runs twice.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::ops::Deref;
@@ -20,7 +20,7 @@ on_both_brokers! {
     every_claim_of_a_batch_lasts_while_the_key_stalls_at_its_first_task,
     task_that_ran_elsewhere_after_its_claim_ran_out_is_not_run_when_the_key_answers,
     task_whose_claim_went_to_another_worker_unnoticed_is_given_back_unrun,
-    lease_that_was_lost_while_the_key_stalled_is_told_of_once_whatever_the_key_says_then,
+    lease_lost_while_the_key_stalled_is_reported_once_whatever_the_key_then_returns,
 }
 
 /// Leases that run out while a test can wait for it.
@@ -30,7 +30,7 @@ fn short(fleet: &Fleet) -> WorkerSettings {
     settings
 }
 
-/// A token that gives no answer until it is let go, at the end of a test that fails too: the worker's thread waits for it.
+/// A token that stalls until it is released: also when a test fails, since the thread of the worker waits for it.
 struct Stalling(Arc<TestAgreement>);
 
 impl Deref for Stalling {
@@ -63,7 +63,7 @@ async fn enqueue(fleet: &Fleet, count: usize) -> Vec<Receipt> {
     client.enqueue_all(tasks.collect()).await.unwrap()
 }
 
-/// Waits until the token is asked; answers when the claims of that moment end by themselves.
+/// Waits until the token is asked; returns the time when the claims of that moment expire.
 async fn claimed_until(fleet: &Fleet, token: &TestAgreement) -> UnixMillis {
     until("the token to be asked", async || (token.asked() > 0).then_some(())).await;
     let file = rusqlite::Connection::open(fleet.path("ledger.db")).unwrap();
@@ -74,7 +74,7 @@ async fn past(moment: UnixMillis) {
     until("a claim to end by itself", async || (UnixMillis::now() > moment).then_some(())).await;
 }
 
-/// Another worker, with its key at hand, which takes what the queue hands out.
+/// Another worker, whose key is available, which runs what the queue hands out.
 async fn rival(fleet: &Fleet, ran: &Ran) -> Tally {
     let mut settings = short(fleet);
     settings.id = "worker-2".to_owned();
@@ -137,7 +137,7 @@ async fn task_that_ran_elsewhere_after_its_claim_ran_out_is_not_run_when_the_key
     let receipts = enqueue_twice_startable(&fleet).await;
     let worker = Running::start(short(&fleet), parts);
     until("the token to be asked", async || (token.asked() > 0).then_some(())).await;
-    // The claim cannot be extended any more.
+    // The claim can no longer be extended.
     ledger.set_away(true);
     past(claimed_until(&fleet, &token).await).await;
     hand_out_again(&fleet, &receipts);
@@ -164,7 +164,7 @@ async fn task_whose_claim_went_to_another_worker_unnoticed_is_given_back_unrun(f
     let ran = Ran::default();
     let (parts, token) = stalling(&fleet, &ran);
     let receipts = enqueue(&fleet, 1).await;
-    // No heartbeat comes by while the test runs.
+    // No heartbeat occurs while the test runs.
     let mut settings = fleet.worker_settings();
     settings.lease = Duration::from_secs(600);
     let worker = Running::start(settings, parts);
@@ -180,7 +180,7 @@ async fn task_whose_claim_went_to_another_worker_unnoticed_is_given_back_unrun(f
     assert_eq!((owner.as_str(), receipts.len()), ("another", 1));
 }
 
-async fn lease_that_was_lost_while_the_key_stalled_is_told_of_once_whatever_the_key_says_then(fleet: Fleet) {
+async fn lease_lost_while_the_key_stalled_is_reported_once_whatever_the_key_then_returns(fleet: Fleet) {
     let ran = Ran::default();
     let (parts, token) = stalling(&fleet, &ran);
     let receipts = enqueue(&fleet, 1).await;
@@ -198,9 +198,9 @@ async fn lease_that_was_lost_while_the_key_stalled_is_told_of_once_whatever_the_
     assert_eq!(worker.stop().await.lease_lost, 1);
 }
 
-/// On one thread, so that the worker has heard of the stop once this test yields.
+/// On one thread, so that the worker has received the stop once this test yields.
 #[tokio::test]
-async fn worker_that_is_told_to_stop_while_its_key_stalls_opens_no_more_and_counts_no_attempt() {
+async fn worker_stopped_while_its_key_stalls_opens_no_more_tasks_and_counts_no_attempt() {
     let fleet = Fleet::embedded().await;
     let ran = Ran::default();
     let (parts, token) = stalling(&fleet, &ran);

@@ -1,6 +1,6 @@
-//! A model of a queue in memory, and calls that are made on it and on a broker alike.
+//! A model of a queue in memory, and calls that run on the model and on a broker.
 //!
-//! Time is a matter of past and future here: a lease has run out or will not, a task is due or will not be.
+//! Times are past or future only: a lease has expired or never will, a task is due or never will be.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

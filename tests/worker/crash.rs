@@ -1,10 +1,10 @@
-//! Workers killed in the middle of their work: what was acknowledged runs, once unless a kill cut a run short.
+//! Workers killed while they run tasks: every acknowledged task runs, and once unless a kill interrupted it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,21 @@ use taskseal::handler::Output;
 use taskseal::time::UnixMillis;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, every_type, mail};
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 
 const ADDRESS: &str = "TASKSEAL_TEST_ADDRESS";
 const CONCURRENCY: usize = 16;
 const LEASE: Duration = Duration::from_secs(1);
-/// How long after a lease its task must run again.
+/// Maximum time from the end of a lease to the next run of its task.
 const BOUND: Duration = Duration::from_secs(2);
 
 /// The worker process: writes a line for each run before the run does anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the worker process of the tests below"]
+#[ignore = "child process of the tests below"]
 async fn worker_process() {
-    let fleet = Fleet::join(&std::env::var(ADDRESS).unwrap());
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let fleet = Fleet::join(&address);
     let log = OpenOptions::new().append(true).open(fleet.path("runs")).unwrap();
     let log = Arc::new(log);
     let handlers = every_type(move |task| {
@@ -45,14 +48,12 @@ struct Process(Child);
 
 impl Process {
     fn start(fleet: &Fleet) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["--exact", "crash::worker_process", "--ignored", "--nocapture"])
-            .env(ADDRESS, fleet.address());
+        let mut command = rerun(test_path!(worker_process));
+        command.env(ADDRESS, fleet.address());
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// Answers when it died, and the process id.
+    /// Returns the process id and the time of death.
     fn kill(mut self) -> (u32, UnixMillis) {
         self.0.kill().unwrap();
         let at = UnixMillis::now();
@@ -122,9 +123,9 @@ async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
     })
     .await;
     let took = begun.elapsed();
-    // A worker that dies between telling the queue and telling the ledger leaves the task finished: that is for ever. So is
-    // the claim of a task that was archived because it was in the hands of too many workers that died.
-    wait_for("the ledger to be told", async || {
+    // A worker that dies between the settlement in the queue and that in the ledger leaves the task finished there,
+    // permanently. The claim of a task that was archived because too many of its workers died remains as well.
+    wait_for("the entries of the ledger", async || {
         let archived = fleet.broker().stats(&mail()).await.unwrap().archived;
         fleet.ledger().stats().unwrap().claimed <= archived
     })
@@ -139,14 +140,14 @@ async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
         let listed = fleet.broker().list(&mail(), state, 0, tasks).await.unwrap();
         visible.extend(listed.into_iter().map(|info| info.id));
     }
-    // Nothing lost, nothing in two places, nothing that was not produced.
+    // No task is lost, in two places, or was never enqueued.
     for id in &acknowledged {
         assert!(done.contains(id) != visible.contains(id), "{id} is lost or in two places");
     }
     assert!(runs.keys().all(|id| acknowledged.contains(id)) && done.is_subset(&acknowledged));
     assert!(done.iter().all(|id| runs.contains_key(id)), "done without a run");
 
-    // A run is repeated only if a kill cut it short, and a kill cuts no more short than a process had in hand.
+    // A run is repeated only if a kill interrupted it, and a kill interrupts no more runs than the process had.
     let mut hand_offs = Vec::new();
     let mut cut: BTreeMap<u32, usize> = BTreeMap::new();
     for (id, runs) in &runs {

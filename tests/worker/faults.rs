@@ -1,4 +1,4 @@
-//! Client and worker when something fails: leases, ledger, quarantine, broker. Nothing is lost, nothing runs twice.
+//! Faults of leases, ledger, quarantine and broker: no task is lost and none runs twice.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,12 +21,12 @@ use tokio::sync::Notify;
 
 on_both_brokers! {
     handler_is_cancelled_and_settles_nothing_when_its_lease_is_lost,
-    lost_lease_is_an_attempt_and_no_crash,
+    lost_lease_counts_as_an_attempt_and_not_as_a_crash,
     enqueue_without_an_answer_is_repeated_and_stored_once,
     enqueue_again_with_the_same_id_never_runs_twice,
-    who_forwards_an_envelope_is_told_what_the_queue_calls_it_and_whether_it_is_new,
+    forwarding_an_envelope_returns_its_id_in_the_queue_and_whether_it_is_new,
     enqueue_gives_up_when_its_patience_ends,
-    success_that_the_queue_never_heard_of_is_settled_again_without_running,
+    success_that_did_not_reach_the_queue_is_settled_again_without_running,
     answer_lost_while_settling_neither_loses_nor_repeats,
     settlement_that_the_queue_refuses_keeps_no_other_from_being_settled,
     ledger_out_of_reach_runs_nothing_and_keeps_the_order,
@@ -53,7 +53,7 @@ fn counted() -> (Handlers, Arc<AtomicUsize>) {
     (handlers, runs)
 }
 
-/// Handlers whose first run never ends and says when it was dropped.
+/// Handlers whose first run never ends and reports when it is dropped.
 fn first_hangs() -> (Handlers, Arc<AtomicUsize>, Arc<Notify>) {
     struct Drops(Arc<Notify>);
     impl Drop for Drops {
@@ -76,7 +76,7 @@ fn first_hangs() -> (Handlers, Arc<AtomicUsize>, Arc<Notify>) {
     (handlers, runs, dropped)
 }
 
-/// Waits for the first run, then lets the queue give its task to somebody else.
+/// Waits for the first run, then lets the queue lease its task to another worker.
 async fn take_lease_away(fleet: &Fleet, runs: &AtomicUsize, id: &str) {
     until("the handler", async || (runs.load(Ordering::SeqCst) == 1).then_some(())).await;
     fleet.queue().store().lose_lease(&mail(), id).await;
@@ -92,7 +92,7 @@ async fn take_lease_away(fleet: &Fleet, runs: &AtomicUsize, id: &str) {
 
 async fn handler_is_cancelled_and_settles_nothing_when_its_lease_is_lost(fleet: Fleet) {
     let (handlers, runs, dropped) = first_hangs();
-    // One that is not there when the task comes back.
+    // A worker that does not run when the task is pending again.
     let mut settings = fleet.worker_settings();
     settings.concurrency = 1;
     let worker = Running::start(settings, fleet.parts(handlers));
@@ -105,7 +105,7 @@ async fn handler_is_cancelled_and_settles_nothing_when_its_lease_is_lost(fleet: 
     assert_eq!((tally.started, tally.succeeded, tally.lease_lost, tally.retried), (2, 1, 1, 0));
 }
 
-async fn lost_lease_is_an_attempt_and_no_crash(fleet: Fleet) {
+async fn lost_lease_counts_as_an_attempt_and_not_as_a_crash(fleet: Fleet) {
     let (handlers, runs, dropped) = first_hangs();
     let worker = fleet.start(handlers);
     let receipt = fleet.client().enqueue(task("x")).await.unwrap();
@@ -162,7 +162,7 @@ async fn enqueue_again_with_the_same_id_never_runs_twice(fleet: Fleet) {
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
-async fn who_forwards_an_envelope_is_told_what_the_queue_calls_it_and_whether_it_is_new(fleet: Fleet) {
+async fn forwarding_an_envelope_returns_its_id_in_the_queue_and_whether_it_is_new(fleet: Fleet) {
     let key = fleet.sealing_key(PRODUCER);
     let named = fleet.seal(&key, |claims| claims.reference(Reference::new("order-7").unwrap()));
     let plain = fleet.good();
@@ -190,7 +190,7 @@ async fn enqueue_gives_up_when_its_patience_ends(fleet: Fleet) {
     assert_eq!(fleet.broker().stats(&mail()).await.unwrap().pending, 0);
 }
 
-async fn success_that_the_queue_never_heard_of_is_settled_again_without_running(fleet: Fleet) {
+async fn success_that_did_not_reach_the_queue_is_settled_again_without_running(fleet: Fleet) {
     let (handlers, runs) = counted();
     let broker = FaultyBroker::new(fleet.broker());
     broker.fail(Call::Settle, Fault::Refused, 1);
@@ -319,7 +319,7 @@ async fn broker_that_cannot_be_reached_is_asked_again(fleet: Fleet) {
     broker.fail(Call::Dequeue, Fault::Unavailable, 5);
     let parts = WorkerParts { broker: Arc::clone(&broker) as Arc<dyn Broker>, ..fleet.parts(handlers) };
     fleet.client().enqueue(task("x")).await.unwrap();
-    // Leases nobody heard of run out and the task comes back.
+    // Leases whose answer was lost expire, and the task becomes pending again.
     let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
     assert_eq!((tally.broker_failures, tally.succeeded, runs.load(Ordering::SeqCst)), (5, 1, 1));
 }

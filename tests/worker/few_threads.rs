@@ -1,4 +1,4 @@
-//! A worker whose runtime has few threads for what blocks: handlers and slow keys may take them all.
+//! A worker whose runtime has few blocking threads: handlers and slow keys may occupy all of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,20 +13,20 @@ use taskseal_tests::fleet::{Fleet, Running, every_type, until};
 use taskseal_tests::signer::TestSigner;
 use tokio::runtime;
 
-/// A runtime with so many threads for what blocks.
+/// Runs the test in a runtime with this number of blocking threads.
 fn with_threads(count: usize, test: impl Future<Output = ()>) {
     let mut builder = runtime::Builder::new_multi_thread();
     builder.worker_threads(2).max_blocking_threads(count).enable_all().build().unwrap().block_on(test);
 }
 
-/// Holds whoever comes until it opens: at the end of a test that fails too, since the runtime waits for its threads.
+/// Blocks the threads that enter until it is released: also when a test fails, since the runtime waits for its threads.
 #[derive(Debug, Default)]
-struct Gate {
+struct Barrier {
     state: Mutex<(bool, usize)>,
     changed: Condvar,
 }
 
-impl Gate {
+impl Barrier {
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.1 += 1;
@@ -38,19 +38,19 @@ impl Gate {
     }
 }
 
-struct Opens(Arc<Gate>);
+struct OpenOnDrop(Arc<Barrier>);
 
-impl Drop for Opens {
+impl Drop for OpenOnDrop {
     fn drop(&mut self) {
         self.0.state.lock().unwrap().0 = true;
         self.0.changed.notify_all();
     }
 }
 
-/// Likewise for a token that signs.
-struct LetsGo(Arc<TestSigner>);
+/// Does the same for a token that signs.
+struct ReleaseOnDrop(Arc<TestSigner>);
 
-impl Drop for LetsGo {
+impl Drop for ReleaseOnDrop {
     fn drop(&mut self) {
         self.0.let_go();
     }
@@ -68,7 +68,7 @@ async fn enqueue(fleet: &Fleet, task_type: &str, count: usize) -> Vec<Receipt> {
     fleet.client().enqueue_all(tasks.collect()).await.unwrap()
 }
 
-/// When the claims of this moment end by themselves.
+/// The time when the present claims expire.
 fn claimed_until(fleet: &Fleet) -> UnixMillis {
     let file = rusqlite::Connection::open(fleet.path("ledger.db")).unwrap();
     UnixMillis(file.query_row("SELECT max(until) FROM task", [], |row| row.get(0)).unwrap())
@@ -78,7 +78,7 @@ fn claimed_until(fleet: &Fleet) -> UnixMillis {
 fn handlers_that_take_every_thread_for_what_blocks_keep_their_claims() {
     with_threads(4, async {
         let fleet = Fleet::embedded().await;
-        let gate = Opens(Arc::default());
+        let gate = OpenOnDrop(Arc::default());
         let held = Arc::clone(&gate.0);
         let handlers = every_type(move |_: OpenedTask| {
             let gate = Arc::clone(&held);
@@ -106,7 +106,7 @@ fn handlers_that_take_every_thread_for_what_blocks_keep_their_claims() {
 fn results_that_wait_for_a_slow_key_leave_threads_to_tasks_that_need_no_key() {
     with_threads(40, async {
         let fleet = Fleet::embedded().await;
-        let token = LetsGo(Arc::new(TestSigner::new(fleet.worker_key())));
+        let token = ReleaseOnDrop(Arc::new(TestSigner::new(fleet.worker_key())));
         token.0.hold();
         let handlers = every_type(async |task: OpenedTask| match task.task_type.as_str() {
             "email:send" => Ok(Output::empty()),

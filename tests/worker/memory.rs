@@ -1,7 +1,7 @@
-//! What a worker needs of memory does not depend on how long its queue is.
+//! The memory of a worker does not depend on the length of its queue.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -9,19 +9,22 @@ use taskseal::broker::{NewTask, TaskRecord};
 use taskseal::handler::Output;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, every_type, mail};
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 use tokio::sync::Notify;
 
 const ADDRESS: &str = "TASKSEAL_TEST_ADDRESS";
 /// Tasks run before the memory is read.
 const PROCESSED: usize = 1000;
 
-/// The worker process: runs so many tasks and prints the most memory it ever had, in KiB.
+/// The worker process: runs [`PROCESSED`] tasks and prints its peak memory, in KiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the worker process of the tests below"]
+#[ignore = "child process of the tests below"]
 async fn worker_process() {
     static RAN: AtomicUsize = AtomicUsize::new(0);
     static ENOUGH: Notify = Notify::const_new();
-    let fleet = Fleet::join(&std::env::var(ADDRESS).unwrap());
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let fleet = Fleet::join(&address);
     let handlers = every_type(async |_| {
         if RAN.fetch_add(1, Ordering::SeqCst) + 1 == PROCESSED {
             ENOUGH.notify_one();
@@ -41,7 +44,7 @@ async fn most_memory(fleet: &Fleet, pending: usize) -> usize {
     settings.retention = Duration::ZERO;
     let real = (0..2 * PROCESSED).map(|number| Task::new("email:send", &number).unwrap()).collect();
     let receipts = fleet.client_with(settings).enqueue_all(real).await.unwrap();
-    // The rest of the line is never reached, so it need not be sealed.
+    // The worker never reaches the others, so they need no valid envelope.
     let like = fleet.find(&receipts[0].id.to_string()).await.unwrap().record.unwrap();
     let filler = |number: usize| NewTask::now(TaskRecord { id: format!("filler-{number}"), ..like.clone() });
     let broker = fleet.broker();
@@ -52,8 +55,7 @@ async fn most_memory(fleet: &Fleet, pending: usize) -> usize {
     }
     assert_eq!(broker.stats(&mail()).await.unwrap().pending, pending as u64);
 
-    let worker = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "memory::worker_process", "--ignored", "--nocapture"])
+    let worker = rerun(test_path!(worker_process))
         .env(ADDRESS, fleet.address())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

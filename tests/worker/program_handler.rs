@@ -1,4 +1,4 @@
-//! Programs as handlers: what they get, what their end means, and that none of them outlives its time.
+//! Programs as handlers: their input, the meaning of their exit status, and that none outlives its time limit.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -60,7 +60,7 @@ async fn exit_65_gives_up_and_every_other_failure_is_tried_again() {
 }
 
 #[tokio::test]
-async fn output_of_a_failed_program_is_no_result() {
+async fn output_of_a_failed_program_is_not_a_result() {
     assert!(run(&sh("echo done; exit 1"), b"").await.is_err());
 }
 
@@ -130,7 +130,7 @@ async fn output_of_exactly_the_limit_is_whole_and_one_byte_more_gives_up() {
     assert_eq!(body(run(&print(10_000), b"").await).len(), 10_000);
     let reason = Failure::GiveUp("more than 10000 bytes of output".into());
     assert_eq!(run(&print(10_001), b"").await.unwrap_err(), reason);
-    // One that never ends is not read for ever.
+    // Output that never ends is not read without a limit.
     assert_eq!(run(&sh("yes").limits(limits), b"").await.unwrap_err(), reason);
     let none = ProgramLimits { stdout: 0, stderr: 0 };
     assert_eq!(body(run(&sh("exit 0").limits(none), b"").await), b"");
@@ -156,7 +156,7 @@ async fn pid_in(file: &Path) -> String {
     .await
 }
 
-/// Waits until no such process runs; a zombie whose parent is still to hear of it does not.
+/// Waits until no such process runs. A zombie does not run.
 async fn until_dead(pid: &str) {
     until(&format!("the end of process {pid}"), async || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
@@ -231,7 +231,7 @@ async fn worker_runs_programs_and_ends_them_at_their_time_limit() {
     until_dead(&pid_in(&file).await).await;
     for receipt in [hang, fail] {
         let archived = fleet.until_in(&receipt.id.to_string(), TaskState::Archived).await;
-        // Neither what it wrote nor how it ended is for the queue.
+        // Neither its output nor its exit status reaches the queue.
         assert_eq!(archived.last_error.as_deref(), Some("taskseal: given up"));
     }
 }

@@ -1,4 +1,4 @@
-//! Results: the client opens the one of its own request, and no other.
+//! Results: the client opens the result of its request and refuses every other.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Many tasks under one signature: how many signatures a client makes, and what becomes of callers when one is late, fails
-//! or is not waited for.
+//! Many tasks under one signature: the number of signatures, and what callers receive when one is delayed, fails or is
+//! cancelled.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::future::{Future, poll_fn};
@@ -13,7 +13,7 @@ use taskseal_core::{ContentType, MAX_BODY, SealError, Suite, Unverified};
 use taskseal_tests::fleet::{Fleet, mail, new_id, until};
 use taskseal_tests::signer::{TestSigner, Then};
 
-/// A client of this fleet that signs by the signer, at most `batch` tasks at once.
+/// A client of this fleet that signs with the signer, at most `batch` tasks at once.
 fn client(fleet: &Fleet, batch: usize) -> (Client, Arc<TestSigner>) {
     let signer = Arc::new(TestSigner::new(fleet.producer_key()));
     let mut settings = fleet.client_settings();
@@ -32,7 +32,7 @@ fn is_batched(sealed: &SealedTask) -> bool {
 
 type Sealing<'c> = Pin<Box<dyn Future<Output = Result<SealedTask, ClientError>> + 'c>>;
 
-/// A caller that has come as far as it gets without anybody else.
+/// A caller that was polled until it waits for a signature.
 async fn caller(client: &Client) -> Sealing<'_> {
     let mut sealing: Sealing<'_> = Box::pin(client.seal(task(0)));
     let polled = poll_fn(|context| Poll::Ready(sealing.as_mut().poll(context))).await;
@@ -48,7 +48,7 @@ async fn callers(client: &Client, count: usize) -> Vec<Sealing<'_>> {
     callers
 }
 
-/// Somebody whose signature is being made and takes until the signer is let go.
+/// A caller whose signature is in progress until the signer is released.
 async fn held_up(client: &Arc<Client>, signer: &TestSigner) -> tokio::task::JoinHandle<SealedTask> {
     signer.hold();
     let (client, asked) = (Arc::clone(client), signer.asked());
@@ -58,7 +58,7 @@ async fn held_up(client: &Arc<Client>, signer: &TestSigner) -> tokio::task::Join
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn task_that_cannot_be_sealed_hurts_no_other_of_its_batch() {
+async fn task_that_cannot_be_sealed_fails_no_other_of_its_batch() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 64);
     let too_long = || Task::from_bytes("x", ContentType::OCTETS, vec![0; MAX_BODY + 1]).unwrap();
@@ -68,7 +68,7 @@ async fn task_that_cannot_be_sealed_hurts_no_other_of_its_batch() {
     assert!(is_batched(sealed[0].as_ref().unwrap()) && is_batched(sealed[2].as_ref().unwrap()));
     assert_eq!(signer.asked(), 1);
 
-    // Who is left alone needs no batch, and is accepted by every worker.
+    // A single task needs no batch, and every worker accepts it.
     let sealed = client.seal_all(vec![too_long(), task(1)]).await;
     assert!(sealed[0].is_err() && !is_batched(sealed[1].as_ref().unwrap()));
     assert_eq!(signer.asked(), 2);
@@ -78,7 +78,7 @@ async fn task_that_cannot_be_sealed_hurts_no_other_of_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signer_that_fails_fails_everybody_who_waited_for_that_signature_and_nobody_else() {
+async fn failing_signer_fails_exactly_the_callers_that_waited_for_that_signature() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 4);
     signer.from_now_on(Then::Fails);
@@ -103,7 +103,7 @@ async fn signer_that_fails_fails_everybody_who_waited_for_that_signature_and_nob
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signer_that_panics_strands_nobody() {
+async fn panicking_signer_leaves_no_caller_waiting() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 64);
     let client = Arc::new(client);
@@ -129,7 +129,7 @@ async fn caller_that_is_cancelled_while_it_waits_loses_nothing_of_the_others() {
     drop(waiting.remove(1));
     signer.let_go();
 
-    assert!(!is_batched(&first.await.unwrap()), "nobody else had come when it was signed");
+    assert!(!is_batched(&first.await.unwrap()), "no other caller was waiting when it was signed");
     for caller in waiting {
         assert!(is_batched(&caller.await.unwrap()));
     }
@@ -153,7 +153,7 @@ async fn caller_that_is_cancelled_while_its_signature_is_made_loses_nothing_of_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn very_many_who_are_cancelled_keep_nobody_from_the_next_signature() {
+async fn many_cancelled_callers_do_not_prevent_the_next_signature() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 64);
     let client = Arc::new(client);
@@ -168,7 +168,7 @@ async fn very_many_who_are_cancelled_keep_nobody_from_the_next_signature() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn caller_that_nobody_polls_holds_up_nobody() {
+async fn caller_that_is_not_polled_delays_no_other() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 2);
     signer.hold();
@@ -184,7 +184,7 @@ async fn caller_that_nobody_polls_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_while_a_signature_is_made_shares_the_next_one() {
+async fn callers_that_arrive_during_a_signature_share_the_next_one() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, 64);
     let client = Arc::new(client);
@@ -264,7 +264,7 @@ async fn client_without_batches_makes_one_signature_a_task() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn task_alone_is_sealed_as_ever() {
+async fn single_task_is_sealed_without_a_batch() {
     let fleet = Fleet::embedded().await;
     let (client, _) = client(&fleet, 1024);
     assert!(!is_batched(&client.seal(task(0)).await.unwrap()));

@@ -1,4 +1,4 @@
-//! Client, broker and worker together, on both brokers: what is enqueued runs, and its result comes back.
+//! Client, broker and worker together, on both brokers: an enqueued task runs, and the client opens its result.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 on_both_brokers! {
     task_runs_and_its_result_is_opened_by_the_client,
     body_arrives_as_it_was_sealed,
-    body_that_is_no_json_gives_up,
+    body_that_is_not_json_gives_up,
     thousand_tasks_run_once_each,
     retention_of_zero_keeps_nothing,
     scheduled_task_runs_after_its_time_and_not_before,
@@ -90,7 +90,7 @@ async fn body_arrives_as_it_was_sealed(fleet: Fleet) {
     }
 }
 
-async fn body_that_is_no_json_gives_up(fleet: Fleet) {
+async fn body_that_is_not_json_gives_up(fleet: Fleet) {
     let task = Task::from_bytes("email:send", ContentType::JSON, b"{".to_vec()).unwrap();
     let receipt = fleet.client().enqueue(task).await.unwrap();
     let handlers = every_type(async |task| task.json::<String>().map(|_| Output::empty()));
@@ -136,7 +136,7 @@ async fn scheduled_task_runs_after_its_time_and_not_before(fleet: Fleet) {
         into.lock().unwrap().replace(UnixMillis::now());
         async { Ok(Output::empty()) }
     }));
-    // In the middle of a second: what is sealed counts whole ones.
+    // Not at the start of a second: sealed times are whole seconds.
     let at = UnixMillis::from_secs(UnixMillis::now().as_secs() + 1).plus(Duration::from_millis(500));
     let receipt = fleet.client().enqueue(task("x").process_at(at)).await.unwrap();
     let id = receipt.id.to_string();
@@ -205,7 +205,7 @@ async fn words_of_a_handler_never_reach_the_queue(fleet: Fleet) {
     for stored in [retried, archived] {
         assert!(!format!("{stored:?}").contains(SECRET));
     }
-    // The queue has it before the worker says so.
+    // The queue stores it before the worker reports it.
     let archived = |noted: &Noted| matches!(noted, Noted::Archived { reason, .. } if reason == SECRET);
     worker.seen.until("the last failure", archived).await;
     assert_eq!(worker.seen.count(archived), 1);
@@ -255,7 +255,7 @@ async fn hanging_handler_ends_at_its_time_limit_and_hurts_only_its_own_task(flee
     assert_eq!(dropped.load(Ordering::SeqCst), 2);
     let reason = "not done within 1 s";
     let archived = |noted: &Noted| matches!(noted, Noted::Archived { reason: said, .. } if said == reason);
-    // The queue knows a moment before the observer does.
+    // The queue is updated before the observer is called.
     worker.seen.until("the archived task", archived).await;
     assert_eq!(worker.seen.count(archived), 1);
     worker.stop().await;
@@ -292,7 +292,7 @@ async fn long_task_keeps_its_lease(fleet: Fleet) {
     assert_eq!((one.started + other.started, one.lease_lost + other.lease_lost), (1, 0));
 }
 
-/// Handlers that say when they began and wait to be told to go on.
+/// Handlers that report their start and wait for a notification to continue.
 fn gated() -> (Handlers, Arc<AtomicUsize>, Arc<Notify>) {
     let (begun, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let (count, gate) = (Arc::clone(&begun), Arc::clone(&go_on));

@@ -1,5 +1,5 @@
-//! How many tasks a second go through client, broker and worker, handlers doing nothing. Run by hand, in release:
-//! `cargo test --release -p taskseal-tests --test throughput -- --ignored --nocapture --test-threads 1`
+//! Tasks a second through client, broker and worker, with handlers that do nothing. Run by hand, in release:
+//! `cargo test --release -p taskseal-tests --test worker -- --ignored --nocapture throughput::`
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ async fn measure(fleet: Fleet, name: &str, suite: Suite, concurrency: usize) {
     );
 }
 
-/// What this process has used so far: on a busy machine it says more than the time that has passed.
+/// CPU time of this process. On a busy machine it says more than the elapsed time.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();

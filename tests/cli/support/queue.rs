@@ -1,10 +1,9 @@
-//! A project with a queue: enqueue, run, look behind the broker's back, wait.
-#![allow(dead_code, reason = "each test program uses a part")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+//! A project with a queue: enqueue, run, read the storage without the broker, wait.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,8 @@ use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::project::Project;
+use super::program::spawn;
+use super::project::Project;
 
 pub(crate) const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
@@ -23,7 +23,7 @@ impl Project {
         self.run(&ENQUEUE).ok().text().trim().to_owned()
     }
 
-    /// A connection past every check that the broker makes.
+    /// A connection to the storage, without the checks of the broker.
     pub(crate) fn storage(&self) -> Connection {
         let mut files = fs::read_dir(self.path("queue")).unwrap().map(|entry| entry.unwrap().path());
         let file = files.find(|path| path.to_string_lossy().ends_with("queue.db")).unwrap();
@@ -40,16 +40,7 @@ impl Project {
     }
 
     pub(crate) fn spawn(&self, arguments: &[&str], environment: &[(&str, &Path)]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_taskseal"))
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env_remove("TASKSEAL_CONFIG")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        spawn(self.dir.path(), environment, arguments)
     }
 }
 

@@ -19,8 +19,7 @@ use taskseal_core::keys::{AgreementKey, AgreementPublicKey, SigningKey};
 use taskseal_core::{KeyId, Kind, Secret};
 use taskseal_tests::fleet::Ran;
 use taskseal_tests::process_memory::Needle;
-
-use crate::support::{Fixture, LABEL};
+use taskseal_tests::token::{Fixture, LABEL};
 
 /// The keys, and whether they sign or agree.
 const KEYS: [(&str, bool); 4] = [("producer", true), ("worker", false), ("results", true), ("reader", false)];
@@ -77,17 +76,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the process that imports them is told.
+/// The role of the process that imports the keys.
 pub(crate) fn import_role(scalars: &Scalars) -> String {
     format!("import:{}", hex(scalars.0.as_flattened()))
 }
 
-/// Puts keys into the token, in a process of its own.
+/// Imports the keys into the token, in a separate process.
 pub(crate) fn put_into(fixture: &Fixture, scalars: &Scalars) {
     fixture.elsewhere(&import_role(scalars));
 }
 
-/// In that process.
+/// Does so, in that process.
 pub(crate) fn import(fixture: &Fixture, role: &str) {
     let (what, scalars) = role.split_once(':').unwrap();
     let bytes: Vec<u8> = (0..scalars.len())
@@ -133,7 +132,7 @@ pub(crate) fn import(fixture: &Fixture, role: &str) {
     }
 }
 
-/// In a process of its own: the key is gone for all who use the token.
+/// Deletes the key that decrypts tasks, in a separate process.
 pub(crate) fn delete_worker_key(fixture: &Fixture) {
     let session = fixture.raw_session();
     let wanted = [Attribute::Label("worker".into()), Attribute::Token(true)];
@@ -142,12 +141,12 @@ pub(crate) fn delete_worker_key(fixture: &Fixture) {
     }
 }
 
-/// The opposite.
+/// Imports that key again.
 pub(crate) fn put_back_worker_key(fixture: &Fixture, scalars: &Scalars) {
     fixture.elsewhere(&import_role(scalars).replace("import:", "import-worker:"));
 }
 
-/// Lets the token fail in one way after the other until the end; answers how often.
+/// Injects one fault after the other until the end; returns their number.
 pub(crate) fn trouble(fixture: &Fixture, ended: &AtomicBool) -> usize {
     const LOSSES: [(&str, &str); 6] = [
         ("close_all", ""),
@@ -163,7 +162,7 @@ pub(crate) fn trouble(fixture: &Fixture, ended: &AtomicBool) -> usize {
         if ended.load(Ordering::Relaxed) {
             return happened;
         }
-        // One loss after the other: pauses between attempts grow, and a token that is never up never gets up.
+        // One fault at a time: the pauses between attempts grow, and the token has to recover in between.
         let is_up = taskseal::tokens::health().iter().all(|(_, token)| token.is_up());
         if is_up && !fixture.has(fault) {
             fixture.fault(fault, content);
@@ -177,7 +176,7 @@ pub(crate) fn task(number: usize) -> Task {
     Task::new("email:send", &number).unwrap()
 }
 
-/// The public half of a key pair of somebody else, another one for each number.
+/// The public key of another party, a different one for each number.
 pub(crate) fn peer(number: u8) -> AgreementPublicKey {
     AgreementKey::from_scalar(&Secret::copy_from(&[number; 32])).unwrap().public_key()
 }
@@ -230,7 +229,7 @@ impl Plant {
         Self { folder: folder.to_owned() }
     }
 
-    /// One that was made before.
+    /// The deployment that is in this folder already.
     pub(crate) fn at(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -243,7 +242,7 @@ impl Plant {
         fs::remove_dir_all(self.folder.join("state")).unwrap();
     }
 
-    /// Takes the key that decrypts tasks out of the keyset: the configuration names it all the same.
+    /// Removes the key that decrypts tasks from the keyset. The configuration still names it.
     pub(crate) fn forget_worker_key(&self, scalars: &Scalars) {
         let (file, kid) = (self.folder.join("keyset.toml"), scalars.worker_kid());
         let keyset = fs::read_to_string(&file).unwrap();
@@ -271,7 +270,7 @@ impl Plant {
         self.keyring().sealing_key(source, Kind::Result).unwrap()
     }
 
-    /// A worker that is not patient: its waits are short.
+    /// A worker with short waits.
     pub(crate) fn worker(&self, ran: &Ran) -> Worker {
         let (config, keyring, key) = (self.config(), self.keyring(), self.result_key());
         let mut settings = WorkerSettings::new("worker-1", "plant", QueueName::parse("mail").unwrap());

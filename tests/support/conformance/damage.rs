@@ -1,4 +1,4 @@
-//! Stored data that somebody damaged: reported, kept, and in nobody's way.
+//! Damaged data: reported, kept, and without an effect on other tasks.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
 use taskseal::broker::{Corrupt, Enqueued, Settlement, TaskState};
