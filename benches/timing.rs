@@ -1,7 +1,7 @@
 //! Does the time an operation takes depend on a secret?
 //!
 //! After dudect: two classes of inputs, drawn at random one after the other, and Welch's t-test on how long they took,
-//! with and without the slowest samples (interrupts come to both classes alike and hide differences). Class 0 has the
+//! with and without the slowest samples (interrupts affect both classes and hide differences). Class 0 has the
 //! same secret in all its inputs, class 1 a fresh one in each; for comparisons, class 0 differs in the first byte and
 //! class 1 in the last. |t| stays below some 4.5 where nothing depends on the class; the control, a comparison that
 //! ends early, is far above. The column `by ns` is how much longer a call of class 0 took, in the fastest 90 %: a

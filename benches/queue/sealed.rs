@@ -2,7 +2,7 @@
 //!
 //! Unsealed is the bare broker: enqueue, dequeue and settle in batches of 32, without ledger, verification or a
 //! handler. Sealed is the real client and the real worker with a handler that does nothing and a ledger on disk.
-//! Cases take turns, in queues of their own.
+//! The cases alternate, each with its own queue.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ const CASES: [Case; 6] = [
 pub(crate) fn run() {
     let server = RedisServer::start();
     let runtime = Runtime::new().expect("a runtime can be started");
-    let place = Place::new(&server);
+    let place = Deployment::new(&server);
     println!(
         "\nSealed beside unsealed, {BODY}-byte bodies, {TASKS} tasks, batches of {BATCH}, {ROUNDS} rounds"
     );
@@ -108,7 +108,7 @@ fn name(case: Case) -> String {
 }
 
 async fn one_round(
-    place: &Place,
+    place: &Deployment,
     case: Case,
     queue: &QueueName,
     keep: bool,
@@ -188,7 +188,7 @@ async fn work_unsealed(broker: &dyn Broker, queue: &QueueName, retention: Durati
 }
 
 /// Keys, ledger and quarantine in a folder, and the queue.
-struct Place {
+struct Deployment {
     folder: TempDir,
     broker: Arc<dyn Broker>,
     worker_keyring: Keyring,
@@ -198,7 +198,7 @@ struct Place {
     quarantine: Arc<Quarantine>,
 }
 
-impl Place {
+impl Deployment {
     fn new(server: &RedisServer) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path();

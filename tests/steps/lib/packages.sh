@@ -44,7 +44,7 @@ install_packages() {
     fi
     echo "installing $*"
     export DEBIAN_FRONTEND=noninteractive
-    # Once for a run. A failed update is no failure of the step: the present package lists may be sufficient.
+    # Once for a run. The step continues after a failed update, because the present package lists may be sufficient.
     if [ ! -f "$scratch/apt-updated" ]; then
         touch "$scratch/apt-updated"
         env -u TMPDIR apt-get update >"$scratch/apt.log" 2>&1 || tail -n 5 "$scratch/apt.log"
