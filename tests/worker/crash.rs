@@ -127,7 +127,7 @@ async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
     // permanently. The claim of a task that was archived because too many of its workers died remains as well.
     wait_for("the entries of the ledger", async || {
         let archived = fleet.broker().stats(&mail()).await.unwrap().archived;
-        fleet.ledger().stats().unwrap().claimed <= archived
+        fleet.ledger().stats().unwrap().locked <= archived
     })
     .await;
     let survivors: Vec<u32> = processes.iter().map(|process| process.0.id()).collect();

@@ -8,8 +8,9 @@ use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::file_error::FileError;
 use crate::file_security;
-use crate::quarantine::{Limits, Quarantine, QuarantineError};
-use crate::replay::{LedgerError, SqliteLedger};
+use crate::quarantine::{Limits, Quarantine};
+use crate::replay::SqliteLedger;
+use crate::state::StateError;
 
 /// Why a client or worker cannot be set up, grouped by who must act.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +22,9 @@ pub enum SetupError {
     /// The broker is unreachable or refuses the connection.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The replay ledger cannot be opened.
-    #[error("ledger: {0}")]
-    Ledger(#[from] LedgerError),
-    /// The quarantine cannot be opened.
-    #[error("quarantine: {0}")]
-    Quarantine(#[from] QuarantineError),
+    /// The replay ledger or the quarantine cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl Config {

@@ -17,7 +17,7 @@ use super::{Phase, Shared};
 use crate::broker::{Lease, Settled, Settlement, TaskRecord};
 use crate::handler::Failure;
 use crate::queue::QueueName;
-use crate::replay::{Ledger, LedgerError, TaskKey};
+use crate::replay::{Ledger, StateError, TaskKey};
 use crate::time::UnixMillis;
 
 /// A task that was handed out to us.
@@ -165,7 +165,7 @@ impl Records {
         records
     }
 
-    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), LedgerError> {
+    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), StateError> {
         if !self.finished.is_empty() {
             self.ours = ledger.finish(owner, &self.finished)?;
             self.finished.clear();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use taskseal::QueueName;
 use taskseal::config::SetupError;
-use taskseal::quarantine::{Entry, EntryId, Filter, QuarantineError};
+use taskseal::quarantine::{Entry, EntryId, Filter, StateError};
 use taskseal_core::{KeyId, Refusal};
 
 use super::session::failed_setup;
@@ -56,7 +56,7 @@ const PAGE: usize = 256;
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = keys::config(global)?;
-    let failed = |error: QuarantineError| failed_setup(&config, SetupError::Quarantine(error));
+    let failed = |error: StateError| failed_setup(&config, SetupError::State(error));
     let quarantine = config.open_quarantine().map_err(|error| failed_setup(&config, error))?;
     match &args.command {
         Command::Ls(args) => {
