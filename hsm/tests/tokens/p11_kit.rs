@@ -1,15 +1,12 @@
-//! A token behind another process, as with a smart card daemon: p11-kit's server in front of SoftHSM, killed at will.
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
+//! A token behind another process, as with a smart card daemon: p11-kit's server in front of SoftHSM.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use support::{Fixture, Kind, LABEL, SOCKET, eventually, sign, wait_for};
 use taskseal_hsm::{EcKey, KeySelector, Settings, State, Token, Usage, softhsm};
+
+use crate::support::{Fixture, LABEL, SOCKET, did_not_run, eventually, on_softhsm, sign, wait_for};
 
 const CLIENTS: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so",
@@ -18,7 +15,7 @@ const CLIENTS: [&str; 4] = [
     "/usr/lib/pkcs11/p11-kit-client.so",
 ];
 
-/// Ended with the test, whatever happens.
+/// A server that is stopped on drop.
 struct Server(Child);
 
 impl Server {
@@ -36,7 +33,7 @@ impl Server {
         server
     }
 
-    /// Kills what serves the connections; the server itself stays.
+    /// Kills the processes that serve connections, and keeps the server.
     fn kill_connections(&self) {
         let mut killed = 0;
         for entry in fs::read_dir("/proc").unwrap() {
@@ -49,7 +46,7 @@ impl Server {
                 killed += 1;
             }
         }
-        assert!(killed > 0, "nobody serves a connection");
+        assert!(killed > 0, "no process serves a connection");
     }
 }
 
@@ -62,24 +59,24 @@ impl Drop for Server {
 
 fn parent(process: &Path) -> Option<u32> {
     let status = fs::read_to_string(process.join("status")).ok()?;
-    // A killed one that nobody has waited for is no longer there.
+    // A zombie no longer serves connections.
     if status.lines().any(|line| line.starts_with("State:\tZ")) {
         return None;
     }
     status.lines().find_map(|line| line.strip_prefix("PPid:\t")?.parse().ok())
 }
 
-fn a_killed_connection_is_made_again(fixture: &Fixture) {
+fn a_killed_connection_is_established_again(fixture: &Fixture) {
     if fixture.role().is_some() {
         let token = fixture.open(Settings::new());
         EcKey::generate(&token, Usage::Sign, "orders").unwrap();
         return;
     }
     let Some(client) = CLIENTS.iter().map(PathBuf::from).find(|path| path.exists()) else {
-        return support::did_not_run("a_killed_connection_is_made_again", "p11-kit is not installed");
+        return did_not_run("a_killed_connection_is_established_again", "p11-kit is not installed");
     };
-    // Not here: the library would be loaded twice in one process.
-    fixture.elsewhere("make the token and the key");
+    // In another process, because the library would be loaded twice in this one.
+    fixture.elsewhere("create the token and the key");
     let server = Server::start(fixture);
     let token = Token::open(&fixture.uri().with_module_path(&client), Settings::new()).unwrap();
     let key = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign).unwrap();
@@ -94,19 +91,16 @@ fn a_killed_connection_is_made_again(fixture: &Fixture) {
     }
 }
 
-fn a_server_that_is_gone_for_a_while_is_waited_for(fixture: &Fixture) {
+fn a_server_that_was_stopped_is_used_again(fixture: &Fixture) {
     if fixture.role().is_some() {
         let token = fixture.open(Settings::new());
         EcKey::generate(&token, Usage::Sign, "orders").unwrap();
         return;
     }
     let Some(client) = CLIENTS.iter().map(PathBuf::from).find(|path| path.exists()) else {
-        return support::did_not_run(
-            "a_server_that_is_gone_for_a_while_is_waited_for",
-            "p11-kit is not installed",
-        );
+        return did_not_run("a_server_that_was_stopped_is_used_again", "p11-kit is not installed");
     };
-    fixture.elsewhere("make the token and the key");
+    fixture.elsewhere("create the token and the key");
     let server = Server::start(fixture);
     let token = Token::open(&fixture.uri().with_module_path(&client), Settings::new()).unwrap();
     let key = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign).unwrap();
@@ -114,27 +108,14 @@ fn a_server_that_is_gone_for_a_while_is_waited_for(fixture: &Fixture) {
     server.kill_connections();
     drop(server);
     fs::remove_file(fixture.folder.join(SOCKET)).unwrap();
-    wait_for("it is missed", || sign(&key, "lost").is_err());
-    wait_for("it is tried several times", || token.health().library_recoveries >= 3);
+    wait_for("the loss is detected", || sign(&key, "lost").is_err());
+    wait_for("several attempts were made", || token.health().library_recoveries >= 3);
     assert_eq!(token.health().state, State::Down);
     let _server = Server::start(fixture);
     eventually(|| sign(&key, "back"));
 }
 
-#[test]
-fn p11_kit_a_killed_connection_is_made_again() {
-    support::on(
-        Kind::SoftHsm,
-        "p11_kit_a_killed_connection_is_made_again",
-        a_killed_connection_is_made_again,
-    );
-}
-
-#[test]
-fn p11_kit_a_server_that_is_gone_for_a_while_is_waited_for() {
-    support::on(
-        Kind::SoftHsm,
-        "p11_kit_a_server_that_is_gone_for_a_while_is_waited_for",
-        a_server_that_is_gone_for_a_while_is_waited_for,
-    );
+on_softhsm! {
+    a_killed_connection_is_established_again,
+    a_server_that_was_stopped_is_used_again,
 }

@@ -1,17 +1,14 @@
-//! Agreements that hang, wait for their turn, or are wrong.
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
+//! Key agreements that hang, wait for each other, or return a wrong result.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::{Fixture, eventually, on_every_token, wait_for};
 use taskseal_core::Secret;
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
 use taskseal_hsm::{EcKey, Error, KeySelector, Settings, State, Token, Usage, WrappingKey};
+
+use crate::support::{Fixture, eventually, on_every_token, wait_for};
 
 fn quick() -> Settings {
     Settings::new().timeout(Duration::from_millis(500))
@@ -21,7 +18,7 @@ fn peer() -> AgreementPublicKey {
     AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap().public_key()
 }
 
-fn an_agreement_that_hangs_is_left_behind_and_the_others_go_on(fixture: &Fixture) {
+fn an_agreement_that_hangs_is_abandoned_and_other_calls_continue(fixture: &Fixture) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let token = fixture.open(quick().observer(move |event| seen.lock().unwrap().push(event.to_string())));
@@ -37,18 +34,20 @@ fn an_agreement_that_hangs_is_left_behind_and_the_others_go_on(fixture: &Fixture
     eventually(|| same.agree(&peer()));
     let wrapped = eventually(|| kek.wrap(&Secret::copy_from(&[9; 32])));
     eventually(|| kek.unwrap(&wrapped));
-    eventually(|| EcKey::generate(&token, Usage::Sign, "made beside it"));
+    // A label per attempt, because one that timed out may have generated the key.
+    let mut labels = (0..).map(|attempt| format!("generated meanwhile {attempt}"));
+    eventually(|| EcKey::generate(&token, Usage::Sign, &labels.next().unwrap()));
 
-    assert!(fixture.has("hanging_derive"), "it was not to end before");
+    assert!(fixture.has("hanging_derive"), "the agreement ended too early");
     assert_eq!((token.health().abandoned, token.health().state), (1, State::Up));
     let events = events.lock().unwrap().clone();
     assert!(!events.iter().any(|event| event.contains("lost")), "{events:?}");
     fixture.mend("hanging_derive");
-    wait_for("the thread comes back", || token.health().abandoned == 0);
+    wait_for("the thread returns", || token.health().abandoned == 0);
 }
 
-/// Each agreement is well in time, but eight of them in turn are not.
-fn a_thread_that_waits_for_its_turn_is_not_taken_for_a_stuck_one(fixture: &Fixture) {
+/// Each agreement takes less than the timeout, but eight of them in sequence take longer.
+fn a_thread_that_waits_for_another_agreement_is_not_abandoned(fixture: &Fixture) {
     let token = fixture.open(Settings::new().timeout(Duration::from_millis(1500)).max_sessions(8));
     let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
     fixture.fault("delay_derive", "500");
@@ -63,15 +62,14 @@ fn a_thread_that_waits_for_its_turn_is_not_taken_for_a_stuck_one(fixture: &Fixtu
     assert_eq!((health.abandoned, health.state, health.login_recoveries), (0, State::Up, 0));
 }
 
-/// The host cannot tell, but can ask.
-fn a_wrong_shared_secret_shows_when_the_key_is_tested(fixture: &Fixture) {
+fn the_self_test_detects_wrong_shared_secrets(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
     let right = key.agree(&peer()).unwrap();
     key.self_test().unwrap();
 
     fixture.fault("garbage_derive", "");
-    assert_ne!(key.agree(&peer()).unwrap().as_bytes(), right.as_bytes(), "the fault is none");
+    assert_ne!(key.agree(&peer()).unwrap().as_bytes(), right.as_bytes(), "the fault did not occur");
     let tested = key.self_test();
     assert!(matches!(tested, Err(Error::FaultyAnswer)), "{tested:?}");
     wait_for("the token is down", || token.health().state == State::Down);
@@ -82,7 +80,7 @@ fn a_wrong_shared_secret_shows_when_the_key_is_tested(fixture: &Fixture) {
 }
 
 on_every_token! {
-    an_agreement_that_hangs_is_left_behind_and_the_others_go_on,
-    a_thread_that_waits_for_its_turn_is_not_taken_for_a_stuck_one,
-    a_wrong_shared_secret_shows_when_the_key_is_tested,
+    an_agreement_that_hangs_is_abandoned_and_other_calls_continue,
+    a_thread_that_waits_for_another_agreement_is_not_abandoned,
+    the_self_test_detects_wrong_shared_secrets,
 }

@@ -1,20 +1,17 @@
-//! Many at once: threads while the token comes and goes, and processes that share a token.
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
+//! Concurrent use: threads during repeated losses, and processes that share a token.
 
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::{Agree, Secret};
 use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Token, Usage};
 
-/// How long, and how often the token is lost: `TASKSEAL_FULL=1` is the long run.
+use crate::support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
+
+/// Returns the duration of the test and the interval between losses. `TASKSEAL_FULL=1` selects the long run.
 fn plan() -> (Duration, Duration) {
     let full = env::var_os("TASKSEAL_FULL").is_some_and(|value| value == "1");
     if full {
@@ -24,7 +21,7 @@ fn plan() -> (Duration, Duration) {
     }
 }
 
-/// What is lost, in turn: all sessions, the login, the device, one session, the right slot number.
+/// The faults, in order: all sessions, the device, the login, a slot, a session, the token.
 const LOSSES: [(&str, &str); 6] = [
     ("close_all", ""),
     ("rv.C_SignInit", "0x30"),
@@ -34,16 +31,16 @@ const LOSSES: [(&str, &str); 6] = [
     ("rv.C_Sign", "0x32"),
 ];
 
-/// Says that it is over, however it came to that.
-struct End<'a>(&'a AtomicBool);
+/// Sets the flag on drop, also after a panic.
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for End<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture: &Fixture) {
+fn eight_threads_get_no_wrong_result_during_repeated_losses(fixture: &Fixture) {
     let token = fixture.open(Settings::new().timeout(Duration::from_secs(5)));
     let signing = EcKey::generate(&token, Usage::Sign, "sign").unwrap();
     let agreement = EcKey::generate(&token, Usage::Agree, "agree").unwrap();
@@ -53,8 +50,8 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
     let (ended, done, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
 
     thread::scope(|scope| {
-        // A panic on this thread ends the others too: the scope waits for them.
-        let _end = End(&ended);
+        // A panic on this thread must end the others, because the scope waits for them.
+        let _end = SetOnDrop(&ended);
         for number in 0..8 {
             let (signing, agreement, token) = (&signing, &agreement, &token);
             let (host, expected, ended, done, refused) =
@@ -67,7 +64,7 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
                         (0, 0) => EcKey::load(token, &KeySelector::label("sign"), Usage::Sign).map(|_| ()),
                         (0..=5, _) => sign(signing, &format!("{number} {round}")),
                         _ => agreement.agree(&host).map(|secret| {
-                            assert_eq!(secret.as_bytes(), expected.as_bytes(), "a wrong secret");
+                            assert_eq!(secret.as_bytes(), expected.as_bytes(), "wrong shared secret");
                         }),
                     };
                     match result {
@@ -91,14 +88,14 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
                 fixture.fault(fault, content);
             }
             let before = done.load(Ordering::Relaxed);
-            wait_for("somebody gets through again", || done.load(Ordering::Relaxed) > before + 8);
+            wait_for("calls succeed again", || done.load(Ordering::Relaxed) > before + 8);
         }
     });
 
     wait_for("the token is up", || token.health().state == State::Up);
     let health = token.health();
     eprintln!(
-        "{:?}: {} answers, {} sent away, recoveries {}/{}/{}",
+        "{:?}: {} results, {} refused, recoveries {}/{}/{}",
         fixture.kind,
         done.load(Ordering::Relaxed),
         refused.load(Ordering::Relaxed),
@@ -112,9 +109,9 @@ fn eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes(fixture
 }
 
 fn two_processes_use_one_token(fixture: &Fixture) {
-    // Kryoptic loses objects now and then that two processes make at the same moment, so there they are made before.
-    let make = fixture.kind == Kind::SoftHsm;
-    // A token that another process writes at the same moment may say that it cannot.
+    // With kryoptic, objects are created by one process, before the others start.
+    let create = fixture.kind == Kind::SoftHsm;
+    // A token may fail while another process writes to it.
     let own = |token: &Token, name: &str| {
         eventually(|| match EcKey::load(token, &KeySelector::label(name), Usage::Sign) {
             Err(Error::NoSuchKey) => EcKey::generate(token, Usage::Sign, name),
@@ -149,7 +146,7 @@ fn two_processes_use_one_token(fixture: &Fixture) {
     }
     let token = fixture.open(Settings::new());
     own(&token, "shared");
-    for name in ["a", "b", "c"].into_iter().filter(|_| !make) {
+    for name in ["a", "b", "c"].into_iter().filter(|_| !create) {
         own(&token, name);
         for round in [0, 25, 50, 75] {
             own_mac(&token, &format!("{name} {round}"));
@@ -161,13 +158,12 @@ fn two_processes_use_one_token(fixture: &Fixture) {
     for other in &mut others {
         assert!(other.wait().unwrap().success());
     }
-    // SoftHSM may show a process the newest objects of another one late.
+    // A new process reads the objects of the others from storage.
     fixture.elsewhere("count");
 }
 
-/// Two ways to one library in one process, each with its own name for a token: the recovery of one is noticed by the
-/// other, which logs in again.
-fn tokens_of_one_library_survive_each_others_recovery(fixture: &Fixture) {
+/// Two `Token` values for one token: the restart of one is detected by the other, which logs in again.
+fn tokens_of_one_library_recover_after_each_others_restarts(fixture: &Fixture) {
     let one = fixture.open(Settings::new());
     let two = Token::open(&fixture.uri(), Settings::new()).unwrap();
     let key = EcKey::generate(&one, Usage::Sign, "orders").unwrap();
@@ -185,7 +181,7 @@ fn tokens_of_one_library_survive_each_others_recovery(fixture: &Fixture) {
 }
 
 on_every_token! {
-    eight_threads_never_get_a_wrong_answer_while_the_token_comes_and_goes,
+    eight_threads_get_no_wrong_result_during_repeated_losses,
     two_processes_use_one_token,
-    tokens_of_one_library_survive_each_others_recovery,
+    tokens_of_one_library_recover_after_each_others_restarts,
 }

@@ -1,17 +1,14 @@
-//! What is lost behind our back comes back: sessions, logins, handles, libraries, slots.
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
+//! Lost sessions, logins, handles, libraries and slots, which are recovered.
 
 use std::{fs, thread};
 
-use support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
 use taskseal_core::Secret;
 use taskseal_core::keys::AgreementKey;
 use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
 
-fn a_session_that_is_gone_is_replaced_without_a_login(fixture: &Fixture) {
+use crate::support::{Fixture, Kind, eventually, on_every_token, on_softhsm, sign, wait_for};
+
+fn a_lost_session_is_replaced_without_a_login(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
 
@@ -26,7 +23,7 @@ fn a_session_that_is_gone_is_replaced_without_a_login(fixture: &Fixture) {
     assert_eq!(fixture.logins(), 1);
 }
 
-fn one_lost_session_leaves_no_others_open(fixture: &Fixture) {
+fn a_lost_session_leaves_no_other_sessions_open(fixture: &Fixture) {
     let token = fixture.open(Settings::new().max_sessions(4));
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
     let open = || fixture.calls("C_OpenSession").len() - fixture.calls("C_CloseSession").len();
@@ -42,16 +39,16 @@ fn one_lost_session_leaves_no_others_open(fixture: &Fixture) {
     all_at_once();
 
     for lost in 1..=4 {
-        // That one is said to be lost, and is not closed.
+        // The session is reported as lost, and is not closed.
         fixture.fault("rv.C_SignInit", "0xb3");
         sign(&key, "lost").unwrap();
         all_at_once();
-        // The login is looked for in the session that is never lent.
+        // Recovery logs in with the session of the connection.
         fixture.fault("logout", "");
         sign(&key, "logged out").unwrap();
         all_at_once();
         let limit = token.health().pool_size + 1 + lost;
-        wait_for("what was opened is closed", || open() <= limit);
+        wait_for("sessions are closed", || open() <= limit);
     }
 }
 
@@ -64,10 +61,10 @@ fn a_login_is_repeated_and_handles_are_found_again(fixture: &Fixture) {
         let before = *fixture.calls("C_SignInit").last().unwrap();
         fixture.fault(loss, "");
         sign(&key, "after").unwrap();
-        assert!(!fixture.has(loss), "it did not happen");
+        assert!(!fixture.has(loss), "the fault did not occur");
         let after = *fixture.calls("C_SignInit").last().unwrap();
         if fixture.kind == Kind::SoftHsm {
-            assert_ne!(before, after, "the handle was to change with {loss}");
+            assert_ne!(before, after, "the handle did not change with {loss}");
         }
         assert_eq!(fixture.logins(), logins);
     }
@@ -76,7 +73,7 @@ fn a_login_is_repeated_and_handles_are_found_again(fixture: &Fixture) {
     assert_eq!(health.state, State::Up);
 }
 
-fn key_agreement_survives_the_same(fixture: &Fixture) {
+fn key_agreement_works_after_a_loss(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Agree, "orders").unwrap();
     let host = AgreementKey::from_scalar(&Secret::copy_from(&[7; 32])).unwrap();
@@ -87,12 +84,12 @@ fn key_agreement_survives_the_same(fixture: &Fixture) {
     {
         fixture.fault(fault, content);
         let after = eventually(|| key.agree(&host.public_key()));
-        assert!(!fixture.has(fault), "it did not happen");
+        assert!(!fixture.has(fault), "the fault did not occur");
         assert_eq!(before.as_bytes(), after.as_bytes());
     }
 }
 
-fn symmetric_keys_survive_the_same(fixture: &Fixture) {
+fn symmetric_keys_work_after_a_loss(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let signing = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
     let mac = MacKey::generate(&token, "shared").unwrap();
@@ -102,13 +99,13 @@ fn symmetric_keys_survive_the_same(fixture: &Fixture) {
     for (fault, content) in [("close_all", ""), ("logout", ""), ("rv.C_SignInit", "0x30")] {
         fixture.fault(fault, content);
         eventually(|| sign(&signing, "text"));
-        assert!(!fixture.has(fault), "it did not happen");
+        assert!(!fixture.has(fault), "the fault did not occur");
         assert_eq!(eventually(|| mac.mac(b"text")), tag);
         assert_eq!(eventually(|| kek.unwrap(&wrapped)).as_bytes(), &[9; 32]);
     }
 }
 
-fn a_library_that_lost_its_device_is_initialised_anew(fixture: &Fixture) {
+fn a_library_that_lost_its_device_is_initialised_again(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
 
@@ -123,7 +120,7 @@ fn a_library_that_lost_its_device_is_initialised_anew(fixture: &Fixture) {
     assert_eq!(fixture.logins(), 8);
 }
 
-fn an_error_of_the_call_itself_takes_nothing_down(fixture: &Fixture) {
+fn an_error_of_the_call_itself_causes_no_recovery(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
 
@@ -141,11 +138,11 @@ fn an_error_of_the_call_itself_takes_nothing_down(fixture: &Fixture) {
     assert_eq!((health.session_recoveries, health.login_recoveries, health.library_recoveries), (0, 0, 0));
 }
 
-fn a_token_whose_slot_has_another_number_is_found(fixture: &Fixture) {
+fn a_token_whose_slot_number_changed_is_found(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
 
-    // Every number that was remembered is wrong now, which shows when a session is opened.
+    // Every stored slot number is invalid now, which shows when a session is opened.
     fixture.fault("slot_offset", "1000");
     fixture.fault("close_all", "");
     eventually(|| sign(&key, "moved"));
@@ -155,21 +152,21 @@ fn a_token_whose_slot_has_another_number_is_found(fixture: &Fixture) {
     assert_eq!(token.health().state, State::Up);
 }
 
-/// SoftHSM keeps a token in a folder. Kryoptic holds its file open, so that there is nothing to take away.
-fn a_token_that_was_away_is_used_again(fixture: &Fixture) {
+/// SoftHSM stores a token in a folder, which can be moved. Kryoptic keeps its file open.
+fn a_token_that_was_missing_is_used_again(fixture: &Fixture) {
     let token = fixture.open(Settings::new());
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
-    let (here, away) = (fixture.folder.join("tokens"), fixture.folder.join("away"));
+    let (folder, moved) = (fixture.folder.join("tokens"), fixture.folder.join("moved"));
 
     for _ in 0..3 {
-        fs::rename(&here, &away).unwrap();
-        fs::create_dir(&here).unwrap();
-        wait_for("it is noticed", || sign(&key, "away").is_err());
+        fs::rename(&folder, &moved).unwrap();
+        fs::create_dir(&folder).unwrap();
+        wait_for("the loss is detected", || sign(&key, "away").is_err());
         wait_for("the token is down", || token.health().state == State::Down);
         let refused = sign(&key, "away");
         assert!(matches!(refused, Err(Error::Transient { .. })), "{refused:?}");
-        fs::remove_dir(&here).unwrap();
-        fs::rename(&away, &here).unwrap();
+        fs::remove_dir(&folder).unwrap();
+        fs::rename(&moved, &folder).unwrap();
         eventually(|| sign(&key, "back"));
     }
     assert_eq!(fixture.logins(), 4);
@@ -185,22 +182,17 @@ fn a_key_can_be_loaded_after_a_loss(fixture: &Fixture) {
 }
 
 on_every_token! {
-    one_lost_session_leaves_no_others_open,
-    a_session_that_is_gone_is_replaced_without_a_login,
+    a_lost_session_is_replaced_without_a_login,
+    a_lost_session_leaves_no_other_sessions_open,
     a_login_is_repeated_and_handles_are_found_again,
-    key_agreement_survives_the_same,
-    symmetric_keys_survive_the_same,
-    a_library_that_lost_its_device_is_initialised_anew,
-    an_error_of_the_call_itself_takes_nothing_down,
-    a_token_whose_slot_has_another_number_is_found,
+    key_agreement_works_after_a_loss,
+    symmetric_keys_work_after_a_loss,
+    a_library_that_lost_its_device_is_initialised_again,
+    an_error_of_the_call_itself_causes_no_recovery,
+    a_token_whose_slot_number_changed_is_found,
     a_key_can_be_loaded_after_a_loss,
 }
 
-#[test]
-fn a_token_that_was_away_is_used_again_softhsm() {
-    support::on(
-        Kind::SoftHsm,
-        "a_token_that_was_away_is_used_again_softhsm",
-        a_token_that_was_away_is_used_again,
-    );
+on_softhsm! {
+    a_token_that_was_missing_is_used_again,
 }

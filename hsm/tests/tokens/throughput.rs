@@ -1,12 +1,8 @@
-//! How much do the pool and the check of every signature cost? Prints figures; run it alone and optimised:
+//! Measures the cost of the pool and of checking every signature. Prints rates; run it alone and optimised:
 //!
 //! ```console
-//! cargo test --release -p taskseal-hsm --test throughput -- --ignored --nocapture --test-threads=1
+//! cargo test --release -p taskseal-hsm --test tokens throughput:: -- --ignored --nocapture --test-threads=1
 //! ```
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -14,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, ObjectClass};
-use support::{Fixture, Kind, digest};
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::{Provider, Secret, Software};
 use taskseal_hsm::{EcKey, KeySelector, MacKey, SelfCheck, Settings, Token, Usage, WrappingKey};
 
-/// Operations a second by this many threads: the best of five windows.
+use crate::support::{Fixture, Kind, LABEL, digest, on};
+
+/// Returns the operations per second of this many threads, the best of five windows.
 fn rate(threads: usize, work: impl Fn() + Sync) -> f64 {
     let window = || {
         let (count, end) = (AtomicU64::new(0), Instant::now() + Duration::from_millis(400));
@@ -38,9 +35,9 @@ fn rate(threads: usize, work: impl Fn() + Sync) -> f64 {
     (0..5).map(|_| window()).fold(0.0, f64::max)
 }
 
-fn figures(fixture: &Fixture) {
+fn print_rates(fixture: &Fixture) {
     fixture.init();
-    // The library itself, without the shim that the other tests need.
+    // Without the shim, which the other tests need.
     let library = std::env::var("SHIM_MODULE").unwrap();
     let open = |settings: Settings| Token::open(&fixture.uri().with_module_path(&library), settings).unwrap();
     let first = open(Settings::new().self_check(SelfCheck::First));
@@ -58,23 +55,23 @@ fn figures(fixture: &Fixture) {
     let report = |what: &str, rate: f64| eprintln!("{:?}: {what}: {rate:.0}/s", fixture.kind);
     let pkcs11 = cryptoki::context::Pkcs11::new(&library).unwrap();
     let slots = pkcs11.get_slots_with_token().unwrap();
-    let slot = slots.into_iter().find(|slot| pkcs11.get_token_info(*slot).unwrap().label() == support::LABEL);
+    let slot = slots.into_iter().find(|slot| pkcs11.get_token_info(*slot).unwrap().label() == LABEL);
     let session = std::sync::Mutex::new(pkcs11.open_ro_session(slot.unwrap()).unwrap());
     let id = Attribute::Id(key.kid().as_bytes().to_vec());
     let handle =
         session.lock().unwrap().find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY), id]).unwrap()[0];
     report(
-        "C_Sign alone",
+        "C_Sign without this crate",
         rate(1, || drop(session.lock().unwrap().sign(&Mechanism::Ecdsa, handle, &digest).unwrap())),
     );
     report("verify in the host", rate(1, || Software.verify_es256(&verifying, &digest, &signature).unwrap()));
     for threads in [1, 2, 4] {
         report(
-            &format!("sign, first checked, {threads} threads"),
+            &format!("sign, checked at login, {threads} threads"),
             rate(threads, || assert!(unchecked.sign_digest(&digest).is_ok())),
         );
         report(
-            &format!("sign, all checked, {threads} threads"),
+            &format!("sign, always checked, {threads} threads"),
             rate(threads, || assert!(key.sign_digest(&digest).is_ok())),
         );
     }
@@ -85,13 +82,13 @@ fn figures(fixture: &Fixture) {
 }
 
 #[test]
-#[ignore = "prints figures"]
+#[ignore = "prints rates"]
 fn softhsm() {
-    support::on(Kind::SoftHsm, "softhsm", figures);
+    on(Kind::SoftHsm, "throughput::softhsm", print_rates);
 }
 
 #[test]
-#[ignore = "prints figures"]
+#[ignore = "prints rates"]
 fn kryoptic() {
-    support::on(Kind::Kryoptic, "kryoptic", figures);
+    on(Kind::Kryoptic, "throughput::kryoptic", print_rates);
 }
