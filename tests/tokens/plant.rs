@@ -84,7 +84,7 @@ pub(crate) fn import_role(scalars: &Scalars) -> String {
 
 /// Puts keys into the token, in a process of its own.
 pub(crate) fn put_into(fixture: &Fixture, scalars: &Scalars) {
-    fixture.elsewhere(&import_role(scalars));
+    fixture.run_child(&import_role(scalars));
 }
 
 /// In that process.
@@ -144,7 +144,7 @@ pub(crate) fn delete_worker_key(fixture: &Fixture) {
 
 /// The opposite.
 pub(crate) fn put_back_worker_key(fixture: &Fixture, scalars: &Scalars) {
-    fixture.elsewhere(&import_role(scalars).replace("import:", "import-worker:"));
+    fixture.run_child(&import_role(scalars).replace("import:", "import-worker:"));
 }
 
 /// Lets the token fail in one way after the other until the end; answers how often.

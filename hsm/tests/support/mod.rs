@@ -162,7 +162,7 @@ impl Fixture {
     }
 
     /// Runs another process of the same test and waits for it.
-    pub(crate) fn elsewhere(&self, role: &str) {
+    pub(crate) fn run_child(&self, role: &str) {
         let status = self.start(role).wait().unwrap();
         assert!(status.success(), "{role}: {status}");
     }

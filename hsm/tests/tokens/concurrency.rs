@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::{Agree, Secret};
-use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Token, Usage};
+use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, Token, TokenState, Usage};
 
 use crate::support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
 
@@ -92,7 +92,7 @@ fn eight_threads_get_no_wrong_result_during_repeated_losses(fixture: &Fixture) {
         }
     });
 
-    wait_for("the token is up", || token.health().state == State::Up);
+    wait_for("the token is up", || token.health().state == TokenState::Up);
     let health = token.health();
     eprintln!(
         "{:?}: {} results, {} refused, recoveries {}/{}/{}",
@@ -159,7 +159,7 @@ fn two_processes_use_one_token(fixture: &Fixture) {
         assert!(other.wait().unwrap().success());
     }
     // A new process reads the objects of the others from storage.
-    fixture.elsewhere("count");
+    fixture.run_child("count");
 }
 
 /// Two `Token` values for one token: the restart of one is detected by the other, which logs in again.

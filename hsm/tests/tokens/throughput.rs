@@ -40,7 +40,7 @@ fn print_rates(fixture: &Fixture) {
     // Without the shim, which the other tests need.
     let library = std::env::var("SHIM_MODULE").unwrap();
     let open = |settings: Settings| Token::open(&fixture.uri().with_module_path(&library), settings).unwrap();
-    let first = open(Settings::new().self_check(SelfCheck::First));
+    let first = open(Settings::new().self_check(SelfCheck::AtLogin));
     let always = open(Settings::new());
     let key = EcKey::generate(&always, Usage::Sign, "sign").unwrap();
     let unchecked = EcKey::load(&first, &KeySelector::kid(key.kid()), Usage::Sign).unwrap();
