@@ -115,7 +115,7 @@ fn pool() {
         "threads", "session", "min-max", "pooled", "min-max", "x", "pooled+verify", "x"
     );
     // One login serves both: of this process, and of the module that it has loaded once.
-    let unchecked = token(Settings::new().self_check(SelfCheck::First));
+    let unchecked = token(Settings::new().self_check(SelfCheck::AtLogin));
     let fast =
         EcKey::load(&unchecked, &taskseal_hsm::KeySelector::label("sign"), Usage::Sign).expect("the key");
     for threads in [1, 2, 4, 8] {

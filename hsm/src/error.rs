@@ -163,7 +163,7 @@ mod tests {
             Error::LockedOut,
             Error::PinLocked,
             Error::FinalTry,
-            Error::Pin(PinError::NotAPin),
+            Error::Pin(PinError::Invalid),
         ] {
             assert!(!error.is_transient(), "{error}");
         }
@@ -176,7 +176,7 @@ mod tests {
             Error::Ambiguous { what: "keys", count: 2 },
             Error::WrongKey(KeyDefect::Id),
             Error::Unsupported("AES keys"),
-            Error::Pin(PinError::OpenToOthers),
+            Error::Pin(PinError::InsecurePermissions),
         ] {
             let message = error.to_string();
             assert!(

@@ -14,7 +14,7 @@ use crate::error::Error;
 #[non_exhaustive]
 pub struct Health {
     /// Whether the token can be used.
-    pub state: State,
+    pub state: TokenState,
     /// Start of the current state.
     pub since: SystemTime,
     /// Reason for the current state, unless the token is up.
@@ -50,14 +50,14 @@ impl Health {
     /// Returns whether the token can be used now.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.state == State::Up
+        self.state == TokenState::Up
     }
 }
 
 /// Whether a token can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum State {
+pub enum TokenState {
     /// It works.
     Up,
     /// It is being logged in to again; calls wait.
@@ -73,7 +73,7 @@ pub enum State {
 /// A state transition. `Display` writes one line for a log.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Event {
+pub enum TokenEvent {
     /// The token is unavailable.
     Down {
         /// Reason of the loss.
@@ -105,7 +105,7 @@ pub enum Event {
     },
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for TokenEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Down { reason } => write!(f, "token down: {reason}"),

@@ -16,7 +16,7 @@ mod token;
 mod uri;
 
 pub use self::error::{Error, Fault, KeyDefect};
-pub use self::health::{Event, Health, Histogram, State};
+pub use self::health::{Health, Histogram, TokenEvent, TokenState};
 pub use self::keys::description::{KeyDescription, KeyKind};
 pub use self::keys::ec::EcKey;
 pub use self::keys::mac::MacKey;

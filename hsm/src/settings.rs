@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::health::Event;
+use crate::health::TokenEvent;
 use crate::login::pin::Pin;
 
 /// Whether the host checks the signatures and tags of a token. Wrapped keys are always unwrapped before they are
@@ -19,7 +19,7 @@ pub enum SelfCheck {
     #[default]
     Always,
     /// Checks only the self-test that every key must pass when it is loaded and after each login.
-    First,
+    AtLogin,
 }
 
 /// Settings of a token. The `x-` attributes of a URI take precedence.
@@ -36,7 +36,7 @@ pub struct Settings {
     observer: Option<Observer>,
 }
 
-type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
+type Observer = Arc<dyn Fn(&TokenEvent) + Send + Sync>;
 
 impl Settings {
     /// Creates the default settings: every signature and tag is checked, extractable keys are rejected, a call takes
@@ -120,13 +120,13 @@ impl Settings {
     /// Sets a function that is called at each transition, on a thread of the token. It should return quickly and must
     /// not use the token. Its panics are ignored.
     #[must_use]
-    pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+    pub fn observer(mut self, observer: impl Fn(&TokenEvent) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
     /// Calls the observer.
-    pub(crate) fn notify(&self, event: &Event) {
+    pub(crate) fn notify(&self, event: &TokenEvent) {
         if let Some(observer) = &self.observer {
             // A panic of the observer must not end the recovery thread.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| observer(event)));

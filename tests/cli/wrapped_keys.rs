@@ -184,7 +184,7 @@ fn wrong_place_of_the_pin_in_the_environment_is_a_fault_of_the_environment() {
     fs::remove_file(host.tokens.path("pin")).unwrap();
     let run = host.run(&SEAL, BODY);
     run.failed(5).hinted();
-    assert!(run.err.contains("no pin"), "{}", run.err);
+    assert!(run.err.contains("no PIN"), "{}", run.err);
     for source in ["|cat pin", "pin", "pin-source=env:PIN"] {
         let run = host.tokens.run_with_pin_source(source, &host.dir, &SEAL, BODY);
         run.failed(5).hinted();

@@ -8,7 +8,7 @@ use cryptoki::object::{ObjectClass, ObjectHandle};
 use super::attributes::Attributes;
 use super::selector::KeySelector;
 use crate::error::{Error, Failure, KeyDefect};
-use crate::health::Event;
+use crate::health::TokenEvent;
 use crate::pool::operation::{ObjectAccess, SessionContext};
 use crate::pool::session::Session;
 use crate::recovery::classify::{Verdict, classify};
@@ -121,9 +121,9 @@ impl KeyHandle {
             // A wrong result is a fault of the token, which is reported separately.
             (_, Err(Error::FaultyAnswer)) => {}
             (Ok(_), Err(reason)) => {
-                settings.notify(&Event::KeyLost { id: id(), reason: reason.clone() });
+                settings.notify(&TokenEvent::KeyLost { id: id(), reason: reason.clone() });
             }
-            (Err(_), Ok(_)) => settings.notify(&Event::KeyFound { id: id() }),
+            (Err(_), Ok(_)) => settings.notify(&TokenEvent::KeyFound { id: id() }),
             _ => {}
         }
         result.map_err(Failure::Final)

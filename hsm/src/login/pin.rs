@@ -34,23 +34,23 @@ pub enum PinError {
     NoCredentials,
     /// Other users than the owner can read or change the file.
     #[error("the file of the pin-source is accessible to other users: chmod 600")]
-    OpenToOthers,
+    InsecurePermissions,
     /// The file belongs to neither this user nor root.
     #[error("the file of the pin-source belongs to another user")]
-    OfAnotherUser,
+    WrongOwner,
     /// The source is `fd:` and refers to a file, which every child process inherits and can read.
     #[error("the descriptor of the pin-source is a file, which every child process could read: use a pipe")]
-    StaysOpen,
+    InheritedFile,
     /// The PIN is empty, longer than 1,024 bytes, not UTF-8, or contains a line break or NUL.
     #[error("the pin-source does not contain a valid PIN")]
-    NotAPin,
+    Invalid,
 }
 
 impl Pin {
     /// Creates a PIN from text, such as one entered by a user.
     ///
     /// # Errors
-    /// [`PinError::NotAPin`].
+    /// [`PinError::Invalid`].
     pub fn new(pin: &str) -> Result<Self, PinError> {
         Self::from_bytes(pin.as_bytes())
     }
@@ -87,11 +87,11 @@ impl Pin {
             return Err(PinError::Unreadable);
         }
         if metadata.mode() & forbidden != 0 {
-            return Err(PinError::OpenToOthers);
+            return Err(PinError::InsecurePermissions);
         }
         // An owner can change the permissions at any time, and write wrong PINs until the token locks.
         if metadata.uid() != 0 && metadata.uid() != geteuid().as_raw() {
-            return Err(PinError::OfAnotherUser);
+            return Err(PinError::WrongOwner);
         }
         Self::from_reader(file)
     }
@@ -101,7 +101,7 @@ impl Pin {
     fn from_descriptor(number: u32) -> Result<Self, PinError> {
         let path = PathBuf::from(format!("/dev/fd/{number}"));
         if path.metadata().map_err(|_| PinError::Unreadable)?.is_file() {
-            return Err(PinError::StaysOpen);
+            return Err(PinError::InheritedFile);
         }
         Self::from_reader(File::open(path).map_err(|_| PinError::Unreadable)?)
     }
@@ -116,9 +116,9 @@ impl Pin {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, PinError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| PinError::NotAPin)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| PinError::Invalid)?;
         if text.is_empty() || text.len() > MAX_LEN || text.chars().any(|c| matches!(c, '\0' | '\n' | '\r')) {
-            return Err(PinError::NotAPin);
+            return Err(PinError::Invalid);
         }
         Ok(Self(AuthPin::new(text.into())))
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::classify::RecoveryLevel;
 use super::status::{FIRST_ATTEMPT, Phase, RECOVERY_STUCK, Status};
 use crate::error::Error;
-use crate::health::{Counters, Health, State, read};
+use crate::health::{Counters, Health, TokenState, read};
 use crate::keys::handle::KeyHandle;
 use crate::login::connect::TokenLogin;
 use crate::module::Module;
@@ -198,11 +198,11 @@ impl SharedState {
         let load = self.pool.load();
         let status = lock(&self.status);
         let (state, reason) = match &status.phase {
-            _ if status.closed => (State::Closed, None),
-            Phase::Up => (State::Up, None),
-            Phase::Recovering => (State::Recovering, None),
-            Phase::Down { reason, .. } => (State::Down, Some(reason.clone())),
-            Phase::Failed(reason) => (State::Failed, Some(reason.clone())),
+            _ if status.closed => (TokenState::Closed, None),
+            Phase::Up => (TokenState::Up, None),
+            Phase::Recovering => (TokenState::Recovering, None),
+            Phase::Down { reason, .. } => (TokenState::Down, Some(reason.clone())),
+            Phase::Failed(reason) => (TokenState::Failed, Some(reason.clone())),
         };
         Health {
             state,

@@ -8,7 +8,7 @@ use super::classify::RecoveryLevel;
 use super::state::SharedState;
 use super::status::Phase;
 use crate::error::{Error, Failure, Fault};
-use crate::health::{Event, add};
+use crate::health::{TokenEvent, add};
 use crate::login::connect::Connection;
 use crate::login::error::ConnectError;
 use crate::pool::operation::ObjectAccess;
@@ -115,7 +115,7 @@ impl<'s> Recovery<'s> {
         let started = Instant::now();
         let reported = matches!(lock(&state.status).phase, Phase::Down { .. });
         if reported {
-            state.settings.notify(&Event::Down { reason: reason.clone() });
+            state.settings.notify(&TokenEvent::Down { reason: reason.clone() });
         }
         let seen = lock(&state.status).epoch;
         Self { state, previous, level, seen, pause: FIRST_PAUSE, reported, started }
@@ -132,12 +132,12 @@ impl<'s> Recovery<'s> {
             match catch_panic(|| reconnect(state, &mut self.previous, library.then_some(self.seen))) {
                 Ok(connection) => {
                     set_up(state, &connection);
-                    state.settings.notify(&Event::Recovered { library, after: self.started.elapsed() });
+                    state.settings.notify(&TokenEvent::Recovered { library, after: self.started.elapsed() });
                     return Some(connection);
                 }
                 Err(ConnectError::Permanent(error)) => {
                     set_failed(state, &error);
-                    state.settings.notify(&Event::Failed { reason: error });
+                    state.settings.notify(&TokenEvent::Failed { reason: error });
                     return None;
                 }
                 Err(ConnectError::Retryable(error, at_least)) => {
@@ -165,7 +165,7 @@ impl<'s> Recovery<'s> {
         if with_pause {
             if !self.reported {
                 self.reported = true;
-                self.state.settings.notify(&Event::Down { reason: error });
+                self.state.settings.notify(&TokenEvent::Down { reason: error });
             }
             self.pause = (self.pause * 2).min(MAX_PAUSE);
         }

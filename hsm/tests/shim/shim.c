@@ -11,7 +11,7 @@
  *   counted       (once)  renamed to `flags` when a login fails by one of these: the token has counted a wrong PIN
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
- *                         Both wait until no other thread is in a call, because SoftHSM has crashed otherwise.
+ *                         Both wait until no other thread is in a call that uses a session.
  *   hang          (once)  the next signature waits, at most 30 s. The file is renamed to `hanging`; removing that ends
  *                         the wait.
  *   hang_derive, hang_login

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use taskseal_core::Secret;
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
-use taskseal_hsm::{EcKey, Error, KeySelector, Settings, State, Token, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeySelector, Settings, Token, TokenState, Usage, WrappingKey};
 
 use crate::support::{Fixture, eventually, on_every_token, wait_for};
 
@@ -39,7 +39,7 @@ fn an_agreement_that_hangs_is_abandoned_and_other_calls_continue(fixture: &Fixtu
     eventually(|| EcKey::generate(&token, Usage::Sign, &labels.next().unwrap()));
 
     assert!(fixture.has("hanging_derive"), "the agreement ended too early");
-    assert_eq!((token.health().abandoned, token.health().state), (1, State::Up));
+    assert_eq!((token.health().abandoned, token.health().state), (1, TokenState::Up));
     let events = events.lock().unwrap().clone();
     assert!(!events.iter().any(|event| event.contains("lost")), "{events:?}");
     fixture.mend("hanging_derive");
@@ -59,7 +59,7 @@ fn a_thread_that_waits_for_another_agreement_is_not_abandoned(fixture: &Fixture)
         assert!(answers.iter().all(|answer| !matches!(answer, Err(Error::Transient { .. }))), "{answers:?}");
     });
     let health = token.health();
-    assert_eq!((health.abandoned, health.state, health.login_recoveries), (0, State::Up, 0));
+    assert_eq!((health.abandoned, health.state, health.login_recoveries), (0, TokenState::Up, 0));
 }
 
 fn the_self_test_detects_wrong_shared_secrets(fixture: &Fixture) {
@@ -72,7 +72,7 @@ fn the_self_test_detects_wrong_shared_secrets(fixture: &Fixture) {
     assert_ne!(key.agree(&peer()).unwrap().as_bytes(), right.as_bytes(), "the fault did not occur");
     let tested = key.self_test();
     assert!(matches!(tested, Err(Error::FaultyAnswer)), "{tested:?}");
-    wait_for("the token is down", || token.health().state == State::Down);
+    wait_for("the token is down", || token.health().state == TokenState::Down);
     assert!(token.health().faulty_answers >= 1);
     fixture.mend("garbage_derive");
     eventually(|| key.self_test());

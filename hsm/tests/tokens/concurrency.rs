@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::{Agree, Secret};
-use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Token, Usage};
+use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, Token, TokenState, Usage};
 
 use crate::support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
 
@@ -92,7 +92,7 @@ fn eight_threads_get_no_wrong_result_during_repeated_losses(fixture: &Fixture) {
         }
     });
 
-    wait_for("the token is up", || token.health().state == State::Up);
+    wait_for("the token is up", || token.health().state == TokenState::Up);
     let health = token.health();
     eprintln!(
         "{:?}: {} results, {} refused, recoveries {}/{}/{}",
@@ -109,7 +109,7 @@ fn eight_threads_get_no_wrong_result_during_repeated_losses(fixture: &Fixture) {
 }
 
 fn two_processes_use_one_token(fixture: &Fixture) {
-    // Kryoptic sometimes loses objects that two processes create at the same moment, so they are created before.
+    // With kryoptic, objects are created by one process, before the others start.
     let create = fixture.kind == Kind::SoftHsm;
     // A token may fail while another process writes to it.
     let own = |token: &Token, name: &str| {
@@ -158,8 +158,8 @@ fn two_processes_use_one_token(fixture: &Fixture) {
     for other in &mut others {
         assert!(other.wait().unwrap().success());
     }
-    // A new process, because SoftHSM may show the newest objects of another process late.
-    fixture.run_role("count");
+    // A new process reads the objects of the others from storage.
+    fixture.run_child("count");
 }
 
 /// Two `Token` values for one token: the restart of one is detected by the other, which logs in again.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use taskseal_hsm::{EcKey, Error, KeySelector, Settings, State, Token, Usage};
+use taskseal_hsm::{EcKey, Error, KeySelector, Settings, Token, TokenState, Usage};
 
 use crate::support::{Fixture, eventually, on_every_token, sign, wait_for};
 
@@ -28,7 +28,7 @@ fn a_call_that_hangs_is_abandoned_and_other_calls_continue(fixture: &Fixture) {
     assert!(fixture.has("hanging"));
     eventually(|| sign(&key, "after"));
     let health = token.health();
-    assert_eq!((health.abandoned, health.state, health.library_recoveries), (1, State::Up, 0));
+    assert_eq!((health.abandoned, health.state, health.library_recoveries), (1, TokenState::Up, 0));
 
     fixture.mend("hanging");
     wait_for("the thread returns", || token.health().abandoned == 0);
@@ -60,7 +60,7 @@ fn no_more_threads_are_abandoned_than_allowed(fixture: &Fixture) {
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
 
     hang(fixture, &key);
-    wait_for("recovery is over", || token.health().state == State::Up);
+    wait_for("recovery is over", || token.health().state == TokenState::Up);
     for _ in 0..3 {
         let refused = sign(&key, "no thread");
         assert!(matches!(refused, Err(Error::Transient { .. })), "{refused:?}");
@@ -80,7 +80,7 @@ fn callers_do_not_wait_for_a_recovery_that_hangs(fixture: &Fixture) {
     fixture.fault("logout", "");
     assert!(sign(&key, "waits").is_err_and(|error| error.is_transient()));
     wait_for("callers are refused", || matches!(sign(&key, "waits"), Err(Error::Transient { .. })));
-    assert_eq!(token.health().state, State::Down);
+    assert_eq!(token.health().state, TokenState::Down);
     fixture.mend("hanging");
     eventually(|| sign(&key, "after"));
 }
@@ -114,7 +114,7 @@ fn a_library_is_not_restarted_while_a_call_hangs(fixture: &Fixture) {
 
     fixture.fault("rv.C_SignInit", "0x30");
     wait_for("the device is lost", || sign(&key, "lost").is_err());
-    wait_for("the token is down", || token.health().state == State::Down);
+    wait_for("the token is down", || token.health().state == TokenState::Down);
     wait_for("a restart was tried", || token.health().library_recoveries >= 1);
     assert_eq!(fixture.calls("C_Initialize").len(), 1, "the library was restarted");
     fixture.mend("hanging");
@@ -153,7 +153,7 @@ fn a_slow_token_stays_up(fixture: &Fixture) {
         }
     });
     let health = token.health();
-    assert_eq!((health.signing.count, health.abandoned, health.state), (8, 0, State::Up));
+    assert_eq!((health.signing.count, health.abandoned, health.state), (8, 0, TokenState::Up));
     assert!(health.signing.sum >= Duration::from_millis(600), "{:?}", health.signing);
     assert_eq!(health.signing.buckets[7], 0, "a signature took less than 25 ms: {:?}", health.signing);
 }

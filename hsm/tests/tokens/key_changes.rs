@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use cryptoki::object::{Attribute, ObjectClass};
 use taskseal_core::KeyId;
-use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeyDefect, KeySelector, MacKey, Settings, TokenState, Usage, WrappingKey};
 
 use crate::support::raw::make_pair;
 use crate::support::{Fixture, assert_defect, eventually, on_every_token, on_softhsm, sign, wait_for};
@@ -23,22 +23,22 @@ fn a_key_that_another_process_destroys_is_reported_as_lost(fixture: &Fixture) {
     let seen = Arc::clone(&events);
     let token =
         fixture.open(Settings::new().observer(move |event| seen.lock().unwrap().push(event.to_string())));
-    let doomed = EcKey::generate(&token, Usage::Sign, "doomed").unwrap();
+    let destroyed = EcKey::generate(&token, Usage::Sign, "destroyed").unwrap();
     let other = EcKey::generate(&token, Usage::Sign, "other").unwrap();
-    sign(&doomed, "before").unwrap();
+    sign(&destroyed, "before").unwrap();
 
-    fixture.run_role(&doomed.kid().to_string());
+    fixture.run_child(&destroyed.kid().to_string());
     let mut last = None;
     wait_for("the loss is detected", || {
-        last = sign(&doomed, "after").err();
+        last = sign(&destroyed, "after").err();
         last.is_some()
     });
     assert!(matches!(last, Some(Error::NoSuchKey)), "{last:?}");
     // Other keys are not affected.
     eventually(|| sign(&other, "after"));
-    assert_eq!(token.health().state, State::Up);
-    assert!(matches!(sign(&doomed, "later"), Err(Error::NoSuchKey)));
-    let line = format!("key {} lost: no such key in the token", doomed.kid());
+    assert_eq!(token.health().state, TokenState::Up);
+    assert!(matches!(sign(&destroyed, "later"), Err(Error::NoSuchKey)));
+    let line = format!("key {} lost: no such key in the token", destroyed.kid());
     assert_eq!(events.lock().unwrap().iter().filter(|event| **event == line).count(), 1, "{events:?}");
 }
 
@@ -58,7 +58,7 @@ fn a_key_that_its_token_refuses_to_use_does_not_affect_other_keys(fixture: &Fixt
     assert!(!fixture.has("logout"), "the fault did not occur");
     assert!(matches!(agree(), Err(Error::Token(_))), "{:?}", agree());
     let health = token.health();
-    assert_eq!((health.state, health.login_recoveries, health.library_recoveries), (State::Up, 1, 0));
+    assert_eq!((health.state, health.login_recoveries, health.library_recoveries), (TokenState::Up, 1, 0));
     assert_eq!(fixture.calls("C_Initialize").len(), 1);
     fixture.mend("every.C_DeriveKey");
     wait_for("the key is found", || agree().is_ok());
@@ -87,7 +87,7 @@ fn a_key_that_was_missing_is_found_again(fixture: &Fixture) {
     }
 
     wait_for("the loss is detected", || matches!(sign(&key, "away"), Err(Error::NoSuchKey)));
-    assert_eq!(token.health().state, State::Up);
+    assert_eq!(token.health().state, TokenState::Up);
     for entry in fs::read_dir(&away).unwrap() {
         let name = entry.unwrap().file_name();
         fs::rename(away.join(&name), here.join(&name)).unwrap();
@@ -141,7 +141,7 @@ fn a_different_private_key_with_the_same_public_key_fails_the_self_test(fixture:
     let refused = sign(&key, "after");
     assert!(refused.is_err_and(|error| error.is_transient()), "the wrong key signed");
     wait_for("the wrong result is detected", || token.health().faulty_answers > 0);
-    assert_ne!(token.health().state, State::Up);
+    assert_ne!(token.health().state, TokenState::Up);
 }
 
 fn different_symmetric_keys_with_the_same_name_are_rejected(fixture: &Fixture) {

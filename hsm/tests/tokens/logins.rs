@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use taskseal_hsm::{EcKey, Error, KeySelector, Pin, Settings, State, Token, TokenUri, Usage};
+use taskseal_hsm::{EcKey, Error, KeySelector, Pin, Settings, Token, TokenState, TokenUri, Usage};
 
 use crate::support::raw::init_second_token;
 use crate::support::{Fixture, Kind, eventually, on_every_token, sign, wait_for};
@@ -37,7 +37,7 @@ fn recovery_tries_a_login_with_an_unknown_outcome_at_most_twice(fixture: &Fixtur
 
     wait_for("recovery has failed", || {
         let _ = sign(&key, "after");
-        token.health().state == State::Failed
+        token.health().state == TokenState::Failed
     });
     assert!(matches!(sign(&key, "after"), Err(Error::LoginFailed(_))));
     assert_eq!(fixture.logins(), 1 + 2);
@@ -150,7 +150,7 @@ fn a_token_in_the_place_of_another_does_not_receive_its_pin(fixture: &Fixture) {
         assert!(sign(&key, "lost").is_err());
         matches!(token.health().reason, Some(Error::TokenChanged))
     });
-    assert_eq!((fixture.logins(), token.health().state), (1, State::Down));
+    assert_eq!((fixture.logins(), token.health().state), (1, TokenState::Down));
     fixture.mend("serial");
     eventually(|| sign(&key, "back"));
 }

@@ -4,7 +4,7 @@ use std::{fs, thread};
 
 use taskseal_core::Secret;
 use taskseal_core::keys::AgreementKey;
-use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, State, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, Settings, TokenState, Usage, WrappingKey};
 
 use crate::support::{Fixture, Kind, eventually, on_every_token, on_softhsm, sign, wait_for};
 
@@ -70,7 +70,7 @@ fn a_login_is_repeated_and_handles_are_found_again(fixture: &Fixture) {
     }
     let health = token.health();
     assert_eq!((health.login_recoveries, health.library_recoveries), (3, 0), "{health:?}");
-    assert_eq!(health.state, State::Up);
+    assert_eq!(health.state, TokenState::Up);
 }
 
 fn key_agreement_works_after_a_loss(fixture: &Fixture) {
@@ -149,7 +149,7 @@ fn a_token_whose_slot_number_changed_is_found(fixture: &Fixture) {
     fixture.fault("slot_offset", "2000");
     fixture.fault("rv.C_SignInit", "0x32");
     eventually(|| sign(&key, "moved again"));
-    assert_eq!(token.health().state, State::Up);
+    assert_eq!(token.health().state, TokenState::Up);
 }
 
 /// SoftHSM stores a token in a folder, which can be moved. Kryoptic keeps its file open.
@@ -162,7 +162,7 @@ fn a_token_that_was_missing_is_used_again(fixture: &Fixture) {
         fs::rename(&folder, &moved).unwrap();
         fs::create_dir(&folder).unwrap();
         wait_for("the loss is detected", || sign(&key, "away").is_err());
-        wait_for("the token is down", || token.health().state == State::Down);
+        wait_for("the token is down", || token.health().state == TokenState::Down);
         let refused = sign(&key, "away");
         assert!(matches!(refused, Err(Error::Transient { .. })), "{refused:?}");
         fs::remove_dir(&folder).unwrap();

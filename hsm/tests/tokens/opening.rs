@@ -3,7 +3,7 @@
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
-use taskseal_hsm::{EcKey, Error, Module, Pin, Settings, State, Token, TokenUri, Usage};
+use taskseal_hsm::{EcKey, Error, Module, Pin, Settings, Token, TokenState, TokenUri, Usage};
 
 use crate::support::raw::init_second_token;
 use crate::support::{Fixture, Kind, LABEL, PIN, SO_PIN, eventually, on_every_token, sign, wait_for};
@@ -85,7 +85,7 @@ fn a_wrong_pin_that_was_not_compared_is_tried_once_at_the_next_login(fixture: &F
 
     held.logout().unwrap();
     wait_for("the lost login is detected", || sign(&key, "after").is_err());
-    wait_for("recovery has failed", || token.health().state == State::Failed);
+    wait_for("recovery has failed", || token.health().state == TokenState::Failed);
     for _ in 0..5 {
         let refused = sign(&key, "later");
         assert!(matches!(refused, Err(Error::LockedOut)), "{refused:?}");
@@ -104,7 +104,7 @@ fn a_changed_pin_is_tried_once_by_recovery(fixture: &Fixture) {
     fixture.fault("rv.C_SignInit", "0x30");
     wait_for("recovery has failed", || {
         let _ = sign(&key, "after");
-        token.health().state == State::Failed
+        token.health().state == TokenState::Failed
     });
     assert!(matches!(sign(&key, "after"), Err(Error::LockedOut)));
     assert_eq!(fixture.logins(), logins + 1);
@@ -137,7 +137,7 @@ fn recovery_does_not_make_the_last_attempt(fixture: &Fixture) {
     fixture.fault("logout", "");
     let refused = sign(&key, "after");
     assert!(matches!(refused, Err(Error::FinalTry)), "{refused:?}");
-    assert_eq!((fixture.logins(), token.health().state), (1, State::Failed));
+    assert_eq!((fixture.logins(), token.health().state), (1, TokenState::Failed));
 }
 
 /// Documents the behaviour that the tests above depend on.

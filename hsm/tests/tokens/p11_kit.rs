@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use taskseal_hsm::{EcKey, KeySelector, Settings, State, Token, Usage, softhsm};
+use taskseal_hsm::{EcKey, KeySelector, Settings, Token, TokenState, Usage, softhsm};
 
 use crate::support::{Fixture, LABEL, SOCKET, did_not_run, eventually, on_softhsm, sign, wait_for};
 
@@ -76,7 +76,7 @@ fn a_killed_connection_is_established_again(fixture: &Fixture) {
         return did_not_run("a_killed_connection_is_established_again", "p11-kit is not installed");
     };
     // In another process, because the library would be loaded twice in this one.
-    fixture.run_role("create the token and the key");
+    fixture.run_child("create the token and the key");
     let server = Server::start(fixture);
     let token = Token::open(&fixture.uri().with_module_path(&client), Settings::new()).unwrap();
     let key = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign).unwrap();
@@ -87,7 +87,7 @@ fn a_killed_connection_is_established_again(fixture: &Fixture) {
         assert!(sign(&key, "lost").is_err_and(|error| error.is_transient()));
         eventually(|| sign(&key, "back"));
         let health = token.health();
-        assert_eq!((health.library_recoveries, health.state), (round, State::Up), "{health:?}");
+        assert_eq!((health.library_recoveries, health.state), (round, TokenState::Up), "{health:?}");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_server_that_was_stopped_is_used_again(fixture: &Fixture) {
     let Some(client) = CLIENTS.iter().map(PathBuf::from).find(|path| path.exists()) else {
         return did_not_run("a_server_that_was_stopped_is_used_again", "p11-kit is not installed");
     };
-    fixture.run_role("create the token and the key");
+    fixture.run_child("create the token and the key");
     let server = Server::start(fixture);
     let token = Token::open(&fixture.uri().with_module_path(&client), Settings::new()).unwrap();
     let key = EcKey::load(&token, &KeySelector::label("orders"), Usage::Sign).unwrap();
@@ -110,7 +110,7 @@ fn a_server_that_was_stopped_is_used_again(fixture: &Fixture) {
     fs::remove_file(fixture.folder.join(SOCKET)).unwrap();
     wait_for("the loss is detected", || sign(&key, "lost").is_err());
     wait_for("several attempts were made", || token.health().library_recoveries >= 3);
-    assert_eq!(token.health().state, State::Down);
+    assert_eq!(token.health().state, TokenState::Down);
     let _server = Server::start(fixture);
     eventually(|| sign(&key, "back"));
 }

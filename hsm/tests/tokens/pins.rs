@@ -31,11 +31,11 @@ fn a_pin_is_read_from_private_sources_only(fixture: &Fixture) {
 
     for mode in [0o640, 0o604, 0o660] {
         write(mode, PIN);
-        refused(file(), PinError::OpenToOthers);
+        refused(file(), PinError::InsecurePermissions);
     }
     for content in ["", "\n", "1234\n5678\n", "12\u{0}34", &"1".repeat(2000)] {
         write(0o600, content);
-        refused(file(), PinError::NotAPin);
+        refused(file(), PinError::Invalid);
     }
     refused(PinSource::File(fixture.folder.clone()), PinError::Unreadable);
     refused(PinSource::File(fixture.folder.join("nothing")), PinError::Unreadable);
@@ -46,10 +46,10 @@ fn a_pin_is_read_from_private_sources_only(fixture: &Fixture) {
     write(0o600, PIN);
     let opened = fs::File::open(&path).unwrap();
     let descriptor = u32::try_from(opened.as_raw_fd()).unwrap();
-    refused(PinSource::Descriptor(descriptor), PinError::StaysOpen);
+    refused(PinSource::Descriptor(descriptor), PinError::InheritedFile);
     // Only root can change the owner of a file.
     match chown(&path, Some(65_534), None) {
-        Ok(()) => refused(file(), PinError::OfAnotherUser),
+        Ok(()) => refused(file(), PinError::WrongOwner),
         Err(_) => did_not_run("the file of another user", "not running as root"),
     }
     assert_eq!(fixture.logins(), 0);

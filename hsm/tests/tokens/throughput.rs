@@ -40,7 +40,7 @@ fn print_rates(fixture: &Fixture) {
     // Without the shim, which the other tests need.
     let library = std::env::var("SHIM_MODULE").unwrap();
     let open = |settings: Settings| Token::open(&fixture.uri().with_module_path(&library), settings).unwrap();
-    let first = open(Settings::new().self_check(SelfCheck::First));
+    let first = open(Settings::new().self_check(SelfCheck::AtLogin));
     let always = open(Settings::new());
     let key = EcKey::generate(&always, Usage::Sign, "sign").unwrap();
     let unchecked = EcKey::load(&first, &KeySelector::kid(key.kid()), Usage::Sign).unwrap();
@@ -84,11 +84,11 @@ fn print_rates(fixture: &Fixture) {
 #[test]
 #[ignore = "prints rates"]
 fn softhsm() {
-    on(Kind::SoftHsm, concat!(module_path!(), "::softhsm"), print_rates);
+    on(Kind::SoftHsm, "throughput::softhsm", print_rates);
 }
 
 #[test]
 #[ignore = "prints rates"]
 fn kryoptic() {
-    on(Kind::Kryoptic, concat!(module_path!(), "::kryoptic"), print_rates);
+    on(Kind::Kryoptic, "throughput::kryoptic", print_rates);
 }

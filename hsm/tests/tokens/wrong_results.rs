@@ -1,7 +1,7 @@
 //! Tokens that return wrong results, which are discarded.
 
 use taskseal_core::Secret;
-use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, SelfCheck, Settings, State, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeySelector, MacKey, SelfCheck, Settings, TokenState, Usage, WrappingKey};
 
 use crate::support::{Fixture, eventually, on_every_token, sign, wait_for};
 
@@ -17,7 +17,7 @@ fn a_wrong_signature_is_never_returned(fixture: &Fixture) {
     for _ in 0..3 {
         assert!(sign(&key, "garbage").is_err_and(|error| error.is_transient()));
     }
-    assert_eq!(token.health().state, State::Down);
+    assert_eq!(token.health().state, TokenState::Down);
     let other = EcKey::load(&token, &KeySelector::kid(key.kid()), Usage::Sign);
     assert!(other.is_err_and(|error| error.is_transient()));
     fixture.mend("garbage");
@@ -25,7 +25,7 @@ fn a_wrong_signature_is_never_returned(fixture: &Fixture) {
 }
 
 fn with_self_check_at_login_a_wrong_signature_is_detected_after_a_login(fixture: &Fixture) {
-    let token = fixture.open(Settings::new().self_check(SelfCheck::First));
+    let token = fixture.open(Settings::new().self_check(SelfCheck::AtLogin));
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
     fixture.fault("garbage", "");
     key.sign_digest(&[1; 32]).unwrap();
@@ -33,7 +33,7 @@ fn with_self_check_at_login_a_wrong_signature_is_detected_after_a_login(fixture:
     fixture.fault("logout", "");
     let refused = key.sign_digest(&[1; 32]);
     assert!(refused.is_err_and(|error| error.is_transient()));
-    wait_for("the token is down", || token.health().state == State::Down);
+    wait_for("the token is down", || token.health().state == TokenState::Down);
     fixture.mend("garbage");
     eventually(|| key.sign_digest(&[1; 32]));
 }

@@ -1,5 +1,9 @@
 //! Fixtures: a process, a folder and a configuration for each test, with faults on demand.
 
+// Each test program uses a part of it.
+#![allow(dead_code, unused_macros, unused_imports)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 pub(crate) mod raw;
 mod shim;
 
@@ -43,9 +47,8 @@ const CHILD: &str = "TASKSEAL_HSM_CHILD";
 const MODULE: &str = "TASKSEAL_HSM_MODULE";
 const ROLE: &str = "TASKSEAL_HSM_ROLE";
 
-/// Runs `body` in a separate process with one kind of token. `path` is the path of the test function with its crate.
-pub(crate) fn on(kind: Kind, path: &str, body: impl FnOnce(&Fixture)) {
-    let (_crate, name) = path.split_once("::").expect("a path has a crate");
+/// Runs `body` in a separate process with one kind of token. `name` is the name of the test in this program.
+pub(crate) fn on(kind: Kind, name: &str, body: impl FnOnce(&Fixture)) {
     let library = match kind {
         Kind::SoftHsm => softhsm::find_library().expect("install softhsm2: these tests need a real token"),
         Kind::Kryoptic => match env::var_os("TASKSEAL_KRYOPTIC").filter(|path| !path.is_empty()) {
@@ -159,7 +162,7 @@ impl Fixture {
     }
 
     /// Runs another process of the same test and waits for it.
-    pub(crate) fn run_role(&self, role: &str) {
+    pub(crate) fn run_child(&self, role: &str) {
         let status = self.start(role).wait().unwrap();
         assert!(status.success(), "{role}: {status}");
     }
@@ -240,16 +243,21 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Returns the name of a test from its path, which starts with the crate.
+pub(crate) fn test_name(path: &'static str) -> &'static str {
+    path.split_once("::").expect("a path starts with a crate").1
+}
+
 /// Defines a test for each kind of token: `softhsm::name` and `kryoptic::name`.
 macro_rules! on_every_token {
     ($($name:ident),+ $(,)?) => {
         mod softhsm {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::SoftHsm, concat!(module_path!(), "::", stringify!($name)), super::$name); })+
+            use crate::support::{Kind, on, test_name};
+            $(#[test] fn $name() { on(Kind::SoftHsm, test_name(concat!(module_path!(), "::", stringify!($name))), super::$name); })+
         }
         mod kryoptic {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::Kryoptic, concat!(module_path!(), "::", stringify!($name)), super::$name); })+
+            use crate::support::{Kind, on, test_name};
+            $(#[test] fn $name() { on(Kind::Kryoptic, test_name(concat!(module_path!(), "::", stringify!($name))), super::$name); })+
         }
     };
 }
@@ -259,8 +267,8 @@ pub(crate) use on_every_token;
 macro_rules! on_softhsm {
     ($($name:ident),+ $(,)?) => {
         mod softhsm_only {
-            use crate::support::{Kind, on};
-            $(#[test] fn $name() { on(Kind::SoftHsm, concat!(module_path!(), "::", stringify!($name)), super::$name); })+
+            use crate::support::{Kind, on, test_name};
+            $(#[test] fn $name() { on(Kind::SoftHsm, test_name(concat!(module_path!(), "::", stringify!($name))), super::$name); })+
         }
     };
 }
