@@ -91,7 +91,7 @@ fn private_keys_are_in_no_file_and_not_in_the_memory_of_those_who_use_them(fixtu
     fixture.init();
     let scalars = plant::fresh_scalars();
     // Another process puts the keys into the token.
-    fixture.run_role(&plant::import_role(&scalars));
+    fixture.elsewhere(&plant::import_role(&scalars));
 
     let in_files = Plant::make(&fixture.folder, &server.url(), &scalars, None);
     let found = survivors(fixture, &scalars);
@@ -201,7 +201,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
             }
         });
         let client = plant.client();
-        fixture.run_role("delete");
+        fixture.elsewhere("delete");
         client.enqueue(task(1)).await.unwrap();
         let (stop, running) = in_background(worker);
         until("some attempts", async || (given_back.load(Ordering::Relaxed) > 1).then_some(())).await;

@@ -83,7 +83,7 @@ pub(crate) fn import_role(scalars: &Scalars) -> String {
 
 /// Imports the keys into the token, in a separate process.
 pub(crate) fn put_into(fixture: &Fixture, scalars: &Scalars) {
-    fixture.run_role(&import_role(scalars));
+    fixture.elsewhere(&import_role(scalars));
 }
 
 /// Does so, in that process.
@@ -143,7 +143,7 @@ pub(crate) fn delete_worker_key(fixture: &Fixture) {
 
 /// Imports that key again.
 pub(crate) fn put_back_worker_key(fixture: &Fixture, scalars: &Scalars) {
-    fixture.run_role(&import_role(scalars).replace("import:", "import-worker:"));
+    fixture.elsewhere(&import_role(scalars).replace("import:", "import-worker:"));
 }
 
 /// Injects one fault after the other until the end; returns their number.
