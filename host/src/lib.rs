@@ -17,6 +17,7 @@ pub mod setup;
 mod sqlite;
 mod stack;
 pub mod task;
+pub mod telemetry;
 pub mod time;
 pub mod tokens;
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! What every command on a queue needs: configuration, threads and an open queue, and what their failures mean.
+//! What every command on a queue needs: configuration, async runtime and broker, and what their errors mean.
 
 use std::sync::Arc;
 
@@ -10,46 +10,47 @@ use taskseal::setup::{self, SetupError};
 use taskseal_core::{OpenError, SealError};
 use tokio::runtime::Runtime;
 
-use crate::cli::Global;
-use crate::keys;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::project;
+use crate::ui::Ui;
 
-/// An open queue.
-pub(super) struct Session {
-    pub(super) config: Config,
-    pub(super) runtime: Runtime,
-    pub(super) broker: Arc<dyn Broker>,
+/// An open broker with its configuration.
+pub(crate) struct Session {
+    pub(crate) config: Config,
+    pub(crate) runtime: Runtime,
+    pub(crate) broker: Arc<dyn Broker>,
 }
 
 impl Session {
-    /// Opens the queue of the configuration. A Redis that is away is not noticed yet.
-    pub(super) fn open(global: &Global) -> Result<Self, Failure> {
-        let config = keys::config(global)?;
-        let runtime = Runtime::new().map_err(|error| Failure::new(format!("no threads: {error}")))?;
+    /// Opens the broker of the configuration. An unreachable Redis is not detected yet.
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
+        let config = project::config(global)?;
+        let runtime = runtime()?;
         let broker = {
             let _entered = runtime.enter();
-            setup::broker(&config).map_err(|error| failed_setup(&config, error))?
+            setup::broker(&config).map_err(|error| setup_failure(&config, error))?
         };
         Ok(Self { config, runtime, broker })
     }
 
-    /// Opens the queue of the configuration, which must answer.
-    pub(super) fn reach(global: &Global) -> Result<Self, Failure> {
+    /// Opens the broker of the configuration and checks that it answers.
+    pub(crate) fn connect(global: &Global) -> Result<Self, Failure> {
         let session = Self::open(global)?;
-        session.answers()?;
+        session.check_broker()?;
         Ok(session)
     }
 
-    /// Asks the queue for a sign of life.
-    pub(super) fn answers(&self) -> Result<(), Failure> {
-        self.runtime.block_on(self.broker.queues()).map(drop).map_err(|error| self.failed_broker(&error))
+    /// Checks that the broker answers.
+    pub(crate) fn check_broker(&self) -> Result<(), Failure> {
+        self.runtime.block_on(self.broker.queues()).map(drop).map_err(|error| self.broker_failure(&error))
     }
 
-    /// The queues of the configuration, then those that the broker knows besides.
-    pub(super) async fn queues(&self) -> Result<Vec<QueueName>, Failure> {
+    /// Returns the queues of the configuration, then the others that the broker knows.
+    pub(crate) async fn queues(&self) -> Result<Vec<QueueName>, Failure> {
         let worker = self.config.worker.iter().flat_map(|worker| &worker.queues);
         let mut queues: Vec<_> = worker.map(|queue| queue.name.clone()).collect();
-        let known = self.broker.queues().await.map_err(|error| self.failed_broker(&error))?;
+        let known = self.broker.queues().await.map_err(|error| self.broker_failure(&error))?;
         for queue in known {
             if !queues.contains(&queue) {
                 queues.push(queue);
@@ -58,36 +59,36 @@ impl Session {
         Ok(queues)
     }
 
-    /// The queue that is named, or all of them.
-    pub(super) async fn queues_or(&self, named: Option<&QueueName>) -> Result<Vec<QueueName>, Failure> {
+    /// Returns the named queue, or all of them.
+    pub(crate) async fn queues_or(&self, named: Option<&QueueName>) -> Result<Vec<QueueName>, Failure> {
         match named {
             Some(queue) => Ok(vec![queue.clone()]),
             None => self.queues().await,
         }
     }
 
-    pub(super) fn failed_setup(&self, error: SetupError) -> Failure {
-        failed_setup(&self.config, error)
+    pub(crate) fn setup_failure(&self, error: SetupError) -> Failure {
+        setup_failure(&self.config, error)
     }
 
-    pub(super) fn failed_broker(&self, error: &BrokerError) -> Failure {
-        failed_broker(&self.config, error)
+    pub(crate) fn broker_failure(&self, error: &BrokerError) -> Failure {
+        broker_failure(&self.config, error)
     }
 
-    pub(super) fn failed_client(&self, error: &ClientError) -> Failure {
+    pub(crate) fn client_failure(&self, error: &ClientError) -> Failure {
         match error {
-            ClientError::Broker(error) => self.failed_broker(error),
+            ClientError::Broker(error) => self.broker_failure(error),
             ClientError::Conflict(_) => {
-                Failure::new(error.to_string()).hint("leave the id out and a new one is made")
+                Failure::new(error.to_string()).hint("omit the id, and a new one is generated")
             }
             ClientError::NotSealed(OpenError::Refused(refusal))
             | ClientError::Result(OpenError::Refused(refusal)) => {
                 Failure::refused(format!("{error} ({})", refusal.code()))
             }
             ClientError::Sealing(SealError::Signer(fault)) if fault.refuses_message() => {
-                Failure::new(error.to_string()).hint("seal it in another suite, or a shorter one")
+                Failure::new(error.to_string()).hint("use another suite, or a shorter body")
             }
-            // The key, which was there when it was opened.
+            // The key, which was available when it was opened.
             ClientError::Sealing(SealError::Signer(_) | SealError::InvalidSignature)
             | ClientError::Result(OpenError::KeyUnavailable) => Failure::unavailable(error.to_string()),
             ClientError::Name(_) => Failure::usage(error.to_string()),
@@ -95,8 +96,8 @@ impl Session {
         }
     }
 
-    /// Tells who asked that nobody serves this queue here, which is no fault of itself.
-    pub(super) fn note_unserved(&self, queue: &QueueName, ui: &Ui) {
+    /// Prints a note if the configured worker does not serve this queue. Another worker may serve it.
+    pub(crate) fn note_unserved(&self, queue: &QueueName, ui: &Ui) {
         let served = |worker: &taskseal::config::WorkerConfig| {
             worker.queues.iter().any(|served| served.name == *queue)
         };
@@ -106,27 +107,35 @@ impl Session {
     }
 }
 
-pub(super) fn failed_setup(config: &Config, error: SetupError) -> Failure {
+/// Starts the async runtime.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(|error| Failure::new(format!("cannot start the async runtime: {error}")))
+}
+
+/// Returns the failure for an error of setup, by who must act.
+pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
     match error {
-        SetupError::File(fault) if fault.file == config.file || fault.file == config.keyset => {
-            Failure::config(fault)
+        SetupError::File(error) if error.file == config.file || error.file == config.keyset => {
+            Failure::config(error)
         }
-        SetupError::File(fault) => Failure::key(fault),
-        SetupError::Broker(error) => failed_broker(config, &error),
-        SetupError::Ledger(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),
-        SetupError::Quarantine(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),
+        SetupError::File(error) => Failure::key(error),
+        SetupError::Broker(error) => broker_failure(config, &error),
+        SetupError::Ledger(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
+        SetupError::Quarantine(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
         other => Failure::new(other.to_string()),
     }
 }
 
-fn failed_broker(config: &Config, error: &BrokerError) -> Failure {
+fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
     if matches!(error, BrokerError::Corrupt(_)) {
         return Failure::new(error.to_string());
     }
     let file = config.file.display();
     Failure::unavailable(error.to_string()).hint(match &config.broker {
         BrokerConfig::Embedded(path) => format!("the queue is the file {}", path.display()),
-        BrokerConfig::Redis(redis) => format!("is there a Redis at {}? see [broker] in {file}", redis.url),
+        BrokerConfig::Redis(redis) => {
+            format!("check that a Redis server runs at {}; see [broker] in {file}", redis.url)
+        }
         _ => format!("see [broker] in {file}"),
     })
 }

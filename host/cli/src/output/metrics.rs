@@ -1,136 +1,141 @@
-//! The worker's counts in a file, in the text format of Prometheus: for a collector that reads files, as that of
-//! node_exporter does. Nobody can connect to the worker for them.
+//! The metrics file of a worker, in the text format of Prometheus: for a collector that reads files, such as
+//! node_exporter. The worker accepts no connections.
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use taskseal::file_error::FileError;
+use taskseal::telemetry::{self, WORKER_TARGET};
 use taskseal::tokens;
-use taskseal::worker::{Counters, Tally};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
 
-/// How often it is written.
+/// How often the file is written.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// A file that is kept up to date.
-pub(super) struct Metrics {
-    file: PathBuf,
-    counters: Arc<Counters>,
-    ui: Ui,
-    writing: JoinHandle<()>,
+/// A file with the metrics of this process.
+pub(crate) struct MetricsFile {
+    path: PathBuf,
+    recorder: PrometheusHandle,
 }
 
-/// Writes the counts of a worker that has done nothing. Later the file may be out of reach for a while, but one that cannot be
-/// written at all is named wrongly, and nobody would look at the counts in vain.
-///
-/// # Errors
-/// Exit code 2.
-pub(super) fn begin(file: &Path) -> Result<(), Failure> {
-    replace(file, &of_worker(&Tally::default())).map_err(|error| {
-        let fault = FileError::io(file, "metrics cannot be written", &error);
-        Failure::config(fault.hint("--metrics names a file in a folder that is there and can be written to"))
-    })
+/// A metrics file that is written at intervals.
+pub(crate) struct MetricsWriter {
+    file: Arc<MetricsFile>,
+    task: JoinHandle<()>,
 }
 
-impl Metrics {
-    pub(super) fn start(file: PathBuf, counters: Arc<Counters>, runtime: &Runtime, ui: Ui) -> Self {
-        let (path, counts) = (file.clone(), Arc::clone(&counters));
-        let writing = runtime.spawn(async move {
+impl MetricsFile {
+    /// Installs the recorder and writes the file with every counter at zero. A file that cannot be written now is
+    /// probably misnamed; later failures are warnings.
+    ///
+    /// # Errors
+    /// Exit code 2.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let recorder = PrometheusBuilder::new()
+            .install_recorder()
+            .map_err(|error| Failure::new(format!("cannot record metrics: {error}")))?;
+        telemetry::register_metrics();
+        let file = Self { path: path.to_owned(), recorder };
+        file.replace().map_err(|error| {
+            let error = FileError::io(path, "metrics cannot be written", &error);
+            Failure::config(error.hint("--metrics must name a file in an existing, writable folder"))
+        })?;
+        Ok(file)
+    }
+
+    /// Writes the file at intervals from now on.
+    pub(crate) fn write_at_intervals(self, runtime: &Runtime) -> MetricsWriter {
+        let file = Arc::new(self);
+        let written = Arc::clone(&file);
+        let task = runtime.spawn(async move {
             let mut interval = tokio::time::interval(INTERVAL);
-            let mut told = false;
+            let mut failed = false;
             loop {
                 interval.tick().await;
-                told = write(&path, &counts, ui, told);
+                failed = written.write(failed);
             }
         });
-        Self { file, counters, ui, writing }
+        MetricsWriter { file, task }
     }
 
-    /// Writes the last counts.
-    pub(super) fn end(self, runtime: &Runtime) {
-        self.writing.abort();
-        // A write that has begun ends first: two of them would be in each other's way.
-        let _ = runtime.block_on(self.writing);
-        write(&self.file, &self.counters, self.ui, false);
+    /// Writes the file and returns whether that failed. A failure that lasts is logged once.
+    fn write(&self, failed_before: bool) -> bool {
+        let written = self.replace();
+        if let (Err(error), false) = (&written, failed_before) {
+            let path = self.path.display().to_string();
+            tracing::warn!(
+                target: WORKER_TARGET, event = "metrics-failed", file = path, %error,
+                "cannot write metrics to {path}: {error}"
+            );
+        }
+        written.is_err()
+    }
+
+    /// Replaces the file atomically, so that a collector never reads a part of it.
+    fn replace(&self) -> io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // The collector may run as another user; the umask applies.
+        let mut next = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        next.write_all(self.recorder.render().as_bytes())?;
+        next.write_all(tokens::metrics().as_bytes())?;
+        next.persist(&self.path)?;
+        Ok(())
     }
 }
 
-/// Answers whether it failed; that is told once.
-fn write(file: &Path, counters: &Counters, ui: Ui, told: bool) -> bool {
-    let text = format!("{}{}", of_worker(&counters.tally()), tokens::metrics());
-    match replace(file, &text) {
-        Ok(()) => false,
-        Err(error) => {
-            if !told {
-                ui.warn(&format!("metrics cannot be written to {}: {error}", file.display()));
-            }
-            true
+impl MetricsWriter {
+    /// Writes the final values.
+    pub(crate) fn finish(self, runtime: &Runtime) {
+        self.task.abort();
+        // A write that has started ends first.
+        let _ = runtime.block_on(self.task);
+        self.file.write(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use taskseal_core::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_has_a_type_a_description_and_a_value_from_the_start() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, telemetry::register_metrics);
+
+        let text = recorder.handle().render();
+
+        let samples: BTreeSet<&str> =
+            text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let outcomes = ["succeeded", "retried", "archived", "given_back", "settled_again"];
+        let mut expected: BTreeSet<String> = outcomes
+            .iter()
+            .map(|outcome| format!("taskseal_tasks_total{{outcome=\"{outcome}\"}} 0"))
+            .collect();
+        let codes = Refusal::ALL.iter().map(|refusal| refusal.code());
+        expected.extend(codes.map(|code| format!("taskseal_refused_total{{reason=\"{code}\"}} 0")));
+        let names = ["attempts_total", "lease_lost_total", "recovered_total", "poisonous_total"];
+        let failures = ["broker_failures_total", "state_failures_total", "key_unavailable_total"];
+        let names = names.iter().chain(&failures).chain(&["results_waiting"]);
+        expected.extend(names.clone().map(|name| format!("taskseal_{name} 0")));
+        assert_eq!(samples, expected.iter().map(String::as_str).collect());
+        for name in names.chain(&["tasks_total", "refused_total"]) {
+            let kind = if *name == "results_waiting" { "gauge" } else { "counter" };
+            assert!(text.contains(&format!("\n# TYPE taskseal_{name} {kind}\n")), "{name}: {text}");
+            assert!(text.contains(&format!("# HELP taskseal_{name} ")), "{name}: {text}");
         }
     }
-}
-
-/// At once, so that a collector never reads half of it.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let mut next = file.as_os_str().to_owned();
-    next.push(".next");
-    // Left by a process that was ended in between; a link is removed, not followed.
-    match fs::remove_file(&next) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    File::create_new(&next)?.write_all(text.as_bytes())?;
-    fs::rename(&next, file)
-}
-
-fn of_worker(tally: &Tally) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "# HELP taskseal_tasks_total Tasks by what became of them.\n# TYPE taskseal_tasks_total counter"
-    );
-    for (outcome, count) in [
-        ("succeeded", tally.succeeded),
-        ("retried", tally.retried),
-        ("archived", tally.archived),
-        ("given_back", tally.given_back),
-        ("settled_again", tally.settled_again),
-    ] {
-        let _ = writeln!(text, "taskseal_tasks_total{{outcome=\"{outcome}\"}} {count}");
-    }
-    let _ = writeln!(
-        text,
-        "# HELP taskseal_refused_total Tasks refused, by code.\n# TYPE taskseal_refused_total counter"
-    );
-    for (refusal, count) in &tally.refused {
-        let _ = writeln!(text, "taskseal_refused_total{{reason=\"{}\"}} {count}", refusal.code());
-    }
-    for (name, help, count) in [
-        ("taskseal_attempts_total", "Attempts begun.", tally.started),
-        ("taskseal_lease_lost_total", "Leases lost.", tally.lease_lost),
-        ("taskseal_recovered_total", "Tasks of lost workers brought back.", tally.recovered),
-        ("taskseal_poisonous_total", "Tasks archived because they took workers down.", tally.poisonous),
-        ("taskseal_broker_failures_total", "Calls that the broker failed.", tally.broker_failures),
-        ("taskseal_state_failures_total", "Calls that ledger or quarantine failed.", tally.state_failures),
-        (
-            "taskseal_key_unavailable_total",
-            "Times a key in a token could not be used.",
-            tally.key_unavailable,
-        ),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
-    }
-    let (name, waiting) = ("taskseal_results_waiting", tally.results_waiting);
-    let _ = writeln!(
-        text,
-        "# HELP {name} Tasks that have run and whose results wait for their key.\n# TYPE {name} gauge\n{name} {waiting}"
-    );
-    text
 }

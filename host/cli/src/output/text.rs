@@ -1,64 +1,28 @@
-//! Claims, bodies and tables for people and for JSON.
+//! Text output for a terminal: lists of members, tables and bodies, with untrusted text escaped.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use taskseal::escape::Escaped;
-use taskseal_core::claims::ClockSource;
-use taskseal_core::{Claims, Kind, Unverified};
 use zeroize::Zeroizing;
 
-use crate::ui::{Failure, Ui};
+use super::json::Member;
+use crate::failure::Failure;
+use crate::ui::Ui;
 
-/// Members of a JSON object; what is not claimed is left out.
-pub(super) fn members(claims: &Claims<'_>) -> Vec<(&'static str, Value)> {
-    let mut members = vec![
-        ("id", json!(claims.task_id.to_string())),
-        ("issuer", json!(claims.issuer.as_str())),
-        ("type", json!(claims.task_type.as_str())),
-        ("audience", json!(claims.audience.as_str())),
-    ];
-    let mut put = |name, value: Option<Value>| members.extend(value.map(|value| (name, value)));
-    put("issued_at", claims.issued_at.map(time));
-    put("not_before", claims.not_before.map(time));
-    put("expires_at", claims.expires_at.map(time));
-    put("clock", clock(claims.clock).map(Value::from));
-    put("sequence", claims.sequence.map(|sequence| json!([sequence.epoch, sequence.counter])));
-    put("schema", claims.schema.map(Value::from));
-    put("trace", claims.trace.map(|trace| hex(&trace).into()));
-    put("reference", claims.reference.map(|reference| reference.as_str().into()));
-    put("beacon", claims.beacon.map(|beacon| hex(&beacon).into()));
-    put("ttl", claims.ttl.map(Value::from));
-    put("attempts", claims.attempts.map(Value::from));
-    put("timeout", claims.timeout.map(Value::from));
-    put("retention", claims.retention.map(Value::from));
-    put("request", claims.request.map(|request| hex(&request).into()));
-    members
-}
-
-/// One line a member, names in a column, values escaped.
-pub(super) fn lines(members: &[(&'static str, Value)]) -> String {
+/// Returns one line for each member: the name in a column, then the escaped value.
+pub(crate) fn members(members: &[Member]) -> String {
     let width = members.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let line = |(name, value): &(&str, Value)| {
-        let shown = match value {
+    let line = |(name, value): &Member| {
+        let text = match value {
             Value::String(text) => Escaped::new(text).to_string(),
             other => other.to_string(),
         };
-        format!("{name:width$}  {shown}\n")
+        format!("{name:width$}  {text}\n")
     };
     members.iter().map(line).collect()
 }
 
-/// A body, as it is for a program and escaped for a terminal.
-pub(super) fn body(body: &[u8], ui: &Ui) -> Result<(), Failure> {
-    if !Ui::is_terminal() {
-        return ui.data(body);
-    }
-    let lines = body.split_inclusive(|byte| *byte == b'\n');
-    let escape = |line: &[u8]| format!("{}\n", Escaped::new(line.strip_suffix(b"\n").unwrap_or(line)));
-    ui.text(&Zeroizing::new(lines.map(escape).collect::<String>()))
-}
-
-/// Rows under a head, in columns, cells escaped.
-pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+/// Returns rows in columns under a head, with escaped cells.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let escaped = rows.iter().map(|row| row.each_ref().map(|cell| Escaped::new(cell).to_string()));
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(escaped).collect();
     let width = |column: usize| {
@@ -73,42 +37,23 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     rows.iter().map(line).collect()
 }
 
-/// What an envelope is and claims.
-pub(super) fn envelope(envelope: &Unverified<'_>, bytes: usize) -> Vec<(&'static str, Value)> {
-    let mut shown: Vec<(&'static str, Value)> = vec![
-        ("kind", kind(envelope.kind()).into()),
-        ("suite", envelope.suite().name().into()),
-        ("kid", envelope.kid().to_string().into()),
-    ];
-    shown.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
-    shown.push(("batched", envelope.is_batched().into()));
-    shown.push(("bytes", bytes.into()));
-    shown.push(("body_bytes", envelope.body_len().into()));
-    shown.extend(members(envelope.danger_claims_unverified()));
-    shown
-}
-
-pub(super) const fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Result => "result",
-        _ => "task",
+/// Prints a body: unchanged into a file or pipe, escaped on a terminal.
+pub(crate) fn print_body(body: &[u8], ui: &Ui) -> Result<(), Failure> {
+    if !Ui::is_terminal() {
+        return ui.data(body);
     }
+    let lines = body.split_inclusive(|byte| *byte == b'\n');
+    let escape = |line: &[u8]| format!("{}\n", Escaped::new(line.strip_suffix(b"\n").unwrap_or(line)));
+    ui.text(&Zeroizing::new(lines.map(escape).collect::<String>()))
 }
 
-/// RFC 3339 as far as calendars go, else the number.
-fn time(seconds: u64) -> Value {
-    let instant = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    instant.map_or_else(|| Value::from(seconds), |instant| instant.to_string().into())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const fn clock(clock: ClockSource) -> Option<&'static str> {
-    match clock {
-        ClockSource::Beacon => Some("beacon"),
-        ClockSource::None => Some("none"),
-        _ => None,
+    #[test]
+    fn table_escapes_cells_and_aligns_columns() {
+        let rows = [["a\u{1b}[2J".to_owned(), "b".to_owned()], ["c".to_owned(), "d".to_owned()]];
+        assert_eq!(table(["ONE", "TWO"], &rows), "ONE         TWO\na\\u{1b}[2J  b\nc           d\n");
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

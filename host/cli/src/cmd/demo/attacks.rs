@@ -1,4 +1,4 @@
-//! What the intruder tries, and what must stop each attempt.
+//! The attacks, and the refusal that must stop each of them.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use taskseal_core::{
     Audience, Claims, ContentType, Issuer, KeyId, Refusal, Sealer, Signer, TaskId, TaskType, Unverified,
 };
 
-use super::intruder::{Intruder, Mishap};
+use super::attacker::{AnyError, Attacker};
 
-/// Where attacks happen: a deployment at work, and an intruder in its queue.
-pub(super) struct Stage<'d> {
-    pub(super) intruder: Intruder<'d>,
+/// What an attack has at hand: a running deployment, and an attacker in its queue.
+pub(super) struct Context<'d> {
+    pub(super) attacker: Attacker<'d>,
     pub(super) client: &'d Client,
     pub(super) deployment: String,
     pub(super) issuer: String,
     pub(super) queue: QueueName,
     /// A second queue of the same worker.
     pub(super) other_queue: QueueName,
-    /// Public, so the intruder has it.
+    /// Public, so the attacker has it.
     pub(super) worker_key: AgreementPublicKey,
     /// The producer's kid, public too.
     pub(super) producer: KeyId,
-    /// A key the intruder made.
+    /// A key that the attacker generated.
     pub(super) outsider: &'d SigningKey,
-    /// A key of the keyset that may seal `note:keep` as `sensor-2` only: a device that fell into the intruder's hands.
+    /// A key of the keyset that may seal only `note:keep` as `sensor-2`, from a device that the attacker has stolen.
     pub(super) insider: &'d SigningKey,
-    /// An honest producer's key, for what it would have sealed at other times. Never shown to the intruder.
+    /// The key of the honest producer, for tasks that it would have sealed at other times. The attacker does not have it.
     pub(super) honest: &'d SealingKey,
 }
 
@@ -42,15 +42,15 @@ pub(super) struct Stage<'d> {
 pub(super) struct Attack {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// What must stop it.
+    /// The refusal that must stop it.
     pub(super) expected: Refusal,
 }
 
-/// What an attack left behind.
-pub(super) enum Planted {
-    /// A task that a worker will find under this id.
-    Task(String),
-    /// Something that the client refused when it read the result.
+/// What an attack did.
+pub(super) enum Outcome {
+    /// Enqueued a task, which a worker finds under this id.
+    Enqueued(String),
+    /// Replaced a result, with the answer of the client that read it.
     Read(Result<(), ClientError>),
 }
 
@@ -61,11 +61,11 @@ macro_rules! attacks {
             &[$(Attack { name: $name, about: $about, expected: Refusal::$expected }),*];
 
         impl Attack {
-            /// Carries the attack out against one finished task of the stage.
-            pub(super) async fn run(self, stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
+            /// Carries out the attack against one finished task.
+            pub(super) async fn run(self, context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
                 match self.name {
-                    $($name => $run(stage, victim).await,)*
-                    _ => Err("no such attack".into()),
+                    $($name => $run(context, victim).await,)*
+                    _ => Err("unknown attack".into()),
                 }
             }
         }
@@ -73,40 +73,40 @@ macro_rules! attacks {
 }
 
 attacks! {
-    "forge-unsealed", "plant a task that was never sealed" => Unsealed, forge_unsealed;
-    "strip-seal", "put a plain payload in the place of a sealed one" => Unsealed, strip_seal;
+    "forge-unsealed", "enqueue a task that was never sealed" => Unsealed, forge_unsealed;
+    "strip-seal", "replace a sealed payload with a plain one" => Unsealed, strip_seal;
     "garble-message", "make the stored message undecodable" => Malformed, garble_message;
     "truncate-envelope", "cut the last byte off an envelope" => Malformed, truncate_envelope;
-    "respell-envelope", "spell an authentic envelope in another valid CBOR way" => Malformed, respell_envelope;
-    "result-as-task", "plant a worker's sealed result as a task" => WrongKind, result_as_task;
+    "respell-envelope", "encode an authentic envelope in another valid CBOR form" => Malformed, respell_envelope;
+    "result-as-task", "enqueue the sealed result of a worker as a task" => WrongKind, result_as_task;
     "downgrade-suite", "forge a task that is signed but not encrypted" => SuiteNotAllowed, downgrade_suite;
-    "forge-own-key", "seal a task with a key of one's own" => UnknownKey, forge_own_key;
-    "forge-known-kid", "sign with a key of one's own under the producer's kid" => Rejected, forge_known_kid;
+    "forge-own-key", "seal a task with a key outside the keyset" => UnknownKey, forge_own_key;
+    "forge-known-kid", "sign with another key under the producer's kid" => Rejected, forge_known_kid;
     "flip-ciphertext", "flip one bit of an encrypted body" => Rejected, flip_ciphertext;
     "flip-claims", "change the sealed task type in place" => Rejected, flip_claims;
     "impersonate", "seal as another issuer with a stolen device key" => IssuerNotAllowed, impersonate;
     "overreach", "seal a forbidden task type with a stolen device key" => TypeNotAllowed, overreach;
     "redirect-queue", "move an authentic task to another queue" => WrongAudience, redirect_queue;
-    "cross-deployment", "bring a task of the staging deployment" => WrongAudience, cross_deployment;
-    "hold-back", "withhold a task until it has expired and deliver it then" => Expired, hold_back;
+    "cross-deployment", "enqueue a task of the staging deployment" => WrongAudience, cross_deployment;
+    "hold-back", "hold a task back until it has expired" => Expired, hold_back;
     "pull-forward", "make a task pending before its time" => NotYetValid, pull_forward;
-    "retype-metadata", "change the task type beside the seal" => MetadataMismatch, retype_metadata;
+    "retype-metadata", "change the task type outside the envelope" => MetadataMismatch, retype_metadata;
     "swap-payloads", "swap the sealed payloads of two tasks" => MetadataMismatch, swap_payloads;
-    "replay-new-id", "plant a copy of a finished task under a new id" => MetadataMismatch, replay_new_id;
-    "replay", "plant a copy of a finished task" => Replayed, replay;
-    "reset-attempts", "reset the counter of a task whose attempts are used up" => AttemptsExhausted, reset_attempts;
-    "forge-result", "put a result of one's own beside a finished task" => Unsealed, forge_result;
-    "swap-results", "put the sealed result of another task beside a finished task" => WrongRequest, swap_results;
+    "replay-new-id", "enqueue a copy of a finished task under a new id" => MetadataMismatch, replay_new_id;
+    "replay", "enqueue a copy of a finished task" => Replayed, replay;
+    "reset-attempts", "reset the counter of a task without attempts left" => AttemptsExhausted, reset_attempts;
+    "forge-result", "replace the result of a task with an unsealed one" => Unsealed, forge_result;
+    "swap-results", "replace the result of a task with that of another" => WrongRequest, swap_results;
 }
 
-impl Stage<'_> {
+impl Context<'_> {
     fn claims<'a>(
         &'a self,
         issuer: &'a str,
         task_type: &'a str,
         audience: &'a str,
     ) -> Result<Claims<'a>, InvalidName> {
-        let now = seconds();
+        let now = now();
         let id = TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes());
         let claims =
             Claims::new(Issuer::new(issuer)?, TaskType::new(task_type)?, Audience::new(audience)?, id);
@@ -121,234 +121,239 @@ impl Stage<'_> {
         &self,
         signer: impl Signer<Error: std::fmt::Debug>,
         claims: &Claims<'_>,
-    ) -> Result<Vec<u8>, Mishap> {
+    ) -> Result<Vec<u8>, AnyError> {
         let mut sealer = Sealer::sign_encrypt_to(signer, &self.worker_key);
-        let mut envelope = vec![0; sealer.sealed_len(claims, ContentType::OCTETS, LOOT.len())];
+        let mut envelope = vec![0; sealer.sealed_len(claims, ContentType::OCTETS, FORGED_BODY.len())];
         sealer
-            .seal(claims, ContentType::OCTETS, LOOT, &mut getrandom::SysRng, &mut envelope)
+            .seal(claims, ContentType::OCTETS, FORGED_BODY, &mut getrandom::SysRng, &mut envelope)
             .map_err(|error| format!("{error:?}"))?;
         Ok(envelope)
     }
 
-    /// Plants an envelope with metadata that fit it.
-    async fn plant(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Planted, Mishap> {
-        let message = fitting(queue, envelope)?;
+    /// Enqueues an envelope with matching metadata.
+    async fn enqueue(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Outcome, AnyError> {
+        let message = matching(queue, envelope)?;
         let id = message.id.clone();
-        self.intruder.plant(queue, message).await?;
-        Ok(Planted::Task(id))
+        self.attacker.replace(queue, message).await?;
+        Ok(Outcome::Enqueued(id))
     }
 
-    /// Has an honest client enqueue a task that no worker has seen, and steals it.
-    async fn bait(&self, task_type: &str) -> Result<Message, Mishap> {
-        let task = Task::from_bytes(task_type, ContentType::OCTETS, LOOT.to_vec())?;
+    /// Reads a task that an honest client has just enqueued.
+    async fn fresh_task(&self, task_type: &str) -> Result<Message, AnyError> {
+        let task = Task::from_bytes(task_type, ContentType::OCTETS, FORGED_BODY.to_vec())?;
         let receipt = self.client.enqueue(task.queue(self.queue.clone())).await?;
-        let (_, message) = self.intruder.steal(&self.queue, &receipt.id.to_string()).await?;
+        let (_, message) = self.attacker.read(&self.queue, &receipt.id.to_string()).await?;
         Ok(message)
     }
 }
 
-/// What a forged task would have a worker do.
-pub(super) const LOOT: &[u8] = b"forged";
+/// The body of forged tasks.
+pub(super) const FORGED_BODY: &[u8] = b"forged";
 
-/// A message whose words are those of the envelope.
-fn fitting(queue: &QueueName, envelope: Vec<u8>) -> Result<Message, Mishap> {
+/// Returns a message whose metadata equal the claims of the envelope.
+fn matching(queue: &QueueName, envelope: Vec<u8>) -> Result<Message, AnyError> {
     let claims = *Unverified::parse(&envelope)?.danger_claims_unverified();
     let (task_type, id) = (claims.task_type.to_string(), claims.task_id.to_string());
     let queue = queue.to_string();
     Ok(Message { task_type, id, queue, payload: envelope, retry: 25, timeout: 1800, ..Message::default() })
 }
 
-async fn forge_unsealed(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
+async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let id = uuid::Uuid::now_v7().to_string();
-    let (task_type, queue) = ("file:digest".to_owned(), stage.queue.to_string());
-    let payload = LOOT.to_vec();
+    let (task_type, queue) = ("file:digest".to_owned(), context.queue.to_string());
+    let payload = FORGED_BODY.to_vec();
     let message =
         Message { task_type, id: id.clone(), queue, payload, retry: 25, timeout: 1800, ..Message::default() };
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn strip_seal(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let message = stage.bait("file:digest").await?;
+async fn strip_seal(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let message = context.fresh_task("file:digest").await?;
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, Message { payload: LOOT.to_vec(), ..message }).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, Message { payload: FORGED_BODY.to_vec(), ..message }).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn garble_message(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let id = stage.bait("file:digest").await?.id;
-    stage.intruder.storage.garble(&stage.queue, &id).await?;
-    Ok(Planted::Task(id))
+async fn garble_message(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let id = context.fresh_task("file:digest").await?.id;
+    context.attacker.storage.garble(&context.queue, &id).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn truncate_envelope(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
+async fn truncate_envelope(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let mut message = context.fresh_task("file:digest").await?;
     message.payload.pop();
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn respell_envelope(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
-    // The head of the array of 4 in two bytes instead of one: a lenient decoder reads the same signed bytes.
+async fn respell_envelope(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let mut message = context.fresh_task("file:digest").await?;
+    // The head of the array of 4 in two bytes instead of one: a lenient decoder finds the same signed bytes.
     message.payload.splice(1..2, [0x98, 0x04]);
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn result_as_task(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let (info, message) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
-    let payload = info.result.ok_or("no result to steal")?;
+async fn result_as_task(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
+    let (info, message) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
+    let payload = info.result.ok_or("no result to read")?;
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, Message { payload, ..message }).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, Message { payload, ..message }).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn downgrade_suite(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = stage.audience();
-    let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    let mut sealer = Sealer::sign(Impostor { key: stage.outsider, kid: stage.producer });
-    let mut envelope = vec![0; sealer.sealed_len(&claims, ContentType::OCTETS, LOOT.len())];
-    sealer.seal(&claims, ContentType::OCTETS, LOOT, &mut getrandom::SysRng, &mut envelope)?;
-    stage.plant(&stage.queue, envelope).await
+async fn downgrade_suite(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    let mut sealer = Sealer::sign(Impostor { key: context.outsider, kid: context.producer });
+    let mut envelope = vec![0; sealer.sealed_len(&claims, ContentType::OCTETS, FORGED_BODY.len())];
+    sealer.seal(&claims, ContentType::OCTETS, FORGED_BODY, &mut getrandom::SysRng, &mut envelope)?;
+    context.enqueue(&context.queue, envelope).await
 }
 
-async fn forge_own_key(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = stage.audience();
-    let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.seal(stage.outsider, &claims)?).await
+async fn forge_own_key(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    context.enqueue(&context.queue, context.seal(context.outsider, &claims)?).await
 }
 
-async fn forge_known_kid(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = stage.audience();
-    let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    let impostor = Impostor { key: stage.outsider, kid: stage.producer };
-    stage.plant(&stage.queue, stage.seal(impostor, &claims)?).await
+async fn forge_known_kid(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    let impostor = Impostor { key: context.outsider, kid: context.producer };
+    context.enqueue(&context.queue, context.seal(impostor, &claims)?).await
 }
 
-async fn flip_ciphertext(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
-    // The recipient (104 bytes) and the signature (66) stand behind the ciphertext, its tag included.
+async fn flip_ciphertext(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let mut message = context.fresh_task("file:digest").await?;
+    // The recipient (104 bytes) and the signature (66) follow the ciphertext with its tag.
     let place = message.payload.len() - 66 - 104 - 16 - 1;
     *message.payload.get_mut(place).ok_or("too short to flip")? ^= 1;
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn flip_claims(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
+async fn flip_claims(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let mut message = context.fresh_task("file:digest").await?;
     let found = message.payload.windows(11).position(|window| window == b"file:digest");
     let place = found.ok_or("no type in the claims")?;
     message.payload.splice(place..place + 11, *b"file:delete");
     "file:delete".clone_into(&mut message.task_type);
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn impersonate(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = stage.audience();
-    let claims = stage.claims(&stage.issuer, "note:keep", &audience)?;
-    stage.plant(&stage.queue, stage.seal(stage.insider, &claims)?).await
+async fn impersonate(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "note:keep", &audience)?;
+    context.enqueue(&context.queue, context.seal(context.insider, &claims)?).await
 }
 
-async fn overreach(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = stage.audience();
-    let claims = stage.claims("sensor-2", "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.seal(stage.insider, &claims)?).await
+async fn overreach(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims("sensor-2", "file:digest", &audience)?;
+    context.enqueue(&context.queue, context.seal(context.insider, &claims)?).await
 }
 
-async fn redirect_queue(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let message = stage.bait("file:digest").await?;
-    stage.intruder.storage.erase(&stage.queue, &message.id).await?;
-    let (id, queue) = (message.id.clone(), stage.other_queue.to_string());
-    stage.intruder.plant(&stage.other_queue, Message { queue, ..message }).await?;
-    Ok(Planted::Task(id))
+async fn redirect_queue(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let message = context.fresh_task("file:digest").await?;
+    context.attacker.storage.erase(&context.queue, &message.id).await?;
+    let (id, queue) = (message.id.clone(), context.other_queue.to_string());
+    context.attacker.replace(&context.other_queue, Message { queue, ..message }).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn cross_deployment(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = format!("staging/{}", stage.queue);
-    let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
-    stage.plant(&stage.queue, stage.honest.seal(&claims, ContentType::OCTETS, LOOT)?).await
+async fn cross_deployment(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = format!("staging/{}", context.queue);
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
 }
 
-async fn hold_back(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let audience = stage.audience();
-    let sealed_at = seconds() - 7200;
-    let claims = stage.claims(&stage.issuer, "file:digest", &audience)?;
+async fn hold_back(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let sealed_at = now() - 7200;
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
     let claims = claims.issued_at(sealed_at).expires_at(sealed_at + 3600);
-    stage.plant(&stage.queue, stage.honest.seal(&claims, ContentType::OCTETS, LOOT)?).await
+    context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
 }
 
-async fn pull_forward(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
+async fn pull_forward(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let later = UnixMillis::now().plus(Duration::from_secs(3600));
-    let task = Task::from_bytes("file:digest", ContentType::OCTETS, LOOT.to_vec())?;
-    let receipt = stage.client.enqueue(task.queue(stage.queue.clone()).process_at(later)).await?;
+    let task = Task::from_bytes("file:digest", ContentType::OCTETS, FORGED_BODY.to_vec())?;
+    let receipt = context.client.enqueue(task.queue(context.queue.clone()).process_at(later)).await?;
     let id = receipt.id.to_string();
-    let (_, message) = stage.intruder.steal(&stage.queue, &id).await?;
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    let (_, message) = context.attacker.read(&context.queue, &id).await?;
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn retype_metadata(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let message = stage.bait("file:digest").await?;
+async fn retype_metadata(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let message = context.fresh_task("file:digest").await?;
     let id = message.id.clone();
     let task_type = "note:keep".to_owned();
-    stage.intruder.plant(&stage.queue, Message { task_type, ..message }).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, Message { task_type, ..message }).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn swap_payloads(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let (mut one, mut other) = (stage.bait("file:digest").await?, stage.bait("file:digest").await?);
+async fn swap_payloads(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let (mut one, mut other) =
+        (context.fresh_task("file:digest").await?, context.fresh_task("file:digest").await?);
     std::mem::swap(&mut one.payload, &mut other.payload);
     let id = one.id.clone();
-    stage.intruder.plant(&stage.queue, one).await?;
-    stage.intruder.plant(&stage.queue, other).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, one).await?;
+    context.attacker.replace(&context.queue, other).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn replay_new_id(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let (_, message) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
+async fn replay_new_id(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
+    let (_, message) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
     let id = uuid::Uuid::now_v7().to_string();
-    stage.intruder.plant(&stage.queue, Message { id: id.clone(), ..message }).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, Message { id: id.clone(), ..message }).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn replay(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let (_, message) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
+async fn replay(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
+    let (_, message) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, message).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn reset_attempts(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let exhausted = stage.intruder.broker.list(&stage.queue, TaskState::Archived, 0, 1000).await?;
+async fn reset_attempts(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let exhausted = context.attacker.broker.list(&context.queue, TaskState::Archived, 0, 1000).await?;
     let failed = exhausted.into_iter().filter_map(|info| info.message);
     let message = failed.into_iter().find(|message| message.task_type == "file:fail");
     let message = message.ok_or("no failed task to reset")?;
     let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, Message { retried: 0, ..message }).await?;
-    Ok(Planted::Task(id))
+    context.attacker.replace(&context.queue, Message { retried: 0, ..message }).await?;
+    Ok(Outcome::Enqueued(id))
 }
 
-async fn forge_result(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    stage.intruder.storage.set_result(&stage.queue, &victim.id.to_string(), b"{\"sha256\":\"0\"}").await?;
-    Ok(Planted::Read(stage.client.result(victim).await.map(drop)))
+async fn forge_result(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
+    context
+        .attacker
+        .storage
+        .set_result(&context.queue, &victim.id.to_string(), b"{\"sha256\":\"0\"}")
+        .await?;
+    Ok(Outcome::Read(context.client.result(victim).await.map(drop)))
 }
 
-async fn swap_results(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let completed = stage.intruder.broker.list(&stage.queue, TaskState::Completed, 0, 100).await?;
+async fn swap_results(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
+    let completed = context.attacker.broker.list(&context.queue, TaskState::Completed, 0, 100).await?;
     let own = victim.id.to_string();
     let other = completed.into_iter().find(|info| info.id != own).and_then(|info| info.result);
-    let result = other.ok_or("no other result to steal")?;
-    stage.intruder.storage.set_result(&stage.queue, &own, &result).await?;
-    Ok(Planted::Read(stage.client.result(victim).await.map(drop)))
+    let result = other.ok_or("no other result to read")?;
+    context.attacker.storage.set_result(&context.queue, &own, &result).await?;
+    Ok(Outcome::Read(context.client.result(victim).await.map(drop)))
 }
 
-/// Signs with one key under the kid of another.
+/// Signs with one key under the kid of another one.
 struct Impostor<'k> {
     key: &'k SigningKey,
     kid: KeyId,
@@ -367,6 +372,6 @@ impl Signer for Impostor<'_> {
     }
 }
 
-fn seconds() -> u64 {
+fn now() -> u64 {
     u64::try_from(UnixMillis::now().as_secs()).unwrap_or_default()
 }

@@ -1,15 +1,13 @@
-//! A whole deployment in a temporary folder: keys, keyset, queue, ledger, quarantine, one producer, one worker.
+//! A complete deployment in a temporary folder: keys, keyset, queue, ledger, quarantine, one producer, one worker.
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use taskseal::broker::Broker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::sqlite::SqliteBroker;
-use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
 use taskseal::keys::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
 use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::replay::SqliteLedger;
@@ -17,21 +15,20 @@ use taskseal::result::ResultSealer;
 use taskseal::worker::{WorkerParts, WorkerQueue};
 use taskseal::{Client, ClientSettings, QueueName, Worker, WorkerSettings};
 use taskseal_core::keys::{AgreementPublicKey, SigningKey};
-use taskseal_core::{ContentType, KeyId, Kind, Suite, TaskId};
+use taskseal_core::{KeyId, Kind, Suite};
 use taskseal_hsm::TokenUri;
 
-use super::intruder::{EmbeddedStorage, Mishap, RedisStorage, Storage};
+use super::attacker::{AnyError, EmbeddedStorage, RedisStorage, Storage};
+use super::handlers::Runs;
 use super::keys::{Keys, location};
-use crate::cmd::made::Made;
+use crate::keygen_output::GeneratedKey;
 
-/// Deployment, issuers and types of the demonstration.
+/// Deployment and issuer of the demonstration.
 pub(super) const DEPLOYMENT: &str = "demo";
 pub(super) const PRODUCER: &str = "producer-1";
-pub(super) const DIGEST: &str = "file:digest";
-pub(super) const FAIL: &str = "file:fail";
 
-/// A deployment at work.
-pub(super) struct Fleet {
+/// A running deployment.
+pub(super) struct Deployment {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) storage: Box<dyn Storage>,
     pub(super) queue: QueueName,
@@ -40,102 +37,119 @@ pub(super) struct Fleet {
     keyring: Keyring,
     ledger: Arc<SqliteLedger>,
     quarantine: Arc<Quarantine>,
-    runs: Arc<Mutex<Vec<Run>>>,
-    pub(super) keys: KnownKeys,
-    /// The producer's key, for what it would have sealed at other times. Never shown to the intruder.
+    /// Every run of a handler so far.
+    pub(super) runs: Runs,
+    pub(super) known: AttackerKeys,
+    /// The key of the producer, for tasks that it would have sealed at other times. The attacker does not have it.
     pub(super) honest: SealingKey,
     result_key: SealingSource,
 }
 
-/// What an intruder knows, and has.
-pub(super) struct KnownKeys {
+/// The keys that the attacker has.
+pub(super) struct AttackerKeys {
     pub(super) worker: AgreementPublicKey,
     pub(super) producer: KeyId,
+    /// A key that the attacker generated.
     pub(super) outsider: Box<SigningKey>,
+    /// A key of the keyset, stolen with a device.
     pub(super) insider: Box<SigningKey>,
 }
 
-/// One start of a handler.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) id: TaskId,
-    pub(super) digest: [u8; 32],
+/// The keys of the deployment and the keyset that lists them.
+struct DeploymentKeys {
+    producer: GeneratedKey,
+    worker: GeneratedKey,
+    worker_results: GeneratedKey,
+    reader: GeneratedKey,
+    outsider: SecretKey,
+    insider: SecretKey,
+    keyring: Keyring,
 }
 
-impl Fleet {
-    /// Sets everything up in `dir`, on the Redis at `url` or in a file, with its keys in files or in a token.
-    pub(super) async fn new(dir: &Path, url: Option<&str>, token: Option<&TokenUri>) -> Result<Self, Mishap> {
+impl DeploymentKeys {
+    fn generate(dir: &Path, token: Option<&TokenUri>) -> Result<Self, AnyError> {
         let folder = dir.join("keys");
         fs::create_dir_all(&folder)?;
         let mut keys = Keys::new(folder, token);
-        let all = "audiences = [\"demo/*\", \"staging/*\"]";
-        let producer = keys.of_deployment(
-            "producer",
-            Algorithm::Es256,
-            &format!("use = \"task\"\nissuers = [\"{PRODUCER}\"]\ntypes = [\"*\"]\n{all}\n"),
-        )?;
-        let worker = keys.of_deployment("worker", Algorithm::EcdhEs, "use = \"task\"\n")?;
-        let worker_results = keys.of_deployment(
-            "worker-results",
-            Algorithm::Es256,
-            &format!("use = \"result\"\nissuers = [\"worker-1\"]\ntypes = [\"*\"]\n{all}\n"),
-        )?;
-        let reader = keys.of_deployment("reader", Algorithm::EcdhEs, "use = \"result\"\n")?;
-        // The intruder has no token: one key it made, and one it stole with a device.
+        let entry = |kind: &str, issuer: &str, types: &str| {
+            format!(
+                "use = \"{kind}\"\nissuers = [\"{issuer}\"]\ntypes = [\"{types}\"]\naudiences = [\"demo/*\", \"staging/*\"]\n"
+            )
+        };
+        let producer = keys.generate("producer", Algorithm::Es256, &entry("task", PRODUCER, "*"))?;
+        let worker = keys.generate("worker", Algorithm::EcdhEs, "use = \"task\"\n")?;
+        let worker_results =
+            keys.generate("worker-results", Algorithm::Es256, &entry("result", "worker-1", "*"))?;
+        let reader = keys.generate("reader", Algorithm::EcdhEs, "use = \"result\"\n")?;
+        // The keys of the attacker are never in the token.
         let outsider = SecretKey::create(&keys.file("outsider"), Algorithm::Es256, "outsider")?;
         let stolen = keys.file("stolen-device");
         let insider = SecretKey::create(&stolen, Algorithm::Es256, "stolen device")?;
-        keys.note(
-            &Made::of_file(&insider, &stolen),
-            &format!("use = \"task\"\nissuers = [\"sensor-2\"]\ntypes = [\"note:*\"]\n{all}\n"),
-        )?;
-        let keyset_file = dir.join("keyset.toml");
-        fs::write(&keyset_file, keys.into_keyset())?;
+        keys.add(&GeneratedKey::of_file(&insider, &stolen), &entry("task", "sensor-2", "note:*"))?;
+        let keyset = dir.join("keyset.toml");
+        fs::write(&keyset, keys.into_keyset())?;
+        let keyring = Keyring::load(&keyset)?;
+        Ok(Self { producer, worker, worker_results, reader, outsider, insider, keyring })
+    }
 
-        let keyring = Keyring::load(&keyset_file)?;
-        let task_key = SealingSource::new(Suite::Sp, location(&producer)?).recipient(worker.kid);
-        let honest = keyring.sealing_key(&task_key, Kind::Task)?;
-        let task_key = keyring.sealing_key(&task_key, Kind::Task)?;
-        let result_key = SealingSource::new(Suite::Sp, location(&worker_results)?).recipient(reader.kid);
-        keyring.sealing_key(&result_key, Kind::Result)?;
+    fn task_key(&self) -> Result<SealingKey, AnyError> {
+        let source = SealingSource::new(Suite::Sp, location(&self.producer)?).recipient(self.worker.kid);
+        Ok(self.keyring.sealing_key(&source, Kind::Task)?)
+    }
 
+    fn result_key(&self) -> Result<SealingSource, AnyError> {
+        let source =
+            SealingSource::new(Suite::Sp, location(&self.worker_results)?).recipient(self.reader.kid);
+        self.keyring.sealing_key(&source, Kind::Result)?;
+        Ok(source)
+    }
+
+    fn known_to_attacker(self) -> Result<AttackerKeys, AnyError> {
+        Ok(AttackerKeys {
+            worker: AgreementPublicKey::from_point(&self.worker.point.ok_or("not a public key")?)?,
+            producer: self.producer.kid,
+            outsider: signing(self.outsider)?,
+            insider: signing(self.insider)?,
+        })
+    }
+}
+
+impl Deployment {
+    /// Sets up the deployment in `dir`: on the Redis at `url` or in a file, with keys in the token or in files.
+    pub(super) async fn new(
+        dir: &Path,
+        url: Option<&str>,
+        token: Option<&TokenUri>,
+    ) -> Result<Self, AnyError> {
+        let keys = DeploymentKeys::generate(dir, token)?;
+        let (task_key, honest, result_key) = (keys.task_key()?, keys.task_key()?, keys.result_key()?);
         let (broker, storage) = open_queue(dir, url).await?;
-        // Names of its own: the demonstration must not meet the queues of a Redis that is in use.
+        // Unique names: the Redis server may be in use.
         let name = format!("taskseal-demo-{}", uuid::Uuid::now_v7().simple());
         let queue = QueueName::parse(&name)?;
         let other_queue = QueueName::parse(&format!("{name}-2"))?;
         let mut settings = ClientSettings::new(DEPLOYMENT, PRODUCER, queue.clone());
         settings.retention = Duration::from_secs(3600);
-        let client = Client::new(
-            settings,
-            Arc::clone(&broker),
-            task_key,
-            keyring.with_decryption_keys([location(&reader)?])?,
-        );
-        let keys = KnownKeys {
-            worker: AgreementPublicKey::from_point(&worker.point.ok_or("not a public key")?)?,
-            producer: producer.kid,
-            outsider: signing(outsider)?,
-            insider: signing(insider)?,
-        };
+        let reader = keys.keyring.with_decryption_keys([location(&keys.reader)?])?;
+        let client = Client::new(settings, Arc::clone(&broker), task_key, reader);
         Ok(Self {
             broker,
             storage,
             queue,
             other_queue,
             client,
-            keyring: keyring.with_decryption_keys([location(&worker)?])?,
+            keyring: keys.keyring.with_decryption_keys([location(&keys.worker)?])?,
             ledger: Arc::new(SqliteLedger::open(&dir.join("ledger.db"))?),
             quarantine: Arc::new(Quarantine::open(&dir.join("quarantine.db"), Limits::default())?),
-            runs: Arc::default(),
-            keys,
+            runs: Runs::default(),
+            known: keys.known_to_attacker()?,
             honest,
             result_key,
         })
     }
 
-    /// A worker of the deployment; every start of a handler is recorded in [`runs`](Self::runs).
-    pub(super) fn worker(&self) -> Result<Worker, Mishap> {
+    /// Returns a worker of the deployment. It records every run of a handler in `runs`.
+    pub(super) fn worker(&self) -> Result<Worker, AnyError> {
         let result_key = self.keyring.sealing_key(&self.result_key, Kind::Result)?;
         let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, self.queue.clone());
         settings.queues.push(WorkerQueue { name: self.other_queue.clone(), weight: 1 });
@@ -146,80 +160,35 @@ impl Fleet {
             quarantine: Arc::clone(&self.quarantine),
             keyring: self.keyring.clone(),
             results: ResultSealer::new("worker-1", result_key)?,
-            handlers: self.handlers(),
+            handlers: self.runs.handlers(),
         };
         Ok(Worker::new(settings, parts))
     }
 
-    fn handlers(&self) -> Handlers {
-        let runs = Arc::clone(&self.runs);
-        let record = move |task: &OpenedTask| {
-            let digest = Sha256::digest(&task.body).into();
-            runs.lock().unwrap_or_else(PoisonError::into_inner).push(Run { id: task.id, digest });
-        };
-        let record = Arc::new(record);
-        let mut handlers = Handlers::default();
-        let seen = Arc::clone(&record);
-        handlers.insert(
-            DIGEST,
-            Arc::new(Function::new(move |task: OpenedTask| {
-                seen(&task);
-                async move { Ok(Output::new(ContentType::JSON, answer(&task.body))) }
-            })),
-        );
-        let seen = Arc::clone(&record);
-        handlers.insert(
-            FAIL,
-            Arc::new(Function::new(move |task: OpenedTask| {
-                seen(&task);
-                async { Err(Failure::TryAgain("fails every time".to_owned())) }
-            })),
-        );
-        handlers.insert(
-            "note:*",
-            Arc::new(Function::new(move |task: OpenedTask| {
-                record(&task);
-                async { Ok(Output::empty()) }
-            })),
-        );
-        handlers
-    }
-
-    /// Every start of a handler so far.
-    pub(super) fn runs(&self) -> Vec<Run> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How many refused tasks quarantine holds.
-    pub(super) fn quarantined(&self) -> Result<u64, Mishap> {
+    /// Returns the number of refused tasks in quarantine.
+    pub(super) fn quarantined(&self) -> Result<u64, AnyError> {
         Ok(self.quarantine.usage()?.entries)
     }
 
-    /// Leaves nothing behind in a Redis that others use.
-    pub(super) async fn clear(&self) -> Result<(), Mishap> {
+    /// Removes the queues, since the Redis server may be in use.
+    pub(super) async fn clear(&self) -> Result<(), AnyError> {
         self.storage.clear(&[self.queue.clone(), self.other_queue.clone()]).await
     }
 }
 
-/// What a worker answers for a body: its length and SHA-256, computed the same way for the check.
-pub(super) fn answer(body: &[u8]) -> Vec<u8> {
-    let hex: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
-    serde_json::json!({ "bytes": body.len(), "sha256": hex }).to_string().into_bytes()
-}
-
-async fn open_queue(dir: &Path, url: Option<&str>) -> Result<(Arc<dyn Broker>, Box<dyn Storage>), Mishap> {
+async fn open_queue(dir: &Path, url: Option<&str>) -> Result<(Arc<dyn Broker>, Box<dyn Storage>), AnyError> {
     let Some(url) = url else {
         let path = dir.join("queue.db");
         return Ok((Arc::new(SqliteBroker::open(&path)?), Box::new(EmbeddedStorage { path })));
     };
     let broker = RedisBroker::connect(&RedisConfig::new(url))?;
-    // The first call tells whether there is a Redis at all.
+    // The first call fails if there is no Redis server.
     broker.queues().await?;
     let connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     Ok((Arc::new(broker), Box::new(RedisStorage { connection, prefix: "asynq".to_owned() })))
 }
 
-fn signing(key: SecretKey) -> Result<Box<SigningKey>, Mishap> {
+fn signing(key: SecretKey) -> Result<Box<SigningKey>, AnyError> {
     match key {
         SecretKey::Sign(key) => Ok(key),
         _ => Err("not a signing key".into()),
