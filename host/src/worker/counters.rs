@@ -67,7 +67,8 @@ impl Tally {
             Event::KeyUnavailable { .. } => self.key_unavailable += 1,
             Event::GaveUp { .. } => self.gave_up += 1,
             Event::Refused { refusal, .. } => *self.refused.entry(*refusal).or_default() += 1,
-            Event::KeyBack { .. } => {}
+            // Not part of the tally.
+            _ => {}
         }
     }
 }
