@@ -8,7 +8,7 @@ use taskseal_core::Refusal;
 use tracing::field::display;
 use tracing::{info, warn};
 
-use crate::worker::Event;
+use crate::worker::event::Event;
 
 /// Target of the `tracing` events that report what a worker does.
 ///

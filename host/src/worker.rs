@@ -20,7 +20,7 @@
 mod backoff;
 mod confirm;
 mod counters;
-mod event;
+pub(crate) mod event;
 mod expired;
 mod heartbeat;
 mod in_flight;

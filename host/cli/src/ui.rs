@@ -12,6 +12,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use taskseal::escape::Escaped;
 
@@ -77,6 +78,14 @@ impl Ui {
     /// Prints a warning on standard error.
     pub(crate) fn warn(&self, text: &str) {
         print_line(text);
+    }
+
+    /// Returns a progress bar on standard error, hidden if only warnings are wanted. `template` is its text.
+    pub(crate) fn progress(&self, len: Option<u64>, template: &str) -> ProgressBar {
+        let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(len, target);
+        let style = ProgressStyle::with_template(&format!("taskseal: {template} {{wide_bar}} {{elapsed}}"));
+        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
 
     /// Prints one JSON object on standard error, for a program that reads the log.

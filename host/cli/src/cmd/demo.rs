@@ -26,7 +26,7 @@ use self::deployment::{DEPLOYMENT, Deployment, PRODUCER};
 use self::files::Files;
 use self::handlers::{DIGEST, FAIL};
 use self::private_token::Process;
-use self::report::{Attempt, Report, TokenUse, progress};
+use self::report::{Attempt, PROGRESS, Report, TokenUse};
 use crate::failure::Failure;
 use crate::session;
 use crate::ui::Ui;
@@ -111,7 +111,7 @@ async fn run_job_and_attacks(deployment: &Deployment, files: &Files, ui: &Ui) ->
 async fn attack(deployment: &Deployment, ui: &Ui, report: &mut Report) -> Result<(), AnyError> {
     let victims = prepare_victims(deployment, report).await?;
     let context = context(deployment);
-    let bar = progress(ui, ATTACKS.len());
+    let bar = ui.progress(Some(ATTACKS.len() as u64), PROGRESS);
     for (attack, victim) in ATTACKS.iter().zip(&victims) {
         let stopped_by = match attack.run(&context, victim).await? {
             Outcome::Enqueued(id) => refusal_by_worker(deployment, &id).await?,
@@ -125,7 +125,7 @@ async fn attack(deployment: &Deployment, ui: &Ui, report: &mut Report) -> Result
     Ok(())
 }
 
-/// Returns what an attack has at hand.
+/// Returns what the attacks work with.
 fn context(deployment: &Deployment) -> Context<'_> {
     let keys = &deployment.known;
     Context {

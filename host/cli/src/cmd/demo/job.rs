@@ -13,7 +13,7 @@ use super::attacker::AnyError;
 use super::deployment::Deployment;
 use super::files::File;
 use super::handlers::{DIGEST, answer};
-use super::report::{Report, progress};
+use super::report::{PROGRESS, Report};
 use crate::ui::Ui;
 
 /// How long the demonstration waits for the next task to succeed.
@@ -46,7 +46,7 @@ pub(super) async fn run(
         let _ = stopped.await;
     }));
     let started = Instant::now();
-    let bar = progress(ui, files.len());
+    let bar = ui.progress(Some(files.len() as u64), PROGRESS);
     let mut tasks = Vec::with_capacity(files.len());
     for batch in files.chunks(64) {
         tasks.extend(enqueue(deployment, batch).await?);

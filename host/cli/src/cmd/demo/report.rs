@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use taskseal_core::Refusal;
 
@@ -10,6 +9,9 @@ use super::attacks::Attack;
 use super::files::{Files, MAX_BYTES, MAX_FILES};
 use crate::failure::Failure;
 use crate::ui::Ui;
+
+/// Text of the progress bars.
+pub(super) const PROGRESS: &str = "{pos}/{len} tasks";
 
 /// The result.
 #[derive(Debug, Default)]
@@ -159,12 +161,4 @@ impl Report {
         }
         ui.object(members)
     }
-}
-
-/// Returns a progress bar over `len` tasks, hidden if only warnings are wanted.
-pub(super) fn progress(ui: &Ui, len: usize) -> ProgressBar {
-    let target = if ui.quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(len as u64), target);
-    let style = ProgressStyle::with_template("taskseal: {pos}/{len} tasks {wide_bar} {elapsed}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

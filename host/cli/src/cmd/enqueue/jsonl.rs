@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use taskseal::file_error::FileError;
 use taskseal::wiped_buffer::WipedBuffer;
 use taskseal::{Client, Task};
@@ -31,7 +30,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
         |error: io::Error| Failure::new(FileError::io(file, "cannot be read", &error).to_string());
     let (mut source, len) = open(file).map_err(unreadable)?;
     session.check_broker()?;
-    let bar = progress(len, ui);
+    let bar = ui.progress(len, "{msg} tasks enqueued");
     let mut batch = Batch { session: &session, client: &client, ui, tasks: Vec::new(), bytes: 0, stored: 0 };
     let mut line = WipedBuffer::default();
     let mut number = 0;
@@ -113,11 +112,4 @@ impl Batch<'_> {
             }
         })
     }
-}
-
-fn progress(len: Option<u64>, ui: &Ui) -> ProgressBar {
-    let target = if ui.quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(len, target);
-    let style = ProgressStyle::with_template("taskseal: {msg} tasks enqueued {wide_bar} {elapsed}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -3,7 +3,7 @@
 use taskseal::keys::Keyring;
 use taskseal_core::{KeyId, Refusal, Unverified};
 
-/// Returns the next step for a person who has the envelope and the configuration at hand.
+/// Returns the next step for a user with the envelope and the configuration.
 pub(super) fn hint(refusal: Refusal, envelope: Option<Unverified<'_>>, keyring: &Keyring) -> Option<String> {
     if let Some(hint) = fixed(refusal) {
         return Some(hint.to_owned());

@@ -1,4 +1,4 @@
-//! What an attack has at hand, and the operations that attacks share.
+//! What attacks work with, and the operations that they share.
 
 use taskseal::broker::redis::asynq::Message;
 use taskseal::keys::SealingKey;
@@ -13,7 +13,7 @@ use taskseal_core::{
 use super::Outcome;
 use crate::cmd::demo::attacker::{AnyError, Attacker};
 
-/// What an attack has at hand: a running deployment, and an attacker in its queue.
+/// What an attack works with: a running deployment, and an attacker in its queue.
 pub(crate) struct Context<'d> {
     pub(crate) attacker: Attacker<'d>,
     pub(crate) client: &'d Client,
