@@ -1,8 +1,8 @@
 //! Redis CPU for one full cycle (enqueue, dequeue, done) of a 512-byte task, by tasks a call.
 //!
 //! Every case moves the same tasks through the same server in blocks, so that the active list, which `LREM`
-//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Each round has a server of
-//! its own, on which the cases take turns: other work on the machine comes in waves, and hits all of them.
+//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Each round has a
+//! separate server, on which the cases alternate, so that other work on the machine affects all of them.
 //!
 //! asynq's shape is one `EVALSHA` a task and step, sent in three ways. Awaited: one connection that waits for each
 //! answer, as the loop does with which a process of asynq fetches tasks. 32 connections: each waits for its own
@@ -16,7 +16,7 @@ use std::time::Duration;
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, Script, cmd};
 use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
+use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement, TaskRecord};
 use taskseal::queue::QueueName;
 use taskseal_benches::{Samples, redis_cpu_seconds};
 use taskseal_tests::redis::RedisServer;
@@ -117,16 +117,13 @@ fn measure(watch: &mut Connection, work: impl FnOnce()) -> f64 {
 }
 
 fn task(number: usize) -> NewTask {
-    let message = Message {
+    NewTask::now(TaskRecord {
         task_type: "email:deliver".to_owned(),
-        payload: vec![0xa5; PAYLOAD],
+        envelope: vec![0xa5; PAYLOAD].into(),
         id: format!("0199f1a2-7c3d-7e00-8000-{number:012x}"),
         queue: "bench".to_owned(),
-        retry: 25,
-        timeout: 1800,
-        ..Message::default()
-    };
-    NewTask { message, process_at: None }
+        ..TaskRecord::default()
+    })
 }
 
 async fn cycle(broker: &Arc<RedisBroker>, queue: &QueueName, tasks: &[NewTask], size: usize) {
@@ -167,7 +164,7 @@ struct AsynqShape {
 
 impl AsynqShape {
     fn new(tasks: &[NewTask]) -> Self {
-        let encode = |task: &NewTask| (task.message.id.clone(), task.message.encode());
+        let encode = |task: &NewTask| (task.record.id.clone(), Message::from(&task.record).encode());
         Self {
             enqueue: Script::new(ENQUEUE),
             dequeue: Script::new(DEQUEUE),

@@ -18,6 +18,7 @@
 //! moves due tasks; the janitor deletes what has expired.
 
 mod backoff;
+mod builder;
 mod confirm;
 mod counters;
 pub(crate) mod event;
@@ -32,7 +33,7 @@ mod refuse;
 mod result_key;
 mod roots;
 mod run;
-mod settings;
+pub(crate) mod settings;
 mod settle;
 
 use std::fmt;
@@ -43,6 +44,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use self::backoff::Backoff;
+pub use self::builder::WorkerBuilder;
 pub use self::counters::Tally;
 pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};

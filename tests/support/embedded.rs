@@ -1,4 +1,4 @@
-//! A queue file of one's own, and somebody who edits it.
+//! A private queue file, and an attacker's access to it.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ impl QueueFile {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Where it is.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("queue.db")
     }
 
-    /// A connection of somebody who can write to the file and keeps to none of its rules.
+    /// Opens a connection that ignores the constraints of the file.
     #[must_use]
     pub fn intruder(&self) -> Connection {
         intruder(&self.path())
@@ -60,7 +60,7 @@ impl Store for QueueFile {
 
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]) {
         let changed = self.intruder().execute(
-            "UPDATE message SET payload = ?3, headers = 'no JSON', retry = 1 << 40
+            "UPDATE record SET envelope = ?3, max_retries = 1 << 40
              WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)",
             params![queue.as_str(), id, bytes],
         );
@@ -69,7 +69,7 @@ impl Store for QueueFile {
 
     async fn lose(&self, queue: &QueueName, id: &str) {
         let changed = self.intruder().execute(
-            "DELETE FROM message WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)",
+            "DELETE FROM record WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)",
             params![queue.as_str(), id],
         );
         assert_eq!(changed, Ok(1));

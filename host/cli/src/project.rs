@@ -1,6 +1,7 @@
 //! The configuration and the keys of a command.
 
-use taskseal::config::{ClientConfig, Config};
+use taskseal::ClientSettings;
+use taskseal::config::Config;
 use taskseal::file_error::FileError;
 use taskseal::keys::{Keyring, SealingKey};
 use taskseal_core::{Audience, Issuer};
@@ -38,6 +39,6 @@ pub(crate) fn audience(text: &str) -> Audience<'_> {
 }
 
 /// Returns the issuer of the configuration.
-pub(crate) fn issuer(client: &ClientConfig) -> Issuer<'_> {
+pub(crate) fn issuer(client: &ClientSettings) -> Issuer<'_> {
     Issuer::new(&client.issuer).expect("the configuration was checked when it was read")
 }

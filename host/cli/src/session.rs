@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use taskseal::QueueName;
 use taskseal::broker::{Broker, BrokerError};
 use taskseal::client::ClientError;
-use taskseal::config::{BrokerConfig, Config};
-use taskseal::setup::{self, SetupError};
+use taskseal::config::{BrokerConfig, Config, SetupError};
+use taskseal::{QueueName, WorkerSettings};
 use taskseal_core::{OpenError, SealError};
 use tokio::runtime::Runtime;
 
@@ -29,7 +28,7 @@ impl Session {
         let runtime = runtime()?;
         let broker = {
             let _entered = runtime.enter();
-            setup::broker(&config).map_err(|error| setup_failure(&config, error))?
+            config.open_broker().map_err(|error| setup_failure(&config, error))?
         };
         Ok(Self { config, runtime, broker })
     }
@@ -98,9 +97,7 @@ impl Session {
 
     /// Prints a note if the configured worker does not serve this queue. Another worker may serve it.
     pub(crate) fn note_unserved(&self, queue: &QueueName, ui: &Ui) {
-        let served = |worker: &taskseal::config::WorkerConfig| {
-            worker.queues.iter().any(|served| served.name == *queue)
-        };
+        let served = |worker: &WorkerSettings| worker.queues.iter().any(|served| served.name == *queue);
         if self.config.worker.as_ref().is_some_and(|worker| !served(worker)) {
             ui.note(&format!("the worker of {} does not serve queue {queue}", self.config.file.display()));
         }
@@ -120,8 +117,7 @@ pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
         }
         SetupError::File(error) => Failure::key(error),
         SetupError::Broker(error) => broker_failure(config, &error),
-        SetupError::Ledger(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
-        SetupError::Quarantine(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
+        SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
         other => Failure::new(other.to_string()),
     }
 }
@@ -132,7 +128,7 @@ fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
     }
     let file = config.file.display();
     Failure::unavailable(error.to_string()).hint(match &config.broker {
-        BrokerConfig::Embedded(path) => format!("the queue is the file {}", path.display()),
+        BrokerConfig::Sqlite(path) => format!("the queue is the file {}", path.display()),
         BrokerConfig::Redis(redis) => {
             format!("check that a Redis server runs at {}; see [broker] in {file}", redis.url)
         }

@@ -10,7 +10,7 @@ use super::intake::retention;
 use super::refuse::Refused;
 use super::settle::End;
 use crate::keys::Keyring;
-use crate::replay::{Admission, Sighting, TaskKey};
+use crate::replay::{Decision, ReplayQuery, TaskKey};
 use crate::time::UnixMillis;
 
 /// An expired task with a good signature.
@@ -35,8 +35,8 @@ impl Expired {
     }
 
     /// Asks and claims nothing: a task that may be started no time at all is never admitted.
-    pub(super) fn sighting(&self) -> Sighting {
-        Sighting {
+    pub(super) fn sighting(&self) -> ReplayQuery {
+        ReplayQuery {
             issuer: self.key.issuer.clone(),
             task_id: self.key.task_id,
             digest: self.digest,
@@ -47,11 +47,11 @@ impl Expired {
     }
 
     /// What becomes of it.
-    pub(super) fn end(self, key: TaskKey, admission: Admission) -> End {
+    pub(super) fn end(self, key: TaskKey, admission: Decision) -> End {
         match admission {
-            Admission::Finished { outcome } => End::SettledAgain { key, outcome, retention: self.retention },
+            Decision::Finished { outcome } => End::SettledAgain { key, outcome, retention: self.retention },
             // It was in time when that run began.
-            Admission::InProgress { until } => End::PutOff { at: until, claimed: None },
+            Decision::InProgress { until } => End::PutOff { at: until, claimed: None },
             _ => End::Refused { refused: self.refused, claimed: None },
         }
     }

@@ -18,7 +18,7 @@ use super::in_flight::{Held, Ticket};
 use super::{Phase, Shared};
 use crate::broker::Lease;
 use crate::queue::QueueName;
-use crate::replay::{LedgerError, TaskKey};
+use crate::replay::{StateError, TaskKey};
 use crate::time::UnixMillis;
 
 /// Runs until the worker has stopped. A queue or a ledger that does not answer holds up neither the other queues nor the
@@ -94,7 +94,7 @@ async fn on_its_own_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
 pub(super) fn extend_claims(
     shared: &Shared,
     keys: &[TaskKey],
-) -> Result<(Vec<bool>, UnixMillis), LedgerError> {
+) -> Result<(Vec<bool>, UnixMillis), StateError> {
     let _in_turn = shared.extending.lock().unwrap_or_else(PoisonError::into_inner);
     let until = UnixMillis::now().plus(shared.settings.lease);
     Ok((shared.parts.ledger.extend(&shared.owner, keys, until)?, until))

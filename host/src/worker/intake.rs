@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use taskseal_core::claims::Claims;
 use taskseal_core::replay::Admission;
-use taskseal_core::{
-    Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified, Verified,
-};
+use taskseal_core::{Audience, NameSet, OpenError, Refusal, Software, TimeWindow, Unverified, Verified};
 use zeroize::Zeroizing;
 
 use super::Shared;
@@ -22,7 +20,7 @@ use super::settle::End;
 use crate::broker::Leased;
 use crate::handler::OpenedTask;
 use crate::queue::QueueName;
-use crate::replay::{self, LedgerRefusal, Sighting, TaskKey};
+use crate::replay::{self, LedgerRefusal, ReplayQuery, TaskKey};
 use crate::result::unix_seconds;
 use crate::task::queue_id;
 use crate::time::UnixMillis;
@@ -94,14 +92,14 @@ fn claim<'a>(
         .into_iter()
         .map(|verdict| verdict.and_then(|authentic| not_here(shared, authentic)))
         .collect();
-    let sightings: Vec<Sighting> =
+    let sightings: Vec<ReplayQuery> =
         verdicts.iter().flatten().map(|authentic| authentic.sighting(shared)).collect();
     let now = UnixMillis::now();
     let until = now.plus(shared.settings.lease);
     let answer = if sightings.is_empty() {
         Ok(Vec::new())
     } else {
-        shared.parts.ledger.claim(&shared.owner, now, until, &sightings)
+        shared.parts.ledger.acquire(&shared.owner, now, until, &sightings)
     };
     let answered = answer.is_ok();
     let admissions = answer.unwrap_or_else(|error| {
@@ -145,7 +143,7 @@ enum Authentic<'a> {
 }
 
 impl Authentic<'_> {
-    fn sighting(&self, shared: &Shared) -> Sighting {
+    fn sighting(&self, shared: &Shared) -> ReplayQuery {
         match self {
             Self::InTime(verified) => sighting(shared, verified),
             Self::TooLate(expired) => expired.sighting(),
@@ -167,25 +165,17 @@ fn verify<'a>(
     audience: &str,
     leased: &'a Leased,
 ) -> Result<Authentic<'a>, Box<End>> {
-    let message = &leased.message;
+    let record = &leased.record;
     let refuse = |refusal, unverified: Option<&Unverified<'_>>| {
         let refused = Refused::new(refusal, unverified, &shared.parts.keyring);
         Box::new(End::Refused { refused, claimed: None })
     };
-    let unverified = Unverified::parse(&message.payload)
+    let unverified = Unverified::parse(&record.envelope)
         .map_err(|error| refuse(error.refusal().unwrap_or(Refusal::Malformed), None))?;
     let Ok(audience) = Audience::new(audience) else {
         return Err(refuse(Refusal::WrongAudience, Some(&unverified)));
     };
-    let settings = &shared.settings;
-    let mut policy = Policy::for_tasks(audience);
-    policy.types = NameSet::new(&shared.handled);
-    policy.suites = settings.suites;
-    policy.accept_batches = settings.batches;
-    policy.accept_clockless = settings.clockless;
-    policy.skew = settings.skew;
-    policy.max_lifetime = settings.max_lifetime;
-    policy.max_body = settings.max_body;
+    let policy = shared.settings.policy.for_tasks(audience, NameSet::new(&shared.handled));
     let seconds = unix_seconds();
     let (keyring, clock) = (&shared.parts.keyring, &mut TimeWindow::exact(seconds));
     match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
@@ -194,7 +184,7 @@ fn verify<'a>(
         Err(OpenError::Refused(Refusal::Expired))
             if agrees(leased, queue, unverified.danger_claims_unverified()) =>
         {
-            Ok(Authentic::TooLate(Expired::new(&unverified, &message.payload, keyring)))
+            Ok(Authentic::TooLate(Expired::new(&unverified, &record.envelope, keyring)))
         }
         Ok(_) | Err(OpenError::Refused(Refusal::Expired)) => {
             Err(refuse(Refusal::MetadataMismatch, Some(&unverified)))
@@ -213,18 +203,18 @@ fn verify<'a>(
 /// Whether the queue's words about the task are the sealed ones. The words that only tools and counters use are
 /// not compared: nothing here is decided by them.
 fn agrees(leased: &Leased, queue: &QueueName, claims: &Claims<'_>) -> bool {
-    let Leased { lease, message } = leased;
+    let Leased { lease, record } = leased;
     let id = queue_id(claims);
     lease.id == id
-        && message.id == id
-        && message.task_type == claims.task_type.as_str()
-        && message.queue == queue.as_str()
+        && record.id == id
+        && record.task_type == claims.task_type.as_str()
+        && record.queue == queue.as_str()
 }
 
-fn sighting(shared: &Shared, verified: &Verified<'_>) -> Sighting {
+fn sighting(shared: &Shared, verified: &Verified<'_>) -> ReplayQuery {
     let sighting = verified.sighting();
     let forget_after = sighting.forget_after.and_then(|seconds| i64::try_from(seconds).ok());
-    Sighting {
+    ReplayQuery {
         issuer: sighting.issuer.as_str().to_owned(),
         task_id: *sighting.task_id.as_bytes(),
         digest: sighting.digest,
@@ -236,20 +226,20 @@ fn sighting(shared: &Shared, verified: &Verified<'_>) -> Sighting {
 
 fn decide<'a>(
     verified: Verified<'a>,
-    sighting: &Sighting,
-    admission: replay::Admission,
+    sighting: &ReplayQuery,
+    admission: replay::Decision,
 ) -> Result<Claimed<'a>, End> {
     let key = sighting.key();
     let attempt = match admission {
-        replay::Admission::FirstRun => 1,
-        replay::Admission::Redelivery { attempt } => attempt,
-        replay::Admission::Finished { outcome } => {
+        replay::Decision::FirstRun => 1,
+        replay::Decision::Redelivery { attempt } => attempt,
+        replay::Decision::Finished { outcome } => {
             return Err(End::SettledAgain { key, outcome, retention: retention(verified.claims()) });
         }
-        replay::Admission::InProgress { until } => {
+        replay::Decision::InProgress { until } => {
             return Err(End::PutOff { at: until, claimed: None });
         }
-        replay::Admission::Refused(refusal) => {
+        replay::Decision::Refused(refusal) => {
             let refused = Refused::after_verification(from_ledger(refusal), &verified);
             return Err(End::Refused { refused, claimed: None });
         }

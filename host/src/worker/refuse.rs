@@ -8,8 +8,7 @@ use taskseal_core::{KeyId, Refusal, Unverified, Verified};
 use super::Shared;
 use super::event::Event;
 use super::settle::{End, Ending, again};
-use crate::broker::Corrupt;
-use crate::broker::redis::asynq::Message;
+use crate::broker::{Corrupt, TaskRecord};
 use crate::keys::Keyring;
 use crate::quarantine::{Disposition, Held, NewEntry};
 use crate::queue::QueueName;
@@ -63,18 +62,18 @@ impl Refused {
         }
     }
 
-    fn entry(&self, queue: &QueueName, message: &Message, disposition: Disposition) -> NewEntry {
+    fn entry(&self, queue: &QueueName, record: &TaskRecord, disposition: Disposition) -> NewEntry {
         NewEntry {
             queue: queue.clone(),
-            task_id: message.id.clone(),
+            task_id: record.id.clone(),
             code: self.refusal.code().to_owned(),
             detail: self.detail(),
             kid: self.kid.map(|kid| *kid.as_bytes()),
             kid_known: self.kid_known,
-            unverified_type: Some(message.task_type.clone()),
+            unverified_type: Some(record.task_type.clone()),
             unverified_issuer: self.claimed.as_ref().map(|claimed| claimed.issuer.clone()),
-            digest: Sha256::digest(&message.payload).into(),
-            message: message.encode(),
+            digest: Sha256::digest(&record.envelope).into(),
+            payload: record.envelope.clone(),
             disposition,
             seen_at: UnixMillis::now(),
         }
@@ -124,7 +123,7 @@ fn refused(end: &End) -> Option<(&Refused, Disposition)> {
 
 fn entry(ending: &Ending) -> Option<NewEntry> {
     let (refused, disposition) = refused(&ending.end)?;
-    Some(refused.entry(&ending.handout.queue, &ending.handout.message, disposition))
+    Some(refused.entry(&ending.handout.queue, &ending.handout.record, disposition))
 }
 
 /// Tries until the quarantine answers; `None` when the worker is to stop.
@@ -158,7 +157,7 @@ pub(super) async fn keep_corrupt(shared: &Arc<Shared>, queue: &QueueName, corrup
         unverified_type: None,
         unverified_issuer: None,
         digest: Sha256::digest(&corrupt.bytes).into(),
-        message: corrupt.bytes,
+        payload: corrupt.bytes.into(),
         disposition: Disposition::Archived,
         seen_at: UnixMillis::now(),
     });

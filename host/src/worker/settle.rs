@@ -14,11 +14,10 @@ use super::event::Event;
 use super::in_flight::Place;
 use super::refuse::{self, Refused};
 use super::{Phase, Shared};
-use crate::broker::redis::asynq::Message;
-use crate::broker::{Lease, Settled, Settlement};
+use crate::broker::{Lease, Settled, Settlement, TaskRecord};
 use crate::handler::Failure;
 use crate::queue::QueueName;
-use crate::replay::{Ledger, LedgerError, TaskKey};
+use crate::replay::{Ledger, StateError, TaskKey};
 use crate::time::UnixMillis;
 
 /// A task that was handed out to us.
@@ -26,7 +25,7 @@ use crate::time::UnixMillis;
 pub(super) struct Handout {
     pub(super) queue: QueueName,
     pub(super) lease: Lease,
-    pub(super) message: Message,
+    pub(super) record: TaskRecord,
     pub(super) place: Place,
     /// Room for another task, free again once this one is settled.
     pub(super) _permit: OwnedSemaphorePermit,
@@ -141,7 +140,6 @@ fn lost(shared: &Shared, handout: &Handout) {
 struct Records {
     finished: Vec<(TaskKey, Vec<u8>)>,
     released: Vec<TaskKey>,
-    abandoned: Vec<TaskKey>,
     given_back: Vec<TaskKey>,
     /// For each finished task, in order, whether its claim was still ours.
     ours: Vec<bool>,
@@ -153,7 +151,6 @@ impl Records {
         for ending in endings {
             match &ending.end {
                 End::Succeeded { key, outcome, .. } => records.finished.push((key.clone(), outcome.clone())),
-                End::Failed { key, retry_at: None, .. } => records.abandoned.push(key.clone()),
                 // A handler that was stopped is no crash of a worker; but it had begun, so the attempt counts.
                 End::Failed { key, .. } | End::CutOff { key } | End::Lost { key, begun: true } => {
                     records.released.push(key.clone());
@@ -168,7 +165,7 @@ impl Records {
         records
     }
 
-    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), LedgerError> {
+    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), StateError> {
         if !self.finished.is_empty() {
             self.ours = ledger.finish(owner, &self.finished)?;
             self.finished.clear();
@@ -176,10 +173,6 @@ impl Records {
         if !self.released.is_empty() {
             ledger.release(owner, &self.released)?;
             self.released.clear();
-        }
-        if !self.abandoned.is_empty() {
-            ledger.abandon(owner, &self.abandoned)?;
-            self.abandoned.clear();
         }
         if !self.given_back.is_empty() {
             ledger.give_back(owner, &self.given_back)?;
@@ -190,9 +183,8 @@ impl Records {
 }
 
 async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, endings: Vec<Ending>) {
-    let now = UnixMillis::now();
     let ends: Vec<(Lease, Settlement)> =
-        endings.iter().map(|ending| (ending.handout.lease.clone(), settlement(ending, now))).collect();
+        endings.iter().map(|ending| (ending.handout.lease.clone(), settlement(&ending.end))).collect();
     let settled = match tell(shared, queue, &ends).await {
         Told::Settled(settled) => settled.into_iter().map(Some).collect(),
         Told::Refused if ends.len() > 1 => {
@@ -271,35 +263,22 @@ pub(super) async fn again(shared: &Shared, tries: &mut u32) -> Option<()> {
 
 /// What the queue is asked to do. It learns that something failed or was refused, and the code of a refusal; the words of
 /// a handler stay here.
-fn settlement(ending: &Ending, now: UnixMillis) -> Settlement {
-    let message = &ending.handout.message;
-    let failed =
-        |error: String| Message { error_msg: error, last_failed_at: now.as_secs(), ..message.clone() };
-    let retried =
-        |error: &str| Message { retried: message.retried.saturating_add(1), ..failed(error.to_owned()) };
-    match &ending.end {
+fn settlement(end: &End) -> Settlement {
+    match end {
         End::Succeeded { retention, .. } | End::SettledAgain { retention, .. } if retention.is_zero() => {
             Settlement::Done
         }
         End::Succeeded { outcome, retention, .. } | End::SettledAgain { outcome, retention, .. } => {
-            Settlement::Complete {
-                message: Message { completed_at: now.as_secs(), ..message.clone() },
-                result: outcome.clone(),
-                retention: *retention,
-            }
+            Settlement::Complete { result: outcome.clone(), retention: *retention }
         }
         End::Failed { retry_at: Some(at), .. } => {
-            Settlement::Retry { message: retried("taskseal: attempt failed"), at: *at, failed: true }
+            Settlement::Retry { at: *at, failure: Some("taskseal: attempt failed".to_owned()) }
         }
-        End::Failed { retry_at: None, .. } => {
-            Settlement::Archive { message: failed("taskseal: given up".to_owned()) }
-        }
+        End::Failed { retry_at: None, .. } => Settlement::Archive { reason: "taskseal: given up".to_owned() },
         End::Refused { refused, .. } => {
-            Settlement::Archive { message: failed(format!("taskseal: refused: {}", refused.refusal.code())) }
+            Settlement::Archive { reason: format!("taskseal: refused: {}", refused.refusal.code()) }
         }
-        End::Early { at, .. } | End::PutOff { at, .. } => {
-            Settlement::Retry { message: message.clone(), at: *at, failed: false }
-        }
+        End::Early { at, .. } | End::PutOff { at, .. } => Settlement::Retry { at: *at, failure: None },
         // A lost lease never comes here: it is not ours to end.
         End::GivenBack { .. } | End::CutOff { .. } | End::Lost { .. } => Settlement::Requeue,
     }

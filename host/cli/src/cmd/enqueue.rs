@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::json;
 use taskseal::client::SealedTask;
+use taskseal::handler::Handlers;
 use taskseal::keys::Keyring;
-use taskseal::setup;
 use taskseal::{Client, QueueName, Receipt, Task};
 use taskseal_core::{ContentType, MAX_BODY, NameSet, OpenError, Refusal, Unverified};
 
@@ -71,12 +71,10 @@ fn verify_as_worker(
     envelope: &[u8],
 ) -> Result<Result<(), OpenError>, Failure> {
     let audience = session.config.audience(queue);
-    let handlers = setup::handlers(&session.config).map_err(Failure::config)?;
-    let types = handlers.patterns();
-    let mut policy = session.config.policy.for_tasks(project::audience(&audience));
-    if !handlers.is_empty() {
-        policy.types = NameSet::new(&types);
-    }
+    let handlers = Handlers::of_programs(&session.config).map_err(Failure::config)?;
+    let patterns = handlers.patterns();
+    let types = if handlers.is_empty() { NameSet::ANY } else { NameSet::new(&patterns) };
+    let policy = session.config.policy.for_tasks(project::audience(&audience), types);
     let verified = Unverified::parse(envelope)
         .and_then(|unverified| unverified.verify(keyring, &policy, &mut taskseal::keys::clock()).map(drop));
     Ok(match verified {
@@ -90,9 +88,9 @@ fn open_client(session: &Session, ui: &Ui) -> Result<Client, Failure> {
     let client = Client::open_on(&session.config, session.broker.clone());
     let client = client.map_err(|error| session.setup_failure(error))?;
     let config = &session.config;
-    let batched = config.client.as_ref().is_some_and(|client| client.batch > 1);
+    let batched = config.client.as_ref().is_some_and(|client| client.sign_batch > 1);
     if batched && config.worker.is_some() && !config.policy.batches {
-        ui.warn("[client] seals in batches, and [worker] would refuse them: set `batches = true` there");
+        ui.warn("[client] seals in batches, which [policy] does not accept: set `batches = true` there");
     }
     Ok(client)
 }

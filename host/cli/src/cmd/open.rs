@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use taskseal::config::Config;
 use taskseal::keys::Keyring;
 use taskseal::queue::QueueName;
-use taskseal_core::{OpenError, Opened, Policy, Refusal, Unverified};
+use taskseal_core::{NameSet, OpenError, Opened, Policy, Refusal, Unverified};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -59,10 +59,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 fn policy<'a>(args: &Args, config: &'a Config, audience: &'a str) -> Result<Policy<'a>, Failure> {
     let audience = project::audience(audience);
     let mut policy = match &args.request {
-        None => config.policy.for_tasks(audience),
+        None => config.policy.for_tasks(audience, NameSet::ANY),
         Some(file) => {
             let request = file_arg::read(file, file_arg::MAX_ENVELOPE)?;
-            config.policy.for_result(audience, Sha256::digest(request.as_slice()).into())
+            config.policy.for_results(audience, Sha256::digest(request.as_slice()).into())
         }
     };
     policy.accept_batches |= args.batches;

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use taskseal::QueueName;
-use taskseal::broker::redis::asynq::Message;
-use taskseal::quarantine::{Entry, EntryId, Filter, Quarantine, QuarantineError};
-use taskseal::setup::{self, SetupError};
+use taskseal::config::SetupError;
+use taskseal::quarantine::{Entry, EntryId, Filter, Quarantine, StateError};
 use taskseal_core::{KeyId, Refusal};
 
 use crate::failure::Failure;
@@ -60,17 +59,17 @@ const PAGE: usize = 256;
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = project::config(global)?;
-    let failed = |error: QuarantineError| setup_failure(&config, SetupError::Quarantine(error));
-    let quarantine = setup::quarantine(&config).map_err(|error| setup_failure(&config, error))?;
+    let failed = |error: StateError| setup_failure(&config, SetupError::State(error));
+    let quarantine = config.open_quarantine().map_err(|error| setup_failure(&config, error))?;
     match &args.command {
         Command::Ls(args) => ls(&quarantine, &filter(args)?, ui, failed),
         Command::Show(args) => {
             let found = quarantine.find(EntryId(args.number)).map_err(failed)?;
-            let (entry, message) = found.ok_or_else(|| {
+            let (entry, payload) = found.ok_or_else(|| {
                 Failure::not_found(format!("entry {} not found", args.number))
                     .hint("`taskseal quarantine ls` lists the entries")
             })?;
-            show(&entry, &message, args, ui)
+            show(&entry, &payload, args, ui)
         }
     }
 }
@@ -88,7 +87,7 @@ fn ls(
     quarantine: &Quarantine,
     filter: &Filter,
     ui: &Ui,
-    failed: impl Fn(QuarantineError) -> Failure,
+    failed: impl Fn(StateError) -> Failure,
 ) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut offset = 0;
@@ -144,17 +143,14 @@ fn members(entry: &Entry) -> Vec<Member> {
         ("last_seen", json!(time_arg::show(entry.last_seen_at))),
         ("count", json!(entry.count)),
         ("disposition", json!(entry.disposition.as_str())),
-        ("message_bytes", json!(entry.message_len)),
+        ("message_bytes", json!(entry.payload_len)),
     ]);
     members.retain(|(_, value)| !value.is_null());
     members
 }
 
-fn show(entry: &Entry, message: &[u8], args: &Show, ui: &Ui) -> Result<(), Failure> {
+fn show(entry: &Entry, payload: &[u8], args: &Show, ui: &Ui) -> Result<(), Failure> {
     if let Some(file) = &args.payload {
-        // An undecodable message has no payload: write all of it.
-        let decoded = Message::decode(message).ok().map(|message| message.payload);
-        let payload = decoded.as_deref().unwrap_or(message);
         file_arg::write(file, payload, ui)?;
         if file_arg::is_standard(file) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `taskseal queue`: what is in the queues.
+//! `taskseal queue`: lists queues, pauses them and resumes them.
 
 use serde_json::json;
 use taskseal::QueueName;
@@ -11,7 +11,7 @@ use crate::output::text;
 use crate::session::Session;
 use crate::ui::Ui;
 
-/// Show the queues
+/// List, pause and resume queues
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal queue ls --json")]
 pub(crate) struct Args {
@@ -24,13 +24,46 @@ enum Command {
     /// List every queue with its counts
     #[command(after_help = "Example:\n  taskseal queue ls --json")]
     Ls,
+    /// Stop workers from taking tasks of a queue; running tasks finish and new ones are stored
+    #[command(after_help = "Example:\n  taskseal queue pause default")]
+    Pause(Named),
+    /// Let workers take tasks of a paused queue again
+    #[command(after_help = "Example:\n  taskseal queue resume default")]
+    Resume(Named),
+}
+
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// The queue
+    #[arg(value_name = "NAME")]
+    queue: QueueName,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let session = Session::connect(global)?;
-    match args.command {
+    match &args.command {
         Command::Ls => session.runtime.block_on(ls(&session, ui)),
+        Command::Pause(named) => session.runtime.block_on(set_paused(&session, &named.queue, true, ui)),
+        Command::Resume(named) => session.runtime.block_on(set_paused(&session, &named.queue, false, ui)),
     }
+}
+
+async fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui) -> Result<(), Failure> {
+    if !session.queues().await?.contains(queue) {
+        return Err(Failure::not_found(format!("queue {queue} not found"))
+            .hint("`taskseal queue ls` lists the queues"));
+    }
+    let changed = session.broker.set_paused(queue, paused).await;
+    let changed = changed.map_err(|error| session.broker_failure(&error))?;
+    if ui.json() {
+        return ui.object([
+            ("queue", json!(queue.as_str())),
+            ("paused", json!(paused)),
+            ("changed", json!(changed)),
+        ]);
+    }
+    let already = if changed { "" } else { " already" };
+    ui.text(&format!("queue {queue} is{already} {}\n", state(paused)))
 }
 
 async fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {
@@ -72,7 +105,7 @@ fn row(queue: &QueueName, stats: &QueueStats) -> [String; 10] {
         stats.archived.to_string(),
         stats.completed.to_string(),
         stats.failed.to_string(),
-        if stats.paused { "paused" } else { "running" }.to_owned(),
+        state(stats.paused).to_owned(),
         oldest_pending_seconds(stats).map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s")),
     ]
 }
@@ -95,4 +128,9 @@ fn members(queue: &QueueName, stats: &QueueStats) -> Vec<Member> {
 
 fn oldest_pending_seconds(stats: &QueueStats) -> Option<f64> {
     stats.oldest_pending.map(|waited| waited.as_secs_f64())
+}
+
+/// Returns the word for the state of a queue.
+const fn state(paused: bool) -> &'static str {
+    if paused { "paused" } else { "running" }
 }

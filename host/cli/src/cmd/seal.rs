@@ -73,7 +73,7 @@ fn claims<'a>(
         .expires_at(now.saturating_add(client.lifetime.as_secs()))
         .attempts(client.attempts)
         .retention(seconds(client.retention));
-    claims.timeout = client.timeout.map(seconds);
+    claims.timeout = Some(seconds(client.timeout));
     Ok(claims)
 }
 

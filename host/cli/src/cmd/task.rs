@@ -1,10 +1,11 @@
 //! `taskseal task`: what the queue stores about tasks, and what their envelopes claim. Nothing is verified.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskseal::QueueName;
-use taskseal::broker::{TaskInfo, TaskState};
+use taskseal::broker::{Attribute, TaskInfo, TaskState};
 use taskseal::time::UnixMillis;
 use taskseal_core::{OpenError, Unverified};
 
@@ -142,12 +143,15 @@ impl Listing<'_> {
 }
 
 fn row(info: &TaskInfo) -> [String; 5] {
-    let message = info.message.as_ref();
+    let record = info.record.as_ref();
+    let retries = |limit: Option<u32>| {
+        format!("{}/{}", info.retries, limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()))
+    };
     [
         info.state.as_str().to_owned(),
         info.id.clone(),
-        message.map_or_else(|| "(undecodable)".to_owned(), |message| message.task_type.clone()),
-        message.map_or_else(|| "-".to_owned(), |message| format!("{}/{}", message.retried, message.retry)),
+        record.map_or_else(|| "(undecodable)".to_owned(), |record| record.task_type.clone()),
+        record.map_or_else(|| "-".to_owned(), |record| retries(record.max_retries)),
         info.at.map_or_else(|| "-".to_owned(), time_arg::show),
     ]
 }
@@ -161,27 +165,36 @@ fn members(queue: &QueueName, info: &TaskInfo) -> Vec<Member> {
         ("crashes", json!(info.crashes)),
     ];
     let mut put = |name, value: Option<Value>| members.extend(value.map(|value| (name, value)));
-    let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Value::from);
-    let time = |seconds: i64| (seconds != 0).then(|| json!(time_arg::show(UnixMillis::from_secs(seconds))));
-    let number = |number: i64| (number != 0).then(|| json!(number));
-    put("at", info.at.map(|at| json!(time_arg::show(at))));
+    put("at", info.at.map(time));
     put("result_bytes", info.result.as_ref().map(|result| json!(result.len())));
-    put("readable", info.message.is_none().then_some(Value::Bool(false)));
-    if let Some(message) = &info.message {
-        put("type", Some(json!(message.task_type)));
-        put("payload_bytes", Some(json!(message.payload.len())));
-        put("retried", Some(json!(message.retried)));
-        put("retry", Some(json!(message.retry)));
-        put("error", text(&message.error_msg));
-        put("timeout", number(message.timeout));
-        put("retention", number(message.retention));
-        put("deadline", time(message.deadline));
-        put("last_failed_at", time(message.last_failed_at));
-        put("completed_at", time(message.completed_at));
-        put("unique_key", text(&message.unique_key));
-        put("group_key", text(&message.group_key));
+    put("readable", info.record.is_none().then_some(Value::Bool(false)));
+    if let Some(record) = &info.record {
+        let seconds = |duration: Duration| (!duration.is_zero()).then(|| json!(duration.as_secs()));
+        put("type", Some(json!(record.task_type)));
+        put("payload_bytes", Some(json!(record.envelope.len())));
+        put("retried", Some(json!(info.retries)));
+        put("retry", record.max_retries.map(Value::from));
+        put("error", info.last_error.as_deref().map(Value::from));
+        put("timeout", record.timeout.and_then(seconds));
+        put("retention", seconds(record.retention));
+        put("last_failed_at", info.last_failed_at.map(time));
+        put("completed_at", info.completed_at.map(time));
+        info.attributes.iter().for_each(|(name, value)| put(name, Some(attribute(value))));
     }
     members
+}
+
+/// Returns an attribute that only the format of one broker has.
+fn attribute(value: &Attribute) -> Value {
+    match value {
+        Attribute::Time(at) => time(*at),
+        Attribute::Text(text) => json!(text),
+        other => json!(format!("{other:?}")),
+    }
+}
+
+fn time(at: UnixMillis) -> Value {
+    json!(time_arg::show(at))
 }
 
 async fn inspect(session: &Session, args: &Inspect, ui: &Ui) -> Result<(), Failure> {
@@ -197,7 +210,7 @@ async fn inspect(session: &Session, args: &Inspect, ui: &Ui) -> Result<(), Failu
 
 fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
     let members = members(queue, info);
-    let envelope = info.message.as_ref().map(|message| envelope(&message.payload));
+    let envelope = info.record.as_ref().map(|record| envelope(&record.envelope));
     if ui.json() {
         let envelope = envelope.map(|envelope| match envelope {
             Ok(members) => json::nested(members),
@@ -208,7 +221,7 @@ fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
     }
     let mut text = format!("unverified: what the queue stores\n{}", text::members(&members));
     match envelope {
-        None => text.push_str("\nthe stored message is undecodable\n"),
+        None => text.push_str("\nthe stored record is undecodable\n"),
         Some(Err(code)) => text.push_str(&format!("\nthe payload is not an envelope ({code})\n")),
         Some(Ok(members)) => {
             text.push_str(&format!("\nunverified: what the envelope claims\n{}", text::members(&members)));

@@ -4,14 +4,14 @@ mod serve;
 mod summary;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal::Worker;
-use taskseal::config::Config;
+use taskseal::config::{Config, SetupError};
 use taskseal::file_error::FileError;
 use taskseal::handler::Handlers;
 use taskseal::replay::{Ledger, SqliteLedger};
-use taskseal::setup::{self, SetupError};
 use taskseal::telemetry::WORKER_TARGET;
 
 use crate::failure::Failure;
@@ -43,14 +43,14 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let log = Log::start(*ui);
     let session = Session::open(global)?;
-    let handlers = handlers(&session.config)?;
+    let types = handled_types(&session.config)?;
     let metrics = args.metrics.as_deref().map(MetricsFile::create).transpose()?;
     if args.once {
         // A long-running worker waits for its broker; one that ends on its own reports the error now.
         session.check_broker()?;
     }
     log_token_events();
-    let worker = open_worker(&session, handlers)?;
+    let worker = open_worker(&session, &types)?;
     let metrics = metrics.map(|file| file.write_at_intervals(&session.runtime));
     let result = session.runtime.block_on(serve::run(&session, worker, args.once, log.repeats()));
     if let Some(metrics) = metrics {
@@ -71,21 +71,25 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     Ok(())
 }
 
-fn handlers(config: &Config) -> Result<Handlers, Failure> {
-    let handlers = setup::handlers(config).map_err(Failure::config)?;
+/// Returns the patterns of the task types that have a handler.
+fn handled_types(config: &Config) -> Result<String, Failure> {
+    let handlers = Handlers::of_programs(config).map_err(Failure::config)?;
     if handlers.is_empty() {
         let error = FileError::new(&config.file, "no [[handler]] section: the worker cannot run any task");
         return Err(Failure::config(error.hint("add one with `type` and `program`")));
     }
-    Ok(handlers)
+    Ok(handlers.patterns())
 }
 
-fn open_worker(session: &Session, handlers: Handlers) -> Result<Worker, Failure> {
+fn open_worker(session: &Session, types: &str) -> Result<Worker, Failure> {
     let config = &session.config;
-    let ledger = setup::ledger(config).map_err(|error| session.setup_failure(error))?;
+    let ledger = config.open_ledger().map_err(|error| session.setup_failure(error))?;
     warn_if_new(session, &ledger)?;
-    let types = handlers.patterns();
-    let worker = Worker::open_on(config, handlers, session.broker.clone(), ledger)
+    let worker = Worker::builder(config)
+        .programs()
+        .broker(session.broker.clone())
+        .ledger(Arc::new(ledger))
+        .build()
         .map_err(|error| session.setup_failure(error))?;
     let queues = config.worker.iter().flat_map(|worker| &worker.queues);
     let queues = queues.map(|queue| queue.name.to_string()).collect::<Vec<_>>().join(" ");
@@ -101,8 +105,8 @@ fn warn_if_new(session: &Session, ledger: &SqliteLedger) -> Result<(), Failure> 
     if !ledger.is_new() {
         return Ok(());
     }
-    let stats = ledger.stats().map_err(|error| session.setup_failure(SetupError::Ledger(error)))?;
-    let (file, id) = (session.config.ledger_file().display().to_string(), hex(&stats.id));
+    let stats = ledger.stats().map_err(|error| session.setup_failure(SetupError::State(error)))?;
+    let (file, id) = (session.config.state_dir.join("ledger.db").display().to_string(), hex(&stats.id));
     tracing::warn!(
         target: WORKER_TARGET, event = "ledger-new", id, file,
         "the ledger is new: {file} records no task that ran before ({id}); if this worker has run before, its tasks \

@@ -82,7 +82,7 @@ pub(crate) const fn kind(kind: Kind) -> &'static str {
 
 /// Returns bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(bytes)
 }
 
 /// Returns a time in RFC 3339, or the number of seconds if it is outside the calendar.

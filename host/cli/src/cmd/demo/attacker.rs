@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use redis::AsyncCommands;
 use rusqlite::{Connection, params};
 use taskseal::QueueName;
-use taskseal::broker::redis::asynq::Message;
-use taskseal::broker::{Broker, NewTask, TaskInfo};
+use taskseal::broker::{Broker, NewTask, TaskInfo, TaskRecord};
 
 /// Any error of the demonstration.
 pub(super) type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,7 +18,7 @@ pub(super) trait Storage: Send + Sync {
     /// Replaces the result of a completed task.
     async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError>;
 
-    /// Makes the stored message of a task undecodable.
+    /// Makes the stored form of a task undecodable.
     async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
 
     /// Removes queues: the clean-up after the demonstration.
@@ -34,16 +33,16 @@ pub(super) struct Attacker<'d> {
 
 impl Attacker<'_> {
     /// Reads what the queue stores for a task.
-    pub(super) async fn read(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, Message), AnyError> {
+    pub(super) async fn read(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, TaskRecord), AnyError> {
         let info = self.broker.find(queue, id).await?.ok_or("no task to read")?;
-        let message = info.message.clone().ok_or("no decodable task to read")?;
-        Ok((info, message))
+        let record = info.record.clone().ok_or("no decodable task to read")?;
+        Ok((info, record))
     }
 
-    /// Enqueues a message in the place of the task with its id, if there is one.
-    pub(super) async fn replace(&self, queue: &QueueName, message: Message) -> Result<(), AnyError> {
-        self.storage.erase(queue, &message.id).await?;
-        self.broker.enqueue(queue, &[NewTask { message, process_at: None }]).await?;
+    /// Enqueues a record and replaces any task with its id.
+    pub(super) async fn replace(&self, queue: &QueueName, record: TaskRecord) -> Result<(), AnyError> {
+        self.storage.erase(queue, &record.id).await?;
+        self.broker.enqueue(queue, &[NewTask::now(record)]).await?;
         Ok(())
     }
 }
@@ -72,7 +71,8 @@ impl Storage for EmbeddedStorage {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
             });
         let Ok((seq, state)) = found else { return Ok(()) };
-        change.execute("DELETE FROM message WHERE seq = ?1", [seq])?;
+        change.execute("DELETE FROM record WHERE seq = ?1", [seq])?;
+        change.execute("DELETE FROM result WHERE seq = ?1", [seq])?;
         change.execute("DELETE FROM task WHERE seq = ?1", [seq])?;
         // A careful attacker keeps the counts correct. A CHECK limits the column name to six words.
         let count = format!("UPDATE queue SET \"{state}\" = \"{state}\" - 1 WHERE name = ?1");
@@ -82,14 +82,14 @@ impl Storage for EmbeddedStorage {
     }
 
     async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
-        let sql = "UPDATE message SET result = ?3
+        let sql = "UPDATE result SET envelope = ?3
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id, result])?;
         Ok(())
     }
 
     async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
-        let sql = "UPDATE message SET headers = 'not an object'
+        let sql = "UPDATE record SET max_retries = -1
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id])?;
         Ok(())

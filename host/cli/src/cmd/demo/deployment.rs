@@ -152,7 +152,7 @@ impl Deployment {
     pub(super) fn worker(&self) -> Result<Worker, AnyError> {
         let result_key = self.keyring.sealing_key(&self.result_key, Kind::Result)?;
         let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, self.queue.clone());
-        settings.queues.push(WorkerQueue { name: self.other_queue.clone(), weight: 1 });
+        settings.queues.push(WorkerQueue::new(self.other_queue.clone(), 1));
         settings.concurrency = 64;
         let parts = WorkerParts {
             broker: Arc::clone(&self.broker),

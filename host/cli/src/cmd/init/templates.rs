@@ -50,8 +50,9 @@ result_key = {reader_key}
 lifetime = "1h"
 attempts = 5
 retention = "24h"
-# Maximum number of tasks under one signature, for many tasks or a slow token; every worker then needs `batches = true`.
-# batch = 64
+# Maximum number of tasks under one signature, for many tasks or a slow token. Above 1, every worker needs
+# `batches = true` in [policy].
+# sign_batch = 64
 
 [worker]
 id = "worker"
@@ -59,13 +60,13 @@ decryption_keys = [{worker_key}]
 result_suite = "SP"
 result_key = {worker_sign_key}
 result_recipient = "{reader}"
-# batches = true
 
 [[worker.queue]]
 name = "default"
 
 [policy]
 suites = ["SP"]
+# batches = true
 max_lifetime = "24h"
 max_body = "1MiB"
 

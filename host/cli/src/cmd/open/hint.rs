@@ -23,7 +23,7 @@ pub(super) fn hint(refusal: Refusal, envelope: Option<Unverified<'_>>, keyring: 
             )
         }
         Refusal::SuiteNotAllowed if envelope.is_some_and(|envelope| envelope.is_batched()) => {
-            "it was sealed in a batch: set [worker] batches or use --batches; else see [policy] suites"
+            "it was sealed in a batch: set [policy] batches or use --batches; else see [policy] suites"
                 .to_owned()
         }
         Refusal::SuiteNotAllowed => "[policy] suites lists the accepted suites".to_owned(),

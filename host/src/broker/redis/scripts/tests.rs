@@ -37,7 +37,11 @@ fn no_script_runs_text_it_was_given() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker/redis/scripts");
 
     for entry in fs::read_dir(folder).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "lua") {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
         for word in ["loadstring", "load(", "dofile", "setfenv", "EVAL"] {
             assert!(!text.contains(word), "{word}");
         }

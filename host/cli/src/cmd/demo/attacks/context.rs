@@ -1,6 +1,6 @@
 //! What attacks work with, and the operations that they share.
 
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::TaskRecord;
 use taskseal::keys::SealingKey;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, QueueName, Task};
@@ -67,30 +67,30 @@ impl Context<'_> {
 
     /// Enqueues an envelope with matching metadata.
     pub(super) async fn enqueue(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Outcome, AnyError> {
-        let message = matching(queue, envelope)?;
-        let id = message.id.clone();
-        self.attacker.replace(queue, message).await?;
+        let record = matching(queue, envelope)?;
+        let id = record.id.clone();
+        self.attacker.replace(queue, record).await?;
         Ok(Outcome::Enqueued(id))
     }
 
     /// Reads a task that an honest client has just enqueued.
-    pub(super) async fn fresh_task(&self, task_type: &str) -> Result<Message, AnyError> {
+    pub(super) async fn fresh_task(&self, task_type: &str) -> Result<TaskRecord, AnyError> {
         let task = Task::from_bytes(task_type, ContentType::OCTETS, FORGED_BODY.to_vec())?;
         let receipt = self.client.enqueue(task.queue(self.queue.clone())).await?;
-        let (_, message) = self.attacker.read(&self.queue, &receipt.id.to_string()).await?;
-        Ok(message)
+        let (_, record) = self.attacker.read(&self.queue, &receipt.id.to_string()).await?;
+        Ok(record)
     }
 }
 
 /// The body of forged tasks.
 pub(crate) const FORGED_BODY: &[u8] = b"forged";
 
-/// Returns a message whose metadata equal the claims of the envelope.
-fn matching(queue: &QueueName, envelope: Vec<u8>) -> Result<Message, AnyError> {
+/// Returns a record that agrees with the envelope.
+fn matching(queue: &QueueName, envelope: Vec<u8>) -> Result<TaskRecord, AnyError> {
     let claims = *Unverified::parse(&envelope)?.danger_claims_unverified();
     let (task_type, id) = (claims.task_type.to_string(), claims.task_id.to_string());
     let queue = queue.to_string();
-    Ok(Message { task_type, id, queue, payload: envelope, retry: 25, timeout: 1800, ..Message::default() })
+    Ok(TaskRecord { task_type, id, queue, envelope: envelope.into(), ..TaskRecord::default() })
 }
 
 /// Returns the time in seconds since 1970.

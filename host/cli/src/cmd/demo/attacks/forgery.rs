@@ -1,7 +1,7 @@
 //! Attacks that seal or write tasks without the right to do so.
 
 use taskseal::Receipt;
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::TaskRecord;
 use taskseal_core::keys::SigningKey;
 use taskseal_core::{ContentType, KeyId, Sealer, Signer};
 
@@ -12,10 +12,9 @@ use crate::cmd::demo::attacker::AnyError;
 pub(super) async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let id = uuid::Uuid::now_v7().to_string();
     let (task_type, queue) = ("file:digest".to_owned(), context.queue.to_string());
-    let payload = FORGED_BODY.to_vec();
-    let message =
-        Message { task_type, id: id.clone(), queue, payload, retry: 25, timeout: 1800, ..Message::default() };
-    context.attacker.replace(&context.queue, message).await?;
+    let envelope = FORGED_BODY.into();
+    let record = TaskRecord { task_type, id: id.clone(), queue, envelope, ..TaskRecord::default() };
+    context.attacker.replace(&context.queue, record).await?;
     Ok(Outcome::Enqueued(id))
 }
 

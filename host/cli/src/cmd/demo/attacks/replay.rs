@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use taskseal::broker::TaskState;
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::{TaskRecord, TaskState};
 use taskseal::time::UnixMillis;
 use taskseal::{Receipt, Task};
 use taskseal_core::ContentType;
@@ -13,18 +12,18 @@ use super::context::{Context, FORGED_BODY};
 use crate::cmd::demo::attacker::AnyError;
 
 pub(super) async fn result_as_task(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
-    let (info, message) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
-    let payload = info.result.ok_or("no result to read")?;
-    let id = message.id.clone();
-    context.attacker.replace(&context.queue, Message { payload, ..message }).await?;
+    let (info, record) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
+    let envelope = info.result.ok_or("no result to read")?.into();
+    let id = record.id.clone();
+    context.attacker.replace(&context.queue, TaskRecord { envelope, ..record }).await?;
     Ok(Outcome::Enqueued(id))
 }
 
 pub(super) async fn redirect_queue(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let message = context.fresh_task("file:digest").await?;
-    context.attacker.storage.erase(&context.queue, &message.id).await?;
-    let (id, queue) = (message.id.clone(), context.other_queue.to_string());
-    context.attacker.replace(&context.other_queue, Message { queue, ..message }).await?;
+    let record = context.fresh_task("file:digest").await?;
+    context.attacker.storage.erase(&context.queue, &record.id).await?;
+    let (id, queue) = (record.id.clone(), context.other_queue.to_string());
+    context.attacker.replace(&context.other_queue, TaskRecord { queue, ..record }).await?;
     Ok(Outcome::Enqueued(id))
 }
 
@@ -33,32 +32,32 @@ pub(super) async fn pull_forward(context: &Context<'_>, _: &Receipt) -> Result<O
     let task = Task::from_bytes("file:digest", ContentType::OCTETS, FORGED_BODY.to_vec())?;
     let receipt = context.client.enqueue(task.queue(context.queue.clone()).process_at(later)).await?;
     let id = receipt.id.to_string();
-    let (_, message) = context.attacker.read(&context.queue, &id).await?;
-    context.attacker.replace(&context.queue, message).await?;
+    let (_, record) = context.attacker.read(&context.queue, &id).await?;
+    context.attacker.replace(&context.queue, record).await?;
     Ok(Outcome::Enqueued(id))
 }
 
 pub(super) async fn replay_new_id(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
-    let (_, message) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
+    let (_, record) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
     let id = uuid::Uuid::now_v7().to_string();
-    context.attacker.replace(&context.queue, Message { id: id.clone(), ..message }).await?;
+    context.attacker.replace(&context.queue, TaskRecord { id: id.clone(), ..record }).await?;
     Ok(Outcome::Enqueued(id))
 }
 
 pub(super) async fn replay(context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
-    let (_, message) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
-    let id = message.id.clone();
-    context.attacker.replace(&context.queue, message).await?;
+    let (_, record) = context.attacker.read(&context.queue, &victim.id.to_string()).await?;
+    let id = record.id.clone();
+    context.attacker.replace(&context.queue, record).await?;
     Ok(Outcome::Enqueued(id))
 }
 
 pub(super) async fn reset_attempts(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let exhausted = context.attacker.broker.list(&context.queue, TaskState::Archived, 0, 1000).await?;
-    let failed = exhausted.into_iter().filter_map(|info| info.message);
-    let message = failed.into_iter().find(|message| message.task_type == "file:fail");
-    let message = message.ok_or("no failed task to reset")?;
-    let id = message.id.clone();
-    context.attacker.replace(&context.queue, Message { retried: 0, ..message }).await?;
+    let failed = exhausted.into_iter().filter_map(|info| info.record);
+    let record = failed.into_iter().find(|record| record.task_type == "file:fail");
+    let record = record.ok_or("no failed task to reset")?;
+    let id = record.id.clone();
+    context.attacker.replace(&context.queue, record).await?;
     Ok(Outcome::Enqueued(id))
 }
 
