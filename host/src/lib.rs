@@ -19,6 +19,7 @@ mod sqlite;
 mod stack;
 pub mod state;
 pub mod task;
+pub mod telemetry;
 pub mod time;
 pub mod tokens;
 #[doc(hidden)]

@@ -183,7 +183,7 @@ fn tampered_task_is_refused_kept_whole_and_never_run() {
     assert!(list.contains(&id), "{list}");
     assert_eq!(project.run(&["quarantine", "ls", "--code", "expired", "--json"]).ok().text(), "");
     let shown = project.run(&["quarantine", "show", "1", "--payload", "kept"]).ok().text();
-    for expected in ["rejected", "not authentic", "look at who can write", "archived", "kid_known"] {
+    for expected in ["rejected", "not authentic", "check who can write", "archived", "kid_known"] {
         assert!(shown.contains(expected), "{shown}");
     }
     assert_eq!(fs::read(project.path("kept")).unwrap(), payload);

@@ -158,7 +158,7 @@ fn init_that_fails_after_generating_keys_names_those_left_in_the_token() {
     run.failed(1);
     let labels = labels(&folder);
     assert_eq!(labels, ["local/producer", "local/reader", "local/worker", "local/worker-sign"]);
-    let told = run.err.lines().find(|line| line.contains("still in pkcs11:token=plant: ")).unwrap();
+    let told = run.err.lines().find(|line| line.contains("remain in pkcs11:token=plant: ")).unwrap();
     assert!(labels.iter().all(|label| told.contains(&format!("{label} ("))), "{told}");
 }
 

@@ -162,7 +162,7 @@ fn worker_without_the_key_of_its_results_names_it_counts_what_waits_and_says_whe
     };
     until("the count of what waits", || waiting(1));
     bring_back_token(&folder);
-    let line = worker.says("is back: results are sealed");
+    let line = worker.says("is available again: results are sealed");
     assert!(line.contains(&kid), "{line}");
     worker.says("succeeded ");
     worker.ends();

@@ -24,7 +24,7 @@ fn words_of_a_failing_handler_reach_the_log_escaped_and_the_queue_not_at_all() {
 
     run.ok();
     let expected =
-        format!("taskseal: failed {id}, to be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
+        format!("taskseal: failed {id}, will be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
     assert!(run.err.contains(&expected), "{run:?}");
     let result = project.run(&["result", &id]);
     result.failed(4).hinted();
@@ -77,7 +77,7 @@ fn sigterm_lets_the_running_task_end_and_tells_the_service_manager() {
     let receive = || {
         let mut buffer = [0; 64];
         let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
     };
     let id = project.enqueue();
     let worker = project.spawn(&["worker"], &[("NOTIFY_SOCKET", &project.path("notify"))]);
@@ -126,7 +126,7 @@ fn watchdog_is_fed_only_when_it_was_asked_for() {
     let mut states = Vec::new();
     while states.len() < 3 {
         let length = socket.recv(&mut buffer).unwrap();
-        states.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        states.push(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned());
     }
 
     terminate(&worker);

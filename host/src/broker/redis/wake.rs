@@ -120,7 +120,7 @@ async fn subscribe(client: &Client, channel: &str, heard: &Heard) {
     loop {
         match subscribe_once(client, channel, heard).await {
             Ok(()) => backoff = Backoff::default(),
-            Err(error) => tracing::debug!(%error, "cannot subscribe to wake-ups, tasks are polled for"),
+            Err(error) => tracing::warn!(%error, "cannot subscribe to wake-ups, tasks are polled for"),
         }
         sleep(backoff.next()).await;
     }

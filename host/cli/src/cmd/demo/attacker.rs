@@ -1,4 +1,4 @@
-//! The intruder: writes to the queue's storage directly, past every check that a broker's interface makes.
+//! The attacker: writes to the storage of the queue directly, without the checks of the broker interface.
 
 use async_trait::async_trait;
 use redis::AsyncCommands;
@@ -6,54 +6,54 @@ use rusqlite::{Connection, params};
 use taskseal::QueueName;
 use taskseal::broker::{Broker, NewTask, TaskInfo, TaskRecord};
 
-/// What goes wrong for an intruder.
-pub(super) type Mishap = Box<dyn std::error::Error + Send + Sync>;
+/// Any error of the demonstration.
+pub(super) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Full write access to what a broker stores.
 #[async_trait]
 pub(super) trait Storage: Send + Sync {
-    /// Removes every trace of a task.
-    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), Mishap>;
+    /// Removes a task completely.
+    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
 
     /// Replaces the result of a completed task.
-    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap>;
+    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError>;
 
     /// Makes the stored form of a task undecodable.
-    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap>;
+    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
 
-    /// Removes whole queues: not an attack but the clean-up afterwards.
-    async fn clear(&self, queues: &[QueueName]) -> Result<(), Mishap>;
+    /// Removes queues: the clean-up after the demonstration.
+    async fn clear(&self, queues: &[QueueName]) -> Result<(), AnyError>;
 }
 
-/// Someone who can write to the queue and knows every public key.
-pub(super) struct Intruder<'d> {
+/// An attacker who can write to the queue and knows every public key.
+pub(super) struct Attacker<'d> {
     pub(super) broker: &'d dyn Broker,
     pub(super) storage: &'d dyn Storage,
 }
 
-impl Intruder<'_> {
-    /// Copies what the queue stores for a task.
-    pub(super) async fn steal(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, TaskRecord), Mishap> {
-        let info = self.broker.find(queue, id).await?.ok_or("nothing to steal")?;
-        let record = info.record.clone().ok_or("nothing readable to steal")?;
+impl Attacker<'_> {
+    /// Reads what the queue stores for a task.
+    pub(super) async fn read(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, TaskRecord), AnyError> {
+        let info = self.broker.find(queue, id).await?.ok_or("no task to read")?;
+        let record = info.record.clone().ok_or("no decodable task to read")?;
         Ok((info, record))
     }
 
     /// Enqueues a record and replaces any task with its id.
-    pub(super) async fn plant(&self, queue: &QueueName, record: TaskRecord) -> Result<(), Mishap> {
+    pub(super) async fn replace(&self, queue: &QueueName, record: TaskRecord) -> Result<(), AnyError> {
         self.storage.erase(queue, &record.id).await?;
         self.broker.enqueue(queue, &[NewTask::now(record)]).await?;
         Ok(())
     }
 }
 
-/// The file of the embedded broker, opened as `sqlite3` would open it.
+/// The file of the embedded broker, opened as by `sqlite3`.
 pub(super) struct EmbeddedStorage {
     pub(super) path: std::path::PathBuf,
 }
 
 impl EmbeddedStorage {
-    fn open(&self) -> Result<Connection, Mishap> {
+    fn open(&self) -> Result<Connection, AnyError> {
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(connection)
@@ -62,7 +62,7 @@ impl EmbeddedStorage {
 
 #[async_trait]
 impl Storage for EmbeddedStorage {
-    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
         let mut connection = self.open()?;
         let change = connection.transaction()?;
         let task = (queue.as_str(), id);
@@ -74,34 +74,34 @@ impl Storage for EmbeddedStorage {
         change.execute("DELETE FROM record WHERE seq = ?1", [seq])?;
         change.execute("DELETE FROM result WHERE seq = ?1", [seq])?;
         change.execute("DELETE FROM task WHERE seq = ?1", [seq])?;
-        // A careful intruder keeps the books straight. The column is one of six words that a CHECK allows.
+        // A careful attacker keeps the counts correct. A CHECK limits the column name to six words.
         let count = format!("UPDATE queue SET \"{state}\" = \"{state}\" - 1 WHERE name = ?1");
         change.execute(&count, [queue.as_str()])?;
         change.commit()?;
         Ok(())
     }
 
-    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap> {
+    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
         let sql = "UPDATE result SET envelope = ?3
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id, result])?;
         Ok(())
     }
 
-    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
         let sql = "UPDATE record SET max_retries = -1
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id])?;
         Ok(())
     }
 
-    /// The file goes with its folder.
-    async fn clear(&self, _: &[QueueName]) -> Result<(), Mishap> {
+    /// The file is deleted with its folder.
+    async fn clear(&self, _: &[QueueName]) -> Result<(), AnyError> {
         Ok(())
     }
 }
 
-/// The keys of a Redis, changed as `redis-cli` would change them.
+/// The keys of a Redis server, changed as by `redis-cli`.
 pub(super) struct RedisStorage {
     pub(super) connection: redis::aio::MultiplexedConnection,
     pub(super) prefix: String,
@@ -115,7 +115,7 @@ impl RedisStorage {
 
 #[async_trait]
 impl Storage for RedisStorage {
-    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
         let mut connection = self.connection.clone();
         for list in ["pending", "active"] {
             let _: i64 = connection.lrem(self.key(queue, list), 0, id).await?;
@@ -127,19 +127,19 @@ impl Storage for RedisStorage {
         Ok(())
     }
 
-    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap> {
+    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
         let mut connection = self.connection.clone();
         let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "result", result).await?;
         Ok(())
     }
 
-    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
+    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
         let mut connection = self.connection.clone();
         let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "msg", b"\xff\xff").await?;
         Ok(())
     }
 
-    async fn clear(&self, queues: &[QueueName]) -> Result<(), Mishap> {
+    async fn clear(&self, queues: &[QueueName]) -> Result<(), AnyError> {
         let mut connection = self.connection.clone();
         for queue in queues {
             let mut cursor = 0_u64;

@@ -1,4 +1,4 @@
-//! Bytes in and out of a command: a file, or `-` for standard input and output.
+//! Files in arguments: `-` stands for standard input or standard output.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,15 +8,24 @@ use taskseal::file_error::FileError;
 use taskseal::wiped_buffer::WipedBuffer;
 use zeroize::Zeroizing;
 
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::ui::Ui;
 
-/// Reads at most `limit` bytes into memory that is wiped.
-pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Maximum size of an envelope file, in bytes: larger than every valid envelope.
+pub(crate) const MAX_ENVELOPE: usize = taskseal_core::MAX_BODY + 4096;
+
+/// Returns whether a path stands for standard input or standard output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Reads at most `limit` bytes into memory that is wiped on drop.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| {
-        let fault = FileError::io(path, "cannot be read", &error);
-        Failure::new(fault.to_string()).hint("name a file that can be read, or `-` for standard input")
+        let error = FileError::io(path, "cannot be read", &error);
+        Failure::new(error.to_string()).hint("name a readable file, or `-` for standard input")
     };
-    let (mut source, len): (Box<dyn Read>, u64) = if path == Path::new("-") {
+    let (mut source, len): (Box<dyn Read>, u64) = if is_standard(path) {
         (Box::new(io::stdin().lock()), 0)
     } else {
         let file = File::open(path).map_err(failed)?;
@@ -32,19 +41,18 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail
 }
 
 /// Writes to a new file or to standard output.
-pub(super) fn write(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
-    if path == Path::new("-") {
+pub(crate) fn write(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
+    if is_standard(path) {
         return ui.data(bytes);
     }
     let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
     written.map_err(|error| {
         let failure = Failure::new(FileError::io(path, "cannot be written", &error).to_string());
         match error.kind() {
-            io::ErrorKind::AlreadyExists => failure.hint("nothing is overwritten: choose another name"),
+            io::ErrorKind::AlreadyExists => {
+                failure.hint("existing files are not overwritten: choose another name")
+            }
             _ => failure,
         }
     })
 }
-
-/// Room for every envelope that can be one, and a byte more for the refusal of those that cannot.
-pub(super) const MAX_ENVELOPE: usize = taskseal_core::MAX_BODY + 4096;
