@@ -371,7 +371,9 @@ impl Fixture {
     /// A private server with these tasks pending, the first one at the head.
     async fn with(ids: &[&str]) -> Option<Self> {
         let server = RedisServer::start_or_skip()?;
-        let broker = RedisBroker::connect(&RedisConfig::new(server.url())).unwrap();
+        // Some tests transfer many MiB, which takes long on a busy machine.
+        let config = RedisConfig::new(server.url()).with_response_timeout(Duration::from_secs(60));
+        let broker = RedisBroker::connect(&config).unwrap();
         let it = Self { server, broker, queue: QueueName::parse("mail").unwrap() };
         it.enqueue(ids).await;
         Some(it)

@@ -10,6 +10,7 @@ use taskseal::broker::{
 };
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
+use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -287,7 +288,8 @@ async fn a_file_locked_by_another_process_is_unavailable_for_writing_and_open_fo
     let file = QueueFile::new();
     drop(filled(&file, 3).await);
     let config = SqliteConfig::default().with_busy_timeout(Duration::from_millis(20));
-    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
+    // The broker above may still be closing the file.
+    let broker = eventually(async || SqliteBroker::open_with(file.path(), &config).ok()).await;
     let other = file.intruder();
     other.execute_batch("BEGIN IMMEDIATE; DELETE FROM task").unwrap();
 

@@ -39,7 +39,7 @@ const LONG: Duration = Duration::from_secs(60);
 async fn client_gives_up_on_an_unavailable_token_after_its_patience_and_enqueues_nothing() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, Duration::from_millis(200));
-    signer.from_now_on(Then::IsAway);
+    signer.from_now_on(Then::IsUnavailable);
     let error = client.enqueue_all(vec![task(), task()]).await.unwrap_err();
     assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
     assert!(signer.asked() > 1);
@@ -61,7 +61,7 @@ async fn client_does_not_repeat_a_request_that_fails_permanently() {
 async fn client_whose_token_comes_back_enqueues_every_task_once() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, LONG);
-    signer.from_now_on(Then::IsAway);
+    signer.from_now_on(Then::IsUnavailable);
     let client = Arc::new(client);
     let callers: Vec<_> = (0..6)
         .map(|_| {
@@ -116,7 +116,7 @@ fn authenticated(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAuthenti
 async fn client_gives_up_on_an_unavailable_hmac_key_after_its_patience_and_enqueues_nothing() {
     let fleet = Fleet::embedded().await;
     let (client, token, keyring) = authenticated(&fleet, Duration::from_millis(200));
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(Then::IsUnavailable);
     let error = client.enqueue(task()).await.unwrap_err();
     assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
     assert!(token.asked() > 1);
@@ -130,7 +130,7 @@ async fn client_gives_up_on_an_unavailable_hmac_key_after_its_patience_and_enque
 async fn client_whose_hmac_key_comes_back_enqueues_what_a_worker_with_the_secret_runs_once() {
     let fleet = Fleet::embedded().await;
     let (client, token, keyring) = authenticated(&fleet, LONG);
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(Then::IsUnavailable);
     let caller = tokio::spawn(async move { client.enqueue(task()).await.unwrap() });
     until("some attempts", async || (token.asked() > 3).then_some(())).await;
     token.from_now_on(Then::Signs);
@@ -213,7 +213,7 @@ async fn task_whose_decryption_key_is_unavailable_waits_and_runs_once_with_its_f
     let receipt = sp.enqueue(task().attempts(1)).await.unwrap();
 
     let token = Arc::new(TestAgreement::new(fleet.recipient_key()));
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(Then::IsUnavailable);
     let ran = Ran::default();
     let mut parts = fleet.parts(ran.handlers());
     parts.keyring = parts.keyring.with_remote_decryption_keys([Arc::clone(&token) as _]);
@@ -253,7 +253,7 @@ async fn authentic_task_that_a_broken_token_cannot_decrypt_waits_and_is_never_re
 
 /// A worker that has run its task and signs results in an unavailable token.
 async fn unsealed(fleet: &Fleet, attempts: u16) -> (Running, Arc<TestSigner>, Ran) {
-    unsealed_since(fleet, attempts, Then::IsAway).await
+    unsealed_since(fleet, attempts, Then::IsUnavailable).await
 }
 
 async fn unsealed_since(fleet: &Fleet, attempts: u16, then: Then) -> (Running, Arc<TestSigner>, Ran) {
@@ -392,7 +392,7 @@ async fn answered(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAgreeme
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn result_whose_key_is_unavailable_or_wrong_for_a_while_is_opened_when_it_is_back() {
-    for fault in [Then::IsAway, Then::SignsWrongly] {
+    for fault in [Then::IsUnavailable, Then::SignsWrongly] {
         let fleet = Fleet::embedded().await;
         let (client, token, receipt) = answered(&fleet, LONG).await;
         token.from_now_on(fault);
@@ -407,7 +407,7 @@ async fn result_whose_key_is_unavailable_or_wrong_for_a_while_is_opened_when_it_
 async fn result_is_out_of_reach_after_the_patience_of_the_client_while_its_key_is_unavailable() {
     let fleet = Fleet::embedded().await;
     let (client, token, receipt) = answered(&fleet, Duration::from_millis(200)).await;
-    for (fault, more_than) in [(Then::IsAway, 1), (Then::Fails, 0)] {
+    for (fault, more_than) in [(Then::IsUnavailable, 1), (Then::Fails, 0)] {
         let asked = token.asked();
         token.from_now_on(fault);
         let error = client.result(&receipt).await.unwrap_err();
@@ -445,7 +445,7 @@ async fn failing_handler_does_not_wait_for_an_unavailable_token() {
     let fleet = Fleet::embedded().await;
     fleet.client().enqueue(task()).await.unwrap();
     let token = Arc::new(TestSigner::new(fleet.worker_key()));
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(Then::IsUnavailable);
     let mut handlers = Handlers::default();
     handlers.insert(
         "email:*",

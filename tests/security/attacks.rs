@@ -289,7 +289,7 @@ async fn expired_task_that_had_ended_is_settled_and_not_refused(fleet: Fleet) {
     for task in [&ended, &failed] {
         started_before(&*ledger, task, 1, false);
     }
-    let seen = sighting(&ended, Sha256::digest(&ended.envelope).into());
+    let seen = query(&ended, Sha256::digest(&ended.envelope).into());
     ledger.acquire("lost", UnixMillis(100), UnixMillis(200), std::slice::from_ref(&seen)).unwrap();
     assert_eq!(ledger.finish("lost", &[(seen.key(), Vec::new())]).unwrap(), [true]);
     for task in [&ended, &failed] {
@@ -431,7 +431,7 @@ async fn second_envelope_under_one_id_is_refused(fleet: Fleet) {
     refused_as(&fleet, Refusal::Conflict, &[again.record()]).await;
 }
 
-fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> ReplayQuery {
+fn query(task: &Sealed, fleet_digest: [u8; 32]) -> ReplayQuery {
     ReplayQuery {
         issuer: "shop".into(),
         task_id: *task.claims.task_id.as_bytes(),
@@ -444,13 +444,13 @@ fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> ReplayQuery {
 
 /// Lets workers that never settle start the task this number of times.
 fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool) {
-    let sighting = sighting(task, Sha256::digest(&task.envelope).into());
+    let query = query(task, Sha256::digest(&task.envelope).into());
     for number in 0..times {
         let owner = format!("lost-{number}");
         let start = UnixMillis(i64::from(number) * 10 + 1);
-        ledger.acquire(&owner, start, UnixMillis(start.0 + 5), std::slice::from_ref(&sighting)).unwrap();
+        ledger.acquire(&owner, start, UnixMillis(start.0 + 5), std::slice::from_ref(&query)).unwrap();
         if !crashed {
-            ledger.release(&owner, &[sighting.key()]).unwrap();
+            ledger.release(&owner, &[query.key()]).unwrap();
         }
     }
 }

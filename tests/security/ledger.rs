@@ -40,8 +40,8 @@ fn racing_claims_of_the_same_task_admit_exactly_one() {
                     let numbers: Vec<_> = (batch * BATCH..(batch + 1) * BATCH)
                         .map(|number| if thread % 4 < 2 { number } else { TASKS - 1 - number })
                         .collect();
-                    let sightings: Vec<_> = numbers.iter().map(|&number| sighting(number)).collect();
-                    let admissions = handle.acquire(&owner, NOW, LEASE_END, &sightings).unwrap();
+                    let queries: Vec<_> = numbers.iter().map(|&number| query(number)).collect();
+                    let admissions = handle.acquire(&owner, NOW, LEASE_END, &queries).unwrap();
                     for (number, admission) in numbers.into_iter().zip(admissions) {
                         match admission {
                             Decision::FirstRun => {
@@ -103,10 +103,10 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
     }
 
     let ledger = SqliteLedger::open_existing(&path).unwrap();
-    let sightings: Vec<_> = (0..granted).map(sighting).collect();
-    let busy = ledger.acquire("parent", NOW, LEASE_END, &sightings).unwrap();
+    let queries: Vec<_> = (0..granted).map(query).collect();
+    let busy = ledger.acquire("parent", NOW, LEASE_END, &queries).unwrap();
     assert!(busy.iter().all(|admission| *admission == Decision::InProgress { until: LEASE_END }));
-    let lost = ledger.acquire("parent", LEASE_END, UnixMillis(LEASE_END.0 + 1), &sightings).unwrap();
+    let lost = ledger.acquire("parent", LEASE_END, UnixMillis(LEASE_END.0 + 1), &queries).unwrap();
     assert!(lost.iter().all(|admission| *admission == Decision::Redelivery { attempt: 2 }));
 }
 
@@ -117,8 +117,8 @@ fn child_that_claims_until_it_is_killed() {
     let ledger = SqliteLedger::open(Path::new(&path)).unwrap();
     let taken = usize::try_from(ledger.stats().unwrap().locked).unwrap();
     for start in (taken..).step_by(8) {
-        let sightings: Vec<_> = (start..start + 8).map(sighting).collect();
-        let admissions = ledger.acquire("child", NOW, LEASE_END, &sightings).unwrap();
+        let queries: Vec<_> = (start..start + 8).map(query).collect();
+        let admissions = ledger.acquire("child", NOW, LEASE_END, &queries).unwrap();
         assert!(admissions.iter().all(|admission| *admission == Decision::FirstRun));
         println!("\n:{}", start + 8);
     }
@@ -135,7 +135,7 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    assert_eq!(ledger.acquire("parent", NOW, LEASE_END, &[sighting(1)]).unwrap(), [Decision::FirstRun]);
+    assert_eq!(ledger.acquire("parent", NOW, LEASE_END, &[query(1)]).unwrap(), [Decision::FirstRun]);
     assert_eq!(ledger.stats().unwrap().locked, 1);
 }
 
@@ -160,7 +160,7 @@ fn child_that_stops_inside_a_transaction() {
 fn every_state_survives_a_reopening() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    let tasks: Vec<_> = (0..5).map(sighting).collect();
+    let tasks: Vec<_> = (0..5).map(query).collect();
     {
         let ledger = SqliteLedger::open(&path).unwrap();
         ledger.acquire("a", NOW, LEASE_END, &tasks).unwrap();
@@ -188,7 +188,7 @@ fn every_state_survives_a_reopening() {
 fn floor_survives_a_reopening_with_the_clock_set_back() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    let task = sighting(1);
+    let task = query(1);
     {
         let ledger = SqliteLedger::open(&path).unwrap();
         ledger.acquire("a", NOW, LEASE_END, std::slice::from_ref(&task)).unwrap();
@@ -205,7 +205,7 @@ fn floor_survives_a_reopening_with_the_clock_set_back() {
 fn damaged_ledger_admits_nothing() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    let tasks: Vec<_> = (0..100).map(sighting).collect();
+    let tasks: Vec<_> = (0..100).map(query).collect();
     SqliteLedger::open(&path).unwrap().acquire("a", NOW, LEASE_END, &tasks).unwrap();
     // The first page holds the schema and stays readable.
     let mut file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
@@ -219,7 +219,7 @@ fn damaged_ledger_admits_nothing() {
     assert!(matches!(answer, Err(StateError::Unusable { .. })), "{answer:?}");
 }
 
-fn sighting(number: usize) -> ReplayQuery {
+fn query(number: usize) -> ReplayQuery {
     let expires_at = NOW.plus(Duration::from_secs(86_400));
     ReplayQuery {
         issuer: "sensor-17".to_owned(),

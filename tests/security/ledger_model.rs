@@ -24,15 +24,15 @@ proptest! {
 
         for step in steps {
             let owner = ["a", "b", "c"][step.owner];
-            let keys: Vec<_> = step.tasks.iter().map(|task| task.sighting().key()).collect();
+            let keys: Vec<_> = step.tasks.iter().map(|task| task.query().key()).collect();
             let outcomes: Vec<_> = keys.iter().map(|key| (key.clone(), outcome(key))).collect();
             let until = now + step.amount;
             match step.verb {
                 Verb::Acquire => {
-                    let sightings: Vec<_> = step.tasks.iter().map(Task::sighting).collect();
-                    let answer = ledger.acquire(owner, UnixMillis(now), UnixMillis(until), &sightings).unwrap();
+                    let queries: Vec<_> = step.tasks.iter().map(Task::query).collect();
+                    let answer = ledger.acquire(owner, UnixMillis(now), UnixMillis(until), &queries).unwrap();
                     let expected: Vec<_> =
-                        sightings.iter().map(|sighting| model.acquire(owner, now, until, sighting)).collect();
+                        queries.iter().map(|query| model.acquire(owner, now, until, query)).collect();
                     prop_assert_eq!(answer, expected);
                 }
                 Verb::Extend => {
@@ -109,7 +109,7 @@ struct Task {
 }
 
 impl Task {
-    fn sighting(&self) -> ReplayQuery {
+    fn query(&self) -> ReplayQuery {
         // Later ids expire later, within the reach of the clock of a run.
         let expires_at = UnixMillis(1_000_000).plus(Duration::from_secs(60) * u32::from(self.id) * 4);
         ReplayQuery {
@@ -171,13 +171,13 @@ struct ModelRow {
 }
 
 impl Model {
-    fn acquire(&mut self, owner: &str, now: i64, until: i64, sighting: &ReplayQuery) -> Decision {
-        let expires_at = sighting.expires_at.0;
-        if !self.rows.contains_key(&sighting.key()) && self.floor.is_some_and(|floor| expires_at <= floor) {
+    fn acquire(&mut self, owner: &str, now: i64, until: i64, query: &ReplayQuery) -> Decision {
+        let expires_at = query.expires_at.0;
+        if !self.rows.contains_key(&query.key()) && self.floor.is_some_and(|floor| expires_at <= floor) {
             return Decision::Refused(LedgerRefusal::Replayed);
         }
-        let row = self.rows.entry(sighting.key()).or_insert_with(|| ModelRow {
-            digest: sighting.digest,
+        let row = self.rows.entry(query.key()).or_insert_with(|| ModelRow {
+            digest: query.digest,
             expires_at,
             attempts: 0,
             crashes: 0,
@@ -185,14 +185,14 @@ impl Model {
             ended: false,
             settled: false,
         });
-        if row.digest != sighting.digest {
+        if row.digest != query.digest {
             return Decision::Refused(LedgerRefusal::Conflict);
         }
         if row.settled {
             return Decision::Refused(LedgerRefusal::Replayed);
         }
         if row.ended {
-            return Decision::Finished { outcome: outcome(&sighting.key()) };
+            return Decision::Finished { outcome: outcome(&query.key()) };
         }
         match row.claim {
             Some((_, end)) if end > now => return Decision::InProgress { until: UnixMillis(end) },
@@ -203,7 +203,7 @@ impl Model {
         if row.crashes == 3 {
             return Decision::Refused(LedgerRefusal::Poisonous { crashes: 3 });
         }
-        if row.attempts == sighting.max_attempts {
+        if row.attempts == query.max_attempts {
             return Decision::Refused(LedgerRefusal::AttemptsExhausted);
         }
         row.attempts += 1;

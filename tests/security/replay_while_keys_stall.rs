@@ -138,11 +138,11 @@ async fn task_that_ran_elsewhere_after_its_claim_ran_out_is_not_run_when_the_key
     let worker = Running::start(short(&fleet), parts);
     until("the token to be asked", async || (token.asked() > 0).then_some(())).await;
     // The claim can no longer be extended.
-    ledger.set_away(true);
+    ledger.set_unavailable(true);
     past(claimed_until(&fleet, &token).await).await;
     hand_out_again(&fleet, &receipts);
     assert_eq!(rival(&fleet, &ran).await.succeeded, 1);
-    ledger.set_away(false);
+    ledger.set_unavailable(false);
     token.let_go();
     worker.seen.until("the loss", |noted| matches!(noted, Noted::LeaseLost { .. })).await;
     // A worker decides on one batch after the other: with the next task done, the first one is decided.
@@ -189,7 +189,7 @@ async fn lease_lost_while_the_key_stalled_is_reported_once_whatever_the_key_then
     hand_out_again(&fleet, &receipts);
     let is_loss = |noted: &Noted| matches!(noted, Noted::LeaseLost { .. });
     worker.seen.until("the loss", is_loss).await;
-    token.from_now_on(Then::IsAway);
+    token.from_now_on(Then::IsUnavailable);
     token.let_go();
     until("the token to be asked for the second delivery", async || (token.asked() > 1).then_some(())).await;
     token.from_now_on(Then::Signs);

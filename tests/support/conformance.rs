@@ -47,7 +47,7 @@ macro_rules! conformance {
                 enqueue_answers_in_the_order_of_the_tasks,
                 enqueue_of_another_payload_under_a_known_id_is_a_conflict_and_changes_nothing,
                 enqueue_of_a_stored_task_changes_nothing_whatever_its_state,
-                enqueued_records_come_out_as_they_went_in,
+                dequeued_records_equal_the_enqueued_ones,
                 payloads_keep_every_byte_value,
                 payload_of_16_mib_comes_out_whole,
                 ids_are_kept_whatever_characters_they_have,
@@ -110,11 +110,11 @@ macro_rules! conformance {
                 statistics_equal_what_lists_show_after_every_step,
             }
             damage {
-                damaged_message_is_reported_archived_whole_and_stops_nobody,
+                damaged_message_is_reported_archived_whole_and_stops_no_other_task,
                 damaged_messages_do_not_take_the_place_of_good_ones,
                 damaged_task_that_is_active_does_not_stop_the_recovery_of_others,
                 damaged_task_is_listed_without_a_record,
-                lost_message_is_dropped_and_stops_nobody,
+                lost_message_is_dropped_and_stops_no_other_task,
                 lost_message_of_an_active_task_is_dropped_by_recover,
                 lost_message_does_not_block_its_id,
             }

@@ -167,23 +167,23 @@ impl Broker for FaultyBroker {
 #[derive(Debug)]
 pub struct FaultyLedger {
     inner: Arc<dyn Ledger>,
-    away: AtomicBool,
+    unavailable: AtomicBool,
 }
 
 impl FaultyLedger {
     /// Wraps `inner`, available.
     #[must_use]
     pub fn new(inner: Arc<dyn Ledger>) -> Arc<Self> {
-        Arc::new(Self { inner, away: AtomicBool::new(false) })
+        Arc::new(Self { inner, unavailable: AtomicBool::new(false) })
     }
 
     /// Makes it unavailable or available again.
-    pub fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.unavailable.store(unavailable, Ordering::SeqCst);
     }
 
     fn reach(&self) -> Result<&dyn Ledger, StateError> {
-        if self.away.load(Ordering::SeqCst) {
+        if self.unavailable.load(Ordering::SeqCst) {
             return Err(StateError::Unavailable { kind: StateKind::Ledger, source: "told to fail".into() });
         }
         Ok(&*self.inner)
@@ -196,9 +196,9 @@ impl Ledger for FaultyLedger {
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
-        sightings: &[ReplayQuery],
+        queries: &[ReplayQuery],
     ) -> Result<Vec<Decision>, StateError> {
-        self.reach()?.acquire(owner, now, until, sightings)
+        self.reach()?.acquire(owner, now, until, queries)
     }
 
     fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, StateError> {

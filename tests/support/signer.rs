@@ -40,7 +40,7 @@ struct State {
 pub enum Then {
     #[default]
     Signs,
-    IsAway,
+    IsUnavailable,
     Fails,
     /// Answers, and not with what it should.
     SignsWrongly,
@@ -79,7 +79,7 @@ impl<K> Token<K> {
         let then = self.changed.wait_while(state, |state| state.held).unwrap().then;
         match then {
             Then::Signs | Then::SignsWrongly | Then::TakesAtMost(_) => Ok(then),
-            Then::IsAway => {
+            Then::IsUnavailable => {
                 Err(SignerFault::transient("the token is unavailable", Duration::from_millis(20)))
             }
             Then::Fails => Err(SignerFault::new("the token was pulled")),

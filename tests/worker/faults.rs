@@ -250,7 +250,7 @@ async fn ledger_out_of_reach_runs_nothing_and_keeps_the_order(fleet: Fleet) {
         async { Ok(Output::empty()) }
     });
     let ledger = FaultyLedger::new(fleet.ledger());
-    ledger.set_away(true);
+    ledger.set_unavailable(true);
     let mut settings = fleet.worker_settings();
     settings.concurrency = 1;
     let parts = WorkerParts { ledger: Arc::clone(&ledger) as _, ..fleet.parts(handlers) };
@@ -262,7 +262,7 @@ async fn ledger_out_of_reach_runs_nothing_and_keeps_the_order(fleet: Fleet) {
     })
     .await;
     assert!(order.lock().unwrap().is_empty());
-    ledger.set_away(false);
+    ledger.set_unavailable(false);
     until("all to run", async || (order.lock().unwrap().len() == 6).then_some(())).await;
     let tally = worker.stop().await;
     assert_eq!((tally.started, tally.succeeded, tally.refused_total()), (6, 6, 0));
@@ -286,11 +286,11 @@ async fn ledger_lost_while_tasks_run_settles_them_when_it_is_back(fleet: Fleet) 
     let worker = Running::start(fleet.worker_settings(), parts);
     let receipt = fleet.client().enqueue(task("x")).await.unwrap();
     until("the handler", async || (begun.load(Ordering::SeqCst) == 1).then_some(())).await;
-    ledger.set_away(true);
+    ledger.set_unavailable(true);
     go_on.notify_one();
     worker.seen.until("the ledger to be missed", |noted| *noted == Noted::StateFailed).await;
     assert_eq!(fleet.find(&receipt.id.to_string()).await.unwrap().state, TaskState::Active);
-    ledger.set_away(false);
+    ledger.set_unavailable(false);
     fleet.until_in(&receipt.id.to_string(), TaskState::Completed).await;
     let tally = worker.stop().await;
     assert_eq!((tally.started, tally.succeeded), (1, 1));
