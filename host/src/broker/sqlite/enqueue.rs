@@ -2,11 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::counters::Delta;
+use super::{pending, record, tasks};
 use crate::broker::{BrokerError, Enqueued, NewTask, TaskState};
 use crate::queue::QueueName;
-
-use super::line::{self, Delta};
-use super::row;
 
 /// Refuses tasks that could not be read back.
 pub(super) fn check(queue: &QueueName, tasks: &[NewTask]) -> Result<(), BrokerError> {
@@ -15,10 +14,10 @@ pub(super) fn check(queue: &QueueName, tasks: &[NewTask]) -> Result<(), BrokerEr
         if record.queue != queue.as_str() {
             return refused("the record names another queue");
         }
-        if record.id.is_empty() || record.id.len() > row::MAX_ID {
+        if record.id.is_empty() || record.id.len() > record::MAX_ID {
             return refused("a task id is 1 to 1024 bytes");
         }
-        if row::size_of(record) > row::MAX_BYTES {
+        if record::size_of(record) > record::MAX_BYTES {
             return refused("the record is larger than 17 MiB");
         }
     }
@@ -45,7 +44,7 @@ pub(super) fn enqueue(
     now: i64,
 ) -> rusqlite::Result<Vec<Enqueued>> {
     let mut delta = Delta::default();
-    let mut position = line::back(connection, queue)?;
+    let mut position = pending::back(connection, queue)?;
     let mut answers = Vec::with_capacity(tasks.len());
     let mut find = connection.prepare_cached("SELECT seq, state FROM task WHERE queue = ?1 AND id = ?2")?;
     let mut insert = connection.prepare_cached(
@@ -59,7 +58,7 @@ pub(super) fn enqueue(
             })
             .optional()?;
         if let Some((seq, state)) = known {
-            match row::has_envelope(connection, seq, &record.envelope)? {
+            match record::has_envelope(connection, seq, &record.envelope)? {
                 Some(true) => {
                     answers.push(Enqueued::AlreadyThere);
                     continue;
@@ -70,7 +69,7 @@ pub(super) fn enqueue(
                 }
                 // The rest of a task whose record is gone does not block the id.
                 None => {
-                    line::delete(connection, seq)?;
+                    tasks::delete(connection, seq)?;
                     if let Some(state) = state {
                         delta.leave(state);
                     }
@@ -90,7 +89,7 @@ pub(super) fn enqueue(
                 delta.enter(state);
             }
         }
-        row::store(connection, connection.last_insert_rowid(), record)?;
+        record::store(connection, connection.last_insert_rowid(), record)?;
         delta.enqueued += 1;
         answers.push(Enqueued::New);
     }

@@ -2,11 +2,10 @@
 
 use rusqlite::{Connection, params};
 
+use super::counters::Delta;
+use super::inspect::MAX_ERROR;
+use super::{archive, pending, record, tasks};
 use crate::broker::{BrokerError, Lease, Settled, Settlement, TaskState};
-
-use super::line::{self, Delta};
-use super::row;
-use super::view::MAX_ERROR;
 
 /// Refuses ends that could not be read back.
 pub(super) fn check(ends: &[(Lease, Settlement)]) -> Result<(), BrokerError> {
@@ -20,7 +19,7 @@ pub(super) fn check(ends: &[(Lease, Settlement)]) -> Result<(), BrokerError> {
         if text.len() > MAX_ERROR {
             return Err(BrokerError::Refused("the reason is longer than 64 KiB".into()));
         }
-        if result.len() > row::MAX_BYTES {
+        if result.len() > record::MAX_BYTES {
             return Err(BrokerError::Refused("the result is larger than 17 MiB".into()));
         }
     }
@@ -49,26 +48,26 @@ pub(super) fn settle(
         drop(rows);
         match settlement {
             Settlement::Done => {
-                line::delete(connection, seq)?;
+                tasks::delete(connection, seq)?;
                 delta.leave(TaskState::Active);
                 delta.processed += 1;
             }
             Settlement::Complete { result, retention } => {
-                row::store_result(connection, seq, result)?;
+                record::store_result(connection, seq, result)?;
                 let sql = "UPDATE task SET state = 'completed', expires_at = ?2, completed_at = ?3,
                            lease_token = NULL, lease_until = NULL WHERE seq = ?1";
-                let until = now.saturating_add(row::millis(*retention));
-                line::change(connection, seq, sql, params![seq, until, now])?;
+                let until = now.saturating_add(record::millis(*retention));
+                tasks::change(connection, seq, sql, params![seq, until, now])?;
                 delta.shift(TaskState::Active, TaskState::Completed);
                 delta.processed += 1;
             }
             Settlement::Retry { at, failure } => {
                 let sql = "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL,
                            lease_until = NULL WHERE seq = ?1";
-                line::change(connection, seq, sql, params![seq, at.0])?;
+                tasks::change(connection, seq, sql, params![seq, at.0])?;
                 if let Some(reason) = failure {
                     let sql = "UPDATE task SET retries = min(max(retries, 0), 1 << 31) + 1 WHERE seq = ?1";
-                    line::change(connection, seq, sql, params![seq])?;
+                    tasks::change(connection, seq, sql, params![seq])?;
                     fail(connection, seq, reason, now)?;
                     delta.processed += 1;
                     delta.failed += 1;
@@ -77,23 +76,23 @@ pub(super) fn settle(
             }
             Settlement::Archive { reason } => {
                 fail(connection, seq, reason, now)?;
-                line::archive(connection, seq, now)?;
+                tasks::archive(connection, seq, now)?;
                 delta.archive(TaskState::Active);
                 archived = true;
             }
             Settlement::Requeue => {
-                // The place in the line is given at the end; the lease ends here, so that a second end finds none.
+                // The position is set at the end. The lease ends here, so that a second end of it finds none.
                 let sql = "UPDATE task SET lease_token = NULL WHERE seq = ?1";
-                line::change(connection, seq, sql, params![seq])?;
+                tasks::change(connection, seq, sql, params![seq])?;
                 front.push(seq);
                 delta.shift(TaskState::Active, TaskState::Pending);
             }
         }
         answers.push(Settled::Done);
     }
-    line::to_front(connection, queue, &front, now)?;
+    pending::to_front(connection, queue, &front, now)?;
     if archived {
-        line::trim_archive(connection, queue, now, &mut delta)?;
+        archive::trim(connection, queue, now, &mut delta)?;
     }
     delta.apply(connection, queue)?;
     Ok(answers)
@@ -102,5 +101,5 @@ pub(super) fn settle(
 /// Records why and when the last attempt of a task failed.
 fn fail(connection: &Connection, seq: i64, reason: &str, now: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE task SET last_error = ?2, last_failed_at = ?3 WHERE seq = ?1";
-    line::change(connection, seq, sql, params![seq, reason, now])
+    tasks::change(connection, seq, sql, params![seq, reason, now])
 }
