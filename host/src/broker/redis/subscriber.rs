@@ -122,7 +122,7 @@ async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
     loop {
         match subscribe_once(client, channel, announced).await {
             Ok(()) => backoff = Backoff::default(),
-            Err(error) => tracing::debug!(%error, "cannot subscribe to wake-ups, polling instead"),
+            Err(error) => tracing::warn!(%error, "cannot subscribe to wake-ups, polling instead"),
         }
         sleep(backoff.next()).await;
     }
