@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId,
-    TaskType, TimeWindow, Unverified,
+    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Refusal, SealError, TaskId, TaskType,
+    TimeWindow, Unverified,
 };
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
 use crate::keys::{Keyring, OpeningKeys, SealFault, SealingKey};
+use crate::policy::PolicySettings;
 use crate::time::UnixMillis;
 
 /// Seals results in the name of one worker.
@@ -120,17 +121,6 @@ pub struct TaskResult {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-/// What is accepted as a result.
-#[derive(Clone, Copy, Debug)]
-pub struct ResultPolicy {
-    /// Suites accepted. Whether a worker signs its results one by one or in batches is its own affair.
-    pub suites: SuiteSet,
-    /// Most bytes of the body.
-    pub max_body: usize,
-    /// Seconds by which clocks may differ.
-    pub skew: u32,
-}
-
 /// Verifies and opens the result of `request`.
 ///
 /// # Errors
@@ -139,7 +129,7 @@ pub struct ResultPolicy {
 pub fn open_result(
     envelope: &[u8],
     request: &Request<'_>,
-    accepted: ResultPolicy,
+    accepted: &PolicySettings,
     keyring: &Keyring,
 ) -> Result<TaskResult, OpenError> {
     try_open_result(envelope, request, accepted, keyring).map_err(|unopened| unopened.error)
@@ -156,7 +146,7 @@ pub(crate) struct Unopened {
 pub(crate) fn try_open_result(
     envelope: &[u8],
     request: &Request<'_>,
-    accepted: ResultPolicy,
+    accepted: &PolicySettings,
     keyring: &Keyring,
 ) -> Result<TaskResult, Unopened> {
     let mut keys = keyring.opening();
@@ -170,16 +160,12 @@ pub(crate) fn try_open_result(
 fn open_with(
     envelope: &[u8],
     request: &Request<'_>,
-    accepted: ResultPolicy,
+    accepted: &PolicySettings,
     keyring: &Keyring,
     keys: &mut OpeningKeys<'_>,
 ) -> Result<TaskResult, OpenError> {
     let audience = Audience::new(request.audience).map_err(|_| Refusal::WrongAudience)?;
-    let mut policy = Policy::for_result(audience, request.digest);
-    policy.suites = accepted.suites;
-    policy.accept_batches = true;
-    policy.max_body = accepted.max_body;
-    policy.skew = accepted.skew;
+    let policy = accepted.for_results(audience, request.digest);
     let verified =
         Unverified::parse(envelope)?.verify(keyring, &policy, &mut TimeWindow::exact(unix_seconds()))?;
     let claims = *verified.claims();

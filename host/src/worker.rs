@@ -18,9 +18,10 @@
 //! moves due tasks; the janitor deletes what has expired.
 
 mod backoff;
+mod builder;
 mod confirm;
 mod counters;
-mod event;
+pub(crate) mod event;
 mod expired;
 mod heartbeat;
 mod in_flight;
@@ -32,7 +33,7 @@ mod refuse;
 mod result_key;
 mod roots;
 mod run;
-mod settings;
+pub(crate) mod settings;
 mod settle;
 
 use std::fmt;
@@ -43,10 +44,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use self::backoff::Backoff;
-pub use self::counters::{Counters, Tally};
+pub use self::builder::WorkerBuilder;
+pub use self::counters::Tally;
 pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
 
+use self::counters::Counters;
 use self::in_flight::InFlight;
 use self::result_key::ResultKey;
 use self::roots::Roots;
@@ -56,6 +59,7 @@ use crate::keys::Keyring;
 use crate::quarantine::Quarantine;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
+use crate::telemetry;
 
 /// Results sealed at once with a key that may block. A token has fewer sessions than that.
 const SEALS_AT_ONCE: usize = 32;
@@ -90,7 +94,7 @@ struct Shared {
     handled: String,
     /// Names this run of this process in the ledger.
     owner: String,
-    counters: Arc<Counters>,
+    counters: Counters,
     in_flight: Arc<InFlight>,
     roots: Roots,
     result_key: ResultKey,
@@ -121,16 +125,15 @@ impl Worker {
     pub fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
         let handled = parts.handlers.patterns();
         let owner = format!("{}/{}", settings.id, uuid::Uuid::now_v7());
-        let counters = Arc::<Counters>::default();
         let shared = Shared {
             settings,
             parts,
             handled,
             owner,
-            counters: Arc::clone(&counters),
+            counters: Counters::default(),
             in_flight: Arc::default(),
             roots: Roots::default(),
-            result_key: ResultKey::new(counters),
+            result_key: ResultKey::new(),
             seals: Semaphore::new(SEALS_AT_ONCE),
             extending: Mutex::default(),
             observer: Box::new(|_| ()),
@@ -148,12 +151,6 @@ impl Worker {
         let shared = Arc::get_mut(&mut self.shared).expect("nothing shares a worker that does not run yet");
         shared.observer = Box::new(observer);
         self
-    }
-
-    /// What it counts, to be looked at while it runs.
-    #[must_use]
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.shared.counters)
     }
 
     /// Runs until `shutdown` is ready, then drains: takes no more tasks, lets running ones end within the drain time and
@@ -226,6 +223,7 @@ impl Shared {
 
     fn observe(&self, event: &Event) {
         self.counters.count(event);
+        telemetry::observe(event);
         (self.observer)(event);
     }
 

@@ -15,8 +15,8 @@ use crate::keys::relative_to;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerConfig {
-    /// A file of the embedded queue.
-    Embedded(PathBuf),
+    /// A SQLite file.
+    Sqlite(PathBuf),
     /// Redis.
     Redis(RedisSettings),
 }
@@ -96,9 +96,9 @@ impl Section {
                 }
                 return match embedded.as_ref().map(|url| (url, url.get_ref().strip_prefix("embedded:"))) {
                     // A folder of its own: who may write to the queue must not thereby reach the ledger.
-                    None => Ok(BrokerConfig::Embedded(relative_to(context.file, "queue/queue.db"))),
+                    None => Ok(BrokerConfig::Sqlite(relative_to(context.file, "queue/queue.db"))),
                     Some((_, Some(path))) if !path.is_empty() => {
-                        Ok(BrokerConfig::Embedded(relative_to(context.file, path)))
+                        Ok(BrokerConfig::Sqlite(relative_to(context.file, path)))
                     }
                     Some((url, _)) => Err(context.fault(
                         url,

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use taskseal_core::claims::Claims;
 use taskseal_core::replay::Admission;
-use taskseal_core::{
-    Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified, Verified,
-};
+use taskseal_core::{Audience, NameSet, OpenError, Refusal, Software, TimeWindow, Unverified, Verified};
 use zeroize::Zeroizing;
 
 use super::Shared;
@@ -177,15 +175,7 @@ fn verify<'a>(
     let Ok(audience) = Audience::new(audience) else {
         return Err(refuse(Refusal::WrongAudience, Some(&unverified)));
     };
-    let settings = &shared.settings;
-    let mut policy = Policy::for_tasks(audience);
-    policy.types = NameSet::new(&shared.handled);
-    policy.suites = settings.suites;
-    policy.accept_batches = settings.batches;
-    policy.accept_clockless = settings.clockless;
-    policy.skew = settings.skew;
-    policy.max_lifetime = settings.max_lifetime;
-    policy.max_body = settings.max_body;
+    let policy = shared.settings.policy.for_tasks(audience, NameSet::new(&shared.handled));
     let seconds = unix_seconds();
     let (keyring, clock) = (&shared.parts.keyring, &mut TimeWindow::exact(seconds));
     match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {

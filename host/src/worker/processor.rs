@@ -67,7 +67,7 @@ async fn permits(shared: &Arc<Shared>, room: &Arc<Semaphore>) -> Option<Vec<Owne
         () = shared.entered(Phase::Draining) => return None,
     };
     let more = std::iter::from_fn(|| Arc::clone(room).try_acquire_owned().ok());
-    Some(std::iter::once(first).chain(more).take(shared.settings.batch.max(1)).collect())
+    Some(std::iter::once(first).chain(more).take(shared.settings.fetch_batch.max(1)).collect())
 }
 
 impl Processor {
@@ -77,7 +77,7 @@ impl Processor {
         if !shared.in_flight.is_empty() {
             return false;
         }
-        let Some(lost) = self.lines.lost(shared.settings.patience) else { return false };
+        let Some(lost) = self.lines.lost(shared.settings.retry_for) else { return false };
         lost.into_iter().for_each(|queue| shared.observe(&Event::GaveUp { queue }));
         true
     }

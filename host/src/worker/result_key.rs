@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::counters::Counters;
+use crate::telemetry;
 
 /// What the last seal said of the key.
 #[derive(Debug)]
@@ -16,7 +16,6 @@ pub(super) struct ResultKey {
     state: watch::Sender<State>,
     /// The right to take a task while the key fails and nobody tries it.
     trial: Arc<Semaphore>,
-    counters: Arc<Counters>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +30,9 @@ struct State {
 pub(super) struct Waiting<'k>(&'k ResultKey);
 
 impl ResultKey {
-    /// A key that works until a seal fails; `counters` are told how many tasks wait for it.
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)), counters }
+    /// Creates the state of a key that works until a seal fails.
+    pub(super) fn new() -> Self {
+        Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)) }
     }
 
     /// The key was of no use to a task, which goes on trying until it drops the answer.
@@ -42,7 +41,7 @@ impl ResultKey {
             state.fails = true;
             state.waiting += 1;
         });
-        self.counters.result_waits();
+        telemetry::result_waits();
         Waiting(self)
     }
 
@@ -76,6 +75,6 @@ impl ResultKey {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.state.send_modify(|state| state.waiting = state.waiting.saturating_sub(1));
-        self.0.counters.result_waits_no_more();
+        telemetry::result_waits_no_more();
     }
 }

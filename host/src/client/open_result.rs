@@ -1,0 +1,60 @@
+//! Opens results, with retries while the token of the decryption key is unavailable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskseal_core::OpenError;
+use tokio::time::Instant;
+
+use super::seal::SHORTEST_WAIT;
+use super::{ClientError, Receipt};
+use crate::keys::Keyring;
+use crate::policy::PolicySettings;
+use crate::result::{Request, TaskResult, Unopened, try_open_result};
+
+/// A result from the queue, and what it is compared with.
+pub(super) struct Found {
+    pub(super) envelope: Vec<u8>,
+    pub(super) receipt: Receipt,
+    pub(super) audience: String,
+    pub(super) policy: PolicySettings,
+}
+
+impl Found {
+    /// Opens the result, on a blocking thread if the key may block. An unavailable token is retried until `retry_for` has
+    /// passed.
+    pub(super) async fn open(
+        self,
+        keyring: &Keyring,
+        retry_for: Duration,
+    ) -> Result<TaskResult, ClientError> {
+        let deadline = Instant::now() + retry_for;
+        let this = Arc::new(self);
+        loop {
+            let opened = if keyring.may_block() {
+                let (this, keyring) = (Arc::clone(&this), keyring.clone());
+                // Also after a panic of the key, and when the runtime shuts down.
+                let cut_off = Unopened { error: OpenError::KeyUnavailable, retry_after: None };
+                let opening = tokio::task::spawn_blocking(move || this.open_now(&keyring));
+                opening.await.unwrap_or(Err(cut_off))
+            } else {
+                this.open_now(keyring)
+            };
+            let Unopened { error, retry_after } = match opened {
+                Ok(result) => return Ok(result),
+                Err(unopened) => unopened,
+            };
+            match retry_after.map(|delay| delay.max(SHORTEST_WAIT)) {
+                Some(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
+                _ => return Err(ClientError::Result(error)),
+            }
+        }
+    }
+
+    fn open_now(&self, keyring: &Keyring) -> Result<TaskResult, Unopened> {
+        let Self { envelope, receipt, audience, policy } = self;
+        let (id, digest) = (receipt.id, receipt.digest);
+        let request = Request { task_type: &receipt.task_type, audience, id, digest };
+        try_open_result(envelope, &request, policy, keyring)
+    }
+}
