@@ -25,8 +25,9 @@ use self::sealing::{Origin, Sealed};
 use crate::broker::{Broker, NewTask, TaskState};
 use crate::keys::{Keyring, SealingKey};
 use crate::queue::QueueName;
-use crate::result::{TaskResult, unix_seconds};
+use crate::result::TaskResult;
 use crate::task::Task;
+use crate::time::unix_seconds;
 
 /// Seals tasks and enqueues them.
 pub struct Client {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
     Audience, Claims, ContentType, Issuer, KeyId, OpenError, Policy, Refusal, SealError, SuiteSet, TaskId,
-    TaskType, TimeWindow, Unverified,
+    TaskType, Unverified,
 };
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
 use crate::keys::{Keyring, OpeningKeys, SealFault, SealingKey};
-use crate::time::UnixMillis;
+use crate::time::{clock, unix_seconds};
 
 /// Seals results in the name of one worker.
 #[derive(Debug)]
@@ -180,8 +180,7 @@ fn open_with(
     policy.accept_batches = true;
     policy.max_body = accepted.max_body;
     policy.skew = accepted.skew;
-    let verified =
-        Unverified::parse(envelope)?.verify(keyring, &policy, &mut TimeWindow::exact(unix_seconds()))?;
+    let verified = Unverified::parse(envelope)?.verify(keyring, &policy, &mut clock())?;
     let claims = *verified.claims();
     if claims.task_id != request.id || claims.task_type.as_str() != request.task_type {
         return Err(Refusal::WrongRequest.into());
@@ -196,8 +195,4 @@ fn open_with(
         content_type,
         body: Zeroizing::new(opened.body().to_vec()),
     })
-}
-
-pub(crate) fn unix_seconds() -> u64 {
-    u64::try_from(UnixMillis::now().as_secs()).unwrap_or_default()
 }

@@ -1,6 +1,8 @@
-//! Points in time as the queue counts them: milliseconds since 1970 in UTC.
+//! Points in time: milliseconds since 1970 for the queue, seconds since 1970 for the envelope.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use taskseal_core::TimeWindow;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +39,18 @@ impl UnixMillis {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// Returns the time by this host's clock, in seconds since 1970-01-01T00:00:00Z; 0 if the clock is set before 1970.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    u64::try_from(UnixMillis::now().as_secs()).unwrap_or(0)
+}
+
+/// Returns this host's clock as the checks of an envelope take it: exact to the second.
+#[must_use]
+pub fn clock() -> TimeWindow {
+    TimeWindow::exact(unix_seconds())
 }
 
 /// Reads a duration written as a whole number and a unit: `5s`, `10m`, `24h`, `7d`.

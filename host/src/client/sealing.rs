@@ -13,9 +13,8 @@ use crate::broker::NewTask;
 use crate::broker::redis::asynq::Message;
 use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
-use crate::result::unix_seconds;
 use crate::task::{Task, queue_id};
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, unix_seconds};
 
 /// Where tasks come from: who makes them, and the key that says so. Shared with the threads that sign.
 #[derive(Debug)]

@@ -158,7 +158,7 @@ fn accepted(
         policy.types = NameSet::new(&handled);
     }
     let verified = Unverified::parse(envelope)
-        .and_then(|unverified| unverified.verify(keyring, &policy, &mut taskseal::keys::clock()).map(drop));
+        .and_then(|unverified| unverified.verify(keyring, &policy, &mut taskseal::time::clock()).map(drop));
     Ok(match verified {
         // A worker that meets it early puts it off, and the queue holds it back until then.
         Err(OpenError::Refused(Refusal::NotYetValid)) => Ok(()),
