@@ -72,22 +72,6 @@ impl FileError {
         self
     }
 
-    /// The same for something that cannot be reached now, rather than being wrong.
-    #[must_use]
-    pub(crate) fn out_of_reach(mut self) -> Self {
-        self.0.io = Some(io::ErrorKind::NotConnected);
-        self
-    }
-
-    /// The same with the field that names the file or key, unless it says already where it is.
-    #[must_use]
-    pub(crate) fn named_by(mut self, field: &str) -> Self {
-        if self.0.position.is_none() {
-            self.0.field.get_or_insert_with(|| field.to_owned());
-        }
-        self
-    }
-
     /// The same at the byte `offset` of `text`, and with the field that stands there.
     #[must_use]
     pub(crate) fn at(mut self, text: &str, offset: usize) -> Self {

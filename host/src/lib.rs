@@ -18,7 +18,6 @@ mod sqlite;
 mod stack;
 pub mod task;
 pub mod time;
-pub mod tokens;
 #[doc(hidden)]
 pub mod wiped_buffer;
 pub mod worker;

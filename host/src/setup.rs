@@ -13,6 +13,7 @@ use crate::config::{BrokerConfig, Config, HandlerConfig};
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::handler::{Failure, Handler, Handlers, OpenedTask, Output, Program, ProgramLimits};
+use crate::keys::KeyringError;
 use crate::quarantine::{Limits, Quarantine, QuarantineError};
 use crate::queue::QueueName;
 use crate::replay::{LedgerError, SqliteLedger};
@@ -23,9 +24,12 @@ use crate::worker::{Worker, WorkerParts, WorkerQueue, WorkerSettings};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// A configuration, keyset or key file is wrong.
+    /// The configuration is wrong, or a folder cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The keyset or a key cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
     /// The broker is out of reach or refuses.
     #[error(transparent)]
     Broker(#[from] BrokerError),

@@ -164,7 +164,7 @@ pub(crate) fn trouble(fixture: &Fixture, ended: &AtomicBool) -> usize {
             return happened;
         }
         // One loss after the other: pauses between attempts grow, and a token that is never up never gets up.
-        let is_up = taskseal::tokens::health().iter().all(|(_, token)| token.is_up());
+        let is_up = taskseal::keys::pkcs11::health().iter().all(|(_, token)| token.is_up());
         if is_up && !fixture.has(fault) {
             fixture.fault(fault, content);
             happened += 1;

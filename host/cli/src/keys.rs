@@ -1,7 +1,6 @@
 //! Opening configuration and keys for a command: the one file that knows every place a key can be in.
 
 use taskseal::config::Config;
-use taskseal::file_error::FileError;
 use taskseal::keys::{Keyring, SealingKey};
 
 use crate::cli::Global;
@@ -14,16 +13,12 @@ pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
 
 /// The keyset with every decryption key that is configured.
 pub(crate) fn keyring(config: &Config) -> Result<Keyring, Failure> {
-    config.keyring().map_err(|error| failed(config, error))
+    config.keyring().map_err(Failure::keyring)
 }
 
 /// The keyset alone: to seal, and to verify what others sealed, needs no decryption key.
 pub(crate) fn keyset(config: &Config) -> Result<Keyring, Failure> {
-    Keyring::load(&config.keyset).map_err(|error| failed(config, error))
-}
-
-fn failed(config: &Config, error: FileError) -> Failure {
-    if error.file == config.keyset { Failure::config(error) } else { Failure::key(error) }
+    Keyring::load(&config.keyset).map_err(Failure::keyring)
 }
 
 /// The key to seal tasks with.

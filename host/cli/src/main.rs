@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     };
     let ui = Ui::new(cli.global.json, cli.global.quiet);
     let done = cmd::run(cli.command, &cli.global, &ui);
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ui.fail(&failure),

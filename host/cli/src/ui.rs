@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 use taskseal::escape::Escaped;
 use taskseal::file_error::FileError;
+use taskseal::keys::{KeyErrorKind, KeyringError};
 
 /// Standard output and standard error.
 #[derive(Clone, Copy, Debug)]
@@ -186,8 +187,26 @@ impl Failure {
         Self { hint: error.hint.clone(), ..Self::with(Exit::Usage, error.to_string()) }
     }
 
-    /// A key file: exit code 5 if it is out of reach, 1 if there is something wrong with it.
-    pub(crate) fn key(error: FileError) -> Self {
+    /// The keyset or a key: exit code 2 if the configuration or the keyset is wrong, else that of [`key`](Self::key).
+    pub(crate) fn keyring(error: KeyringError) -> Self {
+        match error {
+            KeyringError::File(error) => Self::config(error),
+            error => Self::key(error),
+        }
+    }
+
+    /// A key: exit code 5 if it is unavailable, 1 if it cannot be used for another reason.
+    pub(crate) fn key(error: impl Into<KeyringError>) -> Self {
+        let error = error.into();
+        let exit = match &error {
+            KeyringError::Key(error) if error.kind == KeyErrorKind::Unavailable => Exit::Unavailable,
+            _ => Exit::Failure,
+        };
+        Self { hint: error.hint().map(str::to_owned), ..Self::with(exit, error.to_string()) }
+    }
+
+    /// A file or folder: exit code 5 if it cannot be read or written, 1 if it cannot be used for another reason.
+    pub(crate) fn file(error: FileError) -> Self {
         let exit = match error.io {
             None | Some(io::ErrorKind::AlreadyExists) => Exit::Failure,
             Some(_) => Exit::Unavailable,

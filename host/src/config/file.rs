@@ -12,9 +12,9 @@ use super::value::{Count, Name, Queue, Seconds, Size, SuiteName};
 use super::{ClientConfig, Config, HandlerConfig, PolicyConfig, QueueConfig, WorkerConfig, broker};
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::file_security::read_guarded;
-use crate::keys::{KeyLocation, Kid, SealingSource, relative_to};
+use crate::keys::{KeyRef, KeyStores, Kid, SealingSource, relative_to};
 
-pub(super) fn load(path: &Path) -> Result<Config, FileError> {
+pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError> {
     // It names the programs that run.
     let text = read_guarded(path, MAX_LEN).map_err(|error| match error.io {
         Some(std::io::ErrorKind::NotFound) => {
@@ -23,21 +23,23 @@ pub(super) fn load(path: &Path) -> Result<Config, FileError> {
         _ => error,
     })?;
     let file: File = parse_toml(path, &text)?;
-    file.check(&Context { file: path, text: &text })
+    file.check(&Context { file: path, text: &text, stores })
 }
 
 /// Where a value stands, for its faults.
 pub(super) struct Context<'f> {
     pub(super) file: &'f Path,
     pub(super) text: &'f str,
+    stores: &'f KeyStores,
 }
 
 impl Context<'_> {
-    /// A key's place: a path relative to this file, or the URI of a key in a token.
-    fn key(&self, value: &Spanned<String>) -> Result<KeyLocation, FileError> {
-        KeyLocation::parse(value.get_ref(), self.file).map_err(|error| {
-            self.fault(value, error.to_string(), "a name like `pkcs11:token=…;id=%01%02…?pin-source=file:/…`")
-        })
+    /// Parses the place of a key that `field` names: a path relative to this file, or a URI.
+    fn key(&self, field: &str, value: &Spanned<String>) -> Result<KeyRef, FileError> {
+        match self.stores.parse(value.get_ref(), self.file) {
+            Ok(key) => Ok(key.with_field(field)),
+            Err(error) => Err(self.fault(value, error.message, error.hint)),
+        }
     }
 
     pub(super) fn fault<T>(
@@ -165,21 +167,22 @@ impl File {
             worker: self.worker.map(|worker| worker.check(context)).transpose()?,
             policy: self.policy.check(batches),
             handlers: check_handlers(self.handler, context)?,
+            key_stores: context.stores.clone(),
         })
     }
 }
 
 impl Client {
     fn check(self, context: &Context<'_>) -> Result<ClientConfig, FileError> {
-        let key = context.key(&self.key)?;
+        let key = context.key("client.key", &self.key)?;
         let extras = Extras {
             recipient: ("recipient", self.recipient),
-            encryption_key: ("encryption_key", self.encryption_key),
+            encryption_key: ("client", "encryption_key", self.encryption_key),
         };
         Ok(ClientConfig {
             issuer: self.issuer.0,
             sealing: extras.check(context, &self.suite, key)?,
-            result_key: self.result_key.map(|key| context.key(&key)).transpose()?,
+            result_key: self.result_key.map(|key| context.key("client.result_key", &key)).transpose()?,
             lifetime: self.lifetime.unwrap_or(Seconds(HOUR)).duration(),
             attempts: self.attempts.map_or(5, |count| u16::try_from(count.0).unwrap_or(u16::MAX)),
             timeout: self.timeout.map(Seconds::duration),
@@ -195,9 +198,9 @@ impl Worker {
             (Some(suite), Some(key)) => {
                 let extras = Extras {
                     recipient: ("result_recipient", self.result_recipient),
-                    encryption_key: ("result_encryption_key", self.result_encryption_key),
+                    encryption_key: ("worker", "result_encryption_key", self.result_encryption_key),
                 };
-                Some(extras.check(context, &suite, context.key(&key)?)?)
+                Some(extras.check(context, &suite, context.key("worker.result_key", &key)?)?)
             }
             (Some(suite), None) => {
                 return Err(context.fault(
@@ -225,7 +228,7 @@ impl Worker {
             decryption_keys: self
                 .decryption_keys
                 .iter()
-                .map(|key| context.key(key))
+                .map(|key| context.key("worker.decryption_keys", key))
                 .collect::<Result<_, _>>()?,
             result,
             queues: check_queues(self.queue, context)?,
@@ -233,10 +236,11 @@ impl Worker {
     }
 }
 
-/// The fields that only some suites take, by the names they go by.
+/// The fields that only some suites take, with their names.
 struct Extras {
     recipient: (&'static str, Option<Spanned<Kid>>),
-    encryption_key: (&'static str, Option<Spanned<String>>),
+    /// Table, field and value.
+    encryption_key: (&'static str, &'static str, Option<Spanned<String>>),
 }
 
 impl Extras {
@@ -244,7 +248,7 @@ impl Extras {
         self,
         context: &Context<'_>,
         suite: &Spanned<SuiteName>,
-        key: KeyLocation,
+        key: KeyRef,
     ) -> Result<SealingSource, FileError> {
         let suite_name = suite.get_ref().0;
         let missing = |field: &str, what: &str| {
@@ -265,13 +269,13 @@ impl Extras {
             (_, (_, None)) => None,
         };
         let encryption_key = match (suite_name, self.encryption_key) {
-            (Suite::Se, (_, Some(key))) => Some(context.key(&key)?),
-            (Suite::Se, (field, None)) => return Err(missing(field, "the file of a shared A256GCM key")),
-            (_, (field, Some(path))) => {
+            (Suite::Se, (table, field, Some(key))) => Some(context.key(&format!("{table}.{field}"), &key)?),
+            (Suite::Se, (_, field, None)) => return Err(missing(field, "the file of a shared A256GCM key")),
+            (_, (_, field, Some(path))) => {
                 let (message, hint) = surplus(field);
                 return Err(context.fault(&path, message, hint));
             }
-            (_, (_, None)) => None,
+            (_, (_, _, None)) => None,
         };
         Ok(SealingSource { encryption_key, recipient, ..SealingSource::new(suite_name, key) })
     }

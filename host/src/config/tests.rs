@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use taskseal_core::Suite;
 
 use super::*;
-use crate::keys::KeyLocation;
+use crate::keys::KeyRef;
 
 const MINIMAL: &str = "deployment = \"plant-a\"\n";
 
@@ -202,7 +202,7 @@ fn paths_are_relative_to_the_file_and_programs_absolute() {
     let config = load(&text).unwrap();
     let folder = config.file.parent().unwrap().to_owned();
 
-    assert_eq!(config.worker.unwrap().decryption_keys, [KeyLocation::from(folder.join("keys/worker.key"))]);
+    assert_eq!(config.worker.unwrap().decryption_keys, [KeyRef::from(folder.join("keys/worker.key"))]);
     assert_eq!(Path::new(&config.handlers[0].program[0]), folder.join("bin/run"));
     assert_eq!(config.handlers[0].program[1], "./arg");
     assert_eq!(config.handlers[1].program, ["cat"]);

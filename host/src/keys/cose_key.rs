@@ -16,7 +16,8 @@ use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, POINT_LEN, Signin
 use taskseal_core::{KeyId, Secret};
 use zeroize::Zeroizing;
 
-use super::secret_key::{Algorithm, SecretKey};
+use super::algorithm::Algorithm;
+use super::secret_key::SecretKey;
 
 #[cfg(test)]
 mod tests;

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
     })?;
     report.token = token.is_some().then(|| {
-        let health = taskseal::tokens::health();
+        let health = taskseal::keys::pkcs11::health();
         TokenUse {
             signatures: health.iter().map(|(_, health)| health.signing.count).sum(),
             agreements: health.iter().map(|(_, health)| health.agreements).sum(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use taskseal::keys::Algorithm;
-use taskseal::tokens::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
+use taskseal::keys::pkcs11::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
 use taskseal_core::{Kind, Suite};
 use taskseal_hsm::{KeyUri, Usage};
 
@@ -120,7 +120,7 @@ fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<Made, Failure> {
             return Err(Failure::usage("a key made in a token never leaves it, and verifiers of suite M need its secret")
                 .hint("make it with --out FILE, give that to verifiers, and import it into the token with the token's own tools"));
         }
-        Algorithm::A256Gcm => {
+        _ => {
             return Err(Failure::usage("a token keeps keys that sign or decrypt, not shared ones")
                 .hint("use --suite S or SP; a shared key goes into a file: --out FILE"));
         }

@@ -108,10 +108,9 @@ impl Session {
 
 pub(super) fn failed_setup(config: &Config, error: SetupError) -> Failure {
     match error {
-        SetupError::File(fault) if fault.file == config.file || fault.file == config.keyset => {
-            Failure::config(fault)
-        }
-        SetupError::File(fault) => Failure::key(fault),
+        SetupError::File(fault) if fault.file == config.file => Failure::config(fault),
+        SetupError::File(fault) => Failure::file(fault),
+        SetupError::Keys(fault) => Failure::keyring(fault),
         SetupError::Broker(error) => failed_broker(config, &error),
         SetupError::Ledger(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),
         SetupError::Quarantine(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),

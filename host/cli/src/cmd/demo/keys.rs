@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use taskseal::keys::{Algorithm, KeyLocation};
+use taskseal::keys::{Algorithm, KeyRef, KeyStores};
 use taskseal_hsm::{TokenUri, Usage};
 
 use super::intruder::Mishap;
@@ -57,7 +57,7 @@ impl<'t> Keys<'t> {
 }
 
 /// Where a key was made.
-pub(super) fn location(key: &Made) -> Result<KeyLocation, Mishap> {
+pub(super) fn location(key: &Made) -> Result<KeyRef, Mishap> {
     // Paths are whole, so nothing is relative to anything.
-    Ok(KeyLocation::parse(&key.place, Path::new(""))?)
+    Ok(KeyStores::default().parse(&key.place, Path::new(""))?)
 }

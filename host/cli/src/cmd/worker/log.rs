@@ -123,7 +123,7 @@ impl Log {
     /// Tells of tokens that are away, back or given up.
     pub(super) fn watch_tokens(&self) {
         let sink = self.sink.clone();
-        taskseal::tokens::observe(move |token, event| {
+        taskseal::keys::pkcs11::observe(move |token, event| {
             let members = vec![("token", json!(token)), ("what", json!(event.to_string()))];
             sink.put("token", format!("{token}: {event}"), members, true);
         });

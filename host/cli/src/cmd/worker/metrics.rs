@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal::file_error::FileError;
-use taskseal::tokens;
+use taskseal::keys::pkcs11;
 use taskseal::worker::{Counters, Tally};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -64,7 +64,7 @@ impl Metrics {
 
 /// Answers whether it failed; that is told once.
 fn write(file: &Path, counters: &Counters, ui: Ui, told: bool) -> bool {
-    let text = format!("{}{}", of_worker(&counters.tally()), tokens::metrics());
+    let text = format!("{}{}", of_worker(&counters.tally()), pkcs11::metrics());
     match replace(file, &text) {
         Ok(()) => false,
         Err(error) => {
