@@ -2,13 +2,13 @@
 //! node_exporter does. Nobody can connect to the worker for them.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal::file_error::FileError;
+use taskseal::file_security;
 use taskseal::keys::pkcs11;
 use taskseal::worker::{Counters, Tally};
 use tokio::runtime::Runtime;
@@ -76,17 +76,9 @@ fn write(file: &Path, counters: &Counters, ui: Ui, told: bool) -> bool {
     }
 }
 
-/// At once, so that a collector never reads half of it.
+/// Atomically, so that a collector never reads a part of it. The collector may run as another user.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let mut next = file.as_os_str().to_owned();
-    next.push(".next");
-    // Left by a process that was ended in between; a link is removed, not followed.
-    match fs::remove_file(&next) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    File::create_new(&next)?.write_all(text.as_bytes())?;
-    fs::rename(&next, file)
+    file_security::replace(file, text.as_bytes(), 0o666)
 }
 
 fn of_worker(tally: &Tally) -> String {
