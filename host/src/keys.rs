@@ -30,6 +30,8 @@ mod secret_key;
 mod signer;
 mod store;
 mod stores;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "pkcs11")]
 mod wrapped_file;
 

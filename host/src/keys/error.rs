@@ -9,7 +9,7 @@ use crate::file_error::FileError;
 
 /// Why a key cannot be used.
 ///
-/// Shown as `key: field: message`; the hint stands apart, for a line of its own.
+/// Shown as `key: field: message`. The hint is shown on a separate line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyError(Box<KeyFault>);
 
@@ -64,6 +64,11 @@ impl KeyError {
     #[must_use]
     pub fn not_allowed(key: &KeyRef, message: impl Into<String>) -> Self {
         Self::new(key, KeyErrorKind::NotAllowed, message)
+    }
+
+    /// Creates the error of a key for which the operating system gave no random bytes.
+    pub(super) fn no_randomness(key: &KeyRef, error: getrandom::Error) -> Self {
+        Self::invalid(key, format!("cannot get random bytes from the system: {error}"))
     }
 
     /// Creates the error of a key from that of its file.

@@ -19,6 +19,9 @@ use super::wrapped_file;
 use crate::file_security;
 use crate::stack::leaving_nothing;
 
+#[cfg(test)]
+mod tests;
+
 /// The store of keys in files: `file:PATH`, or a path alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileStore;
@@ -147,14 +150,10 @@ fn write(place: &KeyRef, content: &[u8]) -> Result<(), KeyError> {
 
 /// Generates a key and encodes it as a COSE_Key.
 fn generate(place: &KeyRef, algorithm: Algorithm) -> Result<(SecretKey, Zeroizing<Vec<u8>>), KeyError> {
-    let (key, secret) = SecretKey::random(algorithm).map_err(|error| no_randomness(place, error))?;
+    let (key, secret) =
+        SecretKey::random(algorithm).map_err(|error| KeyError::no_randomness(place, error))?;
     let cose_key = cose_key::encode(algorithm, key.kid(), key.point().as_ref(), &secret);
     Ok((key, cose_key))
-}
-
-/// Returns the error of a key for which the operating system gave no random bytes.
-fn no_randomness(place: &KeyRef, error: getrandom::Error) -> KeyError {
-    KeyError::invalid(place, format!("cannot get random bytes from the system: {error}"))
 }
 
 /// Returns the comment above the armour.

@@ -18,6 +18,9 @@ use super::secret_key::SecretKey;
 use crate::file_error::{FileError, MAX_LEN, invalid, parse_toml};
 use crate::file_security;
 
+#[cfg(test)]
+mod tests;
+
 /// Reads and checks a keyset file.
 pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
     let text = file_security::read_guarded(file, MAX_LEN)?;

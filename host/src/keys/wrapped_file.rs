@@ -81,9 +81,10 @@ pub(super) fn unwrap(place: &KeyRef, content: &[u8]) -> Result<Zeroizing<Vec<u8>
 fn random(place: &KeyRef) -> Result<(Secret<32>, [u8; IV_LEN]), KeyError> {
     let mut file_key = Secret::zeroed();
     let mut iv = [0; IV_LEN];
-    SysRng.try_fill_bytes(file_key.as_mut_bytes()).and_then(|()| SysRng.try_fill_bytes(&mut iv)).map_err(
-        |error| KeyError::invalid(place, format!("cannot get random bytes from the system: {error}")),
-    )?;
+    SysRng
+        .try_fill_bytes(file_key.as_mut_bytes())
+        .and_then(|()| SysRng.try_fill_bytes(&mut iv))
+        .map_err(|error| KeyError::no_randomness(place, error))?;
     Ok((file_key, iv))
 }
 

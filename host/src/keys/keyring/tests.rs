@@ -1,5 +1,3 @@
-use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,56 +9,9 @@ use taskseal_core::{
 };
 
 use super::*;
+use crate::keys::testing::{Folder, RIGHTS, entry, in_token};
 use crate::keys::{Algorithm, RemoteAuthenticator, SealingSource, SignerFault};
 use crate::time::{clock, unix_seconds};
-
-/// A folder with keys and a keyset.
-struct Folder {
-    dir: tempfile::TempDir,
-}
-
-impl Folder {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn key(&self, name: &str, algorithm: Algorithm) -> SecretKey {
-        SecretKey::create(&self.path(name), algorithm, "a test").unwrap()
-    }
-
-    fn keyset(&self, text: &str) -> Keyring {
-        self.load(text).unwrap()
-    }
-
-    /// The error of a keyset that is refused.
-    fn refused(&self, text: &str) -> FileError {
-        match self.load(text).unwrap_err() {
-            KeyringError::File(error) => error,
-            KeyringError::Key(error) => panic!("{error}"),
-        }
-    }
-
-    fn load(&self, text: &str) -> Result<Keyring, KeyringError> {
-        self.write("keyset.toml", text);
-        Keyring::load(&self.path("keyset.toml"))
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-}
-
-const RIGHTS: &str = "issuers = [\"me\"]\ntypes = [\"*\"]\naudiences = [\"here/*\"]\n";
-
-fn entry(key: &SecretKey, more: &str) -> String {
-    let (kid, alg) = (key.kid(), key.algorithm());
-    let public = key.public().map_or_else(String::new, |public| format!("public = \"{public}\"\n"));
-    format!("[[key]]\nkid = \"{kid}\"\nalg = \"{alg}\"\n{public}{more}\n")
-}
 
 fn claims() -> Claims<'static> {
     let (issuer, audience) = (Issuer::new("me").unwrap(), Audience::new("here/q").unwrap());
@@ -90,113 +41,7 @@ fn open(keyring: &Keyring, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
 }
 
 #[test]
-fn kid_of_another_key_is_refused_with_line_and_hint() {
-    let folder = Folder::new();
-    let key = folder.key("a.key", Algorithm::Es256);
-    let text = entry(&key, &format!("use = \"task\"\n{RIGHTS}"));
-    let text = text.replace(&key.kid().to_string(), "0011223344556677");
-
-    let fault = folder.refused(&text);
-
-    assert_eq!(fault.position.unwrap().line, 2);
-    assert_eq!(fault.field.as_deref(), Some("key.kid"));
-    assert!(fault.message.ends_with(", that of the public key, found 0011223344556677"), "{fault}");
-    assert!(fault.hint.is_some());
-}
-
-#[test]
-fn kid_that_stands_twice_is_refused_where_it_stands_again() {
-    let folder = Folder::new();
-    let key = folder.key("a.key", Algorithm::EcdhEs);
-    let one = entry(&key, "use = \"task\"\n");
-
-    let fault = folder.refused(&format!("{one}{one}"));
-
-    assert!(fault.message.starts_with("duplicate kid"), "{fault}");
-    assert_eq!(fault.position.unwrap().line, one.lines().count() + 2);
-}
-
-#[test]
-fn point_off_the_curve_is_refused() {
-    let folder = Folder::new();
-    let key = folder.key("a.key", Algorithm::Es256);
-    let public = key.public().unwrap();
-    // The last four characters change the last three bytes of y.
-    let (start, end) = public.split_at(public.len() - 4);
-    let other = format!("{start}{}", if end == "AAAA" { "AAAE" } else { "AAAA" });
-    let text = entry(&key, &format!("use = \"task\"\n{RIGHTS}")).replace(&public, &other);
-
-    let fault = folder.refused(&text);
-
-    assert_eq!((fault.message.as_str(), fault.position.unwrap().line), ("not a point on P-256", 4));
-}
-
-#[test]
-fn entry_with_a_fault_is_refused_with_the_field() {
-    let folder = Folder::new();
-    let key = folder.key("a.key", Algorithm::Es256);
-    let good = entry(&key, &format!("use = \"task\"\n{RIGHTS}"));
-    folder.keyset(&good);
-
-    for (from, to, message) in [
-        ("use = \"task\"", "use = \"tasks\"", "unknown variant `tasks`"),
-        ("use = \"task\"", "usage = \"task\"", "unknown field `usage`"),
-        ("[\"*\"]", "[\"a b\"]", "`a b` is not a pattern"),
-        ("[\"*\"]", "[\"a*b\"]", "`a*b` is not a pattern"),
-        ("alg = \"ES256\"", "alg = \"none\"", "unknown variant `none`"),
-        ("alg = \"ES256\"", "alg = \"HS256\"", "this algorithm takes `secret_file` and no `public`"),
-        ("issuers = [\"me\"]\n", "", "missing field `issuers`"),
-        ("use = \"task\"", "use = \"task\"\nvalid_from = \"yesterday\"", "not a time"),
-        ("use = \"task\"", "use = \"task\"\nstatus = \"primary\"", "unknown variant `primary`"),
-        ("public = \"B", "public = \"=", "not a public key"),
-    ] {
-        let fault = folder.refused(&good.replacen(from, to, 1));
-        assert_eq!(fault.message, message);
-        assert!(fault.position.is_some() && fault.hint.is_some(), "{fault:?}");
-    }
-}
-
-#[test]
-fn agreement_key_that_claims_rights_is_refused() {
-    let folder = Folder::new();
-    let key = folder.key("a.key", Algorithm::EcdhEs);
-
-    let fault = folder.refused(&entry(&key, &format!("use = \"task\"\n{RIGHTS}")));
-
-    assert_eq!(fault.hint.as_deref(), Some("remove `issuers`"));
-}
-
-#[test]
-fn public_key_of_agreement_is_not_found_as_one_that_verifies() {
-    let folder = Folder::new();
-    let key = folder.key("a.key", Algorithm::EcdhEs);
-    let keyring = folder.keyset(&entry(&key, "use = \"task\"\n"));
-
-    assert!(keyring.find(key.kid()).is_none());
-    assert_eq!(keyring.known_kids().collect::<Vec<_>>(), [key.kid()]);
-}
-
-#[test]
-fn damaged_or_foreign_key_file_is_refused_without_showing_it() {
-    let folder = Folder::new();
-    folder.key("a.key", Algorithm::Es256);
-    let pem = String::from_utf8(crate::file_security::read(&folder.path("a.key")).unwrap().to_vec()).unwrap();
-    let body = pem.lines().nth(4).unwrap().to_owned();
-    for (name, text) in [
-        ("b.key", pem.replace("TASKSEAL SECRET KEY", "PRIVATE KEY")),
-        ("c.key", pem.replace(&body, &body.replace(char::is_alphabetic, "A"))),
-        ("d.key", "kid = 3\n".to_owned()),
-        ("e.key", String::new()),
-    ] {
-        crate::file_security::create(&folder.path(name), text.as_bytes()).unwrap();
-        let fault = SecretKey::read(&folder.path(name)).unwrap_err();
-        assert!(fault.hint.is_some());
-        assert!(!format!("{fault} {fault:?}").contains(&body[..16]), "{fault}");
-    }
-}
-
-#[test]
-fn key_that_the_keyset_does_not_let_seal_is_not_opened() {
+fn key_that_the_keyset_does_not_allow_to_seal_is_refused() {
     let folder = Folder::new();
     let key = folder.key("a.key", Algorithm::Es256);
     let source = SealingSource::new(Suite::S, folder.path("a.key"));
@@ -220,7 +65,7 @@ fn key_that_the_keyset_does_not_let_seal_is_not_opened() {
 }
 
 #[test]
-fn key_of_another_algorithm_is_not_opened_for_a_suite() {
+fn key_of_another_algorithm_is_refused_for_a_suite() {
     let folder = Folder::new();
     for (index, algorithm) in Algorithm::ALL.into_iter().enumerate() {
         let name = format!("{index}.key");
@@ -264,7 +109,7 @@ fn revoked_keys_neither_verify_nor_decrypt() {
 }
 
 #[test]
-fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
+fn envelope_of_every_suite_is_opened_by_the_keyring_of_the_receiver() {
     let folder = Folder::new();
     let keys = [
         folder.key("sign.key", Algorithm::Es256),
@@ -301,11 +146,11 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
     assert!(fault.message.contains("suite E"), "{fault}");
 }
 
-/// A key that is kept elsewhere, and away for as long as a test wants.
+/// A key kept elsewhere, unavailable while a test says so.
 #[derive(Debug)]
 struct Elsewhere {
     key: MacKey,
-    away: AtomicBool,
+    unavailable: AtomicBool,
 }
 
 impl RemoteAuthenticator for Elsewhere {
@@ -314,25 +159,20 @@ impl RemoteAuthenticator for Elsewhere {
     }
 
     fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
-        if self.away.load(Ordering::Relaxed) {
-            return Err(SignerFault::transient("away", Duration::from_millis(5)));
+        if self.unavailable.load(Ordering::Relaxed) {
+            return Err(SignerFault::transient("unavailable", Duration::from_millis(5)));
         }
         let mut key = &self.key;
         key.authenticate(message).map_err(|never| match never {})
     }
 }
 
-/// The entry of a key whose secret its host does not have.
-fn in_token(kid: KeyId) -> String {
-    format!("[[key]]\nkid = \"{kid}\"\nalg = \"HS256\"\nuse = \"task\"\nin_token = true\n{RIGHTS}\n")
-}
-
 #[test]
-fn hmac_key_elsewhere_seals_what_holders_of_the_secret_open_and_its_own_host_does_not() {
+fn hmac_key_kept_elsewhere_seals_for_hosts_with_the_secret_and_its_own_host_opens_nothing() {
     let folder = Folder::new();
     let SecretKey::Mac(key) = folder.key("mac.key", Algorithm::Hs256) else { panic!("another key") };
     let kid = key.kid();
-    let elsewhere = Arc::new(Elsewhere { key: *key, away: AtomicBool::new(true) });
+    let elsewhere = Arc::new(Elsewhere { key: *key, unavailable: AtomicBool::new(true) });
     let producer = folder.keyset(&in_token(kid));
     let held = in_token(kid).replace("in_token = true", "secret_file = \"mac.key\"");
     let worker = folder.keyset(&held);
@@ -352,7 +192,7 @@ fn hmac_key_elsewhere_seals_what_holders_of_the_secret_open_and_its_own_host_doe
         Err(SealError::Signer(fault)) => assert_eq!(fault.retry_after(), Some(Duration::from_millis(5))),
         other => panic!("{other:?}"),
     }
-    elsewhere.away.store(false, Ordering::Relaxed);
+    elsewhere.unavailable.store(false, Ordering::Relaxed);
     let envelope = sealing.seal(&claims(), ContentType::JSON, b"{}").unwrap();
     assert_eq!(open(&worker, &envelope).unwrap(), b"{}");
     assert_eq!(open(&producer, &envelope), Err(Refusal::UnknownKey.into()));
@@ -361,29 +201,9 @@ fn hmac_key_elsewhere_seals_what_holders_of_the_secret_open_and_its_own_host_doe
     assert!(!in_memory.may_block());
 }
 
-#[test]
-fn secret_is_said_to_be_in_a_token_of_hmac_keys_only_and_not_beside_a_file() {
-    let folder = Folder::new();
-    let (mac, sign) = (folder.key("mac.key", Algorithm::Hs256), folder.key("sign.key", Algorithm::Es256));
-    let shared = folder.key("shared.key", Algorithm::A256Gcm);
-    let good = in_token(mac.kid());
-    folder.keyset(&good);
-    for text in [
-        entry(&mac, &format!("use = \"task\"\nin_token = true\nsecret_file = \"mac.key\"\n{RIGHTS}")),
-        entry(&sign, &format!("use = \"task\"\nin_token = true\n{RIGHTS}")),
-        entry(&shared, "use = \"task\"\nin_token = true\n"),
-    ] {
-        let fault = folder.refused(&text);
-        assert!(fault.message.contains("`in_token` is for HS256"), "{fault}");
-    }
-    // A secret that was forgotten is a fault as ever.
-    let fault = folder.refused(&good.replace("in_token = true", "in_token = false"));
-    assert_eq!(fault.message, "this algorithm takes `secret_file` and no `public`");
-}
-
 #[cfg(feature = "pkcs11")]
 #[test]
-fn uri_of_a_private_key_does_not_authenticate_and_that_of_a_shared_one_neither_signs_nor_decrypts() {
+fn uri_of_a_private_key_is_refused_for_suite_m_and_that_of_a_shared_key_for_signing_and_decrypting() {
     let folder = Folder::new();
     let keyring = folder.keyset("");
     let named = |kind: &str| {
@@ -397,18 +217,4 @@ fn uri_of_a_private_key_does_not_authenticate_and_that_of_a_shared_one_neither_s
     assert!(fault(Suite::S, "secret-key").contains("names a shared key"));
     let decryption = keyring.with_decryption_keys([named("secret-key")]).unwrap_err();
     assert!(decryption.message.contains("names a shared key"), "{decryption}");
-}
-
-#[test]
-fn two_keys_made_one_after_the_other_have_nothing_in_common() {
-    let folder = Folder::new();
-    for algorithm in Algorithm::ALL {
-        let (first, second) = (
-            folder.key(&format!("{algorithm}1"), algorithm),
-            folder.key(&format!("{algorithm}2"), algorithm),
-        );
-        assert_ne!(first.kid(), second.kid());
-        let read = |name: &str| crate::file_security::read(&folder.path(name)).unwrap();
-        assert_ne!(read(&format!("{algorithm}1")), read(&format!("{algorithm}2")));
-    }
 }
