@@ -89,6 +89,7 @@ pub enum ClockSource {
 
 /// Orders the tasks of an issuer without a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct Sequence {
     /// Bumped and stored at each boot.
     pub epoch: u32,
@@ -98,6 +99,7 @@ pub struct Sequence {
 
 /// The claims contradict each other; which combinations are allowed is said at each field of [`Claims`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InconsistentClaims;
 
 impl fmt::Display for InconsistentClaims {

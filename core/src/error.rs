@@ -6,11 +6,13 @@ use crate::refusal::Refusal;
 
 /// Bytes that are no key: wrong length, a scalar out of range, a point off the curve, a kid that is no kid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "key stores outside this crate return it")]
 pub struct InvalidKey;
 
 /// A signature, tag or key commitment that does not verify. Carries no reason: the sender must not learn which check
 /// failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "providers outside this crate return it")]
 pub struct Rejected;
 
 /// Why an envelope could not be sealed. `E` is the error of the signer or authenticator.

@@ -2,6 +2,7 @@
 #![no_std]
 // Forbidden but in `stack::registers`, which no safe code can do.
 #![deny(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
 #[cfg(test)]

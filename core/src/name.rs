@@ -7,6 +7,7 @@ use core::fmt;
 
 /// A text that is no valid name: empty, too long, or with a character outside 0x21 to 0x7e.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidName;
 
 impl fmt::Display for InvalidName {

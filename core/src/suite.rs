@@ -22,9 +22,21 @@ impl Suite {
     /// Every suite.
     pub const ALL: [Self; 5] = [Self::S, Self::M, Self::E, Self::Se, Self::Sp];
 
-    /// The name used in policies and documents: `S`, `M`, `E`, `SE` or `SP`.
+    /// Returns the name in words: `sign`, `mac`, `encrypt`, `sign-encrypt` or `sign-encrypt-to`.
     #[must_use]
     pub const fn name(self) -> &'static str {
+        match self {
+            Self::S => "sign",
+            Self::M => "mac",
+            Self::E => "encrypt",
+            Self::Se => "sign-encrypt",
+            Self::Sp => "sign-encrypt-to",
+        }
+    }
+
+    /// Returns the short name, which programs print and the specification uses: `S`, `M`, `E`, `SE` or `SP`.
+    #[must_use]
+    pub const fn short_name(self) -> &'static str {
         match self {
             Self::S => "S",
             Self::M => "M",
@@ -34,10 +46,10 @@ impl Suite {
         }
     }
 
-    /// The suite of that name.
+    /// Returns the suite with this [`name`](Self::name) or [`short_name`](Self::short_name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|suite| suite.name() == name)
+        Self::ALL.into_iter().find(|suite| suite.name() == name || suite.short_name() == name)
     }
 
     /// Whether the body is encrypted.
@@ -57,9 +69,10 @@ impl Suite {
     }
 }
 
+/// Writes the short name.
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.short_name())
     }
 }
 

@@ -5,6 +5,7 @@
 /// A server with a disciplined clock gives both the same value; a device that lost its clock gives a wide
 /// window. Every check refuses when any time in the window would have to be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a clock writes it as a literal; an interval has two ends")]
 pub struct TimeWindow {
     /// The earliest time it can be.
     pub earliest: u64,

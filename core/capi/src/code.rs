@@ -10,6 +10,7 @@ use taskseal_core::{OpenError, Refusal, SealError};
 /// A number never changes its meaning; new ones may be added.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a C enumeration; programs see its numbers")]
 pub enum taskseal_code {
     /// Success.
     TASKSEAL_OK = 0,

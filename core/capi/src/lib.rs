@@ -14,6 +14,8 @@
 #![allow(unsafe_code)]
 // The smaller profiles leave out functions, not what is used by them alone.
 #![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
+#![warn(clippy::exhaustive_enums)]
+#![expect(clippy::exhaustive_structs, reason = "C programs allocate and fill these structures")]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
 #[cfg(any(feature = "mac", feature = "verify"))]

@@ -31,6 +31,7 @@ pub struct InPlace<'a> {
 
 /// Where a body is.
 #[allow(missing_debug_implementations)] // No part of the interface.
+#[expect(clippy::exhaustive_enums, reason = "the C interface matches both places")]
 pub enum Place<'a> {
     /// In the envelope.
     Envelope(&'a [u8]),

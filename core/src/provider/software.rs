@@ -7,6 +7,7 @@ use crate::secret::Secret;
 
 /// Pure Rust, no heap, no operating system.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct Software;
 
 impl Provider for Software {

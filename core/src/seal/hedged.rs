@@ -101,7 +101,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         let job = Job { claims, content_type, body, kind: self.kind };
         let mut header = Sha256::new();
         // The content type by itself, since it stands inside the ciphertext where a signature is around it.
-        for text in [self.mode.suite().name(), content_type.as_str()] {
+        for text in [self.mode.suite().short_name(), content_type.as_str()] {
             header.text(text).expect("a hash takes any number of bytes");
         }
         self.mode.bind(&job, &mut header);

@@ -26,6 +26,7 @@ pub struct Checkpoint {
 
 /// Bytes that are no checkpoint: erased or damaged storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidCheckpoint;
 
 impl fmt::Display for InvalidCheckpoint {

@@ -59,6 +59,7 @@ pub struct Entry<'a> {
 /// times in the wrong order, a retiring key without an end, a role without members or with bad patterns, a
 /// role of a key that verifies nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidEntry;
 
 impl fmt::Display for InvalidEntry {

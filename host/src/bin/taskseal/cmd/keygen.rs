@@ -51,7 +51,9 @@ pub(crate) struct Args {
 fn suite(name: &str) -> Result<Suite, String> {
     match Suite::from_name(name) {
         Some(suite) => Ok(suite),
-        None => Err("one of S, M, E, SE, SP".to_owned()),
+        None => {
+            Err("one of S, M, E, SE, SP, or sign, mac, encrypt, sign-encrypt, sign-encrypt-to".to_owned())
+        }
     }
 }
 

@@ -81,7 +81,7 @@ fn show(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
     if ui.json() {
         let mut members = vec![
             ("verified", json!(true)),
-            ("suite", json!(opened.verified().suite().name())),
+            ("suite", json!(opened.verified().suite().short_name())),
             ("batched", json!(opened.verified().is_batched())),
             ("kid", json!(opened.verified().kid().to_string())),
             ("content_type", json!(opened.content_type().as_str())),

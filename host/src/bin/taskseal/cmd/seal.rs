@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     if ui.json() {
         let mut members = vec![
             ("id", json!(id.to_string())),
-            ("suite", json!(sealing.suite().name())),
+            ("suite", json!(sealing.suite().short_name())),
             ("kid", json!(sealing.kid().to_string())),
             ("bytes", json!(envelope.len())),
         ];

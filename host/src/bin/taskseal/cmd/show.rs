@@ -77,7 +77,7 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
 pub(super) fn envelope(envelope: &Unverified<'_>, bytes: usize) -> Vec<(&'static str, Value)> {
     let mut shown: Vec<(&'static str, Value)> = vec![
         ("kind", kind(envelope.kind()).into()),
-        ("suite", envelope.suite().name().into()),
+        ("suite", envelope.suite().short_name().into()),
         ("kid", envelope.kid().to_string().into()),
     ];
     shown.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
