@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
-// Forbidden but in `stack::registers`, which no safe code can do.
+// Lifted in `stack::registers` only: no safe operation clears a register.
 #![deny(unsafe_code)]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
@@ -42,7 +42,7 @@ mod task_id;
 #[cfg(test)]
 mod testing;
 mod time;
-// The interpreter would be at it for hours: these are about values, not about memory.
+// Too slow under Miri, which checks memory accesses; these tests check values.
 #[cfg(test)]
 #[cfg(not(miri))]
 mod wycheproof;

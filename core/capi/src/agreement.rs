@@ -18,7 +18,7 @@ use crate::keys::key_object;
 #[cfg(feature = "verify")]
 use crate::memory::{one, one_mut};
 #[cfg(feature = "verify")]
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
 /// Agrees by ECDH on P-256 for suite SP: a key in memory (`taskseal_software_agreement`) or a secure element.
 #[repr(C)]
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn taskseal_agreement_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let scalar = one(scalar.cast::<[u8; 32]>())?;
-            leaving_nothing(|| {
+            with_wiped_stack(|| {
                 let made = AgreementKey::from_scalar(&Secret::copy_from(scalar));
                 key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
                 Ok(0)

@@ -5,7 +5,7 @@ use taskseal_core::{KeyId, Secret};
 
 use crate::code::{Code, Outcome, returned};
 use crate::memory::{one, one_mut};
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
 /// Bytes of an uncompressed P-256 point, `04 || x || y`.
 pub const TASKSEAL_POINT_LEN: usize = 65;
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn taskseal_mac_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
-            leaving_nothing(|| key.hold(HmacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
+            with_wiped_stack(|| key.hold(HmacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
             Ok(0)
         })
     };
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn taskseal_encryption_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
-            leaving_nothing(|| {
+            with_wiped_stack(|| {
                 key.hold(EncryptionKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes)));
             });
             Ok(0)

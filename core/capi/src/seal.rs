@@ -11,7 +11,7 @@ use crate::keys::{key_object, taskseal_agreement_public_key, taskseal_encryption
 use crate::memory::{apart, bytes, many_mut, one, one_mut, taskseal_text};
 #[cfg(feature = "sign")]
 use crate::signing::{CallbackSigner, taskseal_signer};
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
 /// Most bytes of a body: 16 MiB.
 pub const TASKSEAL_MAX_BODY: usize = 16777216;
@@ -266,7 +266,7 @@ pub unsafe extern "C" fn taskseal_hedge_key_init(key: *mut taskseal_hedge_key, b
     let made = unsafe {
         one_mut(key).and_then(|key| {
             let bytes = one(bytes.cast::<[u8; 32]>())?;
-            leaving_nothing(|| key.hold(HedgeKey::new(Secret::copy_from(bytes))));
+            with_wiped_stack(|| key.hold(HedgeKey::new(Secret::copy_from(bytes))));
             Ok(0)
         })
     };

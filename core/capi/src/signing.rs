@@ -9,7 +9,7 @@ use crate::callbacks::SignerFailed;
 use crate::code::{Code, Outcome, returned};
 use crate::keys::key_object;
 use crate::memory::{one, one_mut};
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
 /// Signs for suites S, SE and SP: a key in memory (`taskseal_software_signer`), a secure element, a token.
 #[repr(C)]
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn taskseal_signing_key_init(key: *mut taskseal_signing_ke
         one_mut(key).and_then(|key| {
             key.wipe();
             let scalar = one(scalar.cast::<[u8; 32]>())?;
-            leaving_nothing(|| {
+            with_wiped_stack(|| {
                 let made = SigningKey::from_scalar(&Secret::copy_from(scalar));
                 key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
                 Ok(0)

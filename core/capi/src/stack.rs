@@ -4,6 +4,6 @@
 const DEPTH: usize = 640;
 
 /// Does `work`, then overwrites the frames it was done in.
-pub(crate) fn leaving_nothing<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn with_wiped_stack<T>(work: impl FnOnce() -> T) -> T {
     taskseal_core::stack::overwriting::<DEPTH, T>(work)
 }

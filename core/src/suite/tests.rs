@@ -1,9 +1,9 @@
-//! Sets of suites, names of suites.
+//! Sets and names of suites.
 
 use super::*;
 
 #[test]
-fn a_set_contains_what_was_put_in() {
+fn a_set_contains_the_added_suites() {
     for members in 0..32_u8 {
         let chosen = |index: usize| members & (1 << index) != 0;
         let put = |set: SuiteSet, (index, suite)| if chosen(index) { set.with(suite) } else { set };
