@@ -12,8 +12,6 @@ mod tree;
 pub(crate) use self::receipt::{
     Frame, MAX_RECEIPT_HEADER, Receipt, encode_header, longest_receipt, receipt_len,
 };
-#[doc(hidden)]
-pub use self::roots::BatchRootCache as VerifiedRoots;
 pub use self::roots::{BatchRootCache, RootCache, RootId};
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::tree::root_above;

@@ -8,8 +8,6 @@ mod symmetric;
 pub use self::agreement::{AgreementKey, AgreementPublicKey};
 pub use self::cose_key::{CoseKey, CoseKeyError, EncodedCoseKey, KeyAlgorithm};
 pub use self::signing::{SigningKey, VerifyingKey};
-#[doc(hidden)]
-pub use self::symmetric::HmacKey as MacKey;
 pub use self::symmetric::{EncryptionKey, HmacKey};
 
 use p256::AffinePoint;

@@ -48,15 +48,11 @@ mod time;
 mod wycheproof;
 
 pub use self::acceleration::Acceleration;
-#[doc(hidden)]
-pub use self::batch::VerifiedRoots;
 pub use self::batch::{BatchRootCache, RootCache};
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};
 pub use self::error::{InvalidKey, OpenError, SealError};
-#[doc(hidden)]
-pub use self::keyset::signed::Roots;
 pub use self::keyset::signed::{Checkpoint, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 pub use self::keyset::{KeyLookup, Keyset};
 pub use self::kid::KeyId;

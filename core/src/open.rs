@@ -340,11 +340,6 @@ impl<'a> Verified<'a> {
         admission_request(&self.envelope, &self.facts)
     }
 
-    #[doc(hidden)]
-    pub const fn sighting(&self) -> AdmissionRequest<'a> {
-        self.admission_request()
-    }
-
     /// Asks the replay guard whether the task may run.
     ///
     /// # Errors

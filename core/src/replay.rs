@@ -57,9 +57,6 @@ impl<'a> AdmissionRequest<'a> {
     }
 }
 
-#[doc(hidden)]
-pub use self::AdmissionRequest as Sighting;
-
 /// The reason for which a task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

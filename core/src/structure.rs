@@ -121,7 +121,8 @@ pub(crate) struct EncStructure<'a> {
 
 impl<'a> EncStructure<'a> {
     /// Maximum size, in bytes: two heads, an inner and an outer header.
-    pub(crate) const MAX_LEN: usize = 13 + MAX_PROTECTED + 3 + MAX_HEADER;
+    pub(crate) const MAX_LEN: usize = Self::HEADS_LEN + MAX_PROTECTED + MAX_HEADER;
+    const HEADS_LEN: usize = 13 + 3;
 
     /// Creates the structure. `external_aad` is empty in suite E. In SE and SP it is the outer protected header, so
     /// that decryption fails if the signature is replaced by one of another identity.
@@ -130,7 +131,7 @@ impl<'a> EncStructure<'a> {
         protected: &'a [u8],
         external: &'a [u8],
     ) -> Result<Self, SinkError> {
-        if protected.len().saturating_add(external.len()) > MAX_PROTECTED + MAX_HEADER {
+        if protected.len().saturating_add(external.len()) > Self::MAX_LEN - Self::HEADS_LEN {
             return Err(SinkError);
         }
         let (mut head, mut middle) = ([0; 13], [0; 3]);

@@ -137,8 +137,8 @@ fn a_task_sealed_by_an_hmac_key_in_the_token_verifies_by_its_secret_in_memory(fi
     let (kid, secret) = (KeyId::from_bytes([0x4d; 8]), [0x5c; 32]);
     import_mac(fixture, kid, &secret);
     let key = MacKey::load(&token, &KeySelector::kid(kid)).unwrap();
-    let in_memory = keys::MacKey::new(kid, Secret::copy_from(&secret));
-    let another = keys::MacKey::new(kid, Secret::copy_from(&[0x5d; 32]));
+    let in_memory = keys::HmacKey::new(kid, Secret::copy_from(&secret));
+    let another = keys::HmacKey::new(kid, Secret::copy_from(&[0x5d; 32]));
     let audience = Audience::new("plant/mail").unwrap();
     let claims = Claims::new(
         Issuer::new("shop").unwrap(),
@@ -150,7 +150,7 @@ fn a_task_sealed_by_an_hmac_key_in_the_token_verifies_by_its_secret_in_memory(fi
     .expires_at(2_000);
     let mut policy = Policy::for_tasks(audience);
     policy.suites = SuiteSet::NONE.with(Suite::M);
-    let verify = |key: &keys::MacKey, envelope: &[u8]| {
+    let verify = |key: &keys::HmacKey, envelope: &[u8]| {
         let record = KeyRecord::new(RecordKey::Hmac256(key));
         let mut keys = Keyset::<1>::new();
         keys.insert(record.issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY)).unwrap();

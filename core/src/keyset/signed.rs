@@ -52,8 +52,6 @@ pub use self::entry::{Entry, EntryKey, InvalidEntry};
 pub use self::refusal::KeysetRefusal;
 pub use self::role::Role;
 pub use self::state::KeyState;
-#[doc(hidden)]
-pub use self::verify::PinnedRoots as Roots;
 pub use self::verify::{PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 
 /// Maximum size of a signed keyset, in bytes: 64 KiB.

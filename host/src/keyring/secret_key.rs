@@ -9,7 +9,7 @@ use getrandom::rand_core::TryRng;
 use pem_rfc7468::LineEnding;
 use serde::Deserialize;
 use taskseal_core::keys::{
-    AgreementKey, CoseKey, EncodedCoseKey, EncryptionKey, KeyAlgorithm, MacKey, POINT_LEN, SigningKey,
+    AgreementKey, CoseKey, EncodedCoseKey, EncryptionKey, HmacKey, KeyAlgorithm, POINT_LEN, SigningKey,
 };
 use taskseal_core::{InvalidKey, KeyId, Secret};
 use taskseal_hsm::KeyUri;
@@ -94,7 +94,7 @@ pub enum SecretKey {
     /// Decrypts what is encrypted to its public half.
     Agree(Box<AgreementKey>),
     /// Authenticates with HMAC.
-    Mac(Box<MacKey>),
+    Mac(Box<HmacKey>),
     /// Encrypts and decrypts with AES-256-GCM.
     Encrypt(Box<EncryptionKey>),
 }
@@ -138,7 +138,7 @@ impl SecretKey {
         Ok(match key.algorithm() {
             KeyAlgorithm::Es256 => Self::Sign(Box::new(SigningKey::from_scalar(key.secret())?)),
             KeyAlgorithm::EcdhEs => Self::Agree(Box::new(AgreementKey::from_scalar(key.secret())?)),
-            KeyAlgorithm::Hmac256 => Self::Mac(Box::new(MacKey::new(key.kid(), secret()))),
+            KeyAlgorithm::Hmac256 => Self::Mac(Box::new(HmacKey::new(key.kid(), secret()))),
             KeyAlgorithm::A256Gcm => Self::Encrypt(Box::new(EncryptionKey::new(key.kid(), secret()))),
             _ => return Err(InvalidKey),
         })

@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskseal_core::keys::MacKey;
+use taskseal_core::keys::HmacKey;
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{
     Audience, Authenticator, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, Secret,
@@ -282,7 +282,7 @@ fn what_one_suite_seals_the_keyring_of_the_other_side_opens() {
 /// A key that is kept elsewhere, and away for as long as a test wants.
 #[derive(Debug)]
 struct Elsewhere {
-    key: MacKey,
+    key: HmacKey,
     away: AtomicBool,
 }
 
