@@ -80,7 +80,7 @@ impl Depth {
         match suite {
             Suite::M => Self::Hash,
             Suite::E => Self::Cipher,
-            _ => Self::Nothing,
+            Suite::S | Suite::Se | Suite::Sp => Self::Nothing,
         }
     }
 

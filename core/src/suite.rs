@@ -55,7 +55,10 @@ impl Suite {
     /// Returns whether the body is encrypted.
     #[must_use]
     pub const fn encrypts(self) -> bool {
-        matches!(self, Self::E | Self::Se | Self::Sp)
+        match self {
+            Self::S | Self::M => false,
+            Self::E | Self::Se | Self::Sp => true,
+        }
     }
 
     const fn bit(self) -> u8 {
