@@ -157,10 +157,10 @@ impl File {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
-        let worker =
-            self.worker.map(|worker| worker.check(context, &deployment, &self.policy)).transpose()?;
-        let queue = first(worker.as_ref().map_or(&[], |worker| &worker.queues));
+        let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
         let client = self.client.map(|client| client.check(context, &deployment, queue, &self.policy));
+        let client = client.transpose()?;
+        let worker = self.worker.map(|worker| worker.check(context, &deployment, &self.policy));
         Ok(Config {
             file: context.file.to_owned(),
             deployment,

@@ -69,6 +69,7 @@ fn values_out_of_range_or_without_unit_are_refused() {
         ("max_body = \"17MiB\"", "17825792 bytes are out of range"),
         ("max_body = \"1MB\"", "`1MB` is not a size"),
         ("suites = [\"SP\", \"X\"]", "`X` is not a suite"),
+        ("suites = [\"sign-encrypt\", \"Sign\"]", "`Sign` is not a suite"),
     ] {
         let (at, _, found) = fault(&format!("{MINIMAL}[policy]\n{line}\n"));
         assert_eq!((at, found.as_str()), (3, message));
@@ -265,4 +266,17 @@ name = "q"
     assert_eq!((policy.skew, policy.max_lifetime, policy.max_body), (5, 3600, 65_536));
     assert!(policy.accept_batches && policy.accept_clockless);
     assert!(policy.suites.contains(Suite::S) && !policy.suites.contains(Suite::Se));
+}
+
+#[test]
+fn suites_are_accepted_by_either_name() {
+    for (names, suites) in [
+        ("[\"S\", \"M\", \"E\", \"SE\", \"SP\"]", Suite::ALL.as_slice()),
+        ("[\"sign\", \"mac\", \"encrypt\", \"sign-encrypt\", \"sign-encrypt-to\"]", &Suite::ALL),
+        ("[\"SE\", \"sign\"]", &[Suite::Se, Suite::S]),
+    ] {
+        let config = load(&format!("{MINIMAL}[policy]\nsuites = {names}\n")).unwrap();
+        let expected = suites.iter().fold(SuiteSet::NONE, |set, suite| set.with(*suite));
+        assert_eq!(config.policy.suites, expected, "{names}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use taskseal_core::keys::MacKey;
+use taskseal_core::keys::HmacKey;
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{Authenticator, KeyId, Secret};
 
@@ -27,7 +27,7 @@ pub trait RemoteAuthenticator: Send + Sync + fmt::Debug {
 /// The HMAC key of one [`SealingKey`](super::SealingKey).
 #[derive(Debug)]
 pub(super) enum Authenticating {
-    Software(Box<MacKey>),
+    Software(Box<HmacKey>),
     Remote(Arc<dyn RemoteAuthenticator>),
 }
 
@@ -55,7 +55,7 @@ impl Authenticator for &Authenticating {
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
         match self {
             Authenticating::Software(key) => {
-                let mut key: &MacKey = key;
+                let mut key: &HmacKey = key;
                 key.authenticate(message).map_err(|never| match never {})
             }
             Authenticating::Remote(key) => key.authenticate(message),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::keyset::{KeyRecord, RecordKey};
 use taskseal_core::{KeyId, Kind, NameSet};
 
@@ -31,7 +31,7 @@ pub enum KeysetKey {
     /// Verifies signatures.
     Es256(VerifyingKey),
     /// Verifies HMAC tags.
-    Hs256(Box<MacKey>),
+    Hs256(Box<HmacKey>),
     /// An HMAC key whose secret is in a token: it may seal, but this host cannot verify with it.
     Hs256InToken(KeyId),
     /// Verifies and decrypts.

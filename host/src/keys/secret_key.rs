@@ -4,7 +4,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use getrandom::SysRng;
 use getrandom::rand_core::TryRng;
 use taskseal_core::keys::{
-    AgreementKey, CoseKey, EncryptionKey, KeyAlgorithm, MacKey, POINT_LEN, SigningKey,
+    AgreementKey, CoseKey, EncryptionKey, KeyAlgorithm, HmacKey, POINT_LEN, SigningKey,
 };
 use taskseal_core::{InvalidKey, KeyId, Secret};
 
@@ -22,7 +22,7 @@ pub enum SecretKey {
     /// Decrypts bodies that are encrypted to its public key.
     Agree(Box<AgreementKey>),
     /// Authenticates with HMAC.
-    Mac(Box<MacKey>),
+    Mac(Box<HmacKey>),
     /// Encrypts and decrypts with AES-256-GCM.
     Encrypt(Box<EncryptionKey>),
 }
@@ -34,7 +34,7 @@ impl SecretKey {
         Ok(match key.algorithm() {
             KeyAlgorithm::Es256 => Self::Sign(Box::new(SigningKey::from_scalar(key.secret())?)),
             KeyAlgorithm::EcdhEs => Self::Agree(Box::new(AgreementKey::from_scalar(key.secret())?)),
-            KeyAlgorithm::Hmac256 => Self::Mac(Box::new(MacKey::new(key.kid(), secret()))),
+            KeyAlgorithm::Hmac256 => Self::Mac(Box::new(HmacKey::new(key.kid(), secret()))),
             KeyAlgorithm::A256Gcm => Self::Encrypt(Box::new(EncryptionKey::new(key.kid(), secret()))),
             _ => return Err(InvalidKey),
         })

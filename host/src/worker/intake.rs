@@ -211,7 +211,7 @@ fn agrees(leased: &Leased, queue: &QueueName, claims: &Claims<'_>) -> bool {
 }
 
 fn sighting(shared: &Shared, verified: &Verified<'_>) -> ReplayQuery {
-    let sighting = verified.sighting();
+    let sighting = verified.admission_request();
     let forget_after = sighting.forget_after.and_then(|seconds| i64::try_from(seconds).ok());
     ReplayQuery {
         issuer: sighting.issuer.as_str().to_owned(),

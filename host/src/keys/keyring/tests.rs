@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskseal_core::keys::MacKey;
+use taskseal_core::keys::HmacKey;
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{
     Audience, Authenticator, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, Secret,
@@ -149,7 +149,7 @@ fn envelope_of_every_suite_is_opened_by_the_keyring_of_the_receiver() {
 /// A key kept elsewhere, unavailable while a test says so.
 #[derive(Debug)]
 struct Elsewhere {
-    key: MacKey,
+    key: HmacKey,
     unavailable: AtomicBool,
 }
 
