@@ -1,11 +1,12 @@
 //! Counts of what one run of a worker did.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use taskseal_core::Refusal;
 
 use super::event::Event;
+use crate::lock::lock;
 
 /// What a worker did: returned by its `run` methods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,11 +80,11 @@ pub(crate) struct Counters(Mutex<Tally>);
 
 impl Counters {
     pub(super) fn count(&self, event: &Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).count(event);
+        lock(&self.0).count(event);
     }
 
     /// Returns the counts so far.
     pub(super) fn tally(&self) -> Tally {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
