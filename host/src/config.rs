@@ -61,8 +61,8 @@ impl Config {
         file::load(path)
     }
 
-    /// The configuration file to use: `explicit`, else the one that the environment variable `TASKSEAL_CONFIG`
-    /// names, else `taskseal.toml` in the current folder.
+    /// Returns the configuration file to use: `explicit`, else the file in the environment variable `TASKSEAL_CONFIG`,
+    /// else `taskseal.toml` in the current folder.
     #[must_use]
     pub fn locate(explicit: Option<&Path>) -> PathBuf {
         let from_environment = || std::env::var_os("TASKSEAL_CONFIG").filter(|path| !path.is_empty());
@@ -72,7 +72,7 @@ impl Config {
         }
     }
 
-    /// The audience of tasks in `queue`: `deployment/queue`.
+    /// Returns the audience of tasks in `queue`: `deployment/queue`.
     #[must_use]
     pub fn audience(&self, queue: &QueueName) -> String {
         format!("{}/{queue}", self.deployment)
@@ -145,10 +145,10 @@ impl Config {
         }
     }
 
-    /// The section `[client]`.
+    /// Returns the section `[client]`.
     ///
     /// # Errors
-    /// [`FileError`] if there is none.
+    /// [`FileError`] if the file has none.
     pub fn client(&self) -> Result<&ClientSettings, FileError> {
         self.client.as_ref().ok_or_else(|| {
             FileError::new(&self.file, "no [client] section: this host seals no tasks")
@@ -156,10 +156,10 @@ impl Config {
         })
     }
 
-    /// The section `[worker]`.
+    /// Returns the section `[worker]`.
     ///
     /// # Errors
-    /// [`FileError`] if there is none.
+    /// [`FileError`] if the file has none.
     pub fn worker(&self) -> Result<&WorkerSettings, FileError> {
         self.worker.as_ref().ok_or_else(|| {
             FileError::new(&self.file, "no [worker] section: this host runs no tasks")

@@ -37,7 +37,7 @@ const RENAMED: [(&str, &str); 3] = [
     ("worker.batches", "write `batches` in [policy]"),
 ];
 
-/// Tells a field of an earlier version from one that never existed.
+/// Reports a field of an earlier version as renamed.
 fn renamed_field(error: FileError) -> FileError {
     let field = error.field.as_deref().unwrap_or_default();
     match RENAMED.into_iter().find(|(old, _)| *old == field) {

@@ -1,10 +1,10 @@
--- Taking ids off the active list. Part of other scripts.
+-- Removes ids from the active list. Part of other scripts.
 --
--- Tasks end much in the order in which they were handed out, and the oldest stand at the tail. So the tail is cut
--- off, and put back without them: two commands instead of one for each, and nobody sees the list in between.
+-- Tasks end roughly in the order in which they were leased, and the oldest are at the tail. So the tail is trimmed, and
+-- pushed back without them: two commands instead of one for each id, in one atomic script.
 
--- `is_leaving` says the same as `ids`, and is used up.
-local function leave(active_key, ids, is_leaving)
+-- `is_leaving` has the same ids as `ids`, and is changed.
+local function remove_active(active_key, ids, is_leaving)
   local left = #ids
   if left > 1 then
     local tail = redis.call('LRANGE', active_key, -left, -1)
@@ -12,7 +12,7 @@ local function leave(active_key, ids, is_leaving)
     for n = #tail, 1, -1 do
       local id = tail[n]
       if is_leaving[id] then
-        -- A second copy stays.
+        -- A second copy remains.
         is_leaving[id] = false
         left = left - 1
         cut, back = #tail - n + 1, #others
