@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use taskseal::broker::{TaskRecord, TaskState};
-use taskseal::keys::{Keyring, clock};
+use taskseal::keys::Keyring;
 use taskseal::quarantine::Filter;
+use taskseal::time::clock;
 use taskseal::worker::WorkerQueue;
 use taskseal::{Client, QueueName, Receipt, Task, Worker, WorkerSettings};
 use taskseal_core::{Audience, OpenError, Policy, Refusal, Software, Suite, Unverified, VerifiedRoots};

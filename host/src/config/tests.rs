@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use taskseal_core::{Audience, NameSet, Suite, SuiteSet};
 
 use super::*;
-use crate::keys::KeyLocation;
+use crate::keys::KeyRef;
 
 const MINIMAL: &str = "deployment = \"plant-a\"\n";
 
@@ -156,7 +156,7 @@ fn handlers_without_program_or_for_one_type_twice_are_refused() {
 
 #[test]
 fn settings_of_redis_without_redis_are_refused() {
-    assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "means something for Redis only");
+    assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "applies to Redis only");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"http://x\"\n")).2, "not a queue");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"embedded:\"\n")).2, "not a queue");
     assert_eq!(
@@ -215,7 +215,7 @@ fn paths_are_relative_to_the_file_and_programs_absolute() {
     let config = load(&text).unwrap();
     let folder = config.file.parent().unwrap().to_owned();
 
-    assert_eq!(config.worker.unwrap().decryption_keys, [KeyLocation::from(folder.join("keys/worker.key"))]);
+    assert_eq!(config.worker.unwrap().decryption_keys, [KeyRef::from(folder.join("keys/worker.key"))]);
     assert_eq!(Path::new(&config.programs[0].program[0]), folder.join("bin/run"));
     assert_eq!(config.programs[0].program[1], "./arg");
     assert_eq!(config.programs[1].program, ["cat"]);

@@ -1,4 +1,4 @@
-//! Who authenticates in suite M: a key in memory, or one that never leaves the place it is kept in.
+//! HMAC keys of suite M: in memory, or kept elsewhere.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use taskseal_core::{Authenticator, KeyId, Secret};
 
 use super::signer::SignerFault;
 
-/// An HMAC-SHA256 key that is kept elsewhere: in a token, in a key service. It seals; verifiers hold the shared secret
+/// An HMAC-SHA256 key kept elsewhere: in a token or in a key service. It seals; verifiers hold the shared secret
 /// themselves.
 ///
-/// Calls may block; async code makes them on threads of their own.
+/// Calls may block; async code makes them on blocking threads.
 pub trait RemoteAuthenticator: Send + Sync + fmt::Debug {
-    /// The key's kid.
+    /// Returns the kid of the key.
     fn kid(&self) -> KeyId;
 
-    /// The tag of a message.
+    /// Returns the tag of a message.
     ///
     /// # Errors
     /// [`SignerFault`]. Nothing is sealed then.
     fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault>;
 }
 
-/// The key of one sealing key.
+/// The HMAC key of one [`SealingKey`](super::SealingKey).
 #[derive(Debug)]
 pub(super) enum Authenticating {
     Software(Box<MacKey>),
@@ -44,7 +44,7 @@ impl Authenticating {
     }
 }
 
-/// Many threads authenticate with one key: `&authenticating`.
+/// Implemented for the reference, so that many threads can authenticate with one key.
 impl Authenticator for &Authenticating {
     type Error = SignerFault;
 

@@ -21,9 +21,8 @@ use crate::broker::Leased;
 use crate::handler::OpenedTask;
 use crate::queue::QueueName;
 use crate::replay::{self, LedgerRefusal, ReplayQuery, TaskKey};
-use crate::result::unix_seconds;
 use crate::task::queue_id;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, unix_seconds};
 
 /// What becomes of one leased task.
 #[derive(Debug)]
