@@ -13,6 +13,7 @@ pub mod quarantine;
 pub mod queue;
 pub mod replay;
 pub mod result;
+mod retry;
 pub mod setup;
 mod sqlite;
 mod stack;

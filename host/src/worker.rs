@@ -17,7 +17,6 @@
 //! The heartbeat extends leases while tasks run; the recoverer brings back the tasks of lost workers; the forwarder
 //! moves due tasks; the janitor deletes what has expired.
 
-mod backoff;
 mod confirm;
 mod counters;
 mod event;
@@ -42,10 +41,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use self::backoff::Backoff;
 pub use self::counters::{Counters, Tally};
 pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
+pub use crate::retry::Backoff;
 
 use self::in_flight::InFlight;
 use self::result_key::ResultKey;

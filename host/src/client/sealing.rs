@@ -14,6 +14,7 @@ use crate::broker::redis::asynq::Message;
 use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
 use crate::result::unix_seconds;
+use crate::retry::MIN_DELAY;
 use crate::task::{Task, queue_id};
 use crate::time::UnixMillis;
 
@@ -183,14 +184,11 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
 fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     match sealed {
         Err(ClientError::Sealing(SealError::Signer(fault))) => {
-            fault.retry_after().map(|delay| delay.max(SHORTEST_WAIT))
+            fault.retry_after().map(|delay| delay.max(MIN_DELAY))
         }
         _ => None,
     }
 }
-
-/// A key that says "at once" must not be asked in a circle.
-pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The thread that was to sign panicked, or the runtime is being shut down.
 pub(super) fn cut_off() -> SealError<SignerFault> {

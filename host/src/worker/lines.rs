@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::settings::WorkerQueue;
 use crate::queue::QueueName;
+use crate::retry::Backoff;
 
 /// Every queue gets as many first turns as its weight; the others follow it in the same turn, so that nobody waits
 /// while there is room.

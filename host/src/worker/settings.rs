@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use taskseal_core::SuiteSet;
 
-use super::backoff::Backoff;
 use crate::queue::QueueName;
+use crate::retry::Backoff;
 
 /// Settings of a worker.
 #[derive(Clone, Debug)]

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::backoff::Backoff;
 use super::event::Event;
 use super::in_flight::Place;
 use super::refuse::{self, Refused};
@@ -19,6 +18,7 @@ use crate::broker::{Lease, Settled, Settlement};
 use crate::handler::Failure;
 use crate::queue::QueueName;
 use crate::replay::{Ledger, LedgerError, TaskKey};
+use crate::retry::Backoff;
 use crate::time::UnixMillis;
 
 /// A task that was handed out to us.
