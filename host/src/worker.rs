@@ -19,6 +19,7 @@
 
 mod confirm;
 mod counters;
+mod cpu_pool;
 mod event;
 mod expired;
 mod heartbeat;
@@ -46,6 +47,7 @@ pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
 pub use crate::retry::Backoff;
 
+use self::cpu_pool::CpuPool;
 use self::in_flight::InFlight;
 use self::result_key::ResultKey;
 use self::roots::Roots;
@@ -92,6 +94,7 @@ struct Shared {
     counters: Arc<Counters>,
     in_flight: Arc<InFlight>,
     roots: Roots,
+    cpu_pool: CpuPool,
     result_key: ResultKey,
     /// Room for results whose key may block: the runtime's threads for that are needed for the ledger too.
     seals: Semaphore,
@@ -129,6 +132,7 @@ impl Worker {
             counters: Arc::clone(&counters),
             in_flight: Arc::default(),
             roots: Roots::default(),
+            cpu_pool: CpuPool::default(),
             result_key: ResultKey::new(counters),
             seals: Semaphore::new(SEALS_AT_ONCE),
             extending: Mutex::default(),

@@ -2,7 +2,6 @@
 //!
 //! Blocking and processor-bound: runs off the async threads, a batch at a time, on all cores.
 
-use std::thread;
 use std::time::Duration;
 
 use taskseal_core::claims::Claims;
@@ -71,10 +70,11 @@ pub(super) struct Ruled {
 /// the claims are with the heartbeat before it begins, and the ledger is asked again whose they are after it.
 pub(super) fn rule(shared: &Shared, queue: &QueueName, batch: &[Leased], places: &[Place]) -> Ruled {
     let audience = shared.settings.audience(queue);
-    let verdicts = on_all_cores(batch.iter().collect(), |leased| verify(shared, queue, &audience, leased));
+    let verdicts =
+        shared.cpu_pool.par_map(batch.iter().collect(), |leased| verify(shared, queue, &audience, leased));
     let (claims, claims_answered) = claim(shared, verdicts, places);
     let claims = claims.into_iter().zip(places).collect();
-    let mut rulings = on_all_cores(claims, |(claim, place)| match claim {
+    let mut rulings = shared.cpu_pool.par_map(claims, |(claim, place)| match claim {
         Ok(claimed) => not_any_more(shared, place, &claimed.key)
             .map_or_else(|| open(shared, queue, &claimed), Ruling::NotRun),
         Err(end) => Ruling::NotRun(*end),
@@ -316,28 +316,4 @@ fn open(shared: &Shared, queue: &QueueName, claimed: &Claimed<'_>) -> Ruling {
 
 pub(super) fn retention(claims: &Claims<'_>) -> Duration {
     Duration::from_secs(claims.retention.unwrap_or(0).into())
-}
-
-/// Maps in order, on as many threads as there are cores when there is enough to do.
-fn on_all_cores<T: Send, R: Send>(mut items: Vec<T>, map: impl Fn(T) -> R + Sync) -> Vec<R> {
-    const WORTH_A_THREAD: usize = 4;
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len() / WORTH_A_THREAD);
-    if threads < 2 {
-        return items.into_iter().map(map).collect();
-    }
-    let share = items.len().div_ceil(threads);
-    thread::scope(|scope| {
-        let map = &map;
-        let mut running = Vec::with_capacity(threads);
-        while !items.is_empty() {
-            let rest = items.split_off(share.min(items.len()));
-            let chunk = std::mem::replace(&mut items, rest);
-            running.push(scope.spawn(move || chunk.into_iter().map(map).collect::<Vec<R>>()));
-        }
-        let finished = running.into_iter().flat_map(|thread| match thread.join() {
-            Ok(mapped) => mapped,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        finished.collect()
-    })
 }
