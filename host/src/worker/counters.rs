@@ -1,4 +1,4 @@
-//! Counts of what a worker did.
+//! Counters of a worker.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use taskseal_core::Refusal;
 
 use super::event::Event;
 
-/// Live counters of a running worker.
+/// The live counters of a running worker.
 #[derive(Debug, Default)]
 pub struct Counters {
     started: AtomicU64,
@@ -29,46 +29,46 @@ pub struct Counters {
     refused: Mutex<BTreeMap<Refusal, u64>>,
 }
 
-/// Counts at one moment.
+/// A snapshot of the counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
-    /// Attempts begun.
+    /// Attempts started.
     pub started: u64,
     /// Tasks that succeeded.
     pub succeeded: u64,
-    /// Tasks settled without running because they had succeeded before.
+    /// Tasks settled without a run because they had succeeded before.
     pub settled_again: u64,
-    /// Attempts that failed and will be followed by another.
+    /// Attempts that failed and are retried.
     pub retried: u64,
-    /// Tasks given up.
+    /// Tasks that failed permanently.
     pub archived: u64,
-    /// Tasks given back, cut off by the end of a drain, or put off.
+    /// Tasks given back or deferred.
     pub given_back: u64,
     /// Leases lost.
     pub lease_lost: u64,
-    /// Ids dropped.
+    /// Ids dropped: those without a task, and duplicates.
     pub dropped: u64,
-    /// Tasks of lost workers brought back.
+    /// Tasks recovered from lost workers.
     pub recovered: u64,
-    /// Tasks archived because they took workers down.
+    /// Tasks archived because they crashed workers.
     pub poisonous: u64,
-    /// Calls that the broker failed.
+    /// Failed calls of the broker.
     pub broker_failures: u64,
-    /// Calls that ledger or quarantine failed.
+    /// Failed calls of the ledger or the quarantine.
     pub state_failures: u64,
-    /// Times that a key in a token or service could not be used.
+    /// Failed uses of a key in a token or service.
     pub key_unavailable: u64,
-    /// Queues that a worker which ends with them gave up: they did not answer.
+    /// Queues given up by a worker that ends with its queues, because they did not respond.
     pub gave_up: u64,
-    /// Tasks that have run and whose results wait for their key at this moment.
+    /// Tasks that have run and whose results now wait for the key.
     pub results_waiting: u64,
-    /// Tasks refused, by reason.
+    /// Refused tasks by reason.
     pub refused: BTreeMap<Refusal, u64>,
 }
 
 impl Tally {
-    /// All refusals.
+    /// Returns the number of refused tasks.
     #[must_use]
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
@@ -76,6 +76,7 @@ impl Tally {
 }
 
 impl Counters {
+    /// Counts an event.
     pub(super) fn count(&self, event: &Event) {
         let (counter, by) = match event {
             Event::Started { .. } => (&self.started, 1),
@@ -102,15 +103,17 @@ impl Counters {
         counter.fetch_add(by, Ordering::Relaxed);
     }
 
+    /// Counts a task whose result waits for its key.
     pub(super) fn result_waits(&self) {
         self.results_waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn result_waits_no_more(&self) {
+    /// Ends the count of a task whose result waited.
+    pub(super) fn result_no_longer_waits(&self) {
         self.results_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The counts now.
+    /// Returns a snapshot of the counters.
     #[must_use]
     pub fn tally(&self) -> Tally {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

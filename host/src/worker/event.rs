@@ -1,116 +1,117 @@
-//! What happens in a worker, for counters, logs and tests.
+//! Events of a worker, for counters, logs and tests.
 
 use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
 use crate::queue::QueueName;
 
-/// Something that happened. Ids are as the broker gave them and reasons as the handler gave
-/// them: escape both before printing.
+/// An event of a worker.
+///
+/// Ids are those of the broker and reasons those of the handler, unchanged: escape both before printing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A handler starts on a task.
+    /// A handler started.
     Started {
         /// Task id.
         id: String,
-        /// 1 for the first attempt.
+        /// Number of the attempt, 1 for the first.
         attempt: u32,
     },
-    /// A task succeeded and the queue knows.
+    /// A task succeeded, and the queue recorded it.
     Succeeded {
         /// Task id.
         id: String,
     },
-    /// A task that had succeeded before was settled without running it.
+    /// A task that had succeeded before was settled without a run.
     SettledAgain {
         /// Task id.
         id: String,
     },
-    /// An attempt failed and another one will follow.
+    /// An attempt failed, and the task will be retried.
     Retried {
         /// Task id.
         id: String,
-        /// The handler's words; they stay on this host.
+        /// Reason given by the handler. It stays on this host.
         reason: String,
     },
-    /// A task was given up and archived.
+    /// A task failed permanently and was archived.
     Archived {
         /// Task id.
         id: String,
-        /// The handler's words; they stay on this host.
+        /// Reason given by the handler. It stays on this host.
         reason: String,
     },
-    /// A task was refused: it never ran and is kept.
+    /// A task was refused. It did not run, and is kept.
     Refused {
         /// Task id.
         id: String,
-        /// Queue it was found in.
+        /// Queue it was fetched from.
         queue: QueueName,
-        /// Why.
+        /// Reason of the refusal.
         refusal: Refusal,
-        /// More of why, for a person.
+        /// Details for an operator.
         detail: String,
-        /// Whether quarantine keeps it too, not only the queue's archive.
+        /// Whether the quarantine stored it, in addition to the archive of the queue.
         quarantined: bool,
     },
-    /// A task was given back unrun, put off, or given back when the end of a drain cut it off.
+    /// A task was given back without a run, deferred, or given back because the worker stopped while its handler ran.
     GivenBack {
         /// Task id.
         id: String,
     },
-    /// A lease was lost: the task's end, if any, was not recorded by us.
+    /// A lease was lost. This worker did not record the outcome of the task, if there was one.
     LeaseLost {
         /// Task id.
         id: String,
     },
-    /// Ids without a task, or second copies of one that runs, were dropped.
+    /// Ids without a task, or duplicates of a running task, were dropped.
     Dropped {
-        /// How many.
+        /// Number of tasks.
         count: usize,
     },
     /// Tasks of lost workers are pending again.
     Recovered {
-        /// How many.
+        /// Number of tasks.
         count: usize,
     },
-    /// Tasks that took too many workers down were archived.
+    /// Tasks that crashed too many workers were archived.
     Poisonous {
-        /// How many.
+        /// Number of tasks.
         count: usize,
     },
-    /// The broker did not answer or answered with an error.
+    /// The broker did not respond, or returned an error.
     BrokerFailed {
-        /// What we wanted.
+        /// What the worker was doing.
         doing: &'static str,
-        /// What it said.
+        /// The error of the broker.
         error: BrokerError,
     },
-    /// A worker that ends with its queues got no answer for one of them for too long.
+    /// A worker that ends with its queues gave one up, because the broker did not respond for too long.
     GaveUp {
-        /// The queue.
+        /// Name of the queue.
         queue: QueueName,
     },
-    /// A key that is kept in a token or service could not be used for now, whatever the reason. A task that cannot be
-    /// decrypted is put off; one whose result cannot be sealed waits.
+    /// A key in a token or service could not be used. A task that cannot be decrypted is deferred; a task whose result
+    /// cannot be sealed waits.
     KeyUnavailable {
         /// Task id.
         id: String,
-        /// What it was wanted for.
+        /// What the worker was doing.
         doing: &'static str,
-        /// The key, if it is known which one.
+        /// Id of the key, if it is known.
         kid: Option<KeyId>,
-        /// What the token or service said.
+        /// Reason given by the token or service.
         reason: String,
     },
-    /// Results are sealed again, and tasks taken, after a time without the key.
+    /// The result key works again: results are sealed, and tasks are fetched.
     KeyBack {
-        /// The key.
+        /// Id of the key.
         kid: KeyId,
     },
-    /// The ledger or the quarantine failed: nothing is run until it answers.
+    /// The ledger or the quarantine failed. No task starts until it responds.
     StateFailed {
-        /// What it said.
+        /// The error message.
         error: String,
     },
 }

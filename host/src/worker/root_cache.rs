@@ -4,15 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use taskseal_core::batch::{RootCache, RootId, VerifiedRoots};
 
-/// How many roots are remembered: 32 bytes each.
-const REMEMBERED: usize = 256;
+/// Number of roots that are kept, 32 bytes each.
+const CAPACITY: usize = 256;
 
-/// The roots verified last. Held by nobody while a signature is verified: two threads that meet a new root at once both
-/// verify it.
+/// The roots that were verified last. The lock is not held while a signature is verified: two threads that find the same
+/// new root at once both verify it.
 #[derive(Debug, Default)]
-pub(super) struct Roots(Mutex<VerifiedRoots<REMEMBERED>>);
+pub(super) struct SharedRootCache(Mutex<VerifiedRoots<CAPACITY>>);
 
-impl RootCache for &Roots {
+impl RootCache for &SharedRootCache {
     fn contains(&mut self, root: &RootId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(root)
     }
