@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use taskseal::broker::TaskState;
 use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::{TaskRecord, TaskState};
 use taskseal::quarantine::{Disposition, Entry, Filter};
-use taskseal::replay::{Ledger, Sighting};
+use taskseal::replay::{Ledger, ReplayQuery};
 use taskseal::time::UnixMillis;
 use taskseal::worker::Tally;
 use taskseal::{Task, Worker, WorkerSettings};
@@ -66,83 +66,85 @@ async fn run_with_a_good_one_behind(fleet: &Fleet, settings: WorkerSettings) -> 
     tally
 }
 
-/// Pushes these messages, lets a worker refuse them, and checks what is left of each.
-async fn refused_as(fleet: &Fleet, refusal: Refusal, messages: &[Message]) -> Vec<Entry> {
-    for message in messages {
-        fleet.push(message.clone()).await;
+/// Pushes these records, lets a worker refuse them, and checks what is left of each.
+async fn refused_as(fleet: &Fleet, refusal: Refusal, records: &[TaskRecord]) -> Vec<Entry> {
+    for record in records {
+        fleet.push(record.clone()).await;
     }
     let tally = run_with_a_good_one_behind(fleet, fleet.worker_settings()).await;
-    assert_eq!(tally.refused, [(refusal, messages.len() as u64)].into());
-    kept_as(fleet, refusal, messages).await
+    assert_eq!(tally.refused, [(refusal, records.len() as u64)].into());
+    kept_as(fleet, refusal, records).await
 }
 
-async fn kept_as(fleet: &Fleet, refusal: Refusal, messages: &[Message]) -> Vec<Entry> {
+async fn kept_as(fleet: &Fleet, refusal: Refusal, records: &[TaskRecord]) -> Vec<Entry> {
     let filter = Filter { code: Some(refusal.code().into()), ..Filter::default() };
     let quarantine = fleet.quarantine();
     let entries = quarantine.list(&filter, 0, 1000).unwrap();
-    assert_eq!(entries.len(), messages.len());
-    for (entry, message) in entries.iter().zip(messages) {
-        let (_, whole) = quarantine.find(entry.id).unwrap().unwrap();
-        assert_eq!(Message::decode(&whole).unwrap(), *message);
-        assert_eq!((&entry.task_id, entry.queue.as_str()), (&message.id, "mail"));
+    assert_eq!(entries.len(), records.len());
+    for (entry, record) in entries.iter().zip(records) {
+        let (_, payload) = quarantine.find(entry.id).unwrap().unwrap();
+        assert_eq!(payload, record.envelope);
+        assert_eq!((&entry.task_id, entry.queue.as_str()), (&record.id, "mail"));
+        assert_eq!(entry.unverified_type.as_ref(), Some(&record.task_type));
         assert_eq!((entry.disposition, entry.count), (Disposition::Archived, 1));
-        assert_eq!(entry.digest, <[u8; 32]>::from(Sha256::digest(&message.payload)));
-        let archived = fleet.find(&message.id).await.unwrap();
+        assert_eq!(entry.digest, <[u8; 32]>::from(Sha256::digest(&record.envelope)));
+        let archived = fleet.find(&record.id).await.unwrap();
         assert_eq!(archived.state, TaskState::Archived);
-        let archived = archived.message.unwrap();
-        assert_eq!(archived.error_msg, format!("taskseal: refused: {}", refusal.code()));
-        assert_eq!(archived.payload, message.payload);
+        assert_eq!(archived.last_error, Some(format!("taskseal: refused: {}", refusal.code())));
+        assert_eq!(archived.record.as_ref(), Some(record));
     }
     entries
 }
 
 async fn unsealed_task_is_refused(fleet: Fleet) {
-    let plain = |id: &str, payload: &[u8]| Message {
+    let plain = |id: &str, payload: &[u8]| TaskRecord {
         id: id.into(),
-        payload: payload.into(),
-        ..fleet.good().message()
+        envelope: payload.to_vec().into(),
+        ..fleet.good().record()
     };
-    let messages = [plain("a", b"{\"to\":\"ada\"}"), plain("b", b""), plain("c", &[0xff; 300])];
-    refused_as(&fleet, Refusal::Unsealed, &messages).await;
+    let records = [plain("a", b"{\"to\":\"ada\"}"), plain("b", b""), plain("c", &[0xff; 300])];
+    refused_as(&fleet, Refusal::Unsealed, &records).await;
 }
 
 async fn truncated_envelope_is_refused_at_every_length(fleet: Fleet) {
     let whole = fleet.good();
-    let mut messages = Vec::new();
+    let mut records = Vec::new();
     for length in (1..whole.envelope.len()).step_by(7) {
-        let mut message = whole.message();
-        message.id = format!("cut-{length:04}");
-        message.payload.truncate(length);
-        messages.push(message);
+        let mut record = whole.record();
+        record.id = format!("cut-{length:04}");
+        record.envelope.truncate(length);
+        records.push(record);
     }
-    for message in &messages {
-        fleet.push(message.clone()).await;
+    for record in &records {
+        fleet.push(record.clone()).await;
     }
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
-    assert_eq!(tally.refused_total(), messages.len() as u64);
+    assert_eq!(tally.refused_total(), records.len() as u64);
     let known = [Refusal::Unsealed, Refusal::Malformed];
     assert!(tally.refused.keys().all(|refusal| known.contains(refusal)), "{:?}", tally.refused);
     assert!(tally.refused[&Refusal::Malformed] > 10);
 }
 
 async fn envelope_that_is_not_canonical_is_refused(fleet: Fleet) {
-    let mut longer = fleet.good().message();
-    longer.payload.push(0);
-    let mut wider = fleet.good().message();
+    let mut longer = fleet.good().record();
+    longer.envelope = [&*longer.envelope, &[0]].concat().into();
+    let mut wider = fleet.good().record();
     // The length of the protected header in one byte more than it needs.
-    let at = wider.payload.iter().position(|byte| *byte == 0x58 || *byte == 0x59).unwrap();
-    let length = match wider.payload[at] {
-        0x58 => vec![0x59, 0, wider.payload[at + 1]],
-        _ => vec![0x5a, 0, 0, wider.payload[at + 1], wider.payload[at + 2]],
+    let mut envelope = wider.envelope.to_vec();
+    let at = envelope.iter().position(|byte| *byte == 0x58 || *byte == 0x59).unwrap();
+    let length = match envelope[at] {
+        0x58 => vec![0x59, 0, envelope[at + 1]],
+        _ => vec![0x5a, 0, 0, envelope[at + 1], envelope[at + 2]],
     };
     let old = length.len() - 1;
-    wider.payload.splice(at..at + old, length);
+    envelope.splice(at..at + old, length);
+    wider.envelope = envelope.into();
     refused_as(&fleet, Refusal::Malformed, &[longer, wider]).await;
 }
 
 async fn undecodable_message_is_refused(fleet: Fleet) {
     let bad = fleet.good();
-    fleet.push(bad.message()).await;
+    fleet.push(bad.record()).await;
     fleet.queue().store().damage(&mail(), &bad.id(), b"\xff\xff\xffno message").await;
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
     assert_eq!(tally.refused, [(Refusal::Malformed, 1)].into());
@@ -157,24 +159,24 @@ async fn body_over_the_limit_is_refused(fleet: Fleet) {
     let key = fleet.sealing_key(PRODUCER);
     let claims = taskseal_tests::fleet::claims();
     let envelope = key.seal(&claims, taskseal_core::ContentType::JSON, &vec![b' '; (1 << 20) + 1]).unwrap();
-    refused_as(&fleet, Refusal::TooLarge, &[Sealed { claims, envelope }.message()]).await;
+    refused_as(&fleet, Refusal::TooLarge, &[Sealed { claims, envelope }.record()]).await;
 }
 
 async fn result_in_the_place_of_a_task_is_refused(fleet: Fleet) {
-    refused_as(&fleet, Refusal::WrongKind, &[fleet.seal_result(|claims| claims.request([1; 32])).message()])
+    refused_as(&fleet, Refusal::WrongKind, &[fleet.seal_result(|claims| claims.request([1; 32])).record()])
         .await;
 }
 
 async fn suite_that_is_not_allowed_is_refused(fleet: Fleet) {
     let only_signed = fleet.seal(&fleet.sealing_key_in(Suite::S), |claims| claims);
-    refused_as(&fleet, Refusal::SuiteNotAllowed, &[only_signed.message()]).await;
+    refused_as(&fleet, Refusal::SuiteNotAllowed, &[only_signed.record()]).await;
 }
 
 async fn unknown_key_is_refused(fleet: Fleet) {
     let entries = refused_as(
         &fleet,
         Refusal::UnknownKey,
-        &[fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims).message()],
+        &[fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims).record()],
     )
     .await;
     assert_eq!((entries[0].kid_known, entries[0].unverified_issuer.as_deref()), (false, Some("shop")));
@@ -182,19 +184,21 @@ async fn unknown_key_is_refused(fleet: Fleet) {
 }
 
 async fn changed_envelope_is_refused(fleet: Fleet) {
-    let mut messages = Vec::new();
+    let mut records = Vec::new();
     for back in [1, 20, 63, 64] {
-        let mut message = fleet.good().message();
-        let at = message.payload.len() - back;
-        message.payload[at] ^= 0x10;
-        messages.push(message);
+        let mut record = fleet.good().record();
+        let mut envelope = record.envelope.to_vec();
+        let at = envelope.len() - back;
+        envelope[at] ^= 0x10;
+        record.envelope = envelope.into();
+        records.push(record);
     }
-    let entries = refused_as(&fleet, Refusal::Rejected, &messages).await;
+    let entries = refused_as(&fleet, Refusal::Rejected, &records).await;
     assert!(entries.iter().all(|entry| entry.kid_known));
 }
 
 async fn revoked_and_outdated_keys_are_refused(fleet: Fleet) {
-    let by = |key| fleet.seal(&fleet.sealing_key(key), |claims| claims).message();
+    let by = |key| fleet.seal(&fleet.sealing_key(key), |claims| claims).record();
     refused_as(&fleet, Refusal::KeyNotValid, &[by(REVOKED), by(OUTDATED)]).await;
 }
 
@@ -203,7 +207,7 @@ async fn key_that_may_not_speak_for_the_issuer_is_refused(fleet: Fleet) {
         claims.issuer = Issuer::new("bank").unwrap();
         claims
     });
-    refused_as(&fleet, Refusal::IssuerNotAllowed, &[bad.message()]).await;
+    refused_as(&fleet, Refusal::IssuerNotAllowed, &[bad.record()]).await;
 }
 
 async fn key_that_may_not_seal_the_type_is_refused(fleet: Fleet) {
@@ -211,27 +215,27 @@ async fn key_that_may_not_seal_the_type_is_refused(fleet: Fleet) {
         claims.task_type = TaskType::new("invoice:pay").unwrap();
         claims
     });
-    refused_as(&fleet, Refusal::TypeNotAllowed, &[bad.message()]).await;
+    refused_as(&fleet, Refusal::TypeNotAllowed, &[bad.record()]).await;
 }
 
 /// Sealed by this key for this deployment and queue, and pushed into `mail` of `test`.
-fn for_audience(fleet: &Fleet, key: &str, audience: &'static str) -> Message {
+fn for_audience(fleet: &Fleet, key: &str, audience: &'static str) -> TaskRecord {
     let sealed = fleet.seal(&fleet.sealing_key(key), |mut claims| {
         claims.audience = Audience::new(audience).unwrap();
         claims
     });
-    sealed.message()
+    sealed.record()
 }
 
 async fn key_that_may_not_seal_for_the_queue_is_refused(fleet: Fleet) {
-    let messages = [for_audience(&fleet, NARROW, "test/bulk"), for_audience(&fleet, PRODUCER, "prod/mail")];
-    refused_as(&fleet, Refusal::AudienceNotAllowed, &messages).await;
+    let records = [for_audience(&fleet, NARROW, "test/bulk"), for_audience(&fleet, PRODUCER, "prod/mail")];
+    refused_as(&fleet, Refusal::AudienceNotAllowed, &records).await;
 }
 
 async fn task_of_another_queue_or_deployment_is_refused(fleet: Fleet) {
     // As a worker of `prod` that trusts the same keys would see a task of `test`.
     refused_as(&fleet, Refusal::WrongAudience, &[for_audience(&fleet, PRODUCER, "test/bulk")]).await;
-    fleet.push(fleet.good().message()).await;
+    fleet.push(fleet.good().record()).await;
     let mut settings = fleet.worker_settings();
     settings.deployment = "prod".into();
     let ran = Ran::default();
@@ -244,7 +248,7 @@ async fn type_without_a_handler_is_refused(fleet: Fleet) {
         claims.task_type = TaskType::new("report:make").unwrap();
         claims
     });
-    refused_as(&fleet, Refusal::TypeNotHandled, &[bad.message()]).await;
+    refused_as(&fleet, Refusal::TypeNotHandled, &[bad.record()]).await;
 }
 
 async fn issuer_without_a_clock_is_refused(fleet: Fleet) {
@@ -252,27 +256,27 @@ async fn issuer_without_a_clock_is_refused(fleet: Fleet) {
         (claims.issued_at, claims.expires_at) = (None, None);
         claims.clock(ClockSource::None).sequence(1, 1)
     });
-    refused_as(&fleet, Refusal::ClockNotAllowed, &[bad.message()]).await;
+    refused_as(&fleet, Refusal::ClockNotAllowed, &[bad.record()]).await;
 }
 
 async fn task_from_the_future_is_refused(fleet: Fleet) {
     let soon = unix_now() + 600;
     let key = fleet.sealing_key(PRODUCER);
     let bad = fleet.seal(&key, |claims| claims.issued_at(soon).expires_at(soon + 60));
-    refused_as(&fleet, Refusal::IssuedInFuture, &[bad.message()]).await;
+    refused_as(&fleet, Refusal::IssuedInFuture, &[bad.record()]).await;
 }
 
 async fn task_that_lives_too_long_is_refused(fleet: Fleet) {
     let key = fleet.sealing_key(PRODUCER);
     let bad = fleet.seal(&key, |claims| claims.expires_at(unix_now() + 2 * 86_400));
     let forever = fleet.seal(&key, |claims| claims.expires_at(u64::from(u32::MAX)));
-    refused_as(&fleet, Refusal::LifetimeTooLong, &[bad.message(), forever.message()]).await;
+    refused_as(&fleet, Refusal::LifetimeTooLong, &[bad.record(), forever.record()]).await;
 }
 
 async fn expired_task_is_refused(fleet: Fleet) {
     let key = fleet.sealing_key(PRODUCER);
     let bad = fleet.seal(&key, |claims| claims.issued_at(unix_now() - 900).expires_at(unix_now() - 120));
-    refused_as(&fleet, Refusal::Expired, &[bad.message()]).await;
+    refused_as(&fleet, Refusal::Expired, &[bad.record()]).await;
 }
 
 async fn expired_task_that_had_ended_is_settled_and_not_refused(fleet: Fleet) {
@@ -286,14 +290,14 @@ async fn expired_task_that_had_ended_is_settled_and_not_refused(fleet: Fleet) {
         started_before(&*ledger, task, 1, false);
     }
     let seen = sighting(&ended, Sha256::digest(&ended.envelope).into());
-    ledger.claim("lost", UnixMillis(100), UnixMillis(200), std::slice::from_ref(&seen)).unwrap();
+    ledger.acquire("lost", UnixMillis(100), UnixMillis(200), std::slice::from_ref(&seen)).unwrap();
     assert_eq!(ledger.finish("lost", &[(seen.key(), Vec::new())]).unwrap(), [true]);
     for task in [&ended, &failed] {
-        fleet.push(task.message()).await;
+        fleet.push(task.record()).await;
     }
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
     assert_eq!((tally.settled_again, tally.refused), (1, [(Refusal::Expired, 1)].into()));
-    kept_as(&fleet, Refusal::Expired, &[failed.message()]).await;
+    kept_as(&fleet, Refusal::Expired, &[failed.record()]).await;
     assert!(fleet.done().contains(&ended.id()));
     fleet.until_gone(&ended.id()).await;
 }
@@ -313,7 +317,7 @@ async fn time_to_live_of_an_issuer_without_a_clock_ends_redelivery(fleet: Fleet)
         started_before(&*fleet.ledger(), task, 1, false);
     }
     for task in [&over, &in_time, &new] {
-        fleet.push(task.message()).await;
+        fleet.push(task.record()).await;
     }
     let mut settings = fleet.worker_settings();
     settings.clockless = true;
@@ -324,7 +328,7 @@ async fn time_to_live_of_an_issuer_without_a_clock_ends_redelivery(fleet: Fleet)
     let mut ran = ran.all();
     ran.sort();
     assert_eq!(ran, [in_time.claims.task_id, new.claims.task_id]);
-    kept_as(&fleet, Refusal::Expired, &[over.message()]).await;
+    kept_as(&fleet, Refusal::Expired, &[over.record()]).await;
 }
 
 async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
@@ -335,7 +339,7 @@ async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
         // Pending at once, as if it had been pulled out of the scheduled ones.
         let broker = fleet.broker();
         if count == 1 {
-            fleet.push(early.message()).await;
+            fleet.push(early.record()).await;
         } else {
             fleet.queue().pull_forward(&early.id());
             assert_eq!(broker.forward(&mail(), 10).await.unwrap(), 1);
@@ -345,7 +349,7 @@ async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
         let info = fleet.find(&early.id()).await.unwrap();
         let at = i64::try_from(from).map(UnixMillis::from_secs).unwrap();
         assert_eq!((info.state, info.at), (TaskState::Retry, Some(at)));
-        assert_eq!(info.message.unwrap(), early.message());
+        assert_eq!(info.record.unwrap(), early.record());
         let entries = fleet.quarantine().list(&Filter::default(), 0, 10).unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!((entries[0].disposition, entries[0].count), (Disposition::Rescheduled, count));
@@ -354,48 +358,48 @@ async fn task_pulled_forward_is_put_back_for_its_time(fleet: Fleet) {
 }
 
 async fn words_of_the_queue_that_differ_from_the_seal_are_refused(fleet: Fleet) {
-    let change = |change: fn(&mut Message)| {
-        let mut message = fleet.good().message();
-        change(&mut message);
-        message
+    let change = |change: fn(&mut TaskRecord)| {
+        let mut record = fleet.good().record();
+        change(&mut record);
+        record
     };
     let key = fleet.sealing_key(PRODUCER);
     let named = fleet.seal(&key, |claims| claims.reference(Reference::new("order-7").unwrap()));
-    let messages = [
-        change(|message| message.id = "another".into()),
-        change(|message| message.id.make_ascii_uppercase()),
-        change(|message| message.task_type = "invoice:pay".into()),
-        change(|message| message.task_type = "email:send\n".into()),
-        change(|message| message.task_type.clear()),
+    let records = [
+        change(|record| record.id = "another".into()),
+        change(|record| record.id.make_ascii_uppercase()),
+        change(|record| record.task_type = "invoice:pay".into()),
+        change(|record| record.task_type = "email:send\n".into()),
+        change(|record| record.task_type.clear()),
         // A task with a reference goes by it.
-        named.message(),
+        named.record(),
     ];
-    refused_as(&fleet, Refusal::MetadataMismatch, &messages).await;
+    refused_as(&fleet, Refusal::MetadataMismatch, &records).await;
 }
 
 async fn message_of_another_queue_is_refused(fleet: Fleet) {
     let AnyQueue::Redis(_) = fleet.queue() else { return };
     let task = fleet.good();
-    fleet.push(task.message()).await;
-    let moved = Message { queue: "bulk".into(), ..task.message() };
-    fleet.queue().store().damage(&mail(), &task.id(), &moved.encode()).await;
+    fleet.push(task.record()).await;
+    let moved = TaskRecord { queue: "bulk".into(), ..task.record() };
+    fleet.queue().store().damage(&mail(), &task.id(), &Message::from(&moved).encode()).await;
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
     assert_eq!(tally.refused, [(Refusal::MetadataMismatch, 1)].into());
     kept_as(&fleet, Refusal::MetadataMismatch, &[moved]).await;
 }
 
 async fn swapped_payloads_are_refused(fleet: Fleet) {
-    let (one, other) = (fleet.good().message(), fleet.good().message());
+    let (one, other) = (fleet.good().record(), fleet.good().record());
     let swapped = [
-        Message { payload: other.payload.clone(), ..one.clone() },
-        Message { payload: one.payload.clone(), ..other.clone() },
+        TaskRecord { envelope: other.envelope.clone(), ..one.clone() },
+        TaskRecord { envelope: one.envelope.clone(), ..other.clone() },
     ];
     refused_as(&fleet, Refusal::MetadataMismatch, &swapped).await;
 }
 
 async fn task_under_the_key_of_another_is_refused(fleet: Fleet) {
     let task = fleet.good();
-    fleet.push(task.message()).await;
+    fleet.push(task.record()).await;
     fleet.queue().rename(&task.id(), "other");
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
     assert_eq!(tally.refused, [(Refusal::MetadataMismatch, 1)].into());
@@ -403,13 +407,13 @@ async fn task_under_the_key_of_another_is_refused(fleet: Fleet) {
 }
 
 /// Runs one task to its end and answers what an intruder has kept of it.
-async fn run_and_keep_a_copy(fleet: &Fleet) -> Message {
+async fn run_and_keep_a_copy(fleet: &Fleet) -> TaskRecord {
     let task = fleet.good();
-    fleet.push(task.message()).await;
+    fleet.push(task.record()).await;
     let ran = Ran::default();
     Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
     assert_eq!(ran.all(), [task.claims.task_id]);
-    task.message()
+    task.record()
 }
 
 async fn replayed_task_is_refused(fleet: Fleet) {
@@ -424,11 +428,11 @@ async fn second_envelope_under_one_id_is_refused(fleet: Fleet) {
         claims.task_id = id;
         claims
     });
-    refused_as(&fleet, Refusal::Conflict, &[again.message()]).await;
+    refused_as(&fleet, Refusal::Conflict, &[again.record()]).await;
 }
 
-fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> Sighting {
-    Sighting {
+fn sighting(task: &Sealed, fleet_digest: [u8; 32]) -> ReplayQuery {
+    ReplayQuery {
         issuer: "shop".into(),
         task_id: *task.claims.task_id.as_bytes(),
         digest: fleet_digest,
@@ -444,7 +448,7 @@ fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool)
     for number in 0..times {
         let owner = format!("lost-{number}");
         let start = UnixMillis(i64::from(number) * 10 + 1);
-        ledger.claim(&owner, start, UnixMillis(start.0 + 5), std::slice::from_ref(&sighting)).unwrap();
+        ledger.acquire(&owner, start, UnixMillis(start.0 + 5), std::slice::from_ref(&sighting)).unwrap();
         if !crashed {
             ledger.release(&owner, &[sighting.key()]).unwrap();
         }
@@ -455,22 +459,22 @@ async fn attempts_beyond_the_sealed_number_are_refused(fleet: Fleet) {
     let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 5, false);
     // Whatever the queue says about what is left.
-    let message = Message { retry: i32::MAX, retried: i32::MIN, ..task.message() };
-    refused_as(&fleet, Refusal::AttemptsExhausted, &[message]).await;
+    let record = TaskRecord { max_retries: Some(u32::MAX), ..task.record() };
+    refused_as(&fleet, Refusal::AttemptsExhausted, &[record]).await;
 }
 
 async fn task_that_took_workers_down_is_refused(fleet: Fleet) {
     let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 3, true);
-    refused_as(&fleet, Refusal::Poisonous, &[task.message()]).await;
+    refused_as(&fleet, Refusal::Poisonous, &[task.record()]).await;
 }
 
 async fn body_for_another_key_is_refused_and_runs_once_the_key_is_here(fleet: Fleet) {
     let task = fleet.seal(&fleet.sealing_key_nobody_opens(), |claims| claims.attempts(1));
-    refused_as(&fleet, Refusal::NoDecryptionKey, &[task.message()]).await;
+    refused_as(&fleet, Refusal::NoDecryptionKey, &[task.record()]).await;
     // It never ran, so its only attempt is still there.
     fleet.queue().delete(&task.id());
-    fleet.push(task.message()).await;
+    fleet.push(task.record()).await;
     let ran = Ran::default();
     let files = ["unshared.key"].map(|name| fleet.path(name));
     let mut parts = fleet.parts(ran.handlers());

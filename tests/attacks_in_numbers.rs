@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use taskseal::broker::TaskState;
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::{NewTask, TaskRecord, TaskState};
 use taskseal::handler::Output;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, STRANGER, Sealed, mail, until};
@@ -26,7 +25,7 @@ async fn full_quarantine_refuses_all_the_same(fleet: Fleet) {
     let bad: Vec<Sealed> =
         (0..3).map(|_| fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims)).collect();
     for task in &bad {
-        fleet.push(task.message()).await;
+        fleet.push(task.record()).await;
     }
     let ran = Ran::default();
     let mut parts = fleet.parts(ran.handlers());
@@ -47,10 +46,10 @@ async fn flood_of_bad_tasks_lets_good_ones_run(fleet: Fleet) {
     let mut sent = Vec::new();
     for round in 0..20 {
         for number in 0..10 {
-            let bad = Message {
+            let bad = TaskRecord {
                 id: format!("bad-{round}-{number}"),
-                payload: vec![0xd2; 50],
-                ..fleet.good().message()
+                envelope: vec![0xd2; 50].into(),
+                ..fleet.good().record()
             };
             fleet.push(bad).await;
         }
@@ -66,8 +65,8 @@ async fn flood_of_bad_tasks_lets_good_ones_run(fleet: Fleet) {
 }
 
 /// Pushes the task until the queue takes it; it takes none while it has one.
-async fn push_whenever_possible(fleet: &Fleet, message: &Message) {
-    let task = taskseal::broker::NewTask { message: message.clone(), process_at: None };
+async fn push_whenever_possible(fleet: &Fleet, record: &TaskRecord) {
+    let task = NewTask::now(record.clone());
     let _ = fleet.broker().enqueue(&mail(), std::slice::from_ref(&task)).await.unwrap();
 }
 
@@ -76,9 +75,9 @@ async fn task_pushed_a_hundred_times_runs_once(fleet: Fleet) {
     let worker = fleet.start(ran.handlers());
     let task = fleet.good();
     for _ in 0..100 {
-        push_whenever_possible(&fleet, &task.message()).await;
+        push_whenever_possible(&fleet, &task.record()).await;
         fleet.queue().delete(&task.id());
-        push_whenever_possible(&fleet, &task.message()).await;
+        push_whenever_possible(&fleet, &task.record()).await;
     }
     until("the queue to be empty", async || {
         let stats = fleet.broker().stats(&mail()).await.unwrap();
@@ -96,7 +95,7 @@ async fn copies_for_eight_workers_run_once(fleet: Fleet) {
     for _ in 0..25 {
         let task = fleet.good();
         for _ in 0..4 {
-            push_whenever_possible(&fleet, &task.message()).await;
+            push_whenever_possible(&fleet, &task.record()).await;
             fleet.queue().delete(&task.id());
         }
         sent.push(task.claims.task_id);
@@ -129,7 +128,7 @@ async fn copies_of_a_running_task_neither_run_nor_end_it_for_good(fleet: Fleet) 
         }
     });
     let task = fleet.good();
-    fleet.push(task.message()).await;
+    fleet.push(task.record()).await;
     let workers: Vec<Running> = (0..3).map(|_| fleet.start(handlers.clone())).collect();
     until("the handler", async || (runs.load(Ordering::SeqCst) > 0).then_some(())).await;
     // While it runs, it is handed out again and again.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use taskseal::broker::TaskState;
+use taskseal::broker::{TaskRecord, TaskState};
 use taskseal::keys::{Keyring, clock};
 use taskseal::quarantine::Filter;
 use taskseal::worker::WorkerQueue;
@@ -58,9 +58,8 @@ async fn worker_without_batches_refuses_and_quarantines_them(fleet: Fleet) {
 
 /// Pushes these envelopes, each under the id and words of the task it was made from.
 async fn push(fleet: &Fleet, sealed: &taskseal::SealedTask, envelope: Vec<u8>) {
-    let mut message = fleet.good().message();
-    (message.id, message.payload) = (sealed.receipt.id.to_string(), envelope);
-    fleet.push(message).await;
+    let id = sealed.receipt.id.to_string();
+    fleet.push(TaskRecord { id, envelope: envelope.into(), ..fleet.good().record() }).await;
 }
 
 async fn three_sealed(fleet: &Fleet) -> Vec<taskseal::SealedTask> {

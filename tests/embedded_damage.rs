@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
-use taskseal::broker::{Broker, BrokerError, NewTask, QueueStats, Settled, Settlement, TaskState, Tidied};
+use taskseal::broker::{
+    Broker, BrokerError, NewTask, QueueStats, Settled, Settlement, TaskRecord, TaskState, Tidied,
+};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::embedded::QueueFile;
@@ -18,8 +19,12 @@ fn queue() -> QueueName {
 }
 
 fn task(id: &str, payload: Vec<u8>) -> NewTask {
-    let message = Message { id: id.into(), queue: "mail".into(), payload, ..Message::default() };
-    NewTask { message, process_at: None }
+    NewTask::now(TaskRecord {
+        id: id.into(),
+        queue: "mail".into(),
+        envelope: payload.into(),
+        ..TaskRecord::default()
+    })
 }
 
 async fn filled(file: &QueueFile, count: usize) -> SqliteBroker {
@@ -37,9 +42,9 @@ fn without_rules(file: &QueueFile, sql: &str) {
             .execute_batch(&format!(
                 "PRAGMA writable_schema = ON;
                  UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT', '/*S*/'), 'NOT NULL', '/*NN*/')
-                     WHERE '{from}' = 'strict' AND name IN ('task', 'message', 'queue');
+                     WHERE '{from}' = 'strict' AND name IN ('task', 'record', 'result', 'queue');
                  UPDATE sqlite_schema SET sql = replace(replace(sql, '/*S*/', 'STRICT'), '/*NN*/', 'NOT NULL')
-                     WHERE '{to}' = 'strict' AND name IN ('task', 'message', 'queue');
+                     WHERE '{to}' = 'strict' AND name IN ('task', 'record', 'result', 'queue');
                  PRAGMA schema_version = {};",
                 connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0)).unwrap()
                     + 1
@@ -52,33 +57,20 @@ fn without_rules(file: &QueueFile, sql: &str) {
 }
 
 #[tokio::test]
-async fn values_of_the_wrong_type_in_any_column_of_a_message_are_reported_and_stop_nobody() {
-    let columns = [
-        "type",
-        "retry",
-        "retried",
-        "error_msg",
-        "timeout",
-        "deadline",
-        "unique_key",
-        "last_failed_at",
-        "retention",
-        "completed_at",
-        "group_key",
-        "payload",
-    ];
-    let texts = ["type", "error_msg", "unique_key", "group_key"];
-    for (column, nonsense) in columns.iter().flat_map(|column| {
-        let wrong = if texts.contains(column) { "x'ff00'" } else { "'text'" };
-        ["NULL", wrong, "1.5e300"].map(|nonsense| (column, nonsense))
-    }) {
-        // A number in a column of text is kept as text: that is a message like any other.
-        if texts.contains(column) && nonsense == "1.5e300" {
-            continue;
-        }
+async fn values_of_the_wrong_type_in_any_column_of_a_record_are_reported_and_stop_no_other_task() {
+    for (column, nonsense) in [
+        ("type", ["NULL", "x'ff00'"].as_slice()),
+        ("max_retries", &["-1", "1 << 32", "'text'", "1.5e300"]),
+        ("timeout_ms", &["-1", "'text'", "1.5e300"]),
+        ("retention_ms", &["NULL", "-1", "'text'", "1.5e300"]),
+        ("envelope", &["NULL", "'text'", "1.5e300"]),
+    ]
+    .iter()
+    .flat_map(|(column, values)| values.iter().map(move |value| (column, value)))
+    {
         let file = QueueFile::new();
         let broker = filled(&file, 3).await;
-        without_rules(&file, &format!("UPDATE message SET {column} = {nonsense} WHERE seq = 2"));
+        without_rules(&file, &format!("UPDATE record SET {column} = {nonsense} WHERE seq = 2"));
 
         let dequeued = broker.dequeue(&queue(), 10, LONG).await.unwrap();
 
@@ -87,15 +79,26 @@ async fn values_of_the_wrong_type_in_any_column_of_a_message_are_reported_and_st
         assert_eq!(dequeued.corrupt.len(), 1, "{column} {nonsense}");
         assert_eq!(dequeued.corrupt[0].id, "t1");
         let info = broker.find(&queue(), "t1").await.unwrap().unwrap();
-        assert_eq!((info.state, info.message), (TaskState::Archived, None));
+        assert_eq!((info.state, info.record), (TaskState::Archived, None));
     }
 }
 
 #[tokio::test]
 async fn nonsense_in_any_column_of_a_task_stops_nobody() {
-    for column in
-        ["id", "position", "pending_since", "process_at", "lease_token", "lease_until", "crashes", "state"]
-    {
+    for column in [
+        "id",
+        "position",
+        "pending_since",
+        "process_at",
+        "lease_token",
+        "lease_until",
+        "crashes",
+        "retries",
+        "last_error",
+        "last_failed_at",
+        "completed_at",
+        "state",
+    ] {
         for nonsense in ["NULL", "x'ff00'", "'text'", "-9223372036854775808", "9223372036854775807", "1e300"]
         {
             let file = QueueFile::new();
@@ -128,13 +131,13 @@ async fn nonsense_in_any_column_of_a_task_stops_nobody() {
 }
 
 #[tokio::test]
-async fn rows_larger_than_any_message_are_corrupt_and_never_loaded() {
+async fn rows_larger_than_any_record_are_corrupt_and_never_loaded() {
     let file = QueueFile::new();
     let broker = filled(&file, 4).await;
     let intruder = file.intruder();
-    intruder.execute_batch("UPDATE message SET payload = zeroblob(18 << 20) WHERE seq = 1").unwrap();
-    intruder.execute_batch("UPDATE message SET payload = zeroblob(300 << 20) WHERE seq = 2").unwrap();
-    intruder.execute_batch("UPDATE message SET error_msg = hex(zeroblob(9 << 20)) WHERE seq = 3").unwrap();
+    intruder.execute_batch("UPDATE record SET envelope = zeroblob(18 << 20) WHERE seq = 1").unwrap();
+    intruder.execute_batch("UPDATE record SET envelope = zeroblob(300 << 20) WHERE seq = 2").unwrap();
+    intruder.execute_batch("UPDATE record SET type = hex(zeroblob(9 << 20)) WHERE seq = 3").unwrap();
 
     let dequeued = broker.dequeue(&queue(), 10, LONG).await.unwrap();
 
@@ -143,10 +146,10 @@ async fn rows_larger_than_any_message_are_corrupt_and_never_loaded() {
         dequeued.corrupt.iter().map(|corrupt| (&*corrupt.id, corrupt.bytes.len())).collect();
     assert_eq!(corrupt, [("t0", 0), ("t1", 0), ("t2", 50)]);
     let archived = broker.list(&queue(), TaskState::Archived, 0, 10).await.unwrap();
-    assert!(archived.iter().all(|info| info.message.is_none()));
+    assert!(archived.iter().all(|info| info.record.is_none()));
     // Archived whole: nothing was cut.
     let length: i64 = intruder
-        .query_row("SELECT octet_length(payload) FROM message WHERE seq = 2", [], |row| row.get(0))
+        .query_row("SELECT octet_length(envelope) FROM record WHERE seq = 2", [], |row| row.get(0))
         .unwrap();
     assert_eq!(length, 300 << 20);
 }
@@ -182,15 +185,15 @@ async fn large_tasks_are_listed_and_handed_out_a_few_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_message_that_could_not_be_read_back_is_refused_and_nothing_stored() {
+async fn a_record_that_could_not_be_read_back_is_refused_and_nothing_stored() {
     let file = QueueFile::new();
     let broker = SqliteBroker::open(file.path()).unwrap();
-    let other_queue = Message { queue: "other".into(), ..task("a", vec![]).message };
+    let other_queue = TaskRecord { queue: "other".into(), ..task("a", vec![]).record };
     let refused = [
         task("a", vec![0; 18 << 20]),
         task("", vec![1]),
         task(&"x".repeat(1025), vec![1]),
-        NewTask { message: other_queue, process_at: None },
+        NewTask::now(other_queue),
     ];
 
     for refused in refused {
@@ -236,20 +239,21 @@ async fn counters_at_the_end_of_what_an_integer_holds_stop_nobody() {
 }
 
 #[tokio::test]
-async fn headers_that_would_take_many_times_their_length_are_no_message() {
+async fn a_reason_that_could_not_be_read_back_is_refused_and_a_longer_one_in_the_file_is_not_shown() {
     let file = QueueFile::new();
-    let broker = filled(&file, 2).await;
-    let headers: String = (0..200_000).map(|number| format!("\"{number}\":\"\",")).collect();
-    let headers = format!("{{{}}}", headers.trim_end_matches(','));
-    file.intruder().execute("UPDATE message SET headers = ?1 WHERE seq = 1", [&headers]).unwrap();
+    let broker = filled(&file, 1).await;
+    let lease = broker.dequeue(&queue(), 1, LONG).await.unwrap().tasks.remove(0).lease;
+    let archive = |length| (lease.clone(), Settlement::Archive { reason: "x".repeat(length) });
 
-    let dequeued = broker.dequeue(&queue(), 10, LONG).await.unwrap();
+    let refused = broker.settle(&queue(), &[archive(65537)]).await;
+    assert!(matches!(refused, Err(BrokerError::Refused(_))), "{refused:?}");
+    assert_eq!(broker.settle(&queue(), &[archive(65536)]).await.unwrap(), [Settled::Done]);
+    let info = broker.find(&queue(), "t0").await.unwrap().unwrap();
+    assert_eq!(info.last_error.map(|error| error.len()), Some(65536));
 
-    assert_eq!((dequeued.tasks.len(), dequeued.corrupt.len()), (1, 1));
-    let headers = (0..200_000).map(|number| (number.to_string(), String::new())).collect();
-    let message = Message { headers, ..task("many", Vec::new()).message };
-    let enqueued = broker.enqueue(&queue(), &[NewTask { message, process_at: None }]).await;
-    assert!(matches!(enqueued, Err(BrokerError::Refused(_))));
+    file.intruder().execute_batch("UPDATE task SET last_error = hex(zeroblob(30 << 20))").unwrap();
+    let info = broker.find(&queue(), "t0").await.unwrap().unwrap();
+    assert_eq!((info.state, info.last_error), (TaskState::Archived, None));
 }
 
 #[tokio::test]

@@ -7,9 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::sqlite::SqliteBroker;
-use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
+use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement, TaskRecord};
 use taskseal::queue::QueueName;
 use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
@@ -23,14 +22,14 @@ fn queue() -> QueueName {
 }
 
 fn batch(number: usize) -> Vec<NewTask> {
-    let message = |at| Message {
+    let record = |at| TaskRecord {
         task_type: "t".into(),
         id: format!("{number:06}-{at:02}"),
         queue: "shared".into(),
-        payload: vec![0xa5; 400],
-        ..Message::default()
+        envelope: vec![0xa5; 400].into(),
+        ..TaskRecord::default()
     };
-    (0..BATCH).map(|at| NewTask { message: message(at), process_at: None }).collect()
+    (0..BATCH).map(|at| NewTask::now(record(at))).collect()
 }
 
 /// The other process: enqueues batches and prints the number of each that was acknowledged.
@@ -83,8 +82,8 @@ async fn what_a_killed_process_was_told_is_stored_is_stored() {
         let broker = SqliteBroker::open(file.path()).unwrap();
         for number in 0..=last {
             for task in batch(number) {
-                let info = broker.find(&queue(), &task.message.id).await.unwrap().expect("acknowledged");
-                assert_eq!(info.message.unwrap(), task.message);
+                let info = broker.find(&queue(), &task.record.id).await.unwrap().expect("acknowledged");
+                assert_eq!(info.record.unwrap(), task.record);
             }
         }
         // The batch under way when it died is there whole or not at all.

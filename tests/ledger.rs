@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{env, iter, thread};
 
 use rusqlite::Connection;
-use taskseal::replay::{Admission, Ledger, LedgerError, LedgerRefusal, Sighting, SqliteLedger};
+use taskseal::replay::{Decision, Ledger, LedgerError, LedgerRefusal, ReplayQuery, SqliteLedger};
 use taskseal::time::UnixMillis;
 use tempfile::TempDir;
 
@@ -39,13 +39,13 @@ fn racing_claims_of_the_same_task_admit_exactly_one() {
                         .map(|number| if thread % 4 < 2 { number } else { TASKS - 1 - number })
                         .collect();
                     let sightings: Vec<_> = numbers.iter().map(|&number| sighting(number)).collect();
-                    let admissions = handle.claim(&owner, NOW, LEASE_END, &sightings).unwrap();
+                    let admissions = handle.acquire(&owner, NOW, LEASE_END, &sightings).unwrap();
                     for (number, admission) in numbers.into_iter().zip(admissions) {
                         match admission {
-                            Admission::FirstRun => {
+                            Decision::FirstRun => {
                                 first_runs[number].fetch_add(1, Ordering::Relaxed);
                             }
-                            other => assert_eq!(other, Admission::InProgress { until: LEASE_END }),
+                            other => assert_eq!(other, Decision::InProgress { until: LEASE_END }),
                         }
                     }
                 }
@@ -102,10 +102,10 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 
     let ledger = SqliteLedger::open_existing(&path).unwrap();
     let sightings: Vec<_> = (0..granted).map(sighting).collect();
-    let busy = ledger.claim("parent", NOW, LEASE_END, &sightings).unwrap();
-    assert!(busy.iter().all(|admission| *admission == Admission::InProgress { until: LEASE_END }));
-    let lost = ledger.claim("parent", LEASE_END, UnixMillis(LEASE_END.0 + 1), &sightings).unwrap();
-    assert!(lost.iter().all(|admission| *admission == Admission::Redelivery { attempt: 2 }));
+    let busy = ledger.acquire("parent", NOW, LEASE_END, &sightings).unwrap();
+    assert!(busy.iter().all(|admission| *admission == Decision::InProgress { until: LEASE_END }));
+    let lost = ledger.acquire("parent", LEASE_END, UnixMillis(LEASE_END.0 + 1), &sightings).unwrap();
+    assert!(lost.iter().all(|admission| *admission == Decision::Redelivery { attempt: 2 }));
 }
 
 #[test]
@@ -116,8 +116,8 @@ fn child_that_claims_until_it_is_killed() {
     let taken = usize::try_from(ledger.stats().unwrap().claimed).unwrap();
     for start in (taken..).step_by(8) {
         let sightings: Vec<_> = (start..start + 8).map(sighting).collect();
-        let admissions = ledger.claim("child", NOW, LEASE_END, &sightings).unwrap();
-        assert!(admissions.iter().all(|admission| *admission == Admission::FirstRun));
+        let admissions = ledger.acquire("child", NOW, LEASE_END, &sightings).unwrap();
+        assert!(admissions.iter().all(|admission| *admission == Decision::FirstRun));
         println!("\n:{}", start + 8);
     }
 }
@@ -133,7 +133,7 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    assert_eq!(ledger.claim("parent", NOW, LEASE_END, &[sighting(1)]).unwrap(), [Admission::FirstRun]);
+    assert_eq!(ledger.acquire("parent", NOW, LEASE_END, &[sighting(1)]).unwrap(), [Decision::FirstRun]);
     assert_eq!(ledger.stats().unwrap().claimed, 1);
 }
 
@@ -161,7 +161,7 @@ fn every_state_survives_a_reopening() {
     let tasks: Vec<_> = (0..5).map(sighting).collect();
     {
         let ledger = SqliteLedger::open(&path).unwrap();
-        ledger.claim("a", NOW, LEASE_END, &tasks).unwrap();
+        ledger.acquire("a", NOW, LEASE_END, &tasks).unwrap();
         ledger.release("a", &[tasks[1].key()]).unwrap();
         let outcomes = [(tasks[2].key(), b"kept".to_vec()), (tasks[3].key(), b"dropped".to_vec())];
         ledger.finish("a", &outcomes).unwrap();
@@ -173,13 +173,13 @@ fn every_state_survives_a_reopening() {
 
     assert!(!ledger.is_new());
     let expected = [
-        Admission::InProgress { until: LEASE_END },
-        Admission::Redelivery { attempt: 2 },
-        Admission::Finished { outcome: b"kept".to_vec() },
-        Admission::Refused(LedgerRefusal::Replayed),
-        Admission::FirstRun,
+        Decision::InProgress { until: LEASE_END },
+        Decision::Redelivery { attempt: 2 },
+        Decision::Finished { outcome: b"kept".to_vec() },
+        Decision::Refused(LedgerRefusal::Replayed),
+        Decision::FirstRun,
     ];
-    assert_eq!(ledger.claim("b", NOW, LEASE_END, &tasks).unwrap(), expected);
+    assert_eq!(ledger.acquire("b", NOW, LEASE_END, &tasks).unwrap(), expected);
 }
 
 #[test]
@@ -189,14 +189,14 @@ fn floor_survives_a_reopening_with_the_clock_set_back() {
     let task = sighting(1);
     {
         let ledger = SqliteLedger::open(&path).unwrap();
-        ledger.claim("a", NOW, LEASE_END, std::slice::from_ref(&task)).unwrap();
+        ledger.acquire("a", NOW, LEASE_END, std::slice::from_ref(&task)).unwrap();
         assert_eq!(ledger.sweep(task.expires_at.plus(Duration::from_secs(3600)), 10).unwrap(), 1);
     }
 
     let ledger = SqliteLedger::open(&path).unwrap();
 
-    let replayed = [Admission::Refused(LedgerRefusal::Replayed)];
-    assert_eq!(ledger.claim("a", NOW, LEASE_END, &[task]).unwrap(), replayed);
+    let replayed = [Decision::Refused(LedgerRefusal::Replayed)];
+    assert_eq!(ledger.acquire("a", NOW, LEASE_END, &[task]).unwrap(), replayed);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn damaged_ledger_admits_nothing() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let tasks: Vec<_> = (0..100).map(sighting).collect();
-    SqliteLedger::open(&path).unwrap().claim("a", NOW, LEASE_END, &tasks).unwrap();
+    SqliteLedger::open(&path).unwrap().acquire("a", NOW, LEASE_END, &tasks).unwrap();
     // The first page holds the schema and stays readable.
     let mut file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let len = file.seek(SeekFrom::End(0)).unwrap();
@@ -212,14 +212,14 @@ fn damaged_ledger_admits_nothing() {
     file.write_all(&vec![0xff; usize::try_from(len - 4096).unwrap()]).unwrap();
     drop(file);
 
-    let answer = SqliteLedger::open(&path).and_then(|ledger| ledger.claim("b", NOW, LEASE_END, &tasks));
+    let answer = SqliteLedger::open(&path).and_then(|ledger| ledger.acquire("b", NOW, LEASE_END, &tasks));
 
     assert!(matches!(answer, Err(LedgerError::Unusable(_))), "{answer:?}");
 }
 
-fn sighting(number: usize) -> Sighting {
+fn sighting(number: usize) -> ReplayQuery {
     let expires_at = NOW.plus(Duration::from_secs(86_400));
-    Sighting {
+    ReplayQuery {
         issuer: "sensor-17".to_owned(),
         task_id: (number as u128).to_be_bytes(),
         digest: [0xd1; 32],

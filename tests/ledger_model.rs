@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use taskseal::replay::{
-    Admission, Ledger, LedgerRefusal, OUTCOME_MARGIN, SWEEP_MARGIN, Sighting, SqliteLedger, TaskKey,
+    Decision, Ledger, LedgerRefusal, OUTCOME_MARGIN, ReplayQuery, SWEEP_MARGIN, SqliteLedger, TaskKey,
 };
 use taskseal::time::UnixMillis;
 use tempfile::TempDir;
@@ -28,11 +28,11 @@ proptest! {
             let outcomes: Vec<_> = keys.iter().map(|key| (key.clone(), outcome(key))).collect();
             let until = now + step.amount;
             match step.verb {
-                Verb::Claim => {
+                Verb::Acquire => {
                     let sightings: Vec<_> = step.tasks.iter().map(Task::sighting).collect();
-                    let answer = ledger.claim(owner, UnixMillis(now), UnixMillis(until), &sightings).unwrap();
+                    let answer = ledger.acquire(owner, UnixMillis(now), UnixMillis(until), &sightings).unwrap();
                     let expected: Vec<_> =
-                        sightings.iter().map(|sighting| model.claim(owner, now, until, sighting)).collect();
+                        sightings.iter().map(|sighting| model.acquire(owner, now, until, sighting)).collect();
                     prop_assert_eq!(answer, expected);
                 }
                 Verb::Extend => {
@@ -51,10 +51,6 @@ proptest! {
                 }
                 Verb::Release => {
                     let answer = ledger.release(owner, &keys).unwrap();
-                    prop_assert_eq!(answer, model.each(owner, &keys, |row| row.claim = None));
-                }
-                Verb::Abandon => {
-                    let answer = ledger.abandon(owner, &keys).unwrap();
                     prop_assert_eq!(answer, model.each(owner, &keys, |row| row.claim = None));
                 }
                 Verb::GiveBack => {
@@ -91,12 +87,11 @@ struct Step {
 
 #[derive(Clone, Copy, Debug)]
 enum Verb {
-    Claim,
+    Acquire,
     Extend,
     Finish,
     Settled,
     Release,
-    Abandon,
     GiveBack,
     Sweep,
     Advance,
@@ -114,10 +109,10 @@ struct Task {
 }
 
 impl Task {
-    fn sighting(&self) -> Sighting {
+    fn sighting(&self) -> ReplayQuery {
         // Later ids expire later, within the reach of the clock of a run.
         let expires_at = UnixMillis(1_000_000).plus(Duration::from_secs(60) * u32::from(self.id) * 4);
-        Sighting {
+        ReplayQuery {
             issuer: if self.issuer { "sensor" } else { "server" }.to_owned(),
             task_id: [self.id; 16],
             digest: [u8::from(self.forged); 32],
@@ -130,12 +125,11 @@ impl Task {
 
 fn step() -> impl Strategy<Value = Step> {
     let verb = prop_oneof![
-        8 => Just(Verb::Claim),
+        8 => Just(Verb::Acquire),
         2 => Just(Verb::Extend),
         3 => Just(Verb::Finish),
         2 => Just(Verb::Settled),
-        3 => Just(Verb::Release),
-        1 => Just(Verb::Abandon),
+        4 => Just(Verb::Release),
         2 => Just(Verb::GiveBack),
         2 => Just(Verb::Sweep),
         4 => Just(Verb::Advance),
@@ -177,10 +171,10 @@ struct ModelRow {
 }
 
 impl Model {
-    fn claim(&mut self, owner: &str, now: i64, until: i64, sighting: &Sighting) -> Admission {
+    fn acquire(&mut self, owner: &str, now: i64, until: i64, sighting: &ReplayQuery) -> Decision {
         let expires_at = sighting.expires_at.0;
         if !self.rows.contains_key(&sighting.key()) && self.floor.is_some_and(|floor| expires_at <= floor) {
-            return Admission::Refused(LedgerRefusal::Replayed);
+            return Decision::Refused(LedgerRefusal::Replayed);
         }
         let row = self.rows.entry(sighting.key()).or_insert_with(|| ModelRow {
             digest: sighting.digest,
@@ -192,31 +186,31 @@ impl Model {
             settled: false,
         });
         if row.digest != sighting.digest {
-            return Admission::Refused(LedgerRefusal::Conflict);
+            return Decision::Refused(LedgerRefusal::Conflict);
         }
         if row.settled {
-            return Admission::Refused(LedgerRefusal::Replayed);
+            return Decision::Refused(LedgerRefusal::Replayed);
         }
         if row.ended {
-            return Admission::Finished { outcome: outcome(&sighting.key()) };
+            return Decision::Finished { outcome: outcome(&sighting.key()) };
         }
         match row.claim {
-            Some((_, end)) if end > now => return Admission::InProgress { until: UnixMillis(end) },
+            Some((_, end)) if end > now => return Decision::InProgress { until: UnixMillis(end) },
             Some(_) => row.crashes += 1,
             None => {}
         }
         row.claim = None;
         if row.crashes == 3 {
-            return Admission::Refused(LedgerRefusal::Poisonous { crashes: 3 });
+            return Decision::Refused(LedgerRefusal::Poisonous { crashes: 3 });
         }
         if row.attempts == sighting.max_attempts {
-            return Admission::Refused(LedgerRefusal::AttemptsExhausted);
+            return Decision::Refused(LedgerRefusal::AttemptsExhausted);
         }
         row.attempts += 1;
         row.claim = Some((owner.to_owned(), until));
         match row.attempts {
-            1 => Admission::FirstRun,
-            attempt => Admission::Redelivery { attempt },
+            1 => Decision::FirstRun,
+            attempt => Decision::Redelivery { attempt },
         }
     }
 

@@ -5,8 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use taskseal::broker::NewTask;
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::{NewTask, TaskRecord};
 use taskseal::handler::Output;
 use taskseal::{Task, Worker};
 use taskseal_tests::fleet::{Fleet, every_type, mail};
@@ -43,11 +42,8 @@ async fn most_memory(fleet: &Fleet, pending: usize) -> usize {
     let real = (0..2 * PROCESSED).map(|number| Task::new("email:send", &number).unwrap()).collect();
     let receipts = fleet.client_with(settings).enqueue_all(real).await.unwrap();
     // The rest of the line is never reached, so it need not be sealed.
-    let like = fleet.find(&receipts[0].id.to_string()).await.unwrap().message.unwrap();
-    let filler = |number: usize| NewTask {
-        message: Message { id: format!("filler-{number}"), ..like.clone() },
-        process_at: None,
-    };
+    let like = fleet.find(&receipts[0].id.to_string()).await.unwrap().record.unwrap();
+    let filler = |number: usize| NewTask::now(TaskRecord { id: format!("filler-{number}"), ..like.clone() });
     let broker = fleet.broker();
     let fillers: Vec<usize> = (receipts.len()..pending).collect();
     for chunk in fillers.chunks(1000) {

@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use redis::cmd;
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::redis::asynq::{Message, NewMessage};
 use taskseal::broker::redis::{RedisBroker, RedisConfig, Unique};
-use taskseal::broker::{Broker, Enqueued, Lease, NewTask, Settled, Settlement};
+use taskseal::broker::{Broker, Enqueued, Lease, Settled, Settlement};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;
@@ -102,23 +102,23 @@ async fn one_call_frees_the_locks_of_the_tasks_it_ends_and_no_others() {
     let lock = |id: &str| format!("asynq:{{mail}}:unique:email:deliver:{id}");
     for (id, len) in [("short", 6), ("long", 100_000), ("lost", 6), ("kept", 6), ("retried", 6)] {
         let mut task = task(&name, id);
-        task.message.payload = vec![b's'; len];
+        task.message.payload = vec![b's'; len].into();
         task.message.unique_key = lock(id);
         broker.enqueue_unique(&name, &task, LEASE).await.unwrap();
     }
     let mut free = task(&name, "free");
     // Says the words of a lock, and has none.
-    free.message.payload = lock("kept").into_bytes();
-    broker.enqueue(&name, &[free]).await.unwrap();
+    free.message.payload = lock("kept").into();
+    broker.enqueue_messages(&name, &[free]).await.unwrap();
 
     let mut ends: Vec<_> = broker.dequeue(&name, 10, LEASE).await.unwrap().tasks;
     ends.sort_by(|one, other| one.lease.id.cmp(&other.lease.id));
     let [free, kept, long, lost, retried, short] = ends.try_into().unwrap();
     let foreign = Lease { token: short.lease.token, ..lost.lease };
-    let retry = Settlement::Retry { message: retried.message, at: UnixMillis::now(), failed: true };
-    let complete = |message| Settlement::Complete { message, result: b"sealed".to_vec(), retention: LEASE };
+    let retry = Settlement::Retry { at: UnixMillis::now(), failure: Some("failed".into()) };
+    let complete = Settlement::Complete { result: b"sealed".to_vec(), retention: LEASE };
     let ends = [
-        (long.lease, complete(long.message)),
+        (long.lease, complete),
         (free.lease, Settlement::Done),
         (foreign, Settlement::Done),
         (short.lease, Settlement::Done),
@@ -143,18 +143,18 @@ async fn one_call_stores_new_tasks_beside_taken_ids_and_tasks_for_later() {
     let Some(server) = RedisServer::start_or_skip() else { return };
     let (broker, name) = (broker(&server), queue("mail"));
     let known = task(&name, "known");
-    broker.enqueue(&name, std::slice::from_ref(&known)).await.unwrap();
+    broker.enqueue_messages(&name, std::slice::from_ref(&known)).await.unwrap();
     let () = cmd("SET").arg("asynq:{mail}:t:no-task").arg("x").query(&mut server.raw()).unwrap();
     let mut other = task(&name, "known");
-    other.message.payload.push(b'!');
+    other.message.payload = "other".into();
     let plain = [task(&name, "new"), known.clone(), task(&name, "no-task")];
     let mut later = task(&name, "later");
     later.process_at = Some(UnixMillis::now().plus(LEASE));
     let mixed = [later, other, task(&name, "newer"), known];
 
-    let stored = broker.enqueue(&name, &plain).await.unwrap();
+    let stored = broker.enqueue_messages(&name, &plain).await.unwrap();
     assert_eq!(stored, [Enqueued::New, Enqueued::AlreadyThere, Enqueued::Conflict]);
-    let stored = broker.enqueue(&name, &mixed).await.unwrap();
+    let stored = broker.enqueue_messages(&name, &mixed).await.unwrap();
     assert_eq!(stored, [Enqueued::New, Enqueued::Conflict, Enqueued::New, Enqueued::AlreadyThere]);
 
     assert_eq!(list(&server, &name, "pending"), ["newer", "new", "known"]);
@@ -169,20 +169,20 @@ fn queue(name: &str) -> QueueName {
     QueueName::parse(name).unwrap()
 }
 
-fn task(queue: &QueueName, id: &str) -> NewTask {
+fn task(queue: &QueueName, id: &str) -> NewMessage {
     let message = Message {
         id: id.to_owned(),
         queue: queue.to_string(),
-        payload: b"sealed".to_vec(),
+        payload: "sealed".into(),
         timeout: 1800,
         ..Message::default()
     };
-    NewTask { message, process_at: None }
+    NewMessage::now(message)
 }
 
 async fn fill(broker: &RedisBroker, queue: &QueueName, count: usize) {
-    let tasks: Vec<NewTask> = (0..count).map(|number| task(queue, &format!("t{number:03}"))).collect();
-    broker.enqueue(queue, &tasks).await.unwrap();
+    let tasks: Vec<NewMessage> = (0..count).map(|number| task(queue, &format!("t{number:03}"))).collect();
+    broker.enqueue_messages(queue, &tasks).await.unwrap();
 }
 
 async fn leased(broker: &RedisBroker, queue: &QueueName, count: usize) -> Vec<Lease> {

@@ -8,9 +8,9 @@
 use std::time::{Duration, Instant};
 
 use redis::{Commands, cmd};
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::redis::asynq::NewMessage;
 use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskState};
+use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskRecord, TaskState};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::{RedisServer, unavailable};
@@ -101,16 +101,16 @@ async fn a_server_without_room_takes_no_task_and_still_lets_work_end() {
     assert!(matches!(error, BrokerError::Full(_)), "{error}");
     let at = UnixMillis::now();
     let retention = LEASE;
-    let mut end = |end: fn(Message, UnixMillis, Duration) -> Settlement| {
+    let mut end = |end: fn(UnixMillis, Duration) -> Settlement| {
         let task = taken.remove(0);
-        (task.lease, end(task.message, at, retention))
+        (task.lease, end(at, retention))
     };
     let ends = [
-        end(|_, _, _| Settlement::Done),
-        end(|message, _, retention| Settlement::Complete { message, result: vec![1], retention }),
-        end(|message, at, _| Settlement::Retry { message, at, failed: true }),
-        end(|message, _, _| Settlement::Archive { message }),
-        end(|_, _, _| Settlement::Requeue),
+        end(|_, _| Settlement::Done),
+        end(|_, retention| Settlement::Complete { result: vec![1], retention }),
+        end(|at, _| Settlement::Retry { at, failure: Some("failed".into()) }),
+        end(|_, _| Settlement::Archive { reason: "refused".into() }),
+        end(|_, _| Settlement::Requeue),
     ];
     assert_eq!(broker.settle(&queue(), &ends).await.unwrap(), [Settled::Done; 5]);
     assert_eq!(broker.dequeue(&queue(), 10, LEASE).await.unwrap().tasks.len(), 2);
@@ -238,7 +238,7 @@ async fn one_queue_stays_in_one_slot_of_a_cluster() {
     let tasks: Vec<NewTask> = (0..5).map(|n| task(&n.to_string())).collect();
     let stored = eventually(async || broker.enqueue(&queue(), &tasks).await).await;
     assert_eq!(stored.len(), 5);
-    let mut unique = task("unique");
+    let mut unique = NewMessage::from(&task("unique"));
     unique.message.unique_key = "asynq:{mail}:unique:t:0".to_owned();
     broker.enqueue_unique(&queue(), &unique, LEASE).await.unwrap();
 
@@ -249,12 +249,9 @@ async fn one_queue_stays_in_one_slot_of_a_cluster() {
     let mut next = || taken.remove(0);
     let (complete, retry, archive, requeue, done, unique) = (next(), next(), next(), next(), next(), next());
     let ends = [
-        (
-            complete.lease,
-            Settlement::Complete { message: complete.message, result: vec![1], retention: Duration::ZERO },
-        ),
-        (retry.lease, Settlement::Retry { message: retry.message, at: UnixMillis(1), failed: true }),
-        (archive.lease, Settlement::Archive { message: archive.message }),
+        (complete.lease, Settlement::Complete { result: vec![1], retention: Duration::ZERO }),
+        (retry.lease, Settlement::Retry { at: UnixMillis(1), failure: Some("failed".into()) }),
+        (archive.lease, Settlement::Archive { reason: "refused".into() }),
         (requeue.lease, Settlement::Requeue),
         (done.lease, Settlement::Done),
         (unique.lease, Settlement::Done),
@@ -354,12 +351,10 @@ fn queue() -> QueueName {
 }
 
 fn task(id: &str) -> NewTask {
-    let message = Message {
+    NewTask::now(TaskRecord {
         id: id.to_owned(),
         queue: "mail".to_owned(),
-        payload: b"sealed".to_vec(),
-        timeout: 1800,
-        ..Message::default()
-    };
-    NewTask { message, process_at: None }
+        envelope: "sealed".into(),
+        ..TaskRecord::default()
+    })
 }

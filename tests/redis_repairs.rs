@@ -12,7 +12,7 @@ use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::{
     Broker, BrokerError, Dequeued, Enqueued, Lease, MAX_CRASHES, NewTask, Recovered, Settled, Settlement,
-    TaskState,
+    TaskRecord, TaskState,
 };
 use taskseal::queue::QueueName;
 use taskseal_tests::redis::RedisServer;
@@ -65,7 +65,7 @@ async fn an_undecodable_message_is_archived_at_once_and_kept_whole() {
     assert_eq!(ids(&out), ["healthy"]);
     assert_eq!((out.corrupt[0].id.as_str(), out.corrupt[0].bytes.as_slice()), ("bad", &b"\x01garbage"[..]));
     let archived = it.broker.list(&it.queue, TaskState::Archived, 0, 10).await.unwrap();
-    assert_eq!((archived[0].id.as_str(), &archived[0].message), ("bad", &None));
+    assert_eq!((archived[0].id.as_str(), &archived[0].record), ("bad", &None));
     assert_eq!(it.raw().field("bad", "HGET", &["msg"]), "\u{1}garbage");
     assert_eq!(it.raw().field("bad", "HGET", &["taskseal_corrupt"]), "1");
     let stats = it.broker.stats(&it.queue).await.unwrap();
@@ -82,9 +82,9 @@ async fn a_message_too_long_to_be_one_is_archived_without_being_carried() {
     assert_eq!(ids(&out), ["healthy"]);
     assert_eq!((out.corrupt[0].id.as_str(), out.corrupt[0].bytes.len()), ("huge", 0));
     let archived = it.broker.list(&it.queue, TaskState::Archived, 0, 10).await.unwrap();
-    assert_eq!((archived[0].id.as_str(), &archived[0].message), ("huge", &None));
+    assert_eq!((archived[0].id.as_str(), &archived[0].record), ("huge", &None));
     let found = it.broker.find(&it.queue, "huge").await.unwrap().unwrap();
-    assert_eq!((found.state, found.message), (TaskState::Archived, None));
+    assert_eq!((found.state, found.record), (TaskState::Archived, None));
     assert_eq!(it.enqueue(&["huge"]).await, [Enqueued::Conflict]);
 }
 
@@ -128,7 +128,7 @@ async fn what_is_too_long_to_be_an_id_is_dropped_and_named_in_short() {
 
     assert_eq!((ids(&out), &out.dropped), (vec!["healthy".to_owned()], &vec!["x".repeat(64)]));
     assert_eq!(recovered, Recovered { dropped: vec!["x".repeat(64)], ..Recovered::default() });
-    let task = NewTask { message: Message { id: long, ..Message::default() }, process_at: None };
+    let task = NewTask::now(TaskRecord { id: long, ..TaskRecord::default() });
     assert!(matches!(it.broker.enqueue(&it.queue, &[task]).await, Err(BrokerError::Refused(_))));
 }
 
@@ -189,11 +189,7 @@ async fn an_id_that_is_listed_twice_is_handed_out_once() {
 async fn a_second_copy_of_a_finished_task_is_not_run_again() {
     let Some(it) = Fixture::with(&["finished"]).await else { return };
     let task = it.dequeue(10).await.tasks.remove(0);
-    let complete = Settlement::Complete {
-        message: task.message,
-        result: b"sealed".to_vec(),
-        retention: Duration::from_secs(60),
-    };
+    let complete = Settlement::Complete { result: b"sealed".to_vec(), retention: Duration::from_secs(60) };
     it.settle(&task.lease, complete).await;
     it.raw().push("finished");
 
@@ -209,14 +205,14 @@ async fn a_worker_that_lost_its_lease_changes_nothing_whatever_it_asks_for() {
     let lost = it.broker.dequeue(&it.queue, 1, Duration::ZERO).await.unwrap().tasks.remove(0);
     it.recover_one().await;
     let held = it.dequeue(1).await.tasks.remove(0).lease;
-    let (message, at) = (lost.message, taskseal::time::UnixMillis::now());
+    let at = taskseal::time::UnixMillis::now();
 
     for end in [
         Settlement::Done,
         Settlement::Requeue,
-        Settlement::Archive { message: message.clone() },
-        Settlement::Retry { message: message.clone(), at, failed: true },
-        Settlement::Complete { message, result: Vec::new(), retention: LEASE },
+        Settlement::Archive { reason: "refused".into() },
+        Settlement::Retry { at, failure: Some("failed".into()) },
+        Settlement::Complete { result: Vec::new(), retention: LEASE },
     ] {
         assert_eq!(it.settle(&lost.lease, end).await, Settled::LeaseLost);
     }
@@ -277,7 +273,7 @@ async fn a_task_that_takes_its_workers_down_is_archived() {
 async fn a_lease_left_over_from_a_task_that_is_elsewhere_is_cleared_without_running_it_again() {
     let Some(it) = Fixture::with(&["finished", "waiting"]).await else { return };
     let out = it.broker.dequeue(&it.queue, 1, LEASE).await.unwrap();
-    it.settle(&out.tasks[0].lease, Settlement::Archive { message: out.tasks[0].message.clone() }).await;
+    it.settle(&out.tasks[0].lease, Settlement::Archive { reason: "refused".into() }).await;
     it.raw().lease("finished", -31.0);
     it.raw().lease("waiting", -31.0);
 
@@ -306,7 +302,7 @@ async fn the_archive_is_kept_within_its_bounds_with_the_hashes_of_what_leaves_it
         .unwrap();
     let task = it.dequeue(1).await.tasks.remove(0);
 
-    it.settle(&task.lease, Settlement::Archive { message: task.message }).await;
+    it.settle(&task.lease, Settlement::Archive { reason: "refused".into() }).await;
 
     assert_eq!(it.broker.stats(&it.queue).await.unwrap().archived, 10_000);
     let exists = |id: &str| cmd("EXISTS").arg(key(id)).query::<u8>(&mut it.server.raw()).unwrap();
@@ -324,7 +320,7 @@ async fn archived_tasks_leave_after_ninety_days() {
         let () = cmd("HSET").arg(key(id)).arg("state").arg("archived").query(&mut raw).unwrap();
     }
 
-    it.settle(&task.lease, Settlement::Archive { message: task.message }).await;
+    it.settle(&task.lease, Settlement::Archive { reason: "refused".into() }).await;
 
     assert!(it.broker.find(&it.queue, "ancient").await.unwrap().is_none());
     assert!(it.broker.find(&it.queue, "old").await.unwrap().is_some());
@@ -352,7 +348,7 @@ async fn a_completed_task_is_deleted_once_its_retention_is_over_and_not_before()
     let Some(it) = Fixture::with(&["short", "long"]).await else { return };
     for task in it.dequeue(2).await.tasks {
         let retention = if task.lease.id == "short" { Duration::ZERO } else { LEASE };
-        let end = Settlement::Complete { message: task.message, result: Vec::new(), retention };
+        let end = Settlement::Complete { result: Vec::new(), retention };
         it.settle(&task.lease, end).await;
     }
 
@@ -382,15 +378,13 @@ impl Fixture {
     }
 
     async fn enqueue(&self, ids: &[&str]) -> Vec<Enqueued> {
-        let task = |id: &&str| NewTask {
-            message: Message {
+        let task = |id: &&str| {
+            NewTask::now(TaskRecord {
                 id: (*id).to_owned(),
                 queue: "mail".to_owned(),
-                payload: b"sealed".to_vec(),
-                timeout: 1800,
-                ..Message::default()
-            },
-            process_at: None,
+                envelope: "sealed".into(),
+                ..TaskRecord::default()
+            })
         };
         let tasks: Vec<NewTask> = ids.iter().map(task).collect();
         self.broker.enqueue(&self.queue, &tasks).await.unwrap()

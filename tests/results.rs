@@ -72,11 +72,7 @@ async fn forged_and_stripped_results_are_refused_by_the_client(fleet: Fleet) {
     for (result, expected) in wrong {
         let receipt = client.enqueue(task("x")).await.unwrap();
         let leased = broker.dequeue(&mail(), 1, Duration::from_secs(60)).await.unwrap().tasks.remove(0);
-        let end = taskseal::broker::Settlement::Complete {
-            message: leased.message,
-            result,
-            retention: Duration::from_secs(60),
-        };
+        let end = taskseal::broker::Settlement::Complete { result, retention: Duration::from_secs(60) };
         broker.settle(&mail(), &[(leased.lease, end)]).await.unwrap();
         match client.result(&receipt).await {
             Err(ClientError::Result(OpenError::Refused(refusal))) => assert_eq!(refusal, expected),

@@ -148,7 +148,7 @@ async fn enqueue_again_with_the_same_id_never_runs_twice(fleet: Fleet) {
     // Sealed anew it is another envelope, which the queue refuses while it has the first ...
     assert!(matches!(client.enqueue(again()).await, Err(ClientError::Conflict(_))));
     // ... and the same envelope is the same task.
-    let envelope = fleet.find(&id.to_string()).await.unwrap().message.unwrap().payload;
+    let envelope = fleet.find(&id.to_string()).await.unwrap().record.unwrap().envelope.to_vec();
     assert_eq!(client.enqueue_sealed(&mail(), envelope.clone()).await.unwrap(), receipt);
     let run =
         async || Worker::new(fleet.worker_settings(), fleet.parts(handlers.clone())).run_once().await.refused;
@@ -301,7 +301,7 @@ async fn quarantine_out_of_reach_settles_nothing_that_was_refused_until_it_is_ba
     let lock = rusqlite::Connection::open(fleet.path("quarantine.db")).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let bad = fleet.seal(&fleet.sealing_key("stranger"), |claims| claims);
-    fleet.push(bad.message()).await;
+    fleet.push(bad.record()).await;
     let worker = Running::start(fleet.worker_settings(), parts);
     worker.seen.until("the quarantine to be missed", |noted| *noted == Noted::StateFailed).await;
     assert_eq!(fleet.find(&bad.id()).await.unwrap().state, TaskState::Active);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, Script, cmd};
 use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement};
+use taskseal::broker::{Broker, Enqueued, NewTask, Settled, Settlement, TaskRecord};
 use taskseal::queue::QueueName;
 use taskseal_benches::{Samples, redis_cpu_seconds};
 use taskseal_tests::redis::RedisServer;
@@ -117,16 +117,13 @@ fn measure(watch: &mut Connection, work: impl FnOnce()) -> f64 {
 }
 
 fn task(number: usize) -> NewTask {
-    let message = Message {
+    NewTask::now(TaskRecord {
         task_type: "email:deliver".to_owned(),
-        payload: vec![0xa5; PAYLOAD],
+        envelope: vec![0xa5; PAYLOAD].into(),
         id: format!("0199f1a2-7c3d-7e00-8000-{number:012x}"),
         queue: "bench".to_owned(),
-        retry: 25,
-        timeout: 1800,
-        ..Message::default()
-    };
-    NewTask { message, process_at: None }
+        ..TaskRecord::default()
+    })
 }
 
 async fn cycle(broker: &Arc<RedisBroker>, queue: &QueueName, tasks: &[NewTask], size: usize) {
@@ -167,7 +164,7 @@ struct AsynqShape {
 
 impl AsynqShape {
     fn new(tasks: &[NewTask]) -> Self {
-        let encode = |task: &NewTask| (task.message.id.clone(), task.message.encode());
+        let encode = |task: &NewTask| (task.record.id.clone(), Message::from(&task.record).encode());
         Self {
             enqueue: Script::new(ENQUEUE),
             dequeue: Script::new(DEQUEUE),

@@ -9,13 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, Lease, Leased, NewTask, Settlement};
+use taskseal::broker::{Broker, Lease, Leased, NewTask, Settlement, TaskRecord};
 use taskseal::handler::{Function, Handlers, OpenedTask, Output};
 use taskseal::keys::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
 use taskseal::quarantine::{Limits, Quarantine};
-use taskseal::replay::{Admission, Ledger, Sighting, SqliteLedger, TaskKey};
+use taskseal::replay::{Decision, Ledger, ReplayQuery, SqliteLedger, TaskKey};
 use taskseal::result::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, ClientSettings, QueueName, Task, Worker, WorkerParts, WorkerSettings};
@@ -157,17 +156,14 @@ async fn enqueue_sealed(client: &Client, at_once: usize) {
 async fn enqueue_unsealed(broker: &dyn Broker, queue: &QueueName, retention: Duration) {
     for first in (0..TASKS).step_by(BATCH) {
         let task = |number| {
-            let message = Message {
+            NewTask::now(TaskRecord {
                 task_type: TASK_TYPE.to_owned(),
-                payload: vec![0xa5; BODY],
+                envelope: vec![0xa5; BODY].into(),
                 id: format!("0199f1a2-7c3d-7e00-8000-{number:012x}"),
                 queue: queue.to_string(),
-                retry: 25,
-                timeout: 1800,
-                retention: i64::try_from(retention.as_secs()).expect("an hour"),
-                ..Message::default()
-            };
-            NewTask { message, process_at: None }
+                retention,
+                ..TaskRecord::default()
+            })
         };
         let tasks: Vec<NewTask> = (first..TASKS.min(first + BATCH)).map(task).collect();
         broker.enqueue(queue, &tasks).await.expect("enqueue");
@@ -180,12 +176,11 @@ async fn work_unsealed(broker: &dyn Broker, queue: &QueueName, retention: Durati
         if leased.is_empty() {
             break;
         }
-        let end = |Leased { lease, mut message }: Leased| -> (Lease, Settlement) {
+        let end = |Leased { lease, .. }: Leased| -> (Lease, Settlement) {
             if retention.is_zero() {
                 return (lease, Settlement::Done);
             }
-            message.completed_at = UnixMillis::now().as_secs();
-            (lease, Settlement::Complete { message, result: Vec::new(), retention })
+            (lease, Settlement::Complete { result: Vec::new(), retention })
         };
         let ends: Vec<_> = leased.into_iter().map(end).collect();
         broker.settle(queue, &ends).await.expect("settle");
@@ -301,7 +296,7 @@ fn ledger_alone(dir: &Path) {
     let (mut wall, mut cpu) = (Samples::default(), Samples::default());
     for batch in 0..TASKS.div_ceil(BATCH) {
         let now = UnixMillis::now();
-        let sighting = |number: usize| Sighting {
+        let sighting = |number: usize| ReplayQuery {
             issuer: "producer-1".to_owned(),
             task_id: u128::try_from(batch * BATCH + number).unwrap_or_default().to_be_bytes(),
             digest: [7; 32],
@@ -309,17 +304,17 @@ fn ledger_alone(dir: &Path) {
             max_attempts: 25,
             ttl: None,
         };
-        let sightings: Vec<Sighting> = (0..BATCH).map(sighting).collect();
-        let keys: Vec<TaskKey> = sightings.iter().map(Sighting::key).collect();
+        let sightings: Vec<ReplayQuery> = (0..BATCH).map(sighting).collect();
+        let keys: Vec<TaskKey> = sightings.iter().map(ReplayQuery::key).collect();
         let outcomes: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
 
         let (own, start) = (own_cpu_seconds(), Instant::now());
-        let claimed = ledger.claim("bench", now, now.plus(KEPT), &sightings).expect("claim");
+        let claimed = ledger.acquire("bench", now, now.plus(KEPT), &sightings).expect("claim");
         ledger.finish("bench", &outcomes).expect("finish");
         ledger.settled(&keys).expect("settled");
         wall.push(start.elapsed().as_secs_f64() * 1e6 / BATCH as f64);
         cpu.push((own_cpu_seconds() - own) * 1e6 / BATCH as f64);
-        assert!(claimed.iter().all(|admission| *admission == Admission::FirstRun));
+        assert!(claimed.iter().all(|admission| *admission == Decision::FirstRun));
     }
     println!(
         "\nledger alone, claim + finish + settled in batches of {BATCH}: {:.1} us of CPU a task, {:.1} us of time ({})",

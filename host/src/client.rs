@@ -189,8 +189,8 @@ impl Client {
     /// [`ClientError::Result`] if what the queue holds is no authentic task of this issuer and id for this queue.
     pub async fn receipt(&self, queue: &QueueName, id: TaskId) -> Result<Option<Receipt>, ClientError> {
         let found = self.broker.find(queue, &id.to_string()).await?;
-        let Some(message) = found.and_then(|info| info.message) else { return Ok(None) };
-        let unverified = Unverified::parse(&message.payload).map_err(ClientError::Result)?;
+        let Some(record) = found.and_then(|info| info.record) else { return Ok(None) };
+        let unverified = Unverified::parse(&record.envelope).map_err(ClientError::Result)?;
         let audience = format!("{}/{queue}", self.settings().deployment);
         let mut policy = Policy::for_tasks(Audience::new(&audience)?);
         policy.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);

@@ -4,6 +4,8 @@
 //! disk here. What the queue or the sender wrote (ids, types, issuers) is stored as it came and means nothing;
 //! whoever prints it escapes it.
 
+use bytes::Bytes;
+
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
@@ -20,7 +22,7 @@ mod tests;
 pub struct Limits {
     /// Entries.
     pub entries: u64,
-    /// Bytes of all messages, ids and texts together.
+    /// Size of all payloads, ids and texts together, in bytes.
     pub bytes: u64,
 }
 
@@ -30,8 +32,8 @@ impl Default for Limits {
     }
 }
 
-/// The longest message an entry can have.
-pub const MAX_MESSAGE_LEN: usize = 36 * 1024 * 1024;
+/// Maximum length of the payload of an entry, in bytes.
+pub const MAX_PAYLOAD_LEN: usize = 36 * 1024 * 1024;
 
 /// The longest task id an entry can have, in bytes.
 pub const MAX_TASK_ID_LEN: usize = 1024;
@@ -54,14 +56,14 @@ pub struct NewEntry {
     pub kid: Option<[u8; 8]>,
     /// Whether the worker has that key.
     pub kid_known: bool,
-    /// The type the message claims to be of.
+    /// The type that the queue states.
     pub unverified_type: Option<String>,
     /// The issuer the envelope claims to come from.
     pub unverified_issuer: Option<String>,
-    /// SHA-256 of the payload, or of the whole message if no payload can be told from it.
+    /// SHA-256 of the payload.
     pub digest: [u8; 32],
-    /// The whole message as the broker stores it.
-    pub message: Vec<u8>,
+    /// The envelope, or the stored bytes of a task that cannot be decoded.
+    pub payload: Bytes,
     /// Where the task is now.
     pub disposition: Disposition,
     /// When it was refused.
@@ -119,7 +121,7 @@ pub enum Held {
     },
     /// Not kept, there is no room: leave the task in the archive of its queue.
     Full,
-    /// Not kept, its message or id is too long: leave the task in the archive of its queue.
+    /// Not kept, its payload or id is too long: leave the task in the archive of its queue.
     TooLong,
 }
 
@@ -127,7 +129,7 @@ pub enum Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub i64);
 
-/// An entry without its message.
+/// An entry without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its number.
@@ -144,7 +146,7 @@ pub struct Entry {
     pub kid: Option<[u8; 8]>,
     /// Whether the worker had that key the last time.
     pub kid_known: bool,
-    /// The type the message claims to be of.
+    /// The type that the queue states.
     pub unverified_type: Option<String>,
     /// The issuer the envelope claims to come from.
     pub unverified_issuer: Option<String>,
@@ -158,8 +160,8 @@ pub struct Entry {
     pub first_seen_at: UnixMillis,
     /// When it was refused last.
     pub last_seen_at: UnixMillis,
-    /// Length of its message.
-    pub message_len: u64,
+    /// Length of its payload, in bytes.
+    pub payload_len: u64,
 }
 
 /// Which entries to list; the default is all.
@@ -176,6 +178,6 @@ pub struct Filter {
 pub struct Usage {
     /// Entries.
     pub entries: u64,
-    /// Bytes of all messages, ids and texts together.
+    /// Size of all payloads, ids and texts together, in bytes.
     pub bytes: u64,
 }

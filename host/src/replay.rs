@@ -2,15 +2,15 @@
 //!
 //! A queue hands the same sealed bytes out again for good reasons (a retry, a lost worker, an operator) and
 //! for bad ones (somebody with write access kept a copy). The signature cannot tell the two apart; this can.
-//! A worker asks [`Ledger::claim`] for every verified task before it runs and tells the ledger how the run
+//! A worker asks [`Ledger::acquire`] for every verified task before it runs and tells the ledger how the run
 //! ended. The state of one task, by issuer and task id:
 //!
 //! ```text
-//!            claim                finish                settled
+//!           acquire                finish                settled
 //! (unknown) ───────▶ claimed ───────────────▶ finished ─────────▶ done ──▶ (forgotten by sweep)
 //!                     │   ▲
-//!   release, abandon, │   │ claim
-//!   give_back         ▼   │
+//!            release, │   │ acquire
+//!          give_back  ▼   │
 //!                    waiting
 //! ```
 //!
@@ -24,7 +24,7 @@ use crate::time::UnixMillis;
 pub use self::error::LedgerError;
 pub use self::sqlite::SqliteLedger;
 
-mod admission;
+mod decision;
 mod error;
 mod sqlite;
 mod statements;
@@ -42,17 +42,17 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Decides for each sighting whether it may run now, and claims those that may for `owner` until `until`.
     ///
     /// A second copy of a task within one batch is judged after the first, so it is
-    /// [`Admission::InProgress`]. A claim that ran out by `now` counts as a lost worker.
+    /// [`Decision::InProgress`]. A claim that ran out by `now` counts as a lost worker.
     ///
     /// # Errors
     /// [`LedgerError`]; nothing was claimed and nothing may run.
-    fn claim(
+    fn acquire(
         &self,
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
-        sightings: &[Sighting],
-    ) -> Result<Vec<Admission>, LedgerError>;
+        queries: &[ReplayQuery],
+    ) -> Result<Vec<Decision>, LedgerError>;
 
     /// Moves the end of claims to `until`; answers which are still this owner's. A claim that ran out but was
     /// given to nobody else is still the owner's.
@@ -75,8 +75,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// [`LedgerError`]; nothing was recorded. Repeating the call is harmless.
     fn settled(&self, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError>;
 
-    /// Ends claims after a failed attempt: the next sighting is a legal redelivery. Answers which claims were
-    /// still this owner's.
+    /// Ends claims after a failed attempt. The next delivery of the task is legal as long as its issuer allows more
+    /// attempts: an archived task, too, that an operator runs again. Returns which claims were still this owner's.
     ///
     /// # Errors
     /// [`LedgerError`]; no claim was ended.
@@ -88,18 +88,6 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`LedgerError`]; no claim was ended.
     fn give_back(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError>;
-
-    /// Ends claims of tasks that were archived. Answers which claims were still this owner's.
-    ///
-    /// The same as [`release`](Self::release): an operator may run an archived task again, and that is no
-    /// replay, since it never ended well. How often it may run at all stays bounded by the attempts its
-    /// producer signed.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; no claim was ended.
-    fn abandon(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
-        self.release(owner, keys)
-    }
 
     /// Forgets up to `limit` tasks that expired more than [`SWEEP_MARGIN`] before `now`, those that expired
     /// first before others, and raises [`LedgerStats::floor`] above them. A live claim is never forgotten, an
@@ -119,13 +107,13 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 /// The longest outcome a ledger keeps: a sealed result and its framing.
 pub const MAX_OUTCOME_LEN: usize = 17 * 1024 * 1024;
 
-/// How long a task is remembered past [`Sighting::expires_at`].
+/// How long a task is remembered past [`ReplayQuery::expires_at`].
 ///
 /// Hosts disagree about the time by less, so a task that one of them still takes for valid is not forgotten
 /// by another. A worker's tolerance for clock skew must not be raised by more while its ledger has rows.
 pub const SWEEP_MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// How long an outcome that the queue has not taken is remembered past [`Sighting::expires_at`].
+/// How long an outcome that the queue has not taken is remembered past [`ReplayQuery::expires_at`].
 ///
 /// A result may have to wait for its key, or for the queue, until long after its task expired. Forgotten, the task would
 /// pass for one that was never done.
@@ -142,7 +130,7 @@ pub struct TaskKey {
 
 /// A verified task that somebody wants to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ReplayQuery {
     /// Who sealed it.
     pub issuer: String,
     /// Task id.
@@ -157,7 +145,7 @@ pub struct Sighting {
     pub ttl: Option<Duration>,
 }
 
-impl Sighting {
+impl ReplayQuery {
     /// What names the task.
     #[must_use]
     pub fn key(&self) -> TaskKey {
@@ -168,7 +156,7 @@ impl Sighting {
 /// What a worker is to do with a task it sighted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Admission {
+pub enum Decision {
     /// Run it: nobody has started it before. The claim is the caller's.
     FirstRun,
     /// Run it again: earlier attempts failed or their worker was lost. The claim is the caller's.

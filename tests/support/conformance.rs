@@ -1,15 +1,14 @@
 //! What every broker must do, each behaviour a function that is run against every kind of store.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::{
-    Broker, Lease, Leased, NewTask, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState,
+    Broker, Lease, Leased, NewTask, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskRecord,
+    TaskState,
 };
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
@@ -48,7 +47,7 @@ macro_rules! conformance {
                 enqueue_answers_in_the_order_of_the_tasks,
                 enqueue_of_another_payload_under_a_known_id_is_a_conflict_and_changes_nothing,
                 enqueue_of_a_stored_task_changes_nothing_whatever_its_state,
-                enqueued_messages_come_out_as_they_went_in,
+                enqueued_records_come_out_as_they_went_in,
                 payloads_keep_every_byte_value,
                 payload_of_16_mib_comes_out_whole,
                 ids_are_kept_whatever_characters_they_have,
@@ -79,6 +78,7 @@ macro_rules! conformance {
                 done_task_is_gone_and_its_id_free,
                 completed_task_is_kept_with_its_result,
                 retried_task_waits_for_its_time,
+                every_failed_attempt_counts_one_retry_and_replaces_the_last_error,
                 retry_that_is_no_failure_is_not_counted,
                 retried_tasks_become_pending_in_the_order_of_their_times,
                 archived_task_is_kept_and_never_handed_out,
@@ -113,7 +113,7 @@ macro_rules! conformance {
                 damaged_message_is_reported_archived_whole_and_stops_nobody,
                 damaged_messages_do_not_take_the_place_of_good_ones,
                 damaged_task_that_is_active_does_not_stop_the_recovery_of_others,
-                damaged_task_is_listed_without_a_message,
+                damaged_task_is_listed_without_a_record,
                 lost_message_is_dropped_and_stops_nobody,
                 lost_message_of_an_active_task_is_dropped_by_recover,
                 lost_message_does_not_block_its_id,
@@ -168,24 +168,24 @@ pub(crate) fn queue() -> QueueName {
     QueueName::parse("mail").unwrap()
 }
 
-pub(crate) fn message(id: &str) -> Message {
-    Message {
+pub(crate) fn record(id: &str) -> TaskRecord {
+    TaskRecord {
         task_type: "email:deliver".into(),
-        payload: format!("payload of {id}").into_bytes(),
+        envelope: format!("payload of {id}").into(),
         id: id.into(),
         queue: "mail".into(),
-        retry: 3,
-        timeout: 30,
-        ..Message::default()
+        max_retries: Some(3),
+        timeout: Some(Duration::from_secs(30)),
+        ..TaskRecord::default()
     }
 }
 
 pub(crate) fn task(id: &str) -> NewTask {
-    NewTask { message: message(id), process_at: None }
+    NewTask::now(record(id))
 }
 
 pub(crate) fn task_at(id: &str, at: UnixMillis) -> NewTask {
-    NewTask { message: message(id), process_at: Some(at) }
+    NewTask { record: record(id), not_before: Some(at) }
 }
 
 pub(crate) fn names(count: usize) -> Vec<String> {
@@ -301,44 +301,84 @@ pub(crate) async fn recovered(broker: &dyn Broker, count: usize) -> Recovered {
     all
 }
 
-/// One of each way a lease ends, for task `id`.
-pub(crate) fn every_end(id: &str) -> Vec<Settlement> {
-    let message = Message { error_msg: "late".into(), ..message(id) };
+/// One of each way a lease ends.
+pub(crate) fn every_end() -> Vec<Settlement> {
     vec![
         Settlement::Done,
-        Settlement::Complete { message: message.clone(), result: b"late".to_vec(), retention: LONG },
-        Settlement::Retry { message: message.clone(), at: UnixMillis::now().plus(LONG), failed: true },
-        Settlement::Archive { message },
+        Settlement::Complete { result: b"late".to_vec(), retention: LONG },
+        Settlement::Retry { at: UnixMillis::now().plus(LONG), failure: Some("late".into()) },
+        Settlement::Retry { at: UnixMillis::now().plus(LONG), failure: None },
+        archive("late"),
         Settlement::Requeue,
     ]
 }
 
-/// What an operator sees of a task, for comparison.
-pub(crate) fn picture(info: &TaskInfo) -> (TaskState, Option<Message>, Option<Vec<u8>>, u32) {
-    (info.state, info.message.clone(), info.result.clone(), info.crashes)
+/// An attempt that failed.
+pub(crate) fn failed(at: UnixMillis) -> Settlement {
+    Settlement::Retry { at, failure: Some("failed".into()) }
 }
 
-/// A message with something in every field.
-pub(crate) fn full_message(id: &str) -> Message {
-    Message {
+pub(crate) fn archive(reason: &str) -> Settlement {
+    Settlement::Archive { reason: reason.into() }
+}
+
+/// What an operator sees of a task, for comparison.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Picture {
+    pub(crate) state: TaskState,
+    pub(crate) record: Option<TaskRecord>,
+    pub(crate) retries: u32,
+    pub(crate) last_error: Option<String>,
+    pub(crate) last_failed_at: Option<UnixMillis>,
+    pub(crate) completed_at: Option<UnixMillis>,
+    pub(crate) result: Option<Vec<u8>>,
+    pub(crate) crashes: u32,
+}
+
+impl Picture {
+    /// A task that was enqueued by [`task`] and has neither failed nor ended.
+    pub(crate) fn of(id: &str, state: TaskState) -> Self {
+        Self {
+            state,
+            record: Some(record(id)),
+            retries: 0,
+            last_error: None,
+            last_failed_at: None,
+            completed_at: None,
+            result: None,
+            crashes: 0,
+        }
+    }
+}
+
+pub(crate) fn picture(info: &TaskInfo) -> Picture {
+    Picture {
+        state: info.state,
+        record: info.record.clone(),
+        retries: info.retries,
+        last_error: info.last_error.clone(),
+        last_failed_at: info.last_failed_at,
+        completed_at: info.completed_at,
+        result: info.result.clone(),
+        crashes: info.crashes,
+    }
+}
+
+/// Asserts that a time was set since `from`; formats may keep whole seconds only.
+pub(crate) fn assert_set_since(at: Option<UnixMillis>, from: UnixMillis) {
+    let (at, now) = (at.expect("a time is set"), UnixMillis::now());
+    assert!(at.as_secs() >= from.as_secs() && at <= now, "{at:?} is not between {from:?} and {now:?}");
+}
+
+/// A record with something in every field.
+pub(crate) fn full_record(id: &str) -> TaskRecord {
+    TaskRecord {
         task_type: "billing:réconcile \u{1F9FE} \"quoted\" \\ '; DROP TABLE task; --\u{0}\n".into(),
-        payload: (0..=255).rev().collect(),
+        envelope: (0..=255).rev().collect(),
         id: id.into(),
         queue: "mail".into(),
-        retry: i32::MAX,
-        retried: i32::MIN,
-        error_msg: "it broke\nagain".into(),
-        timeout: i64::MAX,
-        deadline: i64::MIN,
-        unique_key: String::new(),
-        last_failed_at: -1,
-        retention: 86_400,
-        completed_at: 1_767_225_600,
-        group_key: "g".into(),
-        headers: BTreeMap::from([
-            ("taskseal".into(), "1;kid=00".into()),
-            (String::new(), "empty name".into()),
-            ("\u{0}\"\\\u{7f}é".into(), "\u{1}\u{2028}".into()),
-        ]),
+        max_retries: Some(32_767),
+        timeout: Some(Duration::from_secs(u32::MAX.into())),
+        retention: Duration::from_secs(86_400),
     }
 }

@@ -60,7 +60,7 @@ impl Store for QueueFile {
 
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]) {
         let changed = self.intruder().execute(
-            "UPDATE message SET payload = ?3, headers = 'no JSON', retry = 1 << 40
+            "UPDATE record SET envelope = ?3, max_retries = 1 << 40
              WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)",
             params![queue.as_str(), id, bytes],
         );
@@ -69,7 +69,7 @@ impl Store for QueueFile {
 
     async fn lose(&self, queue: &QueueName, id: &str) {
         let changed = self.intruder().execute(
-            "DELETE FROM message WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)",
+            "DELETE FROM record WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)",
             params![queue.as_str(), id],
         );
         assert_eq!(changed, Ok(1));

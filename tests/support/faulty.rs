@@ -12,7 +12,7 @@ use taskseal::broker::{
     Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
     TaskInfo, TaskState, Tidied,
 };
-use taskseal::replay::{Admission, Ledger, LedgerError, LedgerStats, Sighting, TaskKey};
+use taskseal::replay::{Decision, Ledger, LedgerError, LedgerStats, ReplayQuery, TaskKey};
 use taskseal::time::UnixMillis;
 
 /// How a call fails.
@@ -191,14 +191,14 @@ impl FaultyLedger {
 }
 
 impl Ledger for FaultyLedger {
-    fn claim(
+    fn acquire(
         &self,
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
-        sightings: &[Sighting],
-    ) -> Result<Vec<Admission>, LedgerError> {
-        self.reach()?.claim(owner, now, until, sightings)
+        sightings: &[ReplayQuery],
+    ) -> Result<Vec<Decision>, LedgerError> {
+        self.reach()?.acquire(owner, now, until, sightings)
     }
 
     fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, LedgerError> {

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::sqlite::SqliteBroker;
-use taskseal::broker::{Broker, NewTask, TaskInfo, TaskState};
+use taskseal::broker::{Broker, NewTask, TaskInfo, TaskRecord, TaskState};
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output};
 use taskseal::keys::{Algorithm, Keyring, SealingKey, SecretKey};
 use taskseal::quarantine::{Limits, Quarantine};
@@ -287,9 +286,8 @@ impl Fleet {
     }
 
     /// Writes a task into the queue as an intruder: nothing is checked.
-    pub async fn push(&self, message: Message) {
-        let queue = mail();
-        self.broker.enqueue(&queue, &[NewTask { message, process_at: None }]).await.unwrap();
+    pub async fn push(&self, record: TaskRecord) {
+        self.broker.enqueue(&mail(), &[NewTask::now(record)]).await.unwrap();
     }
 
     /// Ids of the tasks that ran to their end, as the ledger has it.
@@ -364,17 +362,17 @@ impl Sealed {
         self.claims.task_id.to_string()
     }
 
-    /// The message an honest producer would make of it.
+    /// The record an honest producer would store.
     #[must_use]
-    pub fn message(&self) -> Message {
-        Message {
+    pub fn record(&self) -> TaskRecord {
+        TaskRecord {
             task_type: self.claims.task_type.to_string(),
-            payload: self.envelope.clone(),
+            envelope: self.envelope.clone().into(),
             id: self.id(),
             queue: "mail".to_owned(),
-            retry: 24,
-            timeout: 60,
-            ..Message::default()
+            max_retries: Some(24),
+            timeout: Some(Duration::from_secs(60)),
+            ..TaskRecord::default()
         }
     }
 }

@@ -8,9 +8,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::{
-    Broker, Enqueued, Lease, MAX_CRASHES, NewTask, QueueStats, Settled, Settlement, TaskState, Tidied,
+    Broker, Enqueued, Lease, MAX_CRASHES, NewTask, QueueStats, Settled, Settlement, TaskRecord, TaskState,
+    Tidied,
 };
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
@@ -102,7 +102,8 @@ const LONG: Duration = Duration::from_secs(1_000_000);
 
 #[derive(Clone, Debug)]
 struct Task {
-    message: Message,
+    record: TaskRecord,
+    retries: u32,
     state: TaskState,
     lease: Option<Lease>,
     /// Scheduled, retry: when due. Active: the step at which the lease ran out. `None`: not while this runs.
@@ -183,15 +184,16 @@ impl Model {
             .iter()
             .enumerate()
             .map(|(number, &(id, payload, when))| NewTask {
-                message: Message {
+                record: TaskRecord {
                     task_type: "model".into(),
                     id: format!("t{id:02}"),
                     queue: "model".into(),
-                    payload: vec![payload; 3],
-                    retry: i32::try_from(number).unwrap(),
-                    ..Message::default()
+                    envelope: vec![payload; 3].into(),
+                    max_retries: Some(u32::try_from(number).unwrap()),
+                    timeout: Some(Duration::from_secs(30)),
+                    ..TaskRecord::default()
                 },
-                process_at: match when {
+                not_before: match when {
                     When::Now => None,
                     _ => Some(UnixMillis(self.time(when, number))),
                 },
@@ -199,19 +201,22 @@ impl Model {
             .collect();
         let answers = broker.enqueue(&queue(), &tasks).await.map_err(text)?;
         let mut expected = Vec::new();
-        for NewTask { message, process_at } in tasks {
-            if let Some(known) = self.tasks.get(&message.id) {
-                let same = known.message.payload == message.payload;
+        for NewTask { record, not_before } in tasks {
+            if let Some(known) = self.tasks.get(&record.id) {
+                let same = known.record.envelope == record.envelope;
                 expected.push(if same { Enqueued::AlreadyThere } else { Enqueued::Conflict });
                 continue;
             }
-            let later = process_at.is_some_and(|at| at > UnixMillis::now().plus(LONG / 4));
-            let id = message.id.clone();
+            let later = not_before.is_some_and(|at| at > UnixMillis::now().plus(LONG / 4));
+            let id = record.id.clone();
             let state = if later { TaskState::Scheduled } else { TaskState::Pending };
             if !later {
                 self.line.push(id.clone());
             }
-            self.tasks.insert(id, Task { message, state, lease: None, due: None, result: None, crashes: 0 });
+            self.tasks.insert(
+                id,
+                Task { record, retries: 0, state, lease: None, due: None, result: None, crashes: 0 },
+            );
             expected.push(Enqueued::New);
         }
         same("answers", &answers, &expected)
@@ -227,7 +232,7 @@ impl Model {
         same("handed out", &ids, &expected)?;
         for leased in dequeued.tasks {
             let task = self.tasks.get_mut(&leased.lease.id).unwrap();
-            same("message", &leased.message, &task.message)?;
+            same("record", &leased.record, &task.record)?;
             task.state = TaskState::Active;
             task.due = (lasting == Lasting::Over).then_some(self.steps);
             task.lease = Some(leased.lease.clone());
@@ -240,20 +245,17 @@ impl Model {
         let mut calls = Vec::new();
         for (number, (from_latest, end)) in ends.iter().enumerate() {
             let Some(lease) = self.leases.iter().rev().nth(*from_latest).cloned() else { continue };
-            let message =
-                self.tasks.get(&lease.id).map_or_else(Message::default, |task| task.message.clone());
-            let message = Message { retried: message.retried.saturating_add(1), ..message };
             let settlement = match *end {
                 End::Done => Settlement::Done,
                 End::Complete(lasting) => Settlement::Complete {
-                    message,
                     result: vec![u8::try_from(number).unwrap()],
                     retention: span(lasting),
                 },
-                End::Retry(when, failed) => {
-                    Settlement::Retry { message, at: UnixMillis(self.time(when, number)), failed }
-                }
-                End::Archive => Settlement::Archive { message },
+                End::Retry(when, failed) => Settlement::Retry {
+                    at: UnixMillis(self.time(when, number)),
+                    failure: failed.then(|| "failed".to_owned()),
+                },
+                End::Archive => Settlement::Archive { reason: "archived".into() },
                 End::Requeue => Settlement::Requeue,
             };
             calls.push((lease, settlement, *end));
@@ -277,25 +279,24 @@ impl Model {
                     self.processed += 1;
                     self.tasks.remove(&lease.id);
                 }
-                Settlement::Complete { message, result, .. } => {
+                Settlement::Complete { result, .. } => {
                     self.processed += 1;
                     task.state = TaskState::Completed;
-                    task.message = message;
                     task.result = Some(result);
                     task.due = (end == End::Complete(Lasting::Over)).then_some(self.steps);
                 }
-                Settlement::Retry { message, at, failed } => {
+                Settlement::Retry { at, failure } => {
+                    let failed = failure.is_some();
                     self.processed += u64::from(failed);
                     self.failed += u64::from(failed);
+                    task.retries += u32::from(failed);
                     task.state = TaskState::Retry;
-                    task.message = message;
                     task.due = (!matches!(end, End::Retry(When::Future, _))).then_some(at.0);
                 }
-                Settlement::Archive { message } => {
+                Settlement::Archive { .. } => {
                     self.processed += 1;
                     self.failed += 1;
                     task.state = TaskState::Archived;
-                    task.message = message;
                 }
                 _ => {
                     task.state = TaskState::Pending;
@@ -429,13 +430,17 @@ impl Model {
             listed.sort_by(|a, b| a.id.cmp(&b.id));
             let listed: Vec<_> = listed
                 .into_iter()
-                .map(|info| (info.id, info.message.unwrap_or_default(), info.result, info.crashes))
+                .map(|info| {
+                    (info.id, info.record.unwrap_or_default(), info.retries, info.result, info.crashes)
+                })
                 .collect();
             let expected: Vec<_> = self
                 .tasks
                 .iter()
                 .filter(|(_, task)| task.state == state)
-                .map(|(id, task)| (id.clone(), task.message.clone(), task.result.clone(), task.crashes))
+                .map(|(id, task)| {
+                    (id.clone(), task.record.clone(), task.retries, task.result.clone(), task.crashes)
+                })
                 .collect();
             same(state.as_str(), &listed, &expected)?;
         }

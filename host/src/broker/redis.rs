@@ -10,9 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use redis::{Client, ConnectionAddr, cmd};
 use rustls::crypto::CryptoProvider;
 
+use self::asynq::{Message, NewMessage};
 pub use self::config::{InvalidPrefix, Password, RedisConfig};
 use self::keys::Keys;
 use self::link::Link;
@@ -23,7 +25,6 @@ use super::{
     Broker, BrokerError, Corrupt, Dequeued, Enqueued, Lease, LeaseToken, Leased, MAX_CRASHES, NewTask,
     QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
-use crate::broker::redis::asynq::Message;
 use crate::queue::QueueName;
 
 pub mod asynq;
@@ -134,34 +135,33 @@ impl RedisBroker {
 
         let mut corrupt = Vec::new();
         for ((id, message), number) in leased.into_iter().zip(messages).zip(0..) {
-            let lease = Lease { id, token: tokens.nth(number) };
             // None: too long to be a message, and to be carried here.
-            let bytes = reply::optional(message)?;
-            match bytes.as_deref().map(Message::decode) {
-                Some(Ok(message)) => out.tasks.push(Leased { lease, message }),
-                Some(Err(_)) | None => corrupt.push((lease, bytes.unwrap_or_default())),
+            let stored = reply::optional(message)?.map(Bytes::from);
+            let message = stored.as_ref().map(Message::decode_shared);
+            let lease = Lease { id, token: tokens.nth(number), stored };
+            match message {
+                Some(Ok(message)) => out.tasks.push(Leased { lease, record: message.to_record() }),
+                Some(Err(_)) | None => corrupt.push(lease),
             }
         }
         self.archive_corrupt(queue, &keys, corrupt, out).await;
         Ok(taken)
     }
 
-    async fn archive_corrupt(
-        &self,
-        queue: &QueueName,
-        keys: &Keys,
-        corrupt: Vec<(Lease, Vec<u8>)>,
-        out: &mut Dequeued,
-    ) {
+    async fn archive_corrupt(&self, queue: &QueueName, keys: &Keys, corrupt: Vec<Lease>, out: &mut Dequeued) {
         if corrupt.is_empty() {
             return;
         }
         let mut args = self.waking(keys, queue);
-        settle::push_leases(&mut args, corrupt.iter().map(|(lease, _)| lease));
+        settle::push_leases(&mut args, corrupt.iter());
         let args = args.text("corrupt").int(to_i64(corrupt.len()));
         match self.settle_chunk(keys, &args, corrupt.len()).await {
             Ok(_) => {
-                out.corrupt.extend(corrupt.into_iter().map(|(lease, bytes)| Corrupt { id: lease.id, bytes }));
+                let corrupt = corrupt.into_iter();
+                out.corrupt.extend(corrupt.map(|Lease { id, stored, .. }| Corrupt {
+                    id,
+                    bytes: stored.unwrap_or_default().into(),
+                }));
             }
             // They stay leased, run out and come again: nothing is lost by going on with the healthy ones.
             Err(error) => tracing::warn!(%error, %queue, "cannot archive undecodable messages"),
@@ -172,7 +172,8 @@ impl RedisBroker {
 #[async_trait]
 impl Broker for RedisBroker {
     async fn enqueue(&self, queue: &QueueName, tasks: &[NewTask]) -> Result<Vec<Enqueued>, BrokerError> {
-        self.enqueue_all(queue, tasks).await
+        let messages: Vec<NewMessage> = tasks.iter().map(NewMessage::from).collect();
+        self.enqueue_messages(queue, &messages).await
     }
 
     async fn dequeue(

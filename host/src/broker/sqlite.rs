@@ -8,7 +8,7 @@
 //! restart. If it steps forward, leases run out early: a task may run twice, and the first worker's end is refused
 //! by its fencing token. If it steps back, what is leased or due stays so for as much longer. Nothing is lost.
 //!
-//! Uniqueness locks are not kept here: a message's `unique_key` is stored and blocks nothing.
+//! Tasks have no uniqueness locks here.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

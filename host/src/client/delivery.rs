@@ -35,7 +35,7 @@ pub async fn enqueue_sealed(
     let claims = unverified.danger_claims_unverified();
     let (id, task_type) = (claims.task_id, claims.task_type.to_string());
     let task = new_task(queue, claims, envelope.clone());
-    let queue_id = task.message.id.clone();
+    let queue_id = task.record.id.clone();
     let digest = Sha256::digest(&envelope).into();
     let stored = store(broker, patience, queue, &[task]).await?;
     let receipt = Receipt { id, queue: queue.clone(), queue_id, task_type, digest };
@@ -55,7 +55,7 @@ pub(super) async fn store(
     let stored = retry_until(deadline, || broker.enqueue(queue, batch), retry).await?;
     let conflict = stored.iter().zip(batch).find(|(stored, _)| **stored == Enqueued::Conflict);
     match conflict {
-        Some((_, task)) => Err(ClientError::Conflict(task.message.id.clone())),
+        Some((_, task)) => Err(ClientError::Conflict(task.record.id.clone())),
         None => Ok(stored),
     }
 }

@@ -9,8 +9,7 @@ use taskseal_core::{Audience, Claims, ContentType, Issuer, SealError, TaskId, Ta
 use tokio::time::Instant;
 
 use super::{ClientError, ClientSettings, Receipt};
-use crate::broker::NewTask;
-use crate::broker::redis::asynq::Message;
+use crate::broker::{NewTask, TaskRecord};
 use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
 use crate::result::unix_seconds;
@@ -43,7 +42,7 @@ pub struct SealedTask {
 
 impl From<Sealed> for SealedTask {
     fn from(sealed: Sealed) -> Self {
-        Self { receipt: sealed.receipt, envelope: sealed.task.message.payload }
+        Self { receipt: sealed.receipt, envelope: sealed.task.record.envelope.into() }
     }
 }
 
@@ -163,21 +162,18 @@ impl Claimed<'_> {
 
 /// What a queue and its tools are told about a sealed task: copies of what is sealed.
 pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>) -> NewTask {
-    let message = Message {
-        task_type: claims.task_type.to_string(),
-        payload: envelope,
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let record = TaskRecord {
         id: queue_id(claims),
         queue: queue.to_string(),
-        retry: claims
-            .attempts
-            .map_or(25, |attempts| i32::from(attempts.saturating_sub(1).min(i16::MAX as u16))),
-        // A message must have a time limit or a deadline for Go workers to take it.
-        timeout: claims.timeout.map_or(1800, i64::from),
-        retention: claims.retention.map_or(0, i64::from),
-        ..Message::default()
+        task_type: claims.task_type.to_string(),
+        envelope: envelope.into(),
+        max_retries: claims.attempts.map(|attempts| attempts.saturating_sub(1).into()),
+        timeout: claims.timeout.map(seconds),
+        retention: claims.retention.map_or(Duration::ZERO, seconds),
     };
-    let process_at = claims.not_before.and_then(|from| i64::try_from(from).ok()).map(UnixMillis::from_secs);
-    NewTask { message, process_at }
+    let not_before = claims.not_before.and_then(|from| i64::try_from(from).ok()).map(UnixMillis::from_secs);
+    NewTask { record, not_before }
 }
 
 /// How long to wait for a signer that is away.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use crate::quarantine::{
-    Disposition, Entry, EntryId, Filter, Held, Limits, MAX_MESSAGE_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN,
+    Disposition, Entry, EntryId, Filter, Held, Limits, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN,
     NewEntry, QuarantineError, Usage,
 };
 use crate::sqlite::{self, Schema, Settings};
@@ -37,7 +37,7 @@ impl Quarantine {
     /// Keeps refused tasks. The answers stand in the order of `entries`.
     ///
     /// A task that comes again from the same queue with the same id, code and payload is counted, not stored
-    /// again: its first message stays, detail and disposition become the newest. That needs no room, so it
+    /// again: its first payload stays, detail and disposition become the newest. That needs no room, so it
     /// works in a full quarantine too.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Quarantine {
         })
     }
 
-    /// Up to `limit` entries after the first `offset`, oldest first, without their messages.
+    /// Up to `limit` entries after the first `offset`, oldest first, without their payloads.
     ///
     /// # Errors
     /// [`QuarantineError`].
@@ -67,7 +67,7 @@ impl Quarantine {
         })
     }
 
-    /// One entry and its message.
+    /// One entry and its payload.
     ///
     /// # Errors
     /// [`QuarantineError`].
@@ -155,7 +155,7 @@ fn hold(
     limits: &Limits,
     usage: &mut Usage,
 ) -> Result<Held, rusqlite::Error> {
-    if entry.message.len() > MAX_MESSAGE_LEN || entry.task_id.len() > MAX_TASK_ID_LEN {
+    if entry.payload.len() > MAX_PAYLOAD_LEN || entry.task_id.len() > MAX_TASK_ID_LEN {
         return Ok(Held::TooLong);
     }
     let (code, detail) = (shorten(&entry.code), shorten(&entry.detail));
@@ -180,7 +180,7 @@ fn hold(
     let task_type = entry.unverified_type.as_deref().map(shorten);
     let issuer = entry.unverified_issuer.as_deref().map(shorten);
     let texts = [queue, &entry.task_id, code, detail, task_type.unwrap_or(""), issuer.unwrap_or("")];
-    let size = texts.iter().map(|text| text.len()).sum::<usize>().saturating_add(entry.message.len());
+    let size = texts.iter().map(|text| text.len()).sum::<usize>().saturating_add(entry.payload.len());
     let size = u64::try_from(size).unwrap_or(u64::MAX);
     let bytes = usage.bytes.saturating_add(size);
     if usage.entries >= limits.entries || bytes > limits.bytes {
@@ -198,9 +198,9 @@ fn hold(
         entry.digest,
         disposition,
         entry.seen_at.0,
-        i64::try_from(entry.message.len()).unwrap_or(i64::MAX),
+        i64::try_from(entry.payload.len()).unwrap_or(i64::MAX),
         i64::try_from(size).unwrap_or(i64::MAX),
-        entry.message
+        &*entry.payload
     ])?;
     *usage = Usage { entries: usage.entries.saturating_add(1), bytes };
     Ok(Held::New { id: EntryId(transaction.last_insert_rowid()) })
@@ -244,7 +244,7 @@ fn read_entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
         count: unsigned(row.get(11)?),
         first_seen_at: UnixMillis(row.get(12)?),
         last_seen_at: UnixMillis(row.get(13)?),
-        message_len: unsigned(row.get(14)?),
+        payload_len: unsigned(row.get(14)?),
     })
 }
 
@@ -256,7 +256,7 @@ fn unsigned(number: i64) -> u64 {
 const SCHEMA: Schema = Schema {
     kind: "quarantine",
     application_id: 0x7453_7174, // "tSqt"
-    version: 1,
+    version: 2,
     sql: "
         CREATE TABLE usage (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -278,9 +278,9 @@ const SCHEMA: Schema = Schema {
             count INTEGER NOT NULL,
             first_seen_at INTEGER NOT NULL,
             last_seen_at INTEGER NOT NULL,
-            message_len INTEGER NOT NULL,
+            payload_len INTEGER NOT NULL,
             size INTEGER NOT NULL,
-            message BLOB NOT NULL,
+            payload BLOB NOT NULL,
             UNIQUE (queue, task_id, code, digest)
         ) STRICT;
         CREATE INDEX entry_by_code ON entry (code);
@@ -298,16 +298,16 @@ const COUNT_AGAIN: &str = "
     RETURNING id, count";
 const INSERT: &str = "
     INSERT INTO entry (queue, task_id, code, detail, kid, kid_known, unverified_type, unverified_issuer,
-        digest, disposition, count, first_seen_at, last_seen_at, message_len, size, message)
+        digest, disposition, count, first_seen_at, last_seen_at, payload_len, size, payload)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, ?12, ?13, ?14)";
 const LIST: &str = "
     SELECT id, queue, task_id, code, detail, kid, kid_known, unverified_type, unverified_issuer, digest,
-        disposition, count, first_seen_at, last_seen_at, message_len
+        disposition, count, first_seen_at, last_seen_at, payload_len
     FROM entry WHERE (?1 IS NULL OR code = ?1) AND (?2 IS NULL OR queue = ?2)
     ORDER BY id LIMIT ?3 OFFSET ?4";
 const FIND: &str = "
     SELECT id, queue, task_id, code, detail, kid, kid_known, unverified_type, unverified_issuer, digest,
-        disposition, count, first_seen_at, last_seen_at, message_len, message
+        disposition, count, first_seen_at, last_seen_at, payload_len, payload
     FROM entry WHERE id = ?1";
 const COUNTS: &str = "SELECT code, count(*) FROM entry GROUP BY code ORDER BY code";
 const REMOVE: &str = "DELETE FROM entry WHERE id = ?1 RETURNING size";

@@ -21,7 +21,7 @@ fn refused(id: &str, code: &str) -> NewEntry {
         unverified_type: Some("email:deliver".to_owned()),
         unverified_issuer: None,
         digest: [7; 32],
-        message: b"the whole message".to_vec(),
+        payload: b"the whole payload".as_slice().into(),
         disposition: Disposition::Held,
         seen_at: UnixMillis(1000),
     }
@@ -59,11 +59,11 @@ fn bytes_are_bounded_and_given_back() {
     };
     let entry = refused("1", "rejected");
     let texts = ["mail", "1", "rejected", "the signature does not verify", "email:deliver"];
-    let expected = texts.iter().map(|text| text.len()).sum::<usize>() + entry.message.len();
+    let expected = texts.iter().map(|text| text.len()).sum::<usize>() + entry.payload.len();
     assert_eq!(size(&entry), expected as u64);
 
     let (_folder, quarantine) = fresh(Limits { bytes: size(&entry), ..Limits::default() });
-    let longer = NewEntry { message: vec![0; entry.message.len() + 1], ..entry.clone() };
+    let longer = NewEntry { payload: vec![0; entry.payload.len() + 1].into(), ..entry.clone() };
     assert_eq!(hold(&quarantine, longer), Held::Full);
     assert_eq!(hold(&quarantine, entry), new(1));
     assert_eq!(hold(&quarantine, refused("2", "rejected")), Held::Full);
@@ -73,18 +73,20 @@ fn bytes_are_bounded_and_given_back() {
 }
 
 #[test]
-fn too_long_message_or_id_is_left_in_the_queue() {
+fn too_long_payload_or_id_is_left_in_the_queue() {
     let (_folder, quarantine) = fresh(Limits::default());
     let long_id = refused(&"x".repeat(MAX_TASK_ID_LEN + 1), "rejected");
-    let long_message = NewEntry { message: vec![0; MAX_MESSAGE_LEN + 1], ..refused("1", "rejected") };
+    let long_payload = NewEntry { payload: vec![0; MAX_PAYLOAD_LEN + 1].into(), ..refused("1", "rejected") };
 
-    assert_eq!(quarantine.hold(&[long_id, long_message]).unwrap(), [Held::TooLong; 2]);
+    assert_eq!(quarantine.hold(&[long_id, long_payload]).unwrap(), [Held::TooLong; 2]);
 
-    let longest =
-        NewEntry { message: vec![9; MAX_MESSAGE_LEN], ..refused(&"x".repeat(MAX_TASK_ID_LEN), "rejected") };
+    let longest = NewEntry {
+        payload: vec![9; MAX_PAYLOAD_LEN].into(),
+        ..refused(&"x".repeat(MAX_TASK_ID_LEN), "rejected")
+    };
     assert_eq!(hold(&quarantine, longest.clone()), new(1));
-    let (_, message) = quarantine.find(EntryId(1)).unwrap().unwrap();
-    assert_eq!(message, longest.message);
+    let (_, payload) = quarantine.find(EntryId(1)).unwrap().unwrap();
+    assert_eq!(payload, longest.payload);
 }
 
 #[test]
@@ -99,13 +101,13 @@ fn long_text_is_cut_at_a_character() {
 }
 
 #[test]
-fn repeated_refusal_is_counted_and_keeps_its_first_message() {
+fn repeated_refusal_is_counted_and_keeps_its_first_payload() {
     let (_folder, quarantine) = fresh(Limits::default());
     hold(&quarantine, refused("1", "not-yet-valid"));
     let later = NewEntry {
         detail: "valid from tomorrow".to_owned(),
         kid_known: true,
-        message: b"another".to_vec(),
+        payload: b"another".as_slice().into(),
         disposition: Disposition::Rescheduled,
         seen_at: UnixMillis(5000),
         ..refused("1", "not-yet-valid")
@@ -116,7 +118,7 @@ fn repeated_refusal_is_counted_and_keeps_its_first_message() {
 
     let id = EntryId(1);
     assert_eq!(held, [Held::Again { id, count: 2 }, Held::Again { id, count: 3 }]);
-    let (entry, message) = quarantine.find(id).unwrap().unwrap();
+    let (entry, payload) = quarantine.find(id).unwrap().unwrap();
     let expected = Entry {
         id,
         queue: "mail".to_owned(),
@@ -132,10 +134,10 @@ fn repeated_refusal_is_counted_and_keeps_its_first_message() {
         count: 3,
         first_seen_at: UnixMillis(1000),
         last_seen_at: UnixMillis(5000),
-        message_len: 17,
+        payload_len: 17,
     };
     assert_eq!(entry, expected);
-    assert_eq!(message, b"the whole message");
+    assert_eq!(payload, b"the whole payload");
 }
 
 #[test]

@@ -9,13 +9,13 @@ use rusqlite::{
     CachedStatement, Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params,
 };
 
-use crate::replay::admission::{Entry, State, Verdict, judge};
+use crate::replay::decision::{Entry, State, Verdict, judge};
 use crate::replay::statements::{
-    CLAIM_AGAIN, COUNTS, EXTEND, FIND, FINISH, FIRST_CLAIM, FLOOR, FORGET, GIVE_BACK, IDENTITY,
-    INSERT_IDENTITY, LOSE, OUTCOME, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
+    COUNTS, EXTEND, FIND, FINISH, FIRST_RUN, FLOOR, FORGET, GIVE_BACK, IDENTITY, INSERT_IDENTITY, LOSE,
+    OUTCOME, RAISE_FLOOR, RELEASE, RUN_AGAIN, SCHEMA, SETTLED,
 };
 use crate::replay::{
-    Admission, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, OUTCOME_MARGIN, SWEEP_MARGIN, Sighting,
+    Decision, Ledger, LedgerError, LedgerStats, MAX_OUTCOME_LEN, OUTCOME_MARGIN, ReplayQuery, SWEEP_MARGIN,
     TaskKey,
 };
 use crate::sqlite::{self, Settings};
@@ -96,21 +96,21 @@ impl SqliteLedger {
 }
 
 impl Ledger for SqliteLedger {
-    fn claim(
+    fn acquire(
         &self,
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
-        sightings: &[Sighting],
-    ) -> Result<Vec<Admission>, LedgerError> {
+        queries: &[ReplayQuery],
+    ) -> Result<Vec<Decision>, LedgerError> {
         if until <= now {
             return Err(LedgerError::ClaimAlreadyOver);
         }
         self.write(|transaction| {
             let floor =
                 transaction.prepare_cached(FLOOR)?.query_row([], |row| Ok(UnixMillis(row.get(0)?)))?;
-            let mut statements = ClaimStatements::prepare(transaction)?;
-            sightings.iter().map(|sighting| statements.claim(owner, now, until, floor, sighting)).collect()
+            let mut statements = AcquireStatements::prepare(transaction)?;
+            queries.iter().map(|query| statements.acquire(owner, now, until, floor, query)).collect()
         })
     }
 
@@ -181,59 +181,59 @@ impl Ledger for SqliteLedger {
     }
 }
 
-/// The statements of one claim, prepared once for a batch.
-struct ClaimStatements<'conn> {
+/// The statements of [`Ledger::acquire`], prepared once for a batch.
+struct AcquireStatements<'conn> {
     find: CachedStatement<'conn>,
     outcome: CachedStatement<'conn>,
-    first_claim: CachedStatement<'conn>,
-    claim_again: CachedStatement<'conn>,
+    first_run: CachedStatement<'conn>,
+    run_again: CachedStatement<'conn>,
     lose: CachedStatement<'conn>,
 }
 
-impl<'conn> ClaimStatements<'conn> {
+impl<'conn> AcquireStatements<'conn> {
     fn prepare(transaction: &'conn Transaction<'_>) -> Result<Self, rusqlite::Error> {
         Ok(Self {
             find: transaction.prepare_cached(FIND)?,
             outcome: transaction.prepare_cached(OUTCOME)?,
-            first_claim: transaction.prepare_cached(FIRST_CLAIM)?,
-            claim_again: transaction.prepare_cached(CLAIM_AGAIN)?,
+            first_run: transaction.prepare_cached(FIRST_RUN)?,
+            run_again: transaction.prepare_cached(RUN_AGAIN)?,
             lose: transaction.prepare_cached(LOSE)?,
         })
     }
 
-    fn claim(
+    fn acquire(
         &mut self,
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
         floor: UnixMillis,
-        sighting: &Sighting,
-    ) -> Result<Admission, rusqlite::Error> {
-        let Sighting { issuer, task_id, digest, .. } = sighting;
+        query: &ReplayQuery,
+    ) -> Result<Decision, rusqlite::Error> {
+        let ReplayQuery { issuer, task_id, digest, .. } = query;
         let found = self.find.query_row(params![issuer, task_id], read_entry).optional()?;
         let (rowid, entry) = found.unzip();
-        Ok(match judge(entry, sighting, now, floor) {
+        Ok(match judge(entry, query, now, floor) {
             Verdict::Run { attempts, crashes, expires_at } => {
                 if rowid.is_some() {
                     let row = params![rowid, owner, until.0, attempts, crashes, expires_at.0];
-                    self.claim_again.execute(row)?;
+                    self.run_again.execute(row)?;
                 } else {
                     let row = params![issuer, task_id, digest, owner, until.0, now.0, expires_at.0];
-                    self.first_claim.execute(row)?;
+                    self.first_run.execute(row)?;
                 }
                 match attempts {
-                    1 => Admission::FirstRun,
-                    attempt => Admission::Redelivery { attempt },
+                    1 => Decision::FirstRun,
+                    attempt => Decision::Redelivery { attempt },
                 }
             }
             Verdict::Settle => {
-                Admission::Finished { outcome: self.outcome.query_row([rowid], |row| row.get(0))? }
+                Decision::Finished { outcome: self.outcome.query_row([rowid], |row| row.get(0))? }
             }
-            Verdict::InProgress { until } => Admission::InProgress { until },
-            Verdict::Refuse(reason) => Admission::Refused(reason),
+            Verdict::InProgress { until } => Decision::InProgress { until },
+            Verdict::Refuse(reason) => Decision::Refused(reason),
             Verdict::Lost { crashes, reason } => {
                 self.lose.execute(params![rowid, crashes])?;
-                Admission::Refused(reason)
+                Decision::Refused(reason)
             }
         })
     }

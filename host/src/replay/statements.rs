@@ -45,10 +45,10 @@ pub(super) const FIND: &str = "
     SELECT rowid, digest, state, until, attempts, crashes, expires_at, first_seen_at
     FROM task WHERE issuer = ?1 AND task_id = ?2";
 pub(super) const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
-pub(super) const FIRST_CLAIM: &str = "
+pub(super) const FIRST_RUN: &str = "
     INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
     VALUES (?1, ?2, ?3, 'claimed', ?4, ?5, 1, 0, ?6, ?7)";
-pub(super) const CLAIM_AGAIN: &str = "
+pub(super) const RUN_AGAIN: &str = "
     UPDATE task SET state = 'claimed', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
     WHERE rowid = ?1";
 pub(super) const LOSE: &str =

@@ -14,8 +14,8 @@ fn fresh() -> (TempDir, SqliteLedger) {
     (folder, ledger)
 }
 
-fn sighting(id: u8) -> Sighting {
-    Sighting {
+fn sighting(id: u8) -> ReplayQuery {
+    ReplayQuery {
         issuer: "sensor-17".to_owned(),
         task_id: [id; 16],
         digest: [id; 32],
@@ -25,14 +25,14 @@ fn sighting(id: u8) -> Sighting {
     }
 }
 
-fn claim(ledger: &SqliteLedger, owner: &str, now: UnixMillis, sighting: &Sighting) -> Admission {
-    let mut admissions = ledger.claim(owner, now, now.plus(LEASE), std::slice::from_ref(sighting)).unwrap();
+fn claim(ledger: &SqliteLedger, owner: &str, now: UnixMillis, sighting: &ReplayQuery) -> Decision {
+    let mut admissions = ledger.acquire(owner, now, now.plus(LEASE), std::slice::from_ref(sighting)).unwrap();
     assert_eq!(admissions.len(), 1);
     admissions.remove(0)
 }
 
-fn refused(reason: LedgerRefusal) -> Admission {
-    Admission::Refused(reason)
+fn refused(reason: LedgerRefusal) -> Decision {
+    Decision::Refused(reason)
 }
 
 /// A point at which a claim made at `NOW` has run out `lapses` times over.
@@ -58,7 +58,7 @@ fn done_task_is_a_replay_for_everybody() {
 fn other_envelope_with_a_known_id_is_a_conflict_in_every_state() {
     let (_folder, ledger) = fresh();
     let task = sighting(1);
-    let other = Sighting { digest: [9; 32], ..task.clone() };
+    let other = ReplayQuery { digest: [9; 32], ..task.clone() };
     let conflicts = |now| claim(&ledger, "b", now, &other) == refused(LedgerRefusal::Conflict);
 
     claim(&ledger, "a", NOW, &task);
@@ -76,19 +76,19 @@ fn other_envelope_with_a_known_id_is_a_conflict_in_every_state() {
 #[test]
 fn id_is_taken_per_issuer() {
     let (_folder, ledger) = fresh();
-    let other = Sighting { issuer: "sensor-18".to_owned(), digest: [9; 32], ..sighting(1) };
+    let other = ReplayQuery { issuer: "sensor-18".to_owned(), digest: [9; 32], ..sighting(1) };
 
-    assert_eq!(claim(&ledger, "a", NOW, &sighting(1)), Admission::FirstRun);
-    assert_eq!(claim(&ledger, "a", NOW, &other), Admission::FirstRun);
+    assert_eq!(claim(&ledger, "a", NOW, &sighting(1)), Decision::FirstRun);
+    assert_eq!(claim(&ledger, "a", NOW, &other), Decision::FirstRun);
 }
 
 #[test]
 fn live_claim_keeps_everybody_out_its_owner_included() {
     let (_folder, ledger) = fresh();
     let task = sighting(1);
-    let busy = Admission::InProgress { until: after(1) };
+    let busy = Decision::InProgress { until: after(1) };
 
-    assert_eq!(claim(&ledger, "a", NOW, &task), Admission::FirstRun);
+    assert_eq!(claim(&ledger, "a", NOW, &task), Decision::FirstRun);
     for owner in ["a", "b"] {
         assert_eq!(claim(&ledger, owner, UnixMillis(after(1).0 - 1), &task), busy);
     }
@@ -99,10 +99,10 @@ fn second_copy_in_a_batch_is_in_progress() {
     let (_folder, ledger) = fresh();
     let batch = [sighting(1), sighting(2), sighting(1)];
 
-    let admissions = ledger.claim("a", NOW, after(1), &batch).unwrap();
+    let admissions = ledger.acquire("a", NOW, after(1), &batch).unwrap();
 
-    let busy = Admission::InProgress { until: after(1) };
-    assert_eq!(admissions, [Admission::FirstRun, Admission::FirstRun, busy]);
+    let busy = Decision::InProgress { until: after(1) };
+    assert_eq!(admissions, [Decision::FirstRun, Decision::FirstRun, busy]);
 }
 
 #[test]
@@ -111,9 +111,9 @@ fn third_lost_worker_makes_a_task_poisonous_for_good() {
     let task = sighting(1);
     let poisonous = refused(LedgerRefusal::Poisonous { crashes: 3 });
 
-    assert_eq!(claim(&ledger, "a", NOW, &task), Admission::FirstRun);
-    assert_eq!(claim(&ledger, "b", after(1), &task), Admission::Redelivery { attempt: 2 });
-    assert_eq!(claim(&ledger, "c", after(2), &task), Admission::Redelivery { attempt: 3 });
+    assert_eq!(claim(&ledger, "a", NOW, &task), Decision::FirstRun);
+    assert_eq!(claim(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2 });
+    assert_eq!(claim(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3 });
     assert_eq!(claim(&ledger, "d", after(3), &task), poisonous);
     assert_eq!(claim(&ledger, "e", after(4), &task), poisonous, "looking at it is no crash");
 }
@@ -121,45 +121,45 @@ fn third_lost_worker_makes_a_task_poisonous_for_good() {
 #[test]
 fn attempts_end_at_what_the_issuer_signed() {
     let (_folder, ledger) = fresh();
-    let twice = Sighting { max_attempts: 2, ..sighting(1) };
+    let twice = ReplayQuery { max_attempts: 2, ..sighting(1) };
     let exhausted = refused(LedgerRefusal::AttemptsExhausted);
 
-    assert_eq!(claim(&ledger, "a", NOW, &twice), Admission::FirstRun);
+    assert_eq!(claim(&ledger, "a", NOW, &twice), Decision::FirstRun);
     ledger.release("a", &[twice.key()]).unwrap();
-    assert_eq!(claim(&ledger, "a", NOW, &twice), Admission::Redelivery { attempt: 2 });
-    ledger.abandon("a", &[twice.key()]).unwrap();
+    assert_eq!(claim(&ledger, "a", NOW, &twice), Decision::Redelivery { attempt: 2 });
+    ledger.release("a", &[twice.key()]).unwrap();
     assert_eq!(claim(&ledger, "a", NOW, &twice), exhausted);
 
-    let never = Sighting { max_attempts: 0, ..sighting(2) };
+    let never = ReplayQuery { max_attempts: 0, ..sighting(2) };
     assert_eq!(claim(&ledger, "a", NOW, &never), exhausted);
 }
 
 #[test]
 fn time_to_live_counts_from_the_first_claim_and_ends_every_later_one() {
     let (_folder, ledger) = fresh();
-    let brief = Sighting { ttl: Some(3 * LEASE), ..sighting(1) };
+    let brief = ReplayQuery { ttl: Some(3 * LEASE), ..sighting(1) };
     let end = NOW.plus(3 * LEASE);
     let last = UnixMillis(end.0 - 1);
 
-    assert_eq!(claim(&ledger, "a", NOW, &brief), Admission::FirstRun);
-    assert_eq!(claim(&ledger, "b", last, &brief), Admission::Redelivery { attempt: 2 });
+    assert_eq!(claim(&ledger, "a", NOW, &brief), Decision::FirstRun);
+    assert_eq!(claim(&ledger, "b", last, &brief), Decision::Redelivery { attempt: 2 });
     ledger.release("b", &[brief.key()]).unwrap();
     assert_eq!(claim(&ledger, "c", end, &brief), refused(LedgerRefusal::Expired));
 
-    assert_eq!(claim(&ledger, "c", last, &brief), Admission::Redelivery { attempt: 3 });
-    assert!(matches!(claim(&ledger, "d", end, &brief), Admission::InProgress { .. }), "it began in time");
+    assert_eq!(claim(&ledger, "c", last, &brief), Decision::Redelivery { attempt: 3 });
+    assert!(matches!(claim(&ledger, "d", end, &brief), Decision::InProgress { .. }), "it began in time");
     assert_eq!(claim(&ledger, "d", end.plus(LEASE), &brief), refused(LedgerRefusal::Expired));
 }
 
 #[test]
 fn task_that_ended_is_settled_or_replayed_whatever_its_time_to_live() {
     let (_folder, ledger) = fresh();
-    let brief = Sighting { ttl: Some(LEASE), ..sighting(1) };
+    let brief = ReplayQuery { ttl: Some(LEASE), ..sighting(1) };
     let late = NOW.plus(10 * LEASE);
     claim(&ledger, "a", NOW, &brief);
     ledger.finish("a", &[(brief.key(), b"sealed".to_vec())]).unwrap();
 
-    assert_eq!(claim(&ledger, "b", late, &brief), Admission::Finished { outcome: b"sealed".to_vec() });
+    assert_eq!(claim(&ledger, "b", late, &brief), Decision::Finished { outcome: b"sealed".to_vec() });
     ledger.settled(&[brief.key()]).unwrap();
     assert_eq!(claim(&ledger, "b", late, &brief), refused(LedgerRefusal::Replayed));
 }
@@ -167,7 +167,7 @@ fn task_that_ended_is_settled_or_replayed_whatever_its_time_to_live() {
 #[test]
 fn lost_worker_used_its_attempt() {
     let (_folder, ledger) = fresh();
-    let once = Sighting { max_attempts: 1, ..sighting(1) };
+    let once = ReplayQuery { max_attempts: 1, ..sighting(1) };
 
     claim(&ledger, "a", NOW, &once);
 
@@ -181,18 +181,18 @@ fn archived_task_may_be_run_again_by_an_operator() {
     let task = sighting(1);
     claim(&ledger, "a", NOW, &task);
 
-    assert_eq!(ledger.abandon("a", &[task.key()]).unwrap(), [true]);
+    assert_eq!(ledger.release("a", &[task.key()]).unwrap(), [true]);
 
-    assert_eq!(claim(&ledger, "b", NOW, &task), Admission::Redelivery { attempt: 2 });
+    assert_eq!(claim(&ledger, "b", NOW, &task), Decision::Redelivery { attempt: 2 });
 }
 
 #[test]
 fn task_given_back_unrun_has_used_no_attempt() {
     let (_folder, ledger) = fresh();
-    let once = Sighting { max_attempts: 1, ..sighting(1) };
+    let once = ReplayQuery { max_attempts: 1, ..sighting(1) };
 
     for _ in 0..4 {
-        assert_eq!(claim(&ledger, "a", NOW, &once), Admission::FirstRun);
+        assert_eq!(claim(&ledger, "a", NOW, &once), Decision::FirstRun);
         assert_eq!(ledger.give_back("a", &[once.key()]).unwrap(), [true]);
     }
 }
@@ -204,7 +204,7 @@ fn finished_task_keeps_its_outcome_until_it_is_settled() {
     claim(&ledger, "a", NOW, &task);
     ledger.finish("a", &[(task.key(), b"sealed".to_vec())]).unwrap();
 
-    let finished = Admission::Finished { outcome: b"sealed".to_vec() };
+    let finished = Decision::Finished { outcome: b"sealed".to_vec() };
     assert_eq!(claim(&ledger, "b", after(9), &task), finished);
     assert_eq!(claim(&ledger, "b", after(9), &task), finished);
 }
@@ -220,11 +220,10 @@ fn owner_that_lost_its_claim_changes_nothing() {
     assert_eq!(ledger.extend("a", &keys, after(9)).unwrap(), [false]);
     assert_eq!(ledger.release("a", &keys).unwrap(), [false]);
     assert_eq!(ledger.give_back("a", &keys).unwrap(), [false]);
-    assert_eq!(ledger.abandon("a", &keys).unwrap(), [false]);
     assert_eq!(ledger.finish("a", &[(task.key(), vec![1])]).unwrap(), [false]);
     assert_eq!(ledger.settled(&keys).unwrap(), [false]);
 
-    assert_eq!(claim(&ledger, "c", after(1), &task), Admission::InProgress { until: after(2) });
+    assert_eq!(claim(&ledger, "c", after(1), &task), Decision::InProgress { until: after(2) });
 }
 
 #[test]
@@ -235,7 +234,7 @@ fn claim_that_ran_out_unnoticed_can_still_be_extended_and_finished() {
 
     assert_eq!(ledger.extend("a", &[task.key(), sighting(2).key()], after(5)).unwrap(), [true, false]);
 
-    assert_eq!(claim(&ledger, "b", after(4), &task), Admission::InProgress { until: after(5) });
+    assert_eq!(claim(&ledger, "b", after(4), &task), Decision::InProgress { until: after(5) });
     assert_eq!(ledger.finish("a", &[(task.key(), vec![])]).unwrap(), [true]);
 }
 
@@ -243,10 +242,10 @@ fn claim_that_ran_out_unnoticed_can_still_be_extended_and_finished() {
 fn misuse_and_oversized_outcomes_change_nothing() {
     let (_folder, ledger) = fresh();
     let (first, second) = (sighting(1), sighting(2));
-    let over = ledger.claim("a", NOW, NOW, std::slice::from_ref(&first));
+    let over = ledger.acquire("a", NOW, NOW, std::slice::from_ref(&first));
     assert!(matches!(over, Err(LedgerError::ClaimAlreadyOver)));
 
-    ledger.claim("a", NOW, after(1), &[first.clone(), second.clone()]).unwrap();
+    ledger.acquire("a", NOW, after(1), &[first.clone(), second.clone()]).unwrap();
     let outcomes = [(first.key(), vec![1]), (second.key(), vec![0; MAX_OUTCOME_LEN + 1])];
     let long = ledger.finish("a", &outcomes);
     assert!(matches!(long, Err(LedgerError::OutcomeTooLong { .. })));
@@ -254,7 +253,7 @@ fn misuse_and_oversized_outcomes_change_nothing() {
 
     let longest = [(second.key(), vec![7; MAX_OUTCOME_LEN])];
     assert_eq!(ledger.finish("a", &longest).unwrap(), [true]);
-    let Admission::Finished { outcome } = claim(&ledger, "b", NOW, &second) else { panic!("not finished") };
+    let Decision::Finished { outcome } = claim(&ledger, "b", NOW, &second) else { panic!("not finished") };
     assert_eq!(outcome, longest[0].1);
 }
 
@@ -283,8 +282,8 @@ fn outcome_that_the_queue_has_not_taken_is_remembered_for_a_day_past_the_expiry_
     ledger.finish("a", &[(task.key(), vec![7])]).unwrap();
 
     assert_eq!(ledger.sweep(late, 100).unwrap(), 0);
-    let asked = Sighting { expires_at: UnixMillis(i64::MAX), ..task.clone() };
-    assert_eq!(claim(&ledger, "b", late, &asked), Admission::Finished { outcome: vec![7] });
+    let asked = ReplayQuery { expires_at: UnixMillis(i64::MAX), ..task.clone() };
+    assert_eq!(claim(&ledger, "b", late, &asked), Decision::Finished { outcome: vec![7] });
     let end = task.expires_at.plus(OUTCOME_MARGIN);
     assert_eq!(ledger.sweep(end, 100).unwrap(), 0);
     assert_eq!(ledger.sweep(UnixMillis(end.0 + 1), 100).unwrap(), 1);
@@ -305,8 +304,8 @@ fn clock_set_back_does_not_let_a_forgotten_task_run_again() {
     // A clock that was wrong by weeks for a moment does not lock later tasks out.
     let floor = ledger.stats().unwrap().floor;
     assert_eq!(floor, task.expires_at.plus(SWEEP_MARGIN));
-    let later = Sighting { expires_at: UnixMillis(floor.0 + 1), ..sighting(2) };
-    assert_eq!(claim(&ledger, "a", NOW, &later), Admission::FirstRun);
+    let later = ReplayQuery { expires_at: UnixMillis(floor.0 + 1), ..sighting(2) };
+    assert_eq!(claim(&ledger, "a", NOW, &later), Decision::FirstRun);
     ledger.sweep(NOW, 100).unwrap();
     assert_eq!(ledger.stats().unwrap().floor, floor, "it never sinks");
 }
@@ -318,7 +317,7 @@ fn raised_tolerance_for_skew_does_not_let_a_forgotten_task_run_again() {
     claim(&ledger, "a", NOW, &task);
     ledger.sweep(task.expires_at.plus(SWEEP_MARGIN * 2), 100).unwrap();
 
-    let tolerated = Sighting { expires_at: task.expires_at.plus(SWEEP_MARGIN), ..task };
+    let tolerated = ReplayQuery { expires_at: task.expires_at.plus(SWEEP_MARGIN), ..task };
     assert_eq!(claim(&ledger, "a", NOW, &tolerated), refused(LedgerRefusal::Replayed));
 }
 
@@ -326,8 +325,8 @@ fn raised_tolerance_for_skew_does_not_let_a_forgotten_task_run_again() {
 fn sweep_takes_the_earliest_first_and_spares_live_claims() {
     let (_folder, ledger) = fresh();
     let expiring =
-        |id: u8| Sighting { expires_at: NOW.plus(Duration::from_secs(u64::from(id))), ..sighting(id) };
-    ledger.claim("a", NOW, after(1), &[expiring(3), expiring(1), expiring(2)]).unwrap();
+        |id: u8| ReplayQuery { expires_at: NOW.plus(Duration::from_secs(u64::from(id))), ..sighting(id) };
+    ledger.acquire("a", NOW, after(1), &[expiring(3), expiring(1), expiring(2)]).unwrap();
     let late = NOW.plus(SWEEP_MARGIN * 2);
     ledger.extend("a", &[expiring(1).key()], late.plus(LEASE)).unwrap();
 
@@ -344,7 +343,7 @@ fn sweep_takes_the_earliest_first_and_spares_live_claims() {
 fn redelivery_with_a_later_expiry_is_remembered_longer() {
     let (_folder, ledger) = fresh();
     let task = sighting(1);
-    let longer = Sighting { expires_at: task.expires_at.plus(SWEEP_MARGIN), ..task.clone() };
+    let longer = ReplayQuery { expires_at: task.expires_at.plus(SWEEP_MARGIN), ..task.clone() };
     claim(&ledger, "a", NOW, &task);
     claim(&ledger, "a", after(1), &longer);
 
@@ -359,10 +358,10 @@ fn failure_in_the_middle_of_a_batch_claims_nothing() {
     claim(&ledger, "a", NOW, &sighting(2));
     Connection::open(&path).unwrap().execute("UPDATE task SET attempts = 4294967296", []).unwrap();
 
-    let answer = ledger.claim("a", NOW, after(1), &[sighting(1), sighting(2)]);
+    let answer = ledger.acquire("a", NOW, after(1), &[sighting(1), sighting(2)]);
 
     assert!(matches!(answer, Err(LedgerError::Unusable(_))), "{answer:?}");
-    assert_eq!(claim(&ledger, "a", NOW, &sighting(1)), Admission::FirstRun);
+    assert_eq!(claim(&ledger, "a", NOW, &sighting(1)), Decision::FirstRun);
 }
 
 #[test]

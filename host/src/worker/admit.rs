@@ -14,7 +14,7 @@ use super::task_state::{
     AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Outcome, RefusalDetails, StageDecision,
     VerifiedTask, retention,
 };
-use crate::replay::{Admission, LedgerRefusal, Sighting};
+use crate::replay::{Decision, LedgerRefusal, ReplayQuery};
 use crate::time::UnixMillis;
 
 /// Acquires the ledger entries of all verified tasks of a batch in one call.
@@ -29,7 +29,7 @@ pub(super) fn admit<'a>(
         Continue(task) => Some(query(shared, task)),
         Break(_) => None,
     });
-    let queries: Vec<Sighting> = to_query.collect();
+    let queries: Vec<ReplayQuery> = to_query.collect();
     let now = UnixMillis::now();
     let until = now.plus(shared.settings.lease);
     let answers = acquire(shared, &queries, now, until);
@@ -52,14 +52,14 @@ pub(super) fn admit<'a>(
 /// Returns the answers of the ledger, or `None` if it failed.
 fn acquire(
     shared: &Shared,
-    queries: &[Sighting],
+    queries: &[ReplayQuery],
     now: UnixMillis,
     until: UnixMillis,
-) -> Option<Vec<Admission>> {
+) -> Option<Vec<Decision>> {
     if queries.is_empty() {
         return Some(Vec::new());
     }
-    let answers = shared.parts.ledger.claim(&shared.owner, now, until, queries);
+    let answers = shared.parts.ledger.acquire(&shared.owner, now, until, queries);
     answers.map_err(|error| shared.state_failed(&error)).ok()
 }
 
@@ -73,17 +73,17 @@ fn skip_if_in_flight<'a>(shared: &Shared, task: VerifiedTask<'a>) -> StageDecisi
     Break(Outcome::Deferred { at, acquired: None })
 }
 
-fn query(shared: &Shared, task: &VerifiedTask<'_>) -> Sighting {
+fn query(shared: &Shared, task: &VerifiedTask<'_>) -> ReplayQuery {
     match task {
         VerifiedTask::Current(verified) => current_query(verified, shared.settings.default_attempts),
         VerifiedTask::Expired(expired) => expired_query(expired),
     }
 }
 
-fn current_query(verified: &Verified<'_>, default_attempts: u16) -> Sighting {
+fn current_query(verified: &Verified<'_>, default_attempts: u16) -> ReplayQuery {
     let query = verified.sighting();
     let forget_after = query.forget_after.and_then(|seconds| i64::try_from(seconds).ok());
-    Sighting {
+    ReplayQuery {
         issuer: query.issuer.as_str().to_owned(),
         task_id: *query.task_id.as_bytes(),
         digest: query.digest,
@@ -94,8 +94,8 @@ fn current_query(verified: &Verified<'_>, default_attempts: u16) -> Sighting {
 }
 
 /// Returns a query that acquires nothing: `max_attempts: 0` makes the ledger look the task up without admitting it.
-fn expired_query(expired: &ExpiredTask) -> Sighting {
-    Sighting {
+fn expired_query(expired: &ExpiredTask) -> ReplayQuery {
+    ReplayQuery {
         issuer: expired.key.issuer.clone(),
         task_id: expired.key.task_id,
         digest: expired.digest,
@@ -107,8 +107,8 @@ fn expired_query(expired: &ExpiredTask) -> Sighting {
 
 fn decide<'a>(
     task: VerifiedTask<'a>,
-    query: &Sighting,
-    answer: Admission,
+    query: &ReplayQuery,
+    answer: Decision,
 ) -> StageDecision<AdmittedTask<'a>> {
     match task {
         VerifiedTask::Current(verified) => decide_current(verified, query, answer),
@@ -118,19 +118,19 @@ fn decide<'a>(
 
 fn decide_current<'a>(
     verified: Verified<'a>,
-    query: &Sighting,
-    answer: Admission,
+    query: &ReplayQuery,
+    answer: Decision,
 ) -> StageDecision<AdmittedTask<'a>> {
     let key = query.key();
     let attempt = match answer {
-        Admission::FirstRun => 1,
-        Admission::Redelivery { attempt } => attempt,
-        Admission::Finished { outcome: result } => {
+        Decision::FirstRun => 1,
+        Decision::Redelivery { attempt } => attempt,
+        Decision::Finished { outcome: result } => {
             let retention = retention(verified.claims());
             return Break(Outcome::SucceededBefore { key, result, retention });
         }
-        Admission::InProgress { until } => return Break(Outcome::Deferred { at: until, acquired: None }),
-        Admission::Refused(refusal) => {
+        Decision::InProgress { until } => return Break(Outcome::Deferred { at: until, acquired: None }),
+        Decision::Refused(refusal) => {
             let refusal = RefusalDetails::after_verification(to_refusal(refusal), &verified);
             return Break(Outcome::Refused { refusal, acquired: None });
         }
@@ -138,12 +138,12 @@ fn decide_current<'a>(
     Continue(AdmittedTask { verified, key, attempt, max_attempts: query.max_attempts })
 }
 
-fn expired_outcome(expired: ExpiredTask, answer: Admission) -> Outcome {
+fn expired_outcome(expired: ExpiredTask, answer: Decision) -> Outcome {
     let ExpiredTask { key, retention, refusal, .. } = expired;
     match answer {
-        Admission::Finished { outcome: result } => Outcome::SucceededBefore { key, result, retention },
+        Decision::Finished { outcome: result } => Outcome::SucceededBefore { key, result, retention },
         // That run began before the expiry.
-        Admission::InProgress { until } => Outcome::Deferred { at: until, acquired: None },
+        Decision::InProgress { until } => Outcome::Deferred { at: until, acquired: None },
         _ => Outcome::Refused { refusal, acquired: None },
     }
 }

@@ -169,11 +169,11 @@ impl Fetcher {
         until: UnixMillis,
         Slots { permits, mut trial }: Slots,
     ) -> Vec<LeasedTask> {
-        let leased = |(Leased { lease, message }, slot)| LeasedTask {
+        let leased = |(Leased { lease, record }, slot)| LeasedTask {
             queue: queue.clone(),
             guard: LeaseGuard::new(&self.shared.leases, queue, &lease, until),
             lease,
-            message,
+            record,
             _slot: slot,
             _trial: trial.take(),
         };

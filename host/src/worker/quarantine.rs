@@ -48,18 +48,18 @@ const fn refusal(outcome: &Outcome) -> Option<(&RefusalDetails, Disposition)> {
 
 fn entry(completion: &Completion) -> Option<NewEntry> {
     let (refusal, disposition) = refusal(&completion.outcome)?;
-    let message = &completion.task.message;
+    let record = &completion.task.record;
     Some(NewEntry {
         queue: completion.task.queue.clone(),
-        task_id: message.id.clone(),
+        task_id: record.id.clone(),
         code: refusal.refusal.code().to_owned(),
         detail: refusal.detail(),
         kid: refusal.kid.map(|kid| *kid.as_bytes()),
         kid_known: refusal.kid_known,
-        unverified_type: Some(message.task_type.clone()),
+        unverified_type: Some(record.task_type.clone()),
         unverified_issuer: refusal.claimed.as_ref().map(|claimed| claimed.issuer.clone()),
-        digest: Sha256::digest(&message.payload).into(),
-        message: message.encode(),
+        digest: Sha256::digest(&record.envelope).into(),
+        payload: record.envelope.clone(),
         disposition,
         seen_at: UnixMillis::now(),
     })
@@ -112,7 +112,7 @@ fn corrupt_entry(queue: &QueueName, corrupt: Corrupt) -> NewEntry {
         unverified_type: None,
         unverified_issuer: None,
         digest: Sha256::digest(&corrupt.bytes).into(),
-        message: corrupt.bytes,
+        payload: corrupt.bytes.into(),
         disposition: Disposition::Archived,
         seen_at: UnixMillis::now(),
     }

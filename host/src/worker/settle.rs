@@ -17,7 +17,6 @@ use crate::broker::{Lease, Settled, Settlement};
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
 use crate::retry::{Retry, retry_until};
-use crate::time::UnixMillis;
 
 mod record;
 mod settlement;
@@ -46,10 +45,9 @@ async fn settle(shared: &Arc<Shared>, completions: Vec<Completion>) {
 }
 
 async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, completions: Vec<Completion>) {
-    let now = UnixMillis::now();
     let settlements: Vec<(Lease, Settlement)> = completions
         .iter()
-        .map(|completion| (completion.task.lease.clone(), settlement::settlement(completion, now)))
+        .map(|completion| (completion.task.lease.clone(), settlement::settlement(&completion.outcome)))
         .collect();
     let settled = send_all(shared, queue, &settlements).await;
     let mut stored = Vec::new();

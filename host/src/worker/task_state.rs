@@ -8,8 +8,7 @@ use taskseal_core::{KeyId, Refusal, Unverified, Verified};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::lease_guard::{Interruption, LeaseGuard};
-use crate::broker::Lease;
-use crate::broker::redis::asynq::Message;
+use crate::broker::{Lease, TaskRecord};
 use crate::handler::{Failure, OpenedTask};
 use crate::keys::Keyring;
 use crate::queue::QueueName;
@@ -28,12 +27,12 @@ pub(super) struct BatchDecision<T> {
     pub(super) ledger_responded: bool,
 }
 
-/// A task that the queue leased to this worker. Nothing in its message is verified.
+/// A task that the queue leased to this worker. Nothing in its record is verified.
 #[derive(Debug)]
 pub(super) struct LeasedTask {
     pub(super) queue: QueueName,
     pub(super) lease: Lease,
-    pub(super) message: Message,
+    pub(super) record: TaskRecord,
     pub(super) guard: LeaseGuard,
     /// A permit to run one task, released when the task is settled.
     pub(super) _slot: OwnedSemaphorePermit,

@@ -25,7 +25,7 @@ pub(super) fn verify<'a>(
     task: &'a LeasedTask,
 ) -> StageDecision<VerifiedTask<'a>> {
     let keyring = &shared.parts.keyring;
-    let envelope = &task.message.payload;
+    let envelope = &task.record.envelope;
     let unverified = match Unverified::parse(envelope) {
         Ok(unverified) => unverified,
         Err(error) => return refuse(error.refusal().unwrap_or(Refusal::Malformed), None, keyring),
@@ -58,7 +58,7 @@ fn reject<'a>(
     let claims = unverified.danger_claims_unverified();
     match error.refusal().unwrap_or(Refusal::Rejected) {
         Refusal::Expired if metadata_matches(task, claims) => {
-            Continue(VerifiedTask::Expired(expired(unverified, &task.message.payload, keyring)))
+            Continue(VerifiedTask::Expired(expired(unverified, &task.record.envelope, keyring)))
         }
         Refusal::Expired => refuse(Refusal::MetadataMismatch, Some(unverified), keyring),
         Refusal::NotYetValid => {
@@ -91,12 +91,12 @@ fn policy<'a>(shared: &'a Shared, audience: Audience<'a>) -> Policy<'a> {
 /// Returns whether the queue's metadata equals the signed claims. Metadata that is only for tools and statistics is not
 /// compared: the worker decides nothing by it.
 fn metadata_matches(task: &LeasedTask, claims: &Claims<'_>) -> bool {
-    let LeasedTask { lease, message, queue, .. } = task;
+    let LeasedTask { lease, record, queue, .. } = task;
     let id = queue_id(claims);
     lease.id == id
-        && message.id == id
-        && message.task_type == claims.task_type.as_str()
-        && message.queue == queue.as_str()
+        && record.id == id
+        && record.task_type == claims.task_type.as_str()
+        && record.queue == queue.as_str()
 }
 
 fn expired(unverified: &Unverified<'_>, envelope: &[u8], keyring: &Keyring) -> ExpiredTask {

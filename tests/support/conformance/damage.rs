@@ -19,7 +19,7 @@ pub async fn damaged_message_is_reported_archived_whole_and_stops_nobody(store: 
     assert_eq!(dequeued.corrupt, [Corrupt { id: "damaged".into(), bytes: NONSENSE.to_vec() }]);
     assert!(dequeued.dropped.is_empty());
     let info = found(&*broker, "damaged").await;
-    assert_eq!((info.state, info.message), (TaskState::Archived, None));
+    assert_eq!((info.state, info.record), (TaskState::Archived, None));
     let stats = consistent(&*broker).await;
     assert_eq!((stats.active, stats.archived, stats.processed, stats.failed), (2, 1, 1, 1));
     let ends: Vec<_> = dequeued.tasks.into_iter().map(|task| (task.lease, Settlement::Requeue)).collect();
@@ -65,14 +65,14 @@ pub async fn damaged_task_that_is_active_does_not_stop_the_recovery_of_others(st
     consistent(&*broker).await;
 }
 
-pub async fn damaged_task_is_listed_without_a_message(store: &dyn Store) {
+pub async fn damaged_task_is_listed_without_a_record(store: &dyn Store) {
     let broker = store.open().await;
     fill(&*broker, &["good", "damaged"]).await;
     store.damage(&queue(), "damaged", NONSENSE).await;
 
     let listed = listed(&*broker, TaskState::Pending).await;
 
-    let seen: Vec<_> = listed.iter().map(|info| (&*info.id, info.message.is_some())).collect();
+    let seen: Vec<_> = listed.iter().map(|info| (&*info.id, info.record.is_some())).collect();
     assert_eq!(seen, [("good", true), ("damaged", false)]);
     consistent(&*broker).await;
 }

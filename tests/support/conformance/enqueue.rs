@@ -1,7 +1,6 @@
 //! Storing tasks.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
-use taskseal::broker::redis::asynq::Message;
 use taskseal::broker::{Enqueued, NewTask, Settlement, TaskState};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
@@ -19,14 +18,8 @@ pub async fn enqueue_answers_in_the_order_of_the_tasks(store: &dyn Store) {
     let broker = store.open().await;
     fill(&*broker, &["known", "taken"]).await;
 
-    let other = Message { payload: b"other".to_vec(), ..message("taken") };
-    let tasks = [
-        task("new"),
-        task("known"),
-        NewTask { message: other, process_at: None },
-        task("twice"),
-        task("twice"),
-    ];
+    let other = TaskRecord { envelope: "other".into(), ..record("taken") };
+    let tasks = [task("new"), task("known"), NewTask::now(other), task("twice"), task("twice")];
 
     let answers = broker.enqueue(&queue(), &tasks).await.unwrap();
     use Enqueued::{AlreadyThere, Conflict, New};
@@ -39,14 +32,13 @@ pub async fn enqueue_of_another_payload_under_a_known_id_is_a_conflict_and_chang
 ) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
-    let other = Message { payload: b"other".to_vec(), ..message("a") };
-    let other = [NewTask { message: other, process_at: None }];
+    let other = [NewTask::now(TaskRecord { envelope: "other".into(), ..record("a") })];
 
     assert_eq!(broker.enqueue(&queue(), &other).await.unwrap(), [Enqueued::Conflict]);
-    assert_eq!(found(&*broker, "a").await.message, Some(message("a")));
+    assert_eq!(found(&*broker, "a").await.record, Some(record("a")));
     assert_eq!(settle_one(&*broker, &lease, Settlement::Requeue).await, Settled::Done);
     assert_eq!(broker.enqueue(&queue(), &other).await.unwrap(), [Enqueued::Conflict]);
-    assert_eq!(take(&*broker, 9, LONG).await[0].message, message("a"));
+    assert_eq!(take(&*broker, 9, LONG).await[0].record, record("a"));
 }
 
 pub async fn enqueue_of_a_stored_task_changes_nothing_whatever_its_state(store: &dyn Store) {
@@ -54,11 +46,8 @@ pub async fn enqueue_of_a_stored_task_changes_nothing_whatever_its_state(store: 
     fill(&*broker, &["active", "archived", "completed", "retry"]).await;
     let tasks = take(&*broker, 4, LONG).await;
     let later = UnixMillis::now().plus(LONG);
-    let ends = [
-        Settlement::Archive { message: message("archived") },
-        Settlement::Complete { message: message("completed"), result: b"r".to_vec(), retention: LONG },
-        Settlement::Retry { message: message("retry"), at: later, failed: true },
-    ];
+    let ends =
+        [archive("archived"), Settlement::Complete { result: b"r".to_vec(), retention: LONG }, failed(later)];
     let ends: Vec<_> = tasks[1..].iter().map(|task| task.lease.clone()).zip(ends).collect();
     broker.settle(&queue(), &ends).await.unwrap();
     broker.enqueue(&queue(), &[task_at("scheduled", later), task("pending")]).await.unwrap();
@@ -73,18 +62,23 @@ pub async fn enqueue_of_a_stored_task_changes_nothing_whatever_its_state(store: 
     assert_eq!(QueueStats { oldest_pending: None, ..after }, QueueStats { oldest_pending: None, ..before });
 }
 
-pub async fn enqueued_messages_come_out_as_they_went_in(store: &dyn Store) {
+pub async fn enqueued_records_come_out_as_they_went_in(store: &dyn Store) {
     let broker = store.open().await;
-    let empty = Message { id: "empty".into(), queue: "mail".into(), ..Message::default() };
-    let messages = [full_message("full"), empty];
-    let tasks = messages.clone().map(|message| NewTask { message, process_at: None });
+    let least = TaskRecord {
+        id: "least".into(),
+        queue: "mail".into(),
+        max_retries: Some(0),
+        timeout: Some(Duration::from_secs(1)),
+        ..TaskRecord::default()
+    };
+    let records = [full_record("full"), least];
 
-    broker.enqueue(&queue(), &tasks).await.unwrap();
+    broker.enqueue(&queue(), &records.clone().map(NewTask::now)).await.unwrap();
 
     let listed: Vec<_> = listed(&*broker, TaskState::Pending).await;
-    assert_eq!(listed.into_iter().map(|info| info.message.unwrap()).collect::<Vec<_>>(), messages);
+    assert_eq!(listed.into_iter().map(|info| info.record.unwrap()).collect::<Vec<_>>(), records);
     let taken = take(&*broker, 2, LONG).await;
-    assert_eq!(taken.into_iter().map(|task| task.message).collect::<Vec<_>>(), messages);
+    assert_eq!(taken.into_iter().map(|task| task.record).collect::<Vec<_>>(), records);
 }
 
 pub async fn payloads_keep_every_byte_value(store: &dyn Store) {
@@ -93,30 +87,26 @@ pub async fn payloads_keep_every_byte_value(store: &dyn Store) {
     let tasks: Vec<NewTask> = payloads
         .iter()
         .zip(names(256))
-        .map(|(payload, id)| NewTask {
-            message: Message { payload: payload.clone(), ..message(&id) },
-            process_at: None,
-        })
+        .map(|(payload, id)| NewTask::now(TaskRecord { envelope: payload.clone().into(), ..record(&id) }))
         .collect();
 
     broker.enqueue(&queue(), &tasks).await.unwrap();
 
     let taken = take(&*broker, 256, LONG).await;
-    assert_eq!(taken.into_iter().map(|task| task.message.payload).collect::<Vec<_>>(), payloads);
+    assert_eq!(taken.into_iter().map(|task| task.record.envelope).collect::<Vec<_>>(), payloads);
 }
 
 pub async fn payload_of_16_mib_comes_out_whole(store: &dyn Store) {
     let broker = store.open().await;
     let payload: Vec<u8> = (0_u32..4 << 20).flat_map(u32::to_le_bytes).collect();
     assert_eq!(payload.len(), 16 << 20);
-    let big = Message { payload: payload.clone(), ..message("big") };
+    let big = TaskRecord { envelope: payload.clone().into(), ..record("big") };
 
-    broker.enqueue(&queue(), &[NewTask { message: big.clone(), process_at: None }]).await.unwrap();
+    broker.enqueue(&queue(), &[NewTask::now(big.clone())]).await.unwrap();
 
     let taken = take(&*broker, 2, LONG).await.remove(0);
-    assert!(taken.message == big);
-    let end =
-        Settlement::Complete { message: taken.message.clone(), result: payload.clone(), retention: LONG };
+    assert!(taken.record == big);
+    let end = Settlement::Complete { result: payload.clone(), retention: LONG };
     assert_eq!(settle_one(&*broker, &taken.lease, end).await, Settled::Done);
     assert!(found(&*broker, "big").await.result == Some(payload));
 }
@@ -138,7 +128,7 @@ pub async fn ids_are_kept_whatever_characters_they_have(store: &dyn Store) {
     let taken = take(&*broker, 10, LONG).await;
     assert_eq!(ids_of(&taken), ids);
     for task in taken {
-        assert_eq!(task.message.id, task.lease.id);
+        assert_eq!(task.record.id, task.lease.id);
         assert_eq!(settle_one(&*broker, &task.lease, Settlement::Done).await, Settled::Done);
     }
 }
@@ -157,17 +147,16 @@ pub async fn thousand_tasks_in_one_call_keep_their_order(store: &dyn Store) {
 pub async fn queues_do_not_see_each_other(store: &dyn Store) {
     let broker = store.open().await;
     let other = QueueName::parse("other").unwrap();
-    let elsewhere = Message { queue: "other".into(), payload: b"elsewhere".to_vec(), ..message("a") };
+    let elsewhere = TaskRecord { queue: "other".into(), envelope: "elsewhere".into(), ..record("a") };
     fill(&*broker, &["a"]).await;
 
-    let answer =
-        broker.enqueue(&other, &[NewTask { message: elsewhere.clone(), process_at: None }]).await.unwrap();
+    let answer = broker.enqueue(&other, &[NewTask::now(elsewhere.clone())]).await.unwrap();
 
     assert_eq!(answer, [Enqueued::New]);
     let here = take(&*broker, 9, LONG).await;
     let there = broker.dequeue(&other, 9, LONG).await.unwrap().tasks;
-    assert_eq!((&here[0].message, here.len()), (&message("a"), 1));
-    assert_eq!((&there[0].message, there.len()), (&elsewhere, 1));
+    assert_eq!((&here[0].record, here.len()), (&record("a"), 1));
+    assert_eq!((&there[0].record, there.len()), (&elsewhere, 1));
     let ends = [(here[0].lease.clone(), Settlement::Done)];
     assert_eq!(broker.settle(&other, &ends).await.unwrap(), [Settled::LeaseLost]);
     assert_eq!(broker.stats(&other).await.unwrap().active, 1);
@@ -178,8 +167,8 @@ pub async fn queues_are_listed_by_name_once_a_task_was_enqueued(store: &dyn Stor
     assert_eq!(broker.queues().await.unwrap(), []);
     let names = ["b", "a", "Z"].map(|name| QueueName::parse(name).unwrap());
     for name in &names {
-        let message = Message { queue: name.to_string(), ..message("t") };
-        broker.enqueue(name, &[NewTask { message, process_at: None }]).await.unwrap();
+        let record = TaskRecord { queue: name.to_string(), ..record("t") };
+        broker.enqueue(name, &[NewTask::now(record)]).await.unwrap();
     }
     broker.set_paused(&QueueName::parse("c").unwrap(), true).await.unwrap();
     let emptied = broker.dequeue(&names[0], 1, LONG).await.unwrap().tasks.remove(0);

@@ -24,7 +24,7 @@ pub async fn lease_that_ran_out_puts_the_task_back_in_front(store: &dyn Store) {
     assert_eq!(recovered(&*broker, 1).await, expected);
 
     let info = found(&*broker, "lost").await;
-    assert_eq!(picture(&info), (TaskState::Pending, Some(message("lost")), None, 1));
+    assert_eq!(picture(&info), Picture { crashes: 1, ..Picture::of("lost", TaskState::Pending) });
     let stats = consistent(&*broker).await;
     assert_eq!((stats.pending, stats.active, stats.processed, stats.failed), (2, 0, 0, 0));
     assert_eq!(ids_of(&take(&*broker, 2, LONG).await), ["lost", "waiting"]);
@@ -63,7 +63,7 @@ pub async fn late_settle_of_a_recovered_task_changes_nothing(store: &dyn Store) 
     recovered(&*broker, 1).await;
     let before = picture(&found(&*broker, "a").await);
 
-    for end in every_end("a") {
+    for end in every_end() {
         assert_eq!(settle_one(&*broker, &lease, end).await, Settled::LeaseLost);
     }
 
@@ -78,7 +78,7 @@ pub async fn late_settle_of_a_task_leased_to_another_changes_nothing(store: &dyn
     let held = take(&*broker, 1, LONG).await.remove(0).lease;
     let before = picture(&found(&*broker, "a").await);
 
-    for end in every_end("a") {
+    for end in every_end() {
         assert_eq!(settle_one(&*broker, &late, end).await, Settled::LeaseLost);
     }
 
@@ -115,7 +115,10 @@ pub async fn task_that_lost_three_workers_is_archived(store: &dyn Store) {
     let expected = Recovered { archived: vec!["deadly".into()], ..Recovered::default() };
     assert_eq!(recovered(&*broker, 1).await, expected);
     let info = found(&*broker, "deadly").await;
-    assert_eq!(picture(&info), (TaskState::Archived, Some(message("deadly")), None, MAX_CRASHES));
+    assert_eq!(
+        picture(&info),
+        Picture { crashes: MAX_CRASHES, ..Picture::of("deadly", TaskState::Archived) }
+    );
     let expected = QueueStats { archived: 1, processed: 1, failed: 1, ..QueueStats::default() };
     assert_eq!(consistent(&*broker).await, expected);
     assert!(take(&*broker, 1, LONG).await.is_empty());

@@ -19,7 +19,7 @@ pub async fn settle_with_the_token_of_another_lease_changes_nothing(store: &dyn 
 
     for token in [LeaseToken::from_bytes([0; 16]), other.token] {
         let forged = Lease { token, ..lease.clone() };
-        for end in every_end("a") {
+        for end in every_end() {
             assert_eq!(settle_one(&*broker, &forged, end).await, Settled::LeaseLost);
         }
     }
@@ -30,9 +30,9 @@ pub async fn settle_with_the_token_of_another_lease_changes_nothing(store: &dyn 
 
 pub async fn settle_of_an_unknown_task_is_a_lost_lease(store: &dyn Store) {
     let broker = store.open().await;
-    let lease = Lease { id: "unknown".into(), token: LeaseToken::from_bytes([1; 16]) };
+    let lease = Lease::new("unknown".into(), LeaseToken::from_bytes([1; 16]));
 
-    for end in every_end("unknown") {
+    for end in every_end() {
         assert_eq!(settle_one(&*broker, &lease, end).await, Settled::LeaseLost);
     }
 
@@ -41,13 +41,13 @@ pub async fn settle_of_an_unknown_task_is_a_lost_lease(store: &dyn Store) {
 
 pub async fn settle_twice_changes_nothing_the_second_time(store: &dyn Store) {
     let broker = store.open().await;
-    for (number, end) in every_end("x").into_iter().enumerate() {
+    for (number, end) in every_end().into_iter().enumerate() {
         let id = format!("t{number}");
         let lease = leased(&*broker, &id, LONG).await;
         assert_eq!(settle_one(&*broker, &lease, end.clone()).await, Settled::Done);
         let before = consistent(&*broker).await;
 
-        for again in every_end(&id) {
+        for again in every_end() {
             assert_eq!(settle_one(&*broker, &lease, again).await, Settled::LeaseLost);
         }
 
@@ -61,7 +61,7 @@ pub async fn settle_twice_changes_nothing_the_second_time(store: &dyn Store) {
 
 pub async fn settle_of_one_lease_twice_in_one_call_counts_once(store: &dyn Store) {
     let broker = store.open().await;
-    for (number, end) in every_end("x").into_iter().enumerate() {
+    for (number, end) in every_end().into_iter().enumerate() {
         let lease = leased(&*broker, &format!("t{number}"), LONG).await;
 
         let ends = [(lease.clone(), end), (lease.clone(), Settlement::Done), (lease, Settlement::Requeue)];
@@ -70,7 +70,7 @@ pub async fn settle_of_one_lease_twice_in_one_call_counts_once(store: &dyn Store
         assert_eq!(answers, [Settled::Done, Settled::LeaseLost, Settled::LeaseLost]);
     }
     let stats = consistent(&*broker).await;
-    assert_eq!((stats.completed, stats.retry, stats.archived, stats.pending), (1, 1, 1, 1));
+    assert_eq!((stats.completed, stats.retry, stats.archived, stats.pending), (1, 2, 1, 1));
     assert_eq!((stats.active, stats.processed, stats.failed), (0, 4, 2));
 }
 
@@ -82,7 +82,7 @@ pub async fn settle_answers_in_the_order_of_the_ends(store: &dyn Store) {
 
     let ends = [
         (lost(0), Settlement::Done),
-        (tasks[3].lease.clone(), Settlement::Archive { message: message("t00003") }),
+        (tasks[3].lease.clone(), archive("refused")),
         (lost(1), Settlement::Requeue),
         (tasks[1].lease.clone(), Settlement::Done),
     ];
@@ -108,15 +108,20 @@ pub async fn done_task_is_gone_and_its_id_free(store: &dyn Store) {
 pub async fn completed_task_is_kept_with_its_result(store: &dyn Store) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
-    let finished = Message { completed_at: 1_767_225_600, ..message("a") };
     let result: Vec<u8> = (0..=255).collect();
 
-    let end = Settlement::Complete { message: finished.clone(), result: result.clone(), retention: LONG };
+    let end = Settlement::Complete { result: result.clone(), retention: LONG };
     let from = UnixMillis::now();
     assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
 
     let info = found(&*broker, "a").await;
-    assert_eq!(picture(&info), (TaskState::Completed, Some(finished), Some(result), 0));
+    assert_set_since(info.completed_at, from);
+    let expected = Picture {
+        result: Some(result),
+        completed_at: info.completed_at,
+        ..Picture::of("a", TaskState::Completed)
+    };
+    assert_eq!(picture(&info), expected);
     let at = info.at.unwrap();
     assert!(at >= from.plus(LONG) && at <= UnixMillis::now().plus(LONG), "{at:?}");
     assert_eq!(broker.tidy(&queue(), 10).await.unwrap().expired, 0);
@@ -127,14 +132,21 @@ pub async fn completed_task_is_kept_with_its_result(store: &dyn Store) {
 pub async fn retried_task_waits_for_its_time(store: &dyn Store) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
-    let failed = Message { retried: 1, error_msg: "no".into(), last_failed_at: 17, ..message("a") };
-    let at = UnixMillis::now().plus(LONG);
+    let from = UnixMillis::now();
+    let at = from.plus(LONG);
 
-    let end = Settlement::Retry { message: failed.clone(), at, failed: true };
+    let end = Settlement::Retry { at, failure: Some("no".into()) };
     assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
 
     let info = found(&*broker, "a").await;
-    assert_eq!(picture(&info), (TaskState::Retry, Some(failed), None, 0));
+    assert_set_since(info.last_failed_at, from);
+    let expected = Picture {
+        retries: 1,
+        last_error: Some("no".into()),
+        last_failed_at: info.last_failed_at,
+        ..Picture::of("a", TaskState::Retry)
+    };
+    assert_eq!(picture(&info), expected);
     assert_eq!(info.at, Some(at));
     assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 0);
     assert!(take(&*broker, 1, LONG).await.is_empty());
@@ -142,13 +154,29 @@ pub async fn retried_task_waits_for_its_time(store: &dyn Store) {
     assert_eq!(consistent(&*broker).await, expected);
 }
 
+pub async fn every_failed_attempt_counts_one_retry_and_replaces_the_last_error(store: &dyn Store) {
+    let broker = store.open().await;
+    fill(&*broker, &["a"]).await;
+
+    for (retries, error) in [(1, "first"), (2, "second"), (3, "third")] {
+        let lease = take(&*broker, 1, LONG).await.remove(0).lease;
+        let end = Settlement::Retry { at: UnixMillis(1000), failure: Some(error.into()) };
+        assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
+        let info = found(&*broker, "a").await;
+        assert_eq!((info.retries, info.last_error.as_deref()), (retries, Some(error)));
+        assert_eq!(info.record, Some(record("a")));
+        assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 1);
+    }
+}
+
 pub async fn retry_that_is_no_failure_is_not_counted(store: &dyn Store) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
 
-    let end = Settlement::Retry { message: message("a"), at: UnixMillis(1000), failed: false };
+    let end = Settlement::Retry { at: UnixMillis(1000), failure: None };
     assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
 
+    assert_eq!(picture(&found(&*broker, "a").await), Picture::of("a", TaskState::Retry));
     assert_eq!(consistent(&*broker).await, QueueStats { retry: 1, ..QueueStats::default() });
     assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 1);
     assert_eq!(ids_of(&take(&*broker, 1, LONG).await), ["a"]);
@@ -161,9 +189,7 @@ pub async fn retried_tasks_become_pending_in_the_order_of_their_times(store: &dy
     let ends: Vec<_> = tasks
         .into_iter()
         .zip([3000, 1000, 2000])
-        .map(|(task, at)| {
-            (task.lease, Settlement::Retry { message: task.message, at: UnixMillis(at), failed: true })
-        })
+        .map(|(task, at)| (task.lease, failed(UnixMillis(at))))
         .collect();
     broker.settle(&queue(), &ends).await.unwrap();
     assert_eq!(ids_in(&*broker, TaskState::Retry).await, ["first", "second", "third"]);
@@ -176,14 +202,18 @@ pub async fn retried_tasks_become_pending_in_the_order_of_their_times(store: &dy
 pub async fn archived_task_is_kept_and_never_handed_out(store: &dyn Store) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
-    let failed = Message { error_msg: "refused".into(), last_failed_at: 17, ..message("a") };
     let from = UnixMillis::now();
 
-    let end = Settlement::Archive { message: failed.clone() };
-    assert_eq!(settle_one(&*broker, &lease, end).await, Settled::Done);
+    assert_eq!(settle_one(&*broker, &lease, archive("refused")).await, Settled::Done);
 
     let info = found(&*broker, "a").await;
-    assert_eq!(picture(&info), (TaskState::Archived, Some(failed), None, 0));
+    assert_set_since(info.last_failed_at, from);
+    let expected = Picture {
+        last_error: Some("refused".into()),
+        last_failed_at: info.last_failed_at,
+        ..Picture::of("a", TaskState::Archived)
+    };
+    assert_eq!(picture(&info), expected);
     let at = info.at.unwrap();
     assert!(at >= from && at <= UnixMillis::now(), "{at:?}");
     assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 0);
@@ -205,7 +235,8 @@ pub async fn requeued_task_is_next_in_line(store: &dyn Store) {
     let tasks = take(&*broker, 2, LONG).await;
     assert_eq!(ids_of(&tasks), ["given back", "waiting"]);
     assert_ne!(tasks[0].lease, lease);
-    assert_eq!(tasks[0].message, message("given back"));
+    assert_eq!(tasks[0].record, record("given back"));
+    assert_eq!(picture(&found(&*broker, "given back").await), Picture::of("given back", TaskState::Active));
 }
 
 pub async fn tasks_requeued_together_keep_their_order(store: &dyn Store) {

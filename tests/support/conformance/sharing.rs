@@ -12,10 +12,9 @@ pub async fn new_handle_sees_everything_that_was_acknowledged(store: &dyn Store)
     let first = store.open().await;
     fill(&*first, &names(4)).await;
     let tasks = take(&*first, 3, LONG).await;
-    let message = full_message("t00000");
     let ends = [
-        (tasks[0].lease.clone(), Settlement::Complete { message, result: b"r".to_vec(), retention: LONG }),
-        (tasks[1].lease.clone(), Settlement::Archive { message: full_message("t00001") }),
+        (tasks[0].lease.clone(), Settlement::Complete { result: b"r".to_vec(), retention: LONG }),
+        (tasks[1].lease.clone(), archive("refused")),
     ];
     first.settle(&queue(), &ends).await.unwrap();
     first.set_paused(&queue(), true).await.unwrap();

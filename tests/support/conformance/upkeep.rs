@@ -9,10 +9,7 @@ async fn retry_at(broker: &dyn Broker, ids: &[impl AsRef<str>], at: UnixMillis) 
     fill(broker, ids).await;
     let tasks = take(broker, ids.len(), LONG).await;
     assert_eq!(tasks.len(), ids.len());
-    let ends: Vec<_> = tasks
-        .into_iter()
-        .map(|task| (task.lease, Settlement::Retry { message: task.message, at, failed: true }))
-        .collect();
+    let ends: Vec<_> = tasks.into_iter().map(|task| (task.lease, failed(at))).collect();
     broker.settle(&queue(), &ends).await.unwrap();
 }
 
@@ -20,8 +17,8 @@ async fn complete(broker: &dyn Broker, ids: &[impl AsRef<str>], retention: Durat
     fill(broker, ids).await;
     let tasks = take(broker, ids.len(), LONG).await;
     assert_eq!(tasks.len(), ids.len());
-    let end = |message| Settlement::Complete { message, result: b"result".to_vec(), retention };
-    let ends: Vec<_> = tasks.into_iter().map(|task| (task.lease, end(task.message))).collect();
+    let end = Settlement::Complete { result: b"result".to_vec(), retention };
+    let ends: Vec<_> = tasks.into_iter().map(|task| (task.lease, end.clone())).collect();
     broker.settle(&queue(), &ends).await.unwrap();
 }
 
@@ -146,13 +143,13 @@ pub async fn find_tells_the_state_of_every_task(store: &dyn Store) {
     retry_at(&*broker, &["retry"], later).await;
     complete(&*broker, &["completed"], LONG).await;
     let archived = leased(&*broker, "archived", LONG).await;
-    settle_one(&*broker, &archived, Settlement::Archive { message: message("archived") }).await;
+    settle_one(&*broker, &archived, archive("archived")).await;
     leased(&*broker, "active", LONG).await;
     broker.enqueue(&queue(), &[task_at("scheduled", later), task("pending")]).await.unwrap();
 
     for state in TaskState::ALL {
         let info = found(&*broker, state.as_str()).await;
-        assert_eq!((info.state, info.message.unwrap()), (state, message(state.as_str())));
+        assert_eq!((info.state, info.record.unwrap()), (state, record(state.as_str())));
         assert_eq!(info.at.is_some(), state != TaskState::Pending);
         let listed = listed(&*broker, state).await;
         assert_eq!((listed.len(), &*listed[0].id, listed[0].at), (1, state.as_str(), info.at));
@@ -168,7 +165,7 @@ pub async fn statistics_equal_what_lists_show_after_every_step(store: &dyn Store
         let tasks = take(&*broker, 4, LONG).await;
         let lost = take(&*broker, 1, SHORT).await;
         consistent(&*broker).await;
-        let ends = every_end("x");
+        let ends = every_end();
         let ends: Vec<_> = tasks
             .into_iter()
             .enumerate()

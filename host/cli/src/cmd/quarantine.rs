@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use taskseal::QueueName;
-use taskseal::broker::redis::asynq::Message;
 use taskseal::quarantine::{Entry, EntryId, Filter, QuarantineError};
 use taskseal::setup::{self, SetupError};
 use taskseal_core::{KeyId, Refusal};
@@ -90,11 +89,11 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         }
         Command::Show(args) => {
             let found = quarantine.find(EntryId(args.number)).map_err(failed)?;
-            let (entry, message) = found.ok_or_else(|| {
+            let (entry, payload) = found.ok_or_else(|| {
                 Failure::not_found(format!("no entry {}", args.number))
                     .hint("`taskseal quarantine ls` lists those there are")
             })?;
-            show_entry(&entry, &message, args, ui)
+            show_entry(&entry, &payload, args, ui)
         }
     }
 }
@@ -131,17 +130,14 @@ fn members(entry: &Entry) -> Vec<(&'static str, Value)> {
         ("last_seen", json!(moment::show(entry.last_seen_at))),
         ("count", json!(entry.count)),
         ("disposition", json!(entry.disposition.as_str())),
-        ("message_bytes", json!(entry.message_len)),
+        ("message_bytes", json!(entry.payload_len)),
     ]);
     members.retain(|(_, value)| !value.is_null());
     members
 }
 
-fn show_entry(entry: &Entry, message: &[u8], args: &Show, ui: &Ui) -> Result<(), Failure> {
+fn show_entry(entry: &Entry, payload: &[u8], args: &Show, ui: &Ui) -> Result<(), Failure> {
     if let Some(file) = &args.payload {
-        // What is no message at all has no payload: then it is the whole.
-        let decoded = Message::decode(message).ok().map(|message| message.payload);
-        let payload = decoded.as_deref().unwrap_or(message);
         input::write(file, payload, ui)?;
         if file.as_os_str() == "-" {
             return Ok(());

@@ -1,10 +1,11 @@
 //! `taskseal task`: what the queue says about tasks, and what their envelopes claim. Nothing of it is verified.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskseal::QueueName;
-use taskseal::broker::{TaskInfo, TaskState};
+use taskseal::broker::{Attribute, TaskInfo, TaskState};
 use taskseal::time::UnixMillis;
 use taskseal_core::{OpenError, Unverified};
 
@@ -116,12 +117,14 @@ async fn ls(session: &Session, args: &Ls, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn row(info: &TaskInfo) -> [String; 5] {
-    let message = info.message.as_ref();
+    let record = info.record.as_ref();
+    let retries =
+        |most: Option<u32>| format!("{}/{}", info.retries, most.map_or("-".into(), |most| most.to_string()));
     [
         info.state.as_str().to_owned(),
         info.id.clone(),
-        message.map_or_else(|| "(not readable)".to_owned(), |message| message.task_type.clone()),
-        message.map_or_else(|| "-".to_owned(), |message| format!("{}/{}", message.retried, message.retry)),
+        record.map_or_else(|| "(not readable)".to_owned(), |record| record.task_type.clone()),
+        record.map_or_else(|| "-".to_owned(), |record| retries(record.max_retries)),
         info.at.map_or_else(|| "-".to_owned(), moment::show),
     ]
 }
@@ -135,25 +138,31 @@ fn members(queue: &QueueName, info: &TaskInfo) -> Vec<(&'static str, Value)> {
         ("crashes", json!(info.crashes)),
     ];
     let mut put = |name, value: Option<Value>| members.extend(value.map(|value| (name, value)));
-    let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Value::from);
-    let time = |seconds: i64| (seconds != 0).then(|| json!(moment::show(UnixMillis::from_secs(seconds))));
-    let number = |number: i64| (number != 0).then(|| json!(number));
+    let time = |at: UnixMillis| json!(moment::show(at));
+    let seconds = |duration: Duration| (!duration.is_zero()).then(|| json!(duration.as_secs()));
     put("at", info.at.map(|at| json!(moment::show(at))));
     put("result_bytes", info.result.as_ref().map(|result| json!(result.len())));
-    put("readable", info.message.is_none().then_some(Value::Bool(false)));
-    if let Some(message) = &info.message {
-        put("type", Some(json!(message.task_type)));
-        put("payload_bytes", Some(json!(message.payload.len())));
-        put("retried", Some(json!(message.retried)));
-        put("retry", Some(json!(message.retry)));
-        put("error", text(&message.error_msg));
-        put("timeout", number(message.timeout));
-        put("retention", number(message.retention));
-        put("deadline", time(message.deadline));
-        put("last_failed_at", time(message.last_failed_at));
-        put("completed_at", time(message.completed_at));
-        put("unique_key", text(&message.unique_key));
-        put("group_key", text(&message.group_key));
+    put("readable", info.record.is_none().then_some(Value::Bool(false)));
+    if let Some(record) = &info.record {
+        put("type", Some(json!(record.task_type)));
+        put("payload_bytes", Some(json!(record.envelope.len())));
+        put("retried", Some(json!(info.retries)));
+        put("retry", record.max_retries.map(Value::from));
+        put("error", info.last_error.as_deref().map(Value::from));
+        put("timeout", record.timeout.and_then(seconds));
+        put("retention", seconds(record.retention));
+        put("last_failed_at", info.last_failed_at.map(time));
+        put("completed_at", info.completed_at.map(time));
+        for (name, value) in &info.attributes {
+            put(
+                name,
+                Some(match value {
+                    Attribute::Time(at) => time(*at),
+                    Attribute::Text(text) => json!(text),
+                    other => json!(format!("{other:?}")),
+                }),
+            );
+        }
     }
     members
 }
@@ -171,7 +180,7 @@ async fn inspect(session: &Session, args: &Inspect, ui: &Ui) -> Result<(), Failu
 
 fn show_task(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
     let members = members(queue, info);
-    let payload = info.message.as_ref().map(|message| message.payload.as_slice());
+    let payload = info.record.as_ref().map(|record| record.envelope.as_ref());
     let envelope = payload.map(|payload| match Unverified::parse(payload) {
         Ok(envelope) => Ok(show::envelope(&envelope, payload.len())),
         Err(OpenError::Refused(refusal)) => Err(refusal.code()),

@@ -1,7 +1,8 @@
-//! asynq's own forms of a task.
+//! asynq's own form of a task.
 
-pub use self::message::Message;
+pub use self::message::{Message, NewMessage};
 pub use self::wire::DecodeMessageError;
 
 mod message;
+mod record;
 mod wire;

@@ -4,17 +4,22 @@ use std::collections::BTreeSet;
 
 use redis::Value;
 
+use super::asynq::{Message, NewMessage};
 use super::keys::Keys;
 use super::{CHUNK, CHUNK_BYTES, LONGEST_ID, RedisBroker, reply, scripts, to_i64};
-use crate::broker::redis::asynq::Message;
-use crate::broker::{BrokerError, Enqueued, NewTask};
+use crate::broker::{BrokerError, Enqueued};
 use crate::queue::QueueName;
 
 impl RedisBroker {
-    pub(super) async fn enqueue_all(
+    /// Stores messages with every field as given, as [`Broker::enqueue`](crate::broker::Broker::enqueue) stores tasks.
+    /// A `unique_key` is stored and locks nothing: see [`enqueue_unique`](Self::enqueue_unique).
+    ///
+    /// # Errors
+    /// As [`Broker::enqueue`](crate::broker::Broker::enqueue).
+    pub async fn enqueue_messages(
         &self,
         queue: &QueueName,
-        tasks: &[NewTask],
+        tasks: &[NewMessage],
     ) -> Result<Vec<Enqueued>, BrokerError> {
         let mut out = Vec::with_capacity(tasks.len());
         if tasks.is_empty() {
@@ -35,7 +40,7 @@ impl RedisBroker {
         &self,
         queue: &QueueName,
         keys: &Keys,
-        tasks: &[NewTask],
+        tasks: &[NewMessage],
         messages: Vec<Vec<u8>>,
     ) -> Result<Vec<Enqueued>, BrokerError> {
         let mut args = self.waking(keys, queue);
@@ -61,7 +66,7 @@ impl RedisBroker {
 }
 
 /// Refuses an id under which the task could not be handed out.
-pub(super) fn check_id(task: &NewTask) -> Result<(), BrokerError> {
+pub(super) fn check_id(task: &NewMessage) -> Result<(), BrokerError> {
     if (1..=LONGEST_ID).contains(&task.message.id.len()) {
         return Ok(());
     }
@@ -70,7 +75,7 @@ pub(super) fn check_id(task: &NewTask) -> Result<(), BrokerError> {
 
 /// As many of the first tasks as one call should carry, encoded. An id that comes twice starts a new call, in
 /// which the first one is already stored.
-fn first_chunk(tasks: &[NewTask]) -> Option<(&[NewTask], Vec<Vec<u8>>)> {
+fn first_chunk(tasks: &[NewMessage]) -> Option<(&[NewMessage], Vec<Vec<u8>>)> {
     let mut messages: Vec<Vec<u8>> = Vec::new();
     let mut ids = BTreeSet::new();
     let mut size = 0;
@@ -87,7 +92,7 @@ fn first_chunk(tasks: &[NewTask]) -> Option<(&[NewTask], Vec<Vec<u8>>)> {
     Some((chunk, messages))
 }
 
-pub(super) fn outcome(task: &NewTask, answer: Value) -> Result<Enqueued, BrokerError> {
+pub(super) fn outcome(task: &NewMessage, answer: Value) -> Result<Enqueued, BrokerError> {
     match answer {
         Value::Int(1) => Ok(Enqueued::New),
         Value::Int(_) => Ok(Enqueued::Conflict),

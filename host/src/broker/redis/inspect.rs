@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::Value;
 
+use super::asynq::Message;
 use super::scripts::Args;
 use super::{RedisBroker, reply, scripts, to_i64};
-use crate::broker::redis::asynq::Message;
 use crate::broker::{BrokerError, QueueStats, TaskInfo, TaskState};
 use crate::queue::QueueName;
-use crate::time::UnixMillis;
 
 impl RedisBroker {
     pub(super) async fn read_stats(&self, queue: &QueueName) -> Result<QueueStats, BrokerError> {
@@ -95,17 +95,14 @@ impl RedisBroker {
 
 fn info(id: String, state: TaskState, task: Value, at: Value) -> Result<TaskInfo, BrokerError> {
     let [message, result, crashes] = reply::tuple(task)?;
-    let message: Option<Vec<u8>> = reply::optional(message)?;
-    let at: Option<UnixMillis> = reply::millis(at)?;
-    Ok(TaskInfo {
-        id,
-        state,
-        message: message.and_then(|bytes| Message::decode(&bytes).ok()),
-        result: reply::optional(result)?,
-        at,
-        crashes: reply::crashes(crashes)?,
-    })
+    let message = reply::optional(message)?.map(Bytes::from);
+    let info = match message.map(|stored| Message::decode_shared(&stored)) {
+        Some(Ok(message)) => message.to_info(id, state),
+        Some(Err(_)) | None => TaskInfo::undecodable(id, state),
+    };
+    let (result, at) = (reply::optional(result)?, reply::millis(at)?);
+    Ok(TaskInfo { result, at, crashes: reply::crashes(crashes)?, ..info })
 }
 
-/// Tasks a call: each row carries its message.
+/// Maximum number of tasks a script call returns: each row carries its message.
 const PAGE: usize = 64;

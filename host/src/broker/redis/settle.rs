@@ -1,12 +1,15 @@
 //! Ending leases.
 
+use bytes::Bytes;
 use redis::Value;
 
+use super::asynq::Message;
 use super::keys::Keys;
 use super::scripts::Args;
 use super::{CHUNK, CHUNK_BYTES, RedisBroker, millis, reply, scripts, to_i64};
 use crate::broker::{BrokerError, Lease, Settled, Settlement};
 use crate::queue::QueueName;
+use crate::time::UnixMillis;
 
 impl RedisBroker {
     pub(super) async fn settle_all(
@@ -15,6 +18,7 @@ impl RedisBroker {
         ends: &[(Lease, Settlement)],
     ) -> Result<Vec<Settled>, BrokerError> {
         let keys = self.keys(queue);
+        let now = UnixMillis::now();
         let mut out = Vec::with_capacity(ends.len());
         let mut rest = ends;
         while !rest.is_empty() {
@@ -24,7 +28,7 @@ impl RedisBroker {
             for run in chunk.chunk_by(|(_, one), (_, next)| kind(one) == kind(next)) {
                 args.push_text(run.first().map_or("", |(_, end)| kind(end)));
                 args.push_int(to_i64(run.len()));
-                run.iter().for_each(|(_, end)| push_end(&mut args, end));
+                run.iter().for_each(|(lease, end)| push_end(&mut args, lease, end, now));
             }
             out.extend(self.settle_chunk(&keys, &args, chunk.len()).await?);
             rest = rest.get(chunk.len()..).unwrap_or_default();
@@ -74,8 +78,8 @@ pub(super) fn push_leases<'a>(args: &mut Args<'a>, leases: impl ExactSizeIterato
 fn first_chunk(ends: &[(Lease, Settlement)]) -> &[(Lease, Settlement)] {
     let mut left = CHUNK_BYTES;
     let mut count = 0;
-    for (_, end) in ends.iter().take(CHUNK) {
-        let size = size(end);
+    for (lease, end) in ends.iter().take(CHUNK) {
+        let size = size(lease, end);
         if count > 0 && size > left {
             break;
         }
@@ -96,29 +100,42 @@ const fn kind(end: &Settlement) -> &'static str {
     }
 }
 
-/// About how many bytes it takes; what is not counted is small.
-const fn size(end: &Settlement) -> usize {
+/// Returns about how many bytes [`push_end`] adds; what is not counted is small.
+fn size(lease: &Lease, end: &Settlement) -> usize {
+    let stored = lease.stored.as_ref().map_or(0, Bytes::len);
     match end {
-        Settlement::Complete { message, result, .. } => message.payload.len() + result.len(),
-        Settlement::Retry { message, .. } | Settlement::Archive { message } => message.payload.len(),
+        Settlement::Complete { result, .. } => stored + result.len(),
+        Settlement::Retry { .. } | Settlement::Archive { .. } => stored,
         Settlement::Done | Settlement::Requeue => 0,
     }
 }
 
 /// Adds what `settle.lua` reads of one end of a run.
-fn push_end<'a>(args: &mut Args<'a>, end: &'a Settlement) {
+fn push_end<'a>(args: &mut Args<'a>, lease: &Lease, end: &'a Settlement, now: UnixMillis) {
     match end {
-        Settlement::Complete { message, result, retention } => {
-            args.push_owned(message.encode());
+        Settlement::Complete { result, retention } => {
+            args.push_owned(settled_message(lease, end, now));
             args.push_int(millis(*retention));
             args.push_bytes(result);
         }
-        Settlement::Retry { message, at, failed } => {
-            args.push_owned(message.encode());
+        Settlement::Retry { at, failure } => {
+            args.push_owned(settled_message(lease, end, now));
             args.push_int(at.0);
-            args.push_int(i64::from(*failed));
+            args.push_int(i64::from(failure.is_some()));
         }
-        Settlement::Archive { message } => args.push_owned(message.encode()),
+        Settlement::Archive { .. } => args.push_owned(settled_message(lease, end, now)),
         Settlement::Done | Settlement::Requeue => {}
+    }
+}
+
+/// Returns the message that was leased with the end written down in it. Everything that other workers and tools wrote
+/// stays. Empty, which leaves the stored message as it is, for a lease that was not issued by this kind of broker.
+fn settled_message(lease: &Lease, end: &Settlement, now: UnixMillis) -> Vec<u8> {
+    match lease.stored.as_ref().map(Message::decode_shared) {
+        Some(Ok(mut message)) => {
+            message.settle(end, now);
+            message.encode()
+        }
+        Some(Err(_)) | None => Vec::new(),
     }
 }

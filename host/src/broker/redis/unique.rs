@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use redis::Value;
 
+use super::asynq::NewMessage;
+use super::scripts::Args;
 use super::{RedisBroker, enqueue, millis, reply, scripts};
-use crate::broker::redis::scripts::Args;
-use crate::broker::{BrokerError, Enqueued, NewTask};
+use crate::broker::{BrokerError, Enqueued};
 use crate::queue::QueueName;
 
 /// What became of a task handed to [`RedisBroker::enqueue_unique`].
@@ -28,7 +29,7 @@ impl RedisBroker {
     pub async fn enqueue_unique(
         &self,
         queue: &QueueName,
-        task: &NewTask,
+        task: &NewMessage,
         ttl: Duration,
     ) -> Result<Unique, BrokerError> {
         let keys = self.keys(queue);

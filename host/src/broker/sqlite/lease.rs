@@ -57,14 +57,14 @@ pub(super) fn dequeue(
                 answer.corrupt.push(Corrupt { id: format!("seq {seq}"), bytes: Vec::new() });
                 continue;
             };
-            match row::read(connection, seq, queue, &id)?.0 {
-                Stored::Message(message) => {
-                    bytes += row::size_of(&message);
-                    let lease = Lease { id, token: LeaseToken::from_bytes(token.to_be_bytes()) };
+            match row::read(connection, seq, queue, &id)? {
+                Stored::Record(record) => {
+                    bytes += row::size_of(&record);
+                    let lease = Lease::new(id, LeaseToken::from_bytes(token.to_be_bytes()));
                     token = token.wrapping_add(1);
                     line::change(connection, seq, take, params![seq, lease.token.to_hex(), until])?;
                     delta.shift(TaskState::Pending, TaskState::Active);
-                    answer.tasks.push(Leased { lease, message: *message });
+                    answer.tasks.push(Leased { lease, record });
                 }
                 Stored::Corrupt(found) => {
                     bytes += found.len();

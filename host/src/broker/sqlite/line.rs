@@ -113,10 +113,11 @@ pub(super) fn to_front(connection: &Connection, queue: &str, seqs: &[i64], now: 
     Ok(())
 }
 
-/// Deletes a task and its message.
+/// Deletes a task, its record and its result.
 pub(super) fn delete(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM task WHERE seq = ?1")?.execute([seq])?;
-    connection.prepare_cached("DELETE FROM message WHERE seq = ?1")?.execute([seq])?;
+    connection.prepare_cached("DELETE FROM record WHERE seq = ?1")?.execute([seq])?;
+    connection.prepare_cached("DELETE FROM result WHERE seq = ?1")?.execute([seq])?;
     Ok(())
 }
 
@@ -164,7 +165,11 @@ fn repair(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
              lease_until = CASE typeof(lease_until) WHEN 'integer' THEN lease_until END,
              archived_at = CASE typeof(archived_at) WHEN 'integer' THEN archived_at END,
              expires_at = CASE typeof(expires_at) WHEN 'integer' THEN expires_at END,
-             crashes = CASE typeof(crashes) WHEN 'integer' THEN crashes ELSE 0 END
+             crashes = CASE typeof(crashes) WHEN 'integer' THEN crashes ELSE 0 END,
+             retries = CASE typeof(retries) WHEN 'integer' THEN retries ELSE 0 END,
+             last_error = CASE typeof(last_error) WHEN 'text' THEN last_error END,
+             last_failed_at = CASE typeof(last_failed_at) WHEN 'integer' THEN last_failed_at END,
+             completed_at = CASE typeof(completed_at) WHEN 'integer' THEN completed_at END
              WHERE seq = ?1",
         )?
         .execute([seq])?;

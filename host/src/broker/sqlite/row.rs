@@ -1,100 +1,93 @@
-//! Messages in rows: written by us, and read back with distrust.
+//! Records and results in rows: written by this program, and read back without trusting them.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
-use crate::broker::redis::asynq::Message;
+use crate::broker::TaskRecord;
 
-/// The largest message, and the largest result, in bytes. A row above it is corrupt.
+/// Maximum size of a record, and of a result, in bytes. A larger row is corrupt.
 pub(super) const MAX_BYTES: usize = 17 * 1024 * 1024;
 
-/// The longest text of headers in bytes. Short headers take ten times their text in memory.
-const MAX_HEADERS: usize = 1024 * 1024;
-
-/// The longest task id in bytes.
+/// Maximum length of a task id, in bytes.
 pub(super) const MAX_ID: usize = 1024;
 
-/// What stands in the row of a message.
+/// The record of a task as found.
 pub(super) enum Stored {
-    Message(Box<Message>),
-    /// Something that cannot be a message, and its payload as far as it can be had.
+    Record(TaskRecord),
+    /// A row that is not a record, and its envelope if that can be read.
     Corrupt(Vec<u8>),
     Gone,
 }
 
-/// Stores the message of task `seq`, in place of the one there if any, with the result it ended in.
-pub(super) fn store(
-    connection: &Connection,
-    seq: i64,
-    message: &Message,
-    result: Option<&[u8]>,
-) -> rusqlite::Result<()> {
+/// Stores the record of task `seq`, replacing any other.
+pub(super) fn store(connection: &Connection, seq: i64, record: &TaskRecord) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO message (seq, type, retry, retried, error_msg, timeout, deadline, unique_key,
-             last_failed_at, retention, completed_at, group_key, headers, payload, result)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            "INSERT OR REPLACE INTO record (seq, type, max_retries, timeout_ms, retention_ms, envelope)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             seq,
-            message.task_type,
-            message.retry,
-            message.retried,
-            message.error_msg,
-            message.timeout,
-            message.deadline,
-            message.unique_key,
-            message.last_failed_at,
-            message.retention,
-            message.completed_at,
-            message.group_key,
-            headers_text(&message.headers),
-            message.payload,
-            result,
+            record.task_type,
+            record.max_retries,
+            record.timeout.map(millis),
+            millis(record.retention),
+            &*record.envelope,
         ])?;
     Ok(())
 }
 
-/// Reads the message of task `seq`, which is called `id` and stands in `queue`, and its result.
-pub(super) fn read(
-    connection: &Connection,
-    seq: i64,
-    queue: &str,
-    id: &str,
-) -> rusqlite::Result<(Stored, Option<Vec<u8>>)> {
+/// Reads the record of task `seq` of `queue`, whose id is `id`.
+pub(super) fn read(connection: &Connection, seq: i64, queue: &str, id: &str) -> rusqlite::Result<Stored> {
     let mut statement = connection.prepare_cached(
-        "SELECT type, retry, retried, error_msg, timeout, deadline, unique_key, last_failed_at, retention,
-         completed_at, group_key, headers, payload, result FROM message WHERE seq = ?1",
+        "SELECT type, max_retries, timeout_ms, retention_ms, envelope FROM record WHERE seq = ?1",
     )?;
     let found = statement
         .query_row([seq], |row| {
-            let stored = match decode(row) {
-                Some(message) => {
-                    Stored::Message(Box::new(Message { queue: queue.into(), id: id.into(), ..message }))
-                }
-                None => Stored::Corrupt(bytes(row, 12).unwrap_or_default().to_vec()),
-            };
-            Ok((stored, bytes(row, 13).map(<[u8]>::to_vec)))
+            Ok(match decode(row, queue, id) {
+                Some(record) => Stored::Record(record),
+                None => Stored::Corrupt(bytes(row, 4).unwrap_or_default().to_vec()),
+            })
         })
         .optional();
     match found {
-        Ok(found) => Ok(found.unwrap_or((Stored::Gone, None))),
-        Err(error) if is_too_big(&error) => Ok((Stored::Corrupt(Vec::new()), None)),
+        Ok(found) => Ok(found.unwrap_or(Stored::Gone)),
+        Err(error) if is_too_big(&error) => Ok(Stored::Corrupt(Vec::new())),
         Err(error) => Err(error),
     }
 }
 
-/// Whether the message of task `seq` carries `payload`; `None` if there is no message.
-pub(super) fn has_payload(
+/// Stores the result of task `seq`, replacing any other.
+pub(super) fn store_result(connection: &Connection, seq: i64, result: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO result (seq, envelope) VALUES (?1, ?2)")?
+        .execute(params![seq, result])?;
+    Ok(())
+}
+
+/// Reads the result of task `seq`; none if there is none of at most [`MAX_BYTES`].
+pub(super) fn read_result(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    let found = connection
+        .prepare_cached("SELECT envelope FROM result WHERE seq = ?1")?
+        .query_row([seq], |row| Ok(bytes(row, 0).map(<[u8]>::to_vec)))
+        .optional();
+    match found {
+        Err(error) if is_too_big(&error) => Ok(None),
+        found => Ok(found?.flatten()),
+    }
+}
+
+/// Returns whether the record of task `seq` has this envelope; `None` if there is no record.
+pub(super) fn has_envelope(
     connection: &Connection,
     seq: i64,
-    payload: &[u8],
+    envelope: &[u8],
 ) -> rusqlite::Result<Option<bool>> {
     let same = connection
-        .prepare_cached("SELECT payload IS ?2 FROM message WHERE seq = ?1")?
-        .query_row(params![seq, payload], |row| row.get(0))
+        .prepare_cached("SELECT envelope IS ?2 FROM record WHERE seq = ?1")?
+        .query_row(params![seq, envelope], |row| row.get(0))
         .optional();
     match same {
         Err(error) if is_too_big(&error) => Ok(Some(false)),
@@ -102,89 +95,61 @@ pub(super) fn has_payload(
     }
 }
 
-/// Whether task `seq` has a message.
+/// Returns whether task `seq` has a record.
 pub(super) fn exists(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM message WHERE seq = ?1")?.exists([seq])
+    connection.prepare_cached("SELECT 1 FROM record WHERE seq = ?1")?.exists([seq])
 }
 
-/// Bytes of all texts and blobs that `message` is stored in.
-pub(super) fn size_of(message: &Message) -> usize {
-    let headers = headers_text(&message.headers).map_or(0, |text| text.len());
-    let texts = [&message.task_type, &message.error_msg, &message.unique_key, &message.group_key];
-    texts.iter().fold(message.payload.len() + headers, |sum, text| sum + text.len())
+/// Returns the size in bytes of all texts and blobs that `record` is stored in.
+pub(super) fn size_of(record: &TaskRecord) -> usize {
+    record.task_type.len() + record.envelope.len()
 }
 
-/// Whether `message` could be read back.
-pub(super) fn fits(message: &Message) -> bool {
-    size_of(message) <= MAX_BYTES
-        && headers_text(&message.headers).is_none_or(|text| text.len() <= MAX_HEADERS)
-}
-
-/// A number that may be anything: what is no integer counts as 0.
+/// Reads an integer; any other value counts as 0.
 pub(super) fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     Ok(row.get_ref(column)?.as_i64().unwrap_or(0))
 }
 
-/// A point in time that may be anything.
+/// Reads a point in time; any value that is not an integer counts as none.
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
     Ok(row.get_ref(column)?.as_i64().ok())
 }
 
-/// Whether a value is longer than this connection accepts.
+/// Returns whether a value is longer than this connection accepts.
 pub(super) fn is_too_big(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::TooBig)
 }
 
-fn decode(row: &Row<'_>) -> Option<Message> {
-    let mut length = 0;
-    for column in 0..13 {
-        length += match row.get_ref(column).ok()? {
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
-            _ => 0,
-        };
-    }
-    if length > MAX_BYTES {
+/// Returns a duration in milliseconds.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn decode(row: &Row<'_>, queue: &str, id: &str) -> Option<TaskRecord> {
+    let (task_type, envelope) = (row.get_ref(0).ok()?.as_str().ok()?, row.get_ref(4).ok()?.as_blob().ok()?);
+    if task_type.len().saturating_add(envelope.len()) > MAX_BYTES {
         return None;
     }
-    let text = |column| Some(row.get_ref(column).ok()?.as_str().ok()?.to_owned());
-    let number = |column| row.get_ref(column).ok()?.as_i64().ok();
-    let headers = match row.get_ref(11).ok()? {
-        ValueRef::Null => BTreeMap::new(),
-        value => {
-            let text = value.as_str().ok().filter(|text| text.len() <= MAX_HEADERS)?;
-            serde_json::from_str(text).ok()?
-        }
-    };
-    Some(Message {
-        task_type: text(0)?,
-        payload: row.get_ref(12).ok()?.as_blob().ok()?.to_vec(),
-        id: String::new(),
-        queue: String::new(),
-        retry: number(1)?.try_into().ok()?,
-        retried: number(2)?.try_into().ok()?,
-        error_msg: text(3)?,
-        timeout: number(4)?,
-        deadline: number(5)?,
-        unique_key: text(6)?,
-        last_failed_at: number(7)?,
-        retention: number(8)?,
-        completed_at: number(9)?,
-        group_key: text(10)?,
-        headers,
+    Some(TaskRecord {
+        id: id.into(),
+        queue: queue.into(),
+        task_type: task_type.into(),
+        envelope: envelope.to_vec().into(),
+        max_retries: optional(row, 1)?.map(u32::try_from).transpose().ok()?,
+        timeout: optional(row, 2)?.map(u64::try_from).transpose().ok()?.map(Duration::from_millis),
+        retention: Duration::from_millis(optional(row, 3)??.try_into().ok()?),
     })
 }
 
-/// The bytes of a text or blob that is not too long.
+/// Reads an integer or NULL; the outer `None` is any other value.
+fn optional(row: &Row<'_>, column: usize) -> Option<Option<i64>> {
+    row.get_ref(column).ok()?.as_i64_or_null().ok()
+}
+
+/// Returns the bytes of a text or blob of at most [`MAX_BYTES`].
 fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Option<&'a [u8]> {
     match row.get_ref(column).ok()? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.len() <= MAX_BYTES => Some(bytes),
         _ => None,
     }
-}
-
-fn headers_text(headers: &BTreeMap<String, String>) -> Option<String> {
-    if headers.is_empty() {
-        return None;
-    }
-    Some(serde_json::to_string(headers).expect("a map of strings is JSON"))
 }

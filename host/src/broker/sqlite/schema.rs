@@ -1,17 +1,17 @@
-//! The tables of a queue file, plain enough to be read with `sqlite3`.
+//! The tables of a queue file; `sqlite3` can show them.
 
 use crate::broker::TaskState;
 use crate::sqlite::Schema;
 
-/// Where tasks stand (`task`) and what they are (`message`, `result` included) are two tables with one key, so
-/// that a change of state never copies a payload. A partial index a state keeps every line in its own order.
+/// The state of a task (`task`), what its producer stored (`record`) and its result (`result`) are three tables with one
+/// key, so that a change of state never copies an envelope. One partial index for each state keeps its tasks in order.
 ///
-/// The counters in `queue` are changed in the transaction that moves the tasks: counting a million tasks is one
-/// read. All times are unix milliseconds, but those of asynq's message, which are unix seconds.
+/// The counters in `queue` change in the transaction that moves the tasks: counting a million tasks is one read. All
+/// times are Unix milliseconds.
 pub(super) const SCHEMA: Schema = Schema {
     kind: "queue",
     application_id: i32::from_be_bytes(*b"tskq"),
-    version: 1,
+    version: 2,
     sql: "
 CREATE TABLE queue (
     name TEXT NOT NULL PRIMARY KEY,
@@ -33,14 +33,18 @@ CREATE TABLE task (
     id TEXT NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 1024),
     state TEXT NOT NULL
         CHECK (state IN ('pending', 'active', 'scheduled', 'retry', 'archived', 'completed')),
-    position INTEGER, -- pending: place in the line, lowest out first
+    position INTEGER, -- pending: lowest leased first
     pending_since INTEGER, -- pending
     process_at INTEGER, -- scheduled, retry: when it becomes pending
-    lease_token TEXT, -- active: who holds it
-    lease_until INTEGER, -- active: when the lease runs out
+    lease_token TEXT, -- active: fencing token of the lease
+    lease_until INTEGER, -- active: when the lease expires
     archived_at INTEGER, -- archived
     expires_at INTEGER, -- completed: when it is deleted
-    crashes INTEGER NOT NULL DEFAULT 0 -- workers lost while they held it
+    crashes INTEGER NOT NULL DEFAULT 0, -- workers lost while they held it
+    retries INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT, -- why the last attempt failed
+    last_failed_at INTEGER,
+    completed_at INTEGER -- completed: when it succeeded
 ) STRICT;
 
 CREATE UNIQUE INDEX task_id ON task (queue, id);
@@ -51,27 +55,23 @@ CREATE INDEX task_retry ON task (queue, process_at) WHERE state = 'retry';
 CREATE INDEX task_archived ON task (queue, archived_at) WHERE state = 'archived';
 CREATE INDEX task_completed ON task (queue, expires_at) WHERE state = 'completed';
 
-CREATE TABLE message (
+CREATE TABLE record (
     seq INTEGER PRIMARY KEY, -- that of the task
     type TEXT NOT NULL,
-    retry INTEGER NOT NULL,
-    retried INTEGER NOT NULL,
-    error_msg TEXT NOT NULL,
-    timeout INTEGER NOT NULL,
-    deadline INTEGER NOT NULL,
-    unique_key TEXT NOT NULL,
-    last_failed_at INTEGER NOT NULL,
-    retention INTEGER NOT NULL,
-    completed_at INTEGER NOT NULL,
-    group_key TEXT NOT NULL,
-    headers TEXT, -- a JSON object, or NULL for none
-    payload BLOB NOT NULL,
-    result BLOB
+    max_retries INTEGER, -- NULL: not set
+    timeout_ms INTEGER, -- NULL: not set
+    retention_ms INTEGER NOT NULL,
+    envelope BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE result (
+    seq INTEGER PRIMARY KEY, -- that of the task
+    envelope BLOB NOT NULL
 ) STRICT;
 ",
 };
 
-/// What a line of tasks in one state is ordered by; the name of a column of `task`.
+/// Returns the column of `task` by which tasks in `state` are ordered.
 pub(super) const fn order_of(state: TaskState) -> &'static str {
     match state {
         TaskState::Pending => "position",

@@ -4,22 +4,24 @@ use rusqlite::{Connection, params};
 
 use crate::broker::{BrokerError, Lease, Settled, Settlement, TaskState};
 
-use super::enqueue::check_size;
 use super::line::{self, Delta};
 use super::row;
+use super::view::MAX_ERROR;
 
-/// Refuses what could not be read back.
+/// Refuses ends that could not be read back.
 pub(super) fn check(ends: &[(Lease, Settlement)]) -> Result<(), BrokerError> {
     for (_, settlement) in ends {
-        match settlement {
-            Settlement::Done | Settlement::Requeue => {}
-            Settlement::Retry { message, .. } | Settlement::Archive { message } => check_size(message)?,
-            Settlement::Complete { message, result, .. } => {
-                check_size(message)?;
-                if result.len() > row::MAX_BYTES {
-                    return Err(BrokerError::Refused("the result is larger than 17 MiB".into()));
-                }
-            }
+        let (text, result): (&str, &[u8]) = match settlement {
+            Settlement::Done | Settlement::Requeue => continue,
+            Settlement::Retry { failure, .. } => (failure.as_deref().unwrap_or(""), &[]),
+            Settlement::Archive { reason } => (reason, &[]),
+            Settlement::Complete { result, .. } => ("", result),
+        };
+        if text.len() > MAX_ERROR {
+            return Err(BrokerError::Refused("the reason is longer than 64 KiB".into()));
+        }
+        if result.len() > row::MAX_BYTES {
+            return Err(BrokerError::Refused("the result is larger than 17 MiB".into()));
         }
     }
     Ok(())
@@ -51,26 +53,30 @@ pub(super) fn settle(
                 delta.leave(TaskState::Active);
                 delta.processed += 1;
             }
-            Settlement::Complete { message, result, retention } => {
-                row::store(connection, seq, message, Some(result))?;
-                let keep = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-                let sql = "UPDATE task SET state = 'completed', expires_at = ?2, lease_token = NULL,
-                           lease_until = NULL WHERE seq = ?1";
-                line::change(connection, seq, sql, params![seq, now.saturating_add(keep)])?;
+            Settlement::Complete { result, retention } => {
+                row::store_result(connection, seq, result)?;
+                let sql = "UPDATE task SET state = 'completed', expires_at = ?2, completed_at = ?3,
+                           lease_token = NULL, lease_until = NULL WHERE seq = ?1";
+                let until = now.saturating_add(row::millis(*retention));
+                line::change(connection, seq, sql, params![seq, until, now])?;
                 delta.shift(TaskState::Active, TaskState::Completed);
                 delta.processed += 1;
             }
-            Settlement::Retry { message, at, failed } => {
-                row::store(connection, seq, message, None)?;
+            Settlement::Retry { at, failure } => {
                 let sql = "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL,
                            lease_until = NULL WHERE seq = ?1";
                 line::change(connection, seq, sql, params![seq, at.0])?;
+                if let Some(reason) = failure {
+                    let sql = "UPDATE task SET retries = min(max(retries, 0), 1 << 31) + 1 WHERE seq = ?1";
+                    line::change(connection, seq, sql, params![seq])?;
+                    fail(connection, seq, reason, now)?;
+                    delta.processed += 1;
+                    delta.failed += 1;
+                }
                 delta.shift(TaskState::Active, TaskState::Retry);
-                delta.processed += i64::from(*failed);
-                delta.failed += i64::from(*failed);
             }
-            Settlement::Archive { message } => {
-                row::store(connection, seq, message, None)?;
+            Settlement::Archive { reason } => {
+                fail(connection, seq, reason, now)?;
                 line::archive(connection, seq, now)?;
                 delta.archive(TaskState::Active);
                 archived = true;
@@ -91,4 +97,10 @@ pub(super) fn settle(
     }
     delta.apply(connection, queue)?;
     Ok(answers)
+}
+
+/// Records why and when the last attempt of a task failed.
+fn fail(connection: &Connection, seq: i64, reason: &str, now: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE task SET last_error = ?2, last_failed_at = ?3 WHERE seq = ?1";
+    line::change(connection, seq, sql, params![seq, reason, now])
 }

@@ -64,6 +64,13 @@ fn oldest_pending(
     Ok(since.map(|since| now.since(UnixMillis(since))))
 }
 
+/// Maximum length of the text about the last failure, in bytes.
+pub(super) const MAX_ERROR: usize = 64 * 1024;
+
+/// The columns that [`info`] reads, before the one with the time.
+const COLUMNS: &str = "seq, CASE WHEN octet_length(id) <= 1024 THEN id END, crashes, retries,
+    CASE WHEN octet_length(last_error) <= 65536 THEN last_error END, last_failed_at, completed_at";
+
 pub(super) fn list(
     connection: &Connection,
     queue: &str,
@@ -73,7 +80,7 @@ pub(super) fn list(
 ) -> rusqlite::Result<Vec<TaskInfo>> {
     let (word, order) = (state.as_str(), order_of(state));
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT seq, CASE WHEN octet_length(id) <= 1024 THEN id END, crashes, {order} FROM task
+        "SELECT {COLUMNS}, {order} FROM task
          WHERE queue = ?1 AND state = '{word}' ORDER BY {order}, seq LIMIT ?2 OFFSET ?3"
     ))?;
     let mut rows = statement.query(params![queue, to_sql(limit.min(MOST)), to_sql(offset)])?;
@@ -82,26 +89,26 @@ pub(super) fn list(
     while bytes < ENOUGH {
         let Some(row) = rows.next()? else { break };
         let info = info(connection, row, queue, state)?;
-        bytes += info.message.as_ref().map_or(0, row::size_of) + info.result.as_ref().map_or(0, Vec::len);
+        bytes += info.record.as_ref().map_or(0, row::size_of) + info.result.as_ref().map_or(0, Vec::len);
         page.push(info);
     }
     Ok(page)
 }
 
-/// The outer error tells that the task stands in no state that there is.
+/// Returns the task with this id; the inner error means that its state is not one of [`TaskState`].
 pub(super) fn find(
     connection: &Connection,
     queue: &str,
     id: &str,
 ) -> rusqlite::Result<Result<Option<TaskInfo>, ()>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, id, crashes, CASE state WHEN 'active' THEN lease_until WHEN 'scheduled' THEN process_at
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, CASE state WHEN 'active' THEN lease_until WHEN 'scheduled' THEN process_at
          WHEN 'retry' THEN process_at WHEN 'archived' THEN archived_at WHEN 'completed' THEN expires_at END,
-         CASE WHEN octet_length(state) <= 16 THEN state END FROM task WHERE queue = ?1 AND id = ?2",
-    )?;
+         CASE WHEN octet_length(state) <= 16 THEN state END FROM task WHERE queue = ?1 AND id = ?2"
+    ))?;
     statement
         .query_row(params![queue, id], |row| {
-            let Some(state) = row.get_ref(4)?.as_str().ok().and_then(TaskState::parse) else {
+            let Some(state) = row.get_ref(8)?.as_str().ok().and_then(TaskState::parse) else {
                 return Ok(Err(()));
             };
             info(connection, row, queue, state).map(|info| Ok(Some(info)))
@@ -113,17 +120,20 @@ pub(super) fn find(
 fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -> rusqlite::Result<TaskInfo> {
     let seq: i64 = row.get(0)?;
     let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
-    let (stored, result) = row::read(connection, seq, queue, &id)?;
-    let message = match stored {
-        Stored::Message(message) => Some(*message),
+    let record = match row::read(connection, seq, queue, &id)? {
+        Stored::Record(record) => Some(record),
         Stored::Corrupt(_) | Stored::Gone => None,
     };
+    let at = if state == TaskState::Pending { None } else { row::time(row, 7)? };
     Ok(TaskInfo {
-        id,
-        state,
-        message,
-        result,
-        at: if state == TaskState::Pending { None } else { row::time(row, 3)?.map(UnixMillis) },
+        record,
         crashes: u32::try_from(row::integer(row, 2)?).unwrap_or(0),
+        retries: u32::try_from(row::integer(row, 3)?).unwrap_or(0),
+        last_error: row.get_ref(4)?.as_str().ok().map(str::to_owned),
+        last_failed_at: row::time(row, 5)?.map(UnixMillis),
+        completed_at: row::time(row, 6)?.map(UnixMillis),
+        result: row::read_result(connection, seq)?,
+        at: at.map(UnixMillis),
+        ..TaskInfo::undecodable(id, state)
     })
 }

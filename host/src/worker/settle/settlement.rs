@@ -1,49 +1,40 @@
 //! What the queue and the observer learn about an outcome.
 
 use crate::broker::Settlement;
-use crate::broker::redis::asynq::Message;
-use crate::time::UnixMillis;
 use crate::worker::event::Event;
 use crate::worker::task_state::{Completion, LeasedTask, Outcome};
 
 /// Returns what the queue is to do. It learns that a task failed or was refused, and the code of a refusal. The reasons that
 /// a handler gives stay on this host.
-pub(super) fn settlement(completion: &Completion, now: UnixMillis) -> Settlement {
-    let message = &completion.task.message;
-    let failed =
-        |error: String| Message { error_msg: error, last_failed_at: now.as_secs(), ..message.clone() };
-    let retried =
-        |error: &str| Message { retried: message.retried.saturating_add(1), ..failed(error.to_owned()) };
-    match &completion.outcome {
+pub(super) fn settlement(outcome: &Outcome) -> Settlement {
+    match outcome {
         Outcome::Succeeded { retention, .. } | Outcome::SucceededBefore { retention, .. }
             if retention.is_zero() =>
         {
             Settlement::Done
         }
         Outcome::Succeeded { result, retention, .. } | Outcome::SucceededBefore { result, retention, .. } => {
-            Settlement::Complete {
-                message: Message { completed_at: now.as_secs(), ..message.clone() },
-                result: result.clone(),
-                retention: *retention,
-            }
+            Settlement::Complete { result: result.clone(), retention: *retention }
         }
         Outcome::Failed { retry_at: Some(at), .. } => {
-            Settlement::Retry { message: retried("taskseal: attempt failed"), at: *at, failed: true }
+            Settlement::Retry { at: *at, failure: Some("taskseal: attempt failed".to_owned()) }
         }
-        Outcome::Failed { retry_at: None, .. } => {
-            Settlement::Archive { message: failed("taskseal: given up".to_owned()) }
-        }
+        Outcome::Failed { retry_at: None, .. } => archive("taskseal: given up"),
         Outcome::Refused { refusal, .. } => {
-            Settlement::Archive { message: failed(format!("taskseal: refused: {}", refusal.refusal.code())) }
+            archive(&format!("taskseal: refused: {}", refusal.refusal.code()))
         }
         Outcome::NotYetValid { at, .. } | Outcome::Deferred { at, .. } => {
-            Settlement::Retry { message: message.clone(), at: *at, failed: false }
+            Settlement::Retry { at: *at, failure: None }
         }
         // A task with a lost lease is removed before: this worker must not settle it.
         Outcome::GivenBack { .. } | Outcome::Interrupted { .. } | Outcome::LeaseLost { .. } => {
             Settlement::Requeue
         }
     }
+}
+
+fn archive(reason: &str) -> Settlement {
+    Settlement::Archive { reason: reason.to_owned() }
 }
 
 /// Returns the event to report once the queue has settled the task.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use taskseal::broker::TaskState;
-use taskseal::broker::redis::asynq::Message;
+use taskseal::broker::{TaskRecord, TaskState};
 use taskseal::client::ClientError;
 use taskseal::keys::SealingKey;
 use taskseal::time::UnixMillis;
@@ -132,46 +131,52 @@ impl Stage<'_> {
 
     /// Plants an envelope with metadata that fit it.
     async fn plant(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Planted, Mishap> {
-        let message = fitting(queue, envelope)?;
-        let id = message.id.clone();
-        self.intruder.plant(queue, message).await?;
+        let record = fitting(queue, envelope)?;
+        let id = record.id.clone();
+        self.intruder.plant(queue, record).await?;
         Ok(Planted::Task(id))
     }
 
     /// Has an honest client enqueue a task that no worker has seen, and steals it.
-    async fn bait(&self, task_type: &str) -> Result<Message, Mishap> {
+    async fn bait(&self, task_type: &str) -> Result<TaskRecord, Mishap> {
         let task = Task::from_bytes(task_type, ContentType::OCTETS, LOOT.to_vec())?;
         let receipt = self.client.enqueue(task.queue(self.queue.clone())).await?;
-        let (_, message) = self.intruder.steal(&self.queue, &receipt.id.to_string()).await?;
-        Ok(message)
+        let (_, record) = self.intruder.steal(&self.queue, &receipt.id.to_string()).await?;
+        Ok(record)
     }
 }
 
 /// What a forged task would have a worker do.
 pub(super) const LOOT: &[u8] = b"forged";
 
-/// A message whose words are those of the envelope.
-fn fitting(queue: &QueueName, envelope: Vec<u8>) -> Result<Message, Mishap> {
+/// Returns a record that agrees with the envelope.
+fn fitting(queue: &QueueName, envelope: Vec<u8>) -> Result<TaskRecord, Mishap> {
     let claims = *Unverified::parse(&envelope)?.danger_claims_unverified();
     let (task_type, id) = (claims.task_type.to_string(), claims.task_id.to_string());
     let queue = queue.to_string();
-    Ok(Message { task_type, id, queue, payload: envelope, retry: 25, timeout: 1800, ..Message::default() })
+    Ok(TaskRecord { task_type, id, queue, envelope: envelope.into(), ..TaskRecord::default() })
+}
+
+/// Changes the envelope of a record.
+fn edit(record: &mut TaskRecord, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut envelope = record.envelope.to_vec();
+    change(&mut envelope);
+    record.envelope = envelope.into();
 }
 
 async fn forge_unsealed(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let id = uuid::Uuid::now_v7().to_string();
     let (task_type, queue) = ("file:digest".to_owned(), stage.queue.to_string());
-    let payload = LOOT.to_vec();
-    let message =
-        Message { task_type, id: id.clone(), queue, payload, retry: 25, timeout: 1800, ..Message::default() };
-    stage.intruder.plant(&stage.queue, message).await?;
+    let envelope = LOOT.into();
+    let record = TaskRecord { task_type, id: id.clone(), queue, envelope, ..TaskRecord::default() };
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
 async fn strip_seal(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let message = stage.bait("file:digest").await?;
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, Message { payload: LOOT.to_vec(), ..message }).await?;
+    let record = stage.bait("file:digest").await?;
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, TaskRecord { envelope: LOOT.into(), ..record }).await?;
     Ok(Planted::Task(id))
 }
 
@@ -182,27 +187,27 @@ async fn garble_message(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Misha
 }
 
 async fn truncate_envelope(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
-    message.payload.pop();
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
+    let mut record = stage.bait("file:digest").await?;
+    record.envelope = record.envelope.slice(..record.envelope.len() - 1);
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
 async fn respell_envelope(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
+    let mut record = stage.bait("file:digest").await?;
     // The head of the array of 4 in two bytes instead of one: a lenient decoder reads the same signed bytes.
-    message.payload.splice(1..2, [0x98, 0x04]);
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
+    edit(&mut record, |envelope| drop(envelope.splice(1..2, [0x98, 0x04])));
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
 async fn result_as_task(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let (info, message) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
-    let payload = info.result.ok_or("no result to steal")?;
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, Message { payload, ..message }).await?;
+    let (info, record) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
+    let envelope = info.result.ok_or("no result to steal")?.into();
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, TaskRecord { envelope, ..record }).await?;
     Ok(Planted::Task(id))
 }
 
@@ -229,23 +234,23 @@ async fn forge_known_kid(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mish
 }
 
 async fn flip_ciphertext(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
+    let mut record = stage.bait("file:digest").await?;
     // The recipient (104 bytes) and the signature (66) stand behind the ciphertext, its tag included.
-    let place = message.payload.len() - 66 - 104 - 16 - 1;
-    *message.payload.get_mut(place).ok_or("too short to flip")? ^= 1;
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
+    let place = record.envelope.len() - 66 - 104 - 16 - 1;
+    edit(&mut record, |envelope| envelope.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1));
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
 async fn flip_claims(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let mut message = stage.bait("file:digest").await?;
-    let found = message.payload.windows(11).position(|window| window == b"file:digest");
+    let mut record = stage.bait("file:digest").await?;
+    let found = record.envelope.windows(11).position(|window| window == b"file:digest");
     let place = found.ok_or("no type in the claims")?;
-    message.payload.splice(place..place + 11, *b"file:delete");
-    "file:delete".clone_into(&mut message.task_type);
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
+    edit(&mut record, |envelope| drop(envelope.splice(place..place + 11, *b"file:delete")));
+    "file:delete".clone_into(&mut record.task_type);
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
@@ -262,10 +267,10 @@ async fn overreach(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
 }
 
 async fn redirect_queue(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let message = stage.bait("file:digest").await?;
-    stage.intruder.storage.erase(&stage.queue, &message.id).await?;
-    let (id, queue) = (message.id.clone(), stage.other_queue.to_string());
-    stage.intruder.plant(&stage.other_queue, Message { queue, ..message }).await?;
+    let record = stage.bait("file:digest").await?;
+    stage.intruder.storage.erase(&stage.queue, &record.id).await?;
+    let (id, queue) = (record.id.clone(), stage.other_queue.to_string());
+    stage.intruder.plant(&stage.other_queue, TaskRecord { queue, ..record }).await?;
     Ok(Planted::Task(id))
 }
 
@@ -288,22 +293,22 @@ async fn pull_forward(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap>
     let task = Task::from_bytes("file:digest", ContentType::OCTETS, LOOT.to_vec())?;
     let receipt = stage.client.enqueue(task.queue(stage.queue.clone()).process_at(later)).await?;
     let id = receipt.id.to_string();
-    let (_, message) = stage.intruder.steal(&stage.queue, &id).await?;
-    stage.intruder.plant(&stage.queue, message).await?;
+    let (_, record) = stage.intruder.steal(&stage.queue, &id).await?;
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
 async fn retype_metadata(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
-    let message = stage.bait("file:digest").await?;
-    let id = message.id.clone();
+    let record = stage.bait("file:digest").await?;
+    let id = record.id.clone();
     let task_type = "note:keep".to_owned();
-    stage.intruder.plant(&stage.queue, Message { task_type, ..message }).await?;
+    stage.intruder.plant(&stage.queue, TaskRecord { task_type, ..record }).await?;
     Ok(Planted::Task(id))
 }
 
 async fn swap_payloads(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let (mut one, mut other) = (stage.bait("file:digest").await?, stage.bait("file:digest").await?);
-    std::mem::swap(&mut one.payload, &mut other.payload);
+    std::mem::swap(&mut one.envelope, &mut other.envelope);
     let id = one.id.clone();
     stage.intruder.plant(&stage.queue, one).await?;
     stage.intruder.plant(&stage.queue, other).await?;
@@ -311,26 +316,26 @@ async fn swap_payloads(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap
 }
 
 async fn replay_new_id(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let (_, message) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
+    let (_, record) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
     let id = uuid::Uuid::now_v7().to_string();
-    stage.intruder.plant(&stage.queue, Message { id: id.clone(), ..message }).await?;
+    stage.intruder.plant(&stage.queue, TaskRecord { id: id.clone(), ..record }).await?;
     Ok(Planted::Task(id))
 }
 
 async fn replay(stage: &Stage<'_>, victim: &Receipt) -> Result<Planted, Mishap> {
-    let (_, message) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, message).await?;
+    let (_, record) = stage.intruder.steal(&stage.queue, &victim.id.to_string()).await?;
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 
 async fn reset_attempts(stage: &Stage<'_>, _: &Receipt) -> Result<Planted, Mishap> {
     let exhausted = stage.intruder.broker.list(&stage.queue, TaskState::Archived, 0, 1000).await?;
-    let failed = exhausted.into_iter().filter_map(|info| info.message);
-    let message = failed.into_iter().find(|message| message.task_type == "file:fail");
-    let message = message.ok_or("no failed task to reset")?;
-    let id = message.id.clone();
-    stage.intruder.plant(&stage.queue, Message { retried: 0, ..message }).await?;
+    let failed = exhausted.into_iter().filter_map(|info| info.record);
+    let record = failed.into_iter().find(|record| record.task_type == "file:fail");
+    let record = record.ok_or("no failed task to reset")?;
+    let id = record.id.clone();
+    stage.intruder.plant(&stage.queue, record).await?;
     Ok(Planted::Task(id))
 }
 

@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use redis::AsyncCommands;
 use rusqlite::{Connection, params};
 use taskseal::QueueName;
-use taskseal::broker::redis::asynq::Message;
-use taskseal::broker::{Broker, NewTask, TaskInfo};
+use taskseal::broker::{Broker, NewTask, TaskInfo, TaskRecord};
 
 /// What goes wrong for an intruder.
 pub(super) type Mishap = Box<dyn std::error::Error + Send + Sync>;
@@ -19,7 +18,7 @@ pub(super) trait Storage: Send + Sync {
     /// Replaces the result of a completed task.
     async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap>;
 
-    /// Makes the stored message of a task undecodable.
+    /// Makes the stored form of a task undecodable.
     async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap>;
 
     /// Removes whole queues: not an attack but the clean-up afterwards.
@@ -34,16 +33,16 @@ pub(super) struct Intruder<'d> {
 
 impl Intruder<'_> {
     /// Copies what the queue stores for a task.
-    pub(super) async fn steal(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, Message), Mishap> {
+    pub(super) async fn steal(&self, queue: &QueueName, id: &str) -> Result<(TaskInfo, TaskRecord), Mishap> {
         let info = self.broker.find(queue, id).await?.ok_or("nothing to steal")?;
-        let message = info.message.clone().ok_or("nothing readable to steal")?;
-        Ok((info, message))
+        let record = info.record.clone().ok_or("nothing readable to steal")?;
+        Ok((info, record))
     }
 
-    /// Puts a message in line, in the place of whatever has its id.
-    pub(super) async fn plant(&self, queue: &QueueName, message: Message) -> Result<(), Mishap> {
-        self.storage.erase(queue, &message.id).await?;
-        self.broker.enqueue(queue, &[NewTask { message, process_at: None }]).await?;
+    /// Enqueues a record and replaces any task with its id.
+    pub(super) async fn plant(&self, queue: &QueueName, record: TaskRecord) -> Result<(), Mishap> {
+        self.storage.erase(queue, &record.id).await?;
+        self.broker.enqueue(queue, &[NewTask::now(record)]).await?;
         Ok(())
     }
 }
@@ -72,7 +71,8 @@ impl Storage for EmbeddedStorage {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
             });
         let Ok((seq, state)) = found else { return Ok(()) };
-        change.execute("DELETE FROM message WHERE seq = ?1", [seq])?;
+        change.execute("DELETE FROM record WHERE seq = ?1", [seq])?;
+        change.execute("DELETE FROM result WHERE seq = ?1", [seq])?;
         change.execute("DELETE FROM task WHERE seq = ?1", [seq])?;
         // A careful intruder keeps the books straight. The column is one of six words that a CHECK allows.
         let count = format!("UPDATE queue SET \"{state}\" = \"{state}\" - 1 WHERE name = ?1");
@@ -82,14 +82,14 @@ impl Storage for EmbeddedStorage {
     }
 
     async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), Mishap> {
-        let sql = "UPDATE message SET result = ?3
+        let sql = "UPDATE result SET envelope = ?3
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id, result])?;
         Ok(())
     }
 
     async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), Mishap> {
-        let sql = "UPDATE message SET headers = 'no object'
+        let sql = "UPDATE record SET max_retries = -1
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id])?;
         Ok(())

@@ -1,5 +1,7 @@
 //! The protobuf wire format, as far as one task message needs it.
 
+use bytes::Bytes;
+
 use super::Message;
 
 /// Why bytes are no task message.
@@ -58,7 +60,10 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeMessageError> {
+pub(super) fn decode(
+    bytes: &[u8],
+    payload_of: impl Fn(&[u8]) -> Bytes,
+) -> Result<Message, DecodeMessageError> {
     if bytes.len() > Message::MAX_ENCODED_LEN {
         return Err(DecodeMessageError::TooLong);
     }
@@ -67,7 +72,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeMessageError> {
     while let Some((field, value)) = reader.field()? {
         match field {
             TASK_TYPE => message.task_type = value.text(field)?,
-            PAYLOAD => message.payload = value.bytes(field)?.to_vec(),
+            PAYLOAD => message.payload = payload_of(value.bytes(field)?),
             ID => message.id = value.text(field)?,
             QUEUE => message.queue = value.text(field)?,
             RETRY => message.retry = value.int32(field)?,

@@ -18,6 +18,7 @@
 --   complete: message, retention in ms, result
 --   retry: message, unix ms, 1 if it counts as a failure
 --   archive: message
+--   (an empty message leaves the stored one as it is)
 --   corrupt: nothing (archived, its message kept as it is)
 --   requeue: nothing
 -- Returns how many leases there are if all were ended, or one a lease: 1 ended, 0 not held by this token
@@ -106,21 +107,29 @@ local function list(place, value, id)
   zadd[#zadd + 1] = id
 end
 
+local function store(key, message, ...)
+  if message == '' then
+    call('HSET', key, ...)
+  else
+    call('HSET', key, 'msg', message, ...)
+  end
+end
+
 local function keep(kind, id, key, from)
   call('HDEL', key, 'taskseal_lease')
   if kind == 'complete' then
-    call('HSET', key, 'msg', argv[from], 'state', 'completed', 'result', argv[from + 2])
+    store(key, argv[from], 'state', 'completed', 'result', argv[from + 2])
     list(KEYS[6], now + argv[from + 1] / 1000, id)
     processed = processed + 1
   elseif kind == 'retry' then
-    call('HSET', key, 'msg', argv[from], 'state', 'retry')
+    store(key, argv[from], 'state', 'retry')
     list(KEYS[4], argv[from + 1] / 1000, id)
     if argv[from + 2] == '1' then
       processed = processed + 1
       failed = failed + 1
     end
   elseif kind == 'archive' then
-    call('HSET', key, 'msg', argv[from], 'state', 'archived')
+    store(key, argv[from], 'state', 'archived')
     list(KEYS[5], now, id)
     processed = processed + 1
     failed = failed + 1

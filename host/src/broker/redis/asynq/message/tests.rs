@@ -5,7 +5,7 @@ use super::{DecodeMessageError, Message};
 fn full() -> Message {
     Message {
         task_type: "email:deliver".to_owned(),
-        payload: vec![0, 1, 0xff, 0x80],
+        payload: vec![0, 1, 0xff, 0x80].into(),
         id: "6f1a".to_owned(),
         queue: "mail".to_owned(),
         retry: 25,
@@ -67,7 +67,7 @@ fn decode_rejects_invalid_field_numbers() {
 fn decode_rejects_text_that_is_not_utf8_but_takes_any_payload() {
     assert_eq!(Message::decode(&[0x0a, 1, 0xff]), Err(DecodeMessageError::Utf8(1)));
     assert_eq!(Message::decode(&[0x7a, 3, 0x0a, 1, 0xff]), Err(DecodeMessageError::Utf8(15)));
-    assert_eq!(Message::decode(&[0x12, 1, 0xff]).map(|message| message.payload), Ok(vec![0xff]));
+    assert_eq!(Message::decode(&[0x12, 1, 0xff]).map(|message| message.payload), Ok(vec![0xff].into()));
 }
 
 #[test]

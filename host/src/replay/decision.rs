@@ -1,7 +1,7 @@
-//! The decision about one sighting, apart from where it is stored.
+//! The decision about one query, independent of storage.
 
 use crate::broker::MAX_CRASHES;
-use crate::replay::{LedgerRefusal, Sighting};
+use crate::replay::{LedgerRefusal, ReplayQuery};
 use crate::time::UnixMillis;
 
 /// What is remembered of a task.
@@ -24,7 +24,7 @@ pub(super) enum State {
     Done,
 }
 
-/// What follows from a sighting.
+/// What follows from a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Claim it and run; the numbers, this attempt included, are to be stored.
@@ -39,35 +39,37 @@ pub(super) enum Verdict {
     Lost { crashes: u32, reason: LedgerRefusal },
 }
 
-/// Judges one sighting at `now` of a task remembered as `entry`.
+/// Judges one query at `now` of a task remembered as `entry`.
 pub(super) fn judge(
     entry: Option<Entry>,
-    sighting: &Sighting,
+    query: &ReplayQuery,
     now: UnixMillis,
     floor: UnixMillis,
 ) -> Verdict {
     let Some(entry) = entry else {
-        return match sighting {
-            Sighting { expires_at, .. } if *expires_at <= floor => Verdict::Refuse(LedgerRefusal::Replayed),
-            Sighting { max_attempts: 0, .. } => Verdict::Refuse(LedgerRefusal::AttemptsExhausted),
-            _ => Verdict::Run { attempts: 1, crashes: 0, expires_at: sighting.expires_at },
+        return match query {
+            ReplayQuery { expires_at, .. } if *expires_at <= floor => {
+                Verdict::Refuse(LedgerRefusal::Replayed)
+            }
+            ReplayQuery { max_attempts: 0, .. } => Verdict::Refuse(LedgerRefusal::AttemptsExhausted),
+            _ => Verdict::Run { attempts: 1, crashes: 0, expires_at: query.expires_at },
         };
     };
-    if entry.digest != sighting.digest {
+    if entry.digest != query.digest {
         return Verdict::Refuse(LedgerRefusal::Conflict);
     }
     match entry.state {
         State::Claimed { until } if until > now => Verdict::InProgress { until },
         State::Claimed { .. } => {
             let crashes = entry.crashes.saturating_add(1);
-            match refusal(&entry, crashes, sighting, now) {
+            match refusal(&entry, crashes, query, now) {
                 Some(reason) => Verdict::Lost { crashes, reason },
-                None => run_again(&entry, crashes, sighting),
+                None => run_again(&entry, crashes, query),
             }
         }
-        State::Waiting => match refusal(&entry, entry.crashes, sighting, now) {
+        State::Waiting => match refusal(&entry, entry.crashes, query, now) {
             Some(reason) => Verdict::Refuse(reason),
-            None => run_again(&entry, entry.crashes, sighting),
+            None => run_again(&entry, entry.crashes, query),
         },
         State::Finished => Verdict::Settle,
         State::Done => Verdict::Refuse(LedgerRefusal::Replayed),
@@ -75,21 +77,21 @@ pub(super) fn judge(
 }
 
 /// What speaks against starting a task once more.
-fn refusal(entry: &Entry, crashes: u32, sighting: &Sighting, now: UnixMillis) -> Option<LedgerRefusal> {
-    if sighting.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
+fn refusal(entry: &Entry, crashes: u32, query: &ReplayQuery, now: UnixMillis) -> Option<LedgerRefusal> {
+    if query.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
         return Some(LedgerRefusal::Expired);
     }
     if crashes >= MAX_CRASHES {
         return Some(LedgerRefusal::Poisonous { crashes });
     }
-    (entry.attempts >= sighting.max_attempts).then_some(LedgerRefusal::AttemptsExhausted)
+    (entry.attempts >= query.max_attempts).then_some(LedgerRefusal::AttemptsExhausted)
 }
 
-fn run_again(entry: &Entry, crashes: u32, sighting: &Sighting) -> Verdict {
+fn run_again(entry: &Entry, crashes: u32, query: &ReplayQuery) -> Verdict {
     Verdict::Run {
         attempts: entry.attempts.saturating_add(1),
         crashes,
         // A worker with a greater tolerance for skew accepts the task for longer.
-        expires_at: entry.expires_at.max(sighting.expires_at),
+        expires_at: entry.expires_at.max(query.expires_at),
     }
 }

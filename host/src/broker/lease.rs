@@ -1,0 +1,78 @@
+//! Leases: the right to end a task, and what a call that leases tasks returns.
+
+use bytes::Bytes;
+
+use super::TaskRecord;
+
+/// The right to end one task, held by the worker that leased it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Task id.
+    pub id: String,
+    /// Fencing token: a worker whose lease was given to another worker can no longer settle.
+    pub token: LeaseToken,
+    /// The task as the broker stores it. Opaque: only the broker that issued the lease reads it, to keep the fields of
+    /// its own format when the task is stored again. `None` for a broker that does not need it.
+    pub stored: Option<Bytes>,
+}
+
+impl Lease {
+    /// Creates a lease without a stored form.
+    #[must_use]
+    pub const fn new(id: String, token: LeaseToken) -> Self {
+        Self { id, token, stored: None }
+    }
+}
+
+/// 128 random bits that identify one lease of a task. Not secret from the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseToken([u8; 16]);
+
+impl LeaseToken {
+    /// Creates a token from 16 random bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the 16 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Returns the 32 lower-case hex digits stored beside the task.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What [`Broker::dequeue`](super::Broker::dequeue) returns.
+#[derive(Clone, Debug, Default)]
+pub struct Dequeued {
+    /// Leased tasks, oldest first.
+    pub tasks: Vec<Leased>,
+    /// Stored tasks that cannot be decoded. The broker has archived them unchanged.
+    pub corrupt: Vec<Corrupt>,
+    /// Ids that were dropped: their task no longer exists, or the id is already leased.
+    pub dropped: Vec<String>,
+}
+
+/// A leased task.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// The right to end it.
+    pub lease: Lease,
+    /// The stored record, unverified.
+    pub record: TaskRecord,
+}
+
+/// A stored task that cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    /// Task id.
+    pub id: String,
+    /// The stored bytes. Empty if they are longer than any task.
+    pub bytes: Vec<u8>,
+}
