@@ -124,7 +124,7 @@ async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
     // the claim of a task that was archived because it was in the hands of too many workers that died.
     wait_for("the ledger to be told", async || {
         let archived = fleet.broker().stats(&mail()).await.unwrap().archived;
-        fleet.ledger().stats().unwrap().claimed <= archived
+        fleet.ledger().stats().unwrap().locked <= archived
     })
     .await;
     let survivors: Vec<u32> = processes.iter().map(|process| process.0.id()).collect();

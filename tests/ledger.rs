@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{env, iter, thread};
 
 use rusqlite::Connection;
-use taskseal::replay::{Decision, Ledger, LedgerError, LedgerRefusal, ReplayQuery, SqliteLedger};
+use taskseal::replay::{Decision, Ledger, LedgerRefusal, ReplayQuery, SqliteLedger, StateError};
 use taskseal::time::UnixMillis;
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ fn racing_claims_of_the_same_task_admit_exactly_one() {
     });
 
     assert!(first_runs.iter().all(|runs| runs.load(Ordering::Relaxed) == 1));
-    assert_eq!(handles[0].stats().unwrap().claimed, TASKS as u64);
+    assert_eq!(handles[0].stats().unwrap().locked, TASKS as u64);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
 fn child_that_claims_until_it_is_killed() {
     let Some(path) = env::var_os(LEDGER) else { return };
     let ledger = SqliteLedger::open(Path::new(&path)).unwrap();
-    let taken = usize::try_from(ledger.stats().unwrap().claimed).unwrap();
+    let taken = usize::try_from(ledger.stats().unwrap().locked).unwrap();
     for start in (taken..).step_by(8) {
         let sightings: Vec<_> = (start..start + 8).map(sighting).collect();
         let admissions = ledger.acquire("child", NOW, LEASE_END, &sightings).unwrap();
@@ -134,7 +134,7 @@ fn process_killed_inside_a_transaction_leaves_neither_rows_nor_lock() {
     child.wait().unwrap();
 
     assert_eq!(ledger.acquire("parent", NOW, LEASE_END, &[sighting(1)]).unwrap(), [Decision::FirstRun]);
-    assert_eq!(ledger.stats().unwrap().claimed, 1);
+    assert_eq!(ledger.stats().unwrap().locked, 1);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn child_that_stops_inside_a_transaction() {
         .execute_batch(
             "BEGIN IMMEDIATE;
              INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
-             VALUES ('sensor', zeroblob(16), zeroblob(32), 'claimed', 'child', 1, 1, 0, 1, 1);",
+             VALUES ('sensor', zeroblob(16), zeroblob(32), 'locked', 'child', 1, 1, 0, 1, 1);",
         )
         .unwrap();
     println!("\n:1");
@@ -214,7 +214,7 @@ fn damaged_ledger_admits_nothing() {
 
     let answer = SqliteLedger::open(&path).and_then(|ledger| ledger.acquire("b", NOW, LEASE_END, &tasks));
 
-    assert!(matches!(answer, Err(LedgerError::Unusable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(StateError::Unusable { .. })), "{answer:?}");
 }
 
 fn sighting(number: usize) -> ReplayQuery {

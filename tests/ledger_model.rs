@@ -70,7 +70,7 @@ proptest! {
                 Verb::Reopen => ledger = SqliteLedger::open_existing(&path).unwrap(),
             }
             let stats = ledger.stats().unwrap();
-            let counts = [stats.claimed, stats.waiting, stats.finished, stats.done];
+            let counts = [stats.locked, stats.waiting, stats.finished, stats.done];
             prop_assert_eq!(counts, model.counts());
         }
     }

@@ -13,10 +13,11 @@ use crate::config::{BrokerConfig, Config, HandlerConfig};
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::handler::{Failure, Handler, Handlers, OpenedTask, Output, Program, ProgramLimits};
-use crate::quarantine::{Limits, Quarantine, QuarantineError};
+use crate::quarantine::{Limits, Quarantine};
 use crate::queue::QueueName;
-use crate::replay::{LedgerError, SqliteLedger};
+use crate::replay::SqliteLedger;
 use crate::result::ResultSealer;
+use crate::state::StateError;
 use crate::worker::{Worker, WorkerParts, WorkerQueue, WorkerSettings};
 
 /// What keeps a client or worker from being set up, grouped by who must act.
@@ -29,12 +30,9 @@ pub enum SetupError {
     /// The broker is out of reach or refuses.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The ledger cannot be opened.
-    #[error("ledger: {0}")]
-    Ledger(#[from] LedgerError),
-    /// The quarantine cannot be opened.
-    #[error("quarantine: {0}")]
-    Quarantine(#[from] QuarantineError),
+    /// The ledger or the quarantine cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// Opens the broker of a configuration.

@@ -12,7 +12,7 @@ use taskseal::broker::{
     Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
     TaskInfo, TaskState, Tidied,
 };
-use taskseal::replay::{Decision, Ledger, LedgerError, LedgerStats, ReplayQuery, TaskKey};
+use taskseal::replay::{Decision, Ledger, LedgerStats, ReplayQuery, StateError, StateKind, TaskKey};
 use taskseal::time::UnixMillis;
 
 /// How a call fails.
@@ -182,9 +182,9 @@ impl FaultyLedger {
         self.away.store(away, Ordering::SeqCst);
     }
 
-    fn reach(&self) -> Result<&dyn Ledger, LedgerError> {
+    fn reach(&self) -> Result<&dyn Ledger, StateError> {
         if self.away.load(Ordering::SeqCst) {
-            return Err(LedgerError::Unavailable("told to fail".into()));
+            return Err(StateError::Unavailable { kind: StateKind::Ledger, source: "told to fail".into() });
         }
         Ok(&*self.inner)
     }
@@ -197,35 +197,35 @@ impl Ledger for FaultyLedger {
         now: UnixMillis,
         until: UnixMillis,
         sightings: &[ReplayQuery],
-    ) -> Result<Vec<Decision>, LedgerError> {
+    ) -> Result<Vec<Decision>, StateError> {
         self.reach()?.acquire(owner, now, until, sightings)
     }
 
-    fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, LedgerError> {
+    fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, StateError> {
         self.reach()?.extend(owner, keys, until)
     }
 
-    fn finish(&self, owner: &str, outcomes: &[(TaskKey, Vec<u8>)]) -> Result<Vec<bool>, LedgerError> {
+    fn finish(&self, owner: &str, outcomes: &[(TaskKey, Vec<u8>)]) -> Result<Vec<bool>, StateError> {
         self.reach()?.finish(owner, outcomes)
     }
 
-    fn settled(&self, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
+    fn settled(&self, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
         self.reach()?.settled(keys)
     }
 
-    fn release(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
+    fn release(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
         self.reach()?.release(owner, keys)
     }
 
-    fn give_back(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, LedgerError> {
+    fn give_back(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
         self.reach()?.give_back(owner, keys)
     }
 
-    fn sweep(&self, now: UnixMillis, limit: usize) -> Result<usize, LedgerError> {
+    fn sweep(&self, now: UnixMillis, limit: usize) -> Result<usize, StateError> {
         self.reach()?.sweep(now, limit)
     }
 
-    fn stats(&self) -> Result<LedgerStats, LedgerError> {
+    fn stats(&self) -> Result<LedgerStats, StateError> {
         self.reach()?.stats()
     }
 }

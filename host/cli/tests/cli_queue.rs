@@ -176,9 +176,9 @@ fn tampered_task_is_refused_kept_whole_and_never_run() {
     let id = project.enqueue();
     let storage = project.storage();
     let mut payload: Vec<u8> =
-        storage.query_row("SELECT payload FROM message", [], |row| row.get(0)).unwrap();
+        storage.query_row("SELECT envelope FROM record", [], |row| row.get(0)).unwrap();
     *payload.last_mut().unwrap() ^= 1;
-    storage.execute("UPDATE message SET payload = ?1", [&payload]).unwrap();
+    storage.execute("UPDATE record SET envelope = ?1", [&payload]).unwrap();
     drop(storage);
 
     let worker = project.run(&ONCE);
@@ -205,10 +205,10 @@ fn forged_and_swapped_results_give_exit_code_3() {
     let storage = project.storage();
     let of = "(SELECT seq FROM task WHERE id = ?1)";
     let other: Vec<u8> = storage
-        .query_row(&format!("SELECT result FROM message WHERE seq = {of}"), [&ids[1]], |row| row.get(0))
+        .query_row(&format!("SELECT envelope FROM result WHERE seq = {of}"), [&ids[1]], |row| row.get(0))
         .unwrap();
     for (result, code) in [(b"{\"sha256\":\"0\"}".to_vec(), "unsealed"), (other, "wrong-request")] {
-        let forge = format!("UPDATE message SET result = ?2 WHERE seq = {of}");
+        let forge = format!("UPDATE result SET envelope = ?2 WHERE seq = {of}");
         storage.execute(&forge, rusqlite::params![ids[0], result]).unwrap();
 
         let run = project.run(&["result", &ids[0]]);
@@ -220,12 +220,37 @@ fn forged_and_swapped_results_give_exit_code_3() {
 }
 
 #[test]
+fn paused_queue_hands_out_no_task_until_it_is_resumed() {
+    let project = Project::new();
+    let id = project.enqueue();
+
+    let missing = project.run(&["queue", "pause", "nowhere"]);
+    missing.failed(4).hinted();
+    assert!(missing.out.is_empty(), "{missing:?}");
+    assert_eq!(project.run(&["queue", "pause", "default"]).ok().text(), "queue default is paused\n");
+    let again = project.run(&["queue", "pause", "default", "--json"]).ok().json();
+    let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": true, "changed": false });
+    assert_eq!(again, expected);
+    assert_eq!(project.run(&["queue", "ls", "--json"]).ok().json()["paused"], true);
+    project.run(&ONCE).ok();
+    project.run(&["result", &id]).failed(4);
+
+    let resumed = project.run(&["queue", "resume", "default", "--json"]).ok().json();
+    let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": false, "changed": true });
+    assert_eq!(resumed, expected);
+    let again = project.run(&["queue", "resume", "default"]).ok().text();
+    assert_eq!(again, "queue default is already running\n");
+    project.run(&ONCE).ok();
+    project.run(&["result", &id]).ok();
+}
+
+#[test]
 fn hostile_words_of_the_queue_are_escaped_everywhere() {
     let project = Project::new();
     project.enqueue();
     let storage = project.storage();
-    storage.execute("UPDATE task SET id = ?1", [EVIL]).unwrap();
-    storage.execute("UPDATE message SET type = ?1, error_msg = ?1", [EVIL]).unwrap();
+    storage.execute("UPDATE task SET id = ?1, last_error = ?1", [EVIL]).unwrap();
+    storage.execute("UPDATE record SET type = ?1", [EVIL]).unwrap();
     drop(storage);
 
     let mut runs = Vec::new();

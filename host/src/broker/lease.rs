@@ -44,7 +44,7 @@ impl LeaseToken {
     /// Returns the 32 lower-case hex digits stored beside the task.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&self.0)
     }
 }
 

@@ -1,14 +1,12 @@
-//! A broker in one SQLite file: nothing to install, shared by the processes of one host, safe against power cuts.
+//! A broker in one SQLite file: no server to install, shared by the processes of one host, durable across power failures.
 //!
-//! What is acknowledged is on disk (`synchronous=FULL`), one flush a call however many tasks it moves. Several
-//! processes may open the same file: readers never wait, writers take turns. The tables are plain enough for
-//! `sqlite3` to show them; a file whose tables are not ours to the letter is refused.
+//! A call that returned is on disk (`synchronous=FULL`), with one flush for all its tasks. Several processes can open the
+//! same file: readers never wait, writers take turns. `sqlite3` can show the tables; a file whose tables differ from ours in
+//! any way is refused.
 //!
-//! Lease and due times are this host's wall clock, the only one that all processes share and that outlives a
-//! restart. If it steps forward, leases run out early: a task may run twice, and the first worker's end is refused
-//! by its fencing token. If it steps back, what is leased or due stays so for as much longer. Nothing is lost.
-//!
-//! Tasks have no uniqueness locks here.
+//! Lease and due times use the wall clock of this host, the only clock that all processes share and that survives a
+//! restart. If it steps forward, leases expire early: a task may run twice, and the fencing token rejects the end of the
+//! first run. If it steps back, leases and due times last that much longer. No task is lost.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,97 +17,61 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::queue::QueueName;
-use crate::sqlite::{self, Settings};
-use crate::time::UnixMillis;
+pub use self::config::SqliteConfig;
 
-use self::executor::{Clock, Executor};
+use self::executor::Executor;
 use super::{
     Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
     TaskInfo, TaskState, Tidied,
 };
+use crate::queue::QueueName;
+use crate::sqlite::{self, Settings};
 
+mod archive;
+mod config;
+mod counters;
+mod dequeue;
 mod enqueue;
+mod error;
 mod executor;
-mod fault;
+mod inspect;
 mod lease;
-mod line;
-mod row;
+mod maintenance;
+mod pending;
+mod record;
 mod schema;
 mod settle;
-mod upkeep;
-mod view;
+mod tasks;
 
-/// How often a waiting call looks whether another process has written.
-const POLL: Duration = Duration::from_millis(25);
+/// How often a waiting call checks whether another process has written.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// How a queue file is used.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct SqliteConfig {
-    clock: Clock,
-    busy_timeout: Duration,
-    max_bytes: Option<u64>,
-}
+/// Maximum number of rows that one call reads.
+const MAX_ROWS: usize = 10_000;
 
-impl Default for SqliteConfig {
-    fn default() -> Self {
-        Self { clock: Arc::new(UnixMillis::now), busy_timeout: Duration::from_secs(5), max_bytes: None }
-    }
-}
-
-impl SqliteConfig {
-    /// Takes the time from `clock` instead of this host's.
-    #[must_use]
-    pub fn with_clock(self, clock: impl Fn() -> UnixMillis + Send + Sync + 'static) -> Self {
-        Self { clock: Arc::new(clock), ..self }
-    }
-
-    /// How long a call waits for another process that writes, 5 s by default; after that the file is
-    /// [`BrokerError::Unavailable`].
-    #[must_use]
-    pub fn with_busy_timeout(self, timeout: Duration) -> Self {
-        Self { busy_timeout: timeout, ..self }
-    }
-
-    /// How much of the file tasks may take before it is [`BrokerError::Full`] for new ones; no bound by default.
-    ///
-    /// What is stored can always be handed out and settled, although that too may take some room.
-    #[must_use]
-    pub fn with_max_bytes(self, bytes: u64) -> Self {
-        Self { max_bytes: Some(bytes), ..self }
-    }
-}
-
-impl fmt::Debug for SqliteConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteConfig")
-            .field("busy_timeout", &self.busy_timeout)
-            .field("max_bytes", &self.max_bytes)
-            .finish_non_exhaustive()
-    }
-}
+/// Size in bytes after which a call returns no more tasks: 10 000 of them may have 160 GiB.
+const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// A queue in a SQLite file.
 pub struct SqliteBroker {
     path: PathBuf,
     executor: Executor,
     max_bytes: Option<u64>,
-    /// Tells calls of this process that tasks became pending.
-    gained: Notify,
+    /// Notifies waiting calls of this process that tasks became pending.
+    pending: Notify,
 }
 
 impl SqliteBroker {
-    /// Opens the queue file at `path`, or makes it with mode 0600.
+    /// Opens the queue file at `path`, or creates it with mode 0600.
     ///
     /// # Errors
-    /// [`BrokerError::Refused`] if the file cannot be used or belongs to something else, [`BrokerError::Corrupt`] if
-    /// its tables were changed.
+    /// [`BrokerError::Refused`] if the file cannot be used or is not a queue file, [`BrokerError::Corrupt`] if its tables
+    /// were changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BrokerError> {
         Self::open_with(path, &SqliteConfig::default())
     }
 
-    /// The same with other settings.
+    /// Opens the queue file at `path` with these settings, or creates it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -117,24 +79,24 @@ impl SqliteBroker {
         let path = path.as_ref();
         let settings = Settings { busy_timeout: config.busy_timeout, ..Settings::default() };
         let open = || {
-            let connection = sqlite::open(path, &schema::SCHEMA, &settings).map_err(fault::at_open)?;
+            let connection = sqlite::open(path, &schema::SCHEMA, &settings).map_err(error::at_open)?;
             connection.set_prepared_statement_cache_capacity(64);
             Ok::<_, BrokerError>(connection)
         };
         let (writer, reader) = (open()?, open()?);
-        reader.pragma_update(None, "query_only", true).map_err(fault::before_commit)?;
+        reader.pragma_update(None, "query_only", true).map_err(error::before_commit)?;
         let executor = Executor::start(writer, reader, Arc::clone(&config.clock))
             .map_err(|error| BrokerError::Unavailable(error.into()))?;
-        Ok(Self { path: path.into(), executor, max_bytes: config.max_bytes, gained: Notify::new() })
+        Ok(Self { path: path.into(), executor, max_bytes: config.max_bytes, pending: Notify::new() })
     }
 
-    fn gained_if(&self, gained: bool) {
-        if gained {
-            self.gained.notify_waiters();
+    fn notify_if(&self, tasks_became_pending: bool) {
+        if tasks_became_pending {
+            self.pending.notify_waiters();
         }
     }
 
-    /// Whether one of `queues` has a task to hand out, and a number that changes when others write to the file.
+    /// Returns whether a task of `queues` can be leased, and a number that changes when another connection writes.
     async fn look(&self, queues: &[QueueName], last: Option<i64>) -> Result<(i64, bool), BrokerError> {
         let queues = queues.to_vec();
         self.executor
@@ -144,7 +106,7 @@ impl SqliteBroker {
                     return Ok((version, false));
                 }
                 for queue in &queues {
-                    if lease::has_pending(connection, queue.as_str())? {
+                    if pending::has_any(connection, queue.as_str())? {
                         return Ok((version, true));
                     }
                 }
@@ -175,7 +137,7 @@ impl Broker for SqliteBroker {
                 enqueue::enqueue(connection, queue.as_str(), &tasks, now.0)
             })
             .await?;
-        self.gained_if(answers.contains(&Enqueued::New));
+        self.notify_if(answers.contains(&Enqueued::New));
         Ok(answers)
     }
 
@@ -193,9 +155,9 @@ impl Broker for SqliteBroker {
         let (queue, peeked) = (queue.clone(), queue.clone());
         self.executor
             .write_if(
-                move |connection, _| lease::has_pending(connection, peeked.as_str()),
+                move |connection, _| pending::has_any(connection, peeked.as_str()),
                 move |connection, now| {
-                    lease::dequeue(connection, queue.as_str(), limit, now.plus(lease).0, random, now.0)
+                    dequeue::dequeue(connection, queue.as_str(), limit, now.plus(lease).0, random, now.0)
                 },
             )
             .await
@@ -210,13 +172,13 @@ impl Broker for SqliteBroker {
         if ends.is_empty() {
             return Ok(Vec::new());
         }
-        let gives_back = ends.iter().any(|(_, settlement)| *settlement == Settlement::Requeue);
+        let requeues = ends.iter().any(|(_, settlement)| *settlement == Settlement::Requeue);
         let (queue, ends) = (queue.clone(), ends.to_vec());
         let answers = self
             .executor
             .write(move |connection, now| settle::settle(connection, queue.as_str(), &ends, now.0))
             .await?;
-        self.gained_if(gives_back);
+        self.notify_if(requeues);
         Ok(answers)
     }
 
@@ -246,7 +208,7 @@ impl Broker for SqliteBroker {
                 move |connection, now| lease::recover(connection, queue.as_str(), limit, now.0),
             )
             .await?;
-        self.gained_if(!recovered.requeued.is_empty());
+        self.notify_if(!recovered.requeued.is_empty());
         Ok(recovered)
     }
 
@@ -255,11 +217,11 @@ impl Broker for SqliteBroker {
         let moved = self
             .executor
             .write_if(
-                move |connection, now| upkeep::has_due(connection, peeked.as_str(), now.0),
-                move |connection, now| upkeep::forward(connection, queue.as_str(), limit, now.0),
+                move |connection, now| maintenance::has_due(connection, peeked.as_str(), now.0),
+                move |connection, now| maintenance::forward(connection, queue.as_str(), limit, now.0),
             )
             .await?;
-        self.gained_if(moved > 0);
+        self.notify_if(moved > 0);
         Ok(moved)
     }
 
@@ -267,8 +229,8 @@ impl Broker for SqliteBroker {
         let (queue, peeked) = (queue.clone(), queue.clone());
         self.executor
             .write_if(
-                move |connection, now| upkeep::has_untidy(connection, peeked.as_str(), now.0),
-                move |connection, now| upkeep::tidy(connection, queue.as_str(), limit, now.0),
+                move |connection, now| maintenance::has_untidy(connection, peeked.as_str(), now.0),
+                move |connection, now| maintenance::tidy(connection, queue.as_str(), limit, now.0),
             )
             .await
     }
@@ -277,19 +239,19 @@ impl Broker for SqliteBroker {
         let queue = queue.clone();
         let changed = self
             .executor
-            .write(move |connection, _| upkeep::set_paused(connection, queue.as_str(), paused))
+            .write(move |connection, _| maintenance::set_paused(connection, queue.as_str(), paused))
             .await?;
-        self.gained_if(changed && !paused);
+        self.notify_if(changed && !paused);
         Ok(changed)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
-        self.executor.read(|connection, _| view::queues(connection)).await
+        self.executor.read(|connection, _| inspect::queues(connection)).await
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BrokerError> {
         let queue = queue.clone();
-        self.executor.read(move |connection, now| view::stats(connection, queue.as_str(), now)).await
+        self.executor.read(move |connection, now| inspect::stats(connection, queue.as_str(), now)).await
     }
 
     async fn list(
@@ -301,36 +263,41 @@ impl Broker for SqliteBroker {
     ) -> Result<Vec<TaskInfo>, BrokerError> {
         let queue = queue.clone();
         self.executor
-            .read(move |connection, _| view::list(connection, queue.as_str(), state, offset, limit))
+            .read(move |connection, _| inspect::list(connection, queue.as_str(), state, offset, limit))
             .await
     }
 
     async fn find(&self, queue: &QueueName, id: &str) -> Result<Option<TaskInfo>, BrokerError> {
         let (queue, id) = (queue.clone(), id.to_owned());
         self.executor
-            .read(move |connection, _| view::find(connection, queue.as_str(), &id))
+            .read(move |connection, _| inspect::find(connection, queue.as_str(), &id))
             .await?
-            .map_err(|()| BrokerError::Corrupt("a task stands in an unknown state".into()))
+            .map_err(|()| BrokerError::Corrupt("a task has an unknown state".into()))
     }
 
     async fn wait(&self, queues: &[QueueName], timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let mut last = None;
         loop {
-            // Listens before looking, so that nothing falls between the two.
-            let gained = self.gained.notified();
-            tokio::pin!(gained);
-            gained.as_mut().enable();
+            // Registered before the check, so that no notification between the two is missed.
+            let notified = self.pending.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
             match self.look(queues, last).await {
                 Ok((_, true)) => return,
                 Ok((version, false)) => last = Some(version),
-                // The caller's own call will meet the error; until then it must not be called in a loop.
+                // The caller's next call returns the error; waiting prevents a busy loop until then.
                 Err(_) => return sleep_until(deadline).await,
             }
-            let next = deadline.min(Instant::now() + POLL);
-            if timeout_at(next, gained).await.is_err() && next == deadline {
+            let next = deadline.min(Instant::now() + POLL_INTERVAL);
+            if timeout_at(next, notified).await.is_err() && next == deadline {
                 return;
             }
         }
     }
+}
+
+/// Returns a count as SQLite takes it.
+fn to_sql(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

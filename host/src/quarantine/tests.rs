@@ -3,6 +3,8 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::*;
+use crate::queue::QueueName;
+use crate::time::UnixMillis;
 
 fn fresh(limits: Limits) -> (TempDir, Quarantine) {
     let folder = TempDir::new().unwrap();
@@ -246,5 +248,5 @@ fn file_of_another_kind_is_no_quarantine() {
 
     let opened = Quarantine::open(&path, Limits::default());
 
-    assert!(matches!(opened, Err(QuarantineError::Unusable(_))));
+    assert!(matches!(opened, Err(StateError::Unusable { .. })));
 }

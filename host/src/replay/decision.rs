@@ -1,97 +1,48 @@
-//! The decision about one query, independent of storage.
+//! What the ledger answers.
 
-use crate::broker::MAX_CRASHES;
-use crate::replay::{LedgerRefusal, ReplayQuery};
 use crate::time::UnixMillis;
 
-/// What is remembered of a task.
+/// What a worker must do with a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Run it: no attempt was made before. The caller holds the lock.
+    FirstRun,
+    /// Run it again: earlier attempts failed or their worker was lost. The caller holds the lock.
+    Redelivery {
+        /// Number of this attempt, at least 2.
+        attempt: u32,
+    },
+    /// The task succeeded, but the broker has not stored the result: settle it again, do not run it.
+    Finished {
+        /// The outcome that was passed to [`Ledger::finish`](super::Ledger::finish).
+        outcome: Vec<u8>,
+    },
+    /// Another run holds the lock: leave the task alone.
+    InProgress {
+        /// When the lock expires unless it is extended.
+        until: UnixMillis,
+    },
+    /// Never run it.
+    Refused(LedgerRefusal),
+}
+
+/// Why a task must not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) digest: [u8; 32],
-    pub(super) state: State,
-    pub(super) attempts: u32,
-    pub(super) crashes: u32,
-    pub(super) first_seen_at: UnixMillis,
-    pub(super) expires_at: UnixMillis,
-}
-
-/// Where a remembered task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Claimed { until: UnixMillis },
-    Waiting,
-    Finished,
-    Done,
-}
-
-/// What follows from a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Claim it and run; the numbers, this attempt included, are to be stored.
-    Run { attempts: u32, crashes: u32, expires_at: UnixMillis },
-    /// It ended well already: settle it.
-    Settle,
-    /// Somebody runs it.
-    InProgress { until: UnixMillis },
-    /// Refuse it; nothing is to be stored.
-    Refuse(LedgerRefusal),
-    /// Refuse it, and store that its worker was lost and that it waits.
-    Lost { crashes: u32, reason: LedgerRefusal },
-}
-
-/// Judges one query at `now` of a task remembered as `entry`.
-pub(super) fn judge(
-    entry: Option<Entry>,
-    query: &ReplayQuery,
-    now: UnixMillis,
-    floor: UnixMillis,
-) -> Verdict {
-    let Some(entry) = entry else {
-        return match query {
-            ReplayQuery { expires_at, .. } if *expires_at <= floor => {
-                Verdict::Refuse(LedgerRefusal::Replayed)
-            }
-            ReplayQuery { max_attempts: 0, .. } => Verdict::Refuse(LedgerRefusal::AttemptsExhausted),
-            _ => Verdict::Run { attempts: 1, crashes: 0, expires_at: query.expires_at },
-        };
-    };
-    if entry.digest != query.digest {
-        return Verdict::Refuse(LedgerRefusal::Conflict);
-    }
-    match entry.state {
-        State::Claimed { until } if until > now => Verdict::InProgress { until },
-        State::Claimed { .. } => {
-            let crashes = entry.crashes.saturating_add(1);
-            match refusal(&entry, crashes, query, now) {
-                Some(reason) => Verdict::Lost { crashes, reason },
-                None => run_again(&entry, crashes, query),
-            }
-        }
-        State::Waiting => match refusal(&entry, entry.crashes, query, now) {
-            Some(reason) => Verdict::Refuse(reason),
-            None => run_again(&entry, entry.crashes, query),
-        },
-        State::Finished => Verdict::Settle,
-        State::Done => Verdict::Refuse(LedgerRefusal::Replayed),
-    }
-}
-
-/// What speaks against starting a task once more.
-fn refusal(entry: &Entry, crashes: u32, query: &ReplayQuery, now: UnixMillis) -> Option<LedgerRefusal> {
-    if query.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
-        return Some(LedgerRefusal::Expired);
-    }
-    if crashes >= MAX_CRASHES {
-        return Some(LedgerRefusal::Poisonous { crashes });
-    }
-    (entry.attempts >= query.max_attempts).then_some(LedgerRefusal::AttemptsExhausted)
-}
-
-fn run_again(entry: &Entry, crashes: u32, query: &ReplayQuery) -> Verdict {
-    Verdict::Run {
-        attempts: entry.attempts.saturating_add(1),
-        crashes,
-        // A worker with a greater tolerance for skew accepts the task for longer.
-        expires_at: entry.expires_at.max(query.expires_at),
-    }
+#[non_exhaustive]
+pub enum LedgerRefusal {
+    /// The task is done, or it expires so early ([`LedgerStats::floor`](super::LedgerStats::floor)) that the ledger may
+    /// have forgotten that it is.
+    Replayed,
+    /// The issuer and id belong to another envelope.
+    Conflict,
+    /// The issuer allows no further attempt.
+    AttemptsExhausted,
+    /// The time to live has passed since the first attempt.
+    Expired,
+    /// [`MAX_CRASHES`](crate::broker::MAX_CRASHES) workers were lost while they ran it.
+    Poisonous {
+        /// Number of lost workers.
+        crashes: u32,
+    },
 }

@@ -1,9 +1,11 @@
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::time::UnixMillis;
 
 const LEASE: Duration = Duration::from_secs(30);
 const NOW: UnixMillis = UnixMillis::from_secs(1_000_000);
@@ -14,7 +16,7 @@ fn fresh() -> (TempDir, SqliteLedger) {
     (folder, ledger)
 }
 
-fn sighting(id: u8) -> ReplayQuery {
+fn query(id: u8) -> ReplayQuery {
     ReplayQuery {
         issuer: "sensor-17".to_owned(),
         task_id: [id; 16],
@@ -25,8 +27,8 @@ fn sighting(id: u8) -> ReplayQuery {
     }
 }
 
-fn claim(ledger: &SqliteLedger, owner: &str, now: UnixMillis, sighting: &ReplayQuery) -> Decision {
-    let mut admissions = ledger.acquire(owner, now, now.plus(LEASE), std::slice::from_ref(sighting)).unwrap();
+fn acquire(ledger: &SqliteLedger, owner: &str, now: UnixMillis, query: &ReplayQuery) -> Decision {
+    let mut admissions = ledger.acquire(owner, now, now.plus(LEASE), std::slice::from_ref(query)).unwrap();
     assert_eq!(admissions.len(), 1);
     admissions.remove(0)
 }
@@ -35,21 +37,21 @@ fn refused(reason: LedgerRefusal) -> Decision {
     Decision::Refused(reason)
 }
 
-/// A point at which a claim made at `NOW` has run out `lapses` times over.
+/// A time at which a lock acquired at `NOW` has expired `lapses` times over.
 fn after(lapses: u32) -> UnixMillis {
     NOW.plus(LEASE * lapses)
 }
 
 #[test]
-fn done_task_is_a_replay_for_everybody() {
+fn done_task_is_a_replay_for_every_owner() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
     assert_eq!(ledger.finish("a", &[(task.key(), b"sealed".to_vec())]).unwrap(), [true]);
     assert_eq!(ledger.settled(&[task.key()]).unwrap(), [true]);
 
     for owner in ["a", "b"] {
-        assert_eq!(claim(&ledger, owner, after(2), &task), refused(LedgerRefusal::Replayed));
+        assert_eq!(acquire(&ledger, owner, after(2), &task), refused(LedgerRefusal::Replayed));
     }
     assert_eq!(ledger.settled(&[task.key()]).unwrap(), [true], "settling twice is harmless");
 }
@@ -57,16 +59,16 @@ fn done_task_is_a_replay_for_everybody() {
 #[test]
 fn other_envelope_with_a_known_id_is_a_conflict_in_every_state() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
+    let task = query(1);
     let other = ReplayQuery { digest: [9; 32], ..task.clone() };
-    let conflicts = |now| claim(&ledger, "b", now, &other) == refused(LedgerRefusal::Conflict);
+    let conflicts = |now| acquire(&ledger, "b", now, &other) == refused(LedgerRefusal::Conflict);
 
-    claim(&ledger, "a", NOW, &task);
-    assert!(conflicts(NOW), "claimed");
-    assert!(conflicts(after(2)), "claim ran out");
+    acquire(&ledger, "a", NOW, &task);
+    assert!(conflicts(NOW), "locked");
+    assert!(conflicts(after(2)), "lock expired");
     ledger.release("a", &[task.key()]).unwrap();
     assert!(conflicts(NOW), "waiting");
-    claim(&ledger, "a", NOW, &task);
+    acquire(&ledger, "a", NOW, &task);
     ledger.finish("a", &[(task.key(), vec![])]).unwrap();
     assert!(conflicts(NOW), "finished");
     ledger.settled(&[task.key()]).unwrap();
@@ -76,28 +78,28 @@ fn other_envelope_with_a_known_id_is_a_conflict_in_every_state() {
 #[test]
 fn id_is_taken_per_issuer() {
     let (_folder, ledger) = fresh();
-    let other = ReplayQuery { issuer: "sensor-18".to_owned(), digest: [9; 32], ..sighting(1) };
+    let other = ReplayQuery { issuer: "sensor-18".to_owned(), digest: [9; 32], ..query(1) };
 
-    assert_eq!(claim(&ledger, "a", NOW, &sighting(1)), Decision::FirstRun);
-    assert_eq!(claim(&ledger, "a", NOW, &other), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "a", NOW, &query(1)), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "a", NOW, &other), Decision::FirstRun);
 }
 
 #[test]
-fn live_claim_keeps_everybody_out_its_owner_included() {
+fn lock_that_has_not_expired_excludes_every_run_also_of_its_owner() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
+    let task = query(1);
     let busy = Decision::InProgress { until: after(1) };
 
-    assert_eq!(claim(&ledger, "a", NOW, &task), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "a", NOW, &task), Decision::FirstRun);
     for owner in ["a", "b"] {
-        assert_eq!(claim(&ledger, owner, UnixMillis(after(1).0 - 1), &task), busy);
+        assert_eq!(acquire(&ledger, owner, UnixMillis(after(1).0 - 1), &task), busy);
     }
 }
 
 #[test]
 fn second_copy_in_a_batch_is_in_progress() {
     let (_folder, ledger) = fresh();
-    let batch = [sighting(1), sighting(2), sighting(1)];
+    let batch = [query(1), query(2), query(1)];
 
     let admissions = ledger.acquire("a", NOW, after(1), &batch).unwrap();
 
@@ -108,91 +110,91 @@ fn second_copy_in_a_batch_is_in_progress() {
 #[test]
 fn third_lost_worker_makes_a_task_poisonous_for_good() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
+    let task = query(1);
     let poisonous = refused(LedgerRefusal::Poisonous { crashes: 3 });
 
-    assert_eq!(claim(&ledger, "a", NOW, &task), Decision::FirstRun);
-    assert_eq!(claim(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2 });
-    assert_eq!(claim(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3 });
-    assert_eq!(claim(&ledger, "d", after(3), &task), poisonous);
-    assert_eq!(claim(&ledger, "e", after(4), &task), poisonous, "looking at it is no crash");
+    assert_eq!(acquire(&ledger, "a", NOW, &task), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3 });
+    assert_eq!(acquire(&ledger, "d", after(3), &task), poisonous);
+    assert_eq!(acquire(&ledger, "e", after(4), &task), poisonous, "looking at it is no crash");
 }
 
 #[test]
 fn attempts_end_at_what_the_issuer_signed() {
     let (_folder, ledger) = fresh();
-    let twice = ReplayQuery { max_attempts: 2, ..sighting(1) };
+    let twice = ReplayQuery { max_attempts: 2, ..query(1) };
     let exhausted = refused(LedgerRefusal::AttemptsExhausted);
 
-    assert_eq!(claim(&ledger, "a", NOW, &twice), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "a", NOW, &twice), Decision::FirstRun);
     ledger.release("a", &[twice.key()]).unwrap();
-    assert_eq!(claim(&ledger, "a", NOW, &twice), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "a", NOW, &twice), Decision::Redelivery { attempt: 2 });
     ledger.release("a", &[twice.key()]).unwrap();
-    assert_eq!(claim(&ledger, "a", NOW, &twice), exhausted);
+    assert_eq!(acquire(&ledger, "a", NOW, &twice), exhausted);
 
-    let never = ReplayQuery { max_attempts: 0, ..sighting(2) };
-    assert_eq!(claim(&ledger, "a", NOW, &never), exhausted);
+    let never = ReplayQuery { max_attempts: 0, ..query(2) };
+    assert_eq!(acquire(&ledger, "a", NOW, &never), exhausted);
 }
 
 #[test]
-fn time_to_live_counts_from_the_first_claim_and_ends_every_later_one() {
+fn time_to_live_counts_from_the_first_attempt_and_excludes_later_ones() {
     let (_folder, ledger) = fresh();
-    let brief = ReplayQuery { ttl: Some(3 * LEASE), ..sighting(1) };
+    let brief = ReplayQuery { ttl: Some(3 * LEASE), ..query(1) };
     let end = NOW.plus(3 * LEASE);
     let last = UnixMillis(end.0 - 1);
 
-    assert_eq!(claim(&ledger, "a", NOW, &brief), Decision::FirstRun);
-    assert_eq!(claim(&ledger, "b", last, &brief), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "a", NOW, &brief), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "b", last, &brief), Decision::Redelivery { attempt: 2 });
     ledger.release("b", &[brief.key()]).unwrap();
-    assert_eq!(claim(&ledger, "c", end, &brief), refused(LedgerRefusal::Expired));
+    assert_eq!(acquire(&ledger, "c", end, &brief), refused(LedgerRefusal::Expired));
 
-    assert_eq!(claim(&ledger, "c", last, &brief), Decision::Redelivery { attempt: 3 });
-    assert!(matches!(claim(&ledger, "d", end, &brief), Decision::InProgress { .. }), "it began in time");
-    assert_eq!(claim(&ledger, "d", end.plus(LEASE), &brief), refused(LedgerRefusal::Expired));
+    assert_eq!(acquire(&ledger, "c", last, &brief), Decision::Redelivery { attempt: 3 });
+    assert!(matches!(acquire(&ledger, "d", end, &brief), Decision::InProgress { .. }), "it began in time");
+    assert_eq!(acquire(&ledger, "d", end.plus(LEASE), &brief), refused(LedgerRefusal::Expired));
 }
 
 #[test]
 fn task_that_ended_is_settled_or_replayed_whatever_its_time_to_live() {
     let (_folder, ledger) = fresh();
-    let brief = ReplayQuery { ttl: Some(LEASE), ..sighting(1) };
+    let brief = ReplayQuery { ttl: Some(LEASE), ..query(1) };
     let late = NOW.plus(10 * LEASE);
-    claim(&ledger, "a", NOW, &brief);
+    acquire(&ledger, "a", NOW, &brief);
     ledger.finish("a", &[(brief.key(), b"sealed".to_vec())]).unwrap();
 
-    assert_eq!(claim(&ledger, "b", late, &brief), Decision::Finished { outcome: b"sealed".to_vec() });
+    assert_eq!(acquire(&ledger, "b", late, &brief), Decision::Finished { outcome: b"sealed".to_vec() });
     ledger.settled(&[brief.key()]).unwrap();
-    assert_eq!(claim(&ledger, "b", late, &brief), refused(LedgerRefusal::Replayed));
+    assert_eq!(acquire(&ledger, "b", late, &brief), refused(LedgerRefusal::Replayed));
 }
 
 #[test]
 fn lost_worker_used_its_attempt() {
     let (_folder, ledger) = fresh();
-    let once = ReplayQuery { max_attempts: 1, ..sighting(1) };
+    let once = ReplayQuery { max_attempts: 1, ..query(1) };
 
-    claim(&ledger, "a", NOW, &once);
+    acquire(&ledger, "a", NOW, &once);
 
-    assert_eq!(claim(&ledger, "b", after(1), &once), refused(LedgerRefusal::AttemptsExhausted));
+    assert_eq!(acquire(&ledger, "b", after(1), &once), refused(LedgerRefusal::AttemptsExhausted));
     assert_eq!(ledger.stats().unwrap().waiting, 1);
 }
 
 #[test]
 fn archived_task_may_be_run_again_by_an_operator() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
 
     assert_eq!(ledger.release("a", &[task.key()]).unwrap(), [true]);
 
-    assert_eq!(claim(&ledger, "b", NOW, &task), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "b", NOW, &task), Decision::Redelivery { attempt: 2 });
 }
 
 #[test]
 fn task_given_back_unrun_has_used_no_attempt() {
     let (_folder, ledger) = fresh();
-    let once = ReplayQuery { max_attempts: 1, ..sighting(1) };
+    let once = ReplayQuery { max_attempts: 1, ..query(1) };
 
     for _ in 0..4 {
-        assert_eq!(claim(&ledger, "a", NOW, &once), Decision::FirstRun);
+        assert_eq!(acquire(&ledger, "a", NOW, &once), Decision::FirstRun);
         assert_eq!(ledger.give_back("a", &[once.key()]).unwrap(), [true]);
     }
 }
@@ -200,22 +202,22 @@ fn task_given_back_unrun_has_used_no_attempt() {
 #[test]
 fn finished_task_keeps_its_outcome_until_it_is_settled() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
     ledger.finish("a", &[(task.key(), b"sealed".to_vec())]).unwrap();
 
     let finished = Decision::Finished { outcome: b"sealed".to_vec() };
-    assert_eq!(claim(&ledger, "b", after(9), &task), finished);
-    assert_eq!(claim(&ledger, "b", after(9), &task), finished);
+    assert_eq!(acquire(&ledger, "b", after(9), &task), finished);
+    assert_eq!(acquire(&ledger, "b", after(9), &task), finished);
 }
 
 #[test]
-fn owner_that_lost_its_claim_changes_nothing() {
+fn owner_that_lost_its_lock_changes_nothing() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
+    let task = query(1);
     let keys = [task.key()];
-    claim(&ledger, "a", NOW, &task);
-    claim(&ledger, "b", after(1), &task);
+    acquire(&ledger, "a", NOW, &task);
+    acquire(&ledger, "b", after(1), &task);
 
     assert_eq!(ledger.extend("a", &keys, after(9)).unwrap(), [false]);
     assert_eq!(ledger.release("a", &keys).unwrap(), [false]);
@@ -223,51 +225,51 @@ fn owner_that_lost_its_claim_changes_nothing() {
     assert_eq!(ledger.finish("a", &[(task.key(), vec![1])]).unwrap(), [false]);
     assert_eq!(ledger.settled(&keys).unwrap(), [false]);
 
-    assert_eq!(claim(&ledger, "c", after(1), &task), Decision::InProgress { until: after(2) });
+    assert_eq!(acquire(&ledger, "c", after(1), &task), Decision::InProgress { until: after(2) });
 }
 
 #[test]
-fn claim_that_ran_out_unnoticed_can_still_be_extended_and_finished() {
+fn expired_lock_that_no_other_owner_acquired_can_be_extended_and_finished() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
 
-    assert_eq!(ledger.extend("a", &[task.key(), sighting(2).key()], after(5)).unwrap(), [true, false]);
+    assert_eq!(ledger.extend("a", &[task.key(), query(2).key()], after(5)).unwrap(), [true, false]);
 
-    assert_eq!(claim(&ledger, "b", after(4), &task), Decision::InProgress { until: after(5) });
+    assert_eq!(acquire(&ledger, "b", after(4), &task), Decision::InProgress { until: after(5) });
     assert_eq!(ledger.finish("a", &[(task.key(), vec![])]).unwrap(), [true]);
 }
 
 #[test]
 fn misuse_and_oversized_outcomes_change_nothing() {
     let (_folder, ledger) = fresh();
-    let (first, second) = (sighting(1), sighting(2));
+    let (first, second) = (query(1), query(2));
     let over = ledger.acquire("a", NOW, NOW, std::slice::from_ref(&first));
-    assert!(matches!(over, Err(LedgerError::ClaimAlreadyOver)));
+    assert!(matches!(over, Err(StateError::AlreadyExpired)));
 
     ledger.acquire("a", NOW, after(1), &[first.clone(), second.clone()]).unwrap();
     let outcomes = [(first.key(), vec![1]), (second.key(), vec![0; MAX_OUTCOME_LEN + 1])];
     let long = ledger.finish("a", &outcomes);
-    assert!(matches!(long, Err(LedgerError::OutcomeTooLong { .. })));
-    assert_eq!(ledger.stats().unwrap().claimed, 2);
+    assert!(matches!(long, Err(StateError::OutcomeTooLong { .. })));
+    assert_eq!(ledger.stats().unwrap().locked, 2);
 
     let longest = [(second.key(), vec![7; MAX_OUTCOME_LEN])];
     assert_eq!(ledger.finish("a", &longest).unwrap(), [true]);
-    let Decision::Finished { outcome } = claim(&ledger, "b", NOW, &second) else { panic!("not finished") };
+    let Decision::Finished { outcome } = acquire(&ledger, "b", NOW, &second) else { panic!("not finished") };
     assert_eq!(outcome, longest[0].1);
 }
 
 #[test]
 fn expired_task_is_remembered_until_the_margin_has_passed() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
     ledger.finish("a", &[(task.key(), vec![])]).unwrap();
     ledger.settled(&[task.key()]).unwrap();
 
     let end = task.expires_at.plus(SWEEP_MARGIN);
     assert_eq!(ledger.sweep(end, 100).unwrap(), 0);
-    assert_eq!(claim(&ledger, "b", end, &task), refused(LedgerRefusal::Replayed));
+    assert_eq!(acquire(&ledger, "b", end, &task), refused(LedgerRefusal::Replayed));
     assert_eq!(ledger.sweep(UnixMillis(end.0 + 1), 100).unwrap(), 1);
     assert_eq!(ledger.stats().unwrap().done, 0);
 }
@@ -275,15 +277,15 @@ fn expired_task_is_remembered_until_the_margin_has_passed() {
 #[test]
 fn outcome_that_the_queue_has_not_taken_is_remembered_for_a_day_past_the_expiry_of_its_task() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
     let late = task.expires_at.plus(SWEEP_MARGIN * 2);
     ledger.extend("a", &[task.key()], late.plus(LEASE)).unwrap();
     ledger.finish("a", &[(task.key(), vec![7])]).unwrap();
 
     assert_eq!(ledger.sweep(late, 100).unwrap(), 0);
     let asked = ReplayQuery { expires_at: UnixMillis(i64::MAX), ..task.clone() };
-    assert_eq!(claim(&ledger, "b", late, &asked), Decision::Finished { outcome: vec![7] });
+    assert_eq!(acquire(&ledger, "b", late, &asked), Decision::Finished { outcome: vec![7] });
     let end = task.expires_at.plus(OUTCOME_MARGIN);
     assert_eq!(ledger.sweep(end, 100).unwrap(), 0);
     assert_eq!(ledger.sweep(UnixMillis(end.0 + 1), 100).unwrap(), 1);
@@ -292,20 +294,20 @@ fn outcome_that_the_queue_has_not_taken_is_remembered_for_a_day_past_the_expiry_
 #[test]
 fn clock_set_back_does_not_let_a_forgotten_task_run_again() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
     ledger.finish("a", &[(task.key(), vec![])]).unwrap();
     ledger.settled(&[task.key()]).unwrap();
     let far = UnixMillis::from_secs(9_000_000);
     assert_eq!(ledger.sweep(far, 100).unwrap(), 1);
 
-    assert_eq!(claim(&ledger, "a", NOW, &task), refused(LedgerRefusal::Replayed));
+    assert_eq!(acquire(&ledger, "a", NOW, &task), refused(LedgerRefusal::Replayed));
 
     // A clock that was wrong by weeks for a moment does not lock later tasks out.
     let floor = ledger.stats().unwrap().floor;
     assert_eq!(floor, task.expires_at.plus(SWEEP_MARGIN));
-    let later = ReplayQuery { expires_at: UnixMillis(floor.0 + 1), ..sighting(2) };
-    assert_eq!(claim(&ledger, "a", NOW, &later), Decision::FirstRun);
+    let later = ReplayQuery { expires_at: UnixMillis(floor.0 + 1), ..query(2) };
+    assert_eq!(acquire(&ledger, "a", NOW, &later), Decision::FirstRun);
     ledger.sweep(NOW, 100).unwrap();
     assert_eq!(ledger.stats().unwrap().floor, floor, "it never sinks");
 }
@@ -313,19 +315,19 @@ fn clock_set_back_does_not_let_a_forgotten_task_run_again() {
 #[test]
 fn raised_tolerance_for_skew_does_not_let_a_forgotten_task_run_again() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
-    claim(&ledger, "a", NOW, &task);
+    let task = query(1);
+    acquire(&ledger, "a", NOW, &task);
     ledger.sweep(task.expires_at.plus(SWEEP_MARGIN * 2), 100).unwrap();
 
     let tolerated = ReplayQuery { expires_at: task.expires_at.plus(SWEEP_MARGIN), ..task };
-    assert_eq!(claim(&ledger, "a", NOW, &tolerated), refused(LedgerRefusal::Replayed));
+    assert_eq!(acquire(&ledger, "a", NOW, &tolerated), refused(LedgerRefusal::Replayed));
 }
 
 #[test]
-fn sweep_takes_the_earliest_first_and_spares_live_claims() {
+fn sweep_forgets_the_earliest_first_and_spares_locked_tasks() {
     let (_folder, ledger) = fresh();
     let expiring =
-        |id: u8| ReplayQuery { expires_at: NOW.plus(Duration::from_secs(u64::from(id))), ..sighting(id) };
+        |id: u8| ReplayQuery { expires_at: NOW.plus(Duration::from_secs(u64::from(id))), ..query(id) };
     ledger.acquire("a", NOW, after(1), &[expiring(3), expiring(1), expiring(2)]).unwrap();
     let late = NOW.plus(SWEEP_MARGIN * 2);
     ledger.extend("a", &[expiring(1).key()], late.plus(LEASE)).unwrap();
@@ -342,26 +344,26 @@ fn sweep_takes_the_earliest_first_and_spares_live_claims() {
 #[test]
 fn redelivery_with_a_later_expiry_is_remembered_longer() {
     let (_folder, ledger) = fresh();
-    let task = sighting(1);
+    let task = query(1);
     let longer = ReplayQuery { expires_at: task.expires_at.plus(SWEEP_MARGIN), ..task.clone() };
-    claim(&ledger, "a", NOW, &task);
-    claim(&ledger, "a", after(1), &longer);
+    acquire(&ledger, "a", NOW, &task);
+    acquire(&ledger, "a", after(1), &longer);
 
     assert_eq!(ledger.sweep(UnixMillis(longer.expires_at.plus(SWEEP_MARGIN).0), 9).unwrap(), 0);
 }
 
 #[test]
-fn failure_in_the_middle_of_a_batch_claims_nothing() {
+fn failure_in_the_middle_of_a_batch_locks_nothing() {
     let (folder, ledger) = fresh();
     let path = folder.path().join("ledger.db");
     // A row that no ledger writes: 2^32 attempts cannot be read back.
-    claim(&ledger, "a", NOW, &sighting(2));
+    acquire(&ledger, "a", NOW, &query(2));
     Connection::open(&path).unwrap().execute("UPDATE task SET attempts = 4294967296", []).unwrap();
 
-    let answer = ledger.acquire("a", NOW, after(1), &[sighting(1), sighting(2)]);
+    let answer = ledger.acquire("a", NOW, after(1), &[query(1), query(2)]);
 
-    assert!(matches!(answer, Err(LedgerError::Unusable(_))), "{answer:?}");
-    assert_eq!(claim(&ledger, "a", NOW, &sighting(1)), Decision::FirstRun);
+    assert!(matches!(answer, Err(StateError::Unusable { .. })), "{answer:?}");
+    assert_eq!(acquire(&ledger, "a", NOW, &query(1)), Decision::FirstRun);
 }
 
 #[test]
@@ -375,7 +377,7 @@ fn commits_are_on_disk_before_a_call_returns() {
 }
 
 #[test]
-fn sweep_and_claim_find_their_rows_by_index() {
+fn sweep_and_acquire_find_their_rows_by_index() {
     let (_folder, ledger) = fresh();
     let writer = lock_writer(&ledger);
     let plan = |sql: &str| {
@@ -389,9 +391,9 @@ fn sweep_and_claim_find_their_rows_by_index() {
         steps.join("; ")
     };
 
-    let found = plan(statements::FIND);
+    let found = plan(sqlite::statements::FIND);
     assert!(found.contains("(issuer=? AND task_id=?)"), "{found}");
-    let swept = plan(statements::FORGET);
+    let swept = plan(sqlite::statements::FORGET);
     assert!(swept.contains("task_by_expiry (expires_at<?)") && !swept.contains("TEMP"), "{swept}");
 }
 
@@ -400,7 +402,7 @@ fn new_ledger_says_so_and_keeps_its_id() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let missing = SqliteLedger::open_existing(&path);
-    assert!(matches!(missing, Err(LedgerError::Unusable(_))));
+    assert!(matches!(missing, Err(StateError::Unusable { .. })));
 
     let first = SqliteLedger::open(&path).unwrap();
     let second = SqliteLedger::open_existing(&path).unwrap();
@@ -417,9 +419,9 @@ fn file_of_another_kind_is_no_ledger() {
     let path = folder.path().join("notes.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE note (text TEXT)").unwrap();
 
-    assert!(matches!(SqliteLedger::open(&path), Err(LedgerError::Unusable(_))));
+    assert!(matches!(SqliteLedger::open(&path), Err(StateError::Unusable { .. })));
 }
 
 fn lock_writer(ledger: &SqliteLedger) -> std::sync::MutexGuard<'_, Connection> {
-    ledger.writer.lock().unwrap()
+    ledger.writer.connection()
 }

@@ -16,7 +16,7 @@ use super::phase::Lifecycle;
 use super::result_key::ResultKey;
 use super::root_cache::SharedRootCache;
 use super::settings::WorkerSettings;
-use crate::replay::{LedgerError, TaskKey};
+use crate::replay::{StateError, TaskKey};
 use crate::time::UnixMillis;
 
 /// Maximum number of results sealed at once with a key that may block. A token has fewer sessions than that.
@@ -96,7 +96,7 @@ impl Shared {
     ///
     /// Calls are serialised: if a later call overtook an earlier one, the ledger's deadline would be before the one that
     /// this worker relies on.
-    pub(super) fn extend_entries(&self, keys: &[TaskKey]) -> Result<(Vec<bool>, UnixMillis), LedgerError> {
+    pub(super) fn extend_entries(&self, keys: &[TaskKey]) -> Result<(Vec<bool>, UnixMillis), StateError> {
         let _serialised = self.extending.lock().unwrap_or_else(PoisonError::into_inner);
         let until = UnixMillis::now().plus(self.settings.lease);
         Ok((self.parts.ledger.extend(&self.owner, keys, until)?, until))

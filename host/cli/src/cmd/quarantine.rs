@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use taskseal::QueueName;
-use taskseal::quarantine::{Entry, EntryId, Filter, QuarantineError};
+use taskseal::quarantine::{Entry, EntryId, Filter, StateError};
 use taskseal::setup::{self, SetupError};
 use taskseal_core::{KeyId, Refusal};
 
@@ -56,7 +56,7 @@ const PAGE: usize = 256;
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = keys::config(global)?;
-    let failed = |error: QuarantineError| failed_setup(&config, SetupError::Quarantine(error));
+    let failed = |error: StateError| failed_setup(&config, SetupError::State(error));
     let quarantine = setup::quarantine(&config).map_err(|error| failed_setup(&config, error))?;
     match &args.command {
         Command::Ls(args) => {

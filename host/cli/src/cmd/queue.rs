@@ -1,13 +1,14 @@
-//! `taskseal queue`: what is in the queues.
+//! `taskseal queue`: lists queues, pauses them and resumes them.
 
 use serde_json::json;
+use taskseal::QueueName;
 
 use super::session::Session;
 use super::show;
 use crate::cli::Global;
 use crate::ui::{Failure, Ui};
 
-/// Look at queues
+/// List, pause and resume queues
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal queue ls --json")]
 pub(crate) struct Args {
@@ -20,11 +21,49 @@ enum Command {
     /// List every queue with its counts
     #[command(after_help = "Example:\n  taskseal queue ls --json")]
     Ls,
+    /// Stop workers from taking tasks of a queue; running tasks finish and new ones are stored
+    #[command(after_help = "Example:\n  taskseal queue pause default")]
+    Pause(Named),
+    /// Let workers take tasks of a paused queue again
+    #[command(after_help = "Example:\n  taskseal queue resume default")]
+    Resume(Named),
+}
+
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// The queue
+    #[arg(value_name = "NAME")]
+    queue: QueueName,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let Command::Ls = args.command;
     let session = Session::reach(global)?;
+    match &args.command {
+        Command::Ls => ls(&session, ui),
+        Command::Pause(named) => set_paused(&session, &named.queue, true, ui),
+        Command::Resume(named) => set_paused(&session, &named.queue, false, ui),
+    }
+}
+
+fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui) -> Result<(), Failure> {
+    if !session.runtime.block_on(session.queues())?.contains(queue) {
+        return Err(Failure::not_found(format!("queue {queue} not found"))
+            .hint("`taskseal queue ls` lists the queues"));
+    }
+    let changed = session.runtime.block_on(session.broker.set_paused(queue, paused));
+    let changed = changed.map_err(|error| session.failed_broker(&error))?;
+    if ui.json() {
+        return ui.object([
+            ("queue", json!(queue.as_str())),
+            ("paused", json!(paused)),
+            ("changed", json!(changed)),
+        ]);
+    }
+    let already = if changed { "" } else { " already" };
+    ui.text(&format!("queue {queue} is{already} {}\n", word(paused)))
+}
+
+fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for queue in session.runtime.block_on(session.queues())? {
         let stats = session.runtime.block_on(session.broker.stats(&queue));
@@ -55,7 +94,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             stats.archived.to_string(),
             stats.completed.to_string(),
             stats.failed.to_string(),
-            if stats.paused { "paused" } else { "running" }.to_owned(),
+            word(stats.paused).to_owned(),
             oldest.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s")),
         ]);
     }
@@ -75,4 +114,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         "OLDEST",
     ];
     ui.text(&show::table(head, &rows))
+}
+
+/// Returns the word for the state of a queue.
+const fn word(paused: bool) -> &'static str {
+    if paused { "paused" } else { "running" }
 }

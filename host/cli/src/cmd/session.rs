@@ -113,8 +113,7 @@ pub(super) fn failed_setup(config: &Config, error: SetupError) -> Failure {
         }
         SetupError::File(fault) => Failure::key(fault),
         SetupError::Broker(error) => failed_broker(config, &error),
-        SetupError::Ledger(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),
-        SetupError::Quarantine(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),
+        SetupError::State(ref fault) if fault.is_transient() => Failure::unavailable(error.to_string()),
         other => Failure::new(other.to_string()),
     }
 }

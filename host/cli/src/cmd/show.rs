@@ -110,5 +110,5 @@ const fn clock(clock: ClockSource) -> Option<&'static str> {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(bytes)
 }

@@ -101,7 +101,7 @@ fn tell_if_new(session: &Session, ledger: &SqliteLedger, log: &Log) -> Result<()
     if !ledger.is_new() {
         return Ok(());
     }
-    let stats = ledger.stats().map_err(|error| session.failed_setup(SetupError::Ledger(error)))?;
+    let stats = ledger.stats().map_err(|error| session.failed_setup(SetupError::State(error)))?;
     let (file, id) = (session.config.ledger_file(), show::hex(&stats.id));
     let text = format!(
         "the ledger is new: {} knows of no task that ran before ({id}); if this worker has run before, what it ran \

@@ -1,4 +1,4 @@
-//! Where Redis is, who we are there, and how long an answer may take.
+//! The settings of a connection to Redis.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,11 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::broker::BrokerError;
 
-/// How to reach Redis.
+/// The settings of a connection to Redis.
 ///
 /// # Security
-/// The URL and the password are wiped when this is dropped and appear in no output. The connection keeps its
-/// own copy for reconnecting, for as long as the broker lives.
+/// The URL and the password are wiped on drop and never printed. The broker keeps a copy for reconnecting while it exists.
 pub struct RedisConfig {
     url: Zeroizing<String>,
     username: Option<String>,
@@ -22,8 +21,8 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
-    /// Redis at `redis://host:port/db`, `rediss://host:port/db` (TLS) or `unix:///path?db=0` (also
-    /// `redis+unix`), user and password optional; with asynq's key prefix and five seconds for an answer.
+    /// Creates settings for `redis://host:port/db`, `rediss://host:port/db` (TLS) or `unix:///path?db=0` (also
+    /// `redis+unix`), user and password optional, with asynq's key prefix and a response timeout of 5 s.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -35,25 +34,24 @@ impl RedisConfig {
         }
     }
 
-    /// Signs in as `username` instead of the one in the URL.
+    /// Authenticates as `username` instead of the user in the URL.
     #[must_use]
     pub fn with_username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// Signs in with `password` instead of the one in the URL.
+    /// Authenticates with `password` instead of the one in the URL.
     #[must_use]
     pub fn with_password(mut self, password: Password) -> Self {
         self.password = Some(password);
         self
     }
 
-    /// Starts every key with `prefix`, for several systems on one Redis. Tools of asynq know only `asynq`.
+    /// Starts every key with `prefix`, to separate several systems on one Redis. Tools of asynq read only `asynq`.
     ///
     /// # Errors
-    /// [`InvalidPrefix`] if it is empty, longer than 64 bytes, or has a character that means something in a
-    /// key or a pattern.
+    /// [`InvalidPrefix`] if it is empty, longer than 64 bytes, or has a character with a meaning in a key or a pattern.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
         let allowed =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/');
@@ -64,7 +62,7 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// Waits `timeout` for each answer.
+    /// Sets the response timeout of each call.
     #[must_use]
     pub const fn with_response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
@@ -84,9 +82,9 @@ impl RedisConfig {
         let mut info =
             self.url.as_str().into_connection_info().map_err(|error| BrokerError::Refused(error.into()))?;
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-            return Err(refused("a redis URL may not switch off the verification of certificates"));
+            return Err(refused("a redis URL must not disable the verification of certificates"));
         }
-        // In RESP3 one kind of connection carries answers, announcements and the note that it was cut off.
+        // A RESP3 connection also carries announcements and the notice that it was closed.
         let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
@@ -108,7 +106,7 @@ impl fmt::Debug for RedisConfig {
     }
 }
 
-/// A password: printed nowhere, wiped when dropped.
+/// A password: never printed, wiped on drop.
 pub struct Password(Zeroizing<String>);
 
 impl From<Zeroizing<String>> for Password {
@@ -129,7 +127,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A key prefix that would not be safe in a key.
+/// A key prefix that is not safe in a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key prefix is 1 to 64 of A-Z a-z 0-9 . _ - : /")]
+#[error("a key prefix must have 1 to 64 characters of A-Z a-z 0-9 . _ - : /")]
 pub struct InvalidPrefix;

@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::asynq::{Message, NewMessage};
 use super::keys::Keys;
-use super::{CHUNK, CHUNK_BYTES, LONGEST_ID, RedisBroker, reply, scripts, to_i64};
+use super::{CHUNK, CHUNK_BYTES, RedisBroker, reply, scripts, to_i64};
 use crate::broker::{BrokerError, Enqueued};
 use crate::queue::QueueName;
 
@@ -26,7 +26,7 @@ impl RedisBroker {
             return Ok(out);
         }
         tasks.iter().try_for_each(check_id)?;
-        self.announce_queue(queue).await?;
+        self.register_queue(queue).await?;
         let keys = self.keys(queue);
         let mut rest = tasks;
         while let Some((chunk, messages)) = first_chunk(rest) {
@@ -43,7 +43,7 @@ impl RedisBroker {
         tasks: &[NewMessage],
         messages: Vec<Vec<u8>>,
     ) -> Result<Vec<Enqueued>, BrokerError> {
-        let mut args = self.waking(keys, queue);
+        let mut args = self.announcing(keys, queue);
         let all_plain =
             tasks.iter().all(|task| task.process_at.is_none() && task.message.unique_key.is_empty());
         args.push_int(to_i64(tasks.len()));
@@ -53,7 +53,7 @@ impl RedisBroker {
             tasks.iter().for_each(|task| args.push_int(task.process_at.map_or(0, |at| at.0)));
             tasks.iter().for_each(|task| args.push_text(&task.message.unique_key));
         }
-        let answer = self.link.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
+        let answer = self.connection.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
         if answer == Value::Int(to_i64(tasks.len())) {
             return Ok(vec![Enqueued::New; tasks.len()]);
         }
@@ -65,16 +65,16 @@ impl RedisBroker {
     }
 }
 
-/// Refuses an id under which the task could not be handed out.
+/// Refuses an id with which the task could not be leased.
 pub(super) fn check_id(task: &NewMessage) -> Result<(), BrokerError> {
-    if (1..=LONGEST_ID).contains(&task.message.id.len()) {
+    if (1..=MAX_ID).contains(&task.message.id.len()) {
         return Ok(());
     }
     Err(BrokerError::Refused("a task id is 1 to 1024 bytes".into()))
 }
 
-/// As many of the first tasks as one call should carry, encoded. An id that comes twice starts a new call, in
-/// which the first one is already stored.
+/// Returns the first tasks, as many as fit in one call, and their encoded messages. A repeated id starts a new call, in
+/// which its first task is already stored.
 fn first_chunk(tasks: &[NewMessage]) -> Option<(&[NewMessage], Vec<Vec<u8>>)> {
     let mut messages: Vec<Vec<u8>> = Vec::new();
     let mut ids = BTreeSet::new();
@@ -92,11 +92,12 @@ fn first_chunk(tasks: &[NewMessage]) -> Option<(&[NewMessage], Vec<Vec<u8>>)> {
     Some((chunk, messages))
 }
 
+/// Returns the outcome for one task that the script answered with `answer`.
 pub(super) fn outcome(task: &NewMessage, answer: Value) -> Result<Enqueued, BrokerError> {
     match answer {
         Value::Int(1) => Ok(Enqueued::New),
         Value::Int(_) => Ok(Enqueued::Conflict),
-        // Retries and completion change the message around the payload, never the payload.
+        // Settling changes the fields around the payload, never the payload.
         Value::BulkString(stored) => Ok(match Message::decode(&stored) {
             Ok(stored) if stored.payload == task.message.payload => Enqueued::AlreadyThere,
             _ => Enqueued::Conflict,
@@ -104,3 +105,6 @@ pub(super) fn outcome(task: &NewMessage, answer: Value) -> Result<Enqueued, Brok
         _ => Err(reply::unexpected()),
     }
 }
+
+/// Maximum length of a task id in bytes, as in `bounds.lua`: a longer one would be dropped.
+const MAX_ID: usize = 1024;

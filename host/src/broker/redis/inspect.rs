@@ -1,17 +1,27 @@
-//! What operators see: counts, pages of tasks, one task.
+//! What operators see: queues, counts, pages of tasks, one task.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::Value;
+use redis::{Value, cmd};
 
 use super::asynq::Message;
 use super::scripts::Args;
-use super::{RedisBroker, reply, scripts, to_i64};
+use super::{RedisBroker, keys, reply, scripts, to_i64};
 use crate::broker::{BrokerError, QueueStats, TaskInfo, TaskState};
 use crate::queue::QueueName;
 
 impl RedisBroker {
+    pub(super) async fn read_queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        let mut smembers = cmd("SMEMBERS");
+        smembers.arg(keys::queues(&self.prefix));
+        let names = reply::ids(self.connection.call(&smembers).await?)?;
+        let names: BTreeSet<QueueName> =
+            names.iter().filter_map(|name| QueueName::parse(name).ok()).collect();
+        Ok(names.into_iter().collect())
+    }
+
     pub(super) async fn read_stats(&self, queue: &QueueName) -> Result<QueueStats, BrokerError> {
         let keys = self.keys(queue);
         let names = [
@@ -25,7 +35,7 @@ impl RedisBroker {
             &keys.failed,
             &keys.paused,
         ];
-        let answer = self.link.run(&scripts::STATS, &names, &Args::default().text(&keys.base)).await?;
+        let answer = self.connection.run(&scripts::STATS, &names, &Args::default().text(&keys.base)).await?;
         let [pending, active, scheduled, retry, archived, completed, processed, failed, paused, oldest] =
             reply::tuple(answer)?;
         let count = |value: &Value| reply::count(value).map(|count| count as u64);
@@ -60,7 +70,8 @@ impl RedisBroker {
                 .text(state.as_str())
                 .int(to_i64(offset.saturating_add(passed)))
                 .int(to_i64(chunk));
-            let answer = self.link.run(&scripts::LIST, &[keys.state(state), &keys.lease], &args).await?;
+            let answer =
+                self.connection.run(&scripts::LIST, &[keys.state(state), &keys.lease], &args).await?;
             let [seen, rows] = reply::tuple(answer)?;
             let mut rows = reply::array(rows)?.into_iter();
             while let (Some(id), Some(task), Some(at)) = (rows.next(), rows.next(), rows.next()) {
@@ -81,13 +92,13 @@ impl RedisBroker {
     ) -> Result<Option<TaskInfo>, BrokerError> {
         let keys = self.keys(queue);
         let args = Args::default().text(&keys.base).text(id);
-        let answer = self.link.run(&scripts::FIND, &[&keys.task(id)], &args).await?;
+        let answer = self.connection.run(&scripts::FIND, &[&keys.task(id)], &args).await?;
         if answer == Value::Nil {
             return Ok(None);
         }
         let [state, task, at] = reply::tuple(answer)?;
         let state = String::from_utf8(reply::bytes(state)?).unwrap_or_default();
-        // A state that asynq knows and we do not (aggregating) is no task of ours.
+        // A state of asynq that is not one of ours (aggregating).
         let Some(state) = TaskState::parse(&state) else { return Ok(None) };
         info(id.to_owned(), state, task, at).map(Some)
     }

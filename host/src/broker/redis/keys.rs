@@ -1,12 +1,12 @@
-//! Every key we touch in Redis, in one place: asynq's names under a configurable prefix.
+//! Every key in Redis that this broker uses: asynq's names under a configurable prefix.
 
 use crate::broker::TaskState;
 use crate::queue::QueueName;
 
-/// The keys of one queue. The braces make them share a slot of Redis Cluster.
+/// The keys of one queue. The braces place them in one hash slot of Redis Cluster.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// `<prefix>:{<queue>}:`, what every key of the queue starts with.
+    /// `<prefix>:{<queue>}:`, the start of every key of the queue.
     pub(super) base: String,
     pub(super) pending: String,
     pub(super) active: String,
@@ -54,18 +54,18 @@ impl Keys {
         }
     }
 
-    /// What a uniqueness lock of the queue starts with.
+    /// Returns the start of every uniqueness lock of the queue.
     pub(super) fn unique(&self) -> String {
         format!("{}unique:", self.base)
     }
 }
 
-/// The set of queue names. It lies outside every queue's slot.
+/// Returns the key of the set of queue names. It is in no queue's hash slot.
 pub(super) fn queues(prefix: &str) -> String {
     format!("{prefix}:queues")
 }
 
-/// The channel on which a queue that was empty announces a task.
+/// Returns the channel on which an empty queue that got a task is announced.
 pub(super) fn wake_channel(prefix: &str) -> String {
     format!("{prefix}:taskseal:wake")
 }

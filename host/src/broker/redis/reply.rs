@@ -1,4 +1,4 @@
-//! Reading what scripts answer. A shape that our scripts never give means that something else answered.
+//! Reading the replies of scripts. A reply of another shape did not come from our scripts.
 
 use redis::Value;
 
@@ -12,7 +12,7 @@ pub(super) fn array(value: Value) -> Result<Vec<Value>, BrokerError> {
     }
 }
 
-/// An array of exactly `N` items.
+/// Reads an array of exactly `N` items.
 pub(super) fn tuple<const N: usize>(value: Value) -> Result<[Value; N], BrokerError> {
     array(value)?.try_into().map_err(|_| unexpected())
 }
@@ -40,7 +40,7 @@ pub(super) fn optional(value: Value) -> Result<Option<Vec<u8>>, BrokerError> {
     }
 }
 
-/// A task id. One that is not UTF-8 was put there by nobody we know; it is shown, not kept to the byte.
+/// Reads a task id. In one that is not UTF-8, which no known producer writes, invalid bytes are replaced.
 pub(super) fn id(value: Value) -> Result<String, BrokerError> {
     bytes(value).map(|bytes| {
         String::from_utf8(bytes)
@@ -52,17 +52,17 @@ pub(super) fn ids(value: Value) -> Result<Vec<String>, BrokerError> {
     array(value)?.into_iter().map(id).collect()
 }
 
-/// A counter kept as text; one that was tampered with counts as zero.
+/// Reads a counter stored as text; any other value counts as zero.
 pub(super) fn counter(value: Value) -> Result<u64, BrokerError> {
     Ok(optional(value)?.and_then(parse).unwrap_or(0))
 }
 
-/// A small number in a hash field; one that was tampered with counts as zero.
+/// Reads a number in a hash field; any other value counts as zero.
 pub(super) fn crashes(value: Value) -> Result<u32, BrokerError> {
     Ok(optional(value)?.and_then(parse).unwrap_or(0))
 }
 
-/// Unix milliseconds as text; none if the score behind it is no time.
+/// Reads Unix milliseconds as text; none for any other value.
 pub(super) fn millis(value: Value) -> Result<Option<UnixMillis>, BrokerError> {
     Ok(optional(value)?.and_then(parse).map(UnixMillis))
 }
@@ -72,5 +72,5 @@ fn parse<T: std::str::FromStr>(bytes: Vec<u8>) -> Option<T> {
 }
 
 pub(super) fn unexpected() -> BrokerError {
-    BrokerError::Corrupt("redis answered a script in a shape it does not have".to_owned())
+    BrokerError::Corrupt("redis replied to a script in an unexpected form".to_owned())
 }

@@ -1,5 +1,5 @@
-//! The Lua scripts, as they lie in `scripts/`. Each is a constant of this program: nothing that comes from
-//! outside is ever part of a script's text, only of its `KEYS` and `ARGV`.
+//! The Lua scripts of `scripts/`. Each is a constant of this program: input is never part of a script's text, only of its
+//! `KEYS` and `ARGV`.
 
 use std::sync::LazyLock;
 
@@ -8,19 +8,19 @@ use redis::{Cmd, Script as Source, cmd};
 #[cfg(test)]
 mod tests;
 
-/// One script and the name Redis gives it.
+/// One script and its hash.
 pub(super) struct Script {
     text: &'static str,
     sha: LazyLock<String>,
 }
 
 impl Script {
-    /// The call by name: a few dozen bytes instead of the text.
-    pub(super) fn by_name(&self, keys: &[&str], args: &Args<'_>) -> Cmd {
+    /// Returns the call by hash: a few dozen bytes instead of the text.
+    pub(super) fn by_hash(&self, keys: &[&str], args: &Args<'_>) -> Cmd {
         invocation("EVALSHA", &self.sha, keys, args)
     }
 
-    /// The call by text, which also makes Redis remember the name.
+    /// Returns the call by text, after which Redis has the script.
     pub(super) fn by_text(&self, keys: &[&str], args: &Args<'_>) -> Cmd {
         invocation("EVAL", self.text, keys, args)
     }
@@ -81,7 +81,7 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Declares a script as the text of its files, one after another.
+/// Declares a script as the concatenated text of its files.
 macro_rules! script {
     ($name:ident = $($file:literal)+) => {
         pub(super) static $name: Script = Script {

@@ -23,7 +23,7 @@ impl RedisBroker {
         let mut rest = ends;
         while !rest.is_empty() {
             let chunk = first_chunk(rest);
-            let mut args = self.waking(&keys, queue);
+            let mut args = self.announcing(&keys, queue);
             push_leases(&mut args, chunk.iter().map(|(lease, _)| lease));
             for run in chunk.chunk_by(|(_, one), (_, next)| kind(one) == kind(next)) {
                 args.push_text(run.first().map_or("", |(_, end)| kind(end)));
@@ -52,7 +52,7 @@ impl RedisBroker {
             &keys.processed,
             &keys.failed,
         ];
-        let answer = self.link.run(&scripts::SETTLE, &names, args).await?;
+        let answer = self.connection.run(&scripts::SETTLE, &names, args).await?;
         if answer == Value::Int(to_i64(count)) {
             return Ok(vec![Settled::Done; count]);
         }
@@ -67,14 +67,14 @@ impl RedisBroker {
     }
 }
 
-/// Adds leases as `settle.lua` reads them: how many, all ids, all tokens.
+/// Adds leases as `settle.lua` reads them: their number, all ids, all tokens.
 pub(super) fn push_leases<'a>(args: &mut Args<'a>, leases: impl ExactSizeIterator<Item = &'a Lease> + Clone) {
     args.push_int(to_i64(leases.len()));
     leases.clone().for_each(|lease| args.push_text(&lease.id));
     leases.for_each(|lease| args.push_owned(lease.token.to_hex()));
 }
 
-/// As many of the first ends as one call should carry.
+/// Returns the first ends, as many as fit in one call.
 fn first_chunk(ends: &[(Lease, Settlement)]) -> &[(Lease, Settlement)] {
     let mut left = CHUNK_BYTES;
     let mut count = 0;
@@ -89,7 +89,7 @@ fn first_chunk(ends: &[(Lease, Settlement)]) -> &[(Lease, Settlement)] {
     ends.get(..count).unwrap_or_default()
 }
 
-/// What `settle.lua` calls it.
+/// Returns the word of `settle.lua` for a settlement.
 const fn kind(end: &Settlement) -> &'static str {
     match end {
         Settlement::Done => "done",
@@ -128,8 +128,8 @@ fn push_end<'a>(args: &mut Args<'a>, lease: &Lease, end: &'a Settlement, now: Un
     }
 }
 
-/// Returns the message that was leased with the end written down in it. Everything that other workers and tools wrote
-/// stays. Empty, which leaves the stored message as it is, for a lease that was not issued by this kind of broker.
+/// Returns the leased message with the fields set that say how the lease ended; those of other workers and tools stay.
+/// Empty for a lease without a stored message: the script then leaves the message in Redis as it is.
 fn settled_message(lease: &Lease, end: &Settlement, now: UnixMillis) -> Vec<u8> {
     match lease.stored.as_ref().map(Message::decode_shared) {
         Some(Ok(mut message)) => {

@@ -1,4 +1,4 @@
-//! Storing a task unless an equal one is under way: asynq's uniqueness locks.
+//! Storing a task unless an equal one is stored and not done: asynq's uniqueness locks.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use super::{RedisBroker, enqueue, millis, reply, scripts};
 use crate::broker::{BrokerError, Enqueued};
 use crate::queue::QueueName;
 
-/// What became of a task handed to [`RedisBroker::enqueue_unique`].
+/// The outcome of [`RedisBroker::enqueue_unique`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unique {
-    /// Nobody else held the lock.
+    /// The lock was free, or held by the same task.
     Enqueued(Enqueued),
-    /// The task of this id holds the lock; nothing was stored.
+    /// The task with this id holds the lock; nothing was stored.
     Locked(String),
 }
 
 impl RedisBroker {
-    /// Stores one task and locks its `unique_key` until the task is done, for `ttl` from when it becomes
-    /// pending at most. An id that is already taken takes no lock.
+    /// Stores one task and locks its `unique_key` until the task is done, at most for `ttl` after it becomes pending. If
+    /// the id is already taken, no lock is taken.
     ///
     /// # Errors
-    /// [`BrokerError`]; [`BrokerError::Refused`] if the key is not one of this queue.
+    /// [`BrokerError`]; [`BrokerError::Refused`] if the key does not belong to this queue.
     pub async fn enqueue_unique(
         &self,
         queue: &QueueName,
@@ -35,10 +35,10 @@ impl RedisBroker {
         let keys = self.keys(queue);
         let message = &task.message;
         if !message.unique_key.starts_with(&keys.unique()) {
-            return Err(BrokerError::Refused("the uniqueness key is not one of this queue".into()));
+            return Err(BrokerError::Refused("the uniqueness key does not belong to this queue".into()));
         }
         enqueue::check_id(task)?;
-        self.announce_queue(queue).await?;
+        self.register_queue(queue).await?;
         let mut args = Args::default().text(&message.id);
         args.push_owned(message.encode());
         let args = args
@@ -48,7 +48,7 @@ impl RedisBroker {
             .text(queue.as_str());
         let hash = keys.task(&message.id);
         let names = [message.unique_key.as_str(), &hash, &keys.pending, &keys.scheduled];
-        match self.link.run(&scripts::ENQUEUE_UNIQUE, &names, &args).await? {
+        match self.connection.run(&scripts::ENQUEUE_UNIQUE, &names, &args).await? {
             Value::BulkString(holder) => Ok(Unique::Locked(reply::id(Value::BulkString(holder))?)),
             Value::Array(stored) => {
                 let stored = stored.into_iter().next().ok_or_else(reply::unexpected)?;

@@ -2,11 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::broker::{BrokerError, Enqueued, NewTask, TaskState};
+use super::counters::Delta;
+use super::{pending, record, tasks};
+use crate::broker::{BrokerError, Enqueued, NewTask, TaskRecord, TaskState};
 use crate::queue::QueueName;
-
-use super::line::{self, Delta};
-use super::row;
 
 /// Refuses tasks that could not be read back.
 pub(super) fn check(queue: &QueueName, tasks: &[NewTask]) -> Result<(), BrokerError> {
@@ -15,10 +14,10 @@ pub(super) fn check(queue: &QueueName, tasks: &[NewTask]) -> Result<(), BrokerEr
         if record.queue != queue.as_str() {
             return refused("the record names another queue");
         }
-        if record.id.is_empty() || record.id.len() > row::MAX_ID {
+        if record.id.is_empty() || record.id.len() > record::MAX_ID {
             return refused("a task id is 1 to 1024 bytes");
         }
-        if row::size_of(record) > row::MAX_BYTES {
+        if record::size_of(record) > record::MAX_BYTES {
             return refused("the record is larger than 17 MiB");
         }
     }
@@ -45,55 +44,56 @@ pub(super) fn enqueue(
     now: i64,
 ) -> rusqlite::Result<Vec<Enqueued>> {
     let mut delta = Delta::default();
-    let mut position = line::back(connection, queue)?;
+    let mut position = pending::back(connection, queue)?;
     let mut answers = Vec::with_capacity(tasks.len());
-    let mut find = connection.prepare_cached("SELECT seq, state FROM task WHERE queue = ?1 AND id = ?2")?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO task (queue, id, state, position, pending_since, process_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-
     for NewTask { record, not_before } in tasks {
-        let known = find
-            .query_row(params![queue, record.id], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get_ref(1)?.as_str().ok().and_then(TaskState::parse)))
-            })
-            .optional()?;
-        if let Some((seq, state)) = known {
-            match row::has_envelope(connection, seq, &record.envelope)? {
-                Some(true) => {
-                    answers.push(Enqueued::AlreadyThere);
-                    continue;
-                }
-                Some(false) => {
-                    answers.push(Enqueued::Conflict);
-                    continue;
-                }
-                // The rest of a task whose record is gone does not block the id.
-                None => {
-                    line::delete(connection, seq)?;
-                    if let Some(state) = state {
-                        delta.leave(state);
-                    }
-                }
-            }
+        if let Some(known) = stored(connection, queue, record, &mut delta)? {
+            answers.push(known);
+            continue;
         }
-        match not_before.filter(|at| at.0 > now) {
-            Some(at) => {
-                let state = TaskState::Scheduled;
-                insert.execute(params![queue, record.id, state.as_str(), None::<i64>, None::<i64>, at.0])?;
-                delta.enter(state);
-            }
-            None => {
-                let state = TaskState::Pending;
-                insert.execute(params![queue, record.id, state.as_str(), position, now, None::<i64>])?;
-                position = position.saturating_add(1);
-                delta.enter(state);
-            }
-        }
-        row::store(connection, connection.last_insert_rowid(), record)?;
+        let later = not_before.filter(|at| at.0 > now);
+        let state = if later.is_some() { TaskState::Scheduled } else { TaskState::Pending };
+        let (place, since) = if later.is_some() { (None, None) } else { (Some(position), Some(now)) };
+        connection
+            .prepare_cached(
+                "INSERT INTO task (queue, id, state, position, pending_since, process_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![queue, record.id, state.as_str(), place, since, later.map(|at| at.0)])?;
+        record::store(connection, connection.last_insert_rowid(), record)?;
+        position = position.saturating_add(i64::from(later.is_none()));
+        delta.enter(state);
         delta.enqueued += 1;
         answers.push(Enqueued::New);
     }
     delta.apply(connection, queue)?;
     Ok(answers)
+}
+
+/// Returns the outcome for a record whose id is taken; `None` if the id is free.
+fn stored(
+    connection: &Connection,
+    queue: &str,
+    record: &TaskRecord,
+    delta: &mut Delta,
+) -> rusqlite::Result<Option<Enqueued>> {
+    let known = connection
+        .prepare_cached("SELECT seq, state FROM task WHERE queue = ?1 AND id = ?2")?
+        .query_row(params![queue, record.id], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get_ref(1)?.as_str().ok().and_then(TaskState::parse)))
+        })
+        .optional()?;
+    let Some((seq, state)) = known else { return Ok(None) };
+    match record::has_envelope(connection, seq, &record.envelope)? {
+        Some(true) => Ok(Some(Enqueued::AlreadyThere)),
+        Some(false) => Ok(Some(Enqueued::Conflict)),
+        // The rest of a task whose record is gone does not block the id.
+        None => {
+            tasks::delete(connection, seq)?;
+            if let Some(state) = state {
+                delta.leave(state);
+            }
+            Ok(None)
+        }
+    }
 }

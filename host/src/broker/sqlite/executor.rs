@@ -1,8 +1,8 @@
 //! The threads that own the connections: one that writes, one that reads.
 //!
-//! A dedicated writer, rather than `spawn_blocking` on a set of connections, for two reasons: calls of one process
-//! never fight for the file's only write lock, and calls that arrive while a commit waits for the disk share the
-//! next commit. The reader has its own connection, so in write-ahead mode it never waits for the writer.
+//! There is a dedicated writer, instead of `spawn_blocking` with a pool of connections, for two reasons: calls of one process
+//! do not compete for the file's only write lock, and calls that arrive while a commit waits for the disk share the next
+//! commit. The reader has a separate connection, so in write-ahead mode it never waits for the writer.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,18 +11,17 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::error;
 use crate::broker::BrokerError;
 use crate::time::UnixMillis;
 
-use super::fault;
-
-/// Where the time comes from.
+/// The source of the time.
 pub(super) type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
-/// Calls that share one commit at most: bounds how long one of them waits for the others.
-const SHARED: usize = 32;
+/// Maximum number of calls that share one commit: limits how long each waits for the others.
+const MAX_SHARED: usize = 32;
 
-/// The handle to both threads, which end when it is dropped.
+/// A handle to both threads, which end when it is dropped.
 pub(super) struct Executor {
     writer: Sender<Box<dyn Call>>,
     reader: Sender<Box<dyn Call>>,
@@ -43,7 +42,7 @@ impl Executor {
         Ok(Self { writer: write, reader: read })
     }
 
-    /// Runs `run` in a transaction and answers once it is on disk.
+    /// Runs `run` in a transaction and returns once it is on disk.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
@@ -51,7 +50,7 @@ impl Executor {
         self.call(&self.writer, None, run).await
     }
 
-    /// The same, unless `has_work` finds nothing to do: then no lock is taken and the answer is the default.
+    /// Runs `run` like [`write`](Self::write) if `has_work` returns true; otherwise takes no lock and returns the default.
     pub(super) async fn write_if<T: Default + Send + 'static>(
         &self,
         has_work: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<bool> + Send + 'static,
@@ -88,17 +87,17 @@ impl Executor {
     }
 }
 
-/// Looks before a transaction is begun; `Some` is the answer when there is nothing to do.
+/// Checks for work before a transaction begins; `Some` is the reply if there is none.
 type Peek<T> = Box<dyn FnOnce(&Connection, UnixMillis) -> rusqlite::Result<Option<T>> + Send>;
 
-/// One call on its way through a thread.
+/// One call queued for a thread.
 trait Call: Send {
-    /// Whether nobody waits for the answer any more, so that it must not be begun.
+    /// Returns whether the caller was dropped, so that the call must not begin.
     fn is_abandoned(&self) -> bool;
-    /// Whether there is nothing to do; the answer is then known.
+    /// Returns whether there is nothing to do; the reply is then known.
     fn is_idle(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<bool>;
     fn run(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<()>;
-    /// Tells the caller.
+    /// Sends the reply to the caller.
     fn answer(self: Box<Self>, outcome: Result<(), BrokerError>);
 }
 
@@ -135,7 +134,7 @@ where
     fn answer(self: Box<Self>, outcome: Result<(), BrokerError>) {
         let Self { value, reply, .. } = *self;
         let answer = outcome.map(|()| value.expect("a call that succeeded has a value"));
-        // The caller may have given up: what was done stays done.
+        // The caller may have been dropped; the change stays.
         let _ = reply.send(answer);
     }
 }
@@ -146,7 +145,7 @@ fn read_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &Cl
             continue;
         }
         let outcome = connection.unchecked_transaction().and_then(|_snapshot| call.run(connection, clock()));
-        call.answer(outcome.map_err(fault::before_commit));
+        call.answer(outcome.map_err(error::before_commit));
     }
 }
 
@@ -158,12 +157,12 @@ fn write_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &C
         match first.is_idle(connection, clock()) {
             Ok(true) => first.answer(Ok(())),
             Ok(false) => commit_together(connection, first, calls, clock),
-            Err(error) => first.answer(Err(fault::before_commit(error))),
+            Err(error) => first.answer(Err(error::before_commit(error))),
         }
     }
 }
 
-/// Runs `first` and whatever else has come in by then in one transaction, commits and answers all.
+/// Runs `first` and the calls that have arrived meanwhile in one transaction, commits, and replies to all.
 fn commit_together(
     connection: &Connection,
     first: Box<dyn Call>,
@@ -171,24 +170,24 @@ fn commit_together(
     clock: &Clock,
 ) {
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-        return first.answer(Err(fault::before_commit(error)));
+        return first.answer(Err(error::before_commit(error)));
     }
     let mut done = Vec::new();
     let mut next = Some(first);
     while let Some(mut call) = next {
-        // Alone in its transaction so far, a call needs no savepoint of its own.
+        // The first call of a transaction needs no savepoint.
         match in_savepoint(connection, !done.is_empty(), || call.run(connection, clock())) {
             Ok(()) => done.push(call),
-            Err(error) => call.answer(Err(fault::before_commit(error))),
+            Err(error) => call.answer(Err(error::before_commit(error))),
         }
         if connection.is_autocommit() {
             break;
         }
-        next = if done.is_empty() || done.len() >= SHARED { None } else { calls.try_recv().ok() };
+        next = if done.is_empty() || done.len() >= MAX_SHARED { None } else { calls.try_recv().ok() };
         next = next.filter(|call| !call.is_abandoned());
     }
 
-    // A grave error, such as a full disk, undoes the whole transaction by itself.
+    // SQLite rolls back the whole transaction after some errors, such as a full disk.
     if connection.is_autocommit() {
         for call in done {
             call.answer(Err(BrokerError::Unavailable("a call that shared the transaction failed".into())));
@@ -206,12 +205,12 @@ fn commit_together(
     for call in done {
         call.answer(match &outcome {
             Ok(()) => Ok(()),
-            Err((error, rolled_back)) => Err(fault::at_commit(error, *rolled_back)),
+            Err((error, rolled_back)) => Err(error::at_commit(error, *rolled_back)),
         });
     }
 }
 
-/// Undoes what `run` did if it fails, and only that.
+/// Runs `run` and rolls back its changes, and no others, if it fails.
 fn in_savepoint(
     connection: &Connection,
     shared: bool,

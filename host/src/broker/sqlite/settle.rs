@@ -1,12 +1,13 @@
 //! Ending leases.
 
-use rusqlite::{Connection, params};
+use std::time::Duration;
 
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::counters::Delta;
+use super::inspect::MAX_ERROR;
+use super::{archive, pending, record, tasks};
 use crate::broker::{BrokerError, Lease, Settled, Settlement, TaskState};
-
-use super::line::{self, Delta};
-use super::row;
-use super::view::MAX_ERROR;
 
 /// Refuses ends that could not be read back.
 pub(super) fn check(ends: &[(Lease, Settlement)]) -> Result<(), BrokerError> {
@@ -20,7 +21,7 @@ pub(super) fn check(ends: &[(Lease, Settlement)]) -> Result<(), BrokerError> {
         if text.len() > MAX_ERROR {
             return Err(BrokerError::Refused("the reason is longer than 64 KiB".into()));
         }
-        if result.len() > row::MAX_BYTES {
+        if result.len() > record::MAX_BYTES {
             return Err(BrokerError::Refused("the result is larger than 17 MiB".into()));
         }
     }
@@ -33,74 +34,111 @@ pub(super) fn settle(
     ends: &[(Lease, Settlement)],
     now: i64,
 ) -> rusqlite::Result<Vec<Settled>> {
-    let mut delta = Delta::default();
-    let mut front = Vec::new();
-    let mut archived = false;
+    let mut batch = Batch { connection, now, delta: Delta::default(), front: Vec::new(), archived: false };
     let mut answers = Vec::with_capacity(ends.len());
-    let mut held = connection.prepare_cached(
-        "SELECT seq FROM task WHERE queue = ?1 AND id = ?2 AND state = 'active' AND lease_token = ?3",
-    )?;
     for (lease, settlement) in ends {
-        let mut rows = held.query(params![queue, lease.id, lease.token.to_hex()])?;
-        let Some(seq) = rows.next()?.map(|row| row.get::<_, i64>(0)).transpose()? else {
-            answers.push(Settled::LeaseLost);
-            continue;
-        };
-        drop(rows);
-        match settlement {
-            Settlement::Done => {
-                line::delete(connection, seq)?;
-                delta.leave(TaskState::Active);
-                delta.processed += 1;
-            }
-            Settlement::Complete { result, retention } => {
-                row::store_result(connection, seq, result)?;
-                let sql = "UPDATE task SET state = 'completed', expires_at = ?2, completed_at = ?3,
-                           lease_token = NULL, lease_until = NULL WHERE seq = ?1";
-                let until = now.saturating_add(row::millis(*retention));
-                line::change(connection, seq, sql, params![seq, until, now])?;
-                delta.shift(TaskState::Active, TaskState::Completed);
-                delta.processed += 1;
-            }
-            Settlement::Retry { at, failure } => {
-                let sql = "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL,
-                           lease_until = NULL WHERE seq = ?1";
-                line::change(connection, seq, sql, params![seq, at.0])?;
-                if let Some(reason) = failure {
-                    let sql = "UPDATE task SET retries = min(max(retries, 0), 1 << 31) + 1 WHERE seq = ?1";
-                    line::change(connection, seq, sql, params![seq])?;
-                    fail(connection, seq, reason, now)?;
-                    delta.processed += 1;
-                    delta.failed += 1;
-                }
-                delta.shift(TaskState::Active, TaskState::Retry);
-            }
-            Settlement::Archive { reason } => {
-                fail(connection, seq, reason, now)?;
-                line::archive(connection, seq, now)?;
-                delta.archive(TaskState::Active);
-                archived = true;
-            }
-            Settlement::Requeue => {
-                // The place in the line is given at the end; the lease ends here, so that a second end finds none.
-                let sql = "UPDATE task SET lease_token = NULL WHERE seq = ?1";
-                line::change(connection, seq, sql, params![seq])?;
-                front.push(seq);
-                delta.shift(TaskState::Active, TaskState::Pending);
-            }
-        }
-        answers.push(Settled::Done);
+        answers.push(match held(connection, queue, lease)? {
+            Some(seq) => batch.end(seq, settlement).map(|()| Settled::Done)?,
+            None => Settled::LeaseLost,
+        });
     }
-    line::to_front(connection, queue, &front, now)?;
-    if archived {
-        line::trim_archive(connection, queue, now, &mut delta)?;
-    }
-    delta.apply(connection, queue)?;
+    batch.finish(queue)?;
     Ok(answers)
 }
 
-/// Records why and when the last attempt of a task failed.
-fn fail(connection: &Connection, seq: i64, reason: &str, now: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE task SET last_error = ?2, last_failed_at = ?3 WHERE seq = ?1";
-    line::change(connection, seq, sql, params![seq, reason, now])
+/// Returns the row of the task whose lease this is.
+fn held(connection: &Connection, queue: &str, lease: &Lease) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT seq FROM task WHERE queue = ?1 AND id = ?2 AND state = 'active' AND lease_token = ?3",
+        )?
+        .query_row(params![queue, lease.id, lease.token.to_hex()], |row| row.get(0))
+        .optional()
+}
+
+/// The ends of one call.
+struct Batch<'a> {
+    connection: &'a Connection,
+    now: i64,
+    delta: Delta,
+    /// Tasks that go to the front of the queue, in order.
+    front: Vec<i64>,
+    archived: bool,
+}
+
+impl Batch<'_> {
+    fn end(&mut self, seq: i64, settlement: &Settlement) -> rusqlite::Result<()> {
+        match settlement {
+            Settlement::Done => self.done(seq),
+            Settlement::Complete { result, retention } => self.complete(seq, result, *retention),
+            Settlement::Retry { at, failure: Some(reason) } => self.fail(seq, at.0, reason),
+            Settlement::Retry { at, failure: None } => self.postpone(seq, at.0),
+            Settlement::Archive { reason } => self.archive(seq, reason),
+            Settlement::Requeue => self.requeue(seq),
+        }
+    }
+
+    fn done(&mut self, seq: i64) -> rusqlite::Result<()> {
+        tasks::delete(self.connection, seq)?;
+        self.delta.leave(TaskState::Active);
+        self.delta.processed += 1;
+        Ok(())
+    }
+
+    fn complete(&mut self, seq: i64, result: &[u8], retention: Duration) -> rusqlite::Result<()> {
+        record::store_result(self.connection, seq, result)?;
+        let sql =
+            "UPDATE task SET state = 'completed', expires_at = ?2, completed_at = ?3, lease_token = NULL,
+                   lease_until = NULL WHERE seq = ?1";
+        let until = self.now.saturating_add(record::millis(retention));
+        tasks::change(self.connection, seq, sql, params![seq, until, self.now])?;
+        self.delta.shift(TaskState::Active, TaskState::Completed);
+        self.delta.processed += 1;
+        Ok(())
+    }
+
+    fn fail(&mut self, seq: i64, at: i64, reason: &str) -> rusqlite::Result<()> {
+        let sql = "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL, lease_until = NULL,
+                   retries = min(max(retries, 0), 1 << 31) + 1, last_error = ?3, last_failed_at = ?4
+                   WHERE seq = ?1";
+        tasks::change(self.connection, seq, sql, params![seq, at, reason, self.now])?;
+        self.delta.shift(TaskState::Active, TaskState::Retry);
+        self.delta.processed += 1;
+        self.delta.failed += 1;
+        Ok(())
+    }
+
+    fn postpone(&mut self, seq: i64, at: i64) -> rusqlite::Result<()> {
+        let sql = "UPDATE task SET state = 'retry', process_at = ?2, lease_token = NULL, lease_until = NULL
+                   WHERE seq = ?1";
+        tasks::change(self.connection, seq, sql, params![seq, at])?;
+        self.delta.shift(TaskState::Active, TaskState::Retry);
+        Ok(())
+    }
+
+    fn archive(&mut self, seq: i64, reason: &str) -> rusqlite::Result<()> {
+        let sql = "UPDATE task SET last_error = ?2, last_failed_at = ?3 WHERE seq = ?1";
+        tasks::change(self.connection, seq, sql, params![seq, reason, self.now])?;
+        tasks::archive(self.connection, seq, self.now)?;
+        self.delta.archive(TaskState::Active);
+        self.archived = true;
+        Ok(())
+    }
+
+    /// Ends the lease, so that a second end of it finds none; [`finish`](Self::finish) makes the task pending.
+    fn requeue(&mut self, seq: i64) -> rusqlite::Result<()> {
+        let sql = "UPDATE task SET lease_token = NULL WHERE seq = ?1";
+        tasks::change(self.connection, seq, sql, params![seq])?;
+        self.front.push(seq);
+        self.delta.shift(TaskState::Active, TaskState::Pending);
+        Ok(())
+    }
+
+    fn finish(mut self, queue: &str) -> rusqlite::Result<()> {
+        pending::to_front(self.connection, queue, &self.front, self.now)?;
+        if self.archived {
+            archive::trim(self.connection, queue, self.now, &mut self.delta)?;
+        }
+        self.delta.apply(self.connection, queue)
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::report_lost;
-use crate::replay::{Ledger, LedgerError, TaskKey};
+use crate::replay::{Ledger, StateError, TaskKey};
 use crate::retry::{Retry, retry_until};
 use crate::worker::shared::Shared;
 use crate::worker::task_state::{Completion, Outcome};
@@ -87,7 +87,7 @@ impl LedgerRecords {
         }
     }
 
-    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), LedgerError> {
+    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), StateError> {
         if !self.finished.is_empty() {
             self.still_held = ledger.finish(owner, &self.finished)?;
             self.finished.clear();

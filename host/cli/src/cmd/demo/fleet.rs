@@ -203,7 +203,7 @@ impl Fleet {
 
 /// What a worker answers for a body: its length and SHA-256, computed the same way for the check.
 pub(super) fn answer(body: &[u8]) -> Vec<u8> {
-    let hex: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = base16ct::lower::encode_string(&Sha256::digest(body));
     serde_json::json!({ "bytes": body.len(), "sha256": hex }).to_string().into_bytes()
 }
 

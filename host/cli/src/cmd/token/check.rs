@@ -141,7 +141,7 @@ const fn kind(kind: KeyKind) -> &'static str {
 }
 
 fn id(key: &KeyDescription) -> String {
-    key.id.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&key.id)
 }
 
 fn row(tried: &Tried) -> [String; 5] {

@@ -1,4 +1,4 @@
-//! One connection to Redis, shared by all calls, made again when it is lost.
+//! One connection to Redis, shared by all calls, replaced when it is lost.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, PushInfo, RedisError,
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::fault;
+use super::error;
 use super::scripts::{Args, Script};
 use crate::broker::BrokerError;
 
-/// The connection, or when to try for the next one.
-pub(super) struct Link {
+/// The connection, or the time of the next attempt to connect.
+pub(super) struct SharedConnection {
     client: Client,
     response_timeout: Duration,
     slot: Mutex<Slot>,
@@ -23,10 +23,10 @@ pub(super) struct Link {
 
 struct Slot {
     connection: Option<Connection>,
-    /// Counts connections.
+    /// Number of connections so far.
     generation: u64,
     backoff: Backoff,
-    away: Option<Away>,
+    outage: Option<Outage>,
 }
 
 #[derive(Clone)]
@@ -36,52 +36,52 @@ struct Connection {
     closed: Arc<AtomicBool>,
 }
 
-/// Redis could not be reached: until when nobody tries, and why.
-struct Away {
+/// A failed attempt to connect: when the next attempt is allowed, and why it failed.
+struct Outage {
     until: Instant,
     reason: String,
 }
 
-impl Link {
+impl SharedConnection {
     pub(super) fn new(client: Client, response_timeout: Duration) -> Self {
-        let slot = Slot { connection: None, generation: 0, backoff: Backoff::default(), away: None };
+        let slot = Slot { connection: None, generation: 0, backoff: Backoff::default(), outage: None };
         Self { client, response_timeout, slot: Mutex::new(slot) }
     }
 
-    /// Counts connections: what was told to an earlier one may be unknown to a server that came back empty.
+    /// Returns the number of the connection: a server that restarted may have lost what earlier ones stored.
     pub(super) async fn generation(&self) -> Result<u64, BrokerError> {
         Ok(self.connection().await?.generation)
     }
 
     pub(super) async fn call(&self, command: &Cmd) -> Result<Value, BrokerError> {
-        self.try_call(command).await?.map_err(fault::while_calling)
+        self.try_call(command).await?.map_err(error::while_calling)
     }
 
-    /// Runs a script by name, and by its text where Redis does not know the name (yet, or any more).
+    /// Runs a script by its hash, or by its text if Redis does not have the script.
     pub(super) async fn run(
         &self,
         script: &Script,
         keys: &[&str],
         args: &Args<'_>,
     ) -> Result<Value, BrokerError> {
-        match self.try_call(&script.by_name(keys, args)).await? {
+        match self.try_call(&script.by_hash(keys, args)).await? {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.call(&script.by_text(keys, args)).await
             }
-            answer => answer.map_err(fault::while_calling),
+            answer => answer.map_err(error::while_calling),
         }
     }
 
     async fn try_call(&self, command: &Cmd) -> Result<Result<Value, RedisError>, BrokerError> {
         let mut connection = self.connection().await?;
         let answer = command.query_async::<Value>(&mut connection.inner).await;
-        if answer.as_ref().is_err_and(fault::ends_connection) {
+        if answer.as_ref().is_err_and(error::ends_connection) {
             connection.closed.store(true, Ordering::Release);
         }
         Ok(answer)
     }
 
-    /// The open connection, or a new one. While Redis is away all but one caller now and then fail at once.
+    /// Returns the open connection, or a new one. During an outage calls fail at once until the next attempt is due.
     async fn connection(&self) -> Result<Connection, BrokerError> {
         let mut slot = self.slot.lock().await;
         if let Some(connection) = &slot.connection {
@@ -90,22 +90,22 @@ impl Link {
             }
             slot.connection = None;
         }
-        if let Some(away) = slot.away.as_ref().filter(|away| Instant::now() < away.until) {
-            return Err(BrokerError::Unavailable(away.reason.clone().into()));
+        if let Some(outage) = slot.outage.as_ref().filter(|outage| Instant::now() < outage.until) {
+            return Err(BrokerError::Unavailable(outage.reason.clone().into()));
         }
         match self.open().await {
             Ok((inner, closed)) => {
                 slot.generation += 1;
                 slot.backoff = Backoff::default();
-                slot.away = None;
+                slot.outage = None;
                 let connection = Connection { inner, generation: slot.generation, closed };
                 slot.connection = Some(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
                 let until = Instant::now() + slot.backoff.next();
-                slot.away = Some(Away { until, reason: error.to_string() });
-                Err(fault::while_connecting(error))
+                slot.outage = Some(Outage { until, reason: error.to_string() });
+                Err(error::while_connecting(error))
             }
         }
     }
@@ -113,8 +113,8 @@ impl Link {
     async fn open(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), RedisError> {
         let closed = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&closed);
-        // The only push on this connection is the client's own note that it was cut off. Knowing that before
-        // a request is written tells "nothing was done" from "no answer came".
+        // The only push on this connection is the client's own notice that it was closed. Before a request is written it
+        // tells "nothing was done" from "no reply came".
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.response_timeout.min(CONNECT_TIMEOUT)))
             .set_response_timeout(Some(self.response_timeout))
@@ -127,29 +127,31 @@ impl Link {
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("response_timeout", &self.response_timeout).finish_non_exhaustive()
+        f.debug_struct("SharedConnection")
+            .field("response_timeout", &self.response_timeout)
+            .finish_non_exhaustive()
     }
 }
 
-/// Growing pauses between attempts to connect, spread so that hosts do not come back in step.
+/// Growing delays between attempts to connect, randomised so that hosts do not reconnect at the same time.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The next pause: half to all of 50 ms, 100 ms, 200 ms ... 5 s.
+    /// Returns the next delay: half to all of 50 ms, 100 ms, 200 ms ... 5 s.
     pub(super) fn next(&mut self) -> Duration {
-        let full = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        let full = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
         self.failures = self.failures.saturating_add(1);
-        // Without randomness the pause is merely not spread.
+        // Without randomness the delay is not spread.
         let spread = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
         full.mul_f64(0.5 + spread / 2.0)
     }
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_secs(5);

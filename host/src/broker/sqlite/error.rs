@@ -1,4 +1,4 @@
-//! What an error of SQLite means to the caller of a broker.
+//! Errors of SQLite as errors of a broker.
 
 use std::error::Error;
 
@@ -7,25 +7,25 @@ use rusqlite::ErrorCode;
 use crate::broker::BrokerError;
 use crate::sqlite::OpenError;
 
-/// An error before the commit: nothing was stored.
+/// Converts an error before the commit: nothing was stored.
 pub(super) fn before_commit(error: rusqlite::Error) -> BrokerError {
     let kind = kind_of(&error);
     kind(Box::new(error))
 }
 
-/// An error of the commit itself. `rolled_back` tells that the transaction is known to be undone.
+/// Converts an error of the commit. `rolled_back`: the transaction is known to be rolled back.
 pub(super) fn at_commit(error: &rusqlite::Error, rolled_back: bool) -> BrokerError {
-    // Several callers share one commit, and an error cannot be copied.
+    // Several callers share one commit, and the error cannot be cloned.
     let text = error.to_string().into();
     match error.sqlite_error_code() {
         _ if rolled_back => kind_of(error)(text),
         Some(ErrorCode::DiskFull) => BrokerError::Full(text),
-        // The log may or may not have reached the disk, and a later reader may or may not find it there.
+        // The log may or may not have reached the disk, and a later reader may or may not find it.
         _ => BrokerError::Ambiguous(text),
     }
 }
 
-/// An error while the file was opened.
+/// Converts an error of opening the file.
 pub(super) fn at_open(error: OpenError) -> BrokerError {
     match error {
         OpenError::Sqlite { source, .. } => before_commit(source),
@@ -55,7 +55,7 @@ fn kind_of(error: &rusqlite::Error) -> fn(Cause) -> BrokerError {
             | ErrorCode::AuthorizationForStatementDenied
             | ErrorCode::NoLargeFileSupport,
         ) => BrokerError::Refused,
-        // A malformed page, a table that is gone, a column of another type: somebody changed the file.
+        // A malformed page, a missing table, a column of another type: the file was changed.
         _ => |cause| BrokerError::Corrupt(cause.to_string()),
     }
 }

@@ -1,11 +1,11 @@
-//! The tables of the ledger and every statement that reads or changes them.
+//! The tables of the ledger, and every statement that reads or changes them.
 
 use crate::sqlite::Schema;
 
-pub(super) const SCHEMA: Schema = Schema {
+pub(in crate::replay) const SCHEMA: Schema = Schema {
     kind: "replay ledger",
     application_id: 0x7453_6c67, // "tSlg"
-    version: 1,
+    version: 2,
     sql: "
         CREATE TABLE identity (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -18,7 +18,7 @@ pub(super) const SCHEMA: Schema = Schema {
             issuer TEXT NOT NULL,
             task_id BLOB NOT NULL CHECK (length(task_id) = 16),
             digest BLOB NOT NULL CHECK (length(digest) = 32),
-            state TEXT NOT NULL CHECK (state IN ('claimed', 'waiting', 'finished', 'done')),
+            state TEXT NOT NULL CHECK (state IN ('locked', 'waiting', 'finished', 'done')),
             owner TEXT,
             until INTEGER,
             attempts INTEGER NOT NULL,
@@ -27,54 +27,54 @@ pub(super) const SCHEMA: Schema = Schema {
             expires_at INTEGER NOT NULL,
             outcome BLOB,
             UNIQUE (issuer, task_id),
-            CHECK ((state = 'claimed') = (owner IS NOT NULL AND until IS NOT NULL)),
+            CHECK ((state = 'locked') = (owner IS NOT NULL AND until IS NOT NULL)),
             CHECK ((state = 'finished') = (outcome IS NOT NULL))
         ) STRICT;
         CREATE INDEX task_by_expiry ON task (expires_at);
     ",
 };
 
-pub(super) const INSERT_IDENTITY: &str = "
+pub(in crate::replay) const INSERT_IDENTITY: &str = "
     INSERT INTO identity (only, id, created_at, floor) VALUES (1, randomblob(16), ?1, -9223372036854775808)
     ON CONFLICT DO NOTHING";
-pub(super) const IDENTITY: &str = "SELECT id, created_at, floor FROM identity";
-pub(super) const FLOOR: &str = "SELECT floor FROM identity";
-pub(super) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
+pub(in crate::replay) const IDENTITY: &str = "SELECT id, created_at, floor FROM identity";
+pub(in crate::replay) const FLOOR: &str = "SELECT floor FROM identity";
+pub(in crate::replay) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
 
-pub(super) const FIND: &str = "
+pub(in crate::replay) const FIND: &str = "
     SELECT rowid, digest, state, until, attempts, crashes, expires_at, first_seen_at
     FROM task WHERE issuer = ?1 AND task_id = ?2";
-pub(super) const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
-pub(super) const FIRST_RUN: &str = "
+pub(in crate::replay) const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
+pub(in crate::replay) const FIRST_RUN: &str = "
     INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
-    VALUES (?1, ?2, ?3, 'claimed', ?4, ?5, 1, 0, ?6, ?7)";
-pub(super) const RUN_AGAIN: &str = "
-    UPDATE task SET state = 'claimed', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
+    VALUES (?1, ?2, ?3, 'locked', ?4, ?5, 1, 0, ?6, ?7)";
+pub(in crate::replay) const RUN_AGAIN: &str = "
+    UPDATE task SET state = 'locked', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
     WHERE rowid = ?1";
-pub(super) const LOSE: &str =
+pub(in crate::replay) const LOSE: &str =
     "UPDATE task SET state = 'waiting', owner = NULL, until = NULL, crashes = ?2 WHERE rowid = ?1";
 
-pub(super) const EXTEND: &str = "
-    UPDATE task SET until = ?4 WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-pub(super) const FINISH: &str = "
+pub(in crate::replay) const EXTEND: &str = "
+    UPDATE task SET until = ?4 WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+pub(in crate::replay) const FINISH: &str = "
     UPDATE task SET state = 'finished', owner = NULL, until = NULL, outcome = ?4
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-pub(super) const SETTLED: &str = "
+    WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+pub(in crate::replay) const SETTLED: &str = "
     UPDATE task SET state = 'done', outcome = NULL
     WHERE issuer = ?1 AND task_id = ?2 AND state IN ('finished', 'done')";
-pub(super) const RELEASE: &str = "
+pub(in crate::replay) const RELEASE: &str = "
     UPDATE task SET state = 'waiting', owner = NULL, until = NULL
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
-pub(super) const GIVE_BACK: &str = "
+    WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+pub(in crate::replay) const GIVE_BACK: &str = "
     UPDATE task SET state = 'waiting', owner = NULL, until = NULL, attempts = attempts - 1
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
+    WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
 
-pub(super) const FORGET: &str = "
+pub(in crate::replay) const FORGET: &str = "
     DELETE FROM task WHERE rowid IN (
         SELECT rowid FROM task
         WHERE expires_at < ?1
-            AND NOT (state = 'claimed' AND until > ?2)
+            AND NOT (state = 'locked' AND until > ?2)
             AND NOT (state = 'finished' AND expires_at >= ?3)
         ORDER BY expires_at LIMIT ?4
     ) RETURNING expires_at";
-pub(super) const COUNTS: &str = "SELECT state, count(*) FROM task GROUP BY state";
+pub(in crate::replay) const COUNTS: &str = "SELECT state, count(*) FROM task GROUP BY state";

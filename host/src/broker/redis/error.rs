@@ -1,4 +1,4 @@
-//! What an error from Redis means for the caller.
+//! Errors of Redis as errors of a broker.
 
 use redis::{ErrorKind, RedisError};
 
@@ -7,17 +7,17 @@ use crate::broker::BrokerError;
 #[cfg(test)]
 mod tests;
 
-/// While connecting nothing was asked for yet, so no failure leaves a doubt.
+/// Converts an error while connecting: no request was sent, so nothing was done.
 pub(super) fn while_connecting(error: RedisError) -> BrokerError {
     match error.kind() {
         ErrorKind::Io => BrokerError::Unavailable(error.into()),
         ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => from_server(error),
-        // Whatever answered there does not speak the protocol, or the address makes no sense.
+        // The server does not speak the protocol, or the address is invalid.
         _ => BrokerError::Refused(error.into()),
     }
 }
 
-/// Once a request was handed over, a missing answer says nothing about whether it was carried out.
+/// Converts an error of a call: if no reply came, the request may have been executed.
 pub(super) fn while_calling(error: RedisError) -> BrokerError {
     match error.kind() {
         ErrorKind::Io | ErrorKind::Parse => BrokerError::Ambiguous(error.into()),
@@ -26,7 +26,7 @@ pub(super) fn while_calling(error: RedisError) -> BrokerError {
     }
 }
 
-/// Whether the connection is of no more use: broken, out of step, or to a server that became a replica.
+/// Returns whether the connection must be replaced: broken, out of sync, or to a server that became a replica.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) || code_of(error) == "READONLY"
 }
@@ -41,7 +41,7 @@ fn from_server(error: RedisError) -> BrokerError {
     }
 }
 
-/// The error's first word. Redis 6.2 wraps an error inside a script as `ERR ... @user_script: 12: -OOM ...`.
+/// Returns the first word of an error. Redis 6.2 wraps an error inside a script: `ERR ... @user_script: 12: -OOM ...`.
 fn code_of(error: &RedisError) -> String {
     let code = error.code().unwrap_or_default();
     let text = error.to_string();

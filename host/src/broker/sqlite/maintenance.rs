@@ -1,18 +1,16 @@
-//! What is done from time to time: due tasks, expired results, active tasks without a lease, counters.
+//! Periodic work: due tasks, expired results, active tasks without a lease, counters; and pausing.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::counters::Delta;
+use super::schema::order_of;
+use super::{MAX_ROWS, pending, record, tasks, to_sql};
 use crate::broker::{TaskState, Tidied};
 
-use super::lease::{MOST, to_sql};
-use super::line::{self, Delta};
-use super::row;
-use super::schema::order_of;
-
-/// A state with fewer tasks than this has its counter checked against the tasks themselves.
+/// The counter of a state with fewer tasks than this is checked against the tasks.
 const RECOUNT_BELOW: i64 = 1000;
 
-/// Whether a scheduled or retry task is due.
+/// Returns whether a scheduled or retry task is due.
 pub(super) fn has_due(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
@@ -30,7 +28,7 @@ pub(super) fn forward(
 ) -> rusqlite::Result<usize> {
     let mut delta = Delta::default();
     let mut moved = 0;
-    let mut position = line::back(connection, queue)?;
+    let mut position = pending::back(connection, queue)?;
     let update = "UPDATE task SET state = 'pending', position = ?2, pending_since = ?3, process_at = NULL WHERE seq = ?1";
     for (state, sql) in [
         (
@@ -44,8 +42,8 @@ pub(super) fn forward(
              ORDER BY process_at, seq LIMIT ?3",
         ),
     ] {
-        for seq in line::select(connection, sql, queue, now, to_sql(limit.min(MOST) - moved))? {
-            line::change(connection, seq, update, params![seq, position, now])?;
+        for seq in tasks::select(connection, sql, queue, now, to_sql(limit.min(MAX_ROWS) - moved))? {
+            tasks::change(connection, seq, update, params![seq, position, now])?;
             position = position.saturating_add(1);
             delta.shift(state, TaskState::Pending);
             moved += 1;
@@ -58,29 +56,29 @@ pub(super) fn forward(
 const EXPIRED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'completed' AND expires_at <= ?2
                        ORDER BY expires_at, seq LIMIT ?3";
 
-/// In the order of SQLite everything that is no number stands after all numbers, and NULL before.
+/// SQLite orders every value that is not a number after all numbers, and NULL before them.
 const UNLEASED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'active'
                         AND (lease_until IS NULL OR lease_until >= '') AND ?2 = ?2 LIMIT ?3";
 
-/// Whether [`tidy`] would find something.
+/// Returns whether [`tidy`] has anything to do.
 pub(super) fn has_untidy(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<bool> {
-    Ok(!line::select(connection, EXPIRED, queue, now, 1)?.is_empty()
-        || !line::select(connection, UNLEASED, queue, now, 1)?.is_empty()
+    Ok(!tasks::select(connection, EXPIRED, queue, now, 1)?.is_empty()
+        || !tasks::select(connection, UNLEASED, queue, now, 1)?.is_empty()
         || drift(connection, queue)? != Delta::default())
 }
 
 pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64) -> rusqlite::Result<Tidied> {
-    let limit = to_sql(limit.min(MOST));
+    let limit = to_sql(limit.min(MAX_ROWS));
     let mut delta = Delta::default();
     let mut answer = Tidied::default();
-    for seq in line::select(connection, EXPIRED, queue, now, limit)? {
-        line::delete(connection, seq)?;
+    for seq in tasks::select(connection, EXPIRED, queue, now, limit)? {
+        tasks::delete(connection, seq)?;
         delta.leave(TaskState::Completed);
         answer.expired += 1;
     }
     let repair = "UPDATE task SET lease_until = ?2 WHERE seq = ?1";
-    for seq in line::select(connection, UNLEASED, queue, now, limit)? {
-        line::change(connection, seq, repair, params![seq, now])?;
+    for seq in tasks::select(connection, UNLEASED, queue, now, limit)? {
+        tasks::change(connection, seq, repair, params![seq, now])?;
         answer.repaired += 1;
     }
     delta.apply(connection, queue)?;
@@ -88,14 +86,14 @@ pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64)
     Ok(answer)
 }
 
-/// What the counters of `queue` lack, for states with few tasks: somebody edited the tables by hand.
+/// Returns the error of the counters of `queue`, for states with few tasks. It is not zero if the tables were edited.
 fn drift(connection: &Connection, queue: &str) -> rusqlite::Result<Delta> {
     let mut delta = Delta::default();
     for state in TaskState::ALL {
         let word = state.as_str();
         let counted: i64 = connection
             .prepare_cached(&format!("SELECT {word} FROM queue WHERE name = ?1"))?
-            .query_row([queue], |row| row::integer(row, 0))
+            .query_row([queue], |row| record::integer(row, 0))
             .optional()?
             .unwrap_or(0);
         let order = order_of(state);
@@ -105,7 +103,7 @@ fn drift(connection: &Connection, queue: &str) -> rusqlite::Result<Delta> {
             ))?
             .query_row(params![queue, RECOUNT_BELOW], |row| row.get(0))?;
         if found < RECOUNT_BELOW {
-            // As the counter is when something is added to it.
+            // Clamped as in `Delta::apply`.
             let counted = counted.clamp(-1 << 62, 1 << 62);
             delta.add(state, found.saturating_sub(counted));
         }

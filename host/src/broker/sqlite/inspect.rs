@@ -1,22 +1,21 @@
-//! Reading only: counts, pages, single tasks.
+//! What operators see: queues, counts, pages of tasks, one task.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::record::{self, Stored};
+use super::schema::order_of;
+use super::{MAX_REPLY_BYTES, MAX_ROWS, to_sql};
 use crate::broker::{QueueStats, TaskInfo, TaskState};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
-
-use super::lease::{ENOUGH, MOST, to_sql};
-use super::row::{self, Stored};
-use super::schema::order_of;
 
 pub(super) fn queues(connection: &Connection) -> rusqlite::Result<Vec<QueueName>> {
     let mut statement = connection.prepare_cached(
         "SELECT name FROM queue WHERE enqueued > 0 AND octet_length(name) <= 64 ORDER BY name LIMIT ?1",
     )?;
-    let rows = statement.query_map([to_sql(MOST)], |row| {
+    let rows = statement.query_map([to_sql(MAX_ROWS)], |row| {
         Ok(row.get_ref(0)?.as_str().ok().and_then(|name| QueueName::parse(name).ok()))
     })?;
     rows.filter_map(Result::transpose).collect()
@@ -29,7 +28,7 @@ pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> ru
              FROM queue WHERE name = ?1",
         )?
         .query_row([queue], |row| {
-            let count = |column| row::integer(row, column).map(|count| u64::try_from(count).unwrap_or(0));
+            let count = |column| record::integer(row, column).map(|count| u64::try_from(count).unwrap_or(0));
             Ok(QueueStats {
                 pending: count(0)?,
                 active: count(1)?,
@@ -39,7 +38,7 @@ pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> ru
                 completed: count(5)?,
                 processed: count(6)?,
                 failed: count(7)?,
-                paused: row::integer(row, 8)? != 0,
+                paused: record::integer(row, 8)? != 0,
                 oldest_pending: None,
             })
         })
@@ -48,7 +47,7 @@ pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> ru
     Ok(QueueStats { oldest_pending: oldest_pending(connection, queue, now)?, ..counted })
 }
 
-/// How long the task that is next in line has waited.
+/// Returns how long the first pending task has waited.
 fn oldest_pending(
     connection: &Connection,
     queue: &str,
@@ -58,7 +57,7 @@ fn oldest_pending(
         .prepare_cached(
             "SELECT pending_since FROM task WHERE queue = ?1 AND state = 'pending' ORDER BY position, seq LIMIT 1",
         )?
-        .query_row([queue], |row| row::time(row, 0))
+        .query_row([queue], |row| record::time(row, 0))
         .optional()?
         .flatten();
     Ok(since.map(|since| now.since(UnixMillis(since))))
@@ -83,13 +82,13 @@ pub(super) fn list(
         "SELECT {COLUMNS}, {order} FROM task
          WHERE queue = ?1 AND state = '{word}' ORDER BY {order}, seq LIMIT ?2 OFFSET ?3"
     ))?;
-    let mut rows = statement.query(params![queue, to_sql(limit.min(MOST)), to_sql(offset)])?;
+    let mut rows = statement.query(params![queue, to_sql(limit.min(MAX_ROWS)), to_sql(offset)])?;
     let (mut page, mut bytes) = (Vec::new(), 0);
-    // A page of large tasks is a short one; only one past the last task is empty.
-    while bytes < ENOUGH {
+    // A page of large tasks is short; only the page past the last task is empty.
+    while bytes < MAX_REPLY_BYTES {
         let Some(row) = rows.next()? else { break };
         let info = info(connection, row, queue, state)?;
-        bytes += info.record.as_ref().map_or(0, row::size_of) + info.result.as_ref().map_or(0, Vec::len);
+        bytes += info.record.as_ref().map_or(0, record::size_of) + info.result.as_ref().map_or(0, Vec::len);
         page.push(info);
     }
     Ok(page)
@@ -120,19 +119,19 @@ pub(super) fn find(
 fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -> rusqlite::Result<TaskInfo> {
     let seq: i64 = row.get(0)?;
     let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
-    let record = match row::read(connection, seq, queue, &id)? {
+    let stored = match record::read(connection, seq, queue, &id)? {
         Stored::Record(record) => Some(record),
         Stored::Corrupt(_) | Stored::Gone => None,
     };
-    let at = if state == TaskState::Pending { None } else { row::time(row, 7)? };
+    let at = if state == TaskState::Pending { None } else { record::time(row, 7)? };
     Ok(TaskInfo {
-        record,
-        crashes: u32::try_from(row::integer(row, 2)?).unwrap_or(0),
-        retries: u32::try_from(row::integer(row, 3)?).unwrap_or(0),
+        record: stored,
+        crashes: u32::try_from(record::integer(row, 2)?).unwrap_or(0),
+        retries: u32::try_from(record::integer(row, 3)?).unwrap_or(0),
         last_error: row.get_ref(4)?.as_str().ok().map(str::to_owned),
-        last_failed_at: row::time(row, 5)?.map(UnixMillis),
-        completed_at: row::time(row, 6)?.map(UnixMillis),
-        result: row::read_result(connection, seq)?,
+        last_failed_at: record::time(row, 5)?.map(UnixMillis),
+        completed_at: record::time(row, 6)?.map(UnixMillis),
+        result: record::read_result(connection, seq)?,
         at: at.map(UnixMillis),
         ..TaskInfo::undecodable(id, state)
     })

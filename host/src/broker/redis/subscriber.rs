@@ -1,0 +1,160 @@
+//! Wake-ups without polling: a subscription to the channel on which new tasks are announced. It starts at the first wait
+//! and is renewed when it is lost. It is only a hint; a worker polls as well.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::connection::Backoff;
+use crate::lock::lock;
+use crate::queue::QueueName;
+
+/// The subscription to the channel of wake-ups.
+pub(super) struct Subscriber {
+    client: Client,
+    channel: String,
+    announced: Arc<Announced>,
+    listener: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Which queues were announced.
+#[derive(Default)]
+struct Announced {
+    /// Queues that are waited for, and whether each was announced since its last dequeue.
+    queues: Mutex<BTreeMap<QueueName, bool>>,
+    changed: Notify,
+}
+
+impl Subscriber {
+    pub(super) fn new(client: Client, channel: String) -> Self {
+        Self { client, channel, announced: Arc::default(), listener: Mutex::default() }
+    }
+
+    /// Forgets the announcements of a queue. Call it before each dequeue, so that later announcements count as new.
+    pub(super) fn reset(&self, queue: &QueueName) {
+        if let Some(announced) = self.announced.queues().get_mut(queue) {
+            *announced = false;
+        }
+    }
+
+    /// Waits until one of `queues` was announced, at most for `limit`.
+    pub(super) async fn wait(&self, queues: &[QueueName], limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.listen();
+        {
+            let mut known = self.announced.queues();
+            for queue in queues {
+                known.entry(queue.clone()).or_insert(false);
+            }
+        }
+        loop {
+            let changed = self.announced.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the check, so that no announcement between the two is missed.
+            changed.as_mut().enable();
+            if self.announced.any(queues) || timeout_at(deadline, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn listen(&self) {
+        let mut listener = lock(&self.listener);
+        // The runtime it ran on may have ended.
+        if listener.as_ref().is_none_or(JoinHandle::is_finished) {
+            let (client, channel, announced) =
+                (self.client.clone(), self.channel.clone(), Arc::clone(&self.announced));
+            *listener = Some(tokio::spawn(async move { subscribe(&client, &channel, &announced).await }));
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        if let Some(listener) = lock(&self.listener).take() {
+            listener.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+impl Announced {
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<QueueName, bool>> {
+        lock(&self.queues)
+    }
+
+    fn any(&self, queues: &[QueueName]) -> bool {
+        let known = self.queues();
+        queues.iter().any(|queue| known.get(queue).copied().unwrap_or(false))
+    }
+
+    fn announce(&self, queue: &[u8]) {
+        let name = str::from_utf8(queue).ok().and_then(|name| QueueName::parse(name).ok());
+        // Only queues that are waited for are stored: anyone can send names on the channel.
+        let Some(name) = name else { return };
+        if let Some(announced) = self.queues().get_mut(&name) {
+            *announced = true;
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Marks every queue: while there was no subscription, each may have got a task.
+    fn announce_all(&self) {
+        self.queues().values_mut().for_each(|announced| *announced = true);
+        self.changed.notify_waiters();
+    }
+}
+
+async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
+    let mut backoff = Backoff::default();
+    loop {
+        match subscribe_once(client, channel, announced).await {
+            Ok(()) => backoff = Backoff::default(),
+            Err(error) => tracing::debug!(%error, "cannot subscribe to wake-ups, polling instead"),
+        }
+        sleep(backoff.next()).await;
+    }
+}
+
+/// Receives announcements until the subscription is lost.
+async fn subscribe_once(client: &Client, channel: &str, announced: &Announced) -> Result<(), RedisError> {
+    // Anyone can flood the channel: the oldest announcements are dropped, and every queue is marked instead.
+    let (sender, mut pushes) = broadcast::channel::<PushInfo>(PUSHES);
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT))
+        .set_push_sender(sender);
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    connection.subscribe(channel).await?;
+    announced.announce_all();
+    loop {
+        match timeout(PROBE_INTERVAL, pushes.recv()).await {
+            Ok(Ok(push)) => match (push.kind, push.data.as_slice()) {
+                (PushKind::Message, [_, Value::BulkString(queue)]) => announced.announce(queue),
+                (PushKind::Disconnection, _) => return Ok(()),
+                _ => {}
+            },
+            Ok(Err(RecvError::Lagged(_))) => announced.announce_all(),
+            Ok(Err(RecvError::Closed)) => return Ok(()),
+            // A connection that a firewall dropped without notice fails only when it is used.
+            Err(_) => redis::cmd("PING").exec_async(&mut connection).await?,
+        }
+    }
+}
+
+/// Maximum number of unread announcements.
+const PUSHES: usize = 1024;
+const TIMEOUT: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);

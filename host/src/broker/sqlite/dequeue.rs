@@ -1,0 +1,122 @@
+//! Leasing tasks.
+
+use rusqlite::{Connection, params};
+
+use super::counters::Delta;
+use super::record::Stored;
+use super::{MAX_REPLY_BYTES, MAX_ROWS, archive, pending, record, tasks};
+use crate::broker::{Corrupt, Dequeued, Lease, LeaseToken, Leased, TaskState};
+
+/// Leases up to `limit` tasks until `until`. `random` is the fencing token of the first task, the others count up from it.
+pub(super) fn dequeue(
+    connection: &Connection,
+    queue: &str,
+    limit: usize,
+    until: i64,
+    random: [u8; 16],
+    now: i64,
+) -> rusqlite::Result<Dequeued> {
+    if !pending::has_any(connection, queue)? {
+        return Ok(Dequeued::default());
+    }
+    let mut batch = Batch {
+        connection,
+        queue,
+        until,
+        now,
+        token: u128::from_be_bytes(random),
+        answer: Dequeued::default(),
+        delta: Delta::default(),
+        bytes: 0,
+        stuck: 0,
+    };
+    let mut seen = 0;
+    // More than one round only if damaged tasks are pending.
+    while batch.answer.tasks.len() < limit && batch.bytes < MAX_REPLY_BYTES && seen < MAX_ROWS {
+        let round = (limit - batch.answer.tasks.len()).min(MAX_ROWS - seen);
+        let candidates = pending::first(connection, queue, round, batch.stuck)?;
+        seen += candidates.len();
+        let last = candidates.len() < round;
+        for (seq, id) in candidates {
+            if batch.bytes >= MAX_REPLY_BYTES {
+                break;
+            }
+            batch.take(seq, id)?;
+        }
+        if last {
+            break;
+        }
+    }
+    batch.finish()
+}
+
+/// The tasks of one call.
+struct Batch<'a> {
+    connection: &'a Connection,
+    queue: &'a str,
+    until: i64,
+    now: i64,
+    token: u128,
+    answer: Dequeued,
+    delta: Delta,
+    /// Size of the answer, in bytes.
+    bytes: usize,
+    /// Number of damaged tasks that stay pending.
+    stuck: usize,
+}
+
+impl Batch<'_> {
+    /// Takes the pending task `seq`: leases it, or archives or drops what cannot be leased.
+    fn take(&mut self, seq: i64, id: Option<String>) -> rusqlite::Result<()> {
+        let Some(id) = id else {
+            return self.archive(seq, format!("seq {seq}"), Vec::new());
+        };
+        match record::read(self.connection, seq, self.queue, &id)? {
+            Stored::Record(record) => {
+                self.bytes += record::size_of(&record);
+                let lease = self.lease(seq, id)?;
+                self.answer.tasks.push(Leased { lease, record });
+            }
+            Stored::Corrupt(found) => {
+                self.bytes += found.len();
+                self.archive(seq, id, found)?;
+            }
+            Stored::Gone => {
+                tasks::delete(self.connection, seq)?;
+                self.delta.leave(TaskState::Pending);
+                self.answer.dropped.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, seq: i64, id: String) -> rusqlite::Result<Lease> {
+        let lease = Lease::new(id, LeaseToken::from_bytes(self.token.to_be_bytes()));
+        self.token = self.token.wrapping_add(1);
+        let sql = "UPDATE task SET state = 'active', position = NULL, pending_since = NULL, lease_token = ?2,
+                   lease_until = ?3 WHERE seq = ?1";
+        tasks::change(self.connection, seq, sql, params![seq, lease.token.to_hex(), self.until])?;
+        self.delta.shift(TaskState::Pending, TaskState::Active);
+        Ok(lease)
+    }
+
+    /// Archives a task that cannot be decoded.
+    fn archive(&mut self, seq: i64, id: String, bytes: Vec<u8>) -> rusqlite::Result<()> {
+        match tasks::archive(self.connection, seq, self.now) {
+            Ok(()) => self.delta.archive(TaskState::Pending),
+            // The id is too long to be replaced: its entry in the index cannot be read.
+            Err(error) if record::is_too_big(&error) => self.stuck += 1,
+            Err(error) => return Err(error),
+        }
+        self.answer.corrupt.push(Corrupt { id, bytes });
+        Ok(())
+    }
+
+    fn finish(mut self) -> rusqlite::Result<Dequeued> {
+        if !self.answer.corrupt.is_empty() {
+            archive::trim(self.connection, self.queue, self.now, &mut self.delta)?;
+        }
+        self.delta.apply(self.connection, self.queue)?;
+        Ok(self.answer)
+    }
+}

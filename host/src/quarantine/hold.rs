@@ -1,0 +1,81 @@
+//! Storing one entry.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::statements::{COUNT_AGAIN, INSERT};
+use super::usage::unsigned;
+use super::{EntryId, Held, Limits, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry, Usage};
+
+/// Stores an entry, or counts one that is already stored, and updates `usage`.
+pub(super) fn hold(
+    transaction: &Transaction<'_>,
+    entry: &NewEntry,
+    limits: &Limits,
+    usage: &mut Usage,
+) -> rusqlite::Result<Held> {
+    if entry.payload.len() > MAX_PAYLOAD_LEN || entry.task_id.len() > MAX_TASK_ID_LEN {
+        return Ok(Held::TooLong);
+    }
+    if let Some(again) = count_again(transaction, entry)? {
+        return Ok(again);
+    }
+    let size = size(entry);
+    let Some(more) = usage.with(size, limits) else { return Ok(Held::Full) };
+    transaction.prepare_cached(INSERT)?.execute(params![
+        entry.queue.as_str(),
+        entry.task_id,
+        truncated(&entry.code),
+        truncated(&entry.detail),
+        entry.kid,
+        entry.kid_known,
+        entry.unverified_type.as_deref().map(truncated),
+        entry.unverified_issuer.as_deref().map(truncated),
+        entry.digest,
+        entry.disposition.as_str(),
+        entry.seen_at.0,
+        i64::try_from(entry.payload.len()).unwrap_or(i64::MAX),
+        i64::try_from(size).unwrap_or(i64::MAX),
+        &*entry.payload
+    ])?;
+    *usage = more;
+    Ok(Held::New { id: EntryId(transaction.last_insert_rowid()) })
+}
+
+fn count_again(transaction: &Transaction<'_>, entry: &NewEntry) -> rusqlite::Result<Option<Held>> {
+    let seen = params![
+        entry.queue.as_str(),
+        entry.task_id,
+        truncated(&entry.code),
+        entry.digest,
+        truncated(&entry.detail),
+        entry.kid_known,
+        entry.disposition.as_str(),
+        entry.seen_at.0
+    ];
+    let counted =
+        |row: &rusqlite::Row<'_>| Ok(Held::Again { id: EntryId(row.get(0)?), count: unsigned(row.get(1)?) });
+    transaction.prepare_cached(COUNT_AGAIN)?.query_row(seen, counted).optional()
+}
+
+/// Returns the size of the payload, id and texts as they are stored, in bytes.
+fn size(entry: &NewEntry) -> u64 {
+    let texts = [
+        entry.queue.as_str(),
+        &entry.task_id,
+        truncated(&entry.code),
+        truncated(&entry.detail),
+        truncated(entry.unverified_type.as_deref().unwrap_or("")),
+        truncated(entry.unverified_issuer.as_deref().unwrap_or("")),
+    ];
+    let size = texts.iter().map(|text| text.len()).sum::<usize>().saturating_add(entry.payload.len());
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
+/// Returns the longest start of `text` that fits and ends at a character boundary.
+fn truncated(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT_LEN);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
+}

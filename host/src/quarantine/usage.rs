@@ -1,0 +1,60 @@
+//! How much a quarantine stores, and how much it may.
+
+use rusqlite::{Connection, Transaction};
+
+use super::statements::{SET_USAGE, USAGE};
+
+/// How much a quarantine may store. Beyond that new entries get [`Held::Full`](super::Held::Full); no entry is evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum number of entries.
+    pub entries: u64,
+    /// Maximum size of all payloads, ids and texts together, in bytes.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 100_000, bytes: 1 << 30 }
+    }
+}
+
+/// How much a quarantine stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Number of entries.
+    pub entries: u64,
+    /// Size of all payloads, ids and texts together, in bytes.
+    pub bytes: u64,
+}
+
+impl Usage {
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        connection
+            .prepare_cached(USAGE)?
+            .query_row([], |row| Ok(Self { entries: unsigned(row.get(0)?), bytes: unsigned(row.get(1)?) }))
+    }
+
+    pub(super) fn write(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        transaction.prepare_cached(SET_USAGE)?.execute([signed(self.entries), signed(self.bytes)])?;
+        Ok(())
+    }
+
+    /// Returns the usage with one more entry of `bytes`; `None` if that exceeds `limits`.
+    pub(super) fn with(self, bytes: u64, limits: &Limits) -> Option<Self> {
+        let bytes = self.bytes.saturating_add(bytes);
+        let fits = self.entries < limits.entries && bytes <= limits.bytes;
+        fits.then(|| Self { entries: self.entries.saturating_add(1), bytes })
+    }
+
+    /// Returns the usage with one entry of `bytes` less.
+    pub(super) fn without(self, bytes: u64) -> Self {
+        Self { entries: self.entries.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
+    }
+}
+
+/// Converts a count or size, which is never negative in the file.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+//! The decision about one query, independent of storage.
+
+use super::{LedgerRefusal, ReplayQuery};
+use crate::broker::MAX_CRASHES;
+use crate::time::UnixMillis;
+
+/// The record of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) digest: [u8; 32],
+    pub(super) state: State,
+    pub(super) attempts: u32,
+    pub(super) crashes: u32,
+    pub(super) first_seen_at: UnixMillis,
+    pub(super) expires_at: UnixMillis,
+}
+
+/// The state of a recorded task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Locked { until: UnixMillis },
+    Waiting,
+    Finished,
+    Done,
+}
+
+/// What a query results in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Lock and run the task, and store these numbers, which include this attempt.
+    Run { attempts: u32, crashes: u32, expires_at: UnixMillis },
+    /// The task succeeded: settle it.
+    Settle,
+    /// Another run holds the lock.
+    InProgress { until: UnixMillis },
+    /// Refuse the task; store nothing.
+    Refuse(LedgerRefusal),
+    /// Refuse the task, and store that its worker was lost and that it waits.
+    Lost { crashes: u32, reason: LedgerRefusal },
+}
+
+/// Judges one query at `now` about a task with the record `entry`.
+pub(super) fn judge(
+    entry: Option<Entry>,
+    query: &ReplayQuery,
+    now: UnixMillis,
+    floor: UnixMillis,
+) -> Verdict {
+    let Some(entry) = entry else {
+        return match query {
+            ReplayQuery { expires_at, .. } if *expires_at <= floor => {
+                Verdict::Refuse(LedgerRefusal::Replayed)
+            }
+            ReplayQuery { max_attempts: 0, .. } => Verdict::Refuse(LedgerRefusal::AttemptsExhausted),
+            _ => Verdict::Run { attempts: 1, crashes: 0, expires_at: query.expires_at },
+        };
+    };
+    if entry.digest != query.digest {
+        return Verdict::Refuse(LedgerRefusal::Conflict);
+    }
+    match entry.state {
+        State::Locked { until } if until > now => Verdict::InProgress { until },
+        State::Locked { .. } => {
+            let crashes = entry.crashes.saturating_add(1);
+            match refusal(&entry, crashes, query, now) {
+                Some(reason) => Verdict::Lost { crashes, reason },
+                None => run_again(&entry, crashes, query),
+            }
+        }
+        State::Waiting => match refusal(&entry, entry.crashes, query, now) {
+            Some(reason) => Verdict::Refuse(reason),
+            None => run_again(&entry, entry.crashes, query),
+        },
+        State::Finished => Verdict::Settle,
+        State::Done => Verdict::Refuse(LedgerRefusal::Replayed),
+    }
+}
+
+/// Returns why no further attempt may begin.
+fn refusal(entry: &Entry, crashes: u32, query: &ReplayQuery, now: UnixMillis) -> Option<LedgerRefusal> {
+    if query.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
+        return Some(LedgerRefusal::Expired);
+    }
+    if crashes >= MAX_CRASHES {
+        return Some(LedgerRefusal::Poisonous { crashes });
+    }
+    (entry.attempts >= query.max_attempts).then_some(LedgerRefusal::AttemptsExhausted)
+}
+
+fn run_again(entry: &Entry, crashes: u32, query: &ReplayQuery) -> Verdict {
+    Verdict::Run {
+        attempts: entry.attempts.saturating_add(1),
+        crashes,
+        // A worker with a greater tolerance for skew accepts the task for longer.
+        expires_at: entry.expires_at.max(query.expires_at),
+    }
+}
