@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use taskseal_core::Refusal;
 
 use super::event::Event;
+use crate::lock::lock;
 
 /// The live counters of a running worker.
 #[derive(Debug, Default)]
@@ -95,8 +96,7 @@ impl Counters {
             Event::GaveUp { .. } => (&self.gave_up, 1),
             Event::KeyBack { .. } => return,
             Event::Refused { refusal, .. } => {
-                let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                *refused.entry(*refusal).or_default() += 1;
+                *lock(&self.refused).entry(*refusal).or_default() += 1;
                 return;
             }
         };
@@ -133,7 +133,7 @@ impl Counters {
             key_unavailable: read(&self.key_unavailable),
             gave_up: read(&self.gave_up),
             results_waiting: read(&self.results_waiting),
-            refused: self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+            refused: lock(&self.refused).clone(),
         }
     }
 }

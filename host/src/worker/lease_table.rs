@@ -1,11 +1,12 @@
 //! The leases that this worker holds, for the heartbeat, which extends them and stops the tasks of lost ones.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::task::AbortHandle;
 
 use crate::broker::Lease;
+use crate::lock::lock;
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
 use crate::time::UnixMillis;
@@ -63,7 +64,7 @@ pub(super) enum Extended {
 impl LeaseTable {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock is held leaves the map consistent: every change is one insertion or removal.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Adds a lease that is held until `until`.

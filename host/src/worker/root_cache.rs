@@ -1,8 +1,10 @@
 //! Roots of batches whose signature was verified, shared by the threads that verify.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use taskseal_core::batch::{RootCache, RootId, VerifiedRoots};
+
+use crate::lock::lock;
 
 /// Number of roots that are kept, 32 bytes each.
 const CAPACITY: usize = 256;
@@ -14,10 +16,10 @@ pub(super) struct SharedRootCache(Mutex<VerifiedRoots<CAPACITY>>);
 
 impl RootCache for &SharedRootCache {
     fn contains(&mut self, root: &RootId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(root)
+        lock(&self.0).contains(root)
     }
 
     fn insert(&mut self, root: RootId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(root);
+        lock(&self.0).insert(root);
     }
 }

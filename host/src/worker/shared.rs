@@ -1,7 +1,7 @@
 //! The state that all parts of a running worker share.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use super::phase::Lifecycle;
 use super::result_key::ResultKey;
 use super::root_cache::SharedRootCache;
 use super::settings::WorkerSettings;
+use crate::lock::lock;
 use crate::replay::{StateError, TaskKey};
 use crate::time::UnixMillis;
 
@@ -97,7 +98,7 @@ impl Shared {
     /// Calls are serialised: if a later call overtook an earlier one, the ledger's deadline would be before the one that
     /// this worker relies on.
     pub(super) fn extend_entries(&self, keys: &[TaskKey]) -> Result<(Vec<bool>, UnixMillis), StateError> {
-        let _serialised = self.extending.lock().unwrap_or_else(PoisonError::into_inner);
+        let _serialised = lock(&self.extending);
         let until = UnixMillis::now().plus(self.settings.lease);
         Ok((self.parts.ledger.extend(&self.owner, keys, until)?, until))
     }

@@ -1,8 +1,9 @@
 //! Records in the ledger how runs ended.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::report_lost;
+use crate::lock::lock;
 use crate::replay::{Ledger, StateError, TaskKey};
 use crate::retry::{Retry, retry_until};
 use crate::worker::shared::Shared;
@@ -36,10 +37,7 @@ async fn write(shared: &Arc<Shared>, records: LedgerRecords) -> Option<Vec<bool>
     let records = Arc::new(Mutex::new(records));
     let attempt = || async {
         let records = Arc::clone(&records);
-        let write = move |shared: &Shared| {
-            let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
-            records.write(&*shared.parts.ledger, &shared.owner)
-        };
+        let write = move |shared: &Shared| lock(&records).write(&*shared.parts.ledger, &shared.owner);
         match shared.run_blocking(write).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) => {
@@ -51,8 +49,7 @@ async fn write(shared: &Arc<Shared>, records: LedgerRecords) -> Option<Vec<bool>
         }
     };
     let written = retry_until(&shared.lifecycle, attempt, |()| Retry::BackOff).await.ok()?;
-    let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
-    written.then(|| std::mem::take(&mut records.still_held))
+    written.then(|| std::mem::take(&mut lock(&records).still_held))
 }
 
 /// What the ledger is to record. What it has recorded is removed: a second success of one task looks like a lost entry.
