@@ -34,7 +34,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
         return Outcome::Failed { key, failure, retry_at: None };
     };
     // The task may have waited for settlement of others, or while the machine was suspended.
-    if let Break(why) = leased.guard.still_runnable(shared) {
+    if let Break(why) = shared.still_runnable(&leased.guard) {
         return Outcome::not_started(why, key);
     }
     let attempt = Attempt { number: task.attempt, max_attempts, expires_at };

@@ -190,7 +190,7 @@ impl Fetcher {
             Ok(prepared) => prepared,
             Err(panic) => {
                 // No task has started. The leases expire and the tasks are delivered again.
-                self.shared.state_failed(&format_args!("intake: {panic}"));
+                self.shared.state_failed(&format_args!("cannot prepare tasks: {panic}"));
                 return false;
             }
         };

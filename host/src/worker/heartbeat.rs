@@ -70,10 +70,10 @@ async fn extend_entries(shared: Arc<Shared>) {
 /// Runs `work` on a new thread: handlers and slow keys may occupy all threads of the runtime that may block.
 async fn on_new_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (sender, receiver) = oneshot::channel();
-    thread::Builder::new().name("taskseal-claims".to_owned()).spawn(move || {
+    thread::Builder::new().name("taskseal-ledger".to_owned()).spawn(move || {
         let _ = sender.send(work());
     })?;
-    receiver.await.map_err(|_| io::Error::other("extending claims was cut off"))
+    receiver.await.map_err(|_| io::Error::other("the thread that extends ledger entries panicked"))
 }
 
 /// Records which leases or ledger entries are held until `until`, and gives up the tasks of the others.

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
 use super::lease_table::{Extended, LeaseId, LeaseState, LeaseTable};
 use super::phase::Phase;
-use super::shared::Shared;
 use crate::broker::Lease;
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
@@ -46,12 +46,11 @@ impl LeaseGuard {
         self.table.extended(self.id, Extended::LedgerEntry, until);
     }
 
-    /// Checks that the task may start: the lease is held, the worker fetches tasks, and the ledger entry is certainly held
-    /// for as long as a handler needs to react to its cancellation.
-    pub(super) fn still_runnable(&self, shared: &Shared) -> ControlFlow<Interruption> {
+    /// Checks that the task may start in this phase of the worker: the lease is held, and the ledger entry lasts for
+    /// `margin`, which a handler needs to react to its cancellation.
+    pub(super) fn still_runnable(&self, phase: Phase, margin: Duration) -> ControlFlow<Interruption> {
         self.still_held()?;
-        let running = shared.lifecycle.phase() == Phase::Running;
-        if running && self.entry_lasts(UnixMillis::now().plus(shared.margin())) {
+        if phase == Phase::Running && self.entry_lasts(UnixMillis::now().plus(margin)) {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(Interruption::GiveBack)
@@ -112,3 +111,6 @@ impl Drop for LeaseGuard {
         self.table.remove(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

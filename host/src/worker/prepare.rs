@@ -20,7 +20,7 @@ pub(super) fn prepare(
     let decrypt = |(decision, task): (StageDecision<AdmittedTask<'_>>, &LeasedTask)| {
         let admitted = decision?;
         // Tasks before this one in the batch may have waited for a token.
-        let runnable = task.guard.still_runnable(shared);
+        let runnable = shared.still_runnable(&task.guard);
         runnable.map_break(|why| Outcome::not_started(why, admitted.key.clone()))?;
         decrypt::decrypt(shared, queue, &admitted)
     };

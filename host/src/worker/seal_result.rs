@@ -86,7 +86,7 @@ async fn attempt(
     task.guard.still_held()?;
     let unsealed = Arc::clone(unsealed);
     let sealed = shared.run_blocking(move |shared| seal_now(shared, &unsealed)).await;
-    let panicked = |_| Unsealed::Failed(Failure::TryAgain("sealing the result was cut off".to_owned()));
+    let panicked = |_| Unsealed::Failed(Failure::TryAgain("sealing the result was interrupted".to_owned()));
     Continue(sealed.map_err(panicked).and_then(|sealed| sealed.map_err(Unsealed::from)))
 }
 

@@ -1,6 +1,7 @@
 //! The state that all parts of a running worker share.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::WorkerParts;
 use super::counters::Counters;
 use super::cpu_pool::CpuPool;
 use super::event::Event;
+use super::lease_guard::{Interruption, LeaseGuard};
 use super::lease_table::LeaseTable;
 use super::phase::Lifecycle;
 use super::result_key::ResultKey;
@@ -91,6 +93,11 @@ impl Shared {
     /// Returns what must be left of a lease and of a ledger entry for a handler to start or to continue.
     pub(super) fn margin(&self) -> Duration {
         self.settings.lease / 6
+    }
+
+    /// Checks that the task with this lease may start now.
+    pub(super) fn still_runnable(&self, guard: &LeaseGuard) -> ControlFlow<Interruption> {
+        guard.still_runnable(self.lifecycle.phase(), self.margin())
     }
 
     /// Extends the ledger entries of `keys`. Returns which of them this worker still holds, and until when. Blocks.

@@ -181,7 +181,10 @@ impl RefusalDetails {
         match (&self.claimed, self.kid) {
             (Some(claimed), Some(kid)) => {
                 let ClaimedSender { issuer, task_type } = claimed;
-                format!("{}; says it is {task_type} by {issuer}, sealed with {kid}", self.refusal)
+                format!(
+                    "{}; the envelope states type {task_type}, issuer {issuer} and kid {kid}",
+                    self.refusal
+                )
             }
             _ => self.refusal.to_string(),
         }
