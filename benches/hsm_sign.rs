@@ -37,7 +37,7 @@ const MODULE: &str = "TASKSEAL_BENCH_MODULE";
 const DELAY: &str = "76";
 
 fn main() {
-    // A library reads where its tokens are from the environment, so that each part is a process of its own.
+    // A PKCS#11 module reads the location of its tokens from the environment, so each part runs in a separate process.
     match env::var(PART).as_deref() {
         Ok("pool") => pool(),
         Ok("batches") => batches("a token of SoftHSM"),
@@ -115,7 +115,7 @@ fn pool() {
         "threads", "session", "min-max", "pooled", "min-max", "x", "pooled+verify", "x"
     );
     // One login serves both: of this process, and of the module that it has loaded once.
-    let unchecked = token(Settings::new().self_check(SelfCheck::First));
+    let unchecked = token(Settings::new().self_check(SelfCheck::AtLogin));
     let fast =
         EcKey::load(&unchecked, &taskseal_hsm::KeySelector::label("sign"), Usage::Sign).expect("the key");
     for threads in [1, 2, 4, 8] {

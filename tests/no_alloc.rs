@@ -1,4 +1,4 @@
-//! Sealing and opening never touch the heap, in any suite.
+//! Sealing and opening never allocate, in any suite.
 #![allow(unsafe_code)] // A global allocator can only be had by an unsafe impl.
 
 use std::alloc::{GlobalAlloc, Layout, System};

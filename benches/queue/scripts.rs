@@ -1,8 +1,8 @@
 //! Redis CPU for one full cycle (enqueue, dequeue, done) of a 512-byte task, by tasks a call.
 //!
 //! Every case moves the same tasks through the same server in blocks, so that the active list, which `LREM`
-//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Each round has a server of
-//! its own, on which the cases take turns: other work on the machine comes in waves, and hits all of them.
+//! searches, is equally long for all: 128, as with one worker, and 1024, as with a few. Each round has a
+//! separate server, on which the cases alternate, so that other work on the machine affects all of them.
 //!
 //! asynq's shape is one `EVALSHA` a task and step, sent in three ways. Awaited: one connection that waits for each
 //! answer, as the loop does with which a process of asynq fetches tasks. 32 connections: each waits for its own

@@ -2,7 +2,7 @@
 //!
 //! Unsealed is the bare broker: enqueue, dequeue and settle in batches of 32, without ledger, verification or a
 //! handler. Sealed is the real client and the real worker with a handler that does nothing and a ledger on disk.
-//! Cases take turns, in queues of their own.
+//! The cases alternate, each with its own queue.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ const CASES: [Case; 6] = [
 pub(crate) fn run() {
     let server = RedisServer::start();
     let runtime = Runtime::new().expect("a runtime can be started");
-    let place = Place::new(&server);
+    let place = Deployment::new(&server);
     println!(
         "\nSealed beside unsealed, {BODY}-byte bodies, {TASKS} tasks, batches of {BATCH}, {ROUNDS} rounds"
     );
@@ -108,7 +108,7 @@ fn name(case: Case) -> String {
 }
 
 async fn one_round(
-    place: &Place,
+    place: &Deployment,
     case: Case,
     queue: &QueueName,
     keep: bool,
@@ -188,7 +188,7 @@ async fn work_unsealed(broker: &dyn Broker, queue: &QueueName, retention: Durati
 }
 
 /// Keys, ledger and quarantine in a folder, and the queue.
-struct Place {
+struct Deployment {
     folder: TempDir,
     broker: Arc<dyn Broker>,
     worker_keyring: Keyring,
@@ -198,7 +198,7 @@ struct Place {
     quarantine: Arc<Quarantine>,
 }
 
-impl Place {
+impl Deployment {
     fn new(server: &RedisServer) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path();
@@ -249,7 +249,7 @@ impl Place {
     fn fleet(&self, suite: Suite, batch: usize, queue: &QueueName, retention: Duration) -> (Client, Worker) {
         let mut settings = ClientSettings::new(DEPLOYMENT, "producer-1", queue.clone());
         settings.retention = retention;
-        settings.batch = batch;
+        settings.sign_batch = batch;
         let client = Client::new(
             settings,
             Arc::clone(&self.broker),
@@ -258,10 +258,10 @@ impl Place {
         );
 
         let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, queue.clone());
-        settings.suites = SuiteSet::NONE.with(suite);
-        settings.batches = true;
+        settings.policy.suites = SuiteSet::NONE.with(suite);
+        settings.policy.batches = true;
         settings.concurrency = 2 * BATCH;
-        settings.batch = BATCH;
+        settings.fetch_batch = BATCH;
         let mut handlers = Handlers::default();
         handlers.insert("*", Arc::new(Function::new(|_: OpenedTask| async { Ok(Output::empty()) })));
         let parts = WorkerParts {

@@ -11,7 +11,9 @@ mod tree;
 pub(crate) use self::receipt::{
     Frame, MAX_RECEIPT_HEADER, Receipt, encode_header, longest_receipt, receipt_len,
 };
-pub use self::roots::{RootCache, RootId, VerifiedRoots};
+#[doc(hidden)]
+pub use self::roots::BatchRootCache as VerifiedRoots;
+pub use self::roots::{BatchRootCache, RootCache, RootId};
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::tree::root_above;
 pub(crate) use self::tree::{Hash, Tree, leaf_hash};

@@ -8,9 +8,9 @@ use sha2::Sha256;
 use zeroize::Zeroize;
 
 use crate::constant_time::tags_match;
+use crate::error::Rejected;
 use crate::header::SALT_COMMIT_LEN;
 use crate::inner::COMMIT_LEN;
-use crate::provider::Rejected;
 use crate::secret::Secret;
 
 /// Bytes of the salt of suites E and SE.

@@ -8,6 +8,11 @@ use crate::refusal::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKey;
 
+/// A signature, tag or key commitment that does not verify. Carries no reason: the sender must not learn which check
+/// failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected;
+
 /// Why an envelope could not be sealed. `E` is the error of the signer or authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,6 +92,12 @@ impl fmt::Display for InvalidKey {
     }
 }
 
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not authentic")
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for SealError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,5 +125,6 @@ impl fmt::Display for OpenError {
 }
 
 impl core::error::Error for InvalidKey {}
+impl core::error::Error for Rejected {}
 impl<E: core::error::Error> core::error::Error for SealError<E> {}
 impl core::error::Error for OpenError {}

@@ -235,14 +235,15 @@ impl<'a> Recipient<'a> {
         if decoder.int()? != label::EPHEMERAL_KEY || decoder.map(4)? != 4 {
             return Err(DecodeError);
         }
-        if (decoder.int()?, decoder.int()?, decoder.int()?, decoder.int()?) != (1, 2, -1, 1) {
+        let head = (label::KEY_KTY, label::KTY_EC2, label::KEY_CRV, label::CRV_P256);
+        if (decoder.int()?, decoder.int()?, decoder.int()?, decoder.int()?) != head {
             return Err(DecodeError);
         }
-        if decoder.int()? != -2 {
+        if decoder.int()? != label::KEY_X {
             return Err(DecodeError);
         }
         let x = decoder.bytes_exact()?;
-        if decoder.int()? != -3 {
+        if decoder.int()? != label::KEY_Y {
             return Err(DecodeError);
         }
         let y = decoder.bytes_exact()?;
@@ -257,13 +258,13 @@ impl<'a> Recipient<'a> {
 /// what a thumbprint hashes (RFC 9679 3).
 pub(crate) fn encode_public_key(x: &[u8; 32], y: &[u8; 32], sink: &mut impl Sink) -> Result<(), SinkError> {
     sink.map(4)?;
-    for pair in [(1, 2), (-1, 1)] {
+    for pair in [(label::KEY_KTY, label::KTY_EC2), (label::KEY_CRV, label::CRV_P256)] {
         sink.int(pair.0)?;
         sink.int(pair.1)?;
     }
-    sink.int(-2)?;
+    sink.int(label::KEY_X)?;
     sink.bytes(x)?;
-    sink.int(-3)?;
+    sink.int(label::KEY_Y)?;
     sink.bytes(y)
 }
 

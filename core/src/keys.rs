@@ -1,12 +1,16 @@
 //! Keys: one type per purpose, so that a key for one thing cannot be used for another.
 
 mod agreement;
+mod cose_key;
 mod signing;
 mod symmetric;
 
 pub use self::agreement::{AgreementKey, AgreementPublicKey};
+pub use self::cose_key::{CoseKey, CoseKeyError, EncodedCoseKey, KeyAlgorithm};
 pub use self::signing::{SigningKey, VerifyingKey};
-pub use self::symmetric::{EncryptionKey, MacKey};
+#[doc(hidden)]
+pub use self::symmetric::HmacKey as MacKey;
+pub use self::symmetric::{EncryptionKey, HmacKey};
 
 use p256::AffinePoint;
 use p256::elliptic_curve::point::AffineCoordinates;

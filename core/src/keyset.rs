@@ -5,7 +5,7 @@ pub mod signed;
 use heapless::Vec;
 
 use crate::error::InvalidKey;
-use crate::keys::{EncryptionKey, MacKey, VerifyingKey};
+use crate::keys::{EncryptionKey, HmacKey, VerifyingKey};
 use crate::kid::KeyId;
 use crate::name::NameSet;
 use crate::provider::Agree;
@@ -43,7 +43,7 @@ pub enum RecordKey<'a> {
     /// Verifies suites S, SE and SP.
     Es256(&'a VerifyingKey),
     /// Verifies suite M.
-    Hmac256(&'a MacKey),
+    Hmac256(&'a HmacKey),
     /// Verifies suite E.
     A256Gcm(&'a EncryptionKey),
 }

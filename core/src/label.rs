@@ -44,6 +44,38 @@ pub(crate) const KTY_SYMMETRIC: i64 = 4;
 /// Curve P-256 (RFC 9053 table 18).
 pub(crate) const CRV_P256: i64 = 1;
 
+/// COSE_Key parameter `kty` (RFC 9052 7.1).
+pub(crate) const KEY_KTY: i64 = 1;
+/// COSE_Key parameter `kid` (RFC 9052 7.1).
+pub(crate) const KEY_KID: i64 = 2;
+/// COSE_Key parameter `alg` (RFC 9052 7.1).
+pub(crate) const KEY_ALG: i64 = 3;
+/// COSE_Key parameter `key_ops` (RFC 9052 7.1).
+pub(crate) const KEY_OPS: i64 = 4;
+/// EC2 key parameter `crv` (RFC 9053 7.1.1).
+pub(crate) const KEY_CRV: i64 = -1;
+/// EC2 key parameter `x` (RFC 9053 7.1.1).
+pub(crate) const KEY_X: i64 = -2;
+/// EC2 key parameter `y` (RFC 9053 7.1.1).
+pub(crate) const KEY_Y: i64 = -3;
+/// EC2 key parameter `d`, the private key (RFC 9053 7.1.1).
+pub(crate) const KEY_D: i64 = -4;
+/// Symmetric key parameter `k` (RFC 9053 7.2).
+pub(crate) const KEY_K: i64 = -1;
+
+/// Key operation `sign` (RFC 9052 table 5).
+pub(crate) const KEY_OP_SIGN: i64 = 1;
+/// Key operation `encrypt` (RFC 9052 table 5).
+pub(crate) const KEY_OP_ENCRYPT: i64 = 3;
+/// Key operation `decrypt` (RFC 9052 table 5).
+pub(crate) const KEY_OP_DECRYPT: i64 = 4;
+/// Key operation `derive key` (RFC 9052 table 5).
+pub(crate) const KEY_OP_DERIVE_KEY: i64 = 7;
+/// Key operation `MAC create` (RFC 9052 table 5).
+pub(crate) const KEY_OP_MAC_CREATE: i64 = 9;
+/// Key operation `MAC verify` (RFC 9052 table 5).
+pub(crate) const KEY_OP_MAC_VERIFY: i64 = 10;
+
 /// CoAP content format of `application/cose; cose-type="cose-encrypt0"` (registry: 16).
 pub(crate) const COAP_ENCRYPT0: u64 = 16;
 /// CoAP content format of `application/cose; cose-type="cose-encrypt"` (registry: 96).

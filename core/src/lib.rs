@@ -47,12 +47,16 @@ mod time;
 mod wycheproof;
 
 pub use self::acceleration::Acceleration;
-pub use self::batch::{RootCache, VerifiedRoots};
+#[doc(hidden)]
+pub use self::batch::VerifiedRoots;
+pub use self::batch::{BatchRootCache, RootCache};
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};
 pub use self::error::{InvalidKey, OpenError, SealError};
-pub use self::keyset::signed::{Checkpoint, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset};
+#[doc(hidden)]
+pub use self::keyset::signed::Roots;
+pub use self::keyset::signed::{Checkpoint, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 pub use self::keyset::{KeyLookup, Keyset};
 pub use self::kid::KeyId;
 pub use self::name::{Audience, ContentType, Issuer, NameSet, TaskType};

@@ -26,7 +26,7 @@ use crate::name::ContentType;
 use crate::policy::Policy;
 use crate::provider::{Provider, Rejected, Software};
 use crate::refusal::Refusal;
-use crate::replay::{Admission, NotAdmitted, ReplayGuard, Sighting};
+use crate::replay::{Admission, AdmissionRequest, NotAdmitted, ReplayGuard};
 use crate::stack::{Depth, leaving_nothing};
 use crate::structure::{EncStructure, EncryptContext, batch_leaf, mac_tag, signature_digest};
 use crate::suite::{Kind, Suite};
@@ -248,7 +248,7 @@ fn check_encrypted(
     let aad =
         EncStructure::new(EncryptContext::Encrypt0, envelope.header_bytes, &[]).map_err(|_| Rejected)?;
     let (ciphertext, tag) = envelope.payload.split_last_chunk::<TAG_LEN>().ok_or(Rejected)?;
-    provider.check_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
+    provider.check_a256gcm(&content_key.key, iv, &aad.pieces(), ciphertext, tag)
 }
 
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
@@ -335,8 +335,13 @@ impl<'a> Verified<'a> {
 
     /// What a replay guard is told about it.
     #[must_use]
-    pub const fn sighting(&self) -> Sighting<'a> {
-        sighting(&self.envelope, &self.facts)
+    pub const fn admission_request(&self) -> AdmissionRequest<'a> {
+        admission_request(&self.envelope, &self.facts)
+    }
+
+    #[doc(hidden)]
+    pub const fn sighting(&self) -> AdmissionRequest<'a> {
+        self.admission_request()
     }
 
     /// Asks the replay guard whether the task may run.
@@ -345,7 +350,7 @@ impl<'a> Verified<'a> {
     /// [`Refusal::Replayed`], [`Refusal::Conflict`], [`Refusal::AttemptsExhausted`] and the like, or
     /// [`OpenError::ReplayGuardUnavailable`].
     pub fn admit(self, guard: &mut impl ReplayGuard) -> Result<Admitted<'a>, OpenError> {
-        let admission = ask(&self.sighting(), guard)?;
+        let admission = ask(&self.admission_request(), guard)?;
         Ok(Admitted { verified: self, admission })
     }
 
@@ -382,9 +387,9 @@ impl<'a> Verified<'a> {
     }
 }
 
-const fn sighting<'a>(envelope: &Envelope<'a>, facts: &Facts) -> Sighting<'a> {
+const fn admission_request<'a>(envelope: &Envelope<'a>, facts: &Facts) -> AdmissionRequest<'a> {
     let claims = &envelope.header.claims;
-    Sighting {
+    AdmissionRequest {
         issuer: claims.issuer,
         task_id: claims.task_id,
         kid: envelope.header.kid,
@@ -397,8 +402,8 @@ const fn sighting<'a>(envelope: &Envelope<'a>, facts: &Facts) -> Sighting<'a> {
     }
 }
 
-fn ask(sighting: &Sighting<'_>, guard: &mut impl ReplayGuard) -> Result<Admission, OpenError> {
-    guard.admit(sighting).map_err(|not_admitted| match not_admitted {
+fn ask(request: &AdmissionRequest<'_>, guard: &mut impl ReplayGuard) -> Result<Admission, OpenError> {
+    guard.admit(request).map_err(|not_admitted| match not_admitted {
         NotAdmitted::Refused(refusal) => refusal.into(),
         NotAdmitted::Unavailable => OpenError::ReplayGuardUnavailable,
     })

@@ -1,16 +1,25 @@
 //! The seams to cryptography: who signs, who agrees on keys, and who does the bulk work.
 
+mod keys_in_memory;
 mod software;
-
-use core::fmt;
+// The tests compare the two implementations of the arithmetic, so they build both.
+#[cfg(any(test, not(any(target_os = "none", taskseal_small))))]
+mod general;
+#[cfg(any(test, target_os = "none", taskseal_small))]
+mod small;
 
 pub use self::software::Software;
+pub use crate::error::Rejected;
 pub use crate::structure::MacStructure;
+
+#[cfg(not(any(target_os = "none", taskseal_small)))]
+use self::general as arithmetic;
+#[cfg(any(target_os = "none", taskseal_small))]
+use self::small as arithmetic;
 
 use crate::keys::{AgreementPublicKey, VerifyingKey};
 use crate::kid::KeyId;
 use crate::secret::Secret;
-use crate::structure::EncStructure;
 
 /// Signs digests with an ES256 key named by its kid: a software key, a secure element, a PKCS#11 token.
 pub trait Signer {
@@ -100,18 +109,6 @@ impl<A: Agree + ?Sized> Agree for &mut A {
     }
 }
 
-/// Something did not verify. Carries no reason on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected;
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not authentic")
-    }
-}
-
-impl core::error::Error for Rejected {}
-
 /// The operations worth replacing by a faster implementation: [`Software`] by default.
 ///
 /// SHA-256, HMAC and HKDF are not part of it: the default is at the speed of the hardware already.
@@ -138,7 +135,7 @@ pub trait Provider {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected>;
 
@@ -150,7 +147,7 @@ pub trait Provider {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected>;
@@ -163,58 +160,10 @@ pub trait Provider {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         ciphertext: &[u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected>;
-
-    /// [`encrypt_a256gcm`](Self::encrypt_a256gcm) with the associated data in pieces, of 919 bytes at most. By default
-    /// they are copied together.
-    ///
-    /// # Errors
-    /// [`Rejected`] if there is more.
-    fn encrypt_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        buffer: &mut [u8],
-    ) -> Result<[u8; 16], Rejected> {
-        let mut room = [0; EncStructure::MAX_LEN];
-        self.encrypt_a256gcm(key, iv, together(aad, &mut room)?, buffer)
-    }
-
-    /// [`decrypt_a256gcm`](Self::decrypt_a256gcm) with the associated data in pieces, of 919 bytes at most.
-    ///
-    /// # Errors
-    /// As that; [`Rejected`] if there is more.
-    fn decrypt_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        buffer: &mut [u8],
-        tag: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        let mut room = [0; EncStructure::MAX_LEN];
-        self.decrypt_a256gcm(key, iv, together(aad, &mut room)?, buffer, tag)
-    }
-
-    /// [`check_a256gcm`](Self::check_a256gcm) with the associated data in pieces, of 919 bytes at most.
-    ///
-    /// # Errors
-    /// As that; [`Rejected`] if there is more.
-    fn check_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        ciphertext: &[u8],
-        tag: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        let mut room = [0; EncStructure::MAX_LEN];
-        self.check_a256gcm(key, iv, together(aad, &mut room)?, ciphertext, tag)
-    }
 
     /// Makes an ephemeral key of `scalar` and agrees with `peer`: the ephemeral public point and the shared
     /// x-coordinate. `None` if the scalar is zero or not below the order of the curve.
@@ -239,7 +188,7 @@ impl<P: Provider + ?Sized> Provider for &P {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         (**self).encrypt_a256gcm(key, iv, aad, buffer)
@@ -249,7 +198,7 @@ impl<P: Provider + ?Sized> Provider for &P {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -260,43 +209,11 @@ impl<P: Provider + ?Sized> Provider for &P {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         ciphertext: &[u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
         (**self).check_a256gcm(key, iv, aad, ciphertext, tag)
-    }
-
-    fn encrypt_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        buffer: &mut [u8],
-    ) -> Result<[u8; 16], Rejected> {
-        (**self).encrypt_a256gcm_in_pieces(key, iv, aad, buffer)
-    }
-
-    fn decrypt_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        buffer: &mut [u8],
-        tag: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        (**self).decrypt_a256gcm_in_pieces(key, iv, aad, buffer, tag)
-    }
-
-    fn check_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        ciphertext: &[u8],
-        tag: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        (**self).check_a256gcm_in_pieces(key, iv, aad, ciphertext, tag)
     }
 
     fn agree_ephemeral(
@@ -306,15 +223,4 @@ impl<P: Provider + ?Sized> Provider for &P {
     ) -> Option<(AgreementPublicKey, Secret<32>)> {
         (**self).agree_ephemeral(scalar, peer)
     }
-}
-
-/// The pieces of associated data, one after the other.
-fn together<'r>(pieces: &[&[u8]], room: &'r mut [u8]) -> Result<&'r [u8], Rejected> {
-    let mut len = 0_usize;
-    for piece in pieces {
-        let end = len.checked_add(piece.len()).ok_or(Rejected)?;
-        room.get_mut(len..end).ok_or(Rejected)?.copy_from_slice(piece);
-        len = end;
-    }
-    room.get(..len).ok_or(Rejected)
 }

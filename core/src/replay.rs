@@ -20,7 +20,7 @@ use crate::task_id::TaskId;
 /// What a guard is told about a verified envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Sighting<'a> {
+pub struct AdmissionRequest<'a> {
     /// Who made it; with the task id the key of a guard's memory.
     pub issuer: Issuer<'a>,
     /// Which task it is.
@@ -42,8 +42,8 @@ pub struct Sighting<'a> {
     pub seen_at: u64,
 }
 
-impl<'a> Sighting<'a> {
-    /// A sighting with the fields that every envelope has, for a guard that is asked over some other interface.
+impl<'a> AdmissionRequest<'a> {
+    /// Creates a request with the fields that every envelope has, for a guard that is asked over some other interface.
     #[must_use]
     pub const fn new(
         issuer: Issuer<'a>,
@@ -57,7 +57,10 @@ impl<'a> Sighting<'a> {
     }
 }
 
-/// Why a sighting may be run.
+#[doc(hidden)]
+pub use self::AdmissionRequest as Sighting;
+
+/// Why a task may be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Admission {
@@ -67,7 +70,7 @@ pub enum Admission {
     Redelivery,
 }
 
-/// Why a sighting may not be run.
+/// Why a task may not be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotAdmitted {
@@ -87,12 +90,12 @@ pub trait ReplayGuard {
     ///
     /// # Errors
     /// [`NotAdmitted`]; the task must not be run.
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted>;
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted>;
 }
 
 impl<G: ReplayGuard + ?Sized> ReplayGuard for &mut G {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
-        (**self).admit(sighting)
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
+        (**self).admit(request)
     }
 }
 
@@ -101,7 +104,7 @@ impl<G: ReplayGuard + ?Sized> ReplayGuard for &mut G {
 /// # Security
 /// The decision must be about the envelope that is admitted with it.
 impl ReplayGuard for Admission {
-    fn admit(&mut self, _: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+    fn admit(&mut self, _: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         Ok(*self)
     }
 }

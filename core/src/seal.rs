@@ -77,7 +77,7 @@ impl<S: Signer> Sealer<Sign<S>> {
 }
 
 impl<A: Authenticator> Sealer<Authenticate<A>> {
-    /// Suite M: authenticated by a shared key, `&MacKey` or one that is kept elsewhere; readable by all.
+    /// Suite M: authenticated by a shared key, `&HmacKey` or one that is kept elsewhere; readable by all.
     pub const fn authenticate(authenticator: A) -> Self {
         Self::of(Authenticate { authenticator })
     }

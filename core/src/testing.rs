@@ -6,7 +6,7 @@ use std::vec::Vec;
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 
-use crate::keys::{AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey};
+use crate::keys::{AgreementKey, AgreementPublicKey, EncryptionKey, HmacKey, SigningKey, VerifyingKey};
 use crate::keyset::{KeyRecord, Keyset, RecordKey};
 use crate::provider::{Rejected, Software};
 use crate::seal::{Mode, Sealer};
@@ -34,8 +34,8 @@ pub(crate) fn encryption_key(seed: u8) -> EncryptionKey {
     EncryptionKey::new(KeyId::from_bytes([seed; 8]), Secret::copy_from(&[seed; 32]))
 }
 
-pub(crate) fn mac_key(seed: u8) -> MacKey {
-    MacKey::new(KeyId::from_bytes([seed; 8]), Secret::copy_from(&[seed; 32]))
+pub(crate) fn mac_key(seed: u8) -> HmacKey {
+    HmacKey::new(KeyId::from_bytes([seed; 8]), Secret::copy_from(&[seed; 32]))
 }
 
 /// A record with every right.
@@ -80,7 +80,7 @@ where
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         Err(Rejected)
@@ -90,7 +90,7 @@ where
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &mut [u8],
         _: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -101,7 +101,7 @@ where
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &[u8],
         _: &[u8; 16],
     ) -> Result<(), Rejected> {

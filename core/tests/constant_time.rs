@@ -21,7 +21,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 
 use taskseal_core::keys::{
-    AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey,
+    AgreementKey, AgreementPublicKey, EncryptionKey, HmacKey, SigningKey, VerifyingKey,
 };
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::seal::Mode;
@@ -111,15 +111,15 @@ fn aes_gcm_branches_on_its_verdict_only() {
         let (key, iv, aad) = (secret(7), [1; 12], [2; 20]);
         let mut buffer = [5; 100];
         make_secret(&mut buffer);
-        let mut made = Software.encrypt_a256gcm(&key, &iv, &aad, &mut buffer);
+        let mut made = Software.encrypt_a256gcm(&key, &iv, &[&aad], &mut buffer);
         assert!(is_secret(&mut buffer) && is_secret(&mut made));
         // Ciphertext and tag are sent.
         make_public(&mut made);
         make_public(&mut buffer);
         let (sent, mut tag) = (buffer, made.unwrap());
         for wanted in [true, false] {
-            let mut checked = Software.check_a256gcm(&key, &iv, &aad, &sent, &tag).is_ok();
-            let mut opened = Software.decrypt_a256gcm(&key, &iv, &aad, &mut buffer, &tag).is_ok();
+            let mut checked = Software.check_a256gcm(&key, &iv, &[&aad], &sent, &tag).is_ok();
+            let mut opened = Software.decrypt_a256gcm(&key, &iv, &[&aad], &mut buffer, &tag).is_ok();
             // The verdicts; what was decrypted stays secret.
             make_public(&mut checked);
             make_public(&mut opened);
@@ -260,8 +260,8 @@ fn public_half(mut key: VerifyingKey) -> VerifyingKey {
     key
 }
 
-fn mac_key() -> MacKey {
-    MacKey::new(KeyId::from_bytes([1; 8]), secret(1))
+fn mac_key() -> HmacKey {
+    HmacKey::new(KeyId::from_bytes([1; 8]), secret(1))
 }
 
 fn encryption_key() -> EncryptionKey {

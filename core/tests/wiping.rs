@@ -27,8 +27,8 @@ use taskseal_core::Suite;
 use self::memory::survivors;
 use self::needles::{hedged_needles, needles};
 use self::work::{
-    ENVELOPE_LEN, Stop, encrypt_with_primitive, fill, make_keys, open, seal, seal_batch, seal_detached,
-    seal_hedged, sealed, sealed_wrongly,
+    ENVELOPE_LEN, Stop, encode_keys, encrypt_with_primitive, fill, make_keys, open, seal, seal_batch,
+    seal_detached, seal_hedged, sealed, sealed_wrongly,
 };
 
 /// What a process does before its memory is read.
@@ -38,6 +38,7 @@ enum Case {
     LeaksOnStack,
     LeaksInRegister,
     MakesKeys,
+    EncodesKeys,
     Seals(Suite),
     SealsBatch(Suite),
     SealsDetached,
@@ -58,7 +59,7 @@ enum Case {
 impl Case {
     fn all() -> Vec<Self> {
         let mut all = vec![Self::LeaksOnHeap, Self::LeaksOnStack, Self::LeaksInRegister];
-        all.extend([Self::MakesKeys, Self::Agrees]);
+        all.extend([Self::MakesKeys, Self::EncodesKeys, Self::Agrees]);
         all.extend([Self::SealsDetached, Self::Encrypts]);
         for case in [
             Self::Seals,
@@ -91,6 +92,7 @@ impl Case {
                 overwrite_frames();
             }
             Self::MakesKeys => make_keys(),
+            Self::EncodesKeys => encode_keys(),
             Self::Seals(suite) => seal(suite, &mut [0; ENVELOPE_LEN]),
             Self::SealsBatch(suite) => seal_batch(suite),
             Self::SealsDetached => seal_detached(),
@@ -196,7 +198,7 @@ fn left_by(cases: impl IntoIterator<Item = Case>) -> Vec<(String, Vec<String>)> 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
 fn keys_leave_nothing_when_they_are_dropped() {
-    assert_eq!(left_by([Case::MakesKeys]), []);
+    assert_eq!(left_by([Case::MakesKeys, Case::EncodesKeys]), []);
 }
 
 #[test]

@@ -1,103 +1,89 @@
-//! The client: seals tasks, puts them into a queue, and opens their results.
+//! The client: seals tasks, enqueues them and opens their results.
 
-mod combine;
-mod delivery;
+mod enqueue;
 mod error;
-mod opening;
-mod sealing;
-mod settings;
+mod open;
+mod open_result;
+mod receipt;
+mod seal;
+pub(crate) mod settings;
+mod sign_batcher;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use taskseal_core::{Audience, MAX_BODY, Policy, Refusal, Suite, SuiteSet, TaskId, TimeWindow, Unverified};
-
-pub use self::delivery::{Forwarded, enqueue_sealed};
+pub use self::enqueue::{Forwarded, enqueue_sealed};
 pub use self::error::ClientError;
-pub use self::sealing::SealedTask;
+pub use self::receipt::Receipt;
+pub use self::seal::SealedTask;
 pub use self::settings::ClientSettings;
 
-use self::combine::Combiner;
-use self::delivery::store;
-use self::opening::Found;
-use self::sealing::{Origin, Sealed};
+use self::enqueue::store;
+use self::open_result::Found;
+use self::seal::{Producer, Sealed};
+use self::sign_batcher::SignBatcher;
 use crate::broker::{Broker, NewTask, TaskState};
 use crate::keys::{Keyring, SealingKey};
 use crate::queue::QueueName;
-use crate::result::{TaskResult, unix_seconds};
+use crate::result::TaskResult;
 use crate::task::Task;
 
 /// Seals tasks and enqueues them.
 pub struct Client {
-    origin: Arc<Origin>,
-    combiner: Arc<Combiner>,
+    producer: Arc<Producer>,
+    batcher: Arc<SignBatcher>,
     broker: Arc<dyn Broker>,
     keyring: Keyring,
 }
 
-/// What a producer keeps of a task that was enqueued: enough to know its result from any other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// Task id.
-    pub id: TaskId,
-    /// Queue it went to.
-    pub queue: QueueName,
-    /// What that queue calls it: its reference, if one was sealed, else its id.
-    pub queue_id: String,
-    /// Task type.
-    pub task_type: String,
-    /// SHA-256 of its envelope.
-    pub digest: [u8; 32],
-}
-
-/// Most tasks handed to the broker in one call.
-const STORED_AT_ONCE: usize = 128;
+/// Maximum number of tasks that one call to the broker stores.
+const STORE_BATCH: usize = 128;
 
 impl Client {
-    /// A client that seals with `key`; `keyring` verifies and decrypts results.
+    /// Creates a client that seals with `key`. The keys of `keyring` verify and decrypt results.
     #[must_use]
     pub fn new(settings: ClientSettings, broker: Arc<dyn Broker>, key: SealingKey, keyring: Keyring) -> Self {
-        Self { origin: Arc::new(Origin { settings, key }), combiner: Arc::default(), broker, keyring }
+        Self { producer: Arc::new(Producer { settings, key }), batcher: Arc::default(), broker, keyring }
     }
 
     /// Seals a task and enqueues it.
     ///
-    /// With [`ClientSettings::batch`] above 1, callers that come while a signature is being made share the next one.
+    /// With [`ClientSettings::sign_batch`] above 1, calls that arrive while a signature is made share the next one.
     ///
     /// # Errors
-    /// [`ClientError`]. After [`ClientError::Broker`] the task may have been stored, and sealing it again would make
-    /// another envelope, which is a conflict: who must know for sure takes [`seal`](Self::seal) and
-    /// [`enqueue_sealed`](Self::enqueue_sealed), which may be repeated.
+    /// [`ClientError`]. After [`ClientError::Broker`] the task may have been stored. Enqueuing it again with the same id
+    /// makes another envelope, which is a conflict; [`seal`](Self::seal) once and repeat
+    /// [`enqueue_sealed`](Self::enqueue_sealed) to be certain.
     pub async fn enqueue(&self, task: Task) -> Result<Receipt, ClientError> {
         let Sealed { receipt, task } = self.seal_one(task).await?;
         self.store(&receipt.queue, &[task]).await?;
         Ok(receipt)
     }
 
-    /// Seals tasks, up to [`ClientSettings::batch`] under one signature, and enqueues them in batches. The receipts stand
-    /// in the order of `tasks`.
+    /// Seals tasks, up to [`ClientSettings::sign_batch`] under one signature, and enqueues them in batches.
+    /// Returns the receipts in the order of `tasks`.
     ///
-    /// A broker that does not answer is asked again with the same envelopes until it does or the client's patience ends: no
-    /// task is stored twice.
+    /// An unavailable broker is retried with the same envelopes, so that no task is stored twice, until
+    /// [`ClientSettings::retry_for`] has passed.
     ///
     /// # Errors
-    /// [`ClientError`] of the first task that fails; tasks before it may have been stored. Where each task is to have an
-    /// answer of its own, use [`seal_all`](Self::seal_all) and [`enqueue_sealed`](Self::enqueue_sealed).
+    /// [`ClientError`] of the first task that fails; tasks before it may have been stored. For one result a task, use
+    /// [`seal_all`](Self::seal_all) and [`enqueue_sealed`](Self::enqueue_sealed).
     pub async fn enqueue_all(&self, tasks: Vec<Task>) -> Result<Vec<Receipt>, ClientError> {
         let mut receipts = Vec::with_capacity(tasks.len());
         let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
         let mut tasks = tasks.into_iter();
         loop {
-            let under_one_signature: Vec<Task> = tasks.by_ref().take(self.origin.batch()).collect();
+            let under_one_signature: Vec<Task> = tasks.by_ref().take(self.producer.sign_batch()).collect();
             if under_one_signature.is_empty() {
                 break;
             }
-            for sealed in self.origin.seal(under_one_signature).await {
+            for sealed in self.producer.seal(under_one_signature).await {
                 let Sealed { receipt, task } = sealed?;
                 let waiting = by_queue.entry(receipt.queue.clone()).or_default();
                 waiting.push(task);
-                if waiting.len() == STORED_AT_ONCE {
+                if waiting.len() == STORE_BATCH {
                     let batch = std::mem::take(waiting);
                     self.store(&receipt.queue, &batch).await?;
                 }
@@ -120,55 +106,57 @@ impl Client {
         self.seal_one(task).await.map(SealedTask::from)
     }
 
-    /// Seals tasks without enqueuing them, up to [`ClientSettings::batch`] under one signature. The answers stand in the
-    /// order of `tasks`; a task that cannot be sealed hurts no other, a signature that fails only those it was to cover.
+    /// Seals tasks without enqueuing them, up to [`ClientSettings::sign_batch`] under one signature.
+    /// Returns the results in the order of `tasks`. A task that cannot be sealed does not affect the others; a signature
+    /// that fails affects the tasks under it.
     pub async fn seal_all(&self, tasks: Vec<Task>) -> Vec<Result<SealedTask, ClientError>> {
         let mut answers = Vec::with_capacity(tasks.len());
         let mut tasks = tasks.into_iter();
         loop {
-            let under_one_signature: Vec<Task> = tasks.by_ref().take(self.origin.batch()).collect();
+            let under_one_signature: Vec<Task> = tasks.by_ref().take(self.producer.sign_batch()).collect();
             if under_one_signature.is_empty() {
                 return answers;
             }
-            let sealed = self.origin.seal(under_one_signature).await;
+            let sealed = self.producer.seal(under_one_signature).await;
             answers.extend(sealed.into_iter().map(|sealed| sealed.map(SealedTask::from)));
         }
     }
 
-    /// Enqueues an envelope that was sealed before or elsewhere. May be repeated: the same envelope is stored once. Its
-    /// signature, and whether this client's keyset lets it into `queue`, is for the caller to verify; the worker does in any
-    /// case.
+    /// Enqueues an envelope that was sealed before or elsewhere. May be repeated: the same envelope is stored once.
+    ///
+    /// # Security
+    /// The signature is not verified here. The worker verifies it and its claims for `queue`.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn enqueue_sealed(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Receipt, ClientError> {
-        let forwarded = enqueue_sealed(&*self.broker, self.settings().patience, queue, envelope).await?;
+        let forwarded = enqueue_sealed(&*self.broker, self.settings().retry_for, queue, envelope).await?;
         Ok(forwarded.receipt)
     }
 
     async fn seal_one(&self, task: Task) -> Result<Sealed, ClientError> {
-        if self.origin.batch() > 1 {
-            return self.combiner.seal(task, &self.origin).await;
+        if self.producer.sign_batch() > 1 {
+            return self.batcher.seal(task, &self.producer).await;
         }
-        let mut sealed = self.origin.seal(vec![task]).await;
+        let mut sealed = self.producer.seal(vec![task]).await;
         sealed.pop().unwrap_or(Err(ClientError::Lost))
     }
 
     async fn store(&self, queue: &QueueName, batch: &[NewTask]) -> Result<(), ClientError> {
-        store(&*self.broker, self.settings().patience, queue, batch).await.map(drop)
+        store(&*self.broker, self.settings().retry_for, queue, batch).await.map(drop)
     }
 
     fn settings(&self) -> &ClientSettings {
-        &self.origin.settings
+        &self.producer.settings
     }
 
-    /// The result of a task, once there is one. `None`: not finished, or not kept.
+    /// Returns the result of a task. `None` if the task has not finished, or its result is not kept.
     ///
-    /// A token that is to decrypt it and is away is asked again for as long as the client's patience lasts.
+    /// An unavailable token is retried until [`ClientSettings::retry_for`] has passed.
     ///
     /// # Errors
-    /// [`ClientError::Result`] if what the queue holds is not the result of this very request, or with
-    /// [`OpenError::KeyUnavailable`](taskseal_core::OpenError::KeyUnavailable) if the key that opens it cannot be used.
+    /// [`ClientError::Result`] if what the queue holds is not the result of this request, or with
+    /// [`OpenError::KeyUnavailable`](taskseal_core::OpenError::KeyUnavailable) if its decryption key is unavailable.
     pub async fn result(&self, receipt: &Receipt) -> Result<Option<TaskResult>, ClientError> {
         let found = self.broker.find(&receipt.queue, &receipt.queue_id).await?;
         let Some(envelope) =
@@ -176,38 +164,10 @@ impl Client {
         else {
             return Ok(None);
         };
-        let audience = format!("{}/{}", self.settings().deployment, receipt.queue);
-        let policy = self.settings().result_policy();
+        let audience = self.settings().audience(&receipt.queue);
+        let policy = self.settings().policy.clone();
         let found = Found { envelope, receipt: receipt.clone(), audience, policy };
-        found.open(&self.keyring, self.settings().patience).await.map(Some)
-    }
-
-    /// The receipt of a task of this client by what the queue holds under its id, for a producer that has kept only the id.
-    /// `None`: the queue has no such task.
-    ///
-    /// # Errors
-    /// [`ClientError::Result`] if what the queue holds is no authentic task of this issuer and id for this queue.
-    pub async fn receipt(&self, queue: &QueueName, id: TaskId) -> Result<Option<Receipt>, ClientError> {
-        let found = self.broker.find(queue, &id.to_string()).await?;
-        let Some(record) = found.and_then(|info| info.record) else { return Ok(None) };
-        let unverified = Unverified::parse(&record.envelope).map_err(ClientError::Result)?;
-        let audience = format!("{}/{queue}", self.settings().deployment);
-        let mut policy = Policy::for_tasks(Audience::new(&audience)?);
-        policy.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
-        policy.accept_batches = true;
-        policy.max_body = MAX_BODY;
-        policy.max_lifetime = u64::MAX;
-        // Whether it may still be run is not asked, only whether it was sealed as it stands there: at its own time.
-        let sealed_at = unverified.danger_claims_unverified().issued_at.unwrap_or_else(unix_seconds);
-        let from = unverified.danger_claims_unverified().not_before.unwrap_or(sealed_at);
-        let mut clock = TimeWindow::exact(from.max(sealed_at));
-        let verified = unverified.verify(&self.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
-        let claims = verified.claims();
-        if claims.task_id != id || claims.issuer.as_str() != self.settings().issuer {
-            return Err(ClientError::Result(Refusal::WrongRequest.into()));
-        }
-        let (task_type, digest) = (claims.task_type.to_string(), *verified.digest());
-        Ok(Some(Receipt { id, queue: queue.clone(), queue_id: id.to_string(), task_type, digest }))
+        found.open(&self.keyring, self.settings().retry_for).await.map(Some)
     }
 }
 

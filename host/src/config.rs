@@ -1,140 +1,55 @@
-//! The configuration file of a host, `taskseal.toml`: parsed into checked types, every fault with its line.
+//! The configuration file of a host, `taskseal.toml`: read into the settings of client, worker and policy, every error with
+//! its line.
 //!
-//! Paths in it are relative to its folder. Nothing in it is a secret: keys and passwords are named, not written.
+//! Paths in the file are relative to its folder. Nothing in it is secret: keys and passwords are named, not written.
 
 mod broker;
 mod file;
-mod value;
+mod open;
+mod program;
+mod sealing;
+pub(crate) mod value;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use taskseal_core::{Audience, Kind, Policy, SuiteSet};
+use taskseal_core::Kind;
 
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
+pub use self::open::SetupError;
+pub use self::program::ProgramSettings;
+pub use crate::policy::PolicySettings;
 
+use crate::client::ClientSettings;
 use crate::file_error::FileError;
 use crate::keys::{KeyLocation, Keyring, SealingKey, SealingSource};
 use crate::queue::QueueName;
+use crate::worker::settings::WorkerSettings;
 
 #[cfg(test)]
 mod tests;
 
-/// What a host is configured to do.
+/// The configuration of a host.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// The file it was read from.
     pub file: PathBuf,
-    /// The first half of every audience: `deployment/queue`.
+    /// First half of every audience: `deployment/queue`.
     pub deployment: String,
     /// Where the queue is.
     pub broker: BrokerConfig,
-    /// The folder of ledger and quarantine.
+    /// Folder of the replay ledger and the quarantine.
     pub state_dir: PathBuf,
     /// The keyset file.
     pub keyset: PathBuf,
-    /// How tasks are made; `None`: this host makes none.
-    pub client: Option<ClientConfig>,
-    /// How tasks are run; `None`: this host runs none.
-    pub worker: Option<WorkerConfig>,
-    /// What is accepted.
-    pub policy: PolicyConfig,
-    /// The programs that run tasks, one a type pattern.
-    pub handlers: Vec<HandlerConfig>,
-}
-
-/// How tasks are made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ClientConfig {
-    /// Whom the tasks are from.
-    pub issuer: String,
-    /// The keys that seal tasks.
-    pub sealing: SealingSource,
-    /// The key that opens results.
-    pub result_key: Option<KeyLocation>,
-    /// How long a task may be run after it was sealed. One hour if not set.
-    pub lifetime: Duration,
-    /// Most attempts. Five if not set.
-    pub attempts: u16,
-    /// Time limit of one attempt.
-    pub timeout: Option<Duration>,
-    /// How long the finished task and its result are kept. 24 hours if not set.
-    pub retention: Duration,
-    /// Most tasks under one signature. One if not set.
-    pub batch: usize,
-}
-
-/// How tasks are run.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WorkerConfig {
-    /// The issuer of its results. The name of the host if not set.
-    pub id: String,
-    /// Handlers that run at once. The number of processors if not set.
-    pub concurrency: usize,
-    /// How long a task is leased. Five seconds if not set; leases are extended while a handler runs.
-    pub lease: Duration,
-    /// Most tasks leased in one call. 32 if not set.
-    pub batch: usize,
-    /// How long running handlers may take to end after the worker is told to stop. 30 seconds if not set.
-    pub drain: Duration,
-    /// The keys that decrypt tasks.
-    pub decryption_keys: Vec<KeyLocation>,
-    /// The keys that seal results; `None`: results are not kept.
-    pub result: Option<SealingSource>,
-    /// The queues it takes tasks from, at least one.
-    pub queues: Vec<QueueConfig>,
-}
-
-/// One queue of a worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueConfig {
-    /// The queue.
-    pub name: QueueName,
-    /// Its share of the worker next to the others, 1 to 1000.
-    pub weight: u32,
-}
-
-/// What is accepted from a queue.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct PolicyConfig {
-    /// Suites accepted. SE and SP if not set.
-    pub suites: SuiteSet,
-    /// Whether tasks may be sealed in batches: `batches` in `[worker]`. Not if not set.
-    pub batches: bool,
-    /// Whether tasks of issuers without a clock are accepted. Not if not set.
-    pub clockless: bool,
-    /// By how much clocks may differ. One minute if not set, five at most.
-    pub skew: Duration,
-    /// Longest lifetime of a task. 24 hours if not set.
-    pub max_lifetime: Duration,
-    /// Most bytes of a body. 1 MiB if not set.
-    pub max_body: usize,
-}
-
-/// A program that runs the tasks of a type: body on its standard input, result on its standard output.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HandlerConfig {
-    /// The task type, or the beginning of one followed by `*`.
-    pub task_type: String,
-    /// Program and arguments. A program with a `/` in its name is an absolute path by now; one without is looked
-    /// for in `PATH`. No shell is involved.
-    pub program: Vec<String>,
-    /// Time limit of one attempt where the task itself has none that is shorter. Five minutes if not set.
-    pub timeout: Duration,
-    /// Environment variables it gets.
-    pub env: BTreeMap<String, String>,
-    /// Environment variables of the worker that it gets as well.
-    pub pass_env: Vec<String>,
-    /// Where it runs. The folder of the configuration file if not set.
-    pub working_dir: PathBuf,
-    /// Most bytes it may write. 1 MiB if not set.
-    pub max_output: usize,
+    /// How tasks are sealed; `None` if this host seals none.
+    pub client: Option<ClientSettings>,
+    /// How tasks are run; `None` if this host runs none.
+    pub worker: Option<WorkerSettings>,
+    /// What is accepted as a task or result.
+    pub policy: PolicySettings,
+    /// Programs that run tasks, each for one task type or prefix of task types.
+    pub programs: Vec<ProgramSettings>,
 }
 
 impl Config {
@@ -146,8 +61,8 @@ impl Config {
         file::load(path)
     }
 
-    /// The configuration file to use: `explicit`, else the one that the environment variable `TASKSEAL_CONFIG`
-    /// names, else `taskseal.toml` in the current folder.
+    /// Returns the configuration file to use: `explicit`, else the file in the environment variable `TASKSEAL_CONFIG`,
+    /// else `taskseal.toml` in the current folder.
     #[must_use]
     pub fn locate(explicit: Option<&Path>) -> PathBuf {
         let from_environment = || std::env::var_os("TASKSEAL_CONFIG").filter(|path| !path.is_empty());
@@ -157,7 +72,7 @@ impl Config {
         }
     }
 
-    /// The audience of tasks in `queue`: `deployment/queue`.
+    /// Returns the audience of tasks in `queue`: `deployment/queue`.
     #[must_use]
     pub fn audience(&self, queue: &QueueName) -> String {
         format!("{}/{queue}", self.deployment)
@@ -192,7 +107,9 @@ impl Config {
     /// # Errors
     /// [`FileError`], which names the field of a key that is at fault.
     pub fn task_key(&self, keyring: &Keyring) -> Result<SealingKey, FileError> {
-        let source = &self.client()?.sealing;
+        let source = self.client()?.sealing.as_ref().ok_or_else(|| {
+            FileError::new(&self.file, "no key to seal tasks with").hint("set `suite` and `key` in [client]")
+        })?;
         let fields = ["client.key", "client.encryption_key"];
         keyring.sealing_key(source, Kind::Task).map_err(|error| self.named_by(fields, source, error))
     }
@@ -228,59 +145,25 @@ impl Config {
         }
     }
 
-    /// The file of the replay ledger.
-    #[must_use]
-    pub fn ledger_file(&self) -> PathBuf {
-        self.state_dir.join("ledger.db")
-    }
-
-    /// The section `[client]`.
+    /// Returns the section `[client]`.
     ///
     /// # Errors
-    /// [`FileError`] if there is none.
-    pub fn client(&self) -> Result<&ClientConfig, FileError> {
+    /// [`FileError`] if the file has none.
+    pub fn client(&self) -> Result<&ClientSettings, FileError> {
         self.client.as_ref().ok_or_else(|| {
-            FileError::new(&self.file, "no [client] section: this host makes no tasks")
+            FileError::new(&self.file, "no [client] section: this host seals no tasks")
                 .hint("add one with `issuer`, `suite` and `key`")
         })
     }
 
-    /// The section `[worker]`.
+    /// Returns the section `[worker]`.
     ///
     /// # Errors
-    /// [`FileError`] if there is none.
-    pub fn worker(&self) -> Result<&WorkerConfig, FileError> {
+    /// [`FileError`] if the file has none.
+    pub fn worker(&self) -> Result<&WorkerSettings, FileError> {
         self.worker.as_ref().ok_or_else(|| {
             FileError::new(&self.file, "no [worker] section: this host runs no tasks")
                 .hint("add one with `decryption_keys` and a [[worker.queue]]")
         })
-    }
-}
-
-impl PolicyConfig {
-    /// The policy for tasks of one queue. The types accepted are the caller's business.
-    #[must_use]
-    pub fn for_tasks<'a>(&self, audience: Audience<'a>) -> Policy<'a> {
-        let mut policy = self.limit(Policy::for_tasks(audience));
-        policy.accept_batches = self.batches;
-        policy.accept_clockless = self.clockless;
-        policy.max_lifetime = self.max_lifetime.as_secs();
-        policy
-    }
-
-    /// The policy for the result of the request with this SHA-256.
-    #[must_use]
-    pub fn for_result<'a>(&self, audience: Audience<'a>, request: [u8; 32]) -> Policy<'a> {
-        let mut policy = self.limit(Policy::for_result(audience, request));
-        // How a worker signs its results is its own affair.
-        policy.accept_batches = true;
-        policy
-    }
-
-    fn limit<'a>(&self, mut policy: Policy<'a>) -> Policy<'a> {
-        policy.suites = self.suites;
-        policy.max_body = self.max_body;
-        policy.skew = u32::try_from(self.skew.as_secs()).unwrap_or(Policy::MAX_SKEW);
-        policy
     }
 }

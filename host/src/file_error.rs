@@ -65,6 +65,13 @@ impl FileError {
         fault
     }
 
+    /// Replaces the message.
+    #[must_use]
+    pub(crate) fn message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -1,5 +1,6 @@
 //! Handlers: run tasks, each with a Rust function or a program, chosen by the signed task type.
 
+mod configured;
 mod function;
 mod program;
 
@@ -92,6 +93,13 @@ impl Output {
     #[must_use]
     pub fn empty() -> Self {
         Self::new(ContentType::OCTETS, Vec::new())
+    }
+}
+
+/// A task without a result.
+impl From<()> for Output {
+    fn from((): ()) -> Self {
+        Self::empty()
     }
 }
 

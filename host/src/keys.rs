@@ -6,7 +6,6 @@
 
 mod agreement;
 mod authenticator;
-mod cose_key;
 mod keyset_file;
 mod location;
 mod opening;

@@ -10,16 +10,17 @@ pub mod file_security;
 pub mod handler;
 pub mod keys;
 mod lock;
+mod policy;
 pub mod quarantine;
 pub mod queue;
 pub mod replay;
 pub mod result;
 mod retry;
-pub mod setup;
 mod sqlite;
 mod stack;
 pub mod state;
 pub mod task;
+pub mod telemetry;
 pub mod time;
 pub mod tokens;
 #[doc(hidden)]
@@ -27,6 +28,7 @@ pub mod wiped_buffer;
 pub mod worker;
 
 pub use self::client::{Client, ClientSettings, Receipt, SealedTask};
+pub use self::config::Config;
 pub use self::queue::QueueName;
 pub use self::task::Task;
-pub use self::worker::{Worker, WorkerParts, WorkerSettings};
+pub use self::worker::{Worker, WorkerBuilder, WorkerParts, WorkerSettings};

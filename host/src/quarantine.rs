@@ -1,6 +1,6 @@
 //! The quarantine: tasks that a worker refused, kept unchanged until an operator has inspected them.
 //!
-//! A refused task is never run and never lost: the broker is told to archive it only after it is on disk here. Ids, types
+//! A refused task is never run and never lost: it is archived in its queue only after it is on disk here. Ids, types
 //! and issuers that the queue or the sender wrote are stored unverified and unescaped; escape them for display.
 
 pub use self::entry::{

@@ -1,4 +1,4 @@
-//! Opening a SQLite file that several processes share and that others may have written to.
+//! Opening a SQLite file that several processes share and that an attacker may have written to.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -10,29 +10,29 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-/// What a file of one kind contains.
+/// The format of one kind of file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schema {
-    /// What the file is called in messages, e.g. `queue`.
+    /// Name of the format in messages, for example `queue`.
     pub(crate) kind: &'static str,
-    /// `PRAGMA application_id`, which tells our files from those of others.
+    /// `PRAGMA application_id`, which distinguishes the formats.
     pub(crate) application_id: i32,
     /// `PRAGMA user_version`, at least 1.
     pub(crate) version: i32,
-    /// The statements that make the tables of an empty file.
+    /// Statements that create the tables in an empty file.
     pub(crate) sql: &'static str,
 }
 
-/// How a file is used.
+/// How a file is opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// How long a statement waits for a lock that another connection holds.
+    /// How long a statement waits for a lock of another connection.
     pub(crate) busy_timeout: Duration,
-    /// Whether a commit waits until it would survive a power cut; otherwise only a crash of the process.
+    /// Whether a committed change survives a power failure; otherwise only a crash of the process.
     pub(crate) durable: bool,
-    /// The longest text, blob or row in bytes; a longer one is an error and is never allocated.
-    pub(crate) longest_value: i32,
-    /// How much of the file is kept in memory, in KiB.
+    /// Maximum length of a text, blob or row, in bytes. A longer one is an error and is not allocated.
+    pub(crate) max_value_len: i32,
+    /// Size of the page cache, in KiB.
     pub(crate) cache_kib: u32,
 }
 
@@ -41,39 +41,39 @@ impl Default for Settings {
         Self {
             busy_timeout: Duration::from_secs(5),
             durable: true,
-            longest_value: 40 * 1024 * 1024,
+            max_value_len: 40 * 1024 * 1024,
             cache_kib: 4 * 1024,
         }
     }
 }
 
-/// Why a file was not opened. It is unchanged, except that an empty one may have become ours.
+/// Why a file was not opened. It is unchanged, except that tables may have been created in an empty one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// The file cannot be made or opened.
+    /// The file cannot be created or opened.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// It belongs to another application or is no database.
-    #[error("{} is no taskseal {kind}", path.display())]
+    /// The file belongs to another application or is not a database.
+    #[error("{} is not a taskseal {kind} database", path.display())]
     Foreign { path: PathBuf, kind: &'static str },
-    /// A later release wrote it.
+    /// Another release wrote the file.
     #[error("{} has version {found} of the {kind} format, this release knows {known}", path.display())]
     Version { path: PathBuf, kind: &'static str, found: i32, known: i32 },
-    /// Its tables, indexes or triggers are not those that we made.
+    /// The tables, indexes or triggers are not those that were created.
     #[error("{}: the tables of this {kind} were changed", path.display())]
     Changed { path: PathBuf, kind: &'static str },
-    /// It cannot be shared between processes, for instance because it lies on a network file system.
-    #[error("{}: write-ahead logging is not possible here", path.display())]
+    /// The file cannot be shared between processes, for instance because it is on a network file system.
+    #[error("{}: write-ahead logging is not available on this file system", path.display())]
     NotShareable { path: PathBuf },
-    /// SQLite said no.
+    /// SQLite reported an error.
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
 }
 
-/// Opens `path`, or makes it, readable and writable by its owner alone.
+/// Opens `path`, or creates it, readable and writable only by its owner.
 ///
-/// Whatever else is found in the file, no trigger, view or function of its schema runs: the schema must be ours
-/// to the letter, and SQLite is told not to trust it.
+/// No trigger, view or function of the schema in the file runs: the schema must be exactly `schema`, and SQLite is
+/// configured not to trust it.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -87,7 +87,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
     let mut connection = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
     distrust(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
 
-    // Nothing is written before the file is known to be ours or empty.
+    // Nothing is written until the file is known to be empty or of this format.
     match kind_now(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
         Kind::Ours | Kind::Empty => {}
         Kind::Foreign => return Err(OpenError::Foreign { path, kind: schema.kind }),
@@ -105,7 +105,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
     Ok(connection)
 }
 
-/// Makes an empty file of mode 0600 unless there is one, and sees to it that its name survives a power cut.
+/// Creates an empty file with mode 0600 if there is none, such that its name survives a power failure.
 fn create(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -123,7 +123,7 @@ fn create(path: &Path) -> io::Result<()> {
             }
             Ok(())
         }
-        // A pipe or a device would block or worse.
+        // Opening a pipe or a device could block.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path)?.is_file() {
             true => Ok(()),
             false => Err(io::Error::other("not a regular file")),
@@ -132,13 +132,13 @@ fn create(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Settings for a file in somebody else's reach, and those that hold for one connection only.
+/// Sets what protects against a tampered file, and the other settings of a connection.
 fn distrust(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, settings.longest_value)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, settings.max_value_len)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.busy_timeout(settings.busy_timeout)?;
     connection.pragma_update(None, "cell_size_check", true)?;
@@ -154,12 +154,13 @@ enum Kind {
     Version(i32),
 }
 
-/// What a file is at one moment: read piece by piece, one that becomes ours meanwhile looks like somebody else's.
+/// Returns the kind of the file at one point in time: in separate reads, a file whose tables are being created would look
+/// foreign.
 fn kind_now(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
     kind_of(&*connection.unchecked_transaction()?, schema)
 }
 
-/// Within a transaction.
+/// Returns the kind of the file, within a transaction.
 fn kind_of(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
@@ -175,7 +176,7 @@ fn kind_of(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
     })
 }
 
-/// A file that is no database at all is somebody else's.
+/// Converts an error of reading the file: one that is not a database is foreign.
 fn unreadable(path: &Path, schema: &Schema, source: rusqlite::Error) -> OpenError {
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.into(), kind: schema.kind },
@@ -183,11 +184,11 @@ fn unreadable(path: &Path, schema: &Schema, source: rusqlite::Error) -> OpenErro
     }
 }
 
-/// Turns on write-ahead logging, which readers and one writer can use at once.
+/// Enables write-ahead logging, with which readers do not block the writer.
 fn write_ahead(connection: &Connection, settings: &Settings) -> rusqlite::Result<bool> {
     let deadline = Instant::now() + settings.busy_timeout;
     let mode = loop {
-        // The busy timeout does not cover this change when two processes make it at once.
+        // The busy timeout does not apply if two processes change the mode at the same time.
         match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
             Err(error) if is_busy(&error) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(5));
@@ -195,18 +196,18 @@ fn write_ahead(connection: &Connection, settings: &Settings) -> rusqlite::Result
             other => break other?,
         }
     };
-    // Gives the room of an unusually long log back.
+    // Truncates an unusually long log.
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     Ok(mode == "wal")
 }
 
-/// Makes the tables of an empty file; answers whether the tables are the expected ones.
+/// Creates the tables in an empty file. Returns whether the tables are the expected ones.
 fn initialize(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<bool> {
     let model = Connection::open_in_memory()?;
     model.execute_batch(schema.sql)?;
     let expected = tables(&model, usize::MAX)?;
 
-    // Of two processes that found the file empty, one makes the tables and the other sees them.
+    // Of two processes that found the file empty, one creates the tables and the other finds them.
     if matches!(kind_now(connection, schema)?, Kind::Empty) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if matches!(kind_of(&transaction, schema)?, Kind::Empty) {
@@ -219,7 +220,7 @@ fn initialize(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<
     Ok(tables(connection, expected.len() + 1)? == expected)
 }
 
-/// The definition of every table, index, trigger and view; those of SQLite itself left out.
+/// Returns the definition of every table, index, trigger and view, except those of SQLite itself.
 fn tables(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String, String, String)>> {
     let mut statement = connection.prepare(
         "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
@@ -228,12 +229,12 @@ fn tables(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String,
     rows.take(most).collect()
 }
 
-/// Whether another connection holds the lock, so that trying again may help.
+/// Returns whether another connection holds the lock, so that a retry may succeed.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Whether the same call may succeed later without anybody changing anything here.
+/// Returns whether the same call may succeed later without a change on this host.
 pub(crate) fn is_transient(error: &rusqlite::Error) -> bool {
     let passing = matches!(
         error.sqlite_error_code(),

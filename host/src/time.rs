@@ -1,52 +1,96 @@
-//! Points in time as the queue counts them: milliseconds since 1970 in UTC.
+//! Points in time, in milliseconds since 1970 in UTC, and durations.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::{Span, SpanRelativeTo};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// The time by this host's clock; 1970 if the clock stands before it.
+    /// Returns the time by this host's clock; 1970 if the clock is set before it.
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// A whole number of seconds.
+    /// Creates a point in time from whole seconds.
     #[must_use]
     pub const fn from_secs(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Whole seconds, rounded down.
+    /// Returns whole seconds, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This point moved into the future by `by`.
+    /// Returns the point in time later by `by`.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How much later this is than `earlier`; zero if it is not.
+    /// Returns the time since `earlier`; zero if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// Reads a duration written as a whole number and a unit: `5s`, `10m`, `24h`, `7d`.
+/// Parses a duration: a whole number and one of the units in `5s`, `10m`, `24h` and `7d`.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, unit) = text.split_at_checked(digits)?;
-    let (_, factor) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    digits.parse::<u64>().ok()?.checked_mul(factor).map(Duration::from_secs)
+    // The parser accepts more: several units, fractions, signs, ISO 8601.
+    let digits = text.strip_suffix(['s', 'm', 'h', 'd'])?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let span: Span = text.parse().ok()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
 /// Units of time and their seconds.
 pub(crate) const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_is_a_whole_number_and_a_unit() {
+        for (text, seconds) in [("0s", 0), ("5s", 5), ("010m", 600), ("24h", 86_400), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_forms_of_durations_are_rejected() {
+        let forms = [
+            "",
+            "s",
+            "5",
+            "5 s",
+            " 5s",
+            "5S",
+            "5ms",
+            "-5s",
+            "+5s",
+            "1.5h",
+            "1h30m",
+            "5s ago",
+            "PT5S",
+            "5min",
+            "1w",
+            "\u{665}s",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ];
+        for text in forms {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ mod metrics;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use taskseal_hsm::{Error, Event, Health, PinError, PinSource, Settings, Token, TokenUri};
+use taskseal_hsm::{Error, Health, PinError, PinSource, Settings, Token, TokenEvent, TokenUri};
 
 pub use self::metrics::metrics;
 
@@ -27,14 +27,14 @@ struct Open {
 /// Tokens stay open until [`close`]: a wrong PIN costs an attempt, so it is not given twice without need.
 static OPEN: Mutex<Vec<Open>> = Mutex::new(Vec::new());
 
-type Observer = Arc<dyn Fn(&str, &Event) + Send + Sync>;
+type Observer = Arc<dyn Fn(&str, &TokenEvent) + Send + Sync>;
 
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
 /// Tells `observer` of the tokens that are opened from now on: the name of one, and that it is down, up again or given up.
 /// It is called on the thread that recovers the token and must not block. Answers whether it is the first: there is one a
 /// process.
-pub fn observe(observer: impl Fn(&str, &Event) + Send + Sync + 'static) -> bool {
+pub fn observe(observer: impl Fn(&str, &TokenEvent) + Send + Sync + 'static) -> bool {
     OBSERVER.set(Arc::new(observer)).is_ok()
 }
 
@@ -122,7 +122,7 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
         Error::Pin(PinError::Unreadable) => {
             "the place that `pin-source` names must be there, and readable by this user"
         }
-        Error::Pin(PinError::OpenToOthers) => "`chmod 600` the file that `pin-source` names",
+        Error::Pin(PinError::InsecurePermissions) => "`chmod 600` the file that `pin-source` names",
         Error::Pin(PinError::NoSource) => {
             "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the uri, or set TASKSEAL_PKCS11_PIN_SOURCE"
         }

@@ -22,10 +22,11 @@
 //! deletes expired ones.
 
 mod admit;
+mod builder;
 mod counters;
 mod cpu_pool;
 mod decrypt;
-mod event;
+pub(crate) mod event;
 mod execute;
 mod fetch;
 mod heartbeat;
@@ -39,7 +40,7 @@ mod queue_scheduler;
 mod result_key;
 mod root_cache;
 mod seal_result;
-mod settings;
+pub(crate) mod settings;
 mod settle;
 mod shared;
 mod task_state;
@@ -52,7 +53,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
-pub use self::counters::{Counters, Tally};
+pub use self::builder::WorkerBuilder;
+pub use self::counters::Tally;
 pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
 pub use crate::retry::Backoff;
@@ -104,12 +106,6 @@ impl Worker {
         let shared = Arc::get_mut(&mut self.shared).expect("a worker that does not run is not shared");
         shared.observer = Box::new(observer);
         self
-    }
-
-    /// Returns the counters, which can be read while the worker runs.
-    #[must_use]
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.shared.counters)
     }
 
     /// Runs until `shutdown` is ready, then drains: fetches no more tasks, lets running ones finish within the drain time

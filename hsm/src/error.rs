@@ -1,94 +1,96 @@
-//! What can go wrong between a caller and a token, and whether trying again can help.
+//! Errors of tokens and keys, and whether a retry can succeed.
 
-use std::fmt;
+mod fault;
+
 use std::time::Duration;
 
-use cryptoki::error::{Error as Cryptoki, RvError};
+pub use self::fault::Fault;
+pub(crate) use self::fault::{Failure, if_mechanism_missing, if_unsupported};
 
-use crate::pin::PinError;
+use crate::login::pin::PinError;
 
-/// Why a token or a key in it could not be used. Shows neither PINs nor key material.
+/// The reason why a token or a key in it cannot be used. Contains neither PINs nor key material.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The token is away and is being recovered.
-    #[error("the token is away; it is tried again in {} ms", retry_after.as_millis())]
+    /// The token is unavailable and is being recovered.
+    #[error("the token is unavailable; retry in {} ms", retry_after.as_millis())]
     Transient {
-        /// When it is worth trying again.
+        /// Time until a retry can succeed.
         retry_after: Duration,
     },
-    /// The token did not answer in time.
-    #[error("the token did not answer in time")]
+    /// The token did not respond in time.
+    #[error("the token did not respond in time")]
     Timeout,
-    /// The token refused the PIN. It is not tried a second time.
-    #[error("the token refused the pin, which is not tried again{}", if *count_low { "; few attempts are left" } else { "" })]
+    /// The token rejected the PIN. This process does not try it again.
+    #[error("the token rejected the PIN, which is not tried again{}", if *count_low { "; few attempts remain" } else { "" })]
     AuthFailed {
         /// The token has counted wrong PINs (`CKF_USER_PIN_COUNT_LOW`).
         count_low: bool,
     },
-    /// The token refused the PIN before, in this process. No further attempt is made until it is restarted.
-    #[error("the token refused the pin earlier in this process: correct the pin and restart")]
+    /// The token rejected the PIN earlier in this process. No further attempt is made before a restart.
+    #[error("the token rejected the PIN earlier in this process: correct the PIN and restart")]
     LockedOut,
-    /// Logging in failed in a way that may have been about the PIN. It is not tried again in this process.
-    #[error("the login failed, perhaps because of the pin, and is not tried again before a restart: {0}")]
+    /// The login failed in a way that may have been caused by the PIN. This process does not try it again.
+    #[error("the login failed, possibly because of the PIN, and is not tried again before a restart: {0}")]
     LoginFailed(Fault),
-    /// The token has locked the PIN; only its security officer can help.
-    #[error("the pin is locked in the token")]
+    /// The token has locked the PIN. Only its security officer can reset it.
+    #[error("the PIN is locked in the token")]
     PinLocked,
-    /// One more wrong PIN would lock the token (`CKF_USER_PIN_FINAL_TRY`), so none is tried.
-    #[error("the token accepts one last attempt at its pin, which is left to a human")]
+    /// One more wrong PIN would lock the token (`CKF_USER_PIN_FINAL_TRY`), so no attempt is made.
+    #[error("the token accepts only one more PIN attempt, which must be made by an operator")]
     FinalTry,
-    /// There is no PIN, or it cannot be read.
-    #[error("no pin: {0}")]
+    /// The PIN is missing or cannot be read.
+    #[error("no PIN: {0}")]
     Pin(#[from] PinError),
-    /// No token has the label, serial number, maker and model that were asked for.
+    /// No token has the requested label, serial number, manufacturer and model.
     #[error("no such token")]
     NoSuchToken,
-    /// Another token goes by this name now. It is not shown the PIN.
-    #[error("another token goes by this name than at first")]
+    /// The name now matches a different token than at first. The PIN is not sent to it.
+    #[error("the name now matches a different token than at first")]
     TokenChanged,
     /// The token has no such key.
     #[error("no such key in the token")]
     NoSuchKey,
-    /// More than one token or key goes by this name.
-    #[error("{count} {what} go by this name")]
+    /// The name matches more than one token or key.
+    #[error("{count} {what} match this name")]
     Ambiguous {
-        /// `tokens` or `keys`.
+        /// `tokens`, `keys` or `public keys`.
         what: &'static str,
-        /// How many.
+        /// Number of matches.
         count: usize,
     },
-    /// There is such a key, but it must not be used.
-    #[error("the key in the token is refused: {0}")]
+    /// The token has the key, but the key must not be used.
+    #[error("the key in the token is rejected: {0}")]
     WrongKey(#[from] KeyDefect),
-    /// Behind the name is another key than at first.
-    #[error("the token has another key under this name than before")]
+    /// The name now matches a different key than the one that was loaded.
+    #[error("the name now matches a different key than the one that was loaded")]
     KeyChanged,
-    /// The token returned something wrong, which was not used: a signature that does not verify, two tags of one
-    /// message, a wrapped key that is another one when it is unwrapped, a shared secret of the wrong length; or a key did
-    /// not pass its test.
-    #[error("the token calculated wrongly; the result was not used")]
+    /// The token returned a wrong result, which was discarded: a signature that does not verify, two different tags
+    /// of one message, a wrapped key that unwraps to another key, or a shared secret of the wrong length. Also
+    /// returned if a key fails its self-test.
+    #[error("the token returned a wrong result, which was discarded")]
     FaultyAnswer,
-    /// The token takes no message of this length in one call. The key is none the worse for it.
-    #[error("the token takes no message of {len} bytes")]
+    /// The token does not accept a message of this length in one call. The key remains usable.
+    #[error("the token does not accept a message of {len} bytes")]
     TooLong {
-        /// Bytes of the message.
+        /// Length of the message, in bytes.
         len: usize,
     },
-    /// The bytes are not what this key wrapped.
-    #[error("the wrapped key was changed, or was wrapped with another key")]
+    /// The bytes were not produced by this wrapping key.
+    #[error("the wrapped key was modified, or was wrapped with a different key")]
     NotWrapped,
-    /// This process is a fork of the one that loaded the library. PKCS#11 does not survive that.
-    #[error("the token was opened before this process was forked: open it after")]
+    /// This process was forked after the library was loaded, which PKCS#11 does not support.
+    #[error("the token was opened before this process was forked: open it after the fork")]
     Forked,
-    /// The token cannot do this.
+    /// The token lacks a mechanism or a feature.
     #[error("the token does not support {0}")]
     Unsupported(&'static str),
-    /// The token was named or set up in a way that cannot work.
+    /// The configuration or the state of the token does not allow the operation.
     #[error("{0}")]
     Config(&'static str),
     /// The PKCS#11 library cannot be loaded.
-    #[error("the pkcs#11 library cannot be loaded: {0}")]
+    #[error("cannot load the PKCS#11 library: {0}")]
     Module(String),
     /// The token reported an error.
     #[error("{0}")]
@@ -99,13 +101,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call can succeed later without anybody's help.
+    /// Returns whether the same call can succeed later without intervention.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Transient { .. } | Self::Timeout | Self::FaultyAnswer)
     }
 
-    /// Whether the PIN is the matter, so that trying again would do harm.
+    /// Returns whether the error concerns the PIN, so that a retry could lock the token.
     #[must_use]
     pub const fn is_locked(&self) -> bool {
         matches!(
@@ -119,154 +121,62 @@ impl Error {
     }
 }
 
-/// Why a key is refused although the token has it.
+/// The reason why a key is rejected although the token has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyDefect {
-    /// It could leave the token (`CKA_EXTRACTABLE`), and the settings do not allow that.
+    /// It can leave the token (`CKA_EXTRACTABLE`), and the settings do not allow that.
     #[error("it is extractable")]
     Extractable,
-    /// It can be read in plain (`CKA_SENSITIVE` is false).
+    /// Its value can be read in plaintext (`CKA_SENSITIVE` is false).
     #[error("it is not sensitive")]
     NotSensitive,
-    /// It is of another type, curve or size.
-    #[error("it is of another type, curve or size")]
+    /// It has the wrong type, curve or size.
+    #[error("it has the wrong type, curve or size")]
     Type,
-    /// It may not be used for this (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), or for more than this, or the token does not
-    /// show whether it may.
-    #[error("it is not made for this use alone")]
+    /// It lacks the required use (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), allows other uses as well, or the token does
+    /// not report its uses.
+    #[error("it is not restricted to the required use")]
     Usage,
-    /// It wants the PIN for every use (`CKA_ALWAYS_AUTHENTICATE`).
-    #[error("it wants the pin for every use")]
+    /// It requires the PIN for every use (`CKA_ALWAYS_AUTHENTICATE`).
+    #[error("it requires the PIN for every use")]
     AlwaysAuthenticate,
     /// It can be used without a login (`CKA_PRIVATE` is false).
     #[error("it can be used without a login")]
     NotPrivate,
-    /// Its `CKA_ID` is not the kid of its public key, or no kid at all.
+    /// Its `CKA_ID` is not a kid, or not the kid of its public key.
     #[error("its id is not its kid")]
     Id,
-    /// The token shows no public key that goes with it.
+    /// The token has no usable public key for it.
     #[error("the token has no usable public key for it")]
     PublicKey,
 }
 
-/// The function of PKCS#11 that failed and the code it failed with.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Fault(String);
-
-impl Fault {
-    /// A panic on a thread of the token.
-    pub(crate) fn panic() -> Self {
-        Self("a thread of the token panicked".to_owned())
-    }
-
-    pub(crate) fn new(error: &Cryptoki) -> Self {
-        match error {
-            Cryptoki::Pkcs11(code, function) => Self(format!("C_{function:?}: {}", ckr(*code))),
-            other => Self(format!("pkcs#11: {other}")),
-        }
-    }
-}
-
-/// The name the standard gives a code: `DeviceError` is `CKR_DEVICE_ERROR`.
-fn ckr(code: RvError) -> String {
-    match code {
-        RvError::VendorDefined(number) | RvError::UnknownErrorCode(number) => format!("CKR {number:#010x}"),
-        named => {
-            let mut name = String::from("CKR");
-            for letter in format!("{named:?}").chars() {
-                if letter.is_ascii_uppercase() {
-                    name.push('_');
-                }
-                name.push(letter.to_ascii_uppercase());
-            }
-            name
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fault({})", self.0)
-    }
-}
-
-/// What an operation inside a session ended with: the library's own error, to be classified, or ours, which is final.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Library(Cryptoki),
-    Ours(Error),
-}
-
-impl From<Cryptoki> for Failure {
-    fn from(error: Cryptoki) -> Self {
-        Self::Library(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Ours(error)
-    }
-}
-
-impl From<KeyDefect> for Failure {
-    fn from(defect: KeyDefect) -> Self {
-        Self::Ours(Error::WrongKey(defect))
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Library(error) => Self::Token(Fault::new(&error)),
-            Failure::Ours(error) => error,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use cryptoki::context::Function;
-
     use super::*;
 
     #[test]
-    fn faults_have_the_names_of_the_standard() {
-        let fault = |code| Fault::new(&Cryptoki::Pkcs11(code, Function::SignInit)).to_string();
-
-        assert_eq!(fault(RvError::DeviceError), "C_SignInit: CKR_DEVICE_ERROR");
-        assert_eq!(fault(RvError::UserPinNotInitialized), "C_SignInit: CKR_USER_PIN_NOT_INITIALIZED");
-        assert_eq!(fault(RvError::VendorDefined(0x8000_0001)), "C_SignInit: CKR 0x80000001");
-    }
-
-    #[test]
-    fn nothing_about_a_pin_is_worth_trying_again() {
+    fn pin_errors_are_not_transient() {
         for error in [
             Error::AuthFailed { count_low: true },
             Error::LockedOut,
             Error::PinLocked,
             Error::FinalTry,
-            Error::Pin(PinError::NotAPin),
+            Error::Pin(PinError::Invalid),
         ] {
             assert!(!error.is_transient(), "{error}");
         }
     }
 
     #[test]
-    fn messages_are_one_line_in_lower_case() {
+    fn messages_are_one_line_without_capital_or_full_stop() {
         for error in [
             Error::Transient { retry_after: Duration::from_millis(200) },
             Error::Ambiguous { what: "keys", count: 2 },
             Error::WrongKey(KeyDefect::Id),
             Error::Unsupported("AES keys"),
-            Error::Pin(PinError::OpenToOthers),
+            Error::Pin(PinError::InsecurePermissions),
         ] {
             let message = error.to_string();
             assert!(

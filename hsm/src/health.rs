@@ -1,108 +1,111 @@
-//! What an operator wants to know of a token: whether it is up, how often it was not, how fast it is.
+//! Health of a token: its state, its recoveries, its speed.
+
+mod counters;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
+
+pub(crate) use self::counters::{Counters, add, read};
 
 use crate::error::Error;
 
-/// The state of a token at one moment.
+/// The health of a token at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether it is up.
-    pub state: State,
-    /// Since when it is in this state.
+    /// Whether the token can be used.
+    pub state: TokenState,
+    /// Start of the current state.
     pub since: SystemTime,
-    /// What took it down, while it is not up.
+    /// Reason for the current state, unless the token is up.
     pub reason: Option<Error>,
-    /// Sessions that were replaced one at a time.
+    /// Number of sessions that were replaced individually.
     pub session_recoveries: u64,
-    /// Logins that were repeated, with all keys found again.
+    /// Number of repeated logins, each of which includes finding all keys again.
     pub login_recoveries: u64,
-    /// Times the library was finalised and initialised, or tried to be.
+    /// Number of attempts to finalise and initialise the library.
     pub library_recoveries: u64,
-    /// How long signatures took inside the token.
+    /// Duration of signatures inside the token.
     pub signing: Histogram,
-    /// Key agreements made.
+    /// Number of key agreements.
     pub agreements: u64,
-    /// Results that were found wrong and were not used, see [`Error::FaultyAnswer`]. Shared secrets are not checked when
-    /// they are agreed on, but by the test of a key.
+    /// Number of wrong results that were discarded, see [`Error::FaultyAnswer`]. Shared secrets are checked by the
+    /// self-test of a key only, not at each agreement.
     pub faulty_answers: u64,
-    /// The token has counted wrong PINs (at the latest login).
+    /// Whether the token reported at the latest login that wrong PINs have been counted.
     pub pin_count_low: bool,
-    /// Threads with a session.
+    /// Number of threads with a session.
     pub pool_size: usize,
-    /// The most of them.
+    /// Maximum number of threads with a session.
     pub pool_limit: usize,
-    /// Those at work.
+    /// Number of threads that execute a call.
     pub pool_in_use: usize,
-    /// Calls that wait for one.
+    /// Number of calls that wait for a thread.
     pub queued: usize,
-    /// Threads stuck in the library.
+    /// Number of threads stuck in the library.
     pub abandoned: usize,
 }
 
 impl Health {
-    /// Whether the token can be used now.
+    /// Returns whether the token can be used now.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.state == State::Up
+        self.state == TokenState::Up
     }
 }
 
 /// Whether a token can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum State {
+pub enum TokenState {
     /// It works.
     Up,
-    /// It is logged in to again; calls wait for that.
+    /// It is being logged in to again; calls wait.
     Recovering,
-    /// It is away; calls fail at once and it is tried again on its own.
+    /// It is unavailable; calls fail at once while recovery continues.
     Down,
-    /// It is not tried again: somebody has to act.
+    /// Recovery has stopped: an operator must act.
     Failed,
     /// It was closed.
     Closed,
 }
 
-/// A transition. `Display` is a line for a log.
+/// A state transition. `Display` writes one line for a log.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Event {
-    /// The token is away.
+pub enum TokenEvent {
+    /// The token is unavailable.
     Down {
-        /// Why.
+        /// Reason of the loss.
         reason: Error,
     },
-    /// It works again.
+    /// The token works again.
     Recovered {
-        /// Whether the library had to be initialised anew.
+        /// Whether the library was initialised again.
         library: bool,
-        /// How long it was away.
+        /// Time since the loss.
         after: Duration,
     },
-    /// It is given up: trying again would do harm or is useless.
+    /// Recovery has stopped, because a retry would do harm or cannot succeed.
     Failed {
-        /// Why.
+        /// Reason of the failure.
         reason: Error,
     },
-    /// A key is no longer there, or is another one.
+    /// A key is missing, was replaced, or cannot be used.
     KeyLost {
-        /// Its `CKA_ID`.
+        /// `CKA_ID` of the key.
         id: Vec<u8>,
-        /// Why.
+        /// Reason of the loss.
         reason: Error,
     },
-    /// A key that was lost is there again.
+    /// A lost key can be used again.
     KeyFound {
-        /// Its `CKA_ID`.
+        /// `CKA_ID` of the key.
         id: Vec<u8>,
     },
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for TokenEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Down { reason } => write!(f, "token down: {reason}"),
@@ -110,15 +113,15 @@ impl fmt::Display for Event {
                 let how = if *library { "library restarted" } else { "logged in again" };
                 write!(f, "token up after {} ms: {how}", after.as_millis())
             }
-            Self::Failed { reason } => write!(f, "token given up: {reason}"),
+            Self::Failed { reason } => write!(f, "token failed: {reason}"),
             Self::KeyLost { id, reason } => write!(f, "key {} lost: {reason}", Hex(id)),
             Self::KeyFound { id } => write!(f, "key {} found again", Hex(id)),
         }
     }
 }
 
-/// Bytes in lower-case hex.
-pub(crate) struct Hex<'b>(pub(crate) &'b [u8]);
+/// Bytes in lower-case hexadecimal.
+struct Hex<'b>(&'b [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,62 +129,20 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// How often something took how long.
+/// A distribution of durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Histogram {
-    /// How often.
+    /// Number of observations.
     pub count: u64,
-    /// Together.
+    /// Sum of all durations.
     pub sum: Duration,
-    /// Counts of [`Histogram::BOUNDS`], each including the ones before it; longer ones are only in `count`.
+    /// Cumulative counts for [`Histogram::BOUNDS`]. Longer durations are included in `count` only.
     pub buckets: [u64; Self::BOUNDS.len()],
 }
 
 impl Histogram {
-    /// Upper bounds of the buckets, microseconds.
+    /// Upper bounds of the buckets, in microseconds.
     pub const BOUNDS: [u64; 11] =
         [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000];
-}
-
-/// The numbers behind [`Health`], counted without a lock.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) session_recoveries: AtomicU64,
-    pub(crate) login_recoveries: AtomicU64,
-    pub(crate) library_recoveries: AtomicU64,
-    pub(crate) agreements: AtomicU64,
-    pub(crate) faulty_answers: AtomicU64,
-    signed: AtomicU64,
-    sign_micros: AtomicU64,
-    buckets: [AtomicU64; Histogram::BOUNDS.len()],
-}
-
-impl Counters {
-    pub(crate) fn signed(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        add(&self.signed);
-        self.sign_micros.fetch_add(micros, Ordering::Relaxed);
-        for (bucket, bound) in self.buckets.iter().zip(Histogram::BOUNDS) {
-            if micros <= bound {
-                add(bucket);
-            }
-        }
-    }
-
-    pub(crate) fn signing(&self) -> Histogram {
-        let mut buckets = [0; Histogram::BOUNDS.len()];
-        for (to, from) in buckets.iter_mut().zip(&self.buckets) {
-            *to = read(from);
-        }
-        Histogram { count: read(&self.signed), sum: Duration::from_micros(read(&self.sign_micros)), buckets }
-    }
-}
-
-pub(crate) fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-pub(crate) fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }

@@ -1,4 +1,6 @@
-//! PKCS#11 libraries: loaded and initialised once a process, whoever asks.
+//! PKCS#11 libraries: each is loaded and initialised once per process.
+
+mod description;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,80 +12,43 @@ use std::time::{Duration, Instant};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
-use cryptoki::slot::TokenInfo;
+use cryptoki::slot::Slot;
 
-use crate::error::{Error, Fault};
-use crate::gate::{Gate, Pass, Shut};
-use crate::pin::Pin;
-use crate::session::Owners;
-use crate::sync::{Turn, Turnstile, lock};
+pub use self::description::TokenDescription;
 
-/// A loaded and initialised PKCS#11 library. There is one of it in a process for a path, because `C_Initialize` and
-/// `C_Finalize` hold for the whole process.
+use crate::error::Error;
+use crate::login::pin::Pin;
+use crate::pool::expiring_mutex::{ExpiringGuard, ExpiringMutex};
+use crate::pool::library_lock::{ExclusiveGuard, LibraryLock, SharedGuard};
+use crate::pool::session_table::SessionTable;
+use crate::sync::lock;
+
+/// A loaded and initialised PKCS#11 library. A process has one for each path, because `C_Initialize` and `C_Finalize`
+/// affect the whole process.
 pub struct Module {
     path: PathBuf,
     pkcs11: Pkcs11,
-    /// Who called `C_Initialize`: a fork is somebody else.
+    /// Process that called `C_Initialize`; a fork has another id.
     pid: u32,
-    /// Somebody else in this process had initialised the library, so that it is not ours to finalise.
-    shared: bool,
-    gate: Gate,
-    /// Counts initialisations: sessions and handles of an older one are dead.
+    /// Whether another component of this process initialised the library, so that this crate must not finalise it.
+    foreign: bool,
+    library_lock: LibraryLock,
+    /// Number of initialisations. Sessions and handles of an older one are invalid.
     epoch: AtomicU64,
-    /// The latest initialisation succeeded.
+    /// Whether the latest initialisation succeeded.
     initialized: AtomicBool,
-    /// Objects are made and destroyed one at a time: some libraries fail when several threads do it at once.
-    objects: Turnstile,
-    /// Open tokens, which a restart would disturb.
+    /// Serialises operations that create or destroy objects, because some libraries fail otherwise.
+    objects: ExpiringMutex,
+    /// Number of open tokens, which a restart affects.
     tokens: AtomicUsize,
-    sessions: Owners,
-}
-
-/// A token as its library describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TokenDescription {
-    /// `CK_TOKEN_INFO.label`, without padding.
-    pub label: String,
-    /// Serial number.
-    pub serial: String,
-    /// Maker.
-    pub manufacturer: String,
-    /// Model.
-    pub model: String,
-    /// It has a label, and a security officer's PIN.
-    pub initialized: bool,
-    /// It has a user's PIN.
-    pub pin_initialized: bool,
-    /// Wrong PINs have been counted.
-    pub pin_count_low: bool,
-    /// It accepts one more attempt.
-    pub pin_final_try: bool,
-    /// It accepts no attempt.
-    pub pin_locked: bool,
-}
-
-impl TokenDescription {
-    pub(crate) fn of(info: &TokenInfo) -> Self {
-        Self {
-            label: info.label().to_owned(),
-            serial: info.serial_number().to_owned(),
-            manufacturer: info.manufacturer_id().to_owned(),
-            model: info.model().to_owned(),
-            initialized: info.token_initialized(),
-            pin_initialized: info.user_pin_initialized(),
-            pin_count_low: info.user_pin_count_low(),
-            pin_final_try: info.user_pin_final_try(),
-            pin_locked: info.user_pin_locked(),
-        }
-    }
+    sessions: SessionTable,
 }
 
 impl Module {
-    /// Loads a library and initialises it, or hands out the one that was loaded before.
+    /// Loads and initialises a library, or returns the one that was loaded before.
     ///
     /// # Errors
-    /// [`Error::Config`] for a path that is not absolute, [`Error::Module`], [`Error::Token`], [`Error::Forked`].
+    /// [`Error::Config`] if the path is not absolute, [`Error::Module`], [`Error::Token`], [`Error::Forked`].
     ///
     /// # Security
     /// The library runs with all rights of this process.
@@ -91,9 +56,9 @@ impl Module {
         static LOADED: OnceLock<Mutex<HashMap<PathBuf, Arc<Module>>>> = OnceLock::new();
         let path = path.as_ref();
         if !path.is_absolute() {
-            return Err(Error::Config("the path of the pkcs#11 library is not absolute"));
+            return Err(Error::Config("the path of the PKCS#11 library must be absolute"));
         }
-        // One library under two names is one library.
+        // Two paths of one library must share one entry.
         let path = path.canonicalize().map_err(|error| Error::Module(error.to_string()))?;
         let mut loaded = lock(LOADED.get_or_init(Mutex::default));
         if let Some(module) = loaded.get(&path) {
@@ -101,75 +66,79 @@ impl Module {
             return Ok(Arc::clone(module));
         }
         let pkcs11 = Pkcs11::new(&path).map_err(|error| Error::Module(error.to_string()))?;
-        let shared = match initialize(&pkcs11) {
+        let foreign = match initialize(&pkcs11) {
             Ok(()) => false,
             Err(Cryptoki::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => true,
-            Err(error) => return Err(Error::Token(Fault::new(&error))),
+            Err(error) => return Err(error.into()),
         };
         let module = Arc::new(Self {
             path: path.clone(),
             pkcs11,
             pid: std::process::id(),
-            shared,
-            gate: Gate::default(),
+            foreign,
+            library_lock: LibraryLock::default(),
             epoch: AtomicU64::new(1),
             initialized: AtomicBool::new(true),
-            objects: Turnstile::new(),
+            objects: ExpiringMutex::new(),
             tokens: AtomicUsize::new(0),
-            sessions: Owners::default(),
+            sessions: SessionTable::default(),
         });
         loaded.insert(path, Arc::clone(&module));
         Ok(module)
     }
 
-    /// Path of the library.
+    /// Returns the path of the library.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The tokens that the library can describe now.
+    /// Returns the tokens that the library can describe at present.
     ///
     /// # Errors
-    /// [`Error::Token`] if it cannot even list its slots.
+    /// [`Error::Token`] if the library cannot list its slots.
     pub fn tokens(&self) -> Result<Vec<TokenDescription>, Error> {
         self.check_pid()?;
-        let _pass = self.enter()?;
-        let slots = self.pkcs11.get_slots_with_token().map_err(|error| Error::Token(Fault::new(&error)))?;
+        let _guard = self.lock_shared()?;
+        let slots = self.pkcs11.get_slots_with_token()?;
         let infos = slots.into_iter().filter_map(|slot| self.pkcs11.get_token_info(slot).ok());
         Ok(infos.map(|info| TokenDescription::of(&info)).collect())
     }
 
-    /// Makes a token of the first slot that has none yet: sets its label, the security officer's PIN and the user's.
+    /// Initialises the token in the first unused slot: sets its label, the PIN of its security officer and the user
+    /// PIN.
     ///
     /// # Errors
-    /// [`Error::Config`] if the label is empty, longer than 32 bytes or taken, [`Error::NoSuchToken`] if every token
-    /// is in use, [`Error::Token`].
+    /// [`Error::Config`] if the label is empty, longer than 32 bytes or in use, [`Error::NoSuchToken`] if no token is
+    /// unused, [`Error::Token`].
     pub fn init_token(&self, label: &str, so_pin: &Pin, user_pin: &Pin) -> Result<TokenDescription, Error> {
         if label.is_empty() || label.len() > 32 || label.chars().any(char::is_control) {
-            return Err(Error::Config("a token label has 1 to 32 bytes and no control characters"));
+            return Err(Error::Config("a token label must have 1 to 32 bytes and no control characters"));
         }
         self.check_pid()?;
-        let _pass = self.enter()?;
-        let token = |error: Cryptoki| Error::Token(Fault::new(&error));
-        let mut empty = None;
-        for slot in self.pkcs11.get_slots_with_token().map_err(token)? {
+        let _guard = self.lock_shared()?;
+        let slot = self.unused_slot(label)?;
+        self.pkcs11.init_token(slot, so_pin.secret(), label)?;
+        let session = self.pkcs11.open_rw_session(slot)?;
+        session.login(UserType::So, Some(so_pin.secret()))?;
+        session.init_pin(user_pin.secret())?;
+        session.logout()?;
+        Ok(TokenDescription::of(&self.pkcs11.get_token_info(slot)?))
+    }
+
+    /// Returns the first slot with an uninitialised token, provided that no other token has this label.
+    fn unused_slot(&self, label: &str) -> Result<Slot, Error> {
+        let mut unused = None;
+        for slot in self.pkcs11.get_slots_with_token()? {
             let Ok(info) = self.pkcs11.get_token_info(slot) else { continue };
             if info.token_initialized() && info.label() == label {
-                return Err(Error::Config("there is a token with this label already"));
+                return Err(Error::Config("a token with this label already exists"));
             }
-            if !info.token_initialized() && empty.is_none() {
-                empty = Some(slot);
+            if !info.token_initialized() && unused.is_none() {
+                unused = Some(slot);
             }
         }
-        let slot = empty.ok_or(Error::NoSuchToken)?;
-        self.pkcs11.init_token(slot, so_pin.secret(), label).map_err(token)?;
-        let session = self.pkcs11.open_rw_session(slot).map_err(token)?;
-        session.login(UserType::So, Some(so_pin.secret())).map_err(token)?;
-        session.init_pin(user_pin.secret()).map_err(token)?;
-        session.logout().map_err(token)?;
-        let info = self.pkcs11.get_token_info(slot).map_err(token)?;
-        Ok(TokenDescription::of(&info))
+        unused.ok_or(Error::NoSuchToken)
     }
 
     pub(crate) const fn pkcs11(&self) -> &Pkcs11 {
@@ -180,82 +149,83 @@ impl Module {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Refuses to go on in a fork: handles are those of the parent, and the threads are not here.
+    /// Fails in a fork, where the handles belong to the parent and the threads do not exist.
     pub(crate) fn check_pid(&self) -> Result<(), Error> {
         if std::process::id() == self.pid { Ok(()) } else { Err(Error::Forked) }
     }
 
-    pub(crate) const fn sessions(&self) -> &Owners {
+    pub(crate) const fn sessions(&self) -> &SessionTable {
         &self.sessions
     }
 
-    /// Goes into the library; not while it is being restarted or a user is being logged in.
-    pub(crate) fn enter(&self) -> Result<Pass<'_>, Error> {
-        self.enter_by(Instant::now() + ENTERING)
+    /// Waits while the library is restarted or a user is logged in, and keeps both out until the guard is dropped.
+    pub(crate) fn lock_shared(&self) -> Result<SharedGuard<'_>, Error> {
+        self.lock_shared_until(Instant::now() + SHARED_WAIT)
     }
 
-    /// Goes into the library, but not after `deadline`.
-    pub(crate) fn enter_by(&self, deadline: Instant) -> Result<Pass<'_>, Error> {
-        let deadline = deadline.min(Instant::now() + ENTERING);
-        self.gate.enter(deadline).ok_or(Error::Transient { retry_after: LEAVING })
+    /// Does the same as [`Module::lock_shared`], but not after `deadline`.
+    pub(crate) fn lock_shared_until(&self, deadline: Instant) -> Result<SharedGuard<'_>, Error> {
+        let deadline = deadline.min(Instant::now() + SHARED_WAIT);
+        self.library_lock.lock_shared(deadline).ok_or(Error::Transient { retry_after: EXCLUSIVE_WAIT })
     }
 
-    /// Goes into the library when nobody else is inside: `C_Login` changes the state of every session of its token,
-    /// and there are libraries where it and a key agreement wait for each other for ever. Where somebody does not come
-    /// out in time, goes in beside them; and where it takes long itself, others come in.
-    pub(crate) fn enter_alone(&self) -> Result<Alone<'_>, Error> {
-        match self.gate.shut(Instant::now() + LEAVING, Some(LOGIN)) {
-            Some(shut) => Ok(Alone::Alone(shut)),
-            None => self.enter().map(Alone::Beside),
+    /// Excludes other threads for a login. `C_Login` changes the state of every session of its token, and in some
+    /// libraries it deadlocks with a concurrent key agreement. If another thread does not leave in time, the login runs
+    /// beside it; if the login itself is slow, other threads enter.
+    pub(crate) fn lock_for_login(&self) -> Result<LoginGuard<'_>, Error> {
+        match self.library_lock.lock_exclusive(Instant::now() + EXCLUSIVE_WAIT, Some(LOGIN_LIMIT)) {
+            Some(guard) => Ok(LoginGuard::Exclusive(guard)),
+            None => self.lock_shared().map(LoginGuard::Shared),
         }
     }
 
-    /// The right to make and destroy objects. To be had before going in: whoever waits for it is not stuck.
-    pub(crate) fn turn(&self, deadline: Instant, timeout: Duration) -> Result<Turn<'_>, Error> {
-        self.objects.pass(deadline, timeout.min(TURN)).ok_or(Error::Timeout)
+    /// Waits for the right to create and destroy objects. Must be called before the library lock is taken, so that the
+    /// waiting thread does not count as stuck in the library.
+    pub(crate) fn lock_objects(
+        &self,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Result<ExpiringGuard<'_>, Error> {
+        self.objects.acquire(deadline, timeout.min(OBJECTS_LIMIT)).ok_or(Error::Timeout)
     }
 
-    /// Finalises and initialises the library, unless that happened since `seen`. Every session of the process is gone
-    /// then.
+    /// Finalises and initialises the library, unless that was done since epoch `seen`. All sessions of the process
+    /// become invalid.
     ///
     /// # Errors
     /// [`Error::Timeout`] if a thread is still inside, [`Error::Token`].
     pub(crate) fn restart(&self, seen: u64) -> Result<(), Error> {
         self.check_pid()?;
-        // `C_Finalize` beside another call is undefined.
-        let Some(_shut) = self.gate.shut(Instant::now() + LEAVING, None) else { return Err(Error::Timeout) };
-        if self.shared || (self.epoch() != seen && self.initialized.load(Ordering::Acquire)) {
+        // `C_Finalize` concurrent with another call is undefined behaviour.
+        let exclusive = self.library_lock.lock_exclusive(Instant::now() + EXCLUSIVE_WAIT, None);
+        let Some(_guard) = exclusive else { return Err(Error::Timeout) };
+        if self.foreign || (self.epoch() != seen && self.initialized.load(Ordering::Acquire)) {
             return Ok(());
         }
-        // From here on nobody closes a session of before: its number may be given out again.
+        // From here on, no older session is closed: the library may assign its handle again.
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.initialized.store(false, Ordering::Release);
-        match self.pkcs11.clone().finalize() {
-            Ok(()) | Err(Cryptoki::Pkcs11(RvError::CryptokiNotInitialized, _)) => {}
-            // A library that cannot end says so now and again when it is to begin.
-            Err(_) => {}
-        }
+        // An error is ignored, because the library then reports it again at the initialisation.
+        let _ = self.pkcs11.clone().finalize();
         match initialize(&self.pkcs11) {
             Ok(()) | Err(Cryptoki::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
                 self.initialized.store(true, Ordering::Release);
                 Ok(())
             }
-            Err(error) => Err(Error::Token(Fault::new(&error))),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Counts an open token.
-    pub(crate) fn opened(&self) {
+    pub(crate) fn register_token(&self) {
         self.tokens.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Counts a token that was closed.
-    pub(crate) fn closed(&self) {
+    pub(crate) fn unregister_token(&self) {
         self.tokens.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether a restart would disturb one token only.
-    pub(crate) fn serves_one(&self) -> bool {
+    /// Returns whether a restart would affect at most one token.
+    pub(crate) fn has_single_token(&self) -> bool {
         self.tokens.load(Ordering::Acquire) <= 1
     }
 }
@@ -270,24 +240,23 @@ fn initialize(pkcs11: &Pkcs11) -> Result<(), Cryptoki> {
     pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
 }
 
-/// Inside the library, if possible with nobody else.
+/// The library lock during a login: exclusive if possible.
 #[derive(Debug)]
-pub(crate) enum Alone<'m> {
-    #[expect(dead_code, reason = "opens the gate on drop")]
-    Alone(Shut<'m>),
-    #[expect(dead_code, reason = "leaves on drop")]
-    Beside(Pass<'m>),
+pub(crate) enum LoginGuard<'m> {
+    #[expect(dead_code, reason = "releases the lock on drop")]
+    Exclusive(ExclusiveGuard<'m>),
+    #[expect(dead_code, reason = "releases the lock on drop")]
+    Shared(SharedGuard<'m>),
 }
 
-/// How long a restart or a login waits for the threads that are inside.
-const LEAVING: Duration = Duration::from_millis(500);
+/// Maximum time a restart or a login waits for the threads inside.
+const EXCLUSIVE_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a login keeps others out of the library. One that takes longer is slow or hangs, and then others go in
-/// beside it.
-const LOGIN: Duration = Duration::from_secs(2);
+/// Maximum time a login excludes other threads. A login that takes longer is slow or hangs.
+const LOGIN_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a thread waits for a restart or a login: longer than a login keeps others out.
-const ENTERING: Duration = Duration::from_secs(3);
+/// Maximum time a thread waits for a restart or a login. Exceeds [`LOGIN_LIMIT`].
+const SHARED_WAIT: Duration = Duration::from_secs(3);
 
-/// How long a turn with objects lasts at most.
-const TURN: Duration = Duration::from_secs(5);
+/// Maximum time one thread keeps others from creating and destroying objects.
+const OBJECTS_LIMIT: Duration = Duration::from_secs(5);

@@ -1,4 +1,12 @@
-//! Threads that talk to the token. PKCS#11 calls block without a limit, so callers wait for them from outside.
+//! A thread pool for calls that may never return. PKCS#11 calls have no timeouts, so callers wait for them outside.
+
+pub(crate) mod call;
+pub(crate) mod expiring_mutex;
+pub(crate) mod library_lock;
+pub(crate) mod operation;
+pub(crate) mod session;
+pub(crate) mod session_table;
+pub(crate) mod worker;
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -6,45 +14,52 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::call::{PendingCall, WaitOutcome};
 use crate::error::Error;
-use crate::seat::Seat;
-use crate::shared::Shared;
 use crate::sync::{lock, wait_until};
-use crate::ticket::{Outcome, Ticket};
 
-/// The threads of a token, and the calls that wait for one.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    state: Mutex<Threads>,
+/// The threads of a token and the calls that wait for one. Each thread owns a `W`, such as a session.
+pub(crate) struct Pool<W> {
+    state: Mutex<PoolState<W>>,
     changed: Condvar,
     max_abandoned: usize,
 }
 
-#[derive(Default)]
-struct Threads {
-    queue: VecDeque<Job>,
+struct PoolState<W> {
+    queue: VecDeque<Job<W>>,
+    /// Maximum number of threads.
     limit: usize,
     live: usize,
     idle: usize,
     abandoned: usize,
+    /// Number of threads started so far, for their names.
     started: u64,
     closed: bool,
 }
 
-struct Job {
-    ticket: Arc<Ticket>,
-    work: Work,
+struct Job<W> {
+    call: Arc<PendingCall>,
+    work: Work<W>,
 }
 
-type Work = Box<dyn FnOnce(&mut Seat, &Ticket) + Send>;
+type Work<W> = Box<dyn FnOnce(&mut W, &PendingCall) + Send>;
 
-/// Who gets a thread.
+/// Whether a call may wait for a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Share {
-    /// Whoever waits, in turn.
+pub(crate) enum Dispatch {
+    /// It waits in the queue.
     Queue,
-    /// Nobody, unless all threads are idle.
-    Idle,
+    /// It fails unless all threads are idle.
+    IfIdle,
+}
+
+/// The reason why a call has no result.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// Its thread did not return from the library in time and was abandoned.
+    Abandoned,
+    /// The call failed or was not executed.
+    Failed(Error),
 }
 
 /// Numbers for [`Health`](crate::Health).
@@ -57,106 +72,97 @@ pub(crate) struct Load {
     pub(crate) abandoned: usize,
 }
 
-impl Pool {
-    pub(crate) fn new(max_abandoned: usize) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), max_abandoned }
+impl<W: Default + 'static> Pool<W> {
+    pub(crate) const fn new(max_abandoned: usize) -> Self {
+        let state = PoolState {
+            queue: VecDeque::new(),
+            limit: 0,
+            live: 0,
+            idle: 0,
+            abandoned: 0,
+            started: 0,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), max_abandoned }
     }
 
-    /// Sets how many threads may work at once.
+    /// Sets the maximum number of threads.
     pub(crate) fn set_limit(&self, limit: usize) {
         lock(&self.state).limit = limit.max(1);
     }
 
-    /// Has a thread do `work` and waits for its result.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`], also if the thread was left behind; [`Error::Transient`] if no thread can be had; what
-    /// `work` returns.
+    /// Executes `work` on a thread of the pool and waits for its result.
     pub(crate) fn call<R: Send + 'static>(
-        &self,
-        shared: &Arc<Shared>,
+        self: &Arc<Self>,
         timeout: Duration,
-        share: Share,
-        work: impl FnOnce(&mut Seat, &Ticket) -> Result<R, Error> + Send + 'static,
-    ) -> Result<R, Error> {
-        let ticket = Arc::new(Ticket::new(timeout));
-        let answer = Arc::new(Mutex::new(None));
+        dispatch: Dispatch,
+        work: impl FnOnce(&mut W, &PendingCall) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, CallError> {
+        let call = Arc::new(PendingCall::new(timeout));
+        let result = Arc::new(Mutex::new(None));
         let job = Job {
-            ticket: Arc::clone(&ticket),
+            call: Arc::clone(&call),
             work: Box::new({
-                let answer = Arc::clone(&answer);
-                move |seat, ticket| {
-                    let result = work(seat, ticket);
-                    *lock(&answer) = Some(result);
+                let result = Arc::clone(&result);
+                move |owned, call| {
+                    let returned = work(owned, call);
+                    *lock(&result) = Some(returned);
                 }
             }),
         };
-        self.submit(shared, job, share)?;
+        self.submit(job, dispatch).map_err(CallError::Failed)?;
         loop {
-            match ticket.wait() {
-                Outcome::Done => return lock(&answer).take().unwrap_or(Err(Error::Timeout)),
-                Outcome::Refused(error) => return Err(error),
-                Outcome::Cancelled => return Err(Error::Timeout),
-                Outcome::Overdue if self.leave_behind(&ticket) => {
-                    shared.hung();
-                    return Err(Error::Timeout);
+            match call.wait() {
+                WaitOutcome::Done => {
+                    return lock(&result).take().unwrap_or(Err(Error::Timeout)).map_err(CallError::Failed);
                 }
-                // It came back at the last moment.
-                Outcome::Overdue => {}
+                WaitOutcome::Refused(error) => return Err(CallError::Failed(error)),
+                WaitOutcome::Cancelled => return Err(CallError::Failed(Error::Timeout)),
+                WaitOutcome::Overdue if self.abandon(&call) => return Err(CallError::Abandoned),
+                // The thread returned in the meantime.
+                WaitOutcome::Overdue => {}
             }
         }
     }
 
-    /// Counts the thread that has this call as left behind, if it still is overdue. It says that it is back under the same
-    /// lock, so that both agree on what it is.
-    fn leave_behind(&self, ticket: &Ticket) -> bool {
+    /// Abandons the thread of this call if it is still overdue, and counts it. [`Pool::finish`] takes the same lock, so
+    /// that both sides agree on whether the thread was abandoned.
+    fn abandon(&self, call: &PendingCall) -> bool {
         let mut state = lock(&self.state);
-        let left = ticket.abandon();
-        if left {
+        let abandoned = call.abandon();
+        if abandoned {
             state.live -= 1;
             state.abandoned += 1;
         }
-        left
+        abandoned
     }
 
-    /// A thread is done with this call. False if it was left behind.
-    fn finish(&self, ticket: &Ticket) -> bool {
+    /// Completes a call. Returns false if its thread was abandoned.
+    fn finish(&self, call: &PendingCall) -> bool {
         let _counted = lock(&self.state);
-        ticket.finish()
+        call.finish()
     }
 
-    /// A thread that was left behind ends.
-    fn came_back(&self) {
+    /// Counts the end of an abandoned thread.
+    fn abandoned_thread_ended(&self) {
         lock(&self.state).abandoned -= 1;
         self.changed.notify_all();
     }
 
-    fn submit(&self, shared: &Arc<Shared>, job: Job, share: Share) -> Result<(), Error> {
+    fn submit(self: &Arc<Self>, job: Job<W>, dispatch: Dispatch) -> Result<(), Error> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Error::Closed);
         }
-        if share == Share::Idle && (state.live > state.idle || !state.queue.is_empty()) {
-            return Err(Error::Transient { retry_after: LATER });
+        if dispatch == Dispatch::IfIdle && (state.live > state.idle || !state.queue.is_empty()) {
+            return Err(NO_THREAD);
         }
         state.queue.push_back(job);
-        let waiting = state.queue.len();
-        if waiting > state.idle && state.live < state.limit {
-            if state.abandoned >= self.max_abandoned {
-                if state.live == 0 {
-                    state.queue.pop_back();
-                    return Err(Error::Transient { retry_after: LATER });
-                }
-            } else {
-                state.started += 1;
-                let name = format!("hsm-{}", state.started);
-                let shared = Arc::clone(shared);
-                if thread::Builder::new().name(name).spawn(move || shared.pool.serve(&shared)).is_ok() {
-                    state.live += 1;
-                } else if state.live == 0 {
-                    state.queue.pop_back();
-                    return Err(Error::Transient { retry_after: LATER });
-                }
+        if state.queue.len() > state.idle && state.live < state.limit {
+            let started = state.abandoned < self.max_abandoned && self.start_thread(&mut state);
+            if !started && state.live == 0 {
+                state.queue.pop_back();
+                return Err(NO_THREAD);
             }
         }
         drop(state);
@@ -164,30 +170,42 @@ impl Pool {
         Ok(())
     }
 
-    /// The life of a thread.
-    fn serve(&self, shared: &Arc<Shared>) {
-        let mut seat = Seat::new(Arc::clone(shared));
+    /// Starts a thread. Returns false if the operating system refuses.
+    fn start_thread(self: &Arc<Self>, state: &mut PoolState<W>) -> bool {
+        state.started += 1;
+        let name = format!("hsm-{}", state.started);
+        let pool = Arc::clone(self);
+        let started = thread::Builder::new().name(name).spawn(move || pool.run_thread()).is_ok();
+        if started {
+            state.live += 1;
+        }
+        started
+    }
+
+    /// Executes calls until the pool is closed or the thread was abandoned.
+    fn run_thread(&self) {
+        let mut owned = W::default();
         while let Some(job) = self.next() {
-            if job.ticket.pause().is_ok() {
-                let (work, ticket) = (job.work, &job.ticket);
-                // A panic is one caller's matter; a thread less would be everybody's.
-                if panic::catch_unwind(AssertUnwindSafe(|| work(&mut seat, ticket))).is_err() {
-                    seat.close();
+            if job.call.leave_library().is_ok() {
+                let (work, call) = (job.work, &job.call);
+                // A panic affects its caller only; it must not shrink the pool.
+                if panic::catch_unwind(AssertUnwindSafe(|| work(&mut owned, call))).is_err() {
+                    owned = W::default();
                 }
             }
-            if !self.finish(&job.ticket) {
-                // Others took over long ago, and the session may be in any state.
-                drop(seat);
-                return self.came_back();
+            if !self.finish(&job.call) {
+                // Another thread has taken this one's place, and what it owns may be in any state.
+                drop(owned);
+                return self.abandoned_thread_ended();
             }
         }
-        // Closes the session, before anybody who waits for that goes on.
-        drop(seat);
+        // Closes the session before `wait_ended` returns.
+        drop(owned);
         lock(&self.state).live -= 1;
         self.changed.notify_all();
     }
 
-    /// Waits until the threads of a closed pool have ended, those that were left behind included: they may come back.
+    /// Waits until the threads of a closed pool have ended, including the abandoned ones, which may still return.
     pub(crate) fn wait_ended(&self, deadline: Instant) {
         let mut state = lock(&self.state);
         while state.live + state.abandoned > 0 && Instant::now() < deadline {
@@ -195,7 +213,7 @@ impl Pool {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<Job<W>> {
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.queue.pop_front() {
@@ -205,20 +223,20 @@ impl Pool {
                 return None;
             }
             state.idle += 1;
-            state = wait_until(&self.changed, state, Instant::now() + IDLE);
+            state = wait_until(&self.changed, state, Instant::now() + IDLE_WAIT);
             state.idle -= 1;
         }
     }
 
-    /// Sends everybody away who waits for a thread.
+    /// Fails all calls that wait for a thread.
     pub(crate) fn refuse_queued(&self, error: &Error) {
         let queue = std::mem::take(&mut lock(&self.state).queue);
         for job in queue {
-            job.ticket.refuse(error.clone());
+            job.call.refuse(error.clone());
         }
     }
 
-    /// Takes no more calls and lets the threads end.
+    /// Refuses further calls and lets the threads end.
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.refuse_queued(&Error::Closed);
@@ -237,73 +255,11 @@ impl Pool {
     }
 }
 
-impl std::fmt::Debug for Threads {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("live", &self.live).finish_non_exhaustive()
-    }
-}
+/// The error of a call for which no thread is available.
+const NO_THREAD: Error = Error::Transient { retry_after: Duration::from_secs(1) };
 
-/// When it is worth asking again for a thread.
-const LATER: Duration = Duration::from_secs(1);
-
-/// How long a thread sleeps at once; it is woken for work.
-const IDLE: Duration = Duration::from_secs(60);
+/// Maximum time a thread waits at once; calls wake it earlier.
+const IDLE_WAIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Barrier, mpsc};
-
-    use super::*;
-
-    #[test]
-    fn nobody_is_left_behind_before_that_is_counted() {
-        let pool = Pool::new(4);
-        lock(&pool.state).live = 1;
-        let ticket = Ticket::new(Duration::ZERO);
-        ticket.run().unwrap();
-        let (begins, begun) = mpsc::channel();
-
-        let counted = lock(&pool.state);
-        let (back_in_time, left) = thread::scope(|scope| {
-            let leaving = scope.spawn(|| {
-                begins.send(()).unwrap();
-                pool.leave_behind(&ticket)
-            });
-            begun.recv().unwrap();
-            // Time enough for who does not wait for the lock.
-            (0..10_000).for_each(|_| thread::yield_now());
-            let back_in_time = ticket.pause().is_ok();
-            drop(counted);
-            (back_in_time, leaving.join().unwrap())
-        });
-
-        assert!(back_in_time && !left, "it was left behind and not counted");
-        let state = lock(&pool.state);
-        assert_eq!((state.live, state.abandoned), (1, 0));
-    }
-
-    #[test]
-    fn a_thread_that_comes_back_as_it_is_left_behind_is_counted_once() {
-        let pool = Pool::new(4);
-        for _ in 0..2_000 {
-            lock(&pool.state).live = 1;
-            let ticket = Ticket::new(Duration::ZERO);
-            ticket.run().unwrap();
-            let both = Barrier::new(2);
-
-            let left = thread::scope(|scope| {
-                scope.spawn(|| {
-                    both.wait();
-                    if !pool.finish(&ticket) {
-                        pool.came_back();
-                    }
-                });
-                both.wait();
-                pool.leave_behind(&ticket)
-            });
-
-            let state = lock(&pool.state);
-            assert_eq!((state.live, state.abandoned), (usize::from(!left), 0));
-        }
-    }
-}
+mod tests;

@@ -1,27 +1,28 @@
-//! How a token is used, beyond what its URI says.
+//! Settings of a token beyond its URI.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::health::Event;
-use crate::pin::Pin;
+use crate::health::TokenEvent;
+use crate::login::pin::Pin;
 
-/// Whether the host checks the signatures and the tags that it gets from a token. What is wrapped is always unwrapped
-/// before it is used; shared secrets are checked by [`EcKey::self_test`](crate::EcKey::self_test) only.
+/// Whether the host checks the signatures and tags of a token. Wrapped keys are always unwrapped before they are
+/// returned. Shared secrets are checked by [`EcKey::self_test`](crate::EcKey::self_test) only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SelfCheck {
-    /// Every one. A signature costs one verification in software, well below a millisecond, which is nothing next to a
-    /// device; a tag is calculated by the token twice. It is all that stands between a faulty token and tasks that nobody
-    /// accepts, or a signature that gives away the key.
+    /// Checks every result: verifies each signature in software, which takes well below a millisecond, and has the
+    /// token compute each tag twice. A faulty token could otherwise produce tasks that every worker refuses, or a
+    /// signature that reveals the key.
     #[default]
     Always,
-    /// Only that of the test which every key has to pass when it is loaded and after each login.
-    First,
+    /// Checks only the self-test that every key must pass when it is loaded and after each login.
+    AtLogin,
 }
 
-/// Settings of a token; a URI's `x-` attributes prevail.
+/// Settings of a token. The `x-` attributes of a URI take precedence.
 #[non_exhaustive]
 pub struct Settings {
     pub(crate) pin: Option<Pin>,
@@ -32,14 +33,14 @@ pub struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) max_abandoned: usize,
-    pub(crate) observer: Option<Observer>,
+    observer: Option<Observer>,
 }
 
-/// Is told of every transition, on a thread of the token: it should be quick, and must not use the token.
-pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
+type Observer = Arc<dyn Fn(&TokenEvent) + Send + Sync>;
 
 impl Settings {
-    /// The defaults: every signature and tag checked, no extractable keys, 10 s a call, no keep-alive, 4 abandoned threads.
+    /// Creates the default settings: every signature and tag is checked, extractable keys are rejected, a call takes
+    /// at most 10 s, there is no keep-alive, and at most 4 threads may be abandoned.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -55,72 +56,81 @@ impl Settings {
         }
     }
 
-    /// A PIN that somebody typed, instead of a `pin-source`. It is kept until the token is closed, because recovery
-    /// logs in again.
+    /// Sets the PIN, for example one entered by a user, instead of a `pin-source`. It is kept in memory until the
+    /// token is closed, because recovery logs in again.
     #[must_use]
     pub fn pin(mut self, pin: Pin) -> Self {
         self.pin = Some(pin);
         self
     }
 
-    /// Which signatures and tags the host checks.
+    /// Sets which signatures and tags the host checks.
     #[must_use]
     pub const fn self_check(mut self, check: SelfCheck) -> Self {
         self.self_check = check;
         self
     }
 
-    /// Accepts keys that could leave the token.
+    /// Sets whether extractable keys are accepted.
     #[must_use]
     pub const fn allow_extractable(mut self, allow: bool) -> Self {
         self.allow_extractable = allow;
         self
     }
 
-    /// Accepts signing and agreement keys whose `CKA_ID` is not their kid, and leaves it as it is where a token does not
-    /// let it be changed: for tokens with ids of their own. Such a key is named by its label.
+    /// Sets whether signing and agreement keys are accepted whose `CKA_ID` is not their kid, and whether a new key may
+    /// keep an id that the token does not allow to change. For tokens that assign ids themselves. Such a key is named
+    /// by its label.
     #[must_use]
     pub const fn allow_other_ids(mut self, allow: bool) -> Self {
         self.allow_other_ids = allow;
         self
     }
 
-    /// At most this many sessions work at once.
+    /// Sets the maximum number of sessions that execute calls at the same time.
     #[must_use]
     pub const fn max_sessions(mut self, sessions: u32) -> Self {
         self.max_sessions = Some(sessions);
         self
     }
 
-    /// How long one call may take. PKCS#11 has no timeouts: a thread that is not back by then is abandoned, and the
-    /// token is down until it answers again.
+    /// Sets the maximum duration of a call. PKCS#11 has no timeouts: a thread that exceeds it is abandoned, and the
+    /// token is down until it responds again.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Asks an idle token for one random byte so often: for devices that end idle sessions, and to notice a loss
-    /// before a caller does.
+    /// Sets the interval at which an idle token is asked for one random byte. For devices that close idle sessions,
+    /// and to detect a loss before a caller does.
     #[must_use]
     pub const fn keep_alive(mut self, interval: Option<Duration>) -> Self {
         self.keep_alive = interval;
         self
     }
 
-    /// How many threads may be stuck in the library before no more are started.
+    /// Sets the maximum number of threads stuck in the library. No further threads are started beyond it.
     #[must_use]
     pub const fn max_abandoned(mut self, threads: usize) -> Self {
         self.max_abandoned = threads;
         self
     }
 
-    /// Is called at each transition, on a thread of the token: it should be quick, and must not use the token. If it
-    /// panics, that is its own affair.
+    /// Sets a function that is called at each transition, on a thread of the token. It should return quickly and must
+    /// not use the token. Its panics are ignored.
     #[must_use]
-    pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+    pub fn observer(mut self, observer: impl Fn(&TokenEvent) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
+    }
+
+    /// Calls the observer.
+    pub(crate) fn notify(&self, event: &TokenEvent) {
+        if let Some(observer) = &self.observer {
+            // A panic of the observer must not end the recovery thread.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| observer(event)));
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds kryoptic, a PKCS#11 token in software, once, and prints the path of its library for TASKSEAL_KRYOPTIC.
+# Builds kryoptic, a software PKCS#11 token, unless it exists, and prints the path of its library.
 #
 #   TASKSEAL_KRYOPTIC=$(hsm/tests/kryoptic.sh) cargo test -p taskseal-hsm
 #
-# Needs a C compiler, libclang and the headers of OpenSSL 3 and SQLite; on Debian 12: apt-get install
-# gcc libclang-14-dev libssl-dev libsqlite3-dev. Files go to CARGO_TARGET_DIR/kryoptic.
+# Requires a C compiler, libclang and the headers of OpenSSL 3 and SQLite; on Debian 12: apt-get install
+# gcc libclang-14-dev libssl-dev libsqlite3-dev. Writes to CARGO_TARGET_DIR/kryoptic.
 
 set -euo pipefail
 
@@ -25,7 +25,7 @@ kryoptic = { version = "=$version", default-features = false, features = ["minim
 
 [workspace]
 TOML
-    # Cargo knows where it put the source, and has checked it.
+    # Cargo has downloaded and verified the source.
     manifest=$(cargo metadata --manifest-path "$folder/fetch/Cargo.toml" --format-version 1 |
         grep -o "\"manifest_path\":\"[^\"]*/kryoptic-$version/Cargo.toml\"" | head -n 1 | cut -d '"' -f 4)
     rm -rf "$folder/source"
@@ -37,7 +37,7 @@ TOML
             fi
         done
     fi
-    # `minimal` is what OpenSSL 3.0 can do.
+    # `minimal` contains what OpenSSL 3.0 supports.
     CARGO_TARGET_DIR=$folder/target cargo build --release --locked --manifest-path "$folder/source/Cargo.toml" \
         --no-default-features --features minimal,kdf_all,kryoptic-lib/dynamic >&2
 fi

@@ -1,6 +1,6 @@
-//! Binds every vector into one text that a machine without files can carry.
+//! Joins all vectors into one text, for machines without files.
 //!
-//! The files go in as they are, each under a line `=area/name`: what is judged is what stands in them, not a second form.
+//! Each file is copied unchanged below a line `=area/name`, so that the runner reads the original format.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("none") {
         println!("cargo:rustc-link-search={}", out.display());
         println!("cargo:rustc-link-arg-bins=-Tlink.x");
-        // Sections need no pages here.
+        // This target has no pages, so sections need no page alignment.
         println!("cargo:rustc-link-arg-bins=--nmagic");
     }
     Ok(())

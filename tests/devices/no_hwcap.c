@@ -1,4 +1,4 @@
-/* Loaded before the C library, it hides from a program what its processor has: primitives that ask take their portable code. */
+/* Preloaded, hides the capabilities of the processor from a program: primitives that query them use portable code. */
 unsigned long getauxval(unsigned long type) {
     (void)type;
     return 0;

@@ -133,8 +133,8 @@ impl Deployment {
     /// A client that seals in this suite, up to `batch` tasks under one signature.
     pub(crate) fn client(&self, suite: Suite, batch: usize) -> Client {
         let mut settings = ClientSettings::new("test", "shop", mail());
-        settings.batch = batch;
-        settings.result_suites = every_suite();
+        settings.sign_batch = batch;
+        settings.policy.suites = every_suite();
         let keyring = self.keyring(Kind::Result);
         let key = keyring.sealing_key(&self.source(suite, Kind::Task, &keyring), Kind::Task).unwrap();
         Client::new(settings, self.broker(), key, keyring)
@@ -143,8 +143,8 @@ impl Deployment {
     /// A worker that seals results in this suite.
     pub(crate) fn worker(&self, suite: Suite, handlers: Handlers) -> Worker {
         let mut settings = WorkerSettings::new("worker-1", "test", mail());
-        settings.suites = every_suite();
-        settings.batches = true;
+        settings.policy.suites = every_suite();
+        settings.policy.batches = true;
         let keyring = self.keyring(Kind::Task);
         let key = keyring.sealing_key(&self.source(suite, Kind::Result, &keyring), Kind::Result).unwrap();
         let parts = WorkerParts {

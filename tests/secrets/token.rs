@@ -13,10 +13,10 @@ use taskseal_hsm::{
     WrappingKey,
 };
 use taskseal_tests::process_memory::{Needle, Waiting, deep, wait_to_be_read};
+use taskseal_tests::token::{Fixture, LABEL, SO_PIN};
 
 use super::deployment::{self, KEYS, Kept};
 use super::forms::{of_armour, of_secret};
-use super::support::{Fixture, LABEL, SO_PIN};
 use super::work::Case;
 
 /// Characters of the PIN. SoftHSM takes up to 255.
@@ -106,7 +106,7 @@ impl Plant<'_> {
         let file_key = kek.unwrap(wrapped.try_into().unwrap()).unwrap();
         let mut cose_key = ciphertext.to_vec();
         let iv = iv.try_into().unwrap();
-        Software.decrypt_a256gcm(&file_key, iv, header, &mut cose_key, tag).unwrap();
+        Software.decrypt_a256gcm(&file_key, iv, &[header], &mut cose_key, tag).unwrap();
         let secret = cose_key.last_chunk::<32>().unwrap();
         let mut needles = of_secret(name, secret);
         needles.extend(of_secret("file key", file_key.as_bytes()));

@@ -9,11 +9,13 @@ use super::{bodies, deployment};
 macro_rules! with_a_token {
     ($($name:ident,)+) => {
         mod softhsm {
-            use crate::support::{Kind, on};
+            use taskseal_tests::test_path;
+            use taskseal_tests::token::{Kind, on};
+
             $(#[test]
             #[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run secrets")]
             fn $name() {
-                on(Kind::SoftHsm, concat!("tokens::softhsm::", stringify!($name)), |fixture| match fixture.role() {
+                on(Kind::SoftHsm, test_path!($name), |fixture| match fixture.role() {
                     Some(role) => crate::token::play(fixture, &role),
                     None => super::$name(&crate::token::Plant(fixture)),
                 });

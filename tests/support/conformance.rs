@@ -1,4 +1,4 @@
-//! What every broker must do, each behaviour a function that is run against every kind of store.
+//! The behaviours that every broker must have, each a function that runs against a store.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
 
 use std::future::Future;
@@ -21,16 +21,16 @@ pub mod settle;
 pub mod sharing;
 pub mod upkeep;
 
-/// One empty store of a kind of broker, and somebody with write access to it.
+/// An empty store of one kind of broker, and an attacker's access to it.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// A handle of its own, as another process would open.
+    /// Opens a separate handle, as another process would.
     async fn open(&self) -> Arc<dyn Broker>;
 
     /// Overwrites the stored message of a task by bytes that no decoder understands.
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]);
 
-    /// Deletes the stored message of a task and leaves its id where it stands.
+    /// Deletes the stored message of a task and leaves its id in the lists.
     async fn lose(&self, queue: &QueueName, id: &str);
 
     /// Deletes the lease of an active task and leaves the task active.
@@ -47,7 +47,7 @@ macro_rules! conformance {
                 enqueue_answers_in_the_order_of_the_tasks,
                 enqueue_of_another_payload_under_a_known_id_is_a_conflict_and_changes_nothing,
                 enqueue_of_a_stored_task_changes_nothing_whatever_its_state,
-                enqueued_records_come_out_as_they_went_in,
+                dequeued_records_equal_the_enqueued_ones,
                 payloads_keep_every_byte_value,
                 payload_of_16_mib_comes_out_whole,
                 ids_are_kept_whatever_characters_they_have,
@@ -63,7 +63,7 @@ macro_rules! conformance {
                 dequeue_of_no_tasks_hands_out_none,
                 dequeue_hands_out_every_task_once_and_the_oldest_first,
                 dequeue_of_a_thousand_tasks_in_one_call,
-                leases_have_tokens_of_their_own,
+                every_lease_has_its_own_token,
                 paused_queue_hands_out_nothing_until_it_is_resumed,
                 extend_tells_which_leases_are_held,
                 extended_lease_does_not_run_out,
@@ -79,7 +79,7 @@ macro_rules! conformance {
                 completed_task_is_kept_with_its_result,
                 retried_task_waits_for_its_time,
                 every_failed_attempt_counts_one_retry_and_replaces_the_last_error,
-                retry_that_is_no_failure_is_not_counted,
+                retry_without_a_failure_is_not_counted,
                 retried_tasks_become_pending_in_the_order_of_their_times,
                 archived_task_is_kept_and_never_handed_out,
                 requeued_task_is_next_in_line,
@@ -110,11 +110,11 @@ macro_rules! conformance {
                 statistics_equal_what_lists_show_after_every_step,
             }
             damage {
-                damaged_message_is_reported_archived_whole_and_stops_nobody,
+                damaged_message_is_reported_archived_whole_and_stops_no_other_task,
                 damaged_messages_do_not_take_the_place_of_good_ones,
                 damaged_task_that_is_active_does_not_stop_the_recovery_of_others,
                 damaged_task_is_listed_without_a_record,
-                lost_message_is_dropped_and_stops_nobody,
+                lost_message_is_dropped_and_stops_no_other_task,
                 lost_message_of_an_active_task_is_dropped_by_recover,
                 lost_message_does_not_block_its_id,
             }
@@ -144,7 +144,7 @@ macro_rules! conformance {
         fn every_behaviour_is_mounted() {
             $({
                 let mounted = [$(stringify!($behaviour)),*];
-                let written = include_str!(concat!("support/conformance/", stringify!($subject), ".rs"));
+                let written = include_str!(concat!("../support/conformance/", stringify!($subject), ".rs"));
                 let written: Vec<&str> = written
                     .lines()
                     .filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next())
@@ -155,13 +155,13 @@ macro_rules! conformance {
     };
 }
 
-/// How long to wait for what must come.
+/// Maximum time to wait for an event that must occur.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Longer than any test runs.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
-/// Runs out before anybody looks twice.
+/// Shorter than the time between two calls.
 pub(crate) const SHORT: Duration = Duration::from_millis(1);
 
 pub(crate) fn queue() -> QueueName {
@@ -249,7 +249,7 @@ pub(crate) async fn found(broker: &dyn Broker, id: &str) -> TaskInfo {
     broker.find(&queue(), id).await.unwrap().expect("the task is there")
 }
 
-/// Asserts that counts, lists and single tasks tell the same story, and answers the counts.
+/// Asserts that counts, lists and single tasks agree, and returns the counts.
 pub(crate) async fn consistent(broker: &dyn Broker) -> QueueStats {
     let stats = stats(broker).await;
     let counts = [
@@ -272,10 +272,10 @@ pub(crate) async fn consistent(broker: &dyn Broker) -> QueueStats {
     stats
 }
 
-/// Repeats `attempt` until it answers something.
+/// Repeats `attempt` until it returns a value.
 ///
 /// # Panics
-/// If it has not after a minute.
+/// If it has not within a minute.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(mut attempt: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {

@@ -1,4 +1,4 @@
-//! A queue file of one's own, and somebody who edits it.
+//! A private queue file, and an attacker's access to it.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ impl QueueFile {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Where it is.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("queue.db")
     }
 
-    /// A connection of somebody who can write to the file and keeps to none of its rules.
+    /// Opens a connection that ignores the constraints of the file.
     #[must_use]
     pub fn intruder(&self) -> Connection {
         intruder(&self.path())

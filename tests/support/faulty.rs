@@ -1,4 +1,4 @@
-//! A broker and a ledger that fail when told to, around real ones.
+//! A broker and a ledger that wrap real ones and fail on request.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use taskseal::time::UnixMillis;
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is done, and the caller is told so.
+    /// The call is not carried out, and the error says so.
     Unavailable,
-    /// Nothing is done, and the caller hears no answer.
+    /// The call is not carried out, and its result is unknown to the caller.
     RequestLost,
-    /// It is carried out, and the caller hears no answer.
+    /// The call is carried out, and its result is unknown to the caller.
     AnswerLost,
-    /// Nothing is done, and nothing ever will be.
+    /// The call is not carried out, and fails permanently.
     Refused,
 }
 
@@ -38,7 +38,7 @@ pub enum Call {
     Extend,
 }
 
-/// A broker whose calls fail as often as they are told to.
+/// A broker whose calls fail a set number of times.
 #[derive(Debug)]
 pub struct FaultyBroker {
     inner: Arc<dyn Broker>,
@@ -46,7 +46,7 @@ pub struct FaultyBroker {
 }
 
 impl FaultyBroker {
-    /// Around `inner`, without a fault.
+    /// Wraps `inner`, without a fault.
     #[must_use]
     pub fn new(inner: Arc<dyn Broker>) -> Arc<Self> {
         Arc::new(Self { inner, faults: Mutex::default() })
@@ -57,7 +57,7 @@ impl FaultyBroker {
         self.faults.lock().unwrap().insert(call, (fault, times));
     }
 
-    /// How many calls are still to fail.
+    /// Number of calls that are still to fail.
     #[must_use]
     pub fn left(&self, call: Call) -> usize {
         self.faults.lock().unwrap().get(&call).map_or(0, |(_, left)| *left)
@@ -163,27 +163,27 @@ impl Broker for FaultyBroker {
     }
 }
 
-/// A ledger that can be out of reach.
+/// A ledger that can be unavailable.
 #[derive(Debug)]
 pub struct FaultyLedger {
     inner: Arc<dyn Ledger>,
-    away: AtomicBool,
+    unavailable: AtomicBool,
 }
 
 impl FaultyLedger {
-    /// Around `inner`, in reach.
+    /// Wraps `inner`, available.
     #[must_use]
     pub fn new(inner: Arc<dyn Ledger>) -> Arc<Self> {
-        Arc::new(Self { inner, away: AtomicBool::new(false) })
+        Arc::new(Self { inner, unavailable: AtomicBool::new(false) })
     }
 
-    /// Takes it out of reach or brings it back.
-    pub fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
+    /// Makes it unavailable or available again.
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.unavailable.store(unavailable, Ordering::SeqCst);
     }
 
     fn reach(&self) -> Result<&dyn Ledger, StateError> {
-        if self.away.load(Ordering::SeqCst) {
+        if self.unavailable.load(Ordering::SeqCst) {
             return Err(StateError::Unavailable { kind: StateKind::Ledger, source: "told to fail".into() });
         }
         Ok(&*self.inner)
@@ -196,9 +196,9 @@ impl Ledger for FaultyLedger {
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
-        sightings: &[ReplayQuery],
+        queries: &[ReplayQuery],
     ) -> Result<Vec<Decision>, StateError> {
-        self.reach()?.acquire(owner, now, until, sightings)
+        self.reach()?.acquire(owner, now, until, queries)
     }
 
     fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, StateError> {

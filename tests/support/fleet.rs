@@ -1,4 +1,4 @@
-//! A whole deployment in a private folder: keys, keysets, a broker of either kind, ledger, quarantine, clients, workers.
+//! A complete deployment in a private folder: keys, keysets, broker, ledger, quarantine, clients, workers.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ mod keys;
 mod observed;
 mod ran;
 
-/// A deployment. Everything in it is gone when it is dropped.
+/// A deployment, deleted when dropped.
 pub struct Fleet {
     folder: Folder,
     queue: AnyQueue,
@@ -46,7 +46,7 @@ enum Folder {
     OfOther(PathBuf),
 }
 
-/// Where the tasks lie; whoever has this can write there as an intruder would.
+/// Storage of the tasks, writable past the broker as for an intruder.
 #[allow(missing_docs)]
 pub enum AnyQueue {
     Embedded(QueueFile),
@@ -76,7 +76,7 @@ impl Fleet {
         Self::on(AnyQueue::Embedded(QueueFile::new())).await
     }
 
-    /// A deployment on a Redis server of its own; `None`, and a word about it, if there is no such program here.
+    /// A deployment on a private Redis server; `None`, with a message, if the program is not installed.
     pub async fn redis() -> Option<Self> {
         let server = RedisServer::start_or_skip()?;
         Some(Self::on(AnyQueue::Redis(Box::new(server))).await)
@@ -106,7 +106,7 @@ impl Fleet {
         let queue = match &self.queue {
             AnyQueue::Embedded(file) => file.path().display().to_string(),
             AnyQueue::Redis(server) => server.url(),
-            AnyQueue::Elsewhere => panic!("has no address of its own"),
+            AnyQueue::Elsewhere => panic!("belongs to another process"),
         };
         format!("{}\n{queue}", self.path("").display())
     }
@@ -275,7 +275,7 @@ impl Fleet {
         Sealed { claims, envelope: key.seal(&claims, ContentType::JSON, b"{}").unwrap() }
     }
 
-    /// Seals a result that no worker has made, to stand where a task should.
+    /// Seals a result that no worker has made, to be pushed in the place of a task.
     #[must_use]
     pub fn seal_result(&self, change: impl FnOnce(Claims<'static>) -> Claims<'static>) -> Sealed {
         let mut claims = claims();
@@ -304,7 +304,7 @@ impl Fleet {
         self.broker.find(&mail(), id).await.unwrap()
     }
 
-    /// Waits until a task stands in `state`.
+    /// Waits until a task is in `state`.
     pub async fn until_in(&self, id: &str, state: TaskState) -> TaskInfo {
         until(&format!("{id} is {}", state.as_str()), async || {
             self.find(id).await.filter(|info| info.state == state)
@@ -349,7 +349,7 @@ impl std::fmt::Debug for AnyQueue {
 /// A sealed task and what is sealed in it.
 #[derive(Clone, Debug)]
 pub struct Sealed {
-    /// What its producer says.
+    /// The claims of its producer.
     pub claims: Claims<'static>,
     /// The sealed bytes.
     pub envelope: Vec<u8>,
@@ -431,10 +431,10 @@ pub fn nothing_to_do() -> Handlers {
     every_type(async |_| Ok(Output::empty()))
 }
 
-/// Looks again and again until `look` answers something.
+/// Repeats `look` until it returns a value.
 ///
 /// # Panics
-/// If it has not after a minute: `what` is what was waited for.
+/// If it has not within a minute. `what` names the event.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

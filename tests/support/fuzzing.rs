@@ -1,5 +1,5 @@
-//! The fuzz targets: one function a property, each with any bytes at all. `fuzz/` runs them under libFuzzer, and
-//! `fuzz_corpus` replays their corpora in the ordinary tests.
+//! The fuzz targets: one function a property, for arbitrary bytes. `fuzz/` runs them under libFuzzer, and
+//! `tests/formats/fuzz_corpus.rs` replays their corpora.
 
 mod envelope;
 mod files;

@@ -1,4 +1,4 @@
-//! Fixtures shared by the tests: a private Redis, scratch folders, raw access to a queue.
+//! Fixtures of all tests that cross a crate: deployments, servers, tokens, and models to compare with.
 
 pub mod conformance;
 pub mod embedded;
@@ -9,7 +9,10 @@ pub mod model;
 pub mod process_memory;
 pub mod redis;
 mod redis_store;
+pub mod rerun;
 pub mod signer;
 pub mod snapshot;
+pub mod token;
+pub mod token_folder;
 
 pub use taskseal_vectors::{example, reader as vectors, tree};

@@ -1,6 +1,6 @@
-//! A model of a queue in memory, and calls that are made on it and on a broker alike.
+//! A model of a queue in memory, and calls that run on the model and on a broker.
 //!
-//! Time is a matter of past and future here: a lease has run out or will not, a task is due or will not be.
+//! Times are past or future only: a lease has expired or never will, a task is due or never will be.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub enum Op {
     /// Dequeue that many.
     Dequeue(usize, Lasting),
     /// Settle leases ever handed out, by number from the latest.
-    Settle(Vec<(usize, End)>),
+    Settle(Vec<(usize, Outcome)>),
     /// Extend leases ever handed out.
     Extend(Vec<usize>, Lasting),
     /// Recover that many.
@@ -58,7 +58,7 @@ pub enum Lasting {
 
 /// How a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Outcome {
     /// [`Settlement::Done`].
     Done,
     /// [`Settlement::Complete`].
@@ -77,11 +77,11 @@ pub fn ops() -> impl Strategy<Value = Vec<Op>> {
         || prop_oneof![3 => Just(When::Now), 1 => (0..5_u8).prop_map(When::Past), 1 => Just(When::Future)];
     let lasting = || prop_oneof![Just(Lasting::Over), Just(Lasting::Long)];
     let end = prop_oneof![
-        2 => Just(End::Done),
-        2 => lasting().prop_map(End::Complete),
-        2 => (when(), any::<bool>()).prop_map(|(when, failed)| End::Retry(when, failed)),
-        1 => Just(End::Archive),
-        2 => Just(End::Requeue),
+        2 => Just(Outcome::Done),
+        2 => lasting().prop_map(Outcome::Complete),
+        2 => (when(), any::<bool>()).prop_map(|(when, failed)| Outcome::Retry(when, failed)),
+        1 => Just(Outcome::Archive),
+        2 => Just(Outcome::Requeue),
     ];
     let op = prop_oneof![
         4 => prop::collection::vec((0..14_u8, prop_oneof![4 => Just(0_u8), 1 => Just(1)], when()), 0..7)
@@ -241,22 +241,22 @@ impl Model {
         Ok(())
     }
 
-    async fn settle(&mut self, broker: &dyn Broker, ends: &[(usize, End)]) -> Check {
+    async fn settle(&mut self, broker: &dyn Broker, ends: &[(usize, Outcome)]) -> Check {
         let mut calls = Vec::new();
         for (number, (from_latest, end)) in ends.iter().enumerate() {
             let Some(lease) = self.leases.iter().rev().nth(*from_latest).cloned() else { continue };
             let settlement = match *end {
-                End::Done => Settlement::Done,
-                End::Complete(lasting) => Settlement::Complete {
+                Outcome::Done => Settlement::Done,
+                Outcome::Complete(lasting) => Settlement::Complete {
                     result: vec![u8::try_from(number).unwrap()],
                     retention: span(lasting),
                 },
-                End::Retry(when, failed) => Settlement::Retry {
+                Outcome::Retry(when, failed) => Settlement::Retry {
                     at: UnixMillis(self.time(when, number)),
                     failure: failed.then(|| "failed".to_owned()),
                 },
-                End::Archive => Settlement::Archive { reason: "archived".into() },
-                End::Requeue => Settlement::Requeue,
+                Outcome::Archive => Settlement::Archive { reason: "archived".into() },
+                Outcome::Requeue => Settlement::Requeue,
             };
             calls.push((lease, settlement, *end));
         }
@@ -283,7 +283,7 @@ impl Model {
                     self.processed += 1;
                     task.state = TaskState::Completed;
                     task.result = Some(result);
-                    task.due = (end == End::Complete(Lasting::Over)).then_some(self.steps);
+                    task.due = (end == Outcome::Complete(Lasting::Over)).then_some(self.steps);
                 }
                 Settlement::Retry { at, failure } => {
                     let failed = failure.is_some();
@@ -291,7 +291,7 @@ impl Model {
                     self.failed += u64::from(failed);
                     task.retries += u32::from(failed);
                     task.state = TaskState::Retry;
-                    task.due = (!matches!(end, End::Retry(When::Future, _))).then_some(at.0);
+                    task.due = (!matches!(end, Outcome::Retry(When::Future, _))).then_some(at.0);
                 }
                 Settlement::Archive { .. } => {
                     self.processed += 1;

@@ -1,4 +1,4 @@
-//! Looking for secrets in the memory of another process: it does its work, waits, and the test reads its memory.
+//! Search for secrets in the memory of another process: it works, waits, and the test reads its memory.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::expect_used)]
 
 use std::env;

@@ -1,4 +1,4 @@
-//! A Redis server of one's own: a private folder, a free port on 127.0.0.1, stopped with the test.
+//! A private Redis server: a temporary folder, a free port on 127.0.0.1, killed at the end of the test.
 
 use std::fs;
 use std::net::TcpListener;
@@ -46,7 +46,7 @@ impl RedisServer {
     #[must_use]
     pub fn start_with(args: &[&str]) -> Self {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        // Between finding a free port and listening on it somebody else may take it.
+        // Another process may take the port after it was found free.
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a temporary folder can be made");
             let mut server = Self { folder, port: free_port(), args: args.clone(), child: None };
@@ -57,7 +57,7 @@ impl RedisServer {
         panic!("{PROGRAM} does not come up with {args:?}");
     }
 
-    /// Starts a server, or says on standard error why the calling test is skipped.
+    /// Starts a server, or prints why the calling test is skipped.
     #[must_use]
     pub fn start_or_skip() -> Option<Self> {
         match unavailable() {
@@ -69,7 +69,7 @@ impl RedisServer {
         }
     }
 
-    /// Where the server is.
+    /// URL of the server.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
@@ -81,7 +81,7 @@ impl RedisServer {
         self.folder.path().join("redis.sock")
     }
 
-    /// A connection for looking behind the broker's back.
+    /// A connection without the broker.
     ///
     /// # Panics
     /// If the server cannot be reached.
@@ -90,7 +90,7 @@ impl RedisServer {
         self.try_raw().expect("the server answers")
     }
 
-    /// The server's process.
+    /// Process id of the server.
     ///
     /// # Panics
     /// If the server was stopped.
@@ -99,7 +99,7 @@ impl RedisServer {
         self.child.as_ref().expect("the server runs").id()
     }
 
-    /// Lets the server end in good order, saving what it was told to save.
+    /// Shuts the server down; it saves what it is configured to save.
     ///
     /// # Panics
     /// If the process does not end.
@@ -110,7 +110,7 @@ impl RedisServer {
         }
     }
 
-    /// Ends the server at once, as a crash would.
+    /// Kills the server.
     ///
     /// # Panics
     /// If the process cannot be killed.

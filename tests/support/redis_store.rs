@@ -1,4 +1,4 @@
-//! The conformance suite's view of a Redis server.
+//! A Redis server as a store of the conformance suite.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

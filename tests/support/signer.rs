@@ -1,5 +1,5 @@
-//! Keys as if they were in a token: they count what they are asked, and a test can hold them up, take them away, make them
-//! fail or make them panic.
+//! Keys that behave like keys in a token: they count requests, and a test can delay them, make them unavailable, fail or
+//! panic.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::missing_panics_doc, clippy::panic)]
 
 use std::sync::{Condvar, Mutex};
@@ -34,13 +34,13 @@ struct State {
     then: Then,
 }
 
-/// What comes of asking.
+/// The effect of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Then {
     #[default]
     Signs,
-    IsAway,
+    IsUnavailable,
     Fails,
     /// Answers, and not with what it should.
     SignsWrongly,
@@ -56,36 +56,38 @@ impl<K> Token<K> {
         Self { key, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Lets whoever asks wait until it is [let go](Self::let_go).
+    /// Delays requests until [`let_go`](Self::let_go).
     pub fn hold(&self) {
         self.state.lock().unwrap().held = true;
     }
 
-    /// Answers those who wait, and from now on at once.
+    /// Completes the delayed requests, and all later ones at once.
     pub fn let_go(&self) {
         self.state.lock().unwrap().held = false;
         self.changed.notify_all();
     }
 
-    /// What comes of asking from now on.
+    /// Sets the effect of all later requests.
     pub fn from_now_on(&self, then: Then) {
         self.state.lock().unwrap().then = then;
     }
 
-    /// Waits while it is held; fails if that is to come of it.
+    /// Waits while it is held; fails if that is its effect.
     fn answer(&self) -> Result<Then, SignerFault> {
         let mut state = self.state.lock().unwrap();
         state.asked += 1;
         let then = self.changed.wait_while(state, |state| state.held).unwrap().then;
         match then {
             Then::Signs | Then::SignsWrongly | Then::TakesAtMost(_) => Ok(then),
-            Then::IsAway => Err(SignerFault::transient("the token is away", Duration::from_millis(20))),
+            Then::IsUnavailable => {
+                Err(SignerFault::transient("the token is unavailable", Duration::from_millis(20)))
+            }
             Then::Fails => Err(SignerFault::new("the token was pulled")),
             Then::Panics => panic!("as the test wants it"),
         }
     }
 
-    /// How often it was asked for an answer.
+    /// Number of requests.
     pub fn asked(&self) -> usize {
         self.state.lock().unwrap().asked
     }

@@ -13,7 +13,7 @@ pub type Snapshot = BTreeMap<String, Entry>;
 /// One key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Whether the key goes away by itself.
+    /// Whether the key expires.
     pub expires: bool,
     /// What it holds.
     pub content: Content,

@@ -49,7 +49,7 @@ PROGRAMS = {
 # What the envelope itself costs, as opposed to the arithmetic: of the programs that seal one suite or two.
 ENVELOPE_LIMIT = 8 * 1024
 OURS = {
-    "taskseal: arithmetic": r"/provider/software",
+    "taskseal: arithmetic": r"/provider/(general|small|software)",
     "taskseal: interface to C": r"/capi/src/",
     "taskseal: batches": r"/core/src/batch",
     "taskseal: envelope": r"/core/src/(cbor|envelope|header|inner|claims|structure|name|seal|suite|task_id)",

@@ -558,14 +558,14 @@ typedef struct {
     uint32_t ttl;
     // Most attempts the issuer allows.
     uint16_t attempts;
-} taskseal_sighting;
+} taskseal_admission_request;
 
 // Remembers what has run. Its memory must be out of the reach of whoever carries tasks and outlive a restart for as
 // long as tasks live, or a task runs once more after it.
 typedef struct {
     // Decides on a verified envelope and remembers it before it runs: `TASKSEAL_FIRST_RUN`, `TASKSEAL_REDELIVERY`,
     // or a refusal such as `TASKSEAL_REPLAYED`; any other number is `TASKSEAL_GUARD_UNAVAILABLE`.
-    int32_t (*admit)(void *context, const taskseal_sighting *sighting);
+    int32_t (*admit)(void *context, const taskseal_admission_request *request);
     // Handed to `admit`.
     void *context;
 } taskseal_guard;

@@ -1,6 +1,6 @@
 //! Key objects: they live in the caller's memory, are made once and used for every task.
 
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::{KeyId, Secret};
 
 use crate::code::{Code, Outcome, returned};
@@ -89,7 +89,7 @@ pub struct taskseal_mac_key {
     pub(crate) words: [u64; 5],
 }
 
-key_object! { taskseal_mac_key holds MacKey, tagged b"ts.hmac\0" }
+key_object! { taskseal_mac_key holds HmacKey, tagged b"ts.hmac\0" }
 
 /// A shared encryption key of suites E and SE.
 ///
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn taskseal_mac_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
-            leaving_nothing(|| key.hold(MacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
+            leaving_nothing(|| key.hold(HmacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
             Ok(0)
         })
     };

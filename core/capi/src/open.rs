@@ -102,7 +102,7 @@ impl Provider for Built {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         Software.encrypt_a256gcm(key, iv, aad, buffer)
@@ -112,7 +112,7 @@ impl Provider for Built {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -123,43 +123,11 @@ impl Provider for Built {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         ciphertext: &[u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
         Software.check_a256gcm(key, iv, aad, ciphertext, tag)
-    }
-
-    fn encrypt_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        buffer: &mut [u8],
-    ) -> Result<[u8; 16], Rejected> {
-        Software.encrypt_a256gcm_in_pieces(key, iv, aad, buffer)
-    }
-
-    fn decrypt_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        buffer: &mut [u8],
-        tag: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        Software.decrypt_a256gcm_in_pieces(key, iv, aad, buffer, tag)
-    }
-
-    fn check_a256gcm_in_pieces(
-        &self,
-        key: &Secret<32>,
-        iv: &[u8; 12],
-        aad: &[&[u8]],
-        ciphertext: &[u8],
-        tag: &[u8; 16],
-    ) -> Result<(), Rejected> {
-        Software.check_a256gcm_in_pieces(key, iv, aad, ciphertext, tag)
     }
 
     fn agree_ephemeral(

@@ -4,7 +4,8 @@ use core::ffi::c_void;
 
 use taskseal_core::claims::Sequence;
 use taskseal_core::replay::{
-    Admission, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots, SequenceSlots, SequenceSource, Sighting,
+    Admission, AdmissionRequest, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots, SequenceSlots,
+    SequenceSource,
 };
 use taskseal_core::{Issuer, KeyId, TaskId};
 
@@ -21,7 +22,7 @@ pub const TASKSEAL_NEVER: u64 = u64::MAX;
 
 /// What a guard is told about a verified envelope.
 #[repr(C)]
-pub struct taskseal_sighting {
+pub struct taskseal_admission_request {
     /// Who made it; with the task id the key of a guard's memory.
     pub issuer: taskseal_text,
     /// Which task it is.
@@ -52,7 +53,8 @@ pub struct taskseal_sighting {
 pub struct taskseal_guard {
     /// Decides on a verified envelope and remembers it before it runs: `TASKSEAL_FIRST_RUN`, `TASKSEAL_REDELIVERY`,
     /// or a refusal such as `TASKSEAL_REPLAYED`; any other number is `TASKSEAL_GUARD_UNAVAILABLE`.
-    pub admit: Option<unsafe extern "C" fn(context: *mut c_void, sighting: *const taskseal_sighting) -> i32>,
+    pub admit:
+        Option<unsafe extern "C" fn(context: *mut c_void, request: *const taskseal_admission_request) -> i32>,
     /// Handed to `admit`.
     pub context: *mut c_void,
 }
@@ -60,9 +62,9 @@ pub struct taskseal_guard {
 pub(crate) struct CallbackGuard<'g>(pub(crate) &'g taskseal_guard);
 
 impl ReplayGuard for CallbackGuard<'_> {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         let Some(admit) = self.0.admit else { return Err(NotAdmitted::Unavailable) };
-        let told = taskseal_sighting::of(sighting);
+        let told = taskseal_admission_request::of(request);
         // SAFETY: the application's function, called as its declaration says.
         match unsafe { admit(self.0.context, &raw const told) } {
             TASKSEAL_FIRST_RUN => Ok(Admission::FirstRun),
@@ -72,46 +74,46 @@ impl ReplayGuard for CallbackGuard<'_> {
     }
 }
 
-impl taskseal_sighting {
-    fn of(sighting: &Sighting<'_>) -> Self {
+impl taskseal_admission_request {
+    fn of(request: &AdmissionRequest<'_>) -> Self {
         let bit = |is_there: bool, bit: u32| if is_there { bit } else { 0 };
-        let sequence = sighting.sequence.unwrap_or(Sequence { epoch: 0, counter: 0 });
+        let sequence = request.sequence.unwrap_or(Sequence { epoch: 0, counter: 0 });
         Self {
-            issuer: taskseal_text::of(sighting.issuer.as_str()),
-            task_id: *sighting.task_id.as_bytes(),
-            kid: *sighting.kid.as_bytes(),
-            digest: sighting.digest,
-            forget_after: sighting.forget_after.unwrap_or(TASKSEAL_NEVER),
-            seen_at: sighting.seen_at,
-            present: bit(sighting.sequence.is_some(), TASKSEAL_HAS_SEQUENCE)
-                | bit(sighting.attempts.is_some(), TASKSEAL_HAS_ATTEMPTS)
-                | bit(sighting.ttl.is_some(), TASKSEAL_HAS_TTL),
+            issuer: taskseal_text::of(request.issuer.as_str()),
+            task_id: *request.task_id.as_bytes(),
+            kid: *request.kid.as_bytes(),
+            digest: request.digest,
+            forget_after: request.forget_after.unwrap_or(TASKSEAL_NEVER),
+            seen_at: request.seen_at,
+            present: bit(request.sequence.is_some(), TASKSEAL_HAS_SEQUENCE)
+                | bit(request.attempts.is_some(), TASKSEAL_HAS_ATTEMPTS)
+                | bit(request.ttl.is_some(), TASKSEAL_HAS_TTL),
             sequence_epoch: sequence.epoch,
             sequence_counter: sequence.counter,
-            ttl: sighting.ttl.unwrap_or(0),
-            attempts: sighting.attempts.unwrap_or(0),
+            ttl: request.ttl.unwrap_or(0),
+            attempts: request.attempts.unwrap_or(0),
         }
     }
 
     /// # Safety
     /// The issuer is good for as long as `'a`.
-    unsafe fn to_core<'a>(&self) -> Outcome<Sighting<'a>> {
+    unsafe fn to_core<'a>(&self) -> Outcome<AdmissionRequest<'a>> {
         // SAFETY: handed on to the caller.
         let issuer = Issuer::new(unsafe { self.issuer.to_str()? }).map_err(invalid_name)?;
         let has = |bit: u32| self.present & bit != 0;
-        let mut sighting = Sighting::new(
+        let mut request = AdmissionRequest::new(
             issuer,
             TaskId::from_bytes(self.task_id),
             KeyId::from_bytes(self.kid),
             self.digest,
             self.seen_at,
         );
-        sighting.forget_after = (self.forget_after != TASKSEAL_NEVER).then_some(self.forget_after);
+        request.forget_after = (self.forget_after != TASKSEAL_NEVER).then_some(self.forget_after);
         let sequence = Sequence { epoch: self.sequence_epoch, counter: self.sequence_counter };
-        sighting.sequence = has(TASKSEAL_HAS_SEQUENCE).then_some(sequence);
-        sighting.ttl = has(TASKSEAL_HAS_TTL).then_some(self.ttl);
-        sighting.attempts = has(TASKSEAL_HAS_ATTEMPTS).then_some(self.attempts);
-        Ok(sighting)
+        request.sequence = has(TASKSEAL_HAS_SEQUENCE).then_some(sequence);
+        request.ttl = has(TASKSEAL_HAS_TTL).then_some(self.ttl);
+        request.attempts = has(TASKSEAL_HAS_ATTEMPTS).then_some(self.attempts);
+        Ok(request)
     }
 }
 
@@ -226,12 +228,12 @@ pub unsafe extern "C" fn taskseal_window_guard(
     returned(made)
 }
 
-unsafe extern "C" fn admit(context: *mut c_void, sighting: *const taskseal_sighting) -> i32 {
+unsafe extern "C" fn admit(context: *mut c_void, request: *const taskseal_admission_request) -> i32 {
     // SAFETY: `taskseal_window_guard` has put a window there.
     let admitted = unsafe {
         one_mut(context.cast::<taskseal_replay_window>()).and_then(|window| {
-            let sighting = one(sighting)?.to_core()?;
-            of_admission(window.with(|slots| slots.admit(&sighting))?)
+            let request = one(request)?.to_core()?;
+            of_admission(window.with(|slots| slots.admit(&request))?)
         })
     };
     returned(admitted)
@@ -348,16 +350,19 @@ pub unsafe extern "C" fn taskseal_sequence_guard(
     returned(made)
 }
 
-unsafe extern "C" fn admit_by_sequence(context: *mut c_void, sighting: *const taskseal_sighting) -> i32 {
+unsafe extern "C" fn admit_by_sequence(
+    context: *mut c_void,
+    request: *const taskseal_admission_request,
+) -> i32 {
     // SAFETY: `taskseal_sequence_guard` has put a window there.
     let admitted = unsafe {
         one_mut(context.cast::<taskseal_sequence_window>()).and_then(|window| {
-            let sighting = one(sighting)?.to_core()?;
+            let request = one(request)?.to_core()?;
             let sources = many_mut(window.sources.cast::<SequenceSource>(), window.count)?;
             let (known, keep) = (window.known, window.keep);
             let (admission, known) = window.window.with(|slots| {
                 let mut slots = SequenceSlots::resume(slots, sources, known, keep);
-                (slots.admit(&sighting), slots.known())
+                (slots.admit(&request), slots.known())
             })?;
             window.known = known;
             of_admission(admission)

@@ -63,12 +63,12 @@ impl RootCache for () {
 
 /// The last `N` roots used, 32 bytes each.
 #[derive(Clone, Debug, Default)]
-pub struct VerifiedRoots<const N: usize> {
+pub struct BatchRootCache<const N: usize> {
     /// Most lately used last.
     roots: Vec<RootId, N>,
 }
 
-impl<const N: usize> VerifiedRoots<N> {
+impl<const N: usize> BatchRootCache<N> {
     /// None yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -76,7 +76,7 @@ impl<const N: usize> VerifiedRoots<N> {
     }
 }
 
-impl<const N: usize> RootCache for VerifiedRoots<N> {
+impl<const N: usize> RootCache for BatchRootCache<N> {
     fn contains(&mut self, root: &RootId) -> bool {
         // Public values: the time it takes tells which batches are in work, which the broker knows.
         let Some(position) = self.roots.iter().rposition(|other| other == root) else { return false };

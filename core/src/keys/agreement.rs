@@ -1,6 +1,5 @@
 //! ECDH keys on P-256 (RFC 9053 section 6.3.1): what a worker decrypts with, and what a producer encrypts to.
 
-use core::convert::Infallible;
 use core::fmt;
 
 use p256::ecdh::diffie_hellman;
@@ -9,7 +8,6 @@ use zeroize::Zeroize;
 use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
 use crate::error::InvalidKey;
 use crate::kid::KeyId;
-use crate::provider::Agree;
 use crate::secret::Secret;
 use crate::stack::{Depth, clear_registers, leaving_nothing};
 
@@ -40,37 +38,26 @@ impl AgreementKey {
     pub const fn public_key(&self) -> AgreementPublicKey {
         self.public
     }
+
+    /// Returns the x-coordinate of the shared point (SP 800-56A section 5.7.1.2). P-256 has cofactor 1 and both points
+    /// were checked, so the shared point is never the identity.
+    pub(crate) fn shared_x(&self, peer: &AgreementPublicKey) -> Secret<32> {
+        leaving_nothing(Depth::Curve, || {
+            // A copy of the private scalar that nothing else wipes.
+            let mut scalar = self.key.to_nonzero_scalar();
+            let shared = diffie_hellman(&scalar, peer.key.as_affine());
+            scalar.zeroize();
+            let mut z = Secret::zeroed();
+            z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
+            z
+        })
+    }
 }
 
 /// The scalar wipes itself; this is for what moving the key left in the vector registers.
 impl Drop for AgreementKey {
     fn drop(&mut self) {
         clear_registers();
-    }
-}
-
-impl Agree for AgreementKey {
-    type Error = Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.public.kid
-    }
-
-    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
-        Ok(shared_x(&self.key, peer))
-    }
-}
-
-/// A key in memory can be used by many threads at once.
-impl Agree for &AgreementKey {
-    type Error = Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.public.kid
-    }
-
-    fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Infallible> {
-        Ok(shared_x(&self.key, peer))
     }
 }
 
@@ -112,20 +99,6 @@ impl AgreementPublicKey {
     pub fn to_point(&self) -> [u8; POINT_LEN] {
         uncompressed(self.key.as_affine())
     }
-}
-
-/// The x-coordinate of the shared point (SP 800-56A 5.7.1.2). P-256 has cofactor 1 and both points were
-/// checked, so the shared point is never the identity.
-pub(crate) fn shared_x(secret: &p256::SecretKey, peer: &AgreementPublicKey) -> Secret<32> {
-    leaving_nothing(Depth::Curve, || {
-        // A copy of the private scalar that nothing else wipes.
-        let mut scalar = secret.to_nonzero_scalar();
-        let shared = diffie_hellman(&scalar, peer.key.as_affine());
-        scalar.zeroize();
-        let mut z = Secret::zeroed();
-        z.as_mut_bytes().copy_from_slice(shared.raw_secret_bytes());
-        z
-    })
 }
 
 impl fmt::Debug for AgreementPublicKey {

@@ -1,19 +1,10 @@
 //! ES256 keys (RFC 9053 section 2.1): the software signer and what verifies it.
 
-// Chosen on bare metal; elsewhere the tests hold it against the general one.
-#[cfg(any(test, target_os = "none", taskseal_small))]
-mod device;
-
-use core::convert::Infallible;
 use core::fmt;
-
-#[cfg(not(any(target_os = "none", taskseal_small)))]
-use p256::ecdsa::signature::hazmat::PrehashSigner;
 
 use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
 use crate::error::InvalidKey;
 use crate::kid::KeyId;
-use crate::provider::Signer;
 use crate::secret::Secret;
 use crate::stack::{Depth, clear_registers, leaving_nothing};
 
@@ -39,21 +30,20 @@ impl SigningKey {
         })
     }
 
+    /// The kid of the public half.
+    #[must_use]
+    pub const fn kid(&self) -> KeyId {
+        self.kid
+    }
+
     /// The public half.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey::of(*self.key.verifying_key())
     }
 
-    fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
-        #[cfg(any(target_os = "none", taskseal_small))]
-        return leaving_nothing(Depth::Signature, || device::sign(&self.key, digest));
-        #[cfg(not(any(target_os = "none", taskseal_small)))]
-        leaving_nothing(Depth::Signature, || {
-            let signature: p256::ecdsa::Signature =
-                self.key.sign_prehash(digest).expect("a 32-byte digest is long enough to sign");
-            signature.to_bytes().into()
-        })
+    pub(crate) const fn inner(&self) -> &p256::ecdsa::SigningKey {
+        &self.key
     }
 }
 
@@ -61,32 +51,6 @@ impl SigningKey {
 impl Drop for SigningKey {
     fn drop(&mut self) {
         clear_registers();
-    }
-}
-
-/// Deterministic ECDSA (RFC 6979); needs no randomness.
-impl Signer for SigningKey {
-    type Error = Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.kid
-    }
-
-    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Infallible> {
-        Ok(self.sign(digest))
-    }
-}
-
-/// A key in memory can be used by many threads at once.
-impl Signer for &SigningKey {
-    type Error = Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.kid
-    }
-
-    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Infallible> {
-        Ok(self.sign(digest))
     }
 }
 
@@ -135,7 +99,7 @@ impl VerifyingKey {
         (*self.key.as_affine()).into()
     }
 
-    #[cfg(not(any(target_os = "none", taskseal_small)))]
+    #[cfg(any(test, not(any(target_os = "none", taskseal_small))))]
     pub(crate) const fn inner(&self) -> &p256::ecdsa::VerifyingKey {
         &self.key
     }

@@ -1,19 +1,16 @@
 //! Symmetric keys: HMAC keys of suite M, encryption keys of suites E and SE.
 
-use core::convert::Infallible;
-
 use crate::kid::KeyId;
-use crate::provider::{Authenticator, MacStructure};
 use crate::secret::Secret;
 
 /// An HMAC 256/256 key (RFC 9053 section 3.1) of 32 bytes. Wiped on drop, prints only its kid.
 #[derive(Debug)]
-pub struct MacKey {
+pub struct HmacKey {
     kid: KeyId,
     key: Secret<32>,
 }
 
-impl MacKey {
+impl HmacKey {
     /// Takes 32 bytes and the kid they go by.
     ///
     /// # Security
@@ -32,33 +29,6 @@ impl MacKey {
 
     pub(crate) const fn key(&self) -> &Secret<32> {
         &self.key
-    }
-}
-
-impl Authenticator for MacKey {
-    type Error = Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.kid
-    }
-
-    #[inline]
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Infallible> {
-        Ok(message.tag(&self.key))
-    }
-}
-
-/// A key in memory can be used by many threads at once.
-impl Authenticator for &MacKey {
-    type Error = Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.kid
-    }
-
-    #[inline]
-    fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Infallible> {
-        Ok(message.tag(&self.key))
     }
 }
 

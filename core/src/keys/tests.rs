@@ -86,7 +86,7 @@ fn debug_shows_nothing_secret() {
         format!("{:?} {:#?}", signing_key(SEED), signing_key(SEED)),
         format!("{:?} {:#?}", agreement_key(SEED), agreement_key(SEED)),
         format!("{:?} {:#?}", Secret::copy_from(&[SEED; 32]), Secret::copy_from(&[SEED; 32])),
-        format!("{:?}", MacKey::new(KeyId::from_bytes([1; 8]), Secret::copy_from(&[SEED; 32]))),
+        format!("{:?}", HmacKey::new(KeyId::from_bytes([1; 8]), Secret::copy_from(&[SEED; 32]))),
         format!("{:?}", EncryptionKey::new(KeyId::from_bytes([1; 8]), Secret::copy_from(&[SEED; 32]))),
     ];
     for text in shown {
@@ -97,7 +97,7 @@ fn debug_shows_nothing_secret() {
         );
         assert!(text.contains("..") || text.contains("kid"), "{text}");
     }
-    assert_eq!(format!("{:?}", mac_key(1)), "MacKey { kid: KeyId(0101010101010101), key: Secret { .. } }");
+    assert_eq!(format!("{:?}", mac_key(1)), "HmacKey { kid: KeyId(0101010101010101), key: Secret { .. } }");
     assert_eq!(
         format!("{:?}", encryption_key(1)),
         "EncryptionKey { kid: KeyId(0101010101010101), key: Secret { .. } }"

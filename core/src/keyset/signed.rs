@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use taskseal_core::keys::SigningKey;
-//! use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, KeysetDraft, Role, Roots};
+//! use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, KeysetDraft, Role, PinnedRoots};
 //! use taskseal_core::keyset::signed::{UnverifiedKeyset, VerifiedKeyset};
 //! use taskseal_core::name::KeysetName;
 //! use taskseal_core::{KeyLookup, NameSet, Secret, TimeWindow};
@@ -25,7 +25,7 @@
 //! let signed = draft.sign(&mut root, &mut buffer)?;
 //!
 //! // On the worker: one pinned root, no checkpoint yet.
-//! let roots = Roots::new(KeysetName::new("plant-a")?, root.verifying_key());
+//! let roots = PinnedRoots::new(KeysetName::new("plant-a")?, root.verifying_key());
 //! let keyset: VerifiedKeyset<'_, 16> =
 //!     UnverifiedKeyset::parse(signed)?.verify(&roots, None, &mut TimeWindow::exact(now))?;
 //! let checkpoint = keyset.checkpoint().to_bytes(); // stored durably before a key is used
@@ -52,7 +52,9 @@ pub use self::entry::{Entry, EntryKey, InvalidEntry};
 pub use self::refusal::KeysetRefusal;
 pub use self::role::Role;
 pub use self::state::KeyState;
-pub use self::verify::{Roots, UnverifiedKeyset, VerifiedKeyset};
+#[doc(hidden)]
+pub use self::verify::PinnedRoots as Roots;
+pub use self::verify::{PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 
 /// Most bytes of a signed keyset: 64 KiB.
 pub const MAX_KEYSET: usize = 65_536;

@@ -54,7 +54,7 @@ fn a_new_record_has_no_rights() {
 #[test]
 fn a_second_key_with_the_same_kid_is_refused_whatever_its_algorithm() {
     let signing = signing_key(1).verifying_key();
-    let mac = MacKey::new(signing.kid(), crate::Secret::zeroed());
+    let mac = HmacKey::new(signing.kid(), crate::Secret::zeroed());
     let encryption = EncryptionKey::new(signing.kid(), crate::Secret::zeroed());
     let mut keyset = Keyset::<4>::new();
 

@@ -150,7 +150,7 @@ fn decrypt<'a, 'b>(
     let (body, _) = buffer.split_at_mut_checked(ciphertext.len()).ok_or(OpenError::BufferTooSmall)?;
     // Not `copy_from_slice`, which brings a panic for lengths that differ.
     body.iter_mut().zip(ciphertext).for_each(|(to, from)| *to = *from);
-    if provider.decrypt_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), body, tag).is_err() {
+    if provider.decrypt_a256gcm(&content_key.key, iv, &aad.pieces(), body, tag).is_err() {
         body.zeroize();
         return Err(Refusal::Rejected.into());
     }

@@ -4,7 +4,7 @@
 //! interface keep the steps in order; here that is found out when they are made.
 
 use super::decrypt::Body;
-use super::{Facts, ask, body, check, sighting};
+use super::{Facts, admission_request, ask, body, check};
 use crate::batch::RootCache;
 use crate::claims::Claims;
 use crate::envelope::Envelope;
@@ -82,7 +82,7 @@ impl<'a> InPlace<'a> {
         if !self.is_verified {
             return Err(Refusal::Rejected.into());
         }
-        let admission = ask(&sighting(&self.envelope, &self.facts), guard)?;
+        let admission = ask(&admission_request(&self.envelope, &self.facts), guard)?;
         self.is_admitted = true;
         Ok(admission)
     }

@@ -156,7 +156,7 @@ fn the_clock_is_not_read_before_the_signature_is_good() {
 fn a_record_of_another_algorithm_rejects() {
     let signing = signing_key(1).verifying_key();
     let (mac, shared) = (
-        crate::keys::MacKey::new(signing.kid(), Secret::copy_from(&[1; 32])),
+        crate::keys::HmacKey::new(signing.kid(), Secret::copy_from(&[1; 32])),
         EncryptionKey::new(signing.kid(), Secret::copy_from(&[1; 32])),
     );
     let records = [RecordKey::Es256(&signing), RecordKey::Hmac256(&mac), RecordKey::A256Gcm(&shared)];
@@ -186,7 +186,7 @@ fn a_store_that_answers_with_another_key_is_not_believed() {
         }
     }
     // The same 32 bytes under another kid: the tag would fit.
-    let mac = crate::keys::MacKey::new(KeyId::from_bytes([9; 8]), Secret::copy_from(&[1; 32]));
+    let mac = crate::keys::HmacKey::new(KeyId::from_bytes([9; 8]), Secret::copy_from(&[1; 32]));
     let sealed = seal(&mut Sealer::authenticate(&mac_key(1)), &claims(), BODY);
     let careless = Careless(record(RecordKey::Hmac256(&mac)));
     let verified =
@@ -323,7 +323,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
             &self,
             _: &Secret<32>,
             _: &[u8; 12],
-            _: &[u8],
+            _: &[&[u8]],
             _: &mut [u8],
         ) -> Result<[u8; 16], Rejected> {
             Err(Rejected)
@@ -332,7 +332,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
             &self,
             key: &Secret<32>,
             iv: &[u8; 12],
-            aad: &[u8],
+            aad: &[&[u8]],
             buffer: &mut [u8],
             tag: &[u8; 16],
         ) -> Result<(), Rejected> {
@@ -342,7 +342,7 @@ fn a_rejected_tag_leaves_no_plaintext() {
             &self,
             _: &Secret<32>,
             _: &[u8; 12],
-            _: &[u8],
+            _: &[&[u8]],
             _: &[u8],
             _: &[u8; 16],
         ) -> Result<(), Rejected> {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Admission, NotAdmitted, ReplayGuard, ReplaySlots, ReplayWindow, Sighting};
+use super::{Admission, AdmissionRequest, NotAdmitted, ReplayGuard, ReplaySlots, ReplayWindow};
 use crate::claims::Sequence;
 use crate::kid::KeyId;
 use crate::name::Issuer;
@@ -69,11 +69,11 @@ impl<const SOURCES: usize, const N: usize> SequenceWindow<SOURCES, N> {
 }
 
 impl<const SOURCES: usize, const N: usize> ReplayGuard for SequenceWindow<SOURCES, N> {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         let Self { window, sources, known, keep } = self;
         window.with(|window| {
             let mut slots = SequenceSlots::resume(window, sources, *known, *keep);
-            let admission = slots.admit(sighting);
+            let admission = slots.admit(request);
             *known = slots.known();
             admission
         })
@@ -112,10 +112,10 @@ impl<'s, 'm> SequenceSlots<'s, 'm> {
     /// What the source becomes if the sequence is accepted, and where it is to stand.
     fn step(
         &self,
-        sighting: &Sighting<'_>,
+        request: &AdmissionRequest<'_>,
         sequence: Sequence,
     ) -> Result<(SequenceSource, usize), NotAdmitted> {
-        let name = source_name(sighting.kid, sighting.issuer);
+        let name = source_name(request.kid, request.issuer);
         let place = self.sources.iter().take(self.known).position(|source| source.name == name);
         let Some((place, source)) = place.and_then(|place| Some((place, self.sources.get(place)?))) else {
             return Ok((SequenceSource { name, newest: sequence, seen: 1 }, self.known));
@@ -141,21 +141,21 @@ impl<'s, 'm> SequenceSlots<'s, 'm> {
 }
 
 impl ReplayGuard for SequenceSlots<'_, '_> {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
-        if !self.window.knows(sighting) {
-            self.window.make_room(sighting.seen_at);
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
+        if !self.window.knows(request) {
+            self.window.make_room(request.seen_at);
         }
-        let (None, Some(sequence)) = (sighting.forget_after, sighting.sequence) else {
-            return self.window.admit(sighting);
+        let (None, Some(sequence)) = (request.forget_after, request.sequence) else {
+            return self.window.admit(request);
         };
-        let forget_after = Some(sighting.seen_at.saturating_add(u64::from(self.keep)));
-        let sighting = Sighting { forget_after, ..*sighting };
-        if self.window.knows(&sighting) {
-            return self.window.admit(&sighting);
+        let forget_after = Some(request.seen_at.saturating_add(u64::from(self.keep)));
+        let request = AdmissionRequest { forget_after, ..*request };
+        if self.window.knows(&request) {
+            return self.window.admit(&request);
         }
-        let (source, place) = self.step(&sighting, sequence)?;
+        let (source, place) = self.step(&request, sequence)?;
         let room = self.sources.get_mut(place).ok_or(NotAdmitted::Unavailable)?;
-        let admission = self.window.admit(&sighting)?;
+        let admission = self.window.admit(&request)?;
         self.window.last_is_sequenced();
         *room = source;
         self.known = self.known.max(place.saturating_add(1));

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Admission, NotAdmitted, ReplayGuard, Sighting};
+use super::{Admission, AdmissionRequest, NotAdmitted, ReplayGuard};
 use crate::name::Issuer;
 use crate::refusal::Refusal;
 use crate::task_id::TaskId;
@@ -87,8 +87,8 @@ impl<'m> ReplaySlots<'m> {
     }
 
     /// Whether the task is remembered.
-    pub(super) fn knows(&self, sighting: &Sighting<'_>) -> bool {
-        self.position(&task_key(sighting.issuer, sighting.task_id)).is_some()
+    pub(super) fn knows(&self, request: &AdmissionRequest<'_>) -> bool {
+        self.position(&task_key(request.issuer, request.task_id)).is_some()
     }
 
     /// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns whether the
@@ -146,39 +146,39 @@ impl<'m> ReplaySlots<'m> {
 }
 
 impl ReplayGuard for ReplaySlots<'_> {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
-        let task = task_key(sighting.issuer, sighting.task_id);
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
+        let task = task_key(request.issuer, request.task_id);
         if let Some(slot) = self.find(&task) {
-            if slot.digest != sighting.digest {
+            if slot.digest != request.digest {
                 return Err(NotAdmitted::Refused(Refusal::Conflict));
             }
             if slot.finished {
                 return Err(NotAdmitted::Refused(Refusal::Replayed));
             }
-            if sighting.seen_at >= slot.dead_from {
+            if request.seen_at >= slot.dead_from {
                 // For good, even if the clock steps back.
                 slot.dead_from = 0;
                 return Err(NotAdmitted::Refused(Refusal::Expired));
             }
-            if sighting.attempts.is_some_and(|most| slot.attempts >= most) {
+            if request.attempts.is_some_and(|most| slot.attempts >= most) {
                 return Err(NotAdmitted::Refused(Refusal::AttemptsExhausted));
             }
             slot.attempts = slot.attempts.saturating_add(1);
             return Ok(Admission::Redelivery);
         }
-        if sighting.attempts == Some(0) {
+        if request.attempts == Some(0) {
             return Err(NotAdmitted::Refused(Refusal::AttemptsExhausted));
         }
         if self.used >= self.slots.len() {
-            self.forget_before(sighting.seen_at);
+            self.forget_before(request.seen_at);
         }
-        let forget_after = sighting.forget_after.unwrap_or(u64::MAX);
+        let forget_after = request.forget_after.unwrap_or(u64::MAX);
         if forget_after < self.floor {
             return Err(NotAdmitted::Refused(Refusal::Expired));
         }
-        let dead_from = sighting.ttl.map_or(u64::MAX, |ttl| sighting.seen_at.saturating_add(u64::from(ttl)));
+        let dead_from = request.ttl.map_or(u64::MAX, |ttl| request.seen_at.saturating_add(u64::from(ttl)));
         let slot = self.slots.get_mut(self.used).ok_or(NotAdmitted::Unavailable)?;
-        let digest = sighting.digest;
+        let digest = request.digest;
         *slot = ReplaySlot { task, digest, forget_after, dead_from, attempts: 1, ..ReplaySlot::EMPTY };
         self.used += 1;
         Ok(Admission::FirstRun)

@@ -1,6 +1,6 @@
 //! A replay guard in fixed memory, for a device that runs tasks itself.
 
-use super::{Admission, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots, Sighting};
+use super::{Admission, AdmissionRequest, NotAdmitted, ReplayGuard, ReplaySlot, ReplaySlots};
 use crate::name::Issuer;
 use crate::task_id::TaskId;
 
@@ -47,8 +47,8 @@ impl<const N: usize> ReplayWindow<N> {
 }
 
 impl<const N: usize> ReplayGuard for ReplayWindow<N> {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
-        self.with(|slots| slots.admit(sighting))
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
+        self.with(|slots| slots.admit(request))
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) fn encrypt_body<E>(
     let (encrypted, tag) = ciphertext.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::BufferTooSmall)?;
     Writer::new(encrypted).put(body)?;
     *tag = provider
-        .encrypt_a256gcm_in_pieces(&content_key.key, iv, &aad.pieces(), encrypted)
+        .encrypt_a256gcm(&content_key.key, iv, &aad.pieces(), encrypted)
         .map_err(|_| SealError::BodyTooLong)?;
     Ok(())
 }

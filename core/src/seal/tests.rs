@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 
 use super::*;
 use crate::KeyId;
-use crate::keys::{MacKey, SigningKey, VerifyingKey};
+use crate::keys::{HmacKey, SigningKey, VerifyingKey};
 use crate::open::Unverified;
 use crate::provider::{MacStructure, Rejected};
 use crate::secret::Secret;
@@ -220,7 +220,7 @@ fn a_failing_signer_leaves_nothing_in_the_buffer() {
 
 /// A key that is kept elsewhere: gets the pieces only, and answers or is away.
 struct Elsewhere {
-    key: MacKey,
+    key: HmacKey,
     away: bool,
     asked: Vec<u8>,
 }

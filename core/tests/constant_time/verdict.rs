@@ -54,8 +54,8 @@ impl Verdict {
         let is = |package: &str, path: &str, text: &str| {
             file.contains(&format!("/{package}-")) && file.ends_with(path) && line == text
         };
-        let of_devices = |lines: &[&str]| {
-            file.ends_with("/core/src/keys/signing/device.rs") && lines.contains(&line.as_str())
+        let of_small = |lines: &[&str]| {
+            file.ends_with("/core/src/provider/small/sign.rs") && lines.contains(&line.as_str())
         };
         match self {
             Self::OurTag => {
@@ -66,7 +66,7 @@ impl Verdict {
             Self::GcmTag => {
                 let theirs = "if expected_tag[..TagSize::to_usize()].ct_eq(tag).into() {";
                 let ours = file.contains("/core/src/")
-                    && ["_a256gcm(", "_a256gcm_in_pieces(", "check_with("]
+                    && ["_a256gcm(", "gcm::check(", "gcm::decrypt(", "check_with("]
                         .iter()
                         .any(|call| line.contains(call));
                 ours || is("aes-gcm", "/src/lib.rs", theirs)
@@ -81,7 +81,7 @@ impl Verdict {
                 let nonzero = "if let Some(k) = NonZeroScalar::<C>::from_repr(k_bytes).into_option() {";
                 is("rfc6979", "/src/lib.rs", rfc_6979)
                     || is("ecdsa", "/src/hazmat.rs", nonzero)
-                    || of_devices(&[
+                    || of_small(&[
                         "if scalar(nonce).is_none() {",
                         "let mut k = scalar(nonce)?;",
                         "Scalar::from_repr((*bytes.as_bytes()).into()).into_option()",
@@ -90,13 +90,13 @@ impl Verdict {
             Self::NonceInvertible => {
                 let general = "scalar: Invert::invert(&self.scalar).unwrap(),";
                 is("elliptic-curve", "/src/scalar/nonzero.rs", general)
-                    || of_devices(&["let mut inverse = k.invert().into_option()?;"])
+                    || of_small(&["let mut inverse = k.invert().into_option()?;"])
             }
             Self::SignatureInRange => {
                 let in_range = "Self::from_bytes(&bytes).into_option().ok_or(Error)";
                 is("elliptic-curve", "/src/scalar/value.rs", in_range)
                     || is("ecdsa", "/src/lib.rs", "if r.is_zero().into() || s.is_zero().into() {")
-                    || of_devices(&["if bool::from(r.is_zero() | s.is_zero()) {"])
+                    || of_small(&["if bool::from(r.is_zero() | s.is_zero()) {"])
             }
         }
     }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use taskseal_core::keys::{
-    AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey, VerifyingKey,
+    AgreementKey, AgreementPublicKey, CoseKey, EncryptionKey, HmacKey, KeyAlgorithm, SigningKey, VerifyingKey,
 };
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::provider::Rejected;
@@ -59,9 +59,9 @@ pub(crate) fn with_agreement_key<T>(work: impl FnOnce(&AgreementKey) -> T) -> T 
     })
 }
 
-fn with_mac_key<T>(work: impl FnOnce(&MacKey) -> T) -> T {
+fn with_mac_key<T>(work: impl FnOnce(&HmacKey) -> T) -> T {
     let kid = KeyId::from_bytes([1; 8]);
-    with_secret("mac key", |key| work(&MacKey::new(kid, Secret::copy_from(key.as_bytes()))))
+    with_secret("mac key", |key| work(&HmacKey::new(kid, Secret::copy_from(key.as_bytes()))))
 }
 
 fn with_encryption_key<T>(work: impl FnOnce(&EncryptionKey) -> T) -> T {
@@ -74,6 +74,29 @@ pub(crate) fn make_keys() {
     with_agreement_key(|key| _ = black_box(key));
     with_mac_key(|key| _ = black_box(key));
     with_encryption_key(|key| _ = black_box(key));
+}
+
+/// Encodes every key as a COSE_Key and decodes it.
+pub(crate) fn encode_keys() {
+    for (label, algorithm) in [
+        ("signing key", KeyAlgorithm::Es256),
+        ("agreement key", KeyAlgorithm::EcdhEs),
+        ("mac key", KeyAlgorithm::Hmac256),
+        ("encryption key", KeyAlgorithm::A256Gcm),
+    ] {
+        with_secret(label, |secret| encode_key(algorithm, secret));
+    }
+}
+
+fn encode_key(algorithm: KeyAlgorithm, secret: &Secret<32>) {
+    let encoded = match &CoseKey::new(algorithm, KeyId::from_bytes([1; 8]), secret) {
+        Ok(key) => key.encode(),
+        Err(error) => panic!("{error}"),
+    };
+    match &CoseKey::decode(black_box(encoded.as_bytes())) {
+        Ok(key) => _ = black_box(key),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Salt, IV and ephemeral scalar.
@@ -362,7 +385,7 @@ impl Provider for Hooked {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         let mut tag = Software.encrypt_a256gcm(key, iv, aad, buffer)?;
@@ -374,7 +397,7 @@ impl Provider for Hooked {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -386,7 +409,7 @@ impl Provider for Hooked {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         ciphertext: &[u8],
         tag: &[u8; 16],
     ) -> Result<(), Rejected> {

@@ -4,31 +4,24 @@ mod completions;
 mod demo;
 mod doctor;
 mod enqueue;
-mod explain;
 mod init;
-mod input;
 mod inspect;
 mod keygen;
-pub(crate) mod made;
-mod moment;
 mod open;
 mod quarantine;
 mod queue;
 mod result;
 mod seal;
-mod session;
-mod show;
 mod task;
 mod token;
 mod worker;
 
-use taskseal::config::ClientConfig;
-use taskseal_core::{Audience, Issuer};
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::output::log;
+use crate::ui::Ui;
 
-use crate::cli::Global;
-use crate::ui::{Failure, Ui};
-
-/// What to do.
+/// A command with its arguments.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Demo(demo::Args),
@@ -48,8 +41,17 @@ pub(crate) enum Command {
     Completions(completions::Args),
 }
 
-/// Does it.
-pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Failure> {
+/// Dispatches to the subcommand.
+pub(crate) fn run(
+    command: Command,
+    global: &Global,
+    grammar: fn() -> clap::Command,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    // `worker` starts its own log.
+    if !matches!(command, Command::Worker(_)) {
+        log::show_warnings(*ui);
+    }
     match command {
         Command::Demo(args) => demo::run(&args, ui),
         Command::Init(args) => init::run(&args, ui),
@@ -65,16 +67,6 @@ pub(crate) fn run(command: Command, global: &Global, ui: &Ui) -> Result<(), Fail
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
         Command::Token(args) => token::run(&args, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
-        Command::Completions(args) => completions::run(&args, ui),
+        Command::Completions(args) => completions::run(&args, grammar(), ui),
     }
-}
-
-/// What the configuration made of deployment and queue.
-fn audience(text: &str) -> Audience<'_> {
-    Audience::new(text).expect("a deployment of up to 63 and a queue of up to 64 characters fit")
-}
-
-/// The issuer of the configuration.
-fn issuer(client: &ClientConfig) -> Issuer<'_> {
-    Issuer::new(&client.issuer).expect("the configuration was checked when it was read")
 }

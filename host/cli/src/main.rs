@@ -3,7 +3,16 @@
 
 mod cli;
 mod cmd;
-mod keys;
+mod failure;
+mod file_arg;
+mod global;
+mod keygen_output;
+mod output;
+mod project;
+mod refusal_hint;
+mod session;
+mod task_arg;
+mod time_arg;
 mod ui;
 
 use std::process::ExitCode;
@@ -13,12 +22,12 @@ use crate::ui::Ui;
 fn main() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,
-        Err(done) => return done,
+        Err(exit_code) => return exit_code,
     };
     let ui = Ui::new(cli.global.json, cli.global.quiet);
-    let done = cmd::run(cli.command, &cli.global, &ui);
+    let result = cmd::run(cli.command, &cli.global, cli::grammar, &ui);
     taskseal::tokens::close();
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ui.fail(&failure),
     }

@@ -1,4 +1,4 @@
-//! What can go wrong between us and a broker, grouped by what the caller can do about it.
+//! The errors of a broker, grouped by what the caller can do about them.
 
 use std::error::Error;
 
@@ -7,30 +7,29 @@ use crate::escape::Escaped;
 #[cfg(test)]
 mod tests;
 
-/// A broker call that did not give an answer. What the broker said is escaped when it is shown; the sources, asked for
-/// one by one, say it as it came.
+/// A failed call of a broker. Texts of the broker are escaped in the message; the sources show them unescaped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// Nothing was done: the broker cannot be reached, is loading, or is busy. Trying again may help.
+    /// Nothing was done: the broker is unreachable, loading, or busy. A retry may succeed.
     #[error("broker unavailable: {}", Escaped::new(&.0.to_string()))]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// The request was sent and no answer came: it may have been carried out. Every call may be repeated.
-    #[error("no answer from the broker: {}", Escaped::new(&.0.to_string()))]
+    /// The request was sent and no reply came: it may have been executed. Every call may be repeated.
+    #[error("no reply from the broker: {}", Escaped::new(&.0.to_string()))]
     Ambiguous(#[source] Box<dyn Error + Send + Sync>),
-    /// The broker has no room; nothing was stored. Trying again may help once there is.
+    /// The broker has no space; nothing was stored. A retry may succeed once it has.
     #[error("broker is out of space: {}", Escaped::new(&.0.to_string()))]
     Full(#[source] Box<dyn Error + Send + Sync>),
-    /// The broker will never carry this out as asked: wrong password, missing right, wrong server.
+    /// The broker rejects the call: wrong password, missing permission, wrong server, invalid argument.
     #[error("broker refused: {}", Escaped::new(&.0.to_string()))]
     Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// What is stored is not what we or asynq would store there.
+    /// The stored data is not what this program or asynq would store.
     #[error("unexpected data in the broker: {}", Escaped::new(.0))]
     Corrupt(String),
 }
 
 impl BrokerError {
-    /// Whether the same call may succeed later without anybody changing anything here.
+    /// Returns whether the same call may succeed later without a change on this host.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Ambiguous(_) | Self::Full(_))

@@ -11,8 +11,8 @@ pub struct Lease {
     pub id: String,
     /// Fencing token: a worker whose lease was given to another worker can no longer settle.
     pub token: LeaseToken,
-    /// The task as the broker stores it. Opaque: only the broker that issued the lease reads it, to keep the fields of
-    /// its own format when the task is stored again. `None` for a broker that does not need it.
+    /// The task as the broker stores it. Opaque: only the broker that issued the lease reads it, to preserve the
+    /// fields of its format when it stores the task again. `None` for a broker that does not need it.
     pub stored: Option<Bytes>,
 }
 

@@ -9,7 +9,7 @@ use crate::time::UnixMillis;
 /// A task as its producer stored it. No call of a broker changes it.
 ///
 /// # Security
-/// Anyone who can write to the broker can change every field. Only the envelope is signed; the other fields are copies
+/// A process that can write to the broker can change every field. Only the envelope is signed; the other fields are copies
 /// for tools, and the worker refuses a task whose envelope says something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskRecord {

@@ -48,8 +48,8 @@ mod unique;
 /// A broker on one Redis server.
 ///
 /// # Security
-/// Redis is trusted for availability only: anyone who can write to it can delete, delay, repeat and reorder tasks, and
-/// change every field of a stored message.
+/// Redis is trusted for availability only: a process that can write to it can delete, delay, repeat and reorder tasks,
+/// and change every field of a stored message.
 pub struct RedisBroker {
     prefix: String,
     channel: String,

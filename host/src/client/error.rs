@@ -1,4 +1,4 @@
-//! What can go wrong between a producer and its queue, grouped by who must act.
+//! Errors of a client, grouped by who must act.
 
 use taskseal_core::OpenError;
 use taskseal_core::name::InvalidName;
@@ -6,31 +6,31 @@ use taskseal_core::name::InvalidName;
 use crate::broker::BrokerError;
 use crate::keys::SealFault;
 
-/// Why a task was not enqueued, or a result not read.
+/// Why a task was not enqueued, or a result not opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A name or media type is not valid: mend the caller.
+    /// A name or media type is not valid: an error of the caller.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Sealing failed: the body is too long, or the signer or the source of randomness failed.
+    /// Sealing failed: the body is too large, or the signer or the random number generator failed.
     #[error(transparent)]
     Sealing(#[from] SealFault),
-    /// The broker failed and did not come back within the client's patience. It may have stored the task all the same:
-    /// [`Client::enqueue_sealed`](super::Client::enqueue_sealed) with the envelope of [`Client::seal`](super::Client::seal)
-    /// may be repeated until there is an answer.
+    /// The broker failed for longer than [`ClientSettings::retry_for`](super::ClientSettings::retry_for). It may still
+    /// have stored the task: [`Client::enqueue_sealed`](super::Client::enqueue_sealed) with the envelope of
+    /// [`Client::seal`](super::Client::seal) may be repeated until it succeeds.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The id is taken by another task, which was left as it is.
-    #[error("task id {0} is taken by another task")]
+    /// Another task has this id; it was not changed.
+    #[error("task id {0} is already used by another task")]
     Conflict(String),
-    /// The bytes to forward are no envelope.
+    /// The bytes to forward are not an envelope.
     #[error("cannot be enqueued: {0}")]
     NotSealed(#[source] OpenError),
-    /// What the queue holds is not the result of this request, or the key that opens it cannot be used.
+    /// What the queue holds is not the result of this request, or the key that decrypts it is unavailable.
     #[error("result {0}")]
     Result(#[source] OpenError),
-    /// The broker answered for fewer tasks than it was given.
-    #[error("the broker gave no answer for a task")]
+    /// The broker replied for fewer tasks than it was given.
+    #[error("the broker did not reply for a task")]
     Lost,
 }

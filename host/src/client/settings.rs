@@ -1,68 +1,67 @@
-//! What a client puts into every seal, and what it accepts as an answer.
+//! Settings of a client: what a task says that names nothing else, and what is accepted as its result.
 
 use std::time::Duration;
 
-use taskseal_core::SuiteSet;
-
+use crate::keys::{KeyLocation, SealingSource};
+use crate::policy::PolicySettings;
 use crate::queue::QueueName;
-use crate::result::ResultPolicy;
 
-/// What a client puts into every seal unless a task says otherwise.
+/// Settings of a client: the section `[client]` of `taskseal.toml`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientSettings {
-    /// Deployment; with the queue's name the audience of a task.
+    /// First half of the audience of a task; the queue is the second.
     pub deployment: String,
-    /// Who makes the tasks.
+    /// Issuer of the tasks.
     pub issuer: String,
-    /// Queue of tasks that name none.
+    /// Queue of a task that names none.
     pub queue: QueueName,
-    /// How long a task may wait and be retried before it expires.
+    /// Keys that seal tasks, for [`Client::open`](crate::Client::open).
+    pub sealing: Option<SealingSource>,
+    /// Key that decrypts results, for [`Client::open`](crate::Client::open).
+    pub result_key: Option<KeyLocation>,
+    /// Time from sealing, or from the time a task is scheduled for, to its expiry. 1 hour by default.
     pub lifetime: Duration,
-    /// Most attempts.
+    /// Maximum number of attempts, the first included. 5 by default.
     pub attempts: u16,
-    /// Time limit of one attempt.
+    /// Time limit of one attempt. 30 minutes by default.
     pub timeout: Duration,
-    /// How long a finished task and its result are kept; zero: neither is.
+    /// How long a completed task and its result are kept. 24 hours by default; with zero, neither is kept.
     pub retention: Duration,
-    /// Most tasks under one signature, 1 to [`MAX_BATCH`](taskseal_core::batch::MAX_BATCH): 1 makes no batches, 64 suits a
-    /// token. Suites M and E sign nothing and make none.
+    /// Maximum number of tasks under one signature, up to [`MAX_BATCH`](taskseal_core::batch::MAX_BATCH). 1 by default,
+    /// which makes no batches. Suites M and E sign nothing and make none.
     ///
-    /// Only workers that [accept batches](crate::WorkerSettings::batches) run what is sealed in one. A task that is
-    /// sealed alone is sealed as ever.
-    pub batch: usize,
-    /// Suites that results are accepted in.
-    pub result_suites: SuiteSet,
-    /// Most bytes of a result.
-    pub max_result: usize,
-    /// Seconds by which the clock of a worker may differ when its result is opened.
-    pub skew: u32,
-    /// How long a broker that does not answer, and a token that is to seal or open and is away, is tried again.
-    pub patience: Duration,
+    /// Only workers whose [policy](PolicySettings::batches) accepts batches run a task that was sealed in one. A task
+    /// that is alone under its signature is sealed as without batches.
+    pub sign_batch: usize,
+    /// How long a broker or token that is unavailable is retried. 30 seconds by default.
+    pub retry_for: Duration,
+    /// What is accepted as a result.
+    pub policy: PolicySettings,
 }
 
 impl ClientSettings {
-    /// A lifetime of 1 hour, 25 attempts of at most 30 minutes, one signature a task, results kept for 1 hour, accepted
-    /// signed and encrypted (SE, SP) up to 1 MiB with 60 seconds of skew, and 30 seconds of patience.
+    /// Creates settings with the default of every other field.
     #[must_use]
     pub fn new(deployment: &str, issuer: &str, queue: QueueName) -> Self {
         Self {
             deployment: deployment.to_owned(),
             issuer: issuer.to_owned(),
             queue,
+            sealing: None,
+            result_key: None,
             lifetime: Duration::from_secs(3600),
-            attempts: 25,
-            timeout: Duration::from_secs(1800),
-            retention: Duration::from_secs(3600),
-            batch: 1,
-            result_suites: SuiteSet::SIGNED_AND_ENCRYPTED,
-            max_result: 1 << 20,
-            skew: 60,
-            patience: Duration::from_secs(30),
+            attempts: 5,
+            timeout: Duration::from_secs(30 * 60),
+            retention: Duration::from_secs(24 * 3600),
+            sign_batch: 1,
+            retry_for: Duration::from_secs(30),
+            policy: PolicySettings::default(),
         }
     }
 
-    pub(super) const fn result_policy(&self) -> ResultPolicy {
-        ResultPolicy { suites: self.result_suites, max_body: self.max_result, skew: self.skew }
+    /// Returns the audience of tasks in `queue`.
+    pub(super) fn audience(&self, queue: &QueueName) -> String {
+        format!("{}/{queue}", self.deployment)
     }
 }

@@ -1,40 +1,63 @@
-//! The file as it is written: sections with optional fields, made into a [`Config`] that needs no second look.
+//! The text of the configuration file: its sections, read into the settings that clients and workers use.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
-use taskseal_core::{KeyId, Suite, SuiteSet};
 use toml::Spanned;
 
-use super::value::{Count, Name, Queue, Seconds, Size, SuiteName};
-use super::{ClientConfig, Config, HandlerConfig, PolicyConfig, QueueConfig, WorkerConfig, broker};
+use super::program::{self, ProgramSettings};
+use super::sealing::Sealing;
+use super::value::{Count, HOUR, Name, Queue, Seconds, SuiteName, YEAR};
+use super::{Config, broker};
+use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::file_security::read_guarded;
-use crate::keys::{KeyLocation, Kid, SealingSource, relative_to};
+use crate::keys::{KeyLocation, Kid, relative_to};
+use crate::policy::PolicySettings;
+use crate::queue::QueueName;
+use crate::worker::settings::{WorkerQueue, WorkerSettings};
 
 pub(super) fn load(path: &Path) -> Result<Config, FileError> {
-    // It names the programs that run.
+    // Guarded as a keyset is: it names the programs that run.
     let text = read_guarded(path, MAX_LEN).map_err(|error| match error.io {
-        Some(std::io::ErrorKind::NotFound) => {
-            error.hint("name it with --config or TASKSEAL_CONFIG, or make a project with `taskseal init DIR`")
-        }
+        Some(std::io::ErrorKind::NotFound) => error.hint(
+            "name the file with --config or TASKSEAL_CONFIG, or create a project with `taskseal init DIR`",
+        ),
         _ => error,
     })?;
-    let file: File = parse_toml(path, &text)?;
+    let file: File = parse_toml(path, &text).map_err(renamed_field)?;
     file.check(&Context { file: path, text: &text })
 }
 
-/// Where a value stands, for its faults.
+/// Fields of earlier versions, with the field that took their place.
+const RENAMED: [(&str, &str); 3] = [
+    ("client.batch", "write `sign_batch` in [client]"),
+    ("worker.batch", "write `fetch_batch` in [worker]"),
+    ("worker.batches", "write `batches` in [policy]"),
+];
+
+/// Reports a field of an earlier version as renamed.
+fn renamed_field(error: FileError) -> FileError {
+    let field = error.field.as_deref().unwrap_or_default();
+    match RENAMED.into_iter().find(|(old, _)| *old == field) {
+        Some((old, hint)) if error.message.starts_with("unknown field") => {
+            let name = old.rsplit('.').next().unwrap_or(old);
+            error.message(format!("field `{name}` was renamed")).hint(hint)
+        }
+        _ => error,
+    }
+}
+
+/// The file that is read, to place an error in it.
 pub(super) struct Context<'f> {
     pub(super) file: &'f Path,
     pub(super) text: &'f str,
 }
 
 impl Context<'_> {
-    /// A key's place: a path relative to this file, or the URI of a key in a token.
-    fn key(&self, value: &Spanned<String>) -> Result<KeyLocation, FileError> {
+    /// Reads the place of a key: a path relative to this file, or the URI of a key in a token.
+    pub(super) fn key(&self, value: &Spanned<String>) -> Result<KeyLocation, FileError> {
         KeyLocation::parse(value.get_ref(), self.file).map_err(|error| {
             self.fault(value, error.to_string(), "a name like `pkcs11:token=…;id=%01%02…?pin-source=file:/…`")
         })
@@ -53,7 +76,7 @@ impl Context<'_> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    // `deployment/queue` has 128 characters at most, 64 of which are the queue's.
+    // `deployment/queue` has at most 128 characters, of which 64 belong to the queue.
     deployment: Name<63, false>,
     #[serde(default)]
     broker: broker::Section,
@@ -64,9 +87,9 @@ struct File {
     client: Option<Client>,
     worker: Option<Worker>,
     #[serde(default)]
-    policy: Policy,
+    policy: PolicySettings,
     #[serde(default)]
-    handler: Vec<Handler>,
+    handler: Vec<program::Section>,
 }
 
 #[derive(Default, Deserialize)]
@@ -94,7 +117,7 @@ struct Client {
     attempts: Option<Count<1, 65_535>>,
     timeout: Option<Seconds<1, YEAR>>,
     retention: Option<Seconds<0, YEAR>>,
-    batch: Option<Count<1, { MAX_BATCH as u64 }>>,
+    sign_batch: Option<Count<1, { MAX_BATCH as u64 }>>,
 }
 
 #[derive(Deserialize)]
@@ -103,9 +126,7 @@ struct Worker {
     id: Option<Name<64, true>>,
     concurrency: Option<Count<1, 4096>>,
     lease: Option<Seconds<2, HOUR>>,
-    batch: Option<Count<1, 128>>,
-    #[serde(default)]
-    batches: bool,
+    fetch_batch: Option<Count<1, 128>>,
     drain: Option<Seconds<0, HOUR>>,
     #[serde(default)]
     decryption_keys: Vec<Spanned<String>>,
@@ -113,267 +134,137 @@ struct Worker {
     result_key: Option<Spanned<String>>,
     result_recipient: Option<Spanned<Kid>>,
     result_encryption_key: Option<Spanned<String>>,
-    queue: Spanned<Vec<WorkerQueue>>,
+    queue: Spanned<Vec<QueueEntry>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WorkerQueue {
+struct QueueEntry {
     name: Spanned<Queue>,
     weight: Option<Count<1, 1000>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Policy {
-    suites: Option<Vec<SuiteName>>,
-    #[serde(default)]
-    clockless: bool,
-    skew: Option<Seconds<0, 300>>,
-    max_lifetime: Option<Seconds<1, YEAR>>,
-    max_body: Option<Size<{ taskseal_core::MAX_BODY }>>,
+/// Replaces the default of a setting if the file has a value for it.
+fn set<T>(setting: &mut T, value: Option<impl Into<T>>) {
+    if let Some(value) = value {
+        *setting = value.into();
+    }
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Handler {
-    r#type: Spanned<Name<128, true>>,
-    program: Spanned<Vec<String>>,
-    timeout: Option<Seconds<1, YEAR>>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-    #[serde(default)]
-    pass_env: Vec<String>,
-    working_dir: Option<String>,
-    max_output: Option<Size<{ taskseal_core::MAX_BODY }>>,
-}
-
-const HOUR: u64 = 3600;
-const YEAR: u64 = 365 * 86_400;
 
 impl File {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
-        let batches = self.worker.as_ref().is_some_and(|worker| worker.batches);
+        let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
+        let worker =
+            self.worker.map(|worker| worker.check(context, &deployment, &self.policy)).transpose()?;
+        let queue = first(worker.as_ref().map_or(&[], |worker| &worker.queues));
+        let client = self.client.map(|client| client.check(context, &deployment, queue, &self.policy));
         Ok(Config {
             file: context.file.to_owned(),
-            deployment: self.deployment.0,
+            deployment,
             broker: self.broker.check(context)?,
             state_dir,
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
-            client: self.client.map(|client| client.check(context)).transpose()?,
-            worker: self.worker.map(|worker| worker.check(context)).transpose()?,
-            policy: self.policy.check(batches),
-            handlers: check_handlers(self.handler, context)?,
+            client: client.transpose()?,
+            worker,
+            policy: self.policy,
+            programs: ProgramSettings::check_all(self.handler, context)?,
         })
     }
 }
 
+/// Returns the first queue, or `default` if there is none.
+fn first(queues: &[WorkerQueue]) -> QueueName {
+    let first = queues.first().map(|queue| queue.name.clone());
+    first.unwrap_or_else(|| QueueName::parse("default").expect("the literal is a queue name"))
+}
+
 impl Client {
-    fn check(self, context: &Context<'_>) -> Result<ClientConfig, FileError> {
-        let key = context.key(&self.key)?;
-        let extras = Extras {
+    fn check(
+        self,
+        context: &Context<'_>,
+        deployment: &str,
+        queue: QueueName,
+        policy: &PolicySettings,
+    ) -> Result<ClientSettings, FileError> {
+        let mut settings = ClientSettings::new(deployment, &self.issuer.0, queue);
+        let sealing = Sealing {
             recipient: ("recipient", self.recipient),
             encryption_key: ("encryption_key", self.encryption_key),
         };
-        Ok(ClientConfig {
-            issuer: self.issuer.0,
-            sealing: extras.check(context, &self.suite, key)?,
-            result_key: self.result_key.map(|key| context.key(&key)).transpose()?,
-            lifetime: self.lifetime.unwrap_or(Seconds(HOUR)).duration(),
-            attempts: self.attempts.map_or(5, |count| u16::try_from(count.0).unwrap_or(u16::MAX)),
-            timeout: self.timeout.map(Seconds::duration),
-            retention: self.retention.unwrap_or(Seconds(24 * HOUR)).duration(),
-            batch: self.batch.map_or(1, |count| to_usize(count.0)),
-        })
+        settings.sealing = Some(sealing.check(context, &self.suite, &self.key)?);
+        settings.result_key = self.result_key.map(|key| context.key(&key)).transpose()?;
+        set(&mut settings.lifetime, self.lifetime);
+        set(&mut settings.attempts, self.attempts);
+        set(&mut settings.timeout, self.timeout);
+        set(&mut settings.retention, self.retention);
+        set(&mut settings.sign_batch, self.sign_batch);
+        settings.policy = policy.clone();
+        Ok(settings)
     }
 }
 
 impl Worker {
-    fn check(self, context: &Context<'_>) -> Result<WorkerConfig, FileError> {
-        let result = match (self.result_suite, self.result_key) {
-            (Some(suite), Some(key)) => {
-                let extras = Extras {
-                    recipient: ("result_recipient", self.result_recipient),
-                    encryption_key: ("result_encryption_key", self.result_encryption_key),
-                };
-                Some(extras.check(context, &suite, context.key(&key)?)?)
-            }
-            (Some(suite), None) => {
-                return Err(context.fault(
-                    &suite,
-                    "results need a key",
-                    "set `result_key`, or remove `result_suite`",
-                ));
-            }
-            (None, Some(key)) => {
-                return Err(context.fault(
-                    &key,
-                    "results need a suite",
-                    "set `result_suite`, or remove `result_key`",
-                ));
-            }
-            (None, None) => None,
-        };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(WorkerConfig {
-            id: self.id.map_or_else(host_name, |id| id.0),
-            concurrency: self.concurrency.map_or(processors, |count| to_usize(count.0)),
-            lease: self.lease.unwrap_or(Seconds(5)).duration(),
-            batch: self.batch.map_or(32, |count| to_usize(count.0)),
-            drain: self.drain.unwrap_or(Seconds(30)).duration(),
-            decryption_keys: self
-                .decryption_keys
-                .iter()
-                .map(|key| context.key(key))
-                .collect::<Result<_, _>>()?,
-            result,
-            queues: check_queues(self.queue, context)?,
-        })
-    }
-}
-
-/// The fields that only some suites take, by the names they go by.
-struct Extras {
-    recipient: (&'static str, Option<Spanned<Kid>>),
-    encryption_key: (&'static str, Option<Spanned<String>>),
-}
-
-impl Extras {
     fn check(
         self,
         context: &Context<'_>,
-        suite: &Spanned<SuiteName>,
-        key: KeyLocation,
-    ) -> Result<SealingSource, FileError> {
-        let suite_name = suite.get_ref().0;
-        let missing = |field: &str, what: &str| {
-            context.fault(suite, format!("suite {suite_name} needs `{field}`"), format!("set it to {what}"))
+        deployment: &str,
+        policy: &PolicySettings,
+    ) -> Result<WorkerSettings, FileError> {
+        let queues = check_queues(self.queue, context)?;
+        let mut settings = WorkerSettings::new(&host_name(), deployment, first(&queues));
+        settings.queues = queues;
+        set(&mut settings.id, self.id);
+        set(&mut settings.concurrency, self.concurrency);
+        set(&mut settings.lease, self.lease);
+        set(&mut settings.fetch_batch, self.fetch_batch);
+        set(&mut settings.drain, self.drain);
+        let keys = self.decryption_keys.iter().map(|key| context.key(key));
+        settings.decryption_keys = keys.collect::<Result<_, _>>()?;
+        let sealing = Sealing {
+            recipient: ("result_recipient", self.result_recipient),
+            encryption_key: ("result_encryption_key", self.result_encryption_key),
         };
-        let surplus = |field: &str| {
-            (format!("suite {suite_name} takes no `{field}`"), "remove it, or choose another suite")
-        };
-        let recipient: Option<KeyId> = match (suite_name, self.recipient) {
-            (Suite::Sp, (_, Some(kid))) => Some(kid.get_ref().0),
-            (Suite::Sp, (field, None)) => {
-                return Err(missing(field, "the kid of an ECDH-ES key of the keyset"));
+        settings.result = match (self.result_suite, self.result_key) {
+            (Some(suite), Some(key)) => Some(sealing.check(context, &suite, &key)?),
+            (Some(suite), None) => {
+                let hint = "set `result_key`, or remove `result_suite`";
+                return Err(context.fault(&suite, "results need a key", hint));
             }
-            (_, (field, Some(kid))) => {
-                let (message, hint) = surplus(field);
-                return Err(context.fault(&kid, message, hint));
+            (None, Some(key)) => {
+                let hint = "set `result_suite`, or remove `result_key`";
+                return Err(context.fault(&key, "results need a suite", hint));
             }
-            (_, (_, None)) => None,
+            (None, None) => None,
         };
-        let encryption_key = match (suite_name, self.encryption_key) {
-            (Suite::Se, (_, Some(key))) => Some(context.key(&key)?),
-            (Suite::Se, (field, None)) => return Err(missing(field, "the file of a shared A256GCM key")),
-            (_, (field, Some(path))) => {
-                let (message, hint) = surplus(field);
-                return Err(context.fault(&path, message, hint));
-            }
-            (_, (_, None)) => None,
-        };
-        Ok(SealingSource { encryption_key, recipient, ..SealingSource::new(suite_name, key) })
-    }
-}
-
-impl Policy {
-    fn check(self, batches: bool) -> PolicyConfig {
-        let suites = self.suites.map_or(SuiteSet::SIGNED_AND_ENCRYPTED, |suites| {
-            suites.into_iter().fold(SuiteSet::NONE, |set, suite| set.with(suite.0))
-        });
-        PolicyConfig {
-            suites,
-            batches,
-            clockless: self.clockless,
-            skew: self.skew.unwrap_or(Seconds(60)).duration(),
-            max_lifetime: self.max_lifetime.unwrap_or(Seconds(24 * HOUR)).duration(),
-            max_body: self.max_body.map_or(1 << 20, |size| size.0),
-        }
+        settings.policy = policy.clone();
+        Ok(settings)
     }
 }
 
 fn check_queues(
-    queues: Spanned<Vec<WorkerQueue>>,
+    queues: Spanned<Vec<QueueEntry>>,
     context: &Context<'_>,
-) -> Result<Vec<QueueConfig>, FileError> {
+) -> Result<Vec<WorkerQueue>, FileError> {
     if queues.get_ref().is_empty() {
-        return Err(context.fault(
-            &queues,
-            "no queue to take tasks from",
-            "add a [[worker.queue]] with a `name`",
-        ));
+        let hint = "add a [[worker.queue]] with a `name`";
+        return Err(context.fault(&queues, "no queue to take tasks from", hint));
     }
-    let mut checked: Vec<QueueConfig> = Vec::new();
+    let mut checked: Vec<WorkerQueue> = Vec::new();
     for queue in queues.into_inner() {
         let name = queue.name.get_ref().0.clone();
         if checked.iter().any(|other| other.name == name) {
-            let message = format!("queue `{name}` stands here for the second time");
-            return Err(context.fault(&queue.name, message, "one queue, one entry: use `weight`"));
+            let message = format!("duplicate queue `{name}`");
+            return Err(context.fault(&queue.name, message, "remove one of the two entries"));
         }
-        let weight = queue.weight.map_or(1, |weight| u32::try_from(weight.0).unwrap_or(1));
-        checked.push(QueueConfig { name, weight });
+        checked.push(WorkerQueue::new(name, queue.weight.map_or(1, u32::from)));
     }
     Ok(checked)
 }
 
-fn check_handlers(handlers: Vec<Handler>, context: &Context<'_>) -> Result<Vec<HandlerConfig>, FileError> {
-    let mut checked: Vec<HandlerConfig> = Vec::new();
-    for handler in handlers {
-        let task_type = handler.r#type.get_ref().0.clone();
-        let name = task_type.strip_suffix('*').unwrap_or(&task_type);
-        if name.contains('*') {
-            let message = format!("`{task_type}` is not a task type");
-            return Err(context.fault(&handler.r#type, message, "`*` may stand at the end only"));
-        }
-        if checked.iter().any(|other| other.task_type == task_type) {
-            let message = format!("task type `{task_type}` stands here for the second time");
-            return Err(context.fault(
-                &handler.r#type,
-                message,
-                "one type, one handler: remove one of the two",
-            ));
-        }
-        let mut program = handler.program.get_ref().clone();
-        match program.first_mut() {
-            Some(path) if path.contains('/') => {
-                let full = absolute(&relative_to(context.file, path)).into_os_string();
-                *path = full.into_string().map_err(|_| {
-                    let message = "the path of this program is not UTF-8";
-                    context.fault(&handler.program, message, "move this file to a folder whose name is")
-                })?;
-            }
-            Some(path) if !path.is_empty() => {}
-            _ => {
-                let hint = "a list of program and arguments: [\"./handlers/resize\", \"--fast\"]";
-                return Err(context.fault(&handler.program, "no program", hint));
-            }
-        }
-        checked.push(HandlerConfig {
-            task_type,
-            program,
-            timeout: handler.timeout.unwrap_or(Seconds(5 * 60)).duration(),
-            env: handler.env,
-            pass_env: handler.pass_env,
-            working_dir: absolute(&relative_to(context.file, handler.working_dir.as_deref().unwrap_or("."))),
-            max_output: handler.max_output.map_or(1 << 20, |size| size.0),
-        });
-    }
-    Ok(checked)
-}
-
-/// A program runs in another folder than the worker: what is relative would mean something else there.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The name of this machine as an issuer; `worker` if it has none that can be one.
+/// Returns the name of this machine if it can be an issuer, else `worker`.
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let usable = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
     if usable { name } else { "worker".to_owned() }
-}
-
-fn to_usize(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }

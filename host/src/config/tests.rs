@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use taskseal_core::Suite;
+use taskseal_core::{Audience, NameSet, Suite, SuiteSet};
 
 use super::*;
 use crate::keys::KeyLocation;
@@ -76,11 +76,27 @@ fn values_out_of_range_or_without_unit_are_refused() {
 }
 
 #[test]
-fn batch_of_none_or_of_more_than_a_signature_covers_is_refused() {
+fn batch_of_zero_or_above_the_limit_of_a_signature_is_refused() {
     for (batch, message) in [("0", "0 is out of range"), ("1025", "1025 is out of range")] {
-        assert_eq!(fault(&format!("{CLIENT}batch = {batch}\n")), (7, "client.batch".into(), message.into()));
+        let found = fault(&format!("{CLIENT}sign_batch = {batch}\n"));
+        assert_eq!(found, (7, "client.sign_batch".into(), message.into()));
     }
-    assert_eq!(load(&format!("{CLIENT}batch = 1024\n")).unwrap().client.unwrap().batch, 1024);
+    assert_eq!(load(&format!("{CLIENT}sign_batch = 1024\n")).unwrap().client.unwrap().sign_batch, 1024);
+}
+
+#[test]
+fn field_of_an_earlier_version_is_refused_with_the_name_of_the_new_one() {
+    let worker = |line: &str| WORKER.replace("[[worker", &format!("{line}\n[[worker"));
+    for (text, line, field, hint) in [
+        (format!("{CLIENT}batch = 64\n"), 7, "client.batch", "write `sign_batch` in [client]"),
+        (worker("batch = 32"), 4, "worker.batch", "write `fetch_batch` in [worker]"),
+        (worker("batches = true"), 4, "worker.batches", "write `batches` in [policy]"),
+    ] {
+        let found = load(&text).unwrap_err();
+        assert_eq!((found.position.unwrap().line, found.field.as_deref()), (line, Some(field)));
+        assert_eq!(found.message, format!("field `{}` was renamed", field.rsplit('.').next().unwrap()));
+        assert_eq!(found.hint.as_deref(), Some(hint));
+    }
 }
 
 #[test]
@@ -93,7 +109,7 @@ fn password_in_the_url_is_refused_and_not_shown() {
         "unix:///run/redis.sock?db=0&pass=hunter2",
     ] {
         let fault = load(&format!("{MINIMAL}[broker]\nurl = \"{url}\"\n")).unwrap_err();
-        assert!(fault.message.starts_with("has a password in it"), "{url}");
+        assert!(fault.message.starts_with("contains a password"), "{url}");
         assert_eq!(fault.field.as_deref(), Some("broker.url"));
         assert!(!format!("{fault}{:?}", fault.hint).contains("hunter"), "{fault}");
     }
@@ -124,10 +140,7 @@ fn half_a_way_to_seal_results_is_refused() {
 #[test]
 fn worker_without_a_queue_or_with_one_twice_is_refused() {
     let twice = format!("{WORKER}[[worker.queue]]\nname = \"default\"\n");
-    assert_eq!(
-        fault(&twice),
-        (7, "worker.queue.name".into(), "queue `default` stands here for the second time".into())
-    );
+    assert_eq!(fault(&twice), (7, "worker.queue.name".into(), "duplicate queue `default`".into()));
     assert_eq!(fault(&format!("{MINIMAL}[worker]\nqueue = []\n")).2, "no queue to take tasks from");
     assert_eq!(fault(&WORKER.replace("default", "a b")).2, "`a b` is not a queue name");
 }
@@ -136,7 +149,7 @@ fn worker_without_a_queue_or_with_one_twice_is_refused() {
 fn handlers_without_program_or_for_one_type_twice_are_refused() {
     let handler = "[[handler]]\ntype = \"a:*\"\nprogram = [\"./run\"]\n";
 
-    assert!(fault(&format!("{MINIMAL}{handler}{handler}")).2.contains("second time"));
+    assert!(fault(&format!("{MINIMAL}{handler}{handler}")).2.contains("duplicate task type"));
     assert_eq!(fault(&format!("{MINIMAL}{}", handler.replace("\"./run\"", ""))).2, "no program");
     assert!(fault(&format!("{MINIMAL}{}", handler.replace("a:*", "*:a"))).2.contains("not a task type"));
 }
@@ -185,13 +198,13 @@ fn what_is_not_set_has_a_safe_default() {
     let config = load(MINIMAL).unwrap();
     let folder = config.file.parent().unwrap().to_owned();
 
-    assert_eq!(config.broker, BrokerConfig::Embedded(folder.join("queue/queue.db")));
+    assert_eq!(config.broker, BrokerConfig::Sqlite(folder.join("queue/queue.db")));
     assert_eq!(config.keyset, folder.join("keyset.toml"));
     assert_eq!(config.policy.suites, SuiteSet::SIGNED_AND_ENCRYPTED);
     assert_eq!((config.policy.skew.as_secs(), config.policy.max_body), (60, 1 << 20));
     assert!(!config.policy.batches && !config.policy.clockless);
     assert!(config.client().is_err() && config.worker().is_err());
-    assert_eq!(load(CLIENT).unwrap().client.unwrap().batch, 1);
+    assert_eq!(load(CLIENT).unwrap().client.unwrap().sign_batch, 1);
 }
 
 #[test]
@@ -203,9 +216,9 @@ fn paths_are_relative_to_the_file_and_programs_absolute() {
     let folder = config.file.parent().unwrap().to_owned();
 
     assert_eq!(config.worker.unwrap().decryption_keys, [KeyLocation::from(folder.join("keys/worker.key"))]);
-    assert_eq!(Path::new(&config.handlers[0].program[0]), folder.join("bin/run"));
-    assert_eq!(config.handlers[0].program[1], "./arg");
-    assert_eq!(config.handlers[1].program, ["cat"]);
+    assert_eq!(Path::new(&config.programs[0].program[0]), folder.join("bin/run"));
+    assert_eq!(config.programs[0].program[1], "./arg");
+    assert_eq!(config.programs[1].program, ["cat"]);
 }
 
 #[test]
@@ -216,19 +229,20 @@ lifetime = "10m"
 attempts = 3
 timeout = "30s"
 retention = "7d"
-batch = 64
+sign_batch = 64
 [broker]
 url = "rediss://user@redis.example:6380/2"
 prefix = "seal"
 password_env = "REDIS_PASSWORD"
 [policy]
 suites = ["S", "SP"]
+batches = true
 clockless = true
 skew = "5s"
 max_lifetime = "1h"
 max_body = "64KiB"
 [worker]
-batches = true
+fetch_batch = 7
 [[worker.queue]]
 name = "q"
 "#
@@ -236,15 +250,18 @@ name = "q"
     let config = load(&text).unwrap();
     let client = config.client().unwrap();
 
-    assert_eq!(client.sealing.suite, Suite::Sp);
-    assert_eq!((client.lifetime.as_secs(), client.attempts, client.batch), (600, 3, 64));
+    assert_eq!(client.sealing.as_ref().unwrap().suite, Suite::Sp);
+    assert_eq!((client.lifetime.as_secs(), client.attempts, client.sign_batch), (600, 3, 64));
     assert_eq!(client.retention.as_secs(), 7 * 86_400);
     let BrokerConfig::Redis(redis) = &config.broker else { panic!("not Redis") };
     assert_eq!(
         (redis.prefix.as_str(), redis.password.clone()),
         ("seal", Some(PasswordSource::Environment("REDIS_PASSWORD".into())))
     );
-    let policy = config.policy.for_tasks(Audience::new("plant-a/q").unwrap());
+    let worker = config.worker().unwrap();
+    assert_eq!((worker.deployment.as_str(), worker.fetch_batch, client.queue.as_str()), ("plant-a", 7, "q"));
+    assert_eq!((&client.policy, &worker.policy), (&config.policy, &config.policy));
+    let policy = config.policy.for_tasks(Audience::new("plant-a/q").unwrap(), NameSet::ANY);
     assert_eq!((policy.skew, policy.max_lifetime, policy.max_body), (5, 3600, 65_536));
     assert!(policy.accept_batches && policy.accept_clockless);
     assert!(policy.suites.contains(Suite::S) && !policy.suites.contains(Suite::Se));

@@ -1,22 +1,32 @@
-//! Values of the configuration: durations, sizes and names with the units and limits a person expects.
+//! Values of the configuration file: durations, sizes, counts and names, each with its range.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
-use taskseal_core::Suite;
+use taskseal_core::{Suite, SuiteSet};
 
 use crate::file_error::invalid;
 use crate::queue::QueueName;
 use crate::time::{UNITS, parse_duration};
 
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const YEAR: u64 = 365 * 86_400;
+
 /// A duration of `MIN` to `MAX` seconds, written as a whole number and a unit: `"5s"`, `"10m"`, `"24h"`, `"7d"`.
 #[derive(Clone, Copy)]
 pub(super) struct Seconds<const MIN: u64, const MAX: u64>(pub(super) u64);
 
-impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
-    pub(super) const fn duration(self) -> Duration {
-        Duration::from_secs(self.0)
+impl<const MIN: u64, const MAX: u64> From<Seconds<MIN, MAX>> for Duration {
+    fn from(seconds: Seconds<MIN, MAX>) -> Self {
+        Self::from_secs(seconds.0)
     }
+}
+
+/// Reads a duration of `MIN` to `MAX` seconds into a field.
+pub(crate) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    Seconds::<MIN, MAX>::deserialize(deserializer).map(Duration::from)
 }
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
@@ -39,8 +49,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX>
     }
 }
 
-/// Reads a whole number and a unit.
-pub(super) fn parse_seconds(text: &str) -> Option<u64> {
+fn parse_seconds(text: &str) -> Option<u64> {
     parse_duration(text).map(|duration| duration.as_secs())
 }
 
@@ -74,6 +83,17 @@ impl<'de, const MAX: usize> Deserialize<'de> for Size<MAX> {
     }
 }
 
+impl<const MAX: usize> From<Size<MAX>> for usize {
+    fn from(size: Size<MAX>) -> Self {
+        size.0
+    }
+}
+
+/// Reads a size of 1 to `MAX` bytes into a field.
+pub(crate) fn size<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result<usize, D::Error> {
+    Size::<MAX>::deserialize(deserializer).map(usize::from)
+}
+
 fn parse_bytes(text: &str) -> Option<usize> {
     let (digits, unit) = split_unit(text)?;
     let factor = match unit {
@@ -105,6 +125,24 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
     }
 }
 
+impl<const MIN: u64, const MAX: u64> From<Count<MIN, MAX>> for usize {
+    fn from(count: Count<MIN, MAX>) -> Self {
+        Self::try_from(count.0).unwrap_or(Self::MAX)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> From<Count<MIN, MAX>> for u32 {
+    fn from(count: Count<MIN, MAX>) -> Self {
+        Self::try_from(count.0).unwrap_or(Self::MAX)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> From<Count<MIN, MAX>> for u16 {
+    fn from(count: Count<MIN, MAX>) -> Self {
+        Self::try_from(count.0).unwrap_or(Self::MAX)
+    }
+}
+
 /// A suite by its name.
 #[derive(Clone, Copy)]
 pub(super) struct SuiteName(pub(super) Suite);
@@ -118,6 +156,12 @@ impl<'de> Deserialize<'de> for SuiteName {
     }
 }
 
+/// Reads a list of suites into a field.
+pub(crate) fn suites<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SuiteSet, D::Error> {
+    let suites = Vec::<SuiteName>::deserialize(deserializer)?;
+    Ok(suites.into_iter().fold(SuiteSet::NONE, |set, suite| set.with(suite.0)))
+}
+
 /// A queue by its name.
 #[derive(Clone)]
 pub(super) struct Queue(pub(super) QueueName);
@@ -128,6 +172,12 @@ impl<'de> Deserialize<'de> for Queue {
         QueueName::parse(&name)
             .map(Self)
             .map_err(|error| invalid(format_args!("`{}` is not a queue name", name.escape_default()), error))
+    }
+}
+
+impl From<Queue> for QueueName {
+    fn from(queue: Queue) -> Self {
+        queue.0
     }
 }
 
@@ -147,5 +197,11 @@ impl<'de, const MAX: usize, const SLASH: bool> Deserialize<'de> for Name<MAX, SL
             ));
         }
         Ok(Self(name))
+    }
+}
+
+impl<const MAX: usize, const SLASH: bool> From<Name<MAX, SLASH>> for String {
+    fn from(name: Name<MAX, SLASH>) -> Self {
+        name.0
     }
 }

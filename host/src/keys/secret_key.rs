@@ -8,12 +8,13 @@ use getrandom::SysRng;
 use getrandom::rand_core::TryRng;
 use pem_rfc7468::LineEnding;
 use serde::Deserialize;
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, POINT_LEN, SigningKey};
-use taskseal_core::{KeyId, Secret};
+use taskseal_core::keys::{
+    AgreementKey, CoseKey, EncodedCoseKey, EncryptionKey, KeyAlgorithm, MacKey, POINT_LEN, SigningKey,
+};
+use taskseal_core::{InvalidKey, KeyId, Secret};
 use taskseal_hsm::KeyUri;
 use zeroize::Zeroizing;
 
-use super::cose_key;
 use super::wrapped_file::{self, Wrapped};
 use crate::file_error::FileError;
 use crate::file_security;
@@ -55,6 +56,15 @@ impl Algorithm {
     #[must_use]
     pub const fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::A256Gcm)
+    }
+
+    const fn cose(self) -> KeyAlgorithm {
+        match self {
+            Self::Es256 => KeyAlgorithm::Es256,
+            Self::Hs256 => KeyAlgorithm::Hmac256,
+            Self::A256Gcm => KeyAlgorithm::A256Gcm,
+            Self::EcdhEs => KeyAlgorithm::EcdhEs,
+        }
     }
 
     const fn act(self) -> &'static str {
@@ -110,15 +120,28 @@ impl SecretKey {
         let (label, bytes) = pem_rfc7468::decode(&pem, buffer.as_mut_slice())
             .map_err(|_| fault("not a secret key in PEM armour"))?;
         let decoded = match label {
-            LABEL => cose_key::decode(bytes),
-            wrapped_file::LABEL => cose_key::decode(&wrapped_file::unwrap(path, bytes)?),
+            LABEL => CoseKey::decode(bytes),
+            wrapped_file::LABEL => CoseKey::decode(&wrapped_file::unwrap(path, bytes)?),
             other => {
                 let message = format!("not a taskseal secret key but a `{}`", other.escape_default());
                 return Err(fault(&message));
             }
         };
-        let (key, _) = decoded.map_err(|_| fault("the secret key in it is damaged"))?;
-        Ok(key)
+        let damaged =
+            |reason: &dyn fmt::Display| fault(&format!("the secret key in it is damaged: {reason}"));
+        let cose_key = decoded.map_err(|error| damaged(&error))?;
+        Self::from_cose_key(&cose_key).map_err(|error| damaged(&error))
+    }
+
+    fn from_cose_key(key: &CoseKey) -> Result<Self, InvalidKey> {
+        let secret = || Secret::copy_from(key.secret().as_bytes());
+        Ok(match key.algorithm() {
+            KeyAlgorithm::Es256 => Self::Sign(Box::new(SigningKey::from_scalar(key.secret())?)),
+            KeyAlgorithm::EcdhEs => Self::Agree(Box::new(AgreementKey::from_scalar(key.secret())?)),
+            KeyAlgorithm::Hmac256 => Self::Mac(Box::new(MacKey::new(key.kid(), secret()))),
+            KeyAlgorithm::A256Gcm => Self::Encrypt(Box::new(EncryptionKey::new(key.kid(), secret()))),
+            _ => return Err(InvalidKey),
+        })
     }
 
     /// Makes a fresh key from the randomness of the operating system and writes it to a new file with mode 0600;
@@ -129,7 +152,7 @@ impl SecretKey {
     pub fn create(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, FileError> {
         leaving_nothing(|| {
             let (key, cose_key) = Self::generate(path, algorithm)?;
-            file_security::create(path, &Self::armour(LABEL, &cose_key, &key.comment(purpose)))?;
+            file_security::create(path, &Self::armour(LABEL, cose_key.as_bytes(), &key.comment(purpose)))?;
             Ok(key)
         })
     }
@@ -148,30 +171,31 @@ impl SecretKey {
     ) -> Result<Self, FileError> {
         leaving_nothing(|| {
             let (key, cose_key) = Self::generate(path, algorithm)?;
-            let Wrapped { content, kek } = wrapped_file::wrap(path, kek, &cose_key)?;
+            let Wrapped { content, kek } = wrapped_file::wrap(path, kek, cose_key.as_bytes())?;
             let comment = format!("{}# wrapped by: {kek}\n", key.comment(purpose));
             file_security::create(path, &Self::armour(wrapped_file::LABEL, &content, &comment))?;
             Ok(key)
         })
     }
 
-    /// A fresh key for the file at `path`, and its COSE_Key.
-    fn generate(path: &Path, algorithm: Algorithm) -> Result<(Self, Zeroizing<Vec<u8>>), FileError> {
-        let (key, secret) = Self::random(algorithm)
+    /// Creates a key for the file at `path`; returns it with its COSE_Key.
+    fn generate(path: &Path, algorithm: Algorithm) -> Result<(Self, EncodedCoseKey), FileError> {
+        let key = Self::random(algorithm)
             .map_err(|error| FileError::new(path, format!("no randomness from the system: {error}")))?;
-        let cose_key = cose_key::encode(algorithm, key.kid(), key.point().as_ref(), &secret);
-        Ok((key, cose_key))
+        let secret_key = Self::from_cose_key(&key)
+            .map_err(|error| FileError::new(path, format!("cannot generate an {algorithm} key: {error}")))?;
+        Ok((secret_key, key.encode()))
     }
 
-    fn random(algorithm: Algorithm) -> Result<(Self, Secret<32>), getrandom::Error> {
+    fn random(algorithm: Algorithm) -> Result<CoseKey, getrandom::Error> {
         let mut kid = [0; KeyId::LEN];
         SysRng.try_fill_bytes(&mut kid)?;
         loop {
             let mut secret = Secret::zeroed();
             SysRng.try_fill_bytes(secret.as_mut_bytes())?;
             // Fails once in 2^32: a scalar not below the order of the curve.
-            if let Ok(key) = Self::from_secret(algorithm, KeyId::from_bytes(kid), &secret) {
-                return Ok((key, secret));
+            if let Ok(key) = CoseKey::new(algorithm.cose(), KeyId::from_bytes(kid), &secret) {
+                return Ok(key);
             }
         }
     }

@@ -158,7 +158,7 @@ mod tests {
     fn message_that_is_too_long_for_a_token_is_at_fault_itself() {
         let refused = fault(Error::TooLong { len: 70_000 });
         assert!(refused.refuses_message() && refused.retry_after().is_none());
-        assert_eq!(refused.to_string(), "the token takes no message of 70000 bytes");
+        assert_eq!(refused.to_string(), "the token does not accept a message of 70000 bytes");
         assert!(!fault(Error::NoSuchKey).refuses_message());
         assert!(!fault(Error::Timeout).refuses_message());
     }

@@ -23,11 +23,11 @@ use std::path::Path;
 use getrandom::SysRng;
 use getrandom::rand_core::TryRng;
 use taskseal_core::Secret;
+use taskseal_core::keys::CoseKey;
 use taskseal_core::provider::{Provider, Software};
 use taskseal_hsm::{Error, KeySelector, KeyUri, WRAPPED_LEN, WrappingKey};
 use zeroize::Zeroizing;
 
-use super::cose_key;
 use crate::file_error::FileError;
 use crate::tokens;
 
@@ -38,7 +38,7 @@ mod tests;
 pub(super) const LABEL: &str = "TASKSEAL WRAPPED KEY";
 
 /// Bytes of the longest content.
-pub(super) const MAX_LEN: usize = 1 + 2 + MAX_KEK + WRAPPED_LEN + IV_LEN + cose_key::MAX_LEN + TAG_LEN;
+pub(super) const MAX_LEN: usize = 1 + 2 + MAX_KEK + WRAPPED_LEN + IV_LEN + CoseKey::MAX_LEN + TAG_LEN;
 
 const VERSION: u8 = 1;
 const MAX_KEK: usize = 512;
@@ -139,7 +139,7 @@ fn encrypt(header: &Header<'_>, file_key: &Secret<32>, cose_key: &[u8]) -> Optio
     content.extend_from_slice(kek);
     content.extend_from_slice(header.wrapped);
     content.extend_from_slice(header.iv);
-    let tag = Software.encrypt_a256gcm(file_key, header.iv, &content, &mut ciphertext).ok()?;
+    let tag = Software.encrypt_a256gcm(file_key, header.iv, &[&content], &mut ciphertext).ok()?;
     content.extend_from_slice(&ciphertext);
     content.extend_from_slice(&tag);
     Some(content)
@@ -165,7 +165,7 @@ impl<'c> Parsed<'c> {
         let (iv, rest) = rest.split_first_chunk()?;
         let header = content.get(..content.len() - rest.len())?;
         let (ciphertext, tag) = rest.split_last_chunk()?;
-        if ciphertext.is_empty() || ciphertext.len() > cose_key::MAX_LEN {
+        if ciphertext.is_empty() || ciphertext.len() > CoseKey::MAX_LEN {
             return None;
         }
         Some(Self { header, kek: name(kek)?, wrapped, iv, ciphertext, tag })
@@ -173,7 +173,7 @@ impl<'c> Parsed<'c> {
 
     fn decrypt(&self, file_key: &Secret<32>) -> Option<Zeroizing<Vec<u8>>> {
         let mut buffer = Zeroizing::new(self.ciphertext.to_vec());
-        Software.decrypt_a256gcm(file_key, self.iv, self.header, &mut buffer, self.tag).ok()?;
+        Software.decrypt_a256gcm(file_key, self.iv, &[self.header], &mut buffer, self.tag).ok()?;
         Some(buffer)
     }
 }

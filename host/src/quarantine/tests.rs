@@ -241,7 +241,7 @@ fn entries_survive_a_reopening_and_two_handles_never_overfill() {
 }
 
 #[test]
-fn file_of_another_kind_is_no_quarantine() {
+fn file_of_another_kind_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     crate::replay::SqliteLedger::open(&path).unwrap();

@@ -117,7 +117,11 @@ fn third_lost_worker_makes_a_task_poisonous_for_good() {
     assert_eq!(acquire(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2 });
     assert_eq!(acquire(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3 });
     assert_eq!(acquire(&ledger, "d", after(3), &task), poisonous);
-    assert_eq!(acquire(&ledger, "e", after(4), &task), poisonous, "looking at it is no crash");
+    assert_eq!(
+        acquire(&ledger, "e", after(4), &task),
+        poisonous,
+        "a refused query does not count as a crash"
+    );
 }
 
 #[test]
@@ -356,7 +360,7 @@ fn redelivery_with_a_later_expiry_is_remembered_longer() {
 fn failure_in_the_middle_of_a_batch_locks_nothing() {
     let (folder, ledger) = fresh();
     let path = folder.path().join("ledger.db");
-    // A row that no ledger writes: 2^32 attempts cannot be read back.
+    // 2^32 attempts, which no ledger writes, cannot be read back.
     acquire(&ledger, "a", NOW, &query(2));
     Connection::open(&path).unwrap().execute("UPDATE task SET attempts = 4294967296", []).unwrap();
 
@@ -398,7 +402,7 @@ fn sweep_and_acquire_find_their_rows_by_index() {
 }
 
 #[test]
-fn new_ledger_says_so_and_keeps_its_id() {
+fn new_ledger_is_reported_once_and_keeps_its_id() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let missing = SqliteLedger::open_existing(&path);
@@ -414,7 +418,7 @@ fn new_ledger_says_so_and_keeps_its_id() {
 }
 
 #[test]
-fn file_of_another_kind_is_no_ledger() {
+fn file_of_another_kind_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("notes.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE note (text TEXT)").unwrap();

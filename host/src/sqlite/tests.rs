@@ -22,7 +22,7 @@ fn opened(path: &Path) -> Result<Connection, OpenError> {
 }
 
 #[test]
-fn open_refuses_a_file_that_is_no_database_and_leaves_it_alone() {
+fn open_refuses_a_file_that_is_not_a_database_and_leaves_it_unchanged() {
     let (_folder, path) = scratch();
     fs::write(&path, vec![b'x'; 5000]).unwrap();
 
@@ -31,7 +31,7 @@ fn open_refuses_a_file_that_is_no_database_and_leaves_it_alone() {
 }
 
 #[test]
-fn open_refuses_a_database_of_somebody_else_and_leaves_it_alone() {
+fn open_refuses_a_database_of_another_application_and_leaves_it_unchanged() {
     let (_folder, path) = scratch();
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
     let before = fs::read(&path).unwrap();
@@ -60,7 +60,7 @@ fn open_refuses_a_later_version_and_names_both() {
 }
 
 #[test]
-fn open_refuses_a_trigger_that_somebody_added() {
+fn open_refuses_an_added_trigger() {
     let (_folder, path) = scratch();
     let trigger = "CREATE TRIGGER t AFTER INSERT ON thing BEGIN DELETE FROM thing; END";
     opened(&path).unwrap().execute_batch(trigger).unwrap();
@@ -90,7 +90,7 @@ fn open_refuses_a_folder() {
 #[test]
 fn a_value_over_the_limit_is_an_error_not_an_allocation() {
     let (_folder, path) = scratch();
-    let small = Settings { longest_value: 1000, ..Settings::default() };
+    let small = Settings { max_value_len: 1000, ..Settings::default() };
     let connection = open(&path, &SCHEMA, &small).unwrap();
     Connection::open(&path).unwrap().execute("INSERT INTO thing VALUES (1, ?1)", ["x".repeat(2000)]).unwrap();
 
@@ -100,7 +100,7 @@ fn a_value_over_the_limit_is_an_error_not_an_allocation() {
 
 #[cfg(unix)]
 #[test]
-fn the_file_and_its_log_belong_to_their_owner_alone() {
+fn the_file_and_its_log_are_accessible_only_to_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let (folder, path) = scratch();
     let connection = opened(&path).unwrap();
@@ -114,43 +114,43 @@ fn the_file_and_its_log_belong_to_their_owner_alone() {
 }
 
 thread_local! {
-    /// The file that another process makes its tables in.
-    static MADE_MEANWHILE: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+    /// The file in which another process creates the tables.
+    static CREATED_MEANWHILE: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
-/// Has the other process make them just before the connection looks for tables.
+/// Lets the other process create the tables immediately before the connection looks for them.
 fn meanwhile(event: TraceEvent<'_>) {
     let TraceEvent::Stmt(_, sql) = event else { return };
     if !sql.contains("sqlite_schema") {
         return;
     }
-    if let Some(path) = MADE_MEANWHILE.take() {
+    if let Some(path) = CREATED_MEANWHILE.take() {
         let other = Connection::open(path).unwrap();
         other.busy_timeout(Duration::ZERO).unwrap();
-        // It may have to wait for us.
-        let made = format!(
+        // It may have to wait for this connection.
+        let create = format!(
             "BEGIN IMMEDIATE; {}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
             SCHEMA.sql, SCHEMA.application_id, SCHEMA.version
         );
-        let _ = other.execute_batch(&made);
+        let _ = other.execute_batch(&create);
     }
 }
 
 #[test]
-fn file_that_becomes_ours_while_it_is_looked_at_is_not_taken_for_somebody_elses() {
+fn file_whose_tables_are_created_during_the_check_is_not_foreign() {
     let (_folder, path) = scratch();
     create(&path).unwrap();
     let mut connection = Connection::open(&path).unwrap();
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(meanwhile)).unwrap();
-    MADE_MEANWHILE.set(Some(path));
+    CREATED_MEANWHILE.set(Some(path));
 
     let kind = kind_now(&connection, &SCHEMA).unwrap();
-    assert!(MADE_MEANWHILE.take().is_none(), "nobody looked for tables");
+    assert!(CREATED_MEANWHILE.take().is_none(), "the connection did not look for tables");
     assert!(matches!(kind, Kind::Empty | Kind::Ours));
 }
 
 #[test]
-fn threads_that_open_a_new_file_at_once_all_get_it() {
+fn threads_that_open_a_new_file_at_once_all_succeed() {
     let (_folder, path) = scratch();
     thread::scope(|scope| {
         for number in 0..8 {

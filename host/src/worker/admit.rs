@@ -81,7 +81,7 @@ fn query(shared: &Shared, task: &VerifiedTask<'_>) -> ReplayQuery {
 }
 
 fn current_query(verified: &Verified<'_>, default_attempts: u16) -> ReplayQuery {
-    let query = verified.sighting();
+    let query = verified.admission_request();
     let forget_after = query.forget_after.and_then(|seconds| i64::try_from(seconds).ok());
     ReplayQuery {
         issuer: query.issuer.as_str().to_owned(),

@@ -1,73 +1,76 @@
-//! Events of a worker, for counters, logs and tests.
+//! What happens in a worker: the one type that it reports to counters, logs and observers.
+
+use std::fmt;
 
 use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
 use crate::queue::QueueName;
 
-/// An event of a worker.
+/// Something that happened in a worker. Its `Display` text is one sentence for an operator.
 ///
-/// Ids are those of the broker and reasons those of the handler, unchanged: escape both before printing.
+/// Ids are as the broker gave them and reasons as the handler gave them: escape both, and the `Display` text, before
+/// printing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A handler started.
+    /// A handler starts on a task.
     Started {
         /// Task id.
         id: String,
-        /// Number of the attempt, 1 for the first.
+        /// Number of the attempt, from 1.
         attempt: u32,
     },
-    /// A task succeeded, and the queue recorded it.
+    /// A task succeeded and the queue recorded it.
     Succeeded {
         /// Task id.
         id: String,
     },
-    /// A task that had succeeded before was settled without a run.
+    /// A task that had succeeded before was settled without running it.
     SettledAgain {
         /// Task id.
         id: String,
     },
-    /// An attempt failed, and the task will be retried.
+    /// An attempt failed and another one follows.
     Retried {
         /// Task id.
         id: String,
-        /// Reason given by the handler. It stays on this host.
+        /// Message of the handler. It stays on this host.
         reason: String,
     },
-    /// A task failed permanently and was archived.
+    /// A task failed for the last time and was archived.
     Archived {
         /// Task id.
         id: String,
-        /// Reason given by the handler. It stays on this host.
+        /// Message of the handler. It stays on this host.
         reason: String,
     },
-    /// A task was refused. It did not run, and is kept.
+    /// A task was refused: it did not run, and the queue's archive keeps it.
     Refused {
         /// Task id.
         id: String,
-        /// Queue it was fetched from.
+        /// Queue that the task was taken from.
         queue: QueueName,
-        /// Reason of the refusal.
+        /// Why.
         refusal: Refusal,
-        /// Details for an operator.
+        /// Details of the refusal, for an operator.
         detail: String,
-        /// Whether the quarantine stored it, in addition to the archive of the queue.
+        /// Whether the quarantine keeps the task too.
         quarantined: bool,
     },
-    /// A task was given back without a run, deferred, or given back because the worker stopped while its handler ran.
+    /// A task was given back to the queue: not run, postponed, or cut off at the end of a drain.
     GivenBack {
         /// Task id.
         id: String,
     },
-    /// A lease was lost. This worker did not record the outcome of the task, if there was one.
+    /// A lease was lost: this worker did not record the outcome of the task.
     LeaseLost {
         /// Task id.
         id: String,
     },
-    /// Ids without a task, or duplicates of a running task, were dropped.
+    /// Queue entries were dropped: without a task, or a second copy of one that runs.
     Dropped {
-        /// Number of tasks.
+        /// Number of entries.
         count: usize,
     },
     /// Tasks of lost workers are pending again.
@@ -75,43 +78,117 @@ pub enum Event {
         /// Number of tasks.
         count: usize,
     },
-    /// Tasks that crashed too many workers were archived.
+    /// Tasks were archived because too many workers died while running them.
     Poisonous {
         /// Number of tasks.
         count: usize,
     },
-    /// The broker did not respond, or returned an error.
+    /// A call to the broker failed.
     BrokerFailed {
-        /// What the worker was doing.
+        /// The operation, such as "take tasks".
         doing: &'static str,
-        /// The error of the broker.
+        /// Error of the broker.
         error: BrokerError,
     },
-    /// A worker that ends with its queues gave one up, because the broker did not respond for too long.
+    /// A queue did not answer for too long, so a worker in the mode "once" ends without it.
     GaveUp {
-        /// Name of the queue.
+        /// The queue.
         queue: QueueName,
     },
-    /// A key in a token or service could not be used. A task that cannot be decrypted is deferred; a task whose result
-    /// cannot be sealed waits.
+    /// A key in a token or service is unavailable, for whatever reason. A task that cannot be decrypted is postponed;
+    /// one whose result cannot be sealed waits.
     KeyUnavailable {
         /// Task id.
         id: String,
-        /// What the worker was doing.
+        /// The operation: "decrypt" or "seal the result".
         doing: &'static str,
-        /// Id of the key, if it is known.
+        /// The key, if it is known which one.
         kid: Option<KeyId>,
-        /// Reason given by the token or service.
+        /// Error of the token or service.
         reason: String,
     },
-    /// The result key works again: results are sealed, and tasks are fetched.
+    /// The key for results is available again: results are sealed and tasks taken.
     KeyBack {
-        /// Id of the key.
+        /// The key.
         kid: KeyId,
     },
-    /// The ledger or the quarantine failed. No task starts until it responds.
+    /// The ledger or the quarantine failed: the worker runs nothing until it works again.
     StateFailed {
-        /// The error message.
+        /// Error of the ledger or quarantine.
         error: String,
     },
+}
+
+/// Fields of `taskseal.toml` that name the keys of a worker.
+const RESULT_KEY: &str = "worker.result_key";
+const DECRYPTION_KEYS: &str = "worker.decryption_keys";
+
+impl Event {
+    /// Returns the field of `taskseal.toml` that names the key, for events about a key.
+    pub(crate) fn key_field(&self) -> Option<&'static str> {
+        match self {
+            Self::KeyUnavailable { doing: "decrypt", .. } => Some(DECRYPTION_KEYS),
+            Self::KeyUnavailable { .. } | Self::KeyBack { .. } => Some(RESULT_KEY),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { id, attempt } => write!(f, "started {id}, attempt {attempt}"),
+            Self::Succeeded { id } => write!(f, "succeeded {id}"),
+            Self::SettledAgain { id } => {
+                write!(f, "settled {id} without running it: it had succeeded before")
+            }
+            Self::Retried { id, reason } => write!(f, "failed {id}, will be retried: {reason}"),
+            Self::Archived { id, reason } => write!(f, "failed {id}, archived: {reason}"),
+            Self::Refused { id, queue, refusal, detail, quarantined } => {
+                write!(f, "refused {id} from queue {queue} ({}): {detail}", refusal.code())?;
+                if *quarantined {
+                    Ok(())
+                } else {
+                    f.write_str("; kept in the queue's archive, not in quarantine")
+                }
+            }
+            Self::GivenBack { id } => write!(f, "gave {id} back to the queue"),
+            Self::LeaseLost { id } => write!(f, "lost the lease of {id}"),
+            Self::Dropped { count } => {
+                write!(f, "dropped {count} queue entries without a task or with a second copy")
+            }
+            Self::Recovered { count } => write!(f, "recovered {count} tasks of lost workers"),
+            Self::Poisonous { count } => {
+                write!(f, "archived {count} tasks because workers died while running them")
+            }
+            Self::BrokerFailed { doing, error } => write!(f, "cannot {doing}: {error}"),
+            Self::GaveUp { queue } => write!(f, "gave up on queue {queue}: it does not answer"),
+            Self::KeyUnavailable { id, kid, reason, .. } => self.fmt_key_unavailable(f, id, *kid, reason),
+            Self::KeyBack { kid } => {
+                write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
+            }
+            Self::StateFailed { error } => write!(f, "no tasks are run: {error}"),
+        }
+    }
+}
+
+impl Event {
+    fn fmt_key_unavailable(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        id: &str,
+        kid: Option<KeyId>,
+        reason: &str,
+    ) -> fmt::Result {
+        let field = self.key_field().unwrap_or_default();
+        match kid {
+            Some(kid) => write!(f, "key {kid} ({field}) is unavailable: {reason}; ")?,
+            None => write!(f, "a key of {field} is unavailable: {reason}; ")?,
+        }
+        if field == RESULT_KEY {
+            write!(f, "no new tasks are taken until it is available, and the result of {id} waits")
+        } else {
+            write!(f, "tasks encrypted to it are postponed, among them {id}")
+        }
+    }
 }

@@ -74,7 +74,7 @@ impl Fetcher {
             () = lifecycle.entered(Phase::Draining) => return None,
         };
         let more = std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok());
-        let batch = self.shared.settings.batch.max(1);
+        let batch = self.shared.settings.fetch_batch.max(1);
         let mut permits: Vec<_> = std::iter::once(first).chain(more).take(batch).collect();
         let trial = tokio::select! {
             trial = self.shared.result_key.wait_until_usable() => trial,
@@ -92,7 +92,7 @@ impl Fetcher {
         if !self.shared.leases.is_empty() {
             return false;
         }
-        let Some(lost) = self.scheduler.lost(self.shared.settings.patience) else { return false };
+        let Some(lost) = self.scheduler.lost(self.shared.settings.retry_for) else { return false };
         lost.into_iter().for_each(|queue| self.shared.observe(&Event::GaveUp { queue }));
         true
     }

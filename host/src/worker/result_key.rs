@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::counters::Counters;
+use crate::telemetry;
 
 /// The state of the result key, according to the last attempt to seal.
 #[derive(Debug)]
@@ -16,7 +16,6 @@ pub(super) struct ResultKey {
     state: watch::Sender<State>,
     /// The permit to fetch a task while the key fails and no task waits for it.
     trial: Arc<Semaphore>,
-    counters: Arc<Counters>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +30,9 @@ struct State {
 pub(super) struct Waiting<'k>(&'k ResultKey);
 
 impl ResultKey {
-    /// Creates the state of a key that works. `counters` count the tasks that wait for it.
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)), counters }
+    /// Creates the state of a key that works until a seal fails.
+    pub(super) fn new() -> Self {
+        Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)) }
     }
 
     /// Records that the key could not be used for a task, which tries again until it drops the returned value.
@@ -42,7 +41,7 @@ impl ResultKey {
             state.fails = true;
             state.waiting += 1;
         });
-        self.counters.result_waits();
+        telemetry::result_waits();
         Waiting(self)
     }
 
@@ -77,6 +76,6 @@ impl ResultKey {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.state.send_modify(|state| state.waiting = state.waiting.saturating_sub(1));
-        self.0.counters.result_no_longer_waits();
+        telemetry::result_waits_no_more();
     }
 }

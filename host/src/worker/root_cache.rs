@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use taskseal_core::batch::{RootCache, RootId, VerifiedRoots};
+use taskseal_core::batch::{BatchRootCache, RootCache, RootId};
 
 use crate::lock::lock;
 
@@ -12,7 +12,7 @@ const CAPACITY: usize = 256;
 /// The roots that were verified last. The lock is not held while a signature is verified: two threads that find the same
 /// new root at once both verify it.
 #[derive(Debug, Default)]
-pub(super) struct SharedRootCache(Mutex<VerifiedRoots<CAPACITY>>);
+pub(super) struct SharedRootCache(Mutex<BatchRootCache<CAPACITY>>);
 
 impl RootCache for &SharedRootCache {
     fn contains(&mut self, root: &RootId) -> bool {

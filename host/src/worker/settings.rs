@@ -1,96 +1,95 @@
-//! What a worker may take, how much at once, and for how long.
+//! Settings of a worker: which tasks it takes, how many at once, and for how long.
 
 use std::time::Duration;
 
-use taskseal_core::SuiteSet;
-
+use crate::keys::{KeyLocation, SealingSource};
+use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 use crate::retry::Backoff;
 
-/// Settings of a worker.
+/// Settings of a worker: the section `[worker]` of `taskseal.toml`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerSettings {
     /// Name of the worker, the issuer of its results.
     pub id: String,
-    /// Deployment; with the queue's name the audience that tasks must be sealed for.
+    /// First half of the audience of a task; the queue is the second.
     pub deployment: String,
-    /// Queues to take from.
+    /// Queues to take tasks from.
     pub queues: Vec<WorkerQueue>,
-    /// Most tasks run at once.
+    /// Keys that decrypt tasks, for [`Worker::builder`](crate::Worker::builder).
+    pub decryption_keys: Vec<KeyLocation>,
+    /// Keys that seal results, for [`Worker::builder`](crate::Worker::builder).
+    pub result: Option<SealingSource>,
+    /// Maximum number of handlers that run at once. The number of processors by default.
     pub concurrency: usize,
-    /// Most tasks taken in one call.
-    pub batch: usize,
-    /// How long a task stays ours without a sign of life. A lost worker's tasks are run by others after this.
+    /// Maximum number of tasks leased by one call to the broker. 32 by default.
+    pub fetch_batch: usize,
+    /// Lease of a task, extended while the task is held. When a worker is lost, other workers run its tasks after this
+    /// time. 5 seconds by default.
     pub lease: Duration,
-    /// How long running tasks may take to end when the worker is stopped.
+    /// Time that running handlers have to end after the worker is told to stop. 30 seconds by default.
     pub drain: Duration,
-    /// How long an idle worker waits before it asks again without having been woken.
+    /// Longest pause before an idle worker polls again. 1 second by default.
     pub poll: Duration,
-    /// How long a worker that ends with its queues asks on where it gets no answer.
-    pub patience: Duration,
+    /// How long a worker that ends with its queues keeps polling a queue that does not answer. 30 seconds by default.
+    pub retry_for: Duration,
     /// Delays between attempts.
     pub backoff: Backoff,
-    /// Suites accepted.
-    pub suites: SuiteSet,
-    /// Whether tasks may be sealed in batches, in which one signature covers many.
-    pub batches: bool,
-    /// Whether tasks of issuers without a clock are accepted: they have no expiry, so that the ledger remembers them for
-    /// ever.
-    pub clockless: bool,
-    /// Seconds by which clocks may differ.
-    pub skew: u32,
-    /// Longest lifetime of a task, seconds.
-    pub max_lifetime: u64,
-    /// Most bytes of a body.
-    pub max_body: usize,
-    /// Attempts of a task whose issuer names no limit.
+    /// Attempts of a task whose issuer sets no limit. 25 by default.
     pub default_attempts: u16,
-    /// How long a task is put off whose decryption key is in a token or service that is away.
+    /// How long a task is put off when its decryption key is unavailable. 5 seconds by default.
     pub key_retry: Duration,
-    /// Time limit of an attempt whose issuer names none; also the upper bound of what an issuer may ask for.
+    /// Time limit of an attempt whose issuer sets none, and the upper bound of what an issuer may set. 30 minutes by
+    /// default.
     pub max_timeout: Duration,
+    /// What is accepted as a task.
+    pub policy: PolicySettings,
 }
 
-/// A queue and how often it is asked in proportion to others.
+/// A queue and its weight among the queues of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WorkerQueue {
-    /// The queue.
+    /// Name of the queue.
     pub name: QueueName,
-    /// Its weight, at least 1.
+    /// How often it is polled first, in proportion to the other queues. At least 1.
     pub weight: u32,
 }
 
+impl WorkerQueue {
+    /// Creates an entry for a queue.
+    #[must_use]
+    pub const fn new(name: QueueName, weight: u32) -> Self {
+        Self { name, weight }
+    }
+}
+
 impl WorkerSettings {
-    /// Settings for one queue with the defaults: 10 tasks at once, batches of 32, leases of 5 seconds, a drain of 20
-    /// seconds, suites SE and SP, one signature a task, 60 seconds of skew, lifetimes of up to 24 hours, bodies of up to 1 MiB, 25 attempts
-    /// of at most 30 minutes.
+    /// Creates settings for one queue, with the default of every other field.
     #[must_use]
     pub fn new(id: &str, deployment: &str, queue: QueueName) -> Self {
         Self {
             id: id.to_owned(),
             deployment: deployment.to_owned(),
-            queues: vec![WorkerQueue { name: queue, weight: 1 }],
-            concurrency: 10,
-            batch: 32,
+            queues: vec![WorkerQueue::new(queue, 1)],
+            decryption_keys: Vec::new(),
+            result: None,
+            concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+            fetch_batch: 32,
             lease: Duration::from_secs(5),
-            drain: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
             poll: Duration::from_secs(1),
-            patience: Duration::from_secs(30),
+            retry_for: Duration::from_secs(30),
             backoff: Backoff::default(),
-            suites: SuiteSet::SIGNED_AND_ENCRYPTED,
-            batches: false,
-            clockless: false,
-            skew: 60,
-            max_lifetime: 86_400,
-            max_body: 1 << 20,
             default_attempts: 25,
             key_retry: Duration::from_secs(5),
-            max_timeout: Duration::from_secs(1800),
+            max_timeout: Duration::from_secs(30 * 60),
+            policy: PolicySettings::default(),
         }
     }
 
-    /// The audience of tasks in `queue`.
+    /// Returns the audience of tasks in `queue`.
     pub(super) fn audience(&self, queue: &QueueName) -> String {
         format!("{}/{queue}", self.deployment)
     }

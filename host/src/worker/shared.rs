@@ -20,6 +20,7 @@ use super::root_cache::SharedRootCache;
 use super::settings::WorkerSettings;
 use crate::lock::lock;
 use crate::replay::{StateError, TaskKey};
+use crate::telemetry;
 use crate::time::UnixMillis;
 
 /// Maximum number of results sealed at once with a key that may block. A token has fewer sessions than that.
@@ -33,7 +34,7 @@ pub(super) struct Shared {
     pub(super) handled_types: String,
     /// The name of this worker in the ledger, unique for each run of the process.
     pub(super) owner: String,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Counters,
     pub(super) leases: Arc<LeaseTable>,
     pub(super) roots: SharedRootCache,
     pub(super) result_key: ResultKey,
@@ -49,14 +50,13 @@ pub(super) struct Shared {
 impl Shared {
     /// Creates the state of a worker that is not running yet.
     pub(super) fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
-        let counters = Arc::<Counters>::default();
         Self {
             handled_types: parts.handlers.patterns(),
             owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
             settings,
             parts,
-            result_key: ResultKey::new(Arc::clone(&counters)),
-            counters,
+            result_key: ResultKey::new(),
+            counters: Counters::default(),
             leases: Arc::default(),
             roots: SharedRootCache::default(),
             seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
@@ -67,9 +67,10 @@ impl Shared {
         }
     }
 
-    /// Counts an event and passes it to the observer.
+    /// Counts an event, traces it, and passes it to the observer.
     pub(super) fn observe(&self, event: &Event) {
         self.counters.count(event);
+        telemetry::observe(event);
         (self.observer)(event);
     }
 

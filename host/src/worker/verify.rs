@@ -6,7 +6,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use sha2::{Digest, Sha256};
 use taskseal_core::claims::Claims;
-use taskseal_core::{Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified};
+use taskseal_core::{Audience, NameSet, OpenError, Refusal, Software, TimeWindow, Unverified};
 
 use super::shared::Shared;
 use super::task_state::{
@@ -34,7 +34,8 @@ pub(super) fn verify<'a>(
         return refuse(Refusal::WrongAudience, Some(&unverified), keyring);
     };
     let seconds = unix_seconds();
-    let (policy, clock) = (policy(shared, audience), &mut TimeWindow::exact(seconds));
+    let policy = shared.settings.policy.for_tasks(audience, NameSet::new(&shared.handled_types));
+    let clock = &mut TimeWindow::exact(seconds);
     let error = match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
         Ok(verified) if metadata_matches(task, verified.claims()) => {
             return Continue(VerifiedTask::Current(verified));
@@ -73,19 +74,6 @@ fn reject<'a>(
 fn refuse<T>(refusal: Refusal, envelope: Option<&Unverified<'_>>, keyring: &Keyring) -> StageDecision<T> {
     let refusal = RefusalDetails::new(refusal, envelope, keyring);
     Break(Outcome::Refused { refusal, acquired: None })
-}
-
-fn policy<'a>(shared: &'a Shared, audience: Audience<'a>) -> Policy<'a> {
-    let settings = &shared.settings;
-    let mut policy = Policy::for_tasks(audience);
-    policy.types = NameSet::new(&shared.handled_types);
-    policy.suites = settings.suites;
-    policy.accept_batches = settings.batches;
-    policy.accept_clockless = settings.clockless;
-    policy.skew = settings.skew;
-    policy.max_lifetime = settings.max_lifetime;
-    policy.max_body = settings.max_body;
-    policy
 }
 
 /// Returns whether the queue's metadata equals the signed claims. Metadata that is only for tools and statistics is not

@@ -1,76 +1,76 @@
-//! URIs as text: whole, for a configuration, or only the name in them, for a log.
+//! URIs as text: complete for configuration files, or only their path for logs.
 
 use std::fmt::{self, Display, Formatter};
 use std::os::unix::ffi::OsStrExt;
 
 use taskseal_core::KeyId;
 
+use super::percent::is_plain;
 use super::{KeyClass, KeyUri, TokenUri};
-use crate::percent::is_plain;
-use crate::pin_source::PinSource;
+use crate::login::pin_source::PinSource;
 
 impl KeyUri {
-    /// The key of a token that has this kid (`CKA_ID`).
+    /// Creates the URI of the key with this kid (`CKA_ID`).
     #[must_use]
     pub fn new(token: TokenUri, kid: KeyId) -> Self {
         Self { token, object: None, id: Some(kid.as_bytes().to_vec()), class: None }
     }
 
-    /// What it names, without where the library and the PIN are.
+    /// Returns the path of the URI, without the library and the source of the PIN.
     #[must_use]
     pub fn name(&self) -> impl Display + '_ {
-        Name { token: &self.token, key: Some(self) }
+        UriPath { token: &self.token, key: Some(self) }
     }
 }
 
 impl TokenUri {
-    /// What it names, without where the library and the PIN are.
+    /// Returns the path of the URI, without the library and the source of the PIN.
     #[must_use]
     pub fn name(&self) -> impl Display + '_ {
-        Name { token: self, key: None }
+        UriPath { token: self, key: None }
     }
 
-    fn path(&self, parts: &mut Parts<'_, '_>) -> fmt::Result {
-        parts.part("token", self.label().map(str::as_bytes))?;
-        parts.part("serial", self.serial().map(str::as_bytes))?;
-        parts.part("manufacturer", self.manufacturer().map(str::as_bytes))?;
-        parts.part("model", self.model().map(str::as_bytes))
+    fn path(&self, pairs: &mut Pairs<'_, '_>) -> fmt::Result {
+        pairs.write("token", self.label().map(str::as_bytes))?;
+        pairs.write("serial", self.serial().map(str::as_bytes))?;
+        pairs.write("manufacturer", self.manufacturer().map(str::as_bytes))?;
+        pairs.write("model", self.model().map(str::as_bytes))
     }
 
     fn query(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut parts = Parts::new(f, "?", '&', true);
-        parts.part("module-path", self.module_path().map(|path| path.as_os_str().as_bytes()))?;
-        parts.part("module-name", self.module_name().map(str::as_bytes))?;
+        let mut pairs = Pairs::new(f, "?", '&', true);
+        pairs.write("module-path", self.module_path().map(|path| path.as_os_str().as_bytes()))?;
+        pairs.write("module-name", self.module_name().map(str::as_bytes))?;
         let source = self.pin_source().map(pin_source);
-        parts.part("pin-source", source.as_deref())?;
+        pairs.write("pin-source", source.as_deref())?;
         let number = |number: u32| number.to_string().into_bytes();
-        parts.part("x-max-sessions", self.max_sessions().map(number).as_deref())?;
-        parts.part("x-timeout-ms", self.timeout_ms().map(number).as_deref())
+        pairs.write("x-max-sessions", self.max_sessions().map(number).as_deref())?;
+        pairs.write("x-timeout-ms", self.timeout_ms().map(number).as_deref())
     }
 }
 
 /// The path of a URI.
-struct Name<'u> {
+struct UriPath<'u> {
     token: &'u TokenUri,
     key: Option<&'u KeyUri>,
 }
 
-impl Display for Name<'_> {
+impl Display for UriPath<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut parts = Parts::new(f, "pkcs11:", ';', false);
-        self.token.path(&mut parts)?;
+        let mut pairs = Pairs::new(f, "pkcs11:", ';', false);
+        self.token.path(&mut pairs)?;
         let Some(key) = self.key else { return Ok(()) };
-        parts.part("id", key.id.as_deref())?;
-        parts.part("object", key.object.as_deref().map(str::as_bytes))?;
+        pairs.write("id", key.id.as_deref())?;
+        pairs.write("object", key.object.as_deref().map(str::as_bytes))?;
         let class = key.class.map(|class| match class {
             KeyClass::Private => "private",
             KeyClass::Secret => "secret-key",
         });
-        parts.part("type", class.map(str::as_bytes))
+        pairs.write("type", class.map(str::as_bytes))
     }
 }
 
-/// The whole URI, which reads back as the same. A PIN is never part of one, but where it is kept.
+/// Writes the complete URI, which parses to the same value. It contains the source of the PIN, never the PIN.
 impl Display for KeyUri {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.name())?;
@@ -78,7 +78,7 @@ impl Display for KeyUri {
     }
 }
 
-/// As [`KeyUri`]'s.
+/// Writes the complete URI, as for [`KeyUri`].
 impl Display for TokenUri {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.name())?;
@@ -95,26 +95,26 @@ fn pin_source(source: &PinSource) -> Vec<u8> {
     }
 }
 
-/// `name=value` after `name=value`.
-struct Parts<'p, 'f> {
+/// Writes `name=value` pairs with separators.
+struct Pairs<'p, 'f> {
     f: &'p mut Formatter<'f>,
-    before: &'static str,
-    between: char,
+    prefix: &'static str,
+    separator: char,
     in_query: bool,
-    some: bool,
+    started: bool,
 }
 
-impl<'p, 'f> Parts<'p, 'f> {
-    fn new(f: &'p mut Formatter<'f>, before: &'static str, between: char, in_query: bool) -> Self {
-        Self { f, before, between, in_query, some: false }
+impl<'p, 'f> Pairs<'p, 'f> {
+    fn new(f: &'p mut Formatter<'f>, prefix: &'static str, separator: char, in_query: bool) -> Self {
+        Self { f, prefix, separator, in_query, started: false }
     }
 
-    fn part(&mut self, name: &str, value: Option<&[u8]>) -> fmt::Result {
+    fn write(&mut self, name: &str, value: Option<&[u8]>) -> fmt::Result {
         let Some(value) = value else { return Ok(()) };
-        if self.some { write!(self.f, "{}", self.between) } else { self.f.write_str(self.before) }?;
-        self.some = true;
+        if self.started { write!(self.f, "{}", self.separator) } else { self.f.write_str(self.prefix) }?;
+        self.started = true;
         write!(self.f, "{name}=")?;
-        // A kid is no text.
+        // An id is not text, so every byte is encoded.
         let binary = name == "id";
         value.iter().try_for_each(|byte| {
             if !binary && is_plain(*byte, self.in_query) {

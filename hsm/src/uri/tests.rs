@@ -1,10 +1,11 @@
-//! Names that are refused, and what the others mean.
+//! URIs that are refused, and the values of the others.
 
 use std::path::Path;
 
 use taskseal_core::KeyId;
 
 use super::*;
+use crate::login::pin_source::InvalidPinSource;
 
 const KEY: &str = "pkcs11:token=t;id=%01";
 
@@ -21,7 +22,7 @@ fn another_scheme_is_refused() {
 }
 
 #[test]
-fn endless_text_is_refused() {
+fn a_uri_that_is_too_long_is_refused() {
     refused(&format!("{KEY};object={}", "a".repeat(5000)), InvalidUri::NotPkcs11);
 }
 
@@ -56,7 +57,7 @@ fn unknown_attributes_are_refused() {
 }
 
 #[test]
-fn attributes_that_stand_there_twice_are_refused() {
+fn duplicate_attributes_are_refused() {
     for attribute in ["token=a", "serial=a", "manufacturer=a", "model=a", "object=a", "id=a", "type=private"]
     {
         refused(&format!("pkcs11:{attribute};{attribute}"), InvalidUri::Duplicate);
@@ -66,27 +67,27 @@ fn attributes_that_stand_there_twice_are_refused() {
 }
 
 #[test]
-fn names_of_no_token_or_no_key_are_refused() {
+fn a_uri_without_a_token_or_a_key_is_refused() {
     refused("pkcs11:id=%01", InvalidUri::NoToken);
     refused("pkcs11:token=t", InvalidUri::NoKey);
 }
 
 #[test]
-fn names_of_other_objects_are_refused() {
+fn uris_of_other_objects_are_refused() {
     for kind in ["public", "cert", "data", "Private", "secret"] {
         refused(&format!("{KEY};type={kind}"), InvalidUri::NotAPrivateKey);
     }
 }
 
 #[test]
-fn pins_in_the_name_are_refused_and_not_shown() {
+fn a_pin_in_a_uri_is_refused_and_not_shown() {
     refused(&format!("{KEY}?pin-value=1234"), InvalidUri::InlinePin);
     refused(&format!("{KEY}?pin-value=%zz"), InvalidUri::InlinePin);
     assert!(!InvalidUri::InlinePin.to_string().contains("1234"));
 }
 
 #[test]
-fn pin_sources_that_run_programs_or_are_unknown_are_refused() {
+fn commands_and_unknown_pin_sources_are_refused() {
     for source in [
         "|cat%20pin",
         "exec:cat",
@@ -107,7 +108,7 @@ fn pin_sources_that_run_programs_or_are_unknown_are_refused() {
 }
 
 #[test]
-fn every_pin_source_is_understood() {
+fn every_kind_of_pin_source_is_parsed() {
     let source = |text: &str| {
         let uri = KeyUri::parse(&format!("{KEY}?pin-source={text}")).unwrap();
         uri.pin_source().unwrap().clone()
@@ -121,15 +122,15 @@ fn every_pin_source_is_understood() {
 }
 
 #[test]
-fn pin_source_by_itself_is_read_as_in_a_uri() {
+fn a_pin_source_alone_is_parsed_as_in_a_uri() {
     assert_eq!("file:/run/my pin".parse(), Ok(PinSource::File("/run/my pin".into())));
     for source in ["", "|cat pin", "1234", "file:pin", "file:/run/pin\n", "env:A B"] {
-        assert_eq!(source.parse::<PinSource>(), Err(InvalidUri::PinSource), "{source:?}");
+        assert_eq!(source.parse::<PinSource>(), Err(InvalidPinSource), "{source:?}");
     }
 }
 
 #[test]
-fn every_attribute_is_read_and_decoded() {
+fn every_attribute_is_parsed_and_decoded() {
     let uri = KeyUri::parse(
         "pkcs11:token=plant%20a;serial=0a:1;manufacturer=m&m;model=x;object=orders%2fsign;id=%00%ffA;type=private\
          ?module-path=/usr/lib/softhsm/libsofthsm2.so&module-name=softhsm2",
@@ -148,14 +149,14 @@ fn every_attribute_is_read_and_decoded() {
 }
 
 #[test]
-fn debug_output_does_not_say_where_the_pin_is() {
+fn debug_output_omits_the_pin_source() {
     let uri = KeyUri::parse(&format!("{KEY}?pin-source=file:/run/secret-place")).unwrap();
 
     assert!(!format!("{uri:?}").contains("secret-place"));
 }
 
 #[test]
-fn a_token_is_named_without_a_key() {
+fn a_token_uri_has_no_key() {
     let uri = TokenUri::parse(
         "pkcs11:serial=1;token=plant%20a?module-path=/m.so&pin-source=fd:3&x-max-sessions=4&x-timeout-ms=250",
     )
@@ -171,7 +172,7 @@ fn a_token_is_named_without_a_key() {
 }
 
 #[test]
-fn limits_have_one_spelling_and_bounds() {
+fn numbers_have_one_spelling_and_bounds() {
     for text in ["x-max-sessions=0", "x-max-sessions=1025", "x-max-sessions=01", "x-max-sessions=%2b1"] {
         refused(&format!("{KEY}?{text}"), InvalidUri::Number);
     }
@@ -183,13 +184,13 @@ fn limits_have_one_spelling_and_bounds() {
 }
 
 #[test]
-fn a_module_is_named_by_an_absolute_path() {
+fn a_relative_module_path_is_refused() {
     refused(&format!("{KEY}?module-path=libsofthsm2.so"), InvalidUri::ModulePath);
     refused(&format!("{KEY}?module-path=../m.so"), InvalidUri::ModulePath);
 }
 
 #[test]
-fn a_symmetric_key_is_named_as_one() {
+fn the_type_is_parsed() {
     assert_eq!(KeyUri::parse(&format!("{KEY};type=secret-key")).unwrap().class(), Some(KeyClass::Secret));
     assert_eq!(KeyUri::parse(&format!("{KEY};type=private")).unwrap().class(), Some(KeyClass::Private));
     assert_eq!(KeyUri::parse(KEY).unwrap().class(), None);
@@ -197,7 +198,7 @@ fn a_symmetric_key_is_named_as_one() {
 }
 
 #[test]
-fn a_uri_is_written_as_it_is_read() {
+fn a_displayed_uri_parses_to_the_same_value() {
     for text in [
         "pkcs11:token=plant%20a;serial=0a:1;manufacturer=m&m;model=x;id=%00%FF%41;object=orders%2Fsign;type=private\
          ?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin&x-max-sessions=3&x-timeout-ms=500",
@@ -215,7 +216,7 @@ fn a_uri_is_written_as_it_is_read() {
 }
 
 #[test]
-fn a_name_in_a_log_says_nothing_of_library_and_pin() {
+fn the_name_for_logs_omits_library_and_pin_source() {
     let uri = KeyUri::parse("pkcs11:token=a;object=k?module-path=/m&pin-source=file:/secret-place").unwrap();
     assert_eq!(uri.name().to_string(), "pkcs11:token=a;object=k");
     assert_eq!(uri.token_uri().name().to_string(), "pkcs11:token=a");

@@ -1,14 +1,15 @@
-//! The name of a token: the part of a URI that says where a key is, and how to get there.
+//! URIs of tokens.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{InvalidUri, KeyUri, number, once, text};
-use crate::percent::{decode, is_plain};
-use crate::pin_source::PinSource;
+use super::attribute::{number, set_once, text};
+use super::percent::{decode, is_plain};
+use super::{InvalidUri, KeyUri};
+use crate::login::pin_source::PinSource;
 
-/// A token: `pkcs11:token=…?module-path=…&pin-source=…`, as [`KeyUri`] without a key.
+/// A token: `pkcs11:token=…?module-path=…&pin-source=…`. Follows the rules of [`KeyUri`].
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TokenUri {
     label: Option<String>,
@@ -23,7 +24,7 @@ pub struct TokenUri {
 }
 
 impl TokenUri {
-    /// Reads a URI that names a token and no key.
+    /// Parses a URI that names a token and no key.
     ///
     /// # Errors
     /// [`InvalidUri`].
@@ -36,13 +37,13 @@ impl TokenUri {
     }
 
     pub(super) fn path_attribute(&mut self, name: &str, value: String) -> Result<(), InvalidUri> {
-        let place = match name {
+        let attribute = match name {
             "token" => &mut self.label,
             "serial" => &mut self.serial,
             "manufacturer" => &mut self.manufacturer,
             _ => &mut self.model,
         };
-        once(place, value)
+        set_once(attribute, value)
     }
 
     pub(super) fn query_attribute(&mut self, attribute: &str) -> Result<(), InvalidUri> {
@@ -52,81 +53,79 @@ impl TokenUri {
         }
         let value = text(decode(value, |byte| is_plain(byte, true)).ok_or(InvalidUri::Malformed)?)?;
         match name {
-            // A relative path would be looked up in the folders of the system's loader.
+            // The system loader would search a relative path in its own folders.
             "module-path" if !value.starts_with('/') => Err(InvalidUri::ModulePath),
-            "module-path" => once(&mut self.module_path, PathBuf::from(value)),
-            "module-name" => once(&mut self.module_name, value),
-            "pin-source" => {
-                once(&mut self.pin_source, PinSource::parse(&value).ok_or(InvalidUri::PinSource)?)
-            }
-            "x-max-sessions" => once(&mut self.max_sessions, number(&value, 1..=1024)?),
-            "x-timeout-ms" => once(&mut self.timeout_ms, number(&value, 100..=600_000)?),
+            "module-path" => set_once(&mut self.module_path, PathBuf::from(value)),
+            "module-name" => set_once(&mut self.module_name, value),
+            "pin-source" => set_once(&mut self.pin_source, value.parse().map_err(|_| InvalidUri::PinSource)?),
+            "x-max-sessions" => set_once(&mut self.max_sessions, number(&value, 1..=1024)?),
+            "x-timeout-ms" => set_once(&mut self.timeout_ms, number(&value, 100..=600_000)?),
             _ => Err(InvalidUri::UnknownAttribute),
         }
     }
 
-    /// Label of the token.
+    /// Returns the label of the token (`token`).
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// Serial number of the token.
+    /// Returns the serial number of the token (`serial`).
     #[must_use]
     pub fn serial(&self) -> Option<&str> {
         self.serial.as_deref()
     }
 
-    /// Maker of the token.
+    /// Returns the manufacturer of the token (`manufacturer`).
     #[must_use]
     pub fn manufacturer(&self) -> Option<&str> {
         self.manufacturer.as_deref()
     }
 
-    /// Model of the token.
+    /// Returns the model of the token (`model`).
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
-    /// Library to load.
+    /// Returns the path of the library (`module-path`).
     #[must_use]
     pub const fn module_path(&self) -> Option<&PathBuf> {
         self.module_path.as_ref()
     }
 
-    /// Name of the library without its folder.
+    /// Returns the name of the library (`module-name`).
     #[must_use]
     pub fn module_name(&self) -> Option<&str> {
         self.module_name.as_deref()
     }
 
-    /// Where the PIN is read.
+    /// Returns where the PIN is read (`pin-source`).
     #[must_use]
     pub const fn pin_source(&self) -> Option<&PinSource> {
         self.pin_source.as_ref()
     }
 
-    /// `x-max-sessions`: at most this many sessions work at once.
+    /// Returns the maximum number of sessions that execute calls at the same time (`x-max-sessions`).
     #[must_use]
     pub const fn max_sessions(&self) -> Option<u32> {
         self.max_sessions
     }
 
-    /// `x-timeout-ms`: how long one call may take, in milliseconds.
+    /// Returns the maximum duration of a call, in milliseconds (`x-timeout-ms`).
     #[must_use]
     pub const fn timeout_ms(&self) -> Option<u32> {
         self.timeout_ms
     }
 
-    /// The same token through this library, instead of `module-path`.
+    /// Replaces `module-path`.
     #[must_use]
     pub fn with_module_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.module_path = Some(path.into());
         self
     }
 
-    /// The same token with the PIN from this place, instead of `pin-source`.
+    /// Replaces `pin-source`.
     #[must_use]
     pub fn with_pin_source(mut self, source: PinSource) -> Self {
         self.pin_source = Some(source);
@@ -142,7 +141,7 @@ impl FromStr for TokenUri {
     }
 }
 
-/// Names the token; where the PIN is stays out of logs.
+/// Omits the source of the PIN, which must not appear in logs.
 impl fmt::Debug for TokenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenUri")

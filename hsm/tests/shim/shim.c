@@ -1,35 +1,37 @@
-/* A PKCS#11 module before another one: passes every call on, and has the faults that its control folder asks for.
+/* A PKCS#11 module in front of another one. It passes every call on, and causes the faults that its control folder
+ * requests.
  *
- * SHIM_MODULE names the module behind it, SHIM_FOLDER the control folder. A file there is a fault:
+ * SHIM_MODULE is the path of the module behind it, SHIM_FOLDER that of the control folder. A file there is a fault:
  *
  *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_Login, C_DeriveKey, C_WrapKey,
- *                         C_UnwrapKey or C_GenerateRandom fails with the code in it
+ *                         C_UnwrapKey or C_GenerateRandom fails with the code in the file
  *   every.C_Login         every login of the user fails with this code
  *   every.C_DeriveKey     every key agreement fails with this code
- *   longest               C_Sign takes no more than so many bytes: CKR_DATA_LEN_RANGE
- *   counted       (once)  the next login that fails by one of these becomes `flags`: the token has counted it
+ *   longest               C_Sign fails with CKR_DATA_LEN_RANGE for more than this many bytes
+ *   counted       (once)  renamed to `flags` when a login fails by one of these: the token has counted a wrong PIN
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
- *                         Both wait until no other thread is in a call: SoftHSM has crashed otherwise.
- *   hang          (once)  the next signature waits until the file `hanging`, which it becomes, is removed; 30 s at most
+ *                         Both wait until no other thread is in a call that uses a session.
+ *   hang          (once)  the next signature waits, at most 30 s. The file is renamed to `hanging`; removing that ends
+ *                         the wait.
  *   hang_derive, hang_login
- *                 (once)  the same for a key agreement, which becomes `hanging_derive`, and a login of the user
+ *                 (once)  the same for a key agreement (`hanging_derive`) and a login of the user (`hanging_login`)
  *   delay, delay_derive, delay_login
- *                         every signature, key agreement or login takes so many milliseconds longer
- *   garbage               every signature has a bit flipped
- *   garbage_once  (once)  the next signature has
- *   garbage_wrap  (once)  the next wrapped key has
- *   garbage_derive        every key agreement is made with another point
- *   hidden                C_GetAttributeValue knows no attribute of this number
- *   flags                 this number is set in the flags of every token
+ *                         every signature, key agreement or login takes this many additional milliseconds
+ *   garbage               one bit of every signature is flipped
+ *   garbage_once  (once)  one bit of the next signature is flipped
+ *   garbage_wrap  (once)  one bit of the next wrapped key is flipped
+ *   garbage_derive        every key agreement uses another point
+ *   hidden                C_GetAttributeValue does not return the attribute with this number
+ *   flags                 this value is set in the flags of every token
  *   serial                every token has this serial number
  *   broken                C_GetTokenInfo fails for the token with this label
- *   slot_offset           slot numbers are that much larger, so that others than before are valid
- *   read_only             C_SetAttributeValue fails, as with tokens that have ids of their own
+ *   slot_offset           slot numbers are increased by this value, so that previous numbers are invalid
+ *   read_only             C_SetAttributeValue fails, as with tokens that assign ids themselves
  *   fork          (once)  C_GetInfo forks and waits for the child; fails if the child does
  *
- * Calls of C_Initialize, C_Login, C_SignInit and C_GenerateRandom are written to the file `calls`, with the handle of
- * the key where there is one, and so are sessions that were opened and closed.
+ * Calls of C_Initialize, C_Login, C_SignInit and C_GenerateRandom are recorded in the file `calls`, with the handle of
+ * the key if there is one; so are sessions that were opened and closed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -44,7 +46,7 @@
 
 typedef unsigned long num;
 
-/* The functions of version 2.40 by their place in the list. */
+/* Positions in the function list of version 2.40. */
 enum {
     F_Initialize = 0, F_GetInfo = 2, F_GetFunctionList = 3, F_GetSlotList = 4, F_GetSlotInfo = 5, F_GetTokenInfo = 6,
     F_GetMechanismList = 7, F_GetMechanismInfo = 8, F_InitToken = 9, F_OpenSession = 12, F_CloseSession = 13,
@@ -86,14 +88,14 @@ struct ecdh {
 enum { OK = 0, GENERAL_ERROR = 5, ATTRIBUTE_READ_ONLY = 0x10, ATTRIBUTE_TYPE_INVALID = 0x12, DATA_LEN_RANGE = 0x21, DEVICE_ERROR = 0x30 };
 enum { LABEL_LEN = 32, SERIAL_AT = 80, SERIAL_LEN = 16, FLAGS_AT = 96, USER = 1 };
 
-/* Held for reading by every call that uses a session, for writing by what takes sessions away. */
+/* Held for reading by every call that uses a session, and for writing by calls that close sessions of others. */
 static pthread_rwlock_t calls = PTHREAD_RWLOCK_INITIALIZER;
 
 static struct list real, ours;
 
 #define REAL(name, ...) ((num (*)(__VA_ARGS__))real.function[F_##name])
 
-/* A call that is only passed on, while nobody takes its session away. */
+/* A call that is passed on unchanged, while no other thread closes its session. */
 #define PASSED_ON(name, parameters, types, arguments)                \
     static num passed_on_##name parameters {                         \
         num code;                                                    \
@@ -125,7 +127,7 @@ static void path_of(char *path, size_t len, const char *name) {
     snprintf(path, len, "%s/%s", folder ? folder : "/nonexistent", name);
 }
 
-/* The content of a control file; 0 if there is none. */
+/* Reads a control file. Returns 0 if there is none. */
 static int content(const char *name, char *text, size_t len) {
     char path[4096];
     ssize_t got;
@@ -146,7 +148,7 @@ static int number(const char *name, num *value) {
     return 1;
 }
 
-/* Takes a control file away. Of several threads one gets it. */
+/* Renames a control file. Of several threads, one succeeds. */
 static int take(const char *name, const char *as) {
     char path[4096], taken[4096];
     path_of(path, sizeof path, name);
@@ -190,7 +192,7 @@ static num offset(void) {
     return value;
 }
 
-/* What is to happen before a key is used. */
+/* Causes the faults that precede the use of a key. */
 static num before_use(num session) {
     struct session_info info;
     num code;
@@ -338,7 +340,7 @@ static num sign_init(num session, void *mechanism, num key) {
 static num sign(num session, unsigned char *data, num data_len, unsigned char *signature, num *len) {
     num code, ms, longest;
     char nothing[8];
-    /* Asking for the length is not signing. */
+    /* A request for the length does not sign. */
     if (!signature) {
         pthread_rwlock_rdlock(&calls);
         code = REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, data_len, NULL, len);
@@ -347,7 +349,7 @@ static num sign(num session, unsigned char *data, num data_len, unsigned char *s
     }
     if (once("rv.C_Sign", &code)) return code;
     if (number("longest", &longest) && data_len > longest) {
-        /* With its refusal the operation has ended. */
+        /* A failed C_Sign ends the operation. */
         pthread_rwlock_rdlock(&calls);
         REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, longest, signature, len);
         pthread_rwlock_unlock(&calls);
@@ -363,7 +365,7 @@ static num sign(num session, unsigned char *data, num data_len, unsigned char *s
     return code;
 }
 
-/* The generator of P-256: a point that nobody asked for. */
+/* The generator of P-256, used in place of the requested point. */
 static unsigned char generator[] = {
     0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
     0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
@@ -393,7 +395,7 @@ static num derive_key(num session, struct mechanism *mechanism, num key, void *t
 
 static num wrap_key(num session, void *mechanism, num kek, num key, unsigned char *wrapped, num *len) {
     num code;
-    /* Asking for the length is not wrapping. */
+    /* A request for the length does not wrap. */
     if (wrapped && once("rv.C_WrapKey", &code)) return code;
     code = passed_on_WrapKey(session, mechanism, kek, key, wrapped, len);
     if (code == OK && wrapped && take("garbage_wrap", "garbage_wrap.taken")) wrapped[*len / 2] ^= 1;

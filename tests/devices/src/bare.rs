@@ -1,4 +1,4 @@
-//! The same without an operating system: text and exit code go to whoever debugs the processor.
+//! The same without an operating system: text and exit code go to the debugger, over semihosting.
 
 use core::panic::PanicInfo;
 
@@ -21,7 +21,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 fn end(is_right: bool) -> ! {
     debug::exit(if is_right { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
-    // Nobody debugs it.
+    // Without a debugger the processor continues here.
     loop {
         cortex_m::asm::wfi();
     }

@@ -1,4 +1,4 @@
-//! Vectors of envelopes: read, verify, ask the guard, decrypt, as each vector says.
+//! Vectors of envelopes: reads, verifies, asks the replay guard and decrypts as each vector specifies.
 
 use taskseal_core::claims::Sequence;
 use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, VerifyingKey};
@@ -12,14 +12,14 @@ use taskseal_core::{
 use crate::Transcript;
 use crate::text::{Room, Vector, array, hex};
 
-/// Lines that stand once; those with a key and those about its rights are told apart below.
+/// Lines that occur at most once. Lines with a key and lines about its rights are checked separately.
 const LINES: &str = " expect note by now audience kind request suites batches types max-body skew max-lifetime \
                      beacon clockless before first-seen newest detached body shared agree ";
 const RECORDS: [&str; 3] = ["es256", "hmac256", "a256gcm"];
 const RIGHTS: [&str; 7] =
     ["issuers", "types", "audiences", "valid-from", "valid-until", "record-kind", "disabled"];
 
-/// What it comes to: `accepted`, the code of a refusal, or what else went wrong.
+/// Returns the outcome: `accepted`, the code of a refusal, or another error.
 pub(crate) fn outcome(vector: &Vector<'_>, room: &mut Room, transcript: &mut Transcript) -> &'static str {
     for (name, _) in vector.lines() {
         let is_known = LINES.split(' ').any(|line| line == name);
@@ -130,7 +130,7 @@ fn policy<'v>(vector: &Vector<'v>) -> Policy<'v> {
     let suites = vector.get("suites").unwrap_or("S M E SE SP").split(' ');
     let suites = suites.map(|name| Suite::from_name(name).expect("a suite"));
     policy.suites = suites.fold(SuiteSet::NONE, SuiteSet::with);
-    // Below a record the same name means its right.
+    // Below a record the same name is a right of that record.
     let above = vector.lines().take_while(|(name, _)| !RECORDS.contains(name));
     let types = above.filter(|(name, _)| *name == "types").map(|(_, value)| value).next();
     policy.types = NameSet::new(types.unwrap_or("*"));
@@ -147,7 +147,7 @@ fn policy<'v>(vector: &Vector<'v>) -> Policy<'v> {
     policy
 }
 
-/// Tells the guard what it has seen before.
+/// Puts the guard into the state that the vector specifies.
 fn prepare(vector: &Vector<'_>, guard: &mut Guard, sighting: Sighting<'_>) {
     let mut seen = sighting;
     if let Some(newest) = vector.get("newest") {
@@ -156,7 +156,7 @@ fn prepare(vector: &Vector<'_>, guard: &mut Guard, sighting: Sighting<'_>) {
         seen.sequence = Some(Sequence { epoch, counter });
         seen.task_id = TaskId::from_bytes([0; 16]);
         let mut window = SequenceWindow::new(0);
-        window.admit(&seen).expect("a first sighting");
+        window.admit(&seen).expect("admitted for the first time");
         *guard = Guard::BySequence(window);
         return;
     }
@@ -165,7 +165,7 @@ fn prepare(vector: &Vector<'_>, guard: &mut Guard, sighting: Sighting<'_>) {
         seen.digest = [0; 32];
     }
     seen.seen_at = vector.number("first-seen").unwrap_or(seen.seen_at);
-    guard.admit(&seen).expect("a first sighting");
+    guard.admit(&seen).expect("admitted for the first time");
     if before == "finished" {
         let Guard::ByTask(window) = guard else { return };
         assert!(window.finish(seen.issuer, seen.task_id), "a task that was admitted");

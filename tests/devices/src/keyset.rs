@@ -1,4 +1,4 @@
-//! Vectors of signed keysets: verify, then ask which keys may do what.
+//! Vectors of signed keysets: verifies the keyset, then queries the rights of its keys.
 
 use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::{
@@ -12,10 +12,10 @@ use crate::text::{Room, Vector, array};
 
 const LINES: &str = " expect note by now name root checkpoint capacity stored seals decrypts records ";
 
-/// What a key may do now.
+/// The operations that a key may perform now.
 type Allows = fn(&CurrentKeys<'_, '_>, KeyId) -> bool;
 
-/// What it comes to: `accepted`, the code of a refusal, or which line came out otherwise.
+/// Returns the outcome: `accepted`, the code of a refusal, or the line whose value differs.
 pub(crate) fn outcome(vector: &Vector<'_>, room: &mut Room, transcript: &mut Transcript) -> &'static str {
     for (name, _) in vector.lines() {
         assert!(LINES.split(' ').any(|line| line == name), "{}: {name}", vector.name);

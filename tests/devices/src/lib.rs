@@ -1,8 +1,7 @@
 //! The test vectors on any machine: one source, no heap, no file, the same bytes everywhere.
 //!
-//! Every vector is put to the test, then everything that is deterministic is sealed again and compared. A digest over
-//! all that came out is printed; it has to be equal on every machine, whatever its byte order, word length and
-//! instructions are.
+//! Checks every vector, then seals every deterministic envelope again and compares the bytes. Prints a digest over all
+//! outputs, which must be equal on every machine, for each byte order, word length and instruction set.
 #![no_std]
 
 mod envelope;
@@ -17,21 +16,21 @@ use taskseal_core::Acceleration;
 
 use self::text::{Room, Vector};
 
-/// Every vector, bound together when this was built.
+/// All vectors, joined at build time.
 const ARCHIVE: &str = include_str!(concat!(env!("OUT_DIR"), "/vectors.txt"));
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// Vectors that came to what they say.
+    /// Number of vectors with the expected outcome.
     pub vectors: u32,
-    /// Envelopes sealed again to the same bytes.
+    /// Number of envelopes that were sealed again to the same bytes.
     pub sealed: u32,
-    /// Everything that came to something else.
+    /// Number of unexpected outcomes.
     pub wrong: u32,
-    /// SHA-256 over names, outcomes and bytes.
+    /// SHA-256 over all names, outcomes and bytes.
     pub digest: [u8; 32],
-    /// What the primitives ran on.
+    /// The backends that the primitives used.
     pub acceleration: Acceleration,
 }
 
@@ -44,18 +43,18 @@ impl fmt::Display for Report {
     }
 }
 
-/// What is hashed of everything that came out.
+/// The hash over all outputs.
 struct Transcript(Sha256);
 
 impl Transcript {
-    /// Its length in front, so that no two lists of parts are the same bytes.
+    /// Adds a part, preceded by its length, so that two different lists of parts are never the same bytes.
     fn add(&mut self, part: &[u8]) {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part);
     }
 }
 
-/// Works through everything; `out` is told of each thing that is wrong.
+/// Runs all checks and writes each failure to `out`.
 ///
 /// # Panics
 /// If a vector is not well-formed.

@@ -1,4 +1,4 @@
-//! Sealing again: the examples and what hedged randomness makes of them, byte for byte.
+//! Seals the examples again, also with hedged randomness, and compares every byte.
 
 use core::fmt::Write;
 
@@ -16,8 +16,8 @@ const ISSUED_AT: u64 = 1_763_751_000;
 const EXPIRES_AT: u64 = 1_763_754_600;
 const ROOM: usize = 1024;
 
-/// Seals what the vectors hold, with the same keys and the same randomness. Returns how many envelopes were equal to
-/// those of the files, and how many were not.
+/// Seals the tasks of the vectors with the same keys and the same randomness. Returns the number of envelopes that are
+/// equal to those of the files, and the number of different ones.
 pub(crate) fn again(archive: &str, out: &mut impl Write, transcript: &mut Transcript) -> (u32, u32) {
     let mut compare = Compare { archive, out, transcript, equal: 0, unequal: 0 };
     let keys = Keys::new();
@@ -120,7 +120,7 @@ fn batches(keys: &Keys, compare: &mut Compare<'_, impl Write>) {
     // In the vectors of suite SE the salt stays and the IV counts.
     let names = [(0, "batch/suite_se_first"), (4, "batch/suite_se_promoted")];
     batch_of_five(Sealer::sign_encrypt(&keys.producer, &keys.encryption), Given::shared, &names, compare);
-    // In those of suite SP scalar and IV are drawn once, and for each later task what the counter leaves of the IV.
+    // In those of suite SP the scalar and the IV are drawn once; for each later task only the part of the IV without its counter.
     let names = [(0, "batch/suite_sp_first"), (4, "batch/suite_sp_last")];
     let sealer = Sealer::sign_encrypt_to(&keys.producer, &keys.worker);
     let given = |index| if index == 0 { Given::agreed() } else { Given::uncounted() };
@@ -155,7 +155,7 @@ fn batch_of_five<M: SigningMode>(
     }
 }
 
-/// What a device without randomness seals has no vector; that it is the same everywhere is what the digest says.
+/// There are no vectors for devices without randomness; the digest shows that their envelopes are equal on every machine.
 fn hedged(keys: &Keys, transcript: &mut Transcript) {
     let hedge = HedgeKey::derive(&scalar("taskseal example producer signing key"));
     let (producer, encryption) = (&keys.producer, &keys.encryption);
@@ -168,7 +168,7 @@ fn hedged(keys: &Keys, transcript: &mut Transcript) {
 
 fn of_a_device<M: Mode>(mut sealer: Sealer<M>, hedge: &HedgeKey, transcript: &mut Transcript) {
     let claims = plain_claims();
-    // The widest implementations take 64 blocks at once.
+    // The widest implementations process 64 blocks in one step.
     for len in [0, 1, 15, 16, 17, 255, 256, 479, 480, 481, 1023, 1024, 1025, 2100] {
         let (body, mut buffer) = ([0x5a; 2100], [0; 2100 + ROOM]);
         let body = body.get(..len).expect("at most 2100");
@@ -195,7 +195,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// SHA-256 of the label, modulo n - 1, plus 1. No label in use comes out at n - 1 or above, so the modulus changes nothing.
+/// Returns SHA-256 of the label, modulo n - 1, plus 1. No label in use yields n - 1 or more, so the modulus has no effect.
 fn scalar(label: &str) -> Secret<32> {
     let mut value = sha256(label.as_bytes());
     for digit in value.iter_mut().rev() {
@@ -208,14 +208,14 @@ fn scalar(label: &str) -> Secret<32> {
     Secret::copy_from(&value)
 }
 
-/// Gives the bytes it was given, in order, and fails when they are used up.
+/// A random source that returns the given bytes in order, and fails after the last one.
 struct Given {
     bytes: [u8; 44],
     next: usize,
     end: usize,
 }
 
-/// All bytes were used.
+/// The random source has no bytes left.
 #[derive(Debug)]
 struct UsedUp;
 

@@ -1,6 +1,6 @@
 //! A vector as text: lines of `name: value`, an empty line, bytes in hex.
 
-/// Most bytes of one value: a keyset of 64 KiB and one byte.
+/// Maximum size of one value, in bytes: a keyset of 64 KiB and one byte more, rounded up.
 const MOST: usize = 66 << 10;
 
 /// Memory for the bytes of one vector.
@@ -20,14 +20,14 @@ impl Room {
 /// One vector of the archive.
 #[derive(Clone, Copy)]
 pub(crate) struct Vector<'v> {
-    /// Its area and the name of its file.
+    /// The area and the name of the file.
     pub(crate) name: &'v str,
     head: &'v str,
     hex: &'v str,
 }
 
 impl<'v> Vector<'v> {
-    /// All vectors of an archive, in their order.
+    /// Returns all vectors of an archive, in order.
     pub(crate) fn all(archive: &'v str) -> impl Iterator<Item = Self> {
         archive.split('=').skip(1).map(|text| {
             let (name, text) = text.split_once('\n').expect("a line with the name");
@@ -36,12 +36,12 @@ impl<'v> Vector<'v> {
         })
     }
 
-    /// The vector with this name.
+    /// Returns the vector with this name.
     pub(crate) fn find(archive: &'v str, name: &str) -> Self {
         Self::all(archive).find(|vector| vector.name == name).expect("a vector of that name")
     }
 
-    /// The lines above the bytes.
+    /// Returns the lines above the bytes.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'v str, &'v str)> {
         self.head.lines().map(|line| {
             let (name, value) = line.trim().split_once(':').expect("name: value");
@@ -49,22 +49,22 @@ impl<'v> Vector<'v> {
         })
     }
 
-    /// The value of a line.
+    /// Returns the value of a line.
     pub(crate) fn get(&self, name: &str) -> Option<&'v str> {
         self.lines().find(|line| line.0 == name).map(|line| line.1)
     }
 
-    /// A number in a line.
+    /// Returns the value of a line as a number.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.get(name).map(|value| value.parse().expect("a number"))
     }
 
-    /// `accepted`, or the code of a refusal.
+    /// Returns `accepted` or the code of a refusal.
     pub(crate) fn expected(&self) -> &'v str {
         self.get("expect").expect("an expectation")
     }
 
-    /// The time, or the two ends of what it can be.
+    /// Returns the time, or the two ends of the time window.
     pub(crate) fn now(&self) -> taskseal_core::TimeWindow {
         let now = self.get("now").expect("a time");
         let (earliest, latest) = now.split_once(' ').unwrap_or((now, now));
@@ -72,7 +72,7 @@ impl<'v> Vector<'v> {
         taskseal_core::TimeWindow { earliest: number(earliest), latest: number(latest) }
     }
 
-    /// The bytes below the lines.
+    /// Returns the bytes below the lines.
     pub(crate) fn bytes<'r>(&self, room: &'r mut [u8]) -> &'r [u8] {
         hex(self.hex, room)
     }

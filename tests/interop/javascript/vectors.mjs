@@ -16,7 +16,7 @@ const LINES = new Set(
 const RECORDS = new Set(["es256", "hmac256", "a256gcm"]);
 const RIGHTS = new Set("issuers types audiences valid-from valid-until record-kind disabled".split(" "));
 
-/** The lines by name and the bytes; of keys of one kind the first. A line that is unknown, or stands twice, is an error. */
+/** Returns the lines by name, and the bytes; for several keys of one kind the first. An unknown or duplicate line is an error. */
 function read(path) {
   const [head, envelope] = readFileSync(path, "ascii").split("\n\n");
   const lines = head.split("\n").map((line) => line.split(/:(.*)/s).slice(0, 2).map((part) => part.trim()));

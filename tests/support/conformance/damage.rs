@@ -1,4 +1,4 @@
-//! Stored data that somebody damaged: reported, kept, and in nobody's way.
+//! Damaged data: reported, kept, and without an effect on other tasks.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
 use taskseal::broker::{Corrupt, Enqueued, Settlement, TaskState};
@@ -8,7 +8,7 @@ use super::*;
 /// No protobuf message and no text: a field number 0 and a length past the end.
 const NONSENSE: &[u8] = &[0x07, 0xff, 0x00, 0xfe];
 
-pub async fn damaged_message_is_reported_archived_whole_and_stops_nobody(store: &dyn Store) {
+pub async fn damaged_message_is_reported_archived_whole_and_stops_no_other_task(store: &dyn Store) {
     let broker = store.open().await;
     fill(&*broker, &["before", "damaged", "after"]).await;
     store.damage(&queue(), "damaged", NONSENSE).await;
@@ -77,7 +77,7 @@ pub async fn damaged_task_is_listed_without_a_record(store: &dyn Store) {
     consistent(&*broker).await;
 }
 
-pub async fn lost_message_is_dropped_and_stops_nobody(store: &dyn Store) {
+pub async fn lost_message_is_dropped_and_stops_no_other_task(store: &dyn Store) {
     let broker = store.open().await;
     fill(&*broker, &["before", "lost", "after"]).await;
     store.lose(&queue(), "lost").await;

@@ -62,7 +62,7 @@ pub async fn enqueue_of_a_stored_task_changes_nothing_whatever_its_state(store: 
     assert_eq!(QueueStats { oldest_pending: None, ..after }, QueueStats { oldest_pending: None, ..before });
 }
 
-pub async fn enqueued_records_come_out_as_they_went_in(store: &dyn Store) {
+pub async fn dequeued_records_equal_the_enqueued_ones(store: &dyn Store) {
     let broker = store.open().await;
     let least = TaskRecord {
         id: "least".into(),

@@ -52,7 +52,7 @@ pub async fn dequeue_of_a_thousand_tasks_in_one_call(store: &dyn Store) {
     assert_eq!((stats.pending, stats.active, stats.processed), (100, 0, 1000));
 }
 
-pub async fn leases_have_tokens_of_their_own(store: &dyn Store) {
+pub async fn every_lease_has_its_own_token(store: &dyn Store) {
     let broker = store.open().await;
     fill(&*broker, &names(300)).await;
 
@@ -74,7 +74,7 @@ pub async fn paused_queue_hands_out_nothing_until_it_is_resumed(store: &dyn Stor
     fill(&*broker, &["a"]).await;
     assert!(take(&*broker, 10, LONG).await.is_empty());
     assert!(stats(&*broker).await.paused);
-    // Pausing stops the handing out, not the work in hand.
+    // Pausing stops new leases, not the tasks that are leased.
     assert_eq!(broker.extend(&queue(), slice::from_ref(&lease), LONG).await.unwrap(), [true]);
     assert_eq!(settle_one(&*broker, &lease, Settlement::Done).await, Settled::Done);
 
@@ -103,7 +103,7 @@ pub async fn extended_lease_does_not_run_out(store: &dyn Store) {
     fill(&*broker, &["kept", "left"]).await;
     let tasks = take(&*broker, 2, SHORT).await;
 
-    // Nobody has taken the tasks back yet: the holder may still extend.
+    // No call has recovered the tasks yet: the holder may still extend.
     let kept = tasks[0].lease.clone();
     assert_eq!(broker.extend(&queue(), slice::from_ref(&kept), LONG).await.unwrap(), [true]);
 

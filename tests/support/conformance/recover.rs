@@ -1,4 +1,4 @@
-//! Taking tasks back from workers that were lost, and refusing those workers when they come back.
+//! Recovering tasks from workers that were lost, and refusing late calls of those workers.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
 use std::slice;
@@ -137,7 +137,7 @@ pub async fn crashes_of_one_task_do_not_count_for_another(store: &dyn Store) {
     assert_eq!(ids_of(&held), ["innocent"]);
     assert_eq!(recovered(&*broker, 1).await.requeued, ["innocent"]);
 
-    // A lease given back or a failure reported is no crash.
+    // A returned lease or a reported failure does not count as a crash.
     let given_back = take(&*broker, 1, LONG).await.remove(0).lease;
     assert_eq!(settle_one(&*broker, &given_back, Settlement::Requeue).await, Settled::Done);
     assert_eq!(found(&*broker, "innocent").await.crashes, 1);

@@ -169,7 +169,7 @@ pub async fn every_failed_attempt_counts_one_retry_and_replaces_the_last_error(s
     }
 }
 
-pub async fn retry_that_is_no_failure_is_not_counted(store: &dyn Store) {
+pub async fn retry_without_a_failure_is_not_counted(store: &dyn Store) {
     let broker = store.open().await;
     let lease = leased(&*broker, "a", LONG).await;
 

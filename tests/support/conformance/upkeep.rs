@@ -1,4 +1,4 @@
-//! What is done from time to time, and what an operator sees.
+//! Periodic maintenance, and what an operator sees.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
 use taskseal::broker::{Settlement, TaskState, Tidied};

@@ -1,4 +1,4 @@
-//! What somebody can do who writes to the queue past the broker.
+//! Changes by an attacker who writes to the queue past the broker.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use redis::{Commands, cmd};
@@ -6,7 +6,7 @@ use redis::{Commands, cmd};
 use super::AnyQueue;
 
 impl AnyQueue {
-    /// Makes a task that waits to be tried again due.
+    /// Makes the next attempt of a task due.
     pub fn pull_forward(&self, id: &str) {
         match self {
             Self::Embedded(file) => {

@@ -86,7 +86,7 @@ impl Fleet {
 
     /// The producer's key with a shared key that the workers do not have.
     #[must_use]
-    pub fn sealing_key_nobody_opens(&self) -> SealingKey {
+    pub fn sealing_key_without_a_reader(&self) -> SealingKey {
         self.sealing_key_for("unshared", PRODUCER, Kind::Task)
     }
 }

@@ -1,4 +1,4 @@
-//! A worker that runs in the background, and what it says happens.
+//! A worker that runs in the background, and the events that it reports.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::sync::{Arc, Mutex};
@@ -55,7 +55,7 @@ impl Noted {
     }
 }
 
-/// Everything a worker has said, shared by who writes and who reads it.
+/// The events of a worker, shared between the worker and the test.
 #[derive(Clone, Debug, Default)]
 pub struct Seen(Arc<Mutex<Vec<Noted>>>);
 
@@ -67,13 +67,13 @@ impl Seen {
         }
     }
 
-    /// All of it so far.
+    /// All events so far.
     #[must_use]
     pub fn all(&self) -> Vec<Noted> {
         self.0.lock().unwrap().clone()
     }
 
-    /// How often something happened.
+    /// Number of events that match.
     #[must_use]
     pub fn count(&self, wanted: impl Fn(&Noted) -> bool) -> usize {
         self.0.lock().unwrap().iter().filter(|noted| wanted(noted)).count()
@@ -88,7 +88,7 @@ impl Seen {
 /// A worker in the background.
 #[derive(Debug)]
 pub struct Running {
-    /// What it says.
+    /// Its events.
     pub seen: Seen,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Tally>,
@@ -108,12 +108,12 @@ impl Running {
         Self { seen, stop, ended }
     }
 
-    /// Tells it to stop and waits until it has.
+    /// Stops it and waits for its end.
     pub async fn stop(self) -> Tally {
         self.ask_to_stop().await.unwrap()
     }
 
-    /// Tells it to stop.
+    /// Stops it.
     #[must_use]
     pub fn ask_to_stop(self) -> JoinHandle<Tally> {
         let _ = self.stop.send(());

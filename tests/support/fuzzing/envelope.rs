@@ -89,7 +89,7 @@ pub(super) fn policy<'a>(kind: Kind, audience: Audience<'a>, request: Option<[u8
     policy
 }
 
-/// A body is shorter than its envelope, nobody without a key makes an envelope that verifies, and no bytes that get
+/// A body is shorter than its envelope, no bytes verify that were not sealed with a key, and no bytes that get
 /// past the signature do harm behind it.
 pub(super) fn open(bytes: &[u8]) {
     let Ok(envelope) = Unverified::parse(bytes) else { return };

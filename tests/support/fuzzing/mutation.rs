@@ -95,5 +95,5 @@ pub(super) fn mutation(bytes: &[u8]) {
         let now = claims.issued_at.unwrap_or_default();
         parsed.verify(&Keys, &policy, &mut TimeWindow::exact(now)).is_ok()
     });
-    assert!(!accepted || SEALED.contains(&changed), "accepted, and nobody sealed it");
+    assert!(!accepted || SEALED.contains(&changed), "accepted, and no key sealed it");
 }

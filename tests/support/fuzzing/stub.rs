@@ -15,7 +15,7 @@ impl Provider for AcceptsAll {
         &self,
         key: &Secret<32>,
         iv: &[u8; 12],
-        aad: &[u8],
+        aad: &[&[u8]],
         buffer: &mut [u8],
     ) -> Result<[u8; 16], Rejected> {
         Software.encrypt_a256gcm(key, iv, aad, buffer)
@@ -25,7 +25,7 @@ impl Provider for AcceptsAll {
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &mut [u8],
         _: &[u8; 16],
     ) -> Result<(), Rejected> {
@@ -36,7 +36,7 @@ impl Provider for AcceptsAll {
         &self,
         _: &Secret<32>,
         _: &[u8; 12],
-        _: &[u8],
+        _: &[&[u8]],
         _: &[u8],
         _: &[u8; 16],
     ) -> Result<(), Rejected> {

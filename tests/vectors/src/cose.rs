@@ -1,8 +1,8 @@
-//! Envelopes put together by hand: headers, signatures, tags and ciphertexts of the specification over whatever
-//! bytes they are given, valid or not.
+//! Envelopes assembled by hand: headers, signatures, tags and ciphertexts of the specification over given bytes,
+//! valid or not.
 //!
-//! Of taskseal itself only the primitives are used (ES256, ECDH, AES-256-GCM): what is compared with these
-//! bytes was made by other code.
+//! Uses only the primitives of taskseal (ES256, ECDH, AES-256-GCM), so that the envelopes that are compared with these
+//! bytes are made by other code.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -24,7 +24,7 @@ pub const IV: i64 = 5;
 pub const CLAIMS: i64 = 15;
 /// Label of the type.
 pub const TYP: i64 = 16;
-/// Label of what is taskseal's own: the extension of the claims, salt and commitment, the size of a batch.
+/// Label of the private parameters of taskseal: the extension of the claims, salt and commitment, the size of a batch.
 pub const PRIVATE: i64 = -95348;
 
 /// The tag of COSE_Encrypt0.
@@ -173,11 +173,11 @@ pub fn iv() -> [u8; 12] {
     iv
 }
 
-/// A content key and what commits to it.
+/// A content key and its commitment.
 #[derive(Debug)]
 pub struct ContentKey {
     key: Secret<32>,
-    /// The commitment; before it the salt where one is drawn.
+    /// The commitment, after the salt if the suite has one.
     pub commit: Vec<u8>,
 }
 
@@ -217,7 +217,7 @@ impl ContentKey {
     #[must_use]
     pub fn encrypt(&self, iv: &[u8; 12], aad: &[u8], body: &[u8]) -> Vec<u8> {
         let mut buffer = body.to_vec();
-        let tag = Software.encrypt_a256gcm(&self.key, iv, aad, &mut buffer).expect("a short body");
+        let tag = Software.encrypt_a256gcm(&self.key, iv, &[aad], &mut buffer).expect("a short body");
         buffer.extend(tag);
         buffer
     }

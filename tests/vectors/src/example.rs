@@ -1,6 +1,6 @@
 //! The keys, claims and body of the worked examples in the specification, and a source of given randomness.
 //!
-//! The keys are made of public labels: they are for tests only.
+//! The keys are derived from public labels: for tests only.
 
 use sha2::{Digest, Sha256};
 use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey};
@@ -58,7 +58,7 @@ pub fn low_s(signature: [u8; 64]) -> [u8; 64] {
     signature.min(other_s(signature))
 }
 
-/// The other signature of the same message: n - s in the place of s.
+/// The other valid signature of the same message, with n - s instead of s.
 #[must_use]
 pub fn other_s(signature: [u8; 64]) -> [u8; 64] {
     let mut other = signature;
@@ -71,7 +71,7 @@ pub fn other_s(signature: [u8; 64]) -> [u8; 64] {
     other
 }
 
-/// The signing key made of a label.
+/// Derives a signing key from a label.
 ///
 /// # Panics
 /// Never: the scalar is in range.
@@ -80,7 +80,7 @@ pub fn signing_key(label: &str) -> SigningKey {
     SigningKey::from_scalar(&scalar(label)).expect("a scalar below the order")
 }
 
-/// The key agreement key made of a label.
+/// Derives a key agreement key from a label.
 ///
 /// # Panics
 /// Never: the scalar is in range.
@@ -150,7 +150,7 @@ pub fn plain_claims() -> Claims<'static> {
     .expires_at(EXPIRES_AT)
 }
 
-/// What suites E and SE draw: salt, then IV.
+/// The randomness of suites E and SE: salt, then IV.
 #[must_use]
 pub fn shared_randomness() -> Given {
     let mut bytes = sha256(b"salt")[..16].to_vec();
@@ -158,7 +158,7 @@ pub fn shared_randomness() -> Given {
     Given(bytes)
 }
 
-/// What suite SP draws: ephemeral scalar, then IV.
+/// The randomness of suite SP: ephemeral scalar, then IV.
 #[must_use]
 pub fn agreed_randomness() -> Given {
     let mut bytes = scalar("taskseal example ephemeral").as_bytes().to_vec();
@@ -166,11 +166,11 @@ pub fn agreed_randomness() -> Given {
     Given(bytes)
 }
 
-/// Gives the bytes it was given, in order, and fails when they are used up.
+/// A random source that returns the given bytes in order, and fails after the last one.
 #[derive(Clone, Debug)]
 pub struct Given(pub Vec<u8>);
 
-/// All bytes were used.
+/// The random source has no bytes left.
 #[derive(Clone, Copy, Debug)]
 pub struct UsedUp;
 

@@ -1,4 +1,4 @@
-//! The generator: one file after another of each area, from code.
+//! The generator: creates the files of each area.
 
 mod batch;
 mod detached;

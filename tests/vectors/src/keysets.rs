@@ -22,7 +22,7 @@ pub struct KeysetVector {
     pub bytes: Vec<u8>,
 }
 
-/// What a keyset comes to: the lines `stored`, `seals`, `decrypts` and `records`.
+/// The outcome of a keyset: the lines `stored`, `seals`, `decrypts` and `records`.
 pub type Outcome = [String; 4];
 
 /// Every line there is; `root` once or twice, the others once.
@@ -44,7 +44,7 @@ const LINES: [&str; 12] = [
 /// Every vector of signed keysets, in the order of their names.
 ///
 /// # Panics
-/// If a file cannot be read, or is none of the format.
+/// If a file cannot be read or has another format.
 #[must_use]
 pub fn all() -> Vec<KeysetVector> {
     let read = |name: String| {
@@ -92,7 +92,7 @@ impl KeysetVector {
         self.get("expect").expect("an expectation")
     }
 
-    /// What it must come to if it is accepted.
+    /// Returns the expected outcome of an accepted keyset.
     ///
     /// # Panics
     /// If the vector does not say.

@@ -17,7 +17,7 @@ use taskseal_core::{
 
 use crate::example::hex;
 
-/// Lines that stand once, above the keys or below them.
+/// Lines that occur at most once, above or below the keys.
 const LINES: [&str; 20] = [
     "expect",
     "note",
@@ -108,7 +108,7 @@ impl Vector {
         vector
     }
 
-    /// Every line is known, stands where it means something, and has a value that is one of its own.
+    /// Checks that every line is known, is in a valid position, and has a valid value.
     fn check(&self) {
         let mut keys = 0;
         for (at, (name, value)) in self.lines.iter().enumerate() {
@@ -116,7 +116,7 @@ impl Vector {
             let is_right = RIGHTS.contains(&name.as_str()) && keys > 0;
             assert!(is_right || KEYS.contains(&name.as_str()) || LINES.contains(&name.as_str()), "{place}");
             keys += usize::from(OwnedKey::is(name));
-            // Keys and their rights may stand there again and again, everything else once.
+            // Keys and their rights may occur more than once, all other lines at most once.
             let mut above = self.lines.iter().take(at);
             assert!(is_right || OwnedKey::is(name) || !above.any(|line| line.0 == *name), "{place}: twice");
             let allowed: &[&str] = match name.as_str() {
@@ -147,7 +147,7 @@ impl Vector {
         self.get(name).map(|value| value.parse().expect("a number"))
     }
 
-    /// What it must come to: `accepted` or the code of a refusal.
+    /// Returns the expected outcome: `accepted` or the code of a refusal.
     ///
     /// # Panics
     /// If the vector does not say.
@@ -248,7 +248,7 @@ impl Vector {
             seen.task_id = TaskId::from_bytes([0; 16]);
             // What was remembered of the task is forgotten; only its sequence is left.
             let mut window = SequenceWindow::new(0);
-            window.admit(&seen).expect("a first sighting");
+            window.admit(&seen).expect("admitted for the first time");
             *guard = Guard::BySequence(window);
             return;
         }
@@ -257,7 +257,7 @@ impl Vector {
             seen.digest = [0; 32];
         }
         seen.seen_at = self.number("first-seen").unwrap_or(seen.seen_at);
-        guard.admit(&seen).expect("a first sighting");
+        guard.admit(&seen).expect("admitted for the first time");
         if before == "finished" {
             assert!(guard.finish(seen.issuer, seen.task_id));
         }
@@ -286,7 +286,7 @@ fn set_right<'v>(record: &mut KeyRecord<'v>, name: &str, value: &'v str) {
         "valid-until" => record.valid_until = number(),
         "record-kind" => record.kind = if value == "result" { Kind::Result } else { Kind::Task },
         "disabled" => record.enabled = false,
-        // Lines about decryption, guard and body may stand below a record as well.
+        // Lines about decryption, guard and body are also allowed below a record.
         _ => {}
     }
 }

@@ -15,7 +15,7 @@ pub enum Node {
     Array(Vec<Self>),
     /// A map: keys and values alternate.
     Map(Vec<Self>),
-    /// A tag and what it stands before.
+    /// A tag and its content.
     Tag(u64, Box<Self>),
     /// A simple value: 22 is null.
     Simple(u8),

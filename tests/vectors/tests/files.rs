@@ -1,4 +1,4 @@
-//! Every vector: that it is what the generator writes, and that it comes to what it says.
+//! Every vector: it equals the output of the generator, and it has its expected outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -35,7 +35,7 @@ fn every_file_is_what_the_generator_writes_and_there_is_no_other() {
 }
 
 #[test]
-fn every_vector_comes_to_what_it_says() {
+fn every_vector_has_its_expected_outcome() {
     let mut wrong = Vec::new();
     for area in ENVELOPES {
         for vector in reader::all(area) {

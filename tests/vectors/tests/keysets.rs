@@ -1,4 +1,4 @@
-//! Every vector of signed keysets: that it comes to what it says, and that every refusal has one.
+//! Every vector of signed keysets has its expected outcome, and every refusal code has a vector.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use taskseal_vectors::example::hex;
 use taskseal_vectors::keysets::{self, KeysetVector};
 
 #[test]
-fn every_keyset_comes_to_what_it_says() {
+fn every_keyset_has_its_expected_outcome() {
     let mut wrong = Vec::new();
     for vector in keysets::all() {
         let outcome = match vector.verify() {

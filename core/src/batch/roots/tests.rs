@@ -9,7 +9,7 @@ fn id(number: u8) -> RootId {
 
 #[test]
 fn no_memory_remembers_nothing() {
-    let mut roots = VerifiedRoots::<0>::new();
+    let mut roots = BatchRootCache::<0>::new();
     roots.insert(id(1));
     assert!(!roots.contains(&id(1)));
     assert!(!RootCache::contains(&mut (), &id(1)));
@@ -21,14 +21,14 @@ fn a_borrowed_memory_remembers_as_the_memory_does() {
         roots.insert(id(1));
         [roots.contains(&id(1)), roots.contains(&id(2))]
     }
-    let mut roots = VerifiedRoots::<2>::new();
+    let mut roots = BatchRootCache::<2>::new();
     assert_eq!(fill(&mut roots), [true, false]);
     assert!(roots.contains(&id(1)));
 }
 
 #[test]
 fn the_one_not_used_for_longest_is_forgotten_first() {
-    let mut roots = VerifiedRoots::<3>::new();
+    let mut roots = BatchRootCache::<3>::new();
     [1, 2, 3].into_iter().for_each(|number| roots.insert(id(number)));
     assert!(roots.contains(&id(1)));
     roots.insert(id(4));
@@ -38,7 +38,7 @@ fn the_one_not_used_for_longest_is_forgotten_first() {
 
 #[test]
 fn one_root_takes_one_place() {
-    let mut roots = VerifiedRoots::<2>::new();
+    let mut roots = BatchRootCache::<2>::new();
     [1, 2, 2, 2].into_iter().for_each(|number| roots.insert(id(number)));
     assert!(roots.contains(&id(1)));
 }

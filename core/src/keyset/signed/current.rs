@@ -1,7 +1,7 @@
 //! The keys of a keyset at one time: what verifies, what may seal, what may be encrypted to, what decrypts.
 
 use super::entry::{Entry, EntryKey};
-use crate::keys::{AgreementPublicKey, EncryptionKey, MacKey};
+use crate::keys::{AgreementPublicKey, EncryptionKey, HmacKey};
 use crate::keyset::{DecryptionKeys, KeyLookup, KeyRecord, RecordKey};
 use crate::kid::KeyId;
 use crate::time::TimeWindow;
@@ -9,7 +9,7 @@ use crate::time::TimeWindow;
 /// Finds the secrets of the shared keys that a keyset names.
 pub trait SharedKeys {
     /// The HMAC key with exactly this kid.
-    fn mac_key(&self, kid: KeyId) -> Option<&MacKey>;
+    fn hmac_key(&self, kid: KeyId) -> Option<&HmacKey>;
 
     /// The encryption key with exactly this kid.
     fn encryption_key(&self, kid: KeyId) -> Option<&EncryptionKey>;
@@ -17,7 +17,7 @@ pub trait SharedKeys {
 
 /// No shared keys: enough for suites S, SE and SP.
 impl SharedKeys for () {
-    fn mac_key(&self, _: KeyId) -> Option<&MacKey> {
+    fn hmac_key(&self, _: KeyId) -> Option<&HmacKey> {
         None
     }
 
@@ -27,8 +27,8 @@ impl SharedKeys for () {
 }
 
 /// Keys side by side in memory.
-impl SharedKeys for (&[MacKey], &[EncryptionKey]) {
-    fn mac_key(&self, kid: KeyId) -> Option<&MacKey> {
+impl SharedKeys for (&[HmacKey], &[EncryptionKey]) {
+    fn hmac_key(&self, kid: KeyId) -> Option<&HmacKey> {
         self.0.iter().find(|key| key.kid() == kid)
     }
 
@@ -38,8 +38,8 @@ impl SharedKeys for (&[MacKey], &[EncryptionKey]) {
 }
 
 impl<S: SharedKeys + ?Sized> SharedKeys for &S {
-    fn mac_key(&self, kid: KeyId) -> Option<&MacKey> {
-        (**self).mac_key(kid)
+    fn hmac_key(&self, kid: KeyId) -> Option<&HmacKey> {
+        (**self).hmac_key(kid)
     }
 
     fn encryption_key(&self, kid: KeyId) -> Option<&EncryptionKey> {
@@ -149,7 +149,7 @@ impl<S: SharedKeys> KeyLookup for CurrentKeys<'_, '_, S> {
         let entry = self.entry(kid)?;
         let key = match &entry.key {
             EntryKey::Es256(key) => RecordKey::Es256(key),
-            EntryKey::Hmac256(_) => RecordKey::Hmac256(self.shared.mac_key(kid)?),
+            EntryKey::Hmac256(_) => RecordKey::Hmac256(self.shared.hmac_key(kid)?),
             // One key, one purpose: without a role it encrypts inside SE.
             EntryKey::A256Gcm(_) if entry.role.is_some() => {
                 RecordKey::A256Gcm(self.shared.encryption_key(kid)?)

@@ -225,15 +225,19 @@ impl EntryKey {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         match decoder.map(5)? {
             5 => {
-                if (decoder.int()?, decoder.int()?, decoder.int()?) != (1, label::KTY_EC2, 3) {
+                if (decoder.int()?, decoder.int()?, decoder.int()?)
+                    != (label::KEY_KTY, label::KTY_EC2, label::KEY_ALG)
+                {
                     return Err(DecodeError);
                 }
                 let algorithm = decoder.int()?;
-                if (decoder.int()?, decoder.int()?, decoder.int()?) != (-1, label::CRV_P256, -2) {
+                if (decoder.int()?, decoder.int()?, decoder.int()?)
+                    != (label::KEY_CRV, label::CRV_P256, label::KEY_X)
+                {
                     return Err(DecodeError);
                 }
                 let x = decoder.bytes_exact()?;
-                if decoder.int()? != -3 {
+                if decoder.int()? != label::KEY_Y {
                     return Err(DecodeError);
                 }
                 let point = point(x, decoder.bytes_exact()?);
@@ -245,13 +249,13 @@ impl EntryKey {
                 .map_err(|_| DecodeError)
             }
             3 => {
-                if (decoder.int()?, decoder.int()?) != (1, label::KTY_SYMMETRIC) {
+                if (decoder.int()?, decoder.int()?) != (label::KEY_KTY, label::KTY_SYMMETRIC) {
                     return Err(DecodeError);
                 }
                 let kid = decode_kid(decoder)?;
                 match (decoder.int()?, decoder.int()?) {
-                    (3, label::HMAC_256) => Ok(Self::Hmac256(kid)),
-                    (3, label::A256GCM) => Ok(Self::A256Gcm(kid)),
+                    (label::KEY_ALG, label::HMAC_256) => Ok(Self::Hmac256(kid)),
+                    (label::KEY_ALG, label::A256GCM) => Ok(Self::A256Gcm(kid)),
                     _ => Err(DecodeError),
                 }
             }
@@ -262,7 +266,7 @@ impl EntryKey {
 }
 
 fn decode_kid(decoder: &mut Decoder<'_>) -> Result<KeyId, DecodeError> {
-    if decoder.int()? != 2 {
+    if decoder.int()? != label::KEY_KID {
         return Err(DecodeError);
     }
     decoder.bytes_exact().copied().map(KeyId::from_bytes)
@@ -271,22 +275,24 @@ fn decode_kid(decoder: &mut Decoder<'_>) -> Result<KeyId, DecodeError> {
 fn encode_public(algorithm: i64, point: &[u8; POINT_LEN], sink: &mut impl Sink) -> Result<(), SinkError> {
     let (x, y) = coordinates(point);
     sink.map(5)?;
-    for pair in [(1, label::KTY_EC2), (3, algorithm), (-1, label::CRV_P256)] {
+    for pair in
+        [(label::KEY_KTY, label::KTY_EC2), (label::KEY_ALG, algorithm), (label::KEY_CRV, label::CRV_P256)]
+    {
         sink.int(pair.0)?;
         sink.int(pair.1)?;
     }
-    sink.int(-2)?;
+    sink.int(label::KEY_X)?;
     sink.bytes(x)?;
-    sink.int(-3)?;
+    sink.int(label::KEY_Y)?;
     sink.bytes(y)
 }
 
 fn encode_shared(algorithm: i64, kid: KeyId, sink: &mut impl Sink) -> Result<(), SinkError> {
     sink.map(3)?;
-    sink.int(1)?;
+    sink.int(label::KEY_KTY)?;
     sink.int(label::KTY_SYMMETRIC)?;
-    sink.int(2)?;
+    sink.int(label::KEY_KID)?;
     sink.bytes(kid.as_bytes())?;
-    sink.int(3)?;
+    sink.int(label::KEY_ALG)?;
     sink.int(algorithm)
 }

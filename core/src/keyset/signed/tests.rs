@@ -47,8 +47,8 @@ fn name() -> KeysetName<'static> {
     KeysetName::new("plant").unwrap()
 }
 
-fn roots() -> Roots<'static> {
-    Roots::new(name(), root().verifying_key())
+fn roots() -> PinnedRoots<'static> {
+    PinnedRoots::new(name(), root().verifying_key())
 }
 
 fn first() -> Head<'static> {
@@ -110,7 +110,7 @@ fn signed(head: &Head<'_>, entries: &[Entry<'_>]) -> Vec<u8> {
 
 fn verify<'a>(
     bytes: &'a [u8],
-    roots: &Roots<'_>,
+    roots: &PinnedRoots<'_>,
     last_seen: Option<&Checkpoint>,
     now: u64,
 ) -> Result<VerifiedKeyset<'a, 8>, KeysetRefusal> {

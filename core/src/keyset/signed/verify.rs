@@ -27,13 +27,13 @@ use crate::time::{Clock, TimeWindow};
 /// Whoever can change this decides which keys are good. It belongs into the firmware, or into a file that only
 /// the administrator writes, and never comes the way the keyset comes.
 #[derive(Clone, Copy, Debug)]
-pub struct Roots<'a> {
+pub struct PinnedRoots<'a> {
     name: KeysetName<'a>,
     first: VerifyingKey,
     second: Option<VerifyingKey>,
 }
 
-impl<'a> Roots<'a> {
+impl<'a> PinnedRoots<'a> {
     /// One root.
     #[must_use]
     pub const fn new(name: KeysetName<'a>, root: VerifyingKey) -> Self {
@@ -108,7 +108,7 @@ impl<'a> UnverifiedKeyset<'a> {
     /// stored; see [`Checkpoint`].
     pub fn verify<const N: usize>(
         self,
-        roots: &Roots<'_>,
+        roots: &PinnedRoots<'_>,
         last_seen: Option<&Checkpoint>,
         clock: &mut impl Clock,
     ) -> Result<VerifiedKeyset<'a, N>, KeysetRefusal> {
@@ -122,7 +122,7 @@ impl<'a> UnverifiedKeyset<'a> {
     pub fn verify_with<const N: usize>(
         self,
         provider: &impl Provider,
-        roots: &Roots<'_>,
+        roots: &PinnedRoots<'_>,
         last_seen: Option<&Checkpoint>,
         clock: &mut impl Clock,
     ) -> Result<VerifiedKeyset<'a, N>, KeysetRefusal> {
@@ -141,7 +141,7 @@ impl<'a> UnverifiedKeyset<'a> {
     /// revoked after this keyset stay good here. The checkpoint alone stands against older ones.
     pub fn danger_verify_without_clock<const N: usize>(
         self,
-        roots: &Roots<'_>,
+        roots: &PinnedRoots<'_>,
         last_seen: Option<&Checkpoint>,
     ) -> Result<VerifiedKeyset<'a, N>, KeysetRefusal> {
         let authentic = self.authenticate(&Software, roots, last_seen)?;
@@ -151,7 +151,7 @@ impl<'a> UnverifiedKeyset<'a> {
     fn authenticate(
         &self,
         provider: &impl Provider,
-        roots: &Roots<'_>,
+        roots: &PinnedRoots<'_>,
         last_seen: Option<&Checkpoint>,
     ) -> Result<Checkpoint, KeysetRefusal> {
         let signed = &self.signed;
@@ -173,7 +173,7 @@ impl<'a> UnverifiedKeyset<'a> {
 
     fn collect<const N: usize>(
         self,
-        roots: &Roots<'_>,
+        roots: &PinnedRoots<'_>,
         checkpoint: Checkpoint,
     ) -> Result<VerifiedKeyset<'a, N>, KeysetRefusal> {
         let (mut entries, mut fits) = (Vec::new(), true);

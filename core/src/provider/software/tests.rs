@@ -7,7 +7,7 @@ use crate::testing::{ORDER, agreement_key, hex, signing_key};
 
 fn sealed(len: usize, aad: &[u8]) -> (vec::Vec<u8>, [u8; 16]) {
     let mut buffer: vec::Vec<u8> = (0..len).map(|index| index.to_le_bytes()[0]).collect();
-    let tag = Software.encrypt_a256gcm(&KEY, &IV, aad, &mut buffer).expect("a short buffer");
+    let tag = Software.encrypt_a256gcm(&KEY, &IV, &[aad], &mut buffer).expect("a short buffer");
     (buffer, tag)
 }
 
@@ -16,8 +16,8 @@ const IV: [u8; 12] = [0x24; 12];
 
 /// Both must say the same; returns what they say.
 fn both(key: &Secret<32>, iv: &[u8; 12], aad: &[u8], ciphertext: &[u8], tag: &[u8; 16]) -> bool {
-    let checked = Software.check_a256gcm(key, iv, aad, ciphertext, tag);
-    let decrypted = Software.decrypt_a256gcm(key, iv, aad, &mut ciphertext.to_vec(), tag);
+    let checked = Software.check_a256gcm(key, iv, &[aad], ciphertext, tag);
+    let decrypted = Software.decrypt_a256gcm(key, iv, &[aad], &mut ciphertext.to_vec(), tag);
     assert_eq!(checked, decrypted);
     checked.is_ok()
 }
@@ -84,7 +84,7 @@ fn gcm_meets_the_vectors_of_its_specification() {
         let iv = filled(iv, 12).try_into().unwrap();
         let mut buffer = hex(plaintext);
 
-        let made = Software.encrypt_a256gcm(&key, &iv, &hex(aad), &mut buffer).unwrap();
+        let made = Software.encrypt_a256gcm(&key, &iv, &[&hex(aad)], &mut buffer).unwrap();
 
         assert_eq!((buffer.as_slice(), made.as_slice()), (hex(ciphertext).as_slice(), hex(tag).as_slice()));
         assert!(both(&key, &iv, &hex(aad), &buffer, &made));
@@ -95,7 +95,7 @@ fn gcm_meets_the_vectors_of_its_specification() {
 fn a_tag_that_does_not_fit_leaves_no_plaintext() {
     let (ciphertext, _) = sealed(64, b"");
     let mut buffer = ciphertext.clone();
-    assert_eq!(Software.decrypt_a256gcm(&KEY, &IV, b"", &mut buffer, &[0; 16]), Err(Rejected));
+    assert_eq!(Software.decrypt_a256gcm(&KEY, &IV, &[], &mut buffer, &[0; 16]), Err(Rejected));
     assert!(buffer == ciphertext || buffer.iter().all(|byte| *byte == 0));
 }
 

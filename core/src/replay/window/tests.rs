@@ -4,8 +4,8 @@ use super::*;
 use crate::kid::KeyId;
 use crate::refusal::Refusal;
 
-fn sighting(id: u8, forget_after: u64, seen_at: u64) -> Sighting<'static> {
-    Sighting {
+fn request(id: u8, forget_after: u64, seen_at: u64) -> AdmissionRequest<'static> {
+    AdmissionRequest {
         issuer: Issuer::new("sensor-17").expect("a name"),
         task_id: TaskId::from_bytes([id; 16]),
         kid: KeyId::from_bytes([1; 8]),
@@ -28,7 +28,7 @@ fn refused(refusal: Refusal) -> Result<Admission, NotAdmitted> {
 #[test]
 fn a_finished_task_is_a_replay() {
     let mut window = ReplayWindow::<4>::new();
-    let seen = sighting(1, 100, 0);
+    let seen = request(1, 100, 0);
 
     assert_eq!(window.admit(&seen), FIRST);
     assert_eq!(window.admit(&seen), AGAIN);
@@ -40,8 +40,8 @@ fn a_finished_task_is_a_replay() {
 #[test]
 fn another_envelope_with_the_same_id_is_a_conflict_before_and_after_the_run() {
     let mut window = ReplayWindow::<4>::new();
-    let seen = sighting(1, 100, 0);
-    let other = Sighting { digest: [9; 32], ..seen };
+    let seen = request(1, 100, 0);
+    let other = AdmissionRequest { digest: [9; 32], ..seen };
 
     assert_eq!(window.admit(&seen), FIRST);
     assert_eq!(window.admit(&other), refused(Refusal::Conflict));
@@ -53,8 +53,8 @@ fn another_envelope_with_the_same_id_is_a_conflict_before_and_after_the_run() {
 #[test]
 fn issuers_do_not_share_ids() {
     let mut window = ReplayWindow::<4>::new();
-    let seen = sighting(1, 100, 0);
-    let other = Sighting { issuer: Issuer::new("sensor-1").unwrap(), digest: [9; 32], ..seen };
+    let seen = request(1, 100, 0);
+    let other = AdmissionRequest { issuer: Issuer::new("sensor-1").unwrap(), digest: [9; 32], ..seen };
 
     assert_eq!(window.admit(&seen), FIRST);
     assert_eq!(window.admit(&other), FIRST);
@@ -64,7 +64,7 @@ fn issuers_do_not_share_ids() {
 #[test]
 fn attempts_are_counted_from_the_first_run() {
     let mut window = ReplayWindow::<4>::new();
-    let with = |id, attempts| Sighting { attempts: Some(attempts), ..sighting(id, 100, 0) };
+    let with = |id, attempts| AdmissionRequest { attempts: Some(attempts), ..request(id, 100, 0) };
 
     assert_eq!(window.admit(&with(0, 0)), refused(Refusal::AttemptsExhausted));
     assert_eq!(window.admit(&with(1, 1)), FIRST);
@@ -79,12 +79,12 @@ fn attempts_are_counted_from_the_first_run() {
 #[cfg_attr(miri, ignore = "hashes 65 536 times, which takes the interpreter minutes")]
 fn attempts_do_not_wrap() {
     let mut window = ReplayWindow::<1>::new();
-    let seen = Sighting { attempts: None, ..sighting(1, 100, 0) };
+    let seen = AdmissionRequest { attempts: None, ..request(1, 100, 0) };
     for _ in 0..=u32::from(u16::MAX) + 1 {
         assert!(window.admit(&seen).is_ok());
     }
     assert_eq!(
-        window.admit(&Sighting { attempts: Some(u16::MAX), ..seen }),
+        window.admit(&AdmissionRequest { attempts: Some(u16::MAX), ..seen }),
         refused(Refusal::AttemptsExhausted)
     );
 }
@@ -92,37 +92,37 @@ fn attempts_do_not_wrap() {
 #[test]
 fn a_full_window_admits_nothing_new_until_something_has_expired() {
     let mut window = ReplayWindow::<2>::new();
-    assert_eq!(window.admit(&sighting(1, 100, 10)), FIRST);
-    assert_eq!(window.admit(&sighting(2, 200, 10)), FIRST);
+    assert_eq!(window.admit(&request(1, 100, 10)), FIRST);
+    assert_eq!(window.admit(&request(2, 200, 10)), FIRST);
 
-    assert_eq!(window.admit(&sighting(3, 300, 100)), Err(NotAdmitted::Unavailable));
-    assert_eq!(window.admit(&sighting(1, 100, 100)), AGAIN);
-    assert_eq!(window.admit(&sighting(3, 300, 101)), FIRST);
-    assert_eq!(window.admit(&sighting(2, 200, 101)), AGAIN);
+    assert_eq!(window.admit(&request(3, 300, 100)), Err(NotAdmitted::Unavailable));
+    assert_eq!(window.admit(&request(1, 100, 100)), AGAIN);
+    assert_eq!(window.admit(&request(3, 300, 101)), FIRST);
+    assert_eq!(window.admit(&request(2, 200, 101)), AGAIN);
 }
 
 #[test]
 fn a_clock_stepping_back_brings_nothing_forgotten_to_life() {
     let mut window = ReplayWindow::<2>::new();
-    let finished = sighting(1, 100, 10);
+    let finished = request(1, 100, 10);
     assert_eq!(window.admit(&finished), FIRST);
     window.finish(finished.issuer, finished.task_id);
-    assert_eq!(window.admit(&sighting(2, 500, 10)), FIRST);
-    assert_eq!(window.admit(&sighting(3, 120, 110)), FIRST, "takes the place of the first");
+    assert_eq!(window.admit(&request(2, 500, 10)), FIRST);
+    assert_eq!(window.admit(&request(3, 120, 110)), FIRST, "takes the place of the first");
 
-    assert_eq!(window.admit(&sighting(9, 600, 400)), FIRST, "takes the place of the third");
-    for step in [finished, sighting(3, 120, 10), sighting(4, 399, 10)] {
-        assert_eq!(window.admit(&Sighting { seen_at: 10, ..step }), refused(Refusal::Expired));
+    assert_eq!(window.admit(&request(9, 600, 400)), FIRST, "takes the place of the third");
+    for step in [finished, request(3, 120, 10), request(4, 399, 10)] {
+        assert_eq!(window.admit(&AdmissionRequest { seen_at: 10, ..step }), refused(Refusal::Expired));
     }
-    assert_eq!(window.admit(&sighting(2, 500, 10)), AGAIN);
+    assert_eq!(window.admit(&request(2, 500, 10)), AGAIN);
 }
 
 #[test]
 fn what_never_expires_is_never_forgotten() {
     let mut window = ReplayWindow::<1>::new();
-    let endless = Sighting { forget_after: None, ..sighting(1, 0, 0) };
+    let endless = AdmissionRequest { forget_after: None, ..request(1, 0, 0) };
     assert_eq!(window.admit(&endless), FIRST);
-    assert_eq!(window.admit(&sighting(2, u64::MAX, u64::MAX)), Err(NotAdmitted::Unavailable));
+    assert_eq!(window.admit(&request(2, u64::MAX, u64::MAX)), Err(NotAdmitted::Unavailable));
     assert_eq!(window.admit(&endless), AGAIN);
 }
 
@@ -134,16 +134,16 @@ fn an_entry_takes_88_bytes() {
 #[test]
 fn a_time_to_live_counts_from_first_sight() {
     let mut window = ReplayWindow::<4>::new();
-    let seen = Sighting { ttl: Some(60), ..sighting(1, 10_000, 100) };
+    let seen = AdmissionRequest { ttl: Some(60), ..request(1, 10_000, 100) };
 
     assert_eq!(window.admit(&seen), FIRST);
-    assert_eq!(window.admit(&Sighting { seen_at: 159, ..seen }), AGAIN);
-    assert_eq!(window.admit(&Sighting { seen_at: 160, ..seen }), refused(Refusal::Expired));
+    assert_eq!(window.admit(&AdmissionRequest { seen_at: 159, ..seen }), AGAIN);
+    assert_eq!(window.admit(&AdmissionRequest { seen_at: 160, ..seen }), refused(Refusal::Expired));
     assert_eq!(
-        window.admit(&Sighting { seen_at: 159, ..seen }),
+        window.admit(&AdmissionRequest { seen_at: 159, ..seen }),
         refused(Refusal::Expired),
         "the clock steps back"
     );
     window.finish(seen.issuer, seen.task_id);
-    assert_eq!(window.admit(&Sighting { seen_at: 160, ..seen }), refused(Refusal::Replayed));
+    assert_eq!(window.admit(&AdmissionRequest { seen_at: 160, ..seen }), refused(Refusal::Replayed));
 }

@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec as StdVec;
 
 use super::*;
-use crate::batch::VerifiedRoots;
+use crate::batch::BatchRootCache;
 use crate::keys::VerifyingKey;
 use crate::keyset::{KeyRecord, RecordKey};
 use crate::open::{Unverified, Verified};
@@ -131,7 +131,7 @@ fn the_high_s_twin_of_the_common_signature_is_rejected() {
 #[derive(Default)]
 struct Watched {
     verified: core::cell::Cell<usize>,
-    roots: VerifiedRoots<2>,
+    roots: BatchRootCache<2>,
 }
 
 impl Watched {

@@ -1,12 +1,11 @@
-//! `taskseal completions`: what a shell needs to complete commands and options.
+//! `taskseal completions`: a script with which a shell completes commands and options.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::ui::Ui;
 
-/// Print completions for a shell
+/// Print the completion script of a shell
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  taskseal completions bash > ~/.local/share/bash-completion/completions/taskseal"
@@ -16,8 +15,8 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, mut grammar: clap::Command, ui: &Ui) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "taskseal", &mut script);
+    clap_complete::generate(args.shell, &mut grammar, "taskseal", &mut script);
     ui.data(&script)
 }

@@ -1,46 +1,49 @@
-//! `taskseal demo`: the main job on real files, then an intruder with full write access to the queue.
+//! `taskseal demo`: runs tasks on real files, then attacks the queue with full write access.
 
+mod attacker;
 mod attacks;
+mod deployment;
 mod files;
-mod fleet;
-mod intruder;
+mod handlers;
+mod job;
 mod keys;
 mod private_token;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sha2::{Digest, Sha256};
 use taskseal::client::ClientError;
 use taskseal::worker::Event;
 use taskseal::{Receipt, Task};
 use taskseal_core::{ContentType, OpenError, Refusal};
-use tokio::sync::{mpsc, oneshot};
+use taskseal_hsm::TokenUri;
 
-use self::attacks::{ATTACKS, Attack, LOOT, Planted, Stage};
-use self::files::{File, Files};
-use self::fleet::{DEPLOYMENT, DIGEST, FAIL, Fleet, PRODUCER, answer};
-use self::intruder::{Intruder, Mishap};
-use self::report::{Attempt, Report, TokenUse};
-use crate::ui::{Failure, Ui};
+use self::attacker::{AnyError, Attacker};
+use self::attacks::{ATTACKS, Attack, Context, FORGED_BODY, Outcome};
+use self::deployment::{DEPLOYMENT, Deployment, PRODUCER};
+use self::files::Files;
+use self::handlers::{DIGEST, FAIL};
+use self::private_token::Process;
+use self::report::{Attempt, PROGRESS, Report, TokenUse};
+use crate::failure::Failure;
+use crate::session;
+use crate::ui::Ui;
 
 /// Seal real files as tasks, run them, then attack the queue
 ///
-/// Every file below the input folder (ignore files honoured) becomes a sealed task. A worker verifies, runs and seals
-/// the results, which are checked against a direct computation. Then an intruder with full write access to the queue
-/// forges, tampers, replays, redirects and strips. Everything happens in a temporary folder, or, on Redis, in queues of
-/// its own that are removed afterwards. Exit code 1 if a forged task ran or a good one was lost.
+/// Every file below the input folder, except ignored ones, becomes a sealed task. A worker verifies and runs the tasks and
+/// seals the results, which are compared with a direct computation. Then an attacker with full write access to the queue
+/// forges, tampers, replays, redirects and strips. Everything happens in a temporary folder, or on Redis in queues that are
+/// removed afterwards. Exits with 1 if a forged task ran or an input task was lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal demo --input src --json")]
 pub(crate) struct Args {
     /// Use the Redis at this URL instead of the embedded queue
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
-    /// Keep the keys of the deployment in a token: a private one of SoftHSM, made for this
+    /// Keep the keys of the deployment in a token: a private one of SoftHSM, created for the demonstration
     #[arg(long)]
     hsm: bool,
     /// Folder of the files
@@ -48,15 +51,12 @@ pub(crate) struct Args {
     input: PathBuf,
 }
 
-/// How long nothing may happen before the demonstration gives up.
-const STALLED: Duration = Duration::from_secs(60);
-
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let token = match args.hsm {
         false => None,
         true => match private_token::enter()? {
-            private_token::Entered::Here(uri) => Some(uri),
-            private_token::Entered::Ran(result) => return result,
+            Process::Child(uri) => Some(uri),
+            Process::Parent(result) => return result,
         },
     };
     let files = files::collect(&args.input);
@@ -64,149 +64,59 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         return Err(Failure::usage(format!("no readable file below {}", args.input.display()))
             .hint("name a folder with files: --input DIR"));
     }
-    let folder =
-        tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
-    let runtime =
-        tokio::runtime::Runtime::new().map_err(|error| Failure::new(format!("no threads: {error}")))?;
-    let mut report = runtime.block_on(async {
-        let fleet =
-            Fleet::new(folder.path(), args.broker.as_deref(), token.as_ref()).await.map_err(|error| {
-                let failure = Failure::unavailable(format!("the demonstration cannot be set up: {error}"));
-                failure.hint("with --broker: is there a Redis at that URL?")
-            })?;
-        let report = demonstrate(&fleet, &files, ui).await;
-        let cleared = fleet.clear().await;
-        report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
-    })?;
-    report.token = token.is_some().then(|| {
-        let health = taskseal::tokens::health();
-        TokenUse {
-            signatures: health.iter().map(|(_, health)| health.signing.count).sum(),
-            agreements: health.iter().map(|(_, health)| health.agreements).sum(),
-        }
-    });
+    let mut report = session::runtime()?.block_on(demonstrate(args, token.as_ref(), &files, ui))?;
+    report.token = token.is_some().then(token_use);
     report.print(ui)?;
-    if report.is_good() { Ok(()) } else { Err(Failure::new("the demonstration failed: see the report")) }
+    if report.succeeded() { Ok(()) } else { Err(Failure::new("the demonstration failed: see the report")) }
 }
 
-async fn demonstrate(fleet: &Fleet, files: &Files, ui: &Ui) -> Result<Report, Mishap> {
+fn token_use() -> TokenUse {
+    let health = taskseal::tokens::health();
+    TokenUse {
+        signatures: health.iter().map(|(_, health)| health.signing.count).sum(),
+        agreements: health.iter().map(|(_, health)| health.agreements).sum(),
+    }
+}
+
+async fn demonstrate(
+    args: &Args,
+    token: Option<&TokenUri>,
+    files: &Files,
+    ui: &Ui,
+) -> Result<Report, Failure> {
+    let folder = tempfile::tempdir()
+        .map_err(|error| Failure::new(format!("cannot create a temporary folder: {error}")))?;
+    let deployment =
+        Deployment::new(folder.path(), args.broker.as_deref(), token).await.map_err(|error| {
+            let failure = Failure::unavailable(format!("cannot set up the demonstration: {error}"));
+            failure.hint("with --broker, check that a Redis server runs at that URL")
+        })?;
+    let report = run_job_and_attacks(&deployment, files, ui).await;
+    let cleared = deployment.clear().await;
+    report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
+}
+
+async fn run_job_and_attacks(deployment: &Deployment, files: &Files, ui: &Ui) -> Result<Report, AnyError> {
     let mut report = Report::new(files);
-    let work = main_job(fleet, &files.files, ui, &mut report).await?;
-    let before = fleet.runs().len();
-    check_runs(fleet, &work, &mut report);
-    attack(fleet, ui, &mut report).await?;
-    report.quarantined = fleet.quarantined()?;
-    report.forged_executed += fleet.runs().len().saturating_sub(before + report.staged);
+    let tasks = job::run(deployment, &files.files, ui, &mut report).await?;
+    let before = deployment.runs.all().len();
+    job::check_runs(deployment, &tasks, &mut report);
+    attack(deployment, ui, &mut report).await?;
+    report.quarantined = deployment.quarantined()?;
+    report.forged_executed += deployment.runs.all().len().saturating_sub(before + report.prepared);
     Ok(report)
 }
 
-/// One file on its way: what came back must be the answer for this digest.
-struct Work {
-    receipt: Receipt,
-    digest: [u8; 32],
-    answer: Vec<u8>,
-}
-
-/// Seals and enqueues every file while a worker runs them, then checks every result.
-async fn main_job(fleet: &Fleet, files: &[File], ui: &Ui, report: &mut Report) -> Result<Vec<Work>, Mishap> {
-    let (events, mut succeeded) = mpsc::unbounded_channel();
-    let worker = fleet.worker()?.observed_by(move |event| {
-        if let Event::Succeeded { .. } = event {
-            // Nobody listens any more once all have succeeded.
-            let _ = events.send(());
-        }
-    });
-    let (stop, stopped) = oneshot::channel::<()>();
-    let worker = tokio::spawn(worker.run_until(async {
-        let _ = stopped.await;
-    }));
-
-    let started = Instant::now();
-    let bar = progress(ui, files.len());
-    let mut work = Vec::with_capacity(files.len());
-    for batch in files.chunks(64) {
-        work.extend(enqueue(fleet, batch).await?);
-    }
-    report.enqueue_seconds = started.elapsed().as_secs_f64();
-    for _ in files {
-        if tokio::time::timeout(STALLED, succeeded.recv()).await.is_err() {
-            break;
-        }
-        bar.inc(1);
-    }
-    report.total_seconds = started.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    drop(stop);
-    worker.await?;
-
-    for work in &work {
-        match fleet.client.result(&work.receipt).await? {
-            Some(result) if *result.body == work.answer => report.results_verified += 1,
-            Some(_) => {}
-            None => {
-                let found = fleet.broker.find(&fleet.queue, &work.receipt.id.to_string()).await?;
-                report.lost += usize::from(found.is_none());
-            }
-        }
-    }
-    Ok(work)
-}
-
-async fn enqueue(fleet: &Fleet, files: &[File]) -> Result<Vec<Work>, Mishap> {
-    let mut tasks = Vec::with_capacity(files.len());
-    let mut expected = Vec::with_capacity(files.len());
-    for file in files {
-        let body = file.read();
-        expected.push((Sha256::digest(&body).into(), answer(&body)));
-        tasks.push(Task::from_bytes(DIGEST, ContentType::OCTETS, body.to_vec())?);
-    }
-    let receipts = fleet.client.enqueue_all(tasks).await?;
-    let work = receipts.into_iter().zip(expected);
-    Ok(work.map(|(receipt, (digest, answer))| Work { receipt, digest, answer }).collect())
-}
-
-/// Counts what ran: every task once, with the body that was sealed, and nothing else.
-fn check_runs(fleet: &Fleet, work: &[Work], report: &mut Report) {
-    let mut expected: BTreeMap<_, _> = work.iter().map(|work| (work.receipt.id, work.digest)).collect();
-    for run in fleet.runs() {
-        if expected.remove(&run.id) == Some(run.digest) {
-            report.executed += 1;
-        } else {
-            report.forged_executed += 1;
-        }
-    }
-}
-
-fn progress(ui: &Ui, len: usize) -> ProgressBar {
-    let target = if ui.quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(len as u64), target);
-    let style = ProgressStyle::with_template("taskseal: {pos}/{len} tasks {wide_bar} {elapsed}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Lets the intruder try everything, one attack after the other, and a worker meet what it left behind.
-async fn attack(fleet: &Fleet, ui: &Ui, report: &mut Report) -> Result<(), Mishap> {
-    let victims = stage_victims(fleet, report).await?;
-    let keys = &fleet.keys;
-    let stage = Stage {
-        intruder: Intruder { broker: &*fleet.broker, storage: &*fleet.storage },
-        client: &fleet.client,
-        deployment: DEPLOYMENT.to_owned(),
-        issuer: PRODUCER.to_owned(),
-        queue: fleet.queue.clone(),
-        other_queue: fleet.other_queue.clone(),
-        worker_key: keys.worker,
-        producer: keys.producer,
-        outsider: &keys.outsider,
-        insider: &keys.insider,
-        honest: &fleet.honest,
-    };
-    let bar = progress(ui, ATTACKS.len());
+/// Carries out the attacks one after the other, each followed by a worker or client that meets its result.
+async fn attack(deployment: &Deployment, ui: &Ui, report: &mut Report) -> Result<(), AnyError> {
+    let victims = prepare_victims(deployment, report).await?;
+    let context = context(deployment);
+    let bar = ui.progress(Some(ATTACKS.len() as u64), PROGRESS);
     for (attack, victim) in ATTACKS.iter().zip(&victims) {
-        let stopped_by = match attack.run(&stage, victim).await? {
-            Planted::Task(id) => meet(fleet, &id).await?,
-            Planted::Read(Err(ClientError::Result(OpenError::Refused(refusal)))) => Some(refusal),
-            Planted::Read(_) => None,
+        let stopped_by = match attack.run(&context, victim).await? {
+            Outcome::Enqueued(id) => refusal_by_worker(deployment, &id).await?,
+            Outcome::Read(Err(ClientError::Result(OpenError::Refused(refusal)))) => Some(refusal),
+            Outcome::Read(_) => None,
         };
         report.attempts.push(Attempt { attack: *attack, stopped_by });
         bar.inc(1);
@@ -215,32 +125,50 @@ async fn attack(fleet: &Fleet, ui: &Ui, report: &mut Report) -> Result<(), Misha
     Ok(())
 }
 
-/// Finished tasks for the intruder to copy, one an attack, and one whose attempts are used up.
-async fn stage_victims(fleet: &Fleet, report: &mut Report) -> Result<Vec<Receipt>, Mishap> {
-    let victim = |_: &Attack| Task::from_bytes(DIGEST, ContentType::OCTETS, LOOT.to_vec());
-    let victims: Vec<Task> = ATTACKS.iter().map(victim).collect::<Result<_, _>>()?;
-    let receipts = fleet.client.enqueue_all(victims).await?;
-    let failing = Task::from_bytes(FAIL, ContentType::OCTETS, LOOT.to_vec())?.attempts(1);
-    let failed = fleet.client.enqueue(failing).await?;
-    fleet.worker()?.run_once().await;
-
-    let staged: BTreeSet<_> = receipts.iter().chain([&failed]).map(|receipt| receipt.id).collect();
-    report.staged = staged.len();
-    let mut once = staged.clone();
-    let ran = fleet.runs().iter().filter(|run| once.remove(&run.id)).count();
-    if ran == staged.len() { Ok(receipts) } else { Err("a good task did not run before the attack".into()) }
+/// Returns what the attacks work with.
+fn context(deployment: &Deployment) -> Context<'_> {
+    let keys = &deployment.known;
+    Context {
+        attacker: Attacker { broker: &*deployment.broker, storage: &*deployment.storage },
+        client: &deployment.client,
+        deployment: DEPLOYMENT.to_owned(),
+        issuer: PRODUCER.to_owned(),
+        queue: deployment.queue.clone(),
+        other_queue: deployment.other_queue.clone(),
+        worker_key: keys.worker,
+        producer: keys.producer,
+        outsider: &keys.outsider,
+        insider: &keys.insider,
+        honest: &deployment.honest,
+    }
 }
 
-/// Lets a worker meet a planted task; the refusal, if it refused and kept it.
-async fn meet(fleet: &Fleet, planted: &str) -> Result<Option<Refusal>, Mishap> {
+/// Runs one task for each attack to copy, and one that fails until it has no attempts left.
+async fn prepare_victims(deployment: &Deployment, report: &mut Report) -> Result<Vec<Receipt>, AnyError> {
+    let victim = |_: &Attack| Task::from_bytes(DIGEST, ContentType::OCTETS, FORGED_BODY.to_vec());
+    let victims: Vec<Task> = ATTACKS.iter().map(victim).collect::<Result<_, _>>()?;
+    let receipts = deployment.client.enqueue_all(victims).await?;
+    let failing = Task::from_bytes(FAIL, ContentType::OCTETS, FORGED_BODY.to_vec())?.attempts(1);
+    let failed = deployment.client.enqueue(failing).await?;
+    deployment.worker()?.run_once().await;
+
+    let prepared: BTreeSet<_> = receipts.iter().chain([&failed]).map(|receipt| receipt.id).collect();
+    report.prepared = prepared.len();
+    let mut missing = prepared.clone();
+    let ran = deployment.runs.all().iter().filter(|run| missing.remove(&run.id)).count();
+    if ran == prepared.len() { Ok(receipts) } else { Err("a task did not run before the attacks".into()) }
+}
+
+/// Runs a worker and returns its refusal of the task, if it refused and kept it.
+async fn refusal_by_worker(deployment: &Deployment, task: &str) -> Result<Option<Refusal>, AnyError> {
     let refusals = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&refusals);
-    let worker = fleet.worker()?.observed_by(move |event| {
+    let worker = deployment.worker()?.observed_by(move |event| {
         if let Event::Refused { id, refusal, quarantined: true, .. } = event {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push((id.clone(), *refusal));
         }
     });
     worker.run_once().await;
     let refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(refusals.iter().find(|(id, _)| id == planted).map(|(_, refusal)| *refusal))
+    Ok(refusals.iter().find(|(id, _)| id == task).map(|(_, refusal)| *refusal))
 }

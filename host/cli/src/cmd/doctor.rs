@@ -1,26 +1,28 @@
-//! `taskseal doctor`: what this machine is like, as far as tasks are concerned.
+//! `taskseal doctor`: checks which processor instructions the cryptographic primitives use.
 
 use serde_json::{Value, json};
 use taskseal_core::Acceleration;
 use taskseal_core::acceleration::Instructions;
 
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::ui::Ui;
 
-/// Look over this machine: what its processor gives the primitives
+/// Check which processor instructions the cryptographic primitives use
 ///
-/// One line a check: `ok`, or `slow` for what runs on no instruction made for it. Slow is never unsafe, so the exit code is 0.
+/// Prints one line for each check: `ok`, or `slow` for a primitive without dedicated instructions. Slow is not unsafe: the
+/// exit code is 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal doctor --json")]
 pub(crate) struct Args {}
 
-/// One thing that was looked at.
+/// One check.
 struct Check {
-    /// Its name, which does not change between releases.
+    /// Name, stable across releases.
     name: &'static str,
-    /// What it is needed for.
+    /// What the primitive is used for.
     about: &'static str,
     found: Instructions,
-    /// The flags of the processor that would make it fast.
+    /// Processor flags that make it fast.
     wanted: &'static str,
 }
 
@@ -52,12 +54,12 @@ pub(super) fn run(_: &Args, ui: &Ui) -> Result<(), Failure> {
     ui.text(&checks.iter().map(Check::line).collect::<String>())
 }
 
-/// The primitives decide by the same detection, when they run.
+/// The primitives use the same detection at run time.
 const fn acceleration(found: Acceleration) -> [Check; 3] {
     let [aes, ghash, sha256] = wanted();
     [
         Check { name: "aes", about: "encrypts and decrypts", found: found.aes, wanted: aes },
-        Check { name: "ghash", about: "authenticates what is encrypted", found: found.ghash, wanted: ghash },
+        Check { name: "ghash", about: "authenticates ciphertext", found: found.ghash, wanted: ghash },
         Check {
             name: "sha256",
             about: "hashes, derives, authenticates",
@@ -67,14 +69,14 @@ const fn acceleration(found: Acceleration) -> [Check; 3] {
     ]
 }
 
-/// What /proc/cpuinfo calls it.
+/// Names of the flags in /proc/cpuinfo.
 const fn wanted() -> [&'static str; 3] {
     if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
         ["aes", "avx and pclmulqdq", "sha_ni"]
     } else if cfg!(target_arch = "aarch64") {
         ["aes and pmull", "aes and pmull", "sha2"]
     } else {
-        ["instructions for it", "instructions for it", "instructions for it"]
+        ["dedicated instructions", "dedicated instructions", "dedicated instructions"]
     }
 }
 
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slow_says_what_is_missing_and_what_is_fast_does_not() {
+    fn slow_check_names_the_missing_flags_and_fast_check_does_not() {
         assert_eq!(
             check(Instructions::Portable).line(),
             "slow  aes     portable     encrypts; faster on a processor with a flag\n"
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn report_is_what_the_primitives_detect() {
+    fn report_matches_what_the_primitives_detect() {
         let found = Acceleration::detect();
         let reported = acceleration(found).map(|check| check.found);
         assert_eq!(reported, [found.aes, found.ghash, found.sha256]);

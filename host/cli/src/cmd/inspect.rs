@@ -1,16 +1,18 @@
-//! `taskseal inspect`: what an envelope claims, without a key and without believing a word.
+//! `taskseal inspect`: what an envelope claims, without a key and without verification.
 
 use std::path::PathBuf;
 
 use serde_json::json;
 use taskseal_core::{OpenError, Unverified};
 
-use super::{input, show};
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::file_arg;
+use crate::output::{json, text};
+use crate::ui::Ui;
 
 /// Show what an envelope claims, unverified
 ///
-/// Needs no key and no configuration. Anybody can have written what is shown.
+/// Needs no key and no configuration. The output is not authenticated: any author can have written it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal inspect task.cose")]
 pub(crate) struct Args {
@@ -20,15 +22,15 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
-    let bytes = input::read(&args.file, input::MAX_ENVELOPE)?;
+    let bytes = file_arg::read(&args.file, file_arg::MAX_ENVELOPE)?;
     let envelope = Unverified::parse(&bytes).map_err(|error| {
         let OpenError::Refused(refusal) = error else { return Failure::new(error.to_string()) };
-        Failure::refused(format!("no envelope: {refusal} ({})", refusal.code()))
-            .hint("nothing was verified; `taskseal seal` makes envelopes")
+        Failure::refused(format!("not an envelope: {refusal} ({})", refusal.code()))
+            .hint("nothing was verified; `taskseal seal` creates envelopes")
     })?;
-    let members = show::envelope(&envelope, bytes.len());
+    let members = json::envelope(&envelope, bytes.len());
     if ui.json() {
         return ui.object(std::iter::once(("unverified", json!(true))).chain(members));
     }
-    ui.text(&format!("unverified: anybody can have written this\n{}", show::lines(&members)))
+    ui.text(&format!("unverified: the claims are not authenticated\n{}", text::members(&members)))
 }

@@ -1,4 +1,4 @@
-//! `taskseal keygen`: a secret key into a new file or a token, its keyset entry onto standard output.
+//! `taskseal keygen`: generates a secret key in a new file or in a token, and prints its keyset entry.
 
 use std::path::PathBuf;
 
@@ -8,42 +8,43 @@ use taskseal::tokens::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
 use taskseal_core::{Kind, Suite};
 use taskseal_hsm::{KeyUri, Usage};
 
-use super::made::{Entry, Made};
-use super::show;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::keygen_output::{Entry, GeneratedKey};
+use crate::output::json::{self, Member};
+use crate::ui::Ui;
 
-/// Make a key: the secret into a new file or a token, the keyset entry onto standard output
+/// Generate a key: the secret in a new file or a token, the keyset entry on standard output
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  taskseal keygen --suite S --out producer.key --issuer producer >> keyset.toml\n  taskseal keygen --suite SE --out shared.key >> keyset.toml\n  taskseal keygen --suite S --pkcs11 'pkcs11:token=prod;object=orders?pin-source=file:/run/pin' --issuer shop >> keyset.toml\n  taskseal keygen --suite SE --out shared.key --wrap 'pkcs11:token=prod;object=kek?pin-source=file:/run/pin' >> keyset.toml"
 )]
 pub(crate) struct Args {
-    /// What the key is for: S signs (for SE and SP too), M authenticates, E encrypts and vouches, SE is the shared key
-    /// that encrypts inside a signature and vouches for nothing, SP decrypts
+    /// Purpose of the key: S signs (also for SE and SP), M authenticates, E encrypts and authenticates, SE is the shared
+    /// key that encrypts inside a signature and authenticates nothing, SP decrypts
     #[arg(long, value_parser = suite)]
     suite: Suite,
-    /// The file of the secret key, which must not exist
+    /// File of the secret key, which must not exist
     #[arg(long, value_name = "FILE", required_unless_present = "pkcs11", conflicts_with = "pkcs11")]
     out: Option<PathBuf>,
-    /// The token that the key is to be made in and never leaves, and as `object` its label: suites S and SP
+    /// Token in which the key is generated and which it never leaves, with its label as `object`: suites S and SP
     #[arg(long, value_name = "URI", value_parser = KeyUri::parse)]
     pkcs11: Option<KeyUri>,
-    /// Wrap the file by this key of a token, without which it is of no use; `taskseal token wrapping-key` makes one
+    /// Key of a token that wraps the file, which cannot be read without it; `taskseal token wrapping-key` generates one
     #[arg(long, value_name = "URI", value_parser = KeyUri::parse, requires = "out", conflicts_with = "pkcs11")]
     wrap: Option<KeyUri>,
-    /// What it seals or decrypts
+    /// What the key seals or decrypts
     #[arg(long, value_name = "KIND", default_value = "task", value_parser = ["task", "result"])]
     r#use: String,
-    /// Issuers that it may speak for; may be repeated [default: *]
+    /// Issuer that the key may use; may be repeated [default: *]
     #[arg(long, value_name = "PATTERN")]
     issuer: Vec<String>,
-    /// Task types that it may seal; may be repeated [default: *]
+    /// Task type that the key may seal; may be repeated [default: *]
     #[arg(long = "type", value_name = "PATTERN")]
     types: Vec<String>,
-    /// Audiences (deployment/queue) that it may seal for; may be repeated [default: *]
+    /// Audience (deployment/queue) that the key may seal for; may be repeated [default: *]
     #[arg(long, value_name = "PATTERN")]
     audience: Vec<String>,
-    /// A name for people
+    /// Name of the key in the keyset, for people
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
 }
@@ -55,79 +56,107 @@ fn suite(name: &str) -> Result<Suite, String> {
     }
 }
 
+impl Args {
+    const fn algorithm(&self) -> Algorithm {
+        match self.suite {
+            Suite::M => Algorithm::Hs256,
+            Suite::E | Suite::Se => Algorithm::A256Gcm,
+            Suite::Sp => Algorithm::EcdhEs,
+            _ => Algorithm::Es256,
+        }
+    }
+
+    /// Returns whether the key authenticates tasks. A key that encrypts inside a signature must not: verifiers would
+    /// accept it for that.
+    const fn authenticates(&self) -> bool {
+        !matches!(self.suite, Suite::Se | Suite::Sp)
+    }
+
+    fn kind(&self) -> Kind {
+        if self.r#use == "result" { Kind::Result } else { Kind::Task }
+    }
+
+    const fn patterns(&self) -> [&Vec<String>; 3] {
+        [&self.issuer, &self.types, &self.audience]
+    }
+
+    /// Returns the patterns of the keyset entry.
+    fn rights(&self) -> Option<[Vec<String>; 3]> {
+        let or_any = |patterns: &Vec<String>| {
+            if patterns.is_empty() { vec!["*".to_owned()] } else { patterns.clone() }
+        };
+        self.authenticates().then(|| self.patterns().map(or_any))
+    }
+}
+
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
-    let kind = if args.r#use == "result" { Kind::Result } else { Kind::Task };
-    let algorithm = match args.suite {
-        Suite::M => Algorithm::Hs256,
-        Suite::E | Suite::Se => Algorithm::A256Gcm,
-        Suite::Sp => Algorithm::EcdhEs,
-        _ => Algorithm::Es256,
-    };
-    let rights = [&args.issuer, &args.types, &args.audience];
-    // One key, one purpose: what encrypts inside a signature must not vouch, or no verifier takes it for that.
-    let vouches = !matches!(args.suite, Suite::Se | Suite::Sp);
-    if !vouches && rights.iter().any(|patterns| !patterns.is_empty()) {
-        return Err(Failure::usage("a key that only encrypts or decrypts vouches for nothing")
-            .hint("leave out --issuer, --type and --audience"));
+    if !args.authenticates() && args.patterns().iter().any(|patterns| !patterns.is_empty()) {
+        return Err(Failure::usage("a key of suite SE or SP authenticates nothing")
+            .hint("omit --issuer, --type and --audience"));
     }
-    let purpose = format!("{}s", args.r#use);
-    let key = match (&args.pkcs11, &args.out, &args.wrap) {
-        (Some(uri), ..) => in_token(uri, algorithm)?,
-        (None, Some(out), Some(kek)) => Made::in_wrapped_file(out, algorithm, &purpose, kek)?,
-        (None, Some(out), None) => Made::in_file(out, algorithm, &purpose)?,
-        (None, None, _) => return Err(Failure::usage("no place for the key").hint("name it: --out FILE")),
-    };
-    let entry = Entry {
-        key: &key,
-        kind,
-        label: args.label.as_deref(),
-        rights: vouches.then(|| [or_any(&args.issuer), or_any(&args.types), or_any(&args.audience)]),
-    };
-    ui.note(&format!("made key {} in {}", key.kid, key.place));
-    if args.pkcs11.is_some() {
-        ui.note(&format!("where a configuration wants a key file, write \"{}\"", key.place));
-    }
-    if args.wrap.is_some() {
-        ui.note(&format!("whoever reads it needs the token, {MODULE_VARIABLE} and {PIN_SOURCE_VARIABLE}"));
-    }
-    if vouches && rights.iter().any(|patterns| patterns.is_empty()) {
-        ui.note("the entry has a `*` in it: narrow what the key may vouch for before it is used");
-    }
-    if ui.json() {
-        let mut members = vec![
-            ("kid", json!(key.kid.to_string())),
-            ("alg", json!(algorithm.name())),
-            ("use", json!(show::kind(kind))),
-            (if args.pkcs11.is_some() { "uri" } else { "file" }, json!(key.place)),
-        ];
-        members.extend(key.public().map(|public| ("public", json!(public))));
-        members.push(("entry", json!(entry.to_toml())));
-        return ui.object(members);
-    }
-    ui.text(&entry.to_toml())
+    let key = generate(args)?;
+    let entry = Entry { key: &key, kind: args.kind(), label: args.label.as_deref(), rights: args.rights() };
+    print_notes(args, &key, ui);
+    let entry = entry.to_toml();
+    if ui.json() { ui.object(members(args, &key, &entry)) } else { ui.text(&entry) }
 }
 
-fn or_any(patterns: &[String]) -> Vec<String> {
-    if patterns.is_empty() { vec!["*".to_owned()] } else { patterns.to_vec() }
+fn generate(args: &Args) -> Result<GeneratedKey, Failure> {
+    let (algorithm, purpose) = (args.algorithm(), format!("{}s", args.r#use));
+    match (&args.pkcs11, &args.out, &args.wrap) {
+        (Some(uri), ..) => in_token(uri, algorithm),
+        (None, Some(out), Some(kek)) => GeneratedKey::in_wrapped_file(out, algorithm, &purpose, kek),
+        (None, Some(out), None) => GeneratedKey::in_file(out, algorithm, &purpose),
+        (None, None, _) => {
+            Err(Failure::usage("the file of the key is missing").hint("name it with --out FILE"))
+        }
+    }
 }
 
-/// The label is the caller's, the id is the key's own.
-fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<Made, Failure> {
+/// The label is that of the URI; the id is computed from the key.
+fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<GeneratedKey, Failure> {
     let usage = match algorithm {
         Algorithm::Es256 => Usage::Sign,
         Algorithm::EcdhEs => Usage::Agree,
         Algorithm::Hs256 => {
-            return Err(Failure::usage("a key made in a token never leaves it, and verifiers of suite M need its secret")
-                .hint("make it with --out FILE, give that to verifiers, and import it into the token with the token's own tools"));
+            return Err(Failure::usage(
+                "a key of suite M cannot be generated in a token: verifiers need its secret, which never leaves a token",
+            )
+            .hint("use --out FILE, give the file to verifiers, and import it into the token with the tools of the token"));
         }
         Algorithm::A256Gcm => {
-            return Err(Failure::usage("a token keeps keys that sign or decrypt, not shared ones")
-                .hint("use --suite S or SP; a shared key goes into a file: --out FILE"));
+            return Err(Failure::usage("a shared encryption key cannot be generated in a token")
+                .hint("use --out FILE for a shared key, or --suite S or SP"));
         }
     };
     let (Some(label), None) = (uri.object(), uri.id()) else {
-        return Err(Failure::usage("the uri of a new key has a label and no id")
-            .hint("name it by `object=NAME`; its id is computed from it"));
+        return Err(Failure::usage("the URI of a new key must set `object` and must not set `id`")
+            .hint("add `object=NAME`; the id is computed from the key"));
     };
-    Made::in_token(uri.token_uri(), usage, label)
+    GeneratedKey::in_token(uri.token_uri(), usage, label)
+}
+
+fn print_notes(args: &Args, key: &GeneratedKey, ui: &Ui) {
+    ui.note(&format!("generated key {} in {}", key.kid, key.location));
+    if args.pkcs11.is_some() {
+        ui.note(&format!("in a configuration, use \"{}\" in the place of a key file", key.location));
+    }
+    if args.wrap.is_some() {
+        ui.note(&format!("reading it requires the token, {MODULE_VARIABLE} and {PIN_SOURCE_VARIABLE}"));
+    }
+    if args.authenticates() && args.patterns().iter().any(|patterns| patterns.is_empty()) {
+        ui.note("the entry contains `*`: restrict what the key may seal before you use it");
+    }
+}
+
+fn members(args: &Args, key: &GeneratedKey, entry: &str) -> Vec<Member> {
+    let mut members = vec![
+        ("kid", json!(key.kid.to_string())),
+        ("alg", json!(key.algorithm.name())),
+        ("use", json!(json::kind(args.kind()))),
+        (if args.pkcs11.is_some() { "uri" } else { "file" }, json!(key.location)),
+    ];
+    members.extend(key.public().map(|public| ("public", json!(public))));
+    members.push(("entry", json!(entry)));
+    members
 }

@@ -1,23 +1,28 @@
-//! `taskseal open`: verify an envelope and show its body to a person. Nothing is run and nothing remembered.
+//! `taskseal open`: verifies an envelope and prints its body for a person. It runs and records nothing.
 
-use std::path::{Path, PathBuf};
+mod hint;
+
+use std::path::PathBuf;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use taskseal::config::Config;
 use taskseal::keys::Keyring;
 use taskseal::queue::QueueName;
-use taskseal_core::{KeyId, OpenError, Opened, Policy, Refusal, Unverified};
+use taskseal_core::{NameSet, OpenError, Opened, Policy, Refusal, Unverified};
 use zeroize::Zeroizing;
 
-use super::{input, show};
-use crate::cli::Global;
-use crate::keys;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::output::json::{self, Member};
+use crate::output::text;
+use crate::ui::Ui;
+use crate::{file_arg, project};
 
 /// Verify one envelope and print its body
 ///
-/// Policy and keys come from the configuration. Whether the task has run before is not looked at: this is for a
+/// Policy and keys come from the configuration. Whether the task has run before is not checked: the output is for a
 /// person to read, not for a program to run. Exits with 3 if the envelope is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal open --queue default task.cose")]
@@ -25,38 +30,43 @@ pub(crate) struct Args {
     /// The envelope; - is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// The queue it was taken from
+    /// Queue that the envelope was taken from
     #[arg(long)]
     queue: QueueName,
     /// Open a result: the envelope of the task that it must answer
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
-    /// Accept a task that was sealed in a batch, whatever the configuration says
+    /// Accept a task that was sealed in a batch, even if the configuration does not
     #[arg(long, conflicts_with = "request")]
     batches: bool,
-    /// Where the body goes, a new file; - is standard output
+    /// New file for the body; - is standard output
     #[arg(long, default_value = "-", value_name = "FILE")]
     out: PathBuf,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let config = keys::config(global)?;
-    let keyring = keys::keyring(&config)?;
-    let bytes = input::read(&args.file, input::MAX_ENVELOPE)?;
+    let config = project::config(global)?;
+    let keyring = project::keyring(&config)?;
+    let bytes = file_arg::read(&args.file, file_arg::MAX_ENVELOPE)?;
     let audience = config.audience(&args.queue);
-    let audience = super::audience(&audience);
+    let policy = policy(args, &config, &audience)?;
+    let mut buffer = Zeroizing::new(Vec::new());
+    let opened =
+        open(&bytes, &keyring, &policy, &mut buffer).map_err(|error| failure(error, &bytes, &keyring, ui))?;
+    print(&opened, args, ui)
+}
+
+fn policy<'a>(args: &Args, config: &'a Config, audience: &'a str) -> Result<Policy<'a>, Failure> {
+    let audience = project::audience(audience);
     let mut policy = match &args.request {
-        None => config.policy.for_tasks(audience),
+        None => config.policy.for_tasks(audience, NameSet::ANY),
         Some(file) => {
-            let request = input::read(file, input::MAX_ENVELOPE)?;
-            config.policy.for_result(audience, Sha256::digest(request.as_slice()).into())
+            let request = file_arg::read(file, file_arg::MAX_ENVELOPE)?;
+            config.policy.for_results(audience, Sha256::digest(request.as_slice()).into())
         }
     };
     policy.accept_batches |= args.batches;
-    let mut buffer = Zeroizing::new(Vec::new());
-    let opened =
-        open(&bytes, &keyring, &policy, &mut buffer).map_err(|error| refused(error, &bytes, &keyring, ui))?;
-    show(&opened, args, ui)
+    Ok(policy)
 }
 
 fn open<'a, 'b>(
@@ -72,95 +82,57 @@ fn open<'a, 'b>(
     opened.map_err(|error| keys.verdict(error))
 }
 
-fn show(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
-    let to_stdout = args.out == Path::new("-");
+fn print(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
+    let to_stdout = file_arg::is_standard(&args.out);
     let body = opened.body();
     if !to_stdout {
-        input::write(&args.out, body, ui)?;
+        file_arg::write(&args.out, body, ui)?;
     }
     if ui.json() {
-        let mut members = vec![
-            ("verified", json!(true)),
-            ("suite", json!(opened.verified().suite().name())),
-            ("batched", json!(opened.verified().is_batched())),
-            ("kid", json!(opened.verified().kid().to_string())),
-            ("content_type", json!(opened.content_type().as_str())),
-        ];
-        members.extend(show::members(opened.claims()));
-        if to_stdout {
-            members.push(("body", json!(Base64::encode_string(body))));
-        }
-        return ui.object(members);
+        return ui.object(members(opened, to_stdout.then_some(body)));
     }
     let claims = opened.claims();
     ui.note(&format!("verified: {} {} from {}", claims.task_type, claims.task_id, claims.issuer));
-    if to_stdout { show::body(body, ui) } else { Ok(()) }
+    if to_stdout { text::print_body(body, ui) } else { Ok(()) }
 }
 
-/// Says why, and what to do; with `--json` on standard output as well.
-fn refused(error: OpenError, bytes: &[u8], keyring: &Keyring, ui: &Ui) -> Failure {
+fn members(opened: &Opened<'_, '_>, body: Option<&[u8]>) -> Vec<Member> {
+    let mut members = vec![
+        ("verified", json!(true)),
+        ("suite", json!(opened.verified().suite().name())),
+        ("batched", json!(opened.verified().is_batched())),
+        ("kid", json!(opened.verified().kid().to_string())),
+        ("content_type", json!(opened.content_type().as_str())),
+    ];
+    members.extend(json::claims(opened.claims()));
+    members.extend(body.map(|body| ("body", json!(Base64::encode_string(body)))));
+    members
+}
+
+/// Returns the failure with a hint, and with `--json` prints the refusal on standard output as well.
+fn failure(error: OpenError, bytes: &[u8], keyring: &Keyring, ui: &Ui) -> Failure {
     let refusal = match error {
         OpenError::Refused(refusal) => refusal,
         OpenError::KeyUnavailable => return Failure::unavailable(error.to_string()),
         _ => return Failure::new(error.to_string()),
     };
     let envelope = Unverified::parse(bytes).ok();
-    let kid = envelope.map(|envelope| envelope.kid());
-    let recipient = envelope.and_then(|envelope| envelope.recipient_kid());
-    if ui.json() {
-        let mut members = vec![("refused", json!(refusal.code())), ("reason", json!(refusal.to_string()))];
-        members.extend(kid.map(|kid| ("kid", json!(kid.to_string()))));
-        members.extend(recipient.map(|kid| ("recipient", json!(kid.to_string()))));
-        if let Err(failure) = ui.object(members) {
-            return failure;
-        }
+    if ui.json()
+        && let Err(failure) = ui.object(refusal_members(refusal, envelope))
+    {
+        return failure;
     }
     let failure = Failure::refused(format!("refused: {refusal} ({})", refusal.code()));
-    match hint(refusal, envelope, keyring) {
+    match hint::hint(refusal, envelope, keyring) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
 
-fn hint(refusal: Refusal, envelope: Option<Unverified<'_>>, keyring: &Keyring) -> Option<String> {
-    let kid = envelope.map(|envelope| envelope.kid());
+fn refusal_members(refusal: Refusal, envelope: Option<Unverified<'_>>) -> Vec<Member> {
+    let mut members = vec![("refused", json!(refusal.code())), ("reason", json!(refusal.to_string()))];
+    members.extend(envelope.map(|envelope| ("kid", json!(envelope.kid().to_string()))));
     let recipient = envelope.and_then(|envelope| envelope.recipient_kid());
-    let kids = |kids: Vec<KeyId>| {
-        let known: Vec<_> = kids.iter().map(ToString::to_string).collect();
-        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-    };
-    let file = keyring.file().display();
-    Some(match refusal {
-        Refusal::UnknownKey => {
-            format!("it names key {}; {file} has {}", kid?, kids(keyring.known_kids().collect()))
-        }
-        Refusal::NoDecryptionKey => {
-            format!("it is encrypted to key {}; held here: {}", recipient?, kids(keyring.decryption_kids()))
-        }
-        Refusal::WrongAudience | Refusal::AudienceNotAllowed => {
-            "name the queue that it was taken from with --queue; `taskseal inspect` shows what it claims"
-                .to_owned()
-        }
-        Refusal::WrongKind => "a result is opened with --request and the envelope of its task".to_owned(),
-        Refusal::WrongRequest => "--request must name the very envelope that was sent".to_owned(),
-        Refusal::SuiteNotAllowed if envelope.is_some_and(|envelope| envelope.is_batched()) => {
-            "it may be the batch it was sealed in: [worker] batches, or --batches here; else [policy] suites"
-                .to_owned()
-        }
-        Refusal::SuiteNotAllowed => {
-            "the policy decides which suites are accepted: [policy] suites".to_owned()
-        }
-        Refusal::KeyNotValid | Refusal::IssuerNotAllowed | Refusal::TypeNotAllowed => {
-            format!("see the entry of key {} in {file}", kid?)
-        }
-        Refusal::Unsealed | Refusal::Malformed => "`taskseal inspect` reads envelopes only".to_owned(),
-        Refusal::TooLarge => "the policy decides how long a body may be: [policy] max_body".to_owned(),
-        Refusal::LifetimeTooLong => {
-            "the policy decides how long a task may live: [policy] max_lifetime".to_owned()
-        }
-        Refusal::IssuedInFuture | Refusal::NotYetValid => {
-            "compare the clocks of this host and the issuer's".to_owned()
-        }
-        _ => return None,
-    })
+    members.extend(recipient.map(|kid| ("recipient", json!(kid.to_string()))));
+    members
 }

@@ -2,11 +2,14 @@
 
 use serde_json::json;
 use taskseal::QueueName;
+use taskseal::broker::QueueStats;
 
-use super::session::Session;
-use super::show;
-use crate::cli::Global;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::output::json::Member;
+use crate::output::text;
+use crate::session::Session;
+use crate::ui::Ui;
 
 /// List, pause and resume queues
 #[derive(Debug, clap::Args)]
@@ -37,21 +40,21 @@ struct Named {
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let session = Session::reach(global)?;
+    let session = Session::connect(global)?;
     match &args.command {
-        Command::Ls => ls(&session, ui),
-        Command::Pause(named) => set_paused(&session, &named.queue, true, ui),
-        Command::Resume(named) => set_paused(&session, &named.queue, false, ui),
+        Command::Ls => session.runtime.block_on(ls(&session, ui)),
+        Command::Pause(named) => session.runtime.block_on(set_paused(&session, &named.queue, true, ui)),
+        Command::Resume(named) => session.runtime.block_on(set_paused(&session, &named.queue, false, ui)),
     }
 }
 
-fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui) -> Result<(), Failure> {
-    if !session.runtime.block_on(session.queues())?.contains(queue) {
+async fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui) -> Result<(), Failure> {
+    if !session.queues().await?.contains(queue) {
         return Err(Failure::not_found(format!("queue {queue} not found"))
             .hint("`taskseal queue ls` lists the queues"));
     }
-    let changed = session.runtime.block_on(session.broker.set_paused(queue, paused));
-    let changed = changed.map_err(|error| session.failed_broker(&error))?;
+    let changed = session.broker.set_paused(queue, paused).await;
+    let changed = changed.map_err(|error| session.broker_failure(&error))?;
     if ui.json() {
         return ui.object([
             ("queue", json!(queue.as_str())),
@@ -60,63 +63,74 @@ fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui) -> Re
         ]);
     }
     let already = if changed { "" } else { " already" };
-    ui.text(&format!("queue {queue} is{already} {}\n", word(paused)))
+    ui.text(&format!("queue {queue} is{already} {}\n", state(paused)))
 }
 
-fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {
+async fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {
     let mut rows = Vec::new();
-    for queue in session.runtime.block_on(session.queues())? {
-        let stats = session.runtime.block_on(session.broker.stats(&queue));
-        let stats = stats.map_err(|error| session.failed_broker(&error))?;
-        let oldest = stats.oldest_pending.map(|waited| waited.as_secs_f64());
+    for queue in session.queues().await? {
+        let stats = session.broker.stats(&queue).await.map_err(|error| session.broker_failure(&error))?;
         if ui.json() {
-            ui.object([
-                ("queue", json!(queue.as_str())),
-                ("pending", json!(stats.pending)),
-                ("active", json!(stats.active)),
-                ("scheduled", json!(stats.scheduled)),
-                ("retry", json!(stats.retry)),
-                ("archived", json!(stats.archived)),
-                ("completed", json!(stats.completed)),
-                ("processed", json!(stats.processed)),
-                ("failed", json!(stats.failed)),
-                ("paused", json!(stats.paused)),
-                ("oldest_pending_seconds", json!(oldest)),
-            ])?;
-            continue;
+            ui.object(members(&queue, &stats))?;
+        } else {
+            rows.push(row(&queue, &stats));
         }
-        rows.push([
-            queue.to_string(),
-            stats.pending.to_string(),
-            stats.active.to_string(),
-            stats.scheduled.to_string(),
-            stats.retry.to_string(),
-            stats.archived.to_string(),
-            stats.completed.to_string(),
-            stats.failed.to_string(),
-            word(stats.paused).to_owned(),
-            oldest.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s")),
-        ]);
     }
     if ui.json() {
         return Ok(());
     }
-    let head = [
-        "QUEUE",
-        "PENDING",
-        "ACTIVE",
-        "SCHEDULED",
-        "RETRY",
-        "ARCHIVED",
-        "COMPLETED",
-        "FAILED",
-        "STATE",
-        "OLDEST",
-    ];
-    ui.text(&show::table(head, &rows))
+    ui.text(&text::table(HEAD, &rows))
+}
+
+const HEAD: [&str; 10] = [
+    "QUEUE",
+    "PENDING",
+    "ACTIVE",
+    "SCHEDULED",
+    "RETRY",
+    "ARCHIVED",
+    "COMPLETED",
+    "FAILED",
+    "STATE",
+    "OLDEST",
+];
+
+fn row(queue: &QueueName, stats: &QueueStats) -> [String; 10] {
+    [
+        queue.to_string(),
+        stats.pending.to_string(),
+        stats.active.to_string(),
+        stats.scheduled.to_string(),
+        stats.retry.to_string(),
+        stats.archived.to_string(),
+        stats.completed.to_string(),
+        stats.failed.to_string(),
+        state(stats.paused).to_owned(),
+        oldest_pending_seconds(stats).map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s")),
+    ]
+}
+
+fn members(queue: &QueueName, stats: &QueueStats) -> Vec<Member> {
+    vec![
+        ("queue", json!(queue.as_str())),
+        ("pending", json!(stats.pending)),
+        ("active", json!(stats.active)),
+        ("scheduled", json!(stats.scheduled)),
+        ("retry", json!(stats.retry)),
+        ("archived", json!(stats.archived)),
+        ("completed", json!(stats.completed)),
+        ("processed", json!(stats.processed)),
+        ("failed", json!(stats.failed)),
+        ("paused", json!(stats.paused)),
+        ("oldest_pending_seconds", json!(oldest_pending_seconds(stats))),
+    ]
+}
+
+fn oldest_pending_seconds(stats: &QueueStats) -> Option<f64> {
+    stats.oldest_pending.map(|waited| waited.as_secs_f64())
 }
 
 /// Returns the word for the state of a queue.
-const fn word(paused: bool) -> &'static str {
+const fn state(paused: bool) -> &'static str {
     if paused { "paused" } else { "running" }
 }

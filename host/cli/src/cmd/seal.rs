@@ -1,17 +1,20 @@
-//! `taskseal seal`: one body in, one envelope out; nothing is enqueued.
+//! `taskseal seal`: seals one body into an envelope without enqueuing it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
+use taskseal::config::Config;
+use taskseal::keys::SealingKey;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_core::{Claims, ContentType, MAX_BODY, SealError, TaskId, TaskType};
 
-use super::input;
-use crate::cli::Global;
-use crate::keys;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::ui::Ui;
+use crate::{file_arg, project, task_arg};
 
 /// Seal one task into an envelope, without enqueuing it
 #[derive(Debug, clap::Args)]
@@ -22,77 +25,87 @@ pub(crate) struct Args {
     /// The body; - is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// The queue it may run from
+    /// Queue that the task may run from
     #[arg(long)]
     queue: QueueName,
-    /// Its task type
+    /// Task type
     #[arg(long = "type", value_name = "TYPE")]
     task_type: String,
-    /// Its id, a lower-case UUID that was never used before [default: a new one]
+    /// Task id, an unused lower-case UUID [default: a new one]
     #[arg(long, value_name = "UUID")]
     id: Option<String>,
     /// Media type of the body
     #[arg(long, default_value = "application/octet-stream", value_name = "TYPE")]
     content_type: String,
-    /// Where the envelope goes, a new file; - is standard output
+    /// New file for the envelope; - is standard output
     #[arg(long, default_value = "-", value_name = "FILE")]
     out: PathBuf,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let to_stdout = args.out == Path::new("-");
-    if to_stdout && !ui.json() && Ui::is_terminal() {
-        return Err(Failure::usage("an envelope is not for a terminal").hint("use --out FILE, or --json"));
+    if file_arg::is_standard(&args.out) && !ui.json() && Ui::is_terminal() {
+        return Err(Failure::usage("an envelope is binary and is not printed on a terminal")
+            .hint("use --out FILE, or --json"));
     }
-    let task_type = TaskType::new(&args.task_type)
-        .map_err(|error| Failure::usage(format!("`{}` is not a task type: {error}", args.task_type)))?;
-    let content_type = ContentType::new(&args.content_type)
-        .map_err(|_| Failure::usage(format!("`{}` is not a media type", args.content_type)))?;
-    let id = task_id(args.id.as_deref())?;
-
-    let config = keys::config(global)?;
-    let client = config.client().map_err(Failure::config)?;
-    let sealing = keys::task_key(&config, &keys::keyset(&config)?)?;
-    let body = input::read(&args.file, MAX_BODY)?;
-
+    let task_type = task_arg::task_type(&args.task_type)?;
+    let content_type = task_arg::content_type(&args.content_type)?;
+    let id = task_arg::id(args.id.as_deref())?;
+    let config = project::config(global)?;
+    let key = project::task_key(&config, &project::keyset(&config)?)?;
+    let body = file_arg::read(&args.file, MAX_BODY)?;
     let audience = config.audience(&args.queue);
+    let claims = claims(&config, task_type, &audience, id)?;
+    let envelope = seal(&key, &claims, content_type, &body)?;
+    print(args, id, &key, &envelope, ui)
+}
+
+fn claims<'a>(
+    config: &'a Config,
+    task_type: TaskType<'a>,
+    audience: &'a str,
+    id: TaskId,
+) -> Result<Claims<'a>, Failure> {
+    let client = config.client().map_err(Failure::config)?;
     let now = u64::try_from(UnixMillis::now().as_secs()).unwrap_or(0);
-    let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
-    let mut claims = Claims::new(super::issuer(client), task_type, super::audience(&audience), id)
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    let mut claims = Claims::new(project::issuer(client), task_type, project::audience(audience), id)
         .issued_at(now)
         .expires_at(now.saturating_add(client.lifetime.as_secs()))
         .attempts(client.attempts)
         .retention(seconds(client.retention));
-    claims.timeout = client.timeout.map(seconds);
-    let envelope = sealing.seal(&claims, content_type, &body).map_err(|error| match error {
-        SealError::Signer(_) | SealError::InvalidSignature => Failure::unavailable(error.to_string()),
-        _ => Failure::new(format!("could not be sealed: {error}")),
-    })?;
+    claims.timeout = Some(seconds(client.timeout));
+    Ok(claims)
+}
 
+fn seal(
+    key: &SealingKey,
+    claims: &Claims<'_>,
+    content_type: ContentType<'_>,
+    body: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    key.seal(claims, content_type, body).map_err(|error| match error {
+        SealError::Signer(_) | SealError::InvalidSignature => Failure::unavailable(error.to_string()),
+        _ => Failure::new(format!("cannot seal: {error}")),
+    })
+}
+
+fn print(args: &Args, id: TaskId, key: &SealingKey, envelope: &[u8], ui: &Ui) -> Result<(), Failure> {
+    let to_stdout = file_arg::is_standard(&args.out);
     if !to_stdout || !ui.json() {
-        input::write(&args.out, &envelope, ui)?;
+        file_arg::write(&args.out, envelope, ui)?;
     }
     if ui.json() {
         let mut members = vec![
             ("id", json!(id.to_string())),
-            ("suite", json!(sealing.suite().name())),
-            ("kid", json!(sealing.kid().to_string())),
+            ("suite", json!(key.suite().name())),
+            ("kid", json!(key.kid().to_string())),
             ("bytes", json!(envelope.len())),
         ];
         if to_stdout {
-            members.push(("envelope", json!(Base64::encode_string(&envelope))));
+            members.push(("envelope", json!(Base64::encode_string(envelope))));
         }
         return ui.object(members);
     }
-    ui.note(&format!("sealed {id} with suite {} and key {}", sealing.suite(), sealing.kid()));
+    ui.note(&format!("sealed {id} with suite {} and key {}", key.suite(), key.kid()));
     Ok(())
-}
-
-pub(super) fn task_id(given: Option<&str>) -> Result<TaskId, Failure> {
-    match given {
-        None => Ok(TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes())),
-        Some(text) => TaskId::parse(text).ok_or_else(|| {
-            Failure::usage(format!("`{text}` is not a task id")).hint("a task id is a UUID in lower case")
-        }),
-    }
 }

@@ -1,6 +1,7 @@
-//! `taskseal token`: what is in PKCS#11 tokens, whether it works, and keys that wrap files.
+//! `taskseal token`: lists PKCS#11 tokens, tests their keys, and generates keys that wrap files.
 
 mod check;
+mod key_test;
 mod wrapping_key;
 
 use std::path::PathBuf;
@@ -9,11 +10,13 @@ use serde_json::json;
 use taskseal::tokens::MODULE_VARIABLE;
 use taskseal_hsm::{KeyUri, Module, TokenDescription, TokenUri, softhsm};
 
-use super::made::token_failed;
-use super::show;
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::keygen_output::token_failure;
+use crate::output::json::Member;
+use crate::output::text;
+use crate::ui::Ui;
 
-/// Look at tokens, try their keys, and make those that wrap key files
+/// List tokens, test their keys, and generate keys that wrap key files
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  taskseal token ls --module /usr/lib/softhsm/libsofthsm2.so\n  taskseal token check 'pkcs11:token=prod?pin-source=file:/run/pin'"
@@ -25,17 +28,17 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List the tokens of a library; nobody logs in
+    /// List the tokens of a library, without login
     #[command(after_help = "Example:\n  taskseal token ls --module /usr/lib/softhsm/libsofthsm2.so --json")]
     Ls {
-        /// The PKCS#11 library [default: $TASKSEAL_PKCS11_MODULE, else that of SoftHSM]
+        /// PKCS#11 library [default: $TASKSEAL_PKCS11_MODULE, else SoftHSM]
         #[arg(long, value_name = "FILE")]
         module: Option<PathBuf>,
     },
-    /// Log in, look at the keys, and have each sign or agree; of one key, if the URI names one
+    /// Log in and test every key, or the one that the URI names
     #[command(after_help = "Example:\n  taskseal token check 'pkcs11:token=prod?pin-source=file:/run/pin'")]
     Check(Box<check::Args>),
-    /// Make a key that wraps key files and never leaves the token
+    /// Generate a key that wraps key files and never leaves the token
     #[command(
         after_help = "Example:\n  taskseal token wrapping-key 'pkcs11:token=prod;object=kek?pin-source=file:/run/pin'"
     )]
@@ -50,14 +53,14 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     }
 }
 
-/// A URI that may name a key of the token.
+/// A URI of a token, or of a key in it.
 #[derive(Clone, Debug)]
-struct Name {
+struct Target {
     token: TokenUri,
     key: Option<KeyUri>,
 }
 
-impl Name {
+impl Target {
     fn parse(text: &str) -> Result<Self, String> {
         match KeyUri::parse(text) {
             Ok(key) => Ok(Self { token: key.token_uri().clone(), key: Some(key) }),
@@ -72,30 +75,29 @@ impl Name {
 fn ls(module: Option<PathBuf>, ui: &Ui) -> Result<(), Failure> {
     let configured = || std::env::var_os(MODULE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let Some(path) = module.or_else(configured).or_else(softhsm::find_library) else {
-        return Err(Failure::usage("no pkcs#11 library").hint("name one: --module FILE"));
+        return Err(Failure::usage("the PKCS#11 library is missing").hint("name it with --module FILE"));
     };
-    let failed = |error| token_failed(&error, &path.display().to_string());
+    let failed = |error| token_failure(&error, &path.display().to_string());
     let tokens = Module::load(&path).and_then(|module| module.tokens()).map_err(failed)?;
     let tokens: Vec<_> = tokens.into_iter().filter(|token| token.initialized).collect();
     if ui.json() {
         return tokens.iter().try_for_each(|token| ui.object(members(token)));
     }
-    let rows: Vec<_> = tokens
-        .iter()
-        .map(|token| {
-            [
-                token.label.clone(),
-                token.serial.clone(),
-                token.manufacturer.clone(),
-                token.model.clone(),
-                pin_state(token).to_owned(),
-            ]
-        })
-        .collect();
-    ui.text(&show::table(["TOKEN", "SERIAL", "MANUFACTURER", "MODEL", "PIN"], &rows))
+    let rows: Vec<_> = tokens.iter().map(row).collect();
+    ui.text(&text::table(["TOKEN", "SERIAL", "MANUFACTURER", "MODEL", "PIN"], &rows))
 }
 
-fn members(token: &TokenDescription) -> Vec<(&'static str, serde_json::Value)> {
+fn row(token: &TokenDescription) -> [String; 5] {
+    [
+        token.label.clone(),
+        token.serial.clone(),
+        token.manufacturer.clone(),
+        token.model.clone(),
+        pin_state(token).to_owned(),
+    ]
+}
+
+fn members(token: &TokenDescription) -> Vec<Member> {
     vec![
         ("token", json!(token.label)),
         ("serial", json!(token.serial)),
@@ -105,7 +107,7 @@ fn members(token: &TokenDescription) -> Vec<(&'static str, serde_json::Value)> {
     ]
 }
 
-/// What is left of the attempts at the PIN.
+/// Returns the state of the PIN and its attempts.
 const fn pin_state(token: &TokenDescription) -> &'static str {
     if token.pin_locked {
         "locked"

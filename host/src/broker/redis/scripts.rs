@@ -93,10 +93,10 @@ macro_rules! script {
 
 script!(ENQUEUE = "clock" "enqueue");
 script!(ENQUEUE_UNIQUE = "clock" "enqueue_unique");
-script!(DEQUEUE = "clock" "holder" "place" "bounds" "dequeue");
-script!(SETTLE = "clock" "holder" "leave" "counters" "archive" "settle");
+script!(DEQUEUE = "clock" "holder" "listed" "bounds" "dequeue");
+script!(SETTLE = "clock" "holder" "remove_active" "counters" "archive" "settle");
 script!(EXTEND = "clock" "holder" "extend");
-script!(RECOVER = "clock" "holder" "place" "bounds" "counters" "archive" "recover");
+script!(RECOVER = "clock" "holder" "listed" "bounds" "counters" "archive" "recover");
 script!(FORWARD = "clock" "forward");
 script!(TIDY = "clock" "tidy");
 script!(PAUSE = "pause");

@@ -102,7 +102,7 @@ impl Announced {
 
     fn announce(&self, queue: &[u8]) {
         let name = str::from_utf8(queue).ok().and_then(|name| QueueName::parse(name).ok());
-        // Only queues that are waited for are stored: anyone can send names on the channel.
+        // Only queues that are waited for are stored: any client of Redis can send names on the channel.
         let Some(name) = name else { return };
         if let Some(announced) = self.queues().get_mut(&name) {
             *announced = true;
@@ -122,7 +122,7 @@ async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
     loop {
         match subscribe_once(client, channel, announced).await {
             Ok(()) => delays.reset(),
-            Err(error) => tracing::debug!(%error, "cannot subscribe to wake-ups, polling instead"),
+            Err(error) => tracing::warn!(%error, "cannot subscribe to wake-ups, polling instead"),
         }
         sleep(delays.after_failure()).await;
     }
@@ -130,7 +130,7 @@ async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
 
 /// Receives announcements until the subscription is lost.
 async fn subscribe_once(client: &Client, channel: &str, announced: &Announced) -> Result<(), RedisError> {
-    // Anyone can flood the channel: the oldest announcements are dropped, and every queue is marked instead.
+    // Any client of Redis can flood the channel: the oldest announcements are dropped, and every queue is marked instead.
     let (sender, mut pushes) = broadcast::channel::<PushInfo>(PUSHES);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))

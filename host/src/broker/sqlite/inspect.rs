@@ -131,7 +131,7 @@ fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -
         last_error: row.get_ref(4)?.as_str().ok().map(str::to_owned),
         last_failed_at: record::time(row, 5)?.map(UnixMillis),
         completed_at: record::time(row, 6)?.map(UnixMillis),
-        result: record::read_result(connection, seq)?,
+        result: if state == TaskState::Completed { record::read_result(connection, seq)? } else { None },
         at: at.map(UnixMillis),
         ..TaskInfo::undecodable(id, state)
     })

@@ -108,7 +108,7 @@ fn name_of_more_than_512_bytes_is_neither_written_nor_read() {
 fn ciphertext_that_is_empty_or_longer_than_any_key_is_refused() {
     let parses = |len: usize| Parsed::parse(&content_of(KEK, &vec![0; len]).unwrap()).is_some();
     assert!(!parses(0) && parses(1));
-    assert!(parses(cose_key::MAX_LEN) && !parses(cose_key::MAX_LEN + 1));
+    assert!(parses(CoseKey::MAX_LEN) && !parses(CoseKey::MAX_LEN + 1));
 }
 
 #[test]
@@ -116,6 +116,6 @@ fn what_was_encrypted_is_what_comes_out_and_its_bytes_do_not_stand_in_the_conten
     let content = content();
     assert_eq!(decrypted(&content).unwrap(), PLAIN);
     assert!(!content.windows(8).any(|window| window == &PLAIN[..8]));
-    let longest = vec![9; cose_key::MAX_LEN];
+    let longest = vec![9; CoseKey::MAX_LEN];
     assert!(content_of(KEK, &longest).unwrap().len() <= MAX_LEN);
 }

@@ -16,7 +16,7 @@ SUITES = ("S", "M", "E", "SE", "SP")
 
 
 class Library(NamedTuple):
-    """What is asked of a library; it answers with an error of its own."""
+    """The operations of a library; each raises an error of that library."""
 
     open_envelope: Callable[[Case, bytes], bytes]
     verify_receipt: Callable[[Case, bytes, bytes], None]
@@ -88,7 +88,7 @@ def forgeries(case: Case) -> list[tuple[bytes, bytes]]:
 
 
 def opens(library: Library, case: Case, data: bytes) -> bool:
-    """Whether a library finds nothing wrong."""
+    """Returns whether a library finds nothing wrong."""
     return isinstance(attempt(library, case, data), bytes)
 
 
@@ -101,7 +101,7 @@ def attempt(library: Library, case: Case, data: bytes) -> bytes | Exception:
 
 
 def holds(library: Library, case: Case, receipt: bytes, root: bytes) -> bool:
-    """Whether a library finds that a receipt is of this root."""
+    """Returns whether a library finds that a receipt is of this root."""
     try:
         library.verify_receipt(case, receipt, root)
     except Exception:

@@ -70,7 +70,7 @@ class Case:
 
 
 def cases(folder: Path, expected: str) -> list[Case]:
-    """The vectors of a folder that come to the same."""
+    """Returns the vectors of a folder with this expected outcome."""
     vectors = Vector.read_all(folder)
     return [Case.read(vector) for vector in vectors if vector.expected == expected]
 

@@ -33,7 +33,7 @@ class Receipt:
         return node
 
     def fits(self) -> bool:
-        """Whether the path is as long as size and index demand."""
+        """Returns whether the path is as long as size and index demand."""
         return len(self.path) == len(self._sides())
 
     def _sides(self) -> list[bool]:

@@ -1,4 +1,4 @@
-"""The check of vectors: each comes to what it says, and none bears a change."""
+"""Checks vectors: each has its expected outcome, and each change is refused."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,12 +9,12 @@ from .vectors import Vector
 
 
 def main(folders: list[Path]) -> int:
-    """Prints what is wrong in the folders and how many vectors there were."""
+    """Prints the mismatches in the folders and the number of vectors."""
     return 1 if sum(check(folder) for folder in folders) or not folders else 0
 
 
 def check(folder: Path) -> int:
-    """How much is wrong in a folder; a folder with nothing to accept is wrong."""
+    """Returns the number of mismatches in a folder; a folder without accepted vectors is one."""
     kind: type[File] = KeysetVector if folder.resolve().name == "keyset" else Vector
     vectors = kind.read_all(folder)
     accepted = [vector for vector in vectors if vector.is_accepted]

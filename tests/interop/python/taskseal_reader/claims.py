@@ -1,4 +1,4 @@
-"""Claims: what an envelope says about its task (section 3)."""
+"""Claims: statements of an envelope about its task (section 3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def parse(item: object, *, result: bool) -> Claims:
 def _optional(
     given: dict[int, object], label: int, read: Callable[[object], Value]
 ) -> Value | None:
-    """Reads what is under a label, if it is there."""
+    """Reads an optional value by its label."""
     return read(given[label]) if label in given else None
 
 
@@ -103,7 +103,7 @@ def _sequence(item: object) -> tuple[int, int]:
 
 
 def _check(claims: Claims, result: bool) -> None:
-    """Which claims go with which clock and which kind."""
+    """Checks which claims are allowed for the clock and the kind."""
     clockless = claims.clock == NONE
     times = (claims.expires_at, claims.issued_at)
     rules = (

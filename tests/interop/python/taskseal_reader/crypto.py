@@ -27,7 +27,7 @@ def signature_structure(header: bytes, payload: bytes) -> bytes:
 
 
 def verifies(point: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether a signature `r || s` with a low `s` is that of a message."""
+    """Returns whether a signature `r || s` with a low `s` is that of a message."""
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     if s > (ORDER - 1) // 2:
         return False
@@ -40,7 +40,7 @@ def verifies(point: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def authenticates(key: bytes, tag: bytes, header: bytes, payload: bytes) -> bool:
-    """Whether the tag of suite M is that of header and payload."""
+    """Returns whether the tag of suite M is that of header and payload."""
     message = encode(["MAC0", header, b"", payload])
     return hmac.compare_digest(hmac.digest(key, message, sha256), tag)
 
@@ -77,7 +77,7 @@ def decrypt_with_scalar(scalar: int, sealed: Sealed, external: bytes) -> bytes |
 
 
 def is_point(point: bytes) -> bool:
-    """Whether an uncompressed point is on the curve."""
+    """Returns whether an uncompressed point is on the curve."""
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:

@@ -21,7 +21,7 @@ _OUTER_E = cbor.only(1, 3, 4, 15, 16, COMMIT)
 
 
 class Kind(Enum):
-    """What an envelope is, by its `typ`."""
+    """The kind of an envelope, by its `typ`."""
 
     TASK = "application/vnd.taskseal.v1+cose"
     RESULT = "application/vnd.taskseal.result.v1+cose"
@@ -44,7 +44,7 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Envelope:
-    """An envelope whose structure is right, and about which nothing else is known."""
+    """An envelope with a valid structure; nothing else is verified."""
 
     suite: str
     kind: Kind
@@ -60,7 +60,7 @@ class Envelope:
 
     @property
     def body_length(self) -> int:
-        """How long the body is, encrypted or not."""
+        """Returns the length of the body, encrypted or not."""
         return (
             len(self.payload)
             if self.sealed is None
@@ -81,7 +81,7 @@ def parse(data: bytes) -> Envelope:
 
 
 def parse_detached(data: bytes, body: bytes) -> Envelope:
-    """Reads the structure of an envelope whose body stands beside it."""
+    """Reads the structure of an envelope with a detached body."""
     require(data[:1] in (b"\xd0", b"\xd1", b"\xd2"), "unsealed")
     require(len(data) <= MAX_ENVELOPE, "too-large")
     try:
@@ -115,7 +115,7 @@ def _batched(item: object) -> Envelope:
 
 
 def _authenticated(tag: int, content: object, body: bytes | None = None) -> Envelope:
-    """Suites S, SE, SP and M; S and M around a body that stands beside them."""
+    """Suites S, SE, SP and M; S and M also with a detached body."""
     if tag not in (SIGN1, MAC0):
         raise cbor.Malformed("another tag")
     header, unprotected, payload, proof = cbor.array(content, 4)
@@ -134,7 +134,7 @@ def _authenticated(tag: int, content: object, body: bytes | None = None) -> Enve
 
 
 def signed(header: bytes, algorithm: int, payload: bytes, proof: bytes) -> Envelope:
-    """What header and payload are, whatever they are authenticated by."""
+    """Reads header and payload, for each kind of authentication."""
     labels = cbor.fields(cbor.decode(header), _OUTER)
     cbor.exactly(labels[1], algorithm)
     suite, sealed = ("M", None) if algorithm == HMAC256 else ("S", None)
@@ -167,7 +167,7 @@ def _envelope(
     proof: bytes,
     sealed: Sealed | None,
 ) -> Envelope:
-    """Adds what every outermost header says."""
+    """Adds the fields of every outermost header."""
     try:
         kind = Kind(labels[16])
     except ValueError as error:
@@ -194,7 +194,7 @@ def _encrypt0(payload: bytes) -> Sealed:
 def _sealed_with_key(
     protected: bytes, labels: dict[int, object], unprotected: object, ciphertext: object
 ) -> Sealed:
-    """What E and the inner object of SE have in common."""
+    """The common part of E and the inner object of SE."""
     salt_commit = cbor.blob(labels[COMMIT], 48)
     return Sealed(
         context="Encrypt0",

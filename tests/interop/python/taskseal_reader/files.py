@@ -10,7 +10,7 @@ from typing import Self
 from .policy import Window
 
 BY = ("anyone", "broker", "key holder", "other key holder")
-"""Who could make what is refused."""
+"""The actors that could create a refused vector."""
 
 NUMBER, KID, SHARED = r"\d+", "[0-9a-f]{16}", "[0-9a-f]{16} [0-9a-f]{64}"
 HASH, SCALAR, POINT = "[0-9a-f]{64}", "[0-9a-f]{64}", "04[0-9a-f]{128}"
@@ -24,7 +24,7 @@ _CHANGES = 2048
 
 @dataclass(frozen=True)
 class File(ABC):
-    """One file: what is known, the bytes, and what has to come of them."""
+    """One file: the state of the verifier, the bytes, and the expected outcome."""
 
     name: str
     lines: tuple[tuple[str, str], ...]
@@ -37,7 +37,7 @@ class File(ABC):
         matches = [_LINE.fullmatch(line) for line in head.split("\n")]
         lines = tuple((match[1], match[2].strip()) for match in matches if match)
         if len(lines) != len(matches) or not empty_line or not _DATA.fullmatch(data):
-            raise ValueError(f"{path} is no file of this format")
+            raise ValueError(f"{path} is not a file of this format")
         file = cls(path.stem, lines, bytes.fromhex(data))
         file.check()
         return file
@@ -52,24 +52,24 @@ class File(ABC):
         return next((value for line, value in self.lines if line == name), None)
 
     def need(self, name: str) -> str:
-        """A value that has to be there."""
+        """Returns a required value."""
         value = self.get(name)
         if value is None:
             raise self.error(f"has no line {name}")
         return value
 
     def has(self, name: str) -> bool:
-        """Whether a line is there, though its value may be empty."""
+        """Returns whether a line is present; its value may be empty."""
         return self.get(name) is not None
 
     @property
     def expected(self) -> str:
-        """What has to come of the bytes: `accepted` or a code."""
+        """Returns the expected outcome: `accepted` or a code."""
         return self.need("expect")
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the bytes are to be accepted."""
+        """Returns whether the bytes are to be accepted."""
         return self.expected == "accepted"
 
     def now(self) -> Window:
@@ -78,20 +78,20 @@ class File(ABC):
         return Window(ends[0], ends[-1])
 
     def error(self, what: str) -> ValueError:
-        """What is wrong with the file itself."""
+        """Returns an error about the file itself."""
         return ValueError(f"{self.name}: {what}")
 
     @abstractmethod
     def check(self) -> None:
-        """Refuses a file of which this reader would test less than it says."""
+        """Refuses a file that this reader would test only in part."""
 
     @abstractmethod
     def outcome(self) -> str:
-        """A code, `accepted`, or what comes out that is not what the file says."""
+        """Returns a code, `accepted`, or the difference from the file."""
 
     @abstractmethod
     def changed(self) -> Iterator[tuple[str, str]]:
-        """What was changed in what is accepted, and what it then comes to."""
+        """Yields each change of an accepted vector, and its outcome."""
 
     def check_line(self, name: str, value: str, known: Mapping[str, str]) -> None:
         """Refuses a line that is unknown here, or a value that its line cannot have."""
@@ -101,7 +101,7 @@ class File(ABC):
             raise self.error(f"the line {name} cannot be {value!r}")
 
     def check_presence(self, *, always: tuple[str, ...], out: tuple[str, ...]) -> None:
-        """Lines that are always there, and those there exactly if it is accepted."""
+        """Checks the lines that are always present, and those that only accepted vectors have."""
         for name in always:
             self.need(name)
         for name in out:

@@ -21,7 +21,7 @@ def kid_of_point(point: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Record:
-    """A key that verifies envelopes, and what it vouches for."""
+    """A key that verifies envelopes, and its rights."""
 
     kid: bytes
     algorithm: int

@@ -1,4 +1,4 @@
-"""Signed keysets: which keys a root vouches for (core/docs/keyset.md)."""
+"""Signed keysets: the keys that a root authorises (core/docs/keyset.md)."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _PATTERNS = re.compile("[!-~]{1,128}( [!-~]{1,128})*")
 
 @dataclass(frozen=True)
 class Role:
-    """What a key vouches for."""
+    """The rights of a key."""
 
     kind: Kind
     issuers: Names
@@ -53,7 +53,7 @@ class Entry:
     role: Role | None
 
     def seals(self, now: Window) -> bool:
-        """Whether it signs, authenticates or is encrypted to, at every time."""
+        """Returns whether it signs, authenticates or is encrypted to, at every time."""
         ends = [end for end in (self.sign_until, self.accept_until) if end is not None]
         started = self.use_from is None or self.use_from <= now.earliest
         return (
@@ -61,7 +61,7 @@ class Entry:
         )
 
     def decrypts(self, now: Window, secrets: Mapping[bytes, bytes]) -> bool:
-        """Whether bodies may be opened with it, at every time."""
+        """Returns whether bodies may be opened with it, at every time."""
         in_time = self.accept_until is None or now.latest < self.accept_until
         opens = self.algorithm == ECDH_ES_HKDF256 or (
             self.algorithm == A256GCM
@@ -95,7 +95,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is remembered of the newest keyset that was used."""
+    """The checkpoint of the newest keyset in use."""
 
     sequence: int
     digest: bytes
@@ -110,13 +110,13 @@ class Checkpoint:
 
     @property
     def stored(self) -> bytes:
-        """Those bytes."""
+        """Returns the 40 bytes."""
         return self.sequence.to_bytes(8, "big") + self.digest
 
 
 @dataclass(frozen=True)
 class SignedKeyset:
-    """A keyset whose structure is right, and about which nothing else is known."""
+    """A keyset with a valid structure; nothing else is verified."""
 
     root: bytes
     header: bytes
@@ -131,7 +131,7 @@ class SignedKeyset:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What is remembered of it."""
+        """Returns its checkpoint."""
         return Checkpoint(self.sequence, sha256(self.payload).digest())
 
 
@@ -175,7 +175,7 @@ def parse(data: bytes) -> SignedKeyset:
 
 
 def _follows(keyset: SignedKeyset, checkpoint: Checkpoint) -> None:
-    """Whether a keyset may come after what is remembered."""
+    """Checks that a keyset may follow the checkpoint."""
     require(keyset.sequence >= checkpoint.sequence, "rolled-back")
     if keyset.sequence == checkpoint.sequence:
         require(keyset.checkpoint == checkpoint, "forked")
@@ -184,7 +184,7 @@ def _follows(keyset: SignedKeyset, checkpoint: Checkpoint) -> None:
 
 
 def _structure(data: bytes) -> SignedKeyset:
-    """Section 2, to the letter."""
+    """Checks the structure, section 2."""
     tag, content = cbor.tagged(cbor.decode(data))
     cbor.exactly(tag, SIGN1)
     first, unprotected, payload, signature = cbor.array(content, 4)
@@ -246,12 +246,12 @@ def _entry(item: object) -> Entry:
 
 
 def _time(given: dict[int, object], label: int) -> int | None:
-    """A time, if it is there."""
+    """Reads an optional time."""
     return cbor.uint(given[label], TIME) if label in given else None
 
 
 def _rules(entry: Entry) -> list[bool]:
-    """What has to hold between the members of an entry."""
+    """Checks the constraints between the members of an entry."""
     start, stop, end = entry.use_from, entry.sign_until, entry.accept_until
     tombstone = entry.algorithm is None
     bare = start is None and stop is None and end is None and entry.role is None
@@ -290,7 +290,7 @@ def _one_of(item: object, *values: int) -> int:
 
 
 def _role(item: object) -> Role:
-    """What a key vouches for: at least one member, and never the default kind."""
+    """The rights of a key: at least one member, and never the default kind."""
     given = cbor.fields(item, _ROLE)
     if not given:
         raise cbor.Malformed("a role of no members")

@@ -20,7 +20,7 @@ LINES = head_lines(KEYSET_CODES) | {
 
 
 class KeysetVector(File):
-    """A keyset, what is pinned, and what is known of earlier ones."""
+    """A keyset, the pinned root, and the state of earlier keysets."""
 
     def check(self) -> None:
         """Refuses unknown lines, and lines too often or too seldom."""
@@ -28,7 +28,7 @@ class KeysetVector(File):
         for name, value in self.lines:
             self.check_line(name, value, LINES)
             if names.count(name) > (2 if name == "root" else 1):
-                raise self.error(f"the line {name} stands too often")
+                raise self.error(f"the line {name} occurs too often")
         self.check_presence(always=("expect", "note", "now", "name", "root"), out=OUT)
 
     def outcome(self) -> str:
@@ -63,7 +63,7 @@ class KeysetVector(File):
         return pinned.verify(data, checkpoint, self.now())
 
     def _uses(self, keyset: SignedKeyset) -> dict[str, str]:
-        """What is stored, and the kids of the keys that may do something."""
+        """Returns the checkpoint, and the kids of the keys that may seal, decrypt or verify."""
         now, entries = self.now(), keyset.entries
         kids = {
             "seals": [entry.kid for entry in entries if entry.seals(now)],

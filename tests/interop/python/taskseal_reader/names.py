@@ -1,4 +1,4 @@
-"""Sets of names: what a key may speak for and what a worker handles."""
+"""Sets of names: those that a key may seal for, and those that a worker handles."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class Names:
 
     @classmethod
     def parse(cls, text: str) -> "Names":
-        """Reads patterns with spaces between them; no pattern is no name."""
+        """Reads patterns that are separated by spaces; an empty text matches no name."""
         return cls(tuple(text.split()))
 
     def __contains__(self, name: str) -> bool:
-        """Whether a pattern fits the name."""
+        """Returns whether a pattern matches the name."""
         return any(
             name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
             for pattern in self.patterns

@@ -1,4 +1,4 @@
-"""Policy: what a verifier accepts, and how claims are checked (section 7)."""
+"""Policy: the envelopes that a verifier accepts, and the checks of claims (section 7)."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ class Policy:
         self._check_time(about, now)
 
     def _is_valid(self, record: Record, now: Window) -> bool:
-        """Whether a key is enabled and valid at every time in the window."""
+        """Returns whether a key is enabled and valid at every time in the window."""
         started = (
             record.valid_from is None
             or record.valid_from <= now.earliest + self.tolerance

@@ -29,7 +29,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Reader:
-    """Everything that an envelope is judged by."""
+    """Everything that the decision about an envelope depends on."""
 
     keyset: Keyset
     policy: Policy

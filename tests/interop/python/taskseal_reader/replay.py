@@ -1,4 +1,4 @@
-"""The replay guard: what was seen before, and of which sequence (section 7, step 8)."""
+"""The replay guard: known tasks and sequences (section 7, step 8)."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ REMEMBERED = 64
 
 @dataclass
 class Entry:
-    """What is remembered of an envelope."""
+    """The state of one envelope."""
 
     digest: bytes
     dead_from: int | None = None
@@ -51,7 +51,7 @@ class Guard:
     """
 
     def __init__(self, *, by_sequence: bool = False) -> None:
-        """Remembers nothing yet."""
+        """Creates a guard without state."""
         self._entries: dict[tuple[str, bytes], Entry] = {}
         self._recent: dict[tuple[str, bytes], Recent] = {}
         self._by_sequence = by_sequence
@@ -91,5 +91,5 @@ class Guard:
         self._entries[claims.issuer, claims.task_id].finished = True
 
     def _goes_by_sequence(self, envelope: Envelope) -> bool:
-        """Whether the task may have been forgotten."""
+        """Returns whether the task may have been forgotten."""
         return self._by_sequence and envelope.claims.clock == NONE

@@ -1,4 +1,4 @@
-"""Vectors of envelopes: attached, in batches, and beside their bodies."""
+"""Vectors of envelopes: attached, in batches, and detached."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -62,7 +62,7 @@ RIGHTS = {
 
 
 class Vector(File):
-    """An envelope, what a verifier knows, and what has to come of it."""
+    """An envelope, the state of a verifier, and the expected outcome."""
 
     def check(self) -> None:
         """Refuses unknown lines, and lines too often or too seldom."""
@@ -77,7 +77,7 @@ class Vector(File):
             self.check_line(name, value, RIGHTS if is_right else LINES)
             group = rights if is_right and rights is not None else seen
             if name in group:
-                raise self.error(f"the line {name} stands twice")
+                raise self.error(f"the line {name} occurs twice")
             group.add(name)
         self.check_presence(always=("expect", "note", "now", "audience"), out=("body",))
         if self.has("request") != self.has("kind"):
@@ -107,7 +107,7 @@ class Vector(File):
         yield "the operation", self.outcome_of(self.data, None)
 
     def outcome_of(self, data: bytes, beside: bytes | None) -> str:
-        """What other bytes come to in the place of those of the file."""
+        """Returns the outcome of other bytes instead of those of the file."""
         try:
             self.open(data, beside)
         except Refused as refused:
@@ -159,7 +159,7 @@ class Vector(File):
         )
 
     def guard(self) -> Guard:
-        """A guard that has seen what the vector says."""
+        """Returns a guard in the state that the vector specifies."""
         before, newest = self.get("before"), self.get("newest")
         guard = Guard(by_sequence=newest is not None)
         if newest is not None:
@@ -183,7 +183,7 @@ class Vector(File):
         )
 
     def decryption_keys(self) -> DecryptionKeys:
-        """The keys that open bodies."""
+        """Returns the keys that open bodies."""
         keys = DecryptionKeys()
         for name, value in self.lines:
             if name == "shared":
@@ -196,7 +196,7 @@ class Vector(File):
 
 
 def _key(name: str, value: str) -> dict[str, object]:
-    """What a line with a key says about its record."""
+    """Reads a line with a key into its record."""
     if name == "es256":
         point = bytes.fromhex(value)
         return {"kid": kid_of_point(point), "algorithm": ES256, "key": point}
@@ -205,7 +205,7 @@ def _key(name: str, value: str) -> dict[str, object]:
 
 
 def _right(name: str, value: str) -> dict[str, object]:
-    """What a line below a key says about its record."""
+    """Reads a line below a key into its record."""
     if name in ("issuers", "types", "audiences"):
         return {name: Names.parse(value)}
     if name in ("valid-from", "valid-until"):

@@ -1,4 +1,4 @@
-//! Area `batch`: form B of suites S, SE and SP, and all that may be wrong with a receipt.
+//! Area `batch`: form B of suites S, SE and SP, and every violation in a receipt.
 
 mod policy;
 mod proof;

@@ -1,4 +1,4 @@
-//! Area `detached`: suites S and M whose body travels beside the envelope, and all that must not.
+//! Area `detached`: suites S and M with a detached body, and envelopes that must not be used in this form.
 
 use super::envelope::{example_e, example_m, example_s, example_se, example_sp};
 use super::file::{By, File, hex_of};
@@ -34,7 +34,7 @@ fn with_item(position: usize, item: Node) -> Vec<u8> {
     tree.encode()
 }
 
-/// Null in the place of the payload.
+/// Null instead of the payload.
 fn without_payload(envelope: &[u8], position: usize) -> Vec<u8> {
     let mut tree = Node::of_envelope(envelope);
     *tree.items().get_mut(position).expect("a payload") = NULL;

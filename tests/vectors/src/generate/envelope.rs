@@ -1,4 +1,4 @@
-//! Area `envelope`: suites S, M, E, SE and SP, one signature each, and all that may be wrong with them.
+//! Area `envelope`: suites S, M, E, SE and SP, one signature each, and every violation in them.
 
 mod claims;
 mod crypto;

@@ -6,14 +6,14 @@ use taskseal_core::keys::VerifyingKey;
 
 use crate::example::{self, BODY};
 
-/// Who could make the bytes of a vector that is refused.
+/// The actor that could create the bytes of a refused vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// Whoever writes to the queue; no key is needed.
+    /// An attacker with write access to the queue and without a key.
     Anyone,
-    /// Whoever carries sealed tasks: genuine bytes at another place, at another time or once more.
+    /// The carrier of sealed tasks: genuine bytes in another queue, at another time, or a second time.
     Broker,
-    /// The holder of the very key that seals it.
+    /// The holder of the key that seals the vector.
     KeyHolder,
     /// The holder of another key that the verifier knows.
     OtherKeyHolder,
@@ -39,9 +39,9 @@ pub struct File {
     by: Option<By>,
     now: String,
     audience: Option<&'static str>,
-    /// What the policy says beyond its defaults.
+    /// The policy, where it differs from the defaults.
     policy: Vec<(&'static str, String)>,
-    /// Keys and what they may do; then what the reader decrypts with and what comes out.
+    /// Keys and their rights, then the keys to decrypt with and the opened body.
     keys: Vec<(&'static str, String)>,
     bytes: Vec<u8>,
 }
@@ -87,7 +87,7 @@ impl File {
         Self { audience: Some(audience), ..self }
     }
 
-    /// For what is taken from no queue.
+    /// Removes the queue, for vectors outside of queues.
     pub(super) fn without_audience(self) -> Self {
         Self { audience: None, ..self }
     }
@@ -137,7 +137,7 @@ impl File {
         self.line("agree", hex_of(example::scalar(label).as_bytes()))
     }
 
-    /// The body of the examples comes out.
+    /// The opened body is that of the examples.
     pub(super) fn body(self) -> Self {
         self.body_of(BODY)
     }

@@ -1,4 +1,4 @@
-//! Area `keyset`: signed keysets, and all that may be wrong with them.
+//! Area `keyset`: signed keysets, and every violation in them.
 
 mod history;
 mod sealed;
@@ -27,14 +27,14 @@ fn refused(name: &'static str, by: By, expect: &'static str, note: &'static str,
     pinned(File::refused(name, by, expect, note, bytes))
 }
 
-/// A keyset that is accepted, and what is made of it: kids in ascending order.
+/// An accepted keyset and its outcome: kids in ascending order.
 fn accepted(name: &'static str, note: &'static str, keyset: &Keyset) -> File {
     pinned(File::accepted(name, note, &keyset.signed()))
 }
 
 impl File {
-    /// What a verifier remembers afterwards, and which keys seal, decrypt and are found as records.
-    fn comes_to(self, keyset: &Keyset, seals: &str, decrypts: &str, records: &str) -> Self {
+    /// Adds the checkpoint to store, and the keys that seal, decrypt and have a record.
+    fn yields(self, keyset: &Keyset, seals: &str, decrypts: &str, records: &str) -> Self {
         self.line("stored", hex_of(&keyset.checkpoint()))
             .line("seals", seals)
             .line("decrypts", decrypts)

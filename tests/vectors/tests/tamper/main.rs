@@ -110,7 +110,7 @@ fn the_originals_are_accepted() {
 }
 
 #[test]
-fn a_second_spelling_is_told_from_another_meaning() {
+fn a_second_encoding_is_distinguished_from_another_meaning() {
     for case in World::new().one_of_each() {
         let tree = case.tree();
         let mut other = case.bytes.clone();

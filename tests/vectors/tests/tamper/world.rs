@@ -23,7 +23,7 @@ pub(super) struct Case {
     pub(super) bytes: Vec<u8>,
     /// The body of the detached form.
     pub(super) beside: Option<Vec<u8>>,
-    /// What it was before somebody changed it.
+    /// The envelope before the change.
     pub(super) original: Vec<u8>,
 }
 

@@ -143,9 +143,9 @@ fn shared_keys_are_found_by_the_algorithm_that_the_keyset_names() {
 
 #[test]
 fn a_store_that_hands_out_another_key_is_not_believed() {
-    struct Other(crate::keys::MacKey);
+    struct Other(crate::keys::HmacKey);
     impl SharedKeys for Other {
-        fn mac_key(&self, _: KeyId) -> Option<&crate::keys::MacKey> {
+        fn hmac_key(&self, _: KeyId) -> Option<&crate::keys::HmacKey> {
             Some(&self.0)
         }
         fn encryption_key(&self, _: KeyId) -> Option<&crate::keys::EncryptionKey> {

@@ -30,8 +30,8 @@ fn example_root() -> SigningKey {
     signing("taskseal example keyset root")
 }
 
-fn example_roots() -> Roots<'static> {
-    Roots::new(KeysetName::new("prod").unwrap(), example_root().verifying_key())
+fn example_roots() -> PinnedRoots<'static> {
+    PinnedRoots::new(KeysetName::new("prod").unwrap(), example_root().verifying_key())
 }
 
 fn role() -> Role<'static> {

@@ -11,7 +11,7 @@ fn a_root_that_is_not_pinned_is_unknown() {
 
 #[test]
 fn the_keyset_of_another_deployment_is_refused() {
-    let other = Roots::new(KeysetName::new("plant-b").unwrap(), root().verifying_key());
+    let other = PinnedRoots::new(KeysetName::new("plant-b").unwrap(), root().verifying_key());
     let bytes = signed(&first(), &entries());
     assert_eq!(verify(&bytes, &other, None, NOW).unwrap_err(), KeysetRefusal::WrongName);
 }
@@ -37,7 +37,7 @@ fn a_root_is_pinned_once_and_two_at_most() {
 fn history_goes_on_across_a_change_of_roots() {
     let (old, new) = (root(), signing_key(9));
     let both = roots().or(new.verifying_key()).unwrap();
-    let only_new = Roots::new(name(), new.verifying_key());
+    let only_new = PinnedRoots::new(name(), new.verifying_key());
     let one = signed(&first(), &entries());
     let seen = accepted(&one).checkpoint();
     let head = Head { sequence: 2, previous: Some(*seen.digest()), ..first() };

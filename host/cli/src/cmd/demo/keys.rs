@@ -1,15 +1,15 @@
-//! The keys of the demonstration, in files or in a token, and the keyset that knows them.
+//! The keys of the demonstration, in files or in a token, and the keyset that lists them.
 
 use std::path::{Path, PathBuf};
 
 use taskseal::keys::{Algorithm, KeyLocation};
 use taskseal_hsm::{TokenUri, Usage};
 
-use super::intruder::Mishap;
-use crate::cmd::made::Made;
-use crate::ui::Failure;
+use super::attacker::AnyError;
+use crate::failure::Failure;
+use crate::keygen_output::GeneratedKey;
 
-/// Makes keys and notes the public ones.
+/// Generates keys and collects their keyset entries.
 pub(super) struct Keys<'t> {
     folder: PathBuf,
     token: Option<&'t TokenUri>,
@@ -21,25 +21,25 @@ impl<'t> Keys<'t> {
         Self { folder, token, keyset: String::new() }
     }
 
-    /// A key of the deployment, with these lines in its entry: in the token if there is one.
-    pub(super) fn of_deployment(
+    /// Generates a key of the deployment, in the token if there is one, with these lines in its entry.
+    pub(super) fn generate(
         &mut self,
         name: &str,
         algorithm: Algorithm,
         entry: &str,
-    ) -> Result<Made, Mishap> {
-        let made = match (self.token, algorithm) {
-            (Some(token), Algorithm::Es256) => Made::in_token(token, Usage::Sign, name),
-            (Some(token), Algorithm::EcdhEs) => Made::in_token(token, Usage::Agree, name),
-            _ => Made::in_file(&self.file(name), algorithm, name),
+    ) -> Result<GeneratedKey, AnyError> {
+        let key = match (self.token, algorithm) {
+            (Some(token), Algorithm::Es256) => GeneratedKey::in_token(token, Usage::Sign, name),
+            (Some(token), Algorithm::EcdhEs) => GeneratedKey::in_token(token, Usage::Agree, name),
+            _ => GeneratedKey::in_file(&self.file(name), algorithm, name),
         };
-        let made = made.map_err(Failure::into_message)?;
-        self.note(&made, entry)?;
-        Ok(made)
+        let key = key.map_err(Failure::into_message)?;
+        self.add(&key, entry)?;
+        Ok(key)
     }
 
-    /// Puts a key into the keyset.
-    pub(super) fn note(&mut self, key: &Made, entry: &str) -> Result<(), Mishap> {
+    /// Adds a key to the keyset.
+    pub(super) fn add(&mut self, key: &GeneratedKey, entry: &str) -> Result<(), AnyError> {
         let (kid, algorithm, public) = (key.kid, key.algorithm, key.public().ok_or("not a public key")?);
         self.keyset +=
             &format!("[[key]]\nkid = \"{kid}\"\nalg = \"{algorithm}\"\npublic = \"{public}\"\n{entry}\n");
@@ -50,14 +50,14 @@ impl<'t> Keys<'t> {
         self.folder.join(format!("{name}.key"))
     }
 
-    /// The keyset file's content.
+    /// Returns the content of the keyset file.
     pub(super) fn into_keyset(self) -> String {
         self.keyset
     }
 }
 
-/// Where a key was made.
-pub(super) fn location(key: &Made) -> Result<KeyLocation, Mishap> {
-    // Paths are whole, so nothing is relative to anything.
-    Ok(KeyLocation::parse(&key.place, Path::new(""))?)
+/// Returns the location of a generated key.
+pub(super) fn location(key: &GeneratedKey) -> Result<KeyLocation, AnyError> {
+    // The paths are absolute, so the base folder does not matter.
+    Ok(KeyLocation::parse(&key.location, Path::new(""))?)
 }

@@ -1,45 +1,49 @@
-//! What the demonstration found, for people and as JSON.
+//! The result of the demonstration, as text and as JSON.
 
 use std::fmt::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taskseal_core::Refusal;
 
 use super::attacks::Attack;
 use super::files::{Files, MAX_BYTES, MAX_FILES};
-use crate::ui::{Failure, Ui};
+use crate::failure::Failure;
+use crate::ui::Ui;
 
-/// The outcome.
+/// Text of the progress bars.
+pub(super) const PROGRESS: &str = "{pos}/{len} tasks";
+
+/// The result.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     inputs: usize,
-    left_out: usize,
-    /// Input tasks that ran, each once and with the body that was sealed.
+    skipped: usize,
+    /// Input tasks that ran, each once and with the sealed body.
     pub(super) executed: usize,
-    /// Results that were opened and equal a direct computation.
+    /// Results that were opened and equal to a direct computation.
     pub(super) results_verified: usize,
-    /// Input tasks that are neither finished nor anywhere in the queue.
+    /// Input tasks that are neither finished nor in the queue.
     pub(super) lost: usize,
-    /// Starts of a handler for anything that no producer sealed, or for the second time.
+    /// Handler runs for a task that no producer sealed, or for a second time.
     pub(super) forged_executed: usize,
-    /// Good tasks that were run for the intruder to copy.
-    pub(super) staged: usize,
+    /// Tasks that ran before the attacks, for the attacker to copy.
+    pub(super) prepared: usize,
     pub(super) quarantined: u64,
     pub(super) enqueue_seconds: f64,
     pub(super) total_seconds: f64,
     pub(super) attempts: Vec<Attempt>,
-    /// With the keys of the deployment in a token: what it did.
+    /// Use of the token, if the keys of the deployment are in one.
     pub(super) token: Option<TokenUse>,
 }
 
-/// How often the private keys in a token were used.
+/// Operations with the private keys in a token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenUse {
     pub(super) signatures: u64,
     pub(super) agreements: u64,
 }
 
-/// An attack and what stopped it.
+/// An attack and the refusal that stopped it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     pub(super) attack: Attack,
@@ -50,15 +54,24 @@ impl Attempt {
     fn is_stopped(&self) -> bool {
         self.stopped_by == Some(self.attack.expected)
     }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "name": self.attack.name,
+            "about": self.attack.about,
+            "refused": self.stopped_by.map(Refusal::code),
+            "stopped": self.is_stopped(),
+        })
+    }
 }
 
 impl Report {
     pub(super) fn new(files: &Files) -> Self {
-        Self { inputs: files.files.len(), left_out: files.left_out, ..Self::default() }
+        Self { inputs: files.files.len(), skipped: files.skipped, ..Self::default() }
     }
 
-    /// Whether every good task ran once, every result was right and every attack was stopped as it should be.
-    pub(super) fn is_good(&self) -> bool {
+    /// Returns whether every input task ran once, every result was correct and the expected refusal stopped each attack.
+    pub(super) fn succeeded(&self) -> bool {
         self.executed == self.inputs
             && self.results_verified == self.inputs
             && self.lost == 0
@@ -69,7 +82,7 @@ impl Report {
     }
 
     fn per_second(&self, seconds: f64) -> f64 {
-        // Counts of files are far below 2^52.
+        // File counts are far below 2^52.
         #[allow(clippy::cast_precision_loss)]
         let inputs = self.inputs as f64;
         (inputs / seconds.max(1e-9)).round()
@@ -86,12 +99,18 @@ impl Report {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
+        self.write_job(text)?;
+        writeln!(text)?;
+        self.write_attacks(text)
+    }
+
+    fn write_job(&self, text: &mut String) -> std::fmt::Result {
         writeln!(text, "{} files sealed, enqueued, run and answered", self.inputs)?;
-        if self.left_out > 0 {
+        if self.skipped > 0 {
             writeln!(
                 text,
-                "  {} left out: over {MAX_BYTES} bytes, past {MAX_FILES} files or unreadable",
-                self.left_out
+                "  {} skipped: larger than {MAX_BYTES} bytes, more than {MAX_FILES} files, or unreadable",
+                self.skipped
             )?;
         }
         writeln!(text, "  {:>6} executed, each once", self.executed)?;
@@ -102,11 +121,14 @@ impl Report {
         if let Some(TokenUse { signatures, agreements }) = self.token {
             writeln!(
                 text,
-                "  {signatures:>6} signatures and {agreements} key agreements in the token, by keys that never left it"
+                "  {signatures:>6} signatures and {agreements} key agreements in the token, which no key has left"
             )?;
         }
-        writeln!(text)?;
-        writeln!(text, "an intruder with full write access to the queue:")?;
+        Ok(())
+    }
+
+    fn write_attacks(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "an attacker with full write access to the queue:")?;
         for attempt in &self.attempts {
             let Attack { name, about, .. } = attempt.attack;
             let end = match attempt.stopped_by {
@@ -114,28 +136,17 @@ impl Report {
                 Some(refusal) => format!("REFUSED FOR ANOTHER REASON: {}", refusal.code()),
                 None => "NOT STOPPED".to_owned(),
             };
-            writeln!(text, "  {name:<18} {about:<66} {end}")?;
+            writeln!(text, "  {name:<18} {about:<60} {end}")?;
         }
         writeln!(text, "  {:>6} forged tasks ran", self.forged_executed)?;
-        writeln!(text, "  {:>6} refused tasks are kept in quarantine", self.quarantined)
+        writeln!(text, "  {:>6} refused tasks in quarantine", self.quarantined)
     }
 
     fn print_json(&self, ui: &Ui) -> Result<(), Failure> {
-        let attacks: Vec<_> = self
-            .attempts
-            .iter()
-            .map(|attempt| {
-                json!({
-                    "name": attempt.attack.name,
-                    "about": attempt.attack.about,
-                    "refused": attempt.stopped_by.map(Refusal::code),
-                    "stopped": attempt.is_stopped(),
-                })
-            })
-            .collect();
+        let attacks: Vec<_> = self.attempts.iter().map(Attempt::as_json).collect();
         let mut members = vec![
             ("inputs", json!(self.inputs)),
-            ("left_out", json!(self.left_out)),
+            ("left_out", json!(self.skipped)),
             ("executed", json!(self.executed)),
             ("results_verified", json!(self.results_verified)),
             ("lost", json!(self.lost)),

@@ -10,7 +10,7 @@ use crate::time::UnixMillis;
 #[cfg(test)]
 mod tests;
 
-/// One asynq task message (`asynq.TaskMessage`). Anyone who can write to Redis can change every field.
+/// A task message of asynq (`asynq.TaskMessage`). A process that can write to Redis can change every field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// Task type (field 1).

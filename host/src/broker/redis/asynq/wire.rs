@@ -1,35 +1,35 @@
-//! The protobuf wire format, as far as one task message needs it.
+//! The protobuf wire format, as far as a task message uses it.
 
 use bytes::Bytes;
 
 use super::Message;
 
-/// Why bytes are no task message.
+/// Why bytes are not a task message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeMessageError {
-    /// Longer than [`Message::MAX_ENCODED_LEN`].
+    /// The message is longer than [`Message::MAX_ENCODED_LEN`].
     #[error("task message is too long")]
     TooLong,
-    /// Ends inside a field.
+    /// The message ends inside a field.
     #[error("task message ends inside a field")]
     Truncated,
-    /// A number longer than 64 bits.
+    /// A number has more than 64 bits.
     #[error("task message has a malformed number")]
     Number,
-    /// A field number of zero or beyond 2^29 - 1.
+    /// A field number is zero or greater than 2^29 - 1.
     #[error("task message has an invalid field number")]
     FieldNumber,
-    /// A field has a wire type that is not its own, or one that no field has.
+    /// A field has the wire type of another field, or an unknown one.
     #[error("field {0} of the task message has the wrong wire type")]
     WireType(u32),
-    /// Text that is not UTF-8.
+    /// A text is not UTF-8.
     #[error("field {0} of the task message is not UTF-8")]
     Utf8(u32),
-    /// A number outside the range of its field.
+    /// A number is outside the range of its field.
     #[error("field {0} of the task message is out of range")]
     Range(u32),
-    /// More than [`Message::MAX_HEADERS`] headers.
+    /// The message has more than [`Message::MAX_HEADERS`] headers.
     #[error("task message has too many headers")]
     TooManyHeaders,
 }
@@ -52,7 +52,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
     put_bytes(&mut out, GROUP_KEY, message.group_key.as_bytes());
     for (key, value) in &message.headers {
         let mut entry = Vec::with_capacity(key.len().saturating_add(value.len()).saturating_add(8));
-        // The Go library writes both halves of a map entry even where they are empty.
+        // The Go library writes key and value of a map entry even if they are empty.
         put_delimited(&mut entry, ENTRY_KEY, key.as_bytes());
         put_delimited(&mut entry, ENTRY_VALUE, value.as_bytes());
         put_delimited(&mut out, HEADERS, &entry);
@@ -111,10 +111,10 @@ fn header(bytes: &[u8]) -> Result<(String, String), DecodeMessageError> {
     Ok(entry)
 }
 
-/// What is left to read.
+/// The unread bytes.
 struct Reader<'a>(&'a [u8]);
 
-/// One field's value. Fixed-width numbers occur in no field we know, so only their length matters.
+/// The value of a field. No known field is a fixed-width number, so such values are only skipped.
 enum Value<'a> {
     Varint(u64),
     Delimited(&'a [u8]),
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or(DecodeMessageError::Truncated)?;
             self.0 = rest;
-            // The tenth byte holds the 64th bit and nothing else.
+            // The tenth byte holds only the 64th bit.
             if shift == 63 && byte > 1 {
                 return Err(DecodeMessageError::Number);
             }
@@ -208,7 +208,7 @@ fn put_delimited(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
 fn put_int(out: &mut Vec<u8>, field: u32, value: i64) {
     if value != 0 {
         put_varint(out, u64::from(field) << 3 | VARINT);
-        // A negative number is sign-extended to 64 bits whatever the field's width.
+        // A negative number is sign-extended to 64 bits, whatever the width of the field.
         put_varint(out, value.cast_unsigned());
     }
 }

@@ -1,5 +1,5 @@
--- Keeping the archive within asynq's bounds: 10 000 entries, 90 days.
--- Part of other scripts. Bounded work a call: what is left over goes with the next archived task.
+-- Keeps the archive within asynq's limits: 10 000 entries, 90 days.
+-- Part of other scripts. The work of one call is bounded: the rest is deleted with the next archived task.
 
 local function trim_archive(archived_key, task_prefix, now)
   local old = redis.call('ZRANGEBYSCORE', archived_key, '-inf', score(now - 7776000), 'LIMIT', 0, 500)

@@ -1,23 +1,23 @@
--- How much one answer may carry. Part of other scripts.
+-- Limits of a reply. Part of other scripts.
 --
--- Whoever writes to Redis can store values of 512 MB; a script that hands them on takes its caller's memory.
+-- A process that can write to Redis can store values of 512 MB; returning them would exhaust the memory of the caller.
 
--- The longest task id in bytes.
-local longest_id = 1024
--- The longest message or result in bytes: what a caller would decode.
-local longest_value = 67108864
--- Bytes after which an answer takes no more tasks.
-local enough = 67108864
+-- Maximum length of a task id, in bytes.
+local max_id = 1024
+-- Maximum length of a message or result, in bytes: what a caller decodes.
+local max_value = 67108864
+-- Size after which a reply gets no more tasks, in bytes.
+local max_reply = 67108864
 
--- An id as it may be answered: a name to show where it cannot be the id of a task.
+-- Returns an id for a reply, truncated for display if it is too long to be the id of a task.
 local function shown(id)
-  if #id > longest_id then
+  if #id > max_id then
     return string.sub(id, 1, 64)
   end
   return id
 end
 
--- A value as it may be answered; false if there is none or it is too long.
+-- Returns a value for a reply; false if there is none or it is too long.
 local function bounded(value)
-  return value and #value <= longest_value and value
+  return value and #value <= max_value and value
 end

@@ -1,7 +1,7 @@
--- The statistics asynq keeps: totals, and one counter a UTC day that lives for 90 days.
--- Part of other scripts. A counter that was tampered with never stops a task, hence pcall.
+-- The statistics of asynq: totals, and a counter for each UTC day that expires after 90 days.
+-- Part of other scripts. A counter that was tampered with must not fail a task, hence pcall.
 
--- Days since 1970 to the proleptic Gregorian calendar; Redis offers no os.date.
+-- Converts days since 1970 to the proleptic Gregorian calendar; Redis has no os.date.
 local function utc_day(seconds)
   local days = math.floor(seconds / 86400) + 719468
   local era = math.floor(days / 146097)
@@ -21,9 +21,9 @@ local function utc_day(seconds)
   return string.format('%04d-%02d-%02d', year, month, day)
 end
 
--- Answers whether the total is full.
+-- Adds to a counter. Returns true if the total would overflow.
 local function add(key, by, day, now)
-  -- As text: Redis writes out a number with seventeen digits each time it is handed one.
+  -- As text: Redis formats every number argument with seventeen digits.
   local text = string.format('%d', by)
   local daily = key .. ':' .. day
   if redis.pcall('INCRBY', daily, text) == by then

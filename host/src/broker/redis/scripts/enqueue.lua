@@ -5,30 +5,30 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] how many tasks
--- ARGV[5] and on: all ids; all messages; and unless every task is pending now and without a lock, the unix ms from
+-- ARGV[4] number of tasks
+-- ARGV[5] and on: all ids; all messages; and unless every task is pending now and without a lock, the Unix ms from
 --   which each is pending (0: now), and all unique keys (may be empty)
--- Returns how many tasks there are if all were stored, or one a task: 1 stored; 0 the id is taken by something that
---   is no task; or the message already stored under the id, for the caller to compare payloads (0 if it is so much
+-- Returns the number of tasks if all were stored, or a value for each task: 1 stored; 0 the id is taken by a key that
+--   is not a task; or the message already stored under the id, for the caller to compare payloads (0 if it is so much
 --   longer that they cannot be equal).
 --
--- Ids are listed before their hashes are written: should the second step be refused (by an ACL, say), an id
--- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id for ever.
+-- Ids are listed before their hashes are written: if the second step is refused (for instance by an ACL), an id
+-- without a hash is dropped by the next dequeue, whereas a hash without an id would block that id forever.
 
 local call, argv = redis.call, ARGV
 local hash, number = argv[1] .. 't:', tonumber(argv[4])
--- What comes before the first message, moment and unique key.
-local messages, moments, locks = 4 + number, 4 + 2 * number, 4 + 3 * number
-local is_plain = argv[moments + 1] == nil
+-- Indexes before the first message, time and unique key.
+local messages, times, locks = 4 + number, 4 + 2 * number, 4 + 3 * number
+local is_plain = argv[times + 1] == nil
 local now, time = clock()
 local now_ns = nanoseconds(time)
 
--- A table made from a list has its final size at once; one that is filled grows again and again.
+-- A table made from a list has its final size at once; one that is filled is resized repeatedly.
 local keys = { unpack(argv, 5, messages) }
 for n = 1, number do
   keys[n] = hash .. keys[n]
 end
--- One question for all: only where some id is taken is each of them asked for.
+-- One check for all ids; each is checked only if some id is taken.
 local all_free = call('EXISTS', unpack(keys)) == 0
 
 local replies, ready, later, scheduled = {}, {}, {}, {}
@@ -41,7 +41,7 @@ else
       local other = type(stored) == 'table' or #stored > #argv[messages + n] + 1048576
       replies[n] = other and 0 or stored
     else
-      local process_at = is_plain and 0 or argv[moments + n] / 1000
+      local process_at = is_plain and 0 or argv[times + n] / 1000
       if process_at > now then
         later[#later + 1] = score(process_at)
         later[#later + 1] = argv[4 + n]
@@ -75,7 +75,7 @@ for n = 1, number do
   end
 end
 if was_empty then
-  -- A right to publish is not needed to enqueue: workers poll as well.
+  -- Enqueuing must succeed without the right to publish: workers poll as well.
   redis.pcall('PUBLISH', argv[2], argv[3])
 end
 if all_free then

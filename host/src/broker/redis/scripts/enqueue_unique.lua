@@ -6,14 +6,14 @@
 -- KEYS[4] <prefix>:{<queue>}:scheduled
 -- ARGV[1] id
 -- ARGV[2] message
--- ARGV[3] unix ms from which it is pending (0: now)
--- ARGV[4] how long the lock is held at most, in ms from then
+-- ARGV[3] Unix ms from which it is pending (0: now)
+-- ARGV[4] maximum duration of the lock after that, in ms
 -- ARGV[5] wake-up channel
 -- ARGV[6] queue
--- Returns 1 stored; 0 the id is taken by something that is no task; {message} already stored under the id; or
---   the id that holds the lock.
+-- Returns 1 stored; 0 the id is taken by a key that is not a task; {message} already stored under the id; or the id
+--   that holds the lock.
 --
--- The id is looked at before the lock is taken, so that an id already taken leaves no lock behind.
+-- The id is checked before the lock is taken, so that an id already taken leaves no lock behind.
 
 local now, time = clock()
 local stored = redis.pcall('HGET', KEYS[2], 'msg')

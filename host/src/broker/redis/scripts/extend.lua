@@ -1,10 +1,10 @@
--- Extends leases that are held by the token given.
+-- Extends leases that the given tokens hold.
 --
 -- KEYS[1] <prefix>:{<queue>}:lease
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] lease in ms, from now
--- ARGV[3] and on, two a lease: id, token
--- Returns one a lease: 1 extended, 0 not held by this token
+-- ARGV[3] and on, two for each lease: id, token
+-- Returns a value for each lease: 1 extended, 0 not held by this token
 
 local prefix = ARGV[1]
 local now = clock()

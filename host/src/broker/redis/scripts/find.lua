@@ -1,9 +1,9 @@
--- One task by id, whatever its state.
+-- Returns one task by id, in any state.
 --
 -- KEYS[1] <prefix>:{<queue>}:t:<id>
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] id
--- Returns nil, or {state, {message, result, lost workers}, unix ms or nil}; too long a message or result is nil
+-- Returns nil, or {state, {message, result, lost workers}, Unix ms or nil}; a message or result that is too long is nil
 
 local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_crashes', 'taskseal_lease')
 local state = task[1]

@@ -2,14 +2,14 @@
 --
 -- KEYS[1] <prefix>:{<queue>}:pending
 -- KEYS[2] <prefix>:{<queue>}:scheduled, or :retry
--- KEYS[3] the other one of the two
+-- KEYS[3] the other of the two
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] how many
--- Returns {moved, taken}: taken counts ids whose task is gone as well
+-- ARGV[4] maximum number of tasks
+-- Returns {moved, taken}: taken also counts ids without a task
 --
--- A task that asynq holds for aggregation goes back to its group.
+-- A task of an aggregation group of asynq returns to its group.
 
 local prefix = ARGV[1]
 local limit = tonumber(ARGV[4])

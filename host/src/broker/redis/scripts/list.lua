@@ -1,18 +1,18 @@
--- One page of the tasks in a state, those next in line first.
+-- Returns one page of the tasks in a state, in the order in which they leave it.
 --
 -- KEYS[1] <prefix>:{<queue>}:<state>
 -- KEYS[2] <prefix>:{<queue>}:lease
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] pending, active, scheduled, retry, archived or completed
--- ARGV[3] how many to pass over
--- ARGV[4] how many
--- Returns {ids passed, rows}; four a row: id, {message, result, lost workers}, unix ms or nil. A task that is gone
---   has no row, and a page that would be too long ends early.
+-- ARGV[3] number of tasks to skip
+-- ARGV[4] maximum number of tasks
+-- Returns {number of ids read, rows}; three values for each row: id, {message, result, lost workers}, Unix ms or nil.
+--   An id without a task has no row, and a page that would be too long ends early.
 
 local from, size = tonumber(ARGV[3]), tonumber(ARGV[4])
 local ids, scores = {}, {}
 if ARGV[2] == 'pending' or ARGV[2] == 'active' then
-  -- Both lists grow at the head and are served from the tail.
+  -- Both lists grow at the head, and the tail is leased first.
   local page = redis.call('LRANGE', KEYS[1], -(from + size), -(from + 1))
   for n = #page, 1, -1 do
     ids[#ids + 1] = page[n]
@@ -30,7 +30,7 @@ end
 
 local rows, passed, bytes = {}, 0, 0
 for n, id in ipairs(ids) do
-  if bytes >= enough then
+  if bytes >= max_reply then
     break
   end
   passed = n

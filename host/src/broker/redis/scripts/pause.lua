@@ -1,10 +1,10 @@
--- Pauses or resumes handing out tasks.
+-- Pauses or resumes a queue.
 --
 -- KEYS[1] <prefix>:{<queue>}:paused
 -- ARGV[1] 1 pause, 0 resume
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- Returns 1 changed, 0 was so already
+-- Returns 1 if the state changed, otherwise 0
 
 if ARGV[1] == '1' then
   return redis.call('SETNX', KEYS[1], redis.call('TIME')[1])

@@ -1,4 +1,4 @@
--- Takes tasks back from workers that were lost.
+-- Recovers tasks whose worker was lost.
 --
 -- KEYS[1] <prefix>:{<queue>}:lease
 -- KEYS[2] <prefix>:{<queue>}:active
@@ -9,12 +9,12 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] how many
--- ARGV[5] lost workers after which a task is archived
--- ARGV[6] grace in seconds for leases that are not ours: other makes count them by their own clock
--- Returns {{id, ...} pending again, {id, ...} archived, {id, ...} gone}
+-- ARGV[4] maximum number of tasks
+-- ARGV[5] number of lost workers after which a task is archived
+-- ARGV[6] grace in seconds for leases that are not ours: workers of other makes use their own clock
+-- Returns {{id, ...} pending again, {id, ...} archived, {id, ...} dropped}
 --
--- Messages are never decoded here, so that no message can stop the recovery of others.
+-- Messages are not decoded here, so that no message can prevent the recovery of others.
 
 local prefix = ARGV[1]
 local limit = tonumber(ARGV[4])
@@ -25,7 +25,7 @@ local now_ns = nanoseconds(time)
 redis.call('LLEN', KEYS[2])
 redis.call('LLEN', KEYS[3])
 redis.call('ZCARD', KEYS[4])
--- Leases of other makes still in their grace may stand between ours: look further than the limit.
+-- Leases of other makes within their grace may be listed between ours: read more than the limit.
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'WITHSCORES', 'LIMIT', 0, limit + 1000)
 
 local requeued, archived, dropped, finished, zadd = {}, {}, {}, {}, { 'ZADD', KEYS[4] }
@@ -40,13 +40,13 @@ for at = 1, #due, 2 do
   if (expiry and expiry <= now * 1000) or (not expiry and tonumber(lease_score) <= now - ARGV[6]) then
     finished[#finished + 1] = id
     redis.call('LREM', KEYS[2], -1, id)
-    if #id > longest_id or task.err or redis.call('HEXISTS', key, 'msg') == 0 then
+    if #id > max_id or task.err or redis.call('HEXISTS', key, 'msg') == 0 then
       dropped[#dropped + 1] = shown(id)
-      if #id <= longest_id and not task.err then
+      if #id <= max_id and not task.err then
         redis.call('DEL', key)
       end
-    elseif stands_in(prefix, task[1], id) or (task[1] == 'pending' and redis.call('LPOS', KEYS[3], id)) then
-      -- Not being run at all: only the lease was left over.
+    elseif is_listed(prefix, task[1], id) or (task[1] == 'pending' and redis.call('LPOS', KEYS[3], id)) then
+      -- Not active: only the lease was left over.
       redis.call('HDEL', key, 'taskseal_lease')
     else
       local crashes = (tonumber(task[3]) or 0) + 1
@@ -57,7 +57,7 @@ for at = 1, #due, 2 do
         zadd[#zadd + 1] = id
         redis.call('HSET', key, 'state', 'archived', 'taskseal_crashes', crashes)
       else
-        -- The one that waited longest is to be the next one out, and that is the last one pushed.
+        -- The task whose lease expired first must be leased next, and that is the last one pushed.
         table.insert(requeued, 1, id)
         redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns, 'taskseal_crashes', crashes)
       end

@@ -1,4 +1,4 @@
--- Ends leases. A lease that is not held by the token given is left alone.
+-- Ends leases. A lease that the given token does not hold is not changed.
 --
 -- KEYS[1] <prefix>:{<queue>}:active
 -- KEYS[2] <prefix>:{<queue>}:lease
@@ -11,19 +11,19 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
--- ARGV[4] how many leases
--- ARGV[5] and on: all ids; all tokens; and then, in the same order, runs of one of these: the word, how many, and
--- for each of them
+-- ARGV[4] number of leases
+-- ARGV[5] and on: all ids; all tokens; and then, in the same order, runs of one kind of end: the word, their number,
+-- and for each of them
 --   done: nothing
 --   complete: message, retention in ms, result
---   retry: message, unix ms, 1 if it counts as a failure
+--   retry: message, Unix ms, 1 if it counts as a failure
 --   archive: message
 --   (an empty message leaves the stored one as it is)
---   corrupt: nothing (archived, its message kept as it is)
+--   corrupt: nothing (archived, its message unchanged)
 --   requeue: nothing
--- Returns how many leases there are if all were ended, or one a lease: 1 ended, 0 not held by this token
+-- Returns the number of leases if all were ended, or a value for each lease: 1 ended, 0 not held by this token
 --
--- What frees memory comes first: once a script has written, Redis lets it finish even when memory is full.
+-- Commands that free memory come first: once a script has written, Redis lets it finish even if memory is full.
 
 local extra = { done = 0, complete = 3, retry = 3, archive = 1, corrupt = 0, requeue = 0 }
 local places = { complete = KEYS[6], retry = KEYS[4], archive = KEYS[5], corrupt = KEYS[5], requeue = KEYS[3] }
@@ -44,10 +44,10 @@ end
 local ids = { unpack(argv, 5, tokens) }
 local scores = call('ZMSCORE', KEYS[2], unpack(ids))
 
--- Tasks that were leased together end at the same moment: of those only the first one's expiry is looked into.
+-- Leases of one call have the same expiry: only that of the first is parsed.
 local known_rest, known_score, known_mark = '', false, false
 
--- For a lease that is held the mark behind its token, or false.
+-- Returns the character after the token for a lease that is held, otherwise false.
 local function held(token, lease, lease_score)
   if not lease or lease_score ~= known_score or lease ~= token .. known_rest then
     if type(lease) ~= 'string' or not is_held_by(token, lease, lease_score) then
@@ -58,7 +58,7 @@ local function held(token, lease, lease_score)
   return known_mark
 end
 
--- Tables made from a list have their final size at once; those that are filled grow again and again.
+-- Tables made from a list have their final size at once; those that are filled are resized repeatedly.
 local marks, keys, ended = { unpack(ids) }, { unpack(ids) }, {}
 local finished, any_locked = 0, false
 for n = 1, number do
@@ -86,10 +86,10 @@ if finished < number then
     return replies
   end
 end
-leave(KEYS[1], leaving, ended)
+remove_active(KEYS[1], leaving, ended)
 call('ZREM', KEYS[2], unpack(leaving))
 
--- Only a lock in this queue's own name space is touched, whatever the hash says.
+-- Releases a lock only within the key space of this queue, whatever the hash contains.
 local function unlock(n)
   local lock, space = call('HGET', keys[n], 'unique_key'), prefix .. 'unique:'
   if lock and string.sub(lock, 1, #space) == space and pcall('GET', lock) == ids[n] then
@@ -140,7 +140,7 @@ local function keep(kind, id, key, from)
     failed = failed + 1
   elseif kind == 'requeue' then
     call('HSET', key, 'state', 'pending')
-    -- The first one named is to be the next one out, and that is the last one pushed.
+    -- The first id must be leased next, and that is the last one pushed.
     table.insert(requeued, 1, id)
   end
 end

@@ -1,4 +1,4 @@
--- Counts of one queue at one moment.
+-- Returns the counts of one queue at one point in time.
 --
 -- KEYS[1] <prefix>:{<queue>}:pending
 -- KEYS[2] <prefix>:{<queue>}:active
@@ -10,12 +10,12 @@
 -- KEYS[8] <prefix>:{<queue>}:failed
 -- KEYS[9] <prefix>:{<queue>}:paused
 -- ARGV[1] <prefix>:{<queue>}:
--- Returns {pending, active, scheduled, retry, archived, completed, processed, failed, paused, ms the oldest
---   pending task has waited or -1}
+-- Returns {pending, active, scheduled, retry, archived, completed, processed, failed, paused, ms that the
+--   oldest pending task has waited or -1}
 
 local now = clock()
 local oldest = -1
--- A task given back carries no time: look past a few of them.
+-- A requeued task has no time: skip a few of them.
 local next_out = redis.call('LRANGE', KEYS[1], -16, -1)
 for n = #next_out, 1, -1 do
   local since = redis.pcall('HGET', ARGV[1] .. 't:' .. next_out[n], 'pending_since')

@@ -1,14 +1,14 @@
--- Deletes completed tasks past their retention, and gives active tasks that have no lease one that has run out.
+-- Deletes completed tasks past their retention, and gives active tasks without a lease one that has expired.
 --
 -- KEYS[1] <prefix>:{<queue>}:completed
 -- KEYS[2] <prefix>:{<queue>}:active
 -- KEYS[3] <prefix>:{<queue>}:lease
 -- ARGV[1] <prefix>:{<queue>}:
--- ARGV[2] how many of each
+-- ARGV[2] maximum number of each
 -- Returns {deleted, repaired}
 --
--- Every script that moves a task writes list and lease at once, so an active task without a lease is never one
--- that is just being moved. Stranded ids gather at the tail of the list: only the tail is looked at.
+-- Every script that moves a task writes list and lease together, so an active task without a lease is not one that is
+-- being moved. Stranded ids collect at the tail of the list: only the tail is checked.
 
 local now = clock()
 local limit = tonumber(ARGV[2])
@@ -30,7 +30,7 @@ if #active > 0 then
   local zadd = { 'ZADD', KEYS[3], 'NX' }
   for n = #active, 1, -1 do
     if not scores[n] and #zadd - 3 < 2 * limit then
-      -- Long enough ago for every recoverer, those that leave a grace included.
+      -- Long max_reply ago for every recoverer, those that leave a grace included.
       zadd[#zadd + 1] = math.floor(now - 60)
       zadd[#zadd + 1] = active[n]
     end

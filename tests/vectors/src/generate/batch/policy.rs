@@ -1,4 +1,4 @@
-//! Genuine batches, and what policy, rights, time, replay guard and the keys at hand make of them.
+//! Genuine batches that are accepted or refused by policy, rights, time, replay guard and available keys.
 
 use taskseal_core::Suite;
 

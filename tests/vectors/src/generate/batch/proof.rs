@@ -1,4 +1,4 @@
-//! What may be wrong in the proof of a receipt, and roots and signatures that do not fit.
+//! Violations in the proof of a receipt, and roots and signatures that do not match.
 
 use taskseal_core::Suite;
 
@@ -30,7 +30,7 @@ fn with_proof(index: usize, edit: impl FnOnce(&mut Node)) -> Vec<u8> {
     five().edited(index, unedited, |receipt| edit(proof_of(receipt)))
 }
 
-/// The envelope of a task with sizes of its own in header and proof, the header signed as it then is.
+/// The envelope of a task with the given sizes in header and proof; the header is signed with its size.
 fn with_sizes(index: usize, signed: Node, proof: Node) -> Vec<u8> {
     five().edited(
         index,

@@ -1,4 +1,4 @@
-//! What may be wrong in form B and in the header and frame of a receipt.
+//! Violations of form B, and in the header and frame of a receipt.
 
 use taskseal_core::Suite;
 
@@ -20,7 +20,7 @@ fn malformed(name: &'static str, by: By, note: &'static str, bytes: &[u8]) -> Fi
     refused(name, by, "malformed", note, bytes).producer()
 }
 
-/// Its header edited, well signed by the producer.
+/// The receipt with an edited header, correctly signed by the producer.
 fn header_edited(name: &'static str, note: &'static str, edit: impl FnOnce(&mut Node)) -> File {
     malformed(name, By::KeyHolder, note, &five().edited(INDEX, edit, unedited))
 }

@@ -1,4 +1,4 @@
-//! Batches put together by hand, each part open to change before and after it is signed.
+//! Batches assembled by hand; each part can be edited before and after it is signed.
 
 use taskseal_core::Suite;
 

@@ -1,4 +1,4 @@
-//! Batches of every size that makes a difference, and places in them: first, last, handed up alone.
+//! Batches of every size that has a different tree, and positions in them: first, last, a leaf without a sibling.
 
 use taskseal_core::Suite;
 

@@ -1,4 +1,4 @@
-//! What may be wrong in the claims, well signed by their producer.
+//! Violations in the claims, correctly signed by the producer.
 
 use super::{By, File};
 use crate::cose::{CLAIMS, PRIVATE, header_s, sign1};

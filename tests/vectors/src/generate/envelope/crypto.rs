@@ -1,4 +1,4 @@
-//! Signatures, tags and commitments that do not fit, and keys used for what they are not for.
+//! Signatures, tags and commitments that do not match, and keys that are used for another purpose.
 
 use super::valid::{example_e, example_m, example_s, example_se, example_sp};
 use super::{By, File, mac_line};

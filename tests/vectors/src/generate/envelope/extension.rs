@@ -1,4 +1,4 @@
-//! What may be wrong in taskseal's own claims, well signed by their producer, and the clocks they tell of.
+//! Violations in the private claims of taskseal, correctly signed by the producer, and the clocks that they state.
 
 use super::claims::with_claims;
 use super::valid::{example_s, result_with};
@@ -56,7 +56,7 @@ fn trace() -> Vec<u8> {
     example::hex("4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b701")
 }
 
-/// What a guard makes of epoch 3, counter 4, of which it has forgotten everything but the newest it saw.
+/// Epoch 3, counter 4, with a guard that remembers only the newest sequence.
 fn sequences() -> Vec<File> {
     let task = clockless(no_clock());
     let refused = |name, expect, note, newest| {
@@ -78,7 +78,7 @@ fn sequences() -> Vec<File> {
     ]
 }
 
-/// What a guard makes of a task that may live for 600 seconds, and that it saw some time ago.
+/// A task with a maximum age of 600 seconds, and a guard that has seen it before.
 fn times_to_live() -> Vec<File> {
     let task = clockless(no_clock());
     let seen = |file: File, at: &str| {

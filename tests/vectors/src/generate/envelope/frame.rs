@@ -1,4 +1,4 @@
-//! What may be wrong outside the protected header: tags, arrays, lengths, the unprotected map, what is left over.
+//! Violations outside the protected header: tags, arrays, lengths, the unprotected map, trailing bytes.
 
 use super::valid::{example_m, example_s, example_sp};
 use super::{By, File};

@@ -1,4 +1,4 @@
-//! What may be wrong in the outermost protected header, well signed by its producer.
+//! Violations in the outermost protected header, correctly signed by the producer.
 
 use super::{By, File};
 use crate::cose::{ALG, CLAIMS, CONTENT_TYPE, KID, PRIVATE, TYP, header_s, sign1};

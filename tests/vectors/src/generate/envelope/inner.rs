@@ -1,4 +1,4 @@
-//! What may be wrong in the encrypted object of suites SE and SP, well signed by its producer.
+//! Violations in the encrypted object of suites SE and SP, correctly signed by the producer.
 
 use super::valid::example_s;
 use super::{By, File};
@@ -202,7 +202,7 @@ fn structure() -> Vec<File> {
     ]
 }
 
-/// Well-formed, and wrong all the same.
+/// Well-formed objects that are refused.
 fn content() -> Vec<File> {
     let worker = example::worker().public_key();
     let other = example::agreement_key("taskseal example second producer signing key").public_key();

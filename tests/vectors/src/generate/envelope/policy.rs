@@ -1,4 +1,4 @@
-//! Genuine envelopes, and what policy, rights, time, replay guard and the keys at hand make of them.
+//! Genuine envelopes that are accepted or refused by policy, rights, time, replay guard and available keys.
 
 use super::claims::not_before;
 use super::extension::with_extension;

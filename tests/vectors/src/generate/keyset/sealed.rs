@@ -1,4 +1,4 @@
-//! Keysets put together by hand, each part open to change before they are signed.
+//! Keysets assembled by hand; each part can be edited before it is signed.
 
 use taskseal_core::keys::SigningKey;
 
@@ -83,7 +83,7 @@ impl Keyset {
         sha256(&self.payload.encode())
     }
 
-    /// What a verifier remembers of it: sequence number and digest.
+    /// Returns the checkpoint of a verifier: sequence number and digest.
     pub(super) fn checkpoint(&self) -> Vec<u8> {
         let mut payload = self.payload.clone();
         let Node::Int(0, sequence) = payload.at(SEQUENCE) else { panic!("a sequence number") };
@@ -104,7 +104,7 @@ impl Keyset {
         self.tree().encode()
     }
 
-    /// Around a signature that is not the root's own.
+    /// Returns the keyset with a signature of another key.
     pub(super) fn with_signature(&self, signature: &[u8]) -> Vec<u8> {
         frame(SIGN1, &self.header.encode(), bytes(&self.payload.encode()), signature).encode()
     }

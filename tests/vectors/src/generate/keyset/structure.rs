@@ -1,4 +1,4 @@
-//! Keysets that are no keysets: one rule of the structure broken in each, well signed by the root.
+//! Malformed keysets: each violates one rule of the structure and is correctly signed by the root.
 
 use super::refused;
 use super::sealed::{

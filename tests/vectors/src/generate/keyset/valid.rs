@@ -36,7 +36,7 @@ pub(super) fn shared_keys(count: u64) -> Vec<Node> {
 
 fn states() -> Vec<File> {
     let one = |name, note, keyset: Keyset, seals, decrypts, records| {
-        accepted(name, note, &keyset).comes_to(&keyset, seals, decrypts, records)
+        accepted(name, note, &keyset).yields(&keyset, seals, decrypts, records)
     };
     let signing = |state| with(entry(es256("taskseal example producer signing key"), state), 6, role());
     let retiring = || with(entry(es256("taskseal example producer signing key"), 2), 5, int(1_763_751_600));
@@ -128,7 +128,7 @@ fn limits() -> Vec<File> {
     let named_long = Keyset::first().edited(|payload| payload.set(1, text(&long_name)));
     let full = Keyset::of(shared_keys(256));
     let kids = (0..256).map(|kid: u64| format!("{kid:016x}")).collect::<Vec<_>>().join(" ");
-    let of_first = |file: File| file.comes_to(&Keyset::first(), PRODUCER, "", PRODUCER);
+    let of_first = |file: File| file.yields(&Keyset::first(), PRODUCER, "", PRODUCER);
     let other = next_root().verifying_key();
     let by_next = Keyset::first().by("taskseal example keyset root 2");
     vec![
@@ -140,7 +140,7 @@ fn limits() -> Vec<File> {
             accepted("window_wide", "every time of a wide clock would do", &first)
                 .now("1763750700 1766342999"),
         ),
-        accepted("sequence_last", "the greatest sequence number", &last_number).comes_to(
+        accepted("sequence_last", "the greatest sequence number", &last_number).yields(
             &last_number,
             PRODUCER,
             "",
@@ -151,8 +151,8 @@ fn limits() -> Vec<File> {
             .now(NOW.to_string())
             .policy("name", long_name)
             .line("root", hex_of(&root().verifying_key().to_point()))
-            .comes_to(&named_long, PRODUCER, "", PRODUCER),
-        accepted("entries_256", "as many entries as there may be", &full).comes_to(&full, &kids, &kids, ""),
+            .yields(&named_long, PRODUCER, "", PRODUCER),
+        accepted("entries_256", "as many entries as there may be", &full).yields(&full, &kids, &kids, ""),
         of_first(
             accepted("capacity_just_enough", "two entries and memory for two", &first)
                 .policy("capacity", "2"),
@@ -172,7 +172,7 @@ pub(super) fn files() -> Vec<File> {
     let (first, second) = (Keyset::first(), second());
     let later = second.clone().edited(|payload| payload.set(SEQUENCE, int(9)));
     let of_second = |file: File, keyset: &Keyset| {
-        file.now("1763837400").comes_to(
+        file.now("1763837400").yields(
             keyset,
             &second_seals(),
             "5587cfa588c35f20 656e630000000001",
@@ -181,7 +181,7 @@ pub(super) fn files() -> Vec<File> {
     };
     let checkpoint = hex_of(&first.checkpoint());
     let examples = vec![
-        accepted("example_1", "the first keyset", &first).comes_to(&first, PRODUCER, "", PRODUCER),
+        accepted("example_1", "the first keyset", &first).yields(&first, PRODUCER, "", PRODUCER),
         of_second(
             accepted("example_2", "the second keyset, after the first", &second)
                 .policy("checkpoint", checkpoint.clone()),

@@ -1,0 +1,86 @@
+//! Attacks that seal or write tasks without the right to do so.
+
+use taskseal::Receipt;
+use taskseal::broker::TaskRecord;
+use taskseal_core::keys::SigningKey;
+use taskseal_core::{ContentType, KeyId, Sealer, Signer};
+
+use super::Outcome;
+use super::context::{Context, FORGED_BODY, now};
+use crate::cmd::demo::attacker::AnyError;
+
+pub(super) async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let id = uuid::Uuid::now_v7().to_string();
+    let (task_type, queue) = ("file:digest".to_owned(), context.queue.to_string());
+    let envelope = FORGED_BODY.into();
+    let record = TaskRecord { task_type, id: id.clone(), queue, envelope, ..TaskRecord::default() };
+    context.attacker.replace(&context.queue, record).await?;
+    Ok(Outcome::Enqueued(id))
+}
+
+pub(super) async fn downgrade_suite(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    let mut sealer = Sealer::sign(Impostor { key: context.outsider, kid: context.producer });
+    let mut envelope = vec![0; sealer.sealed_len(&claims, ContentType::OCTETS, FORGED_BODY.len())];
+    sealer.seal(&claims, ContentType::OCTETS, FORGED_BODY, &mut getrandom::SysRng, &mut envelope)?;
+    context.enqueue(&context.queue, envelope).await
+}
+
+pub(super) async fn forge_own_key(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    context.enqueue(&context.queue, context.seal(context.outsider, &claims)?).await
+}
+
+pub(super) async fn forge_known_kid(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    let impostor = Impostor { key: context.outsider, kid: context.producer };
+    context.enqueue(&context.queue, context.seal(impostor, &claims)?).await
+}
+
+pub(super) async fn impersonate(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims(&context.issuer, "note:keep", &audience)?;
+    context.enqueue(&context.queue, context.seal(context.insider, &claims)?).await
+}
+
+pub(super) async fn overreach(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let claims = context.claims("sensor-2", "file:digest", &audience)?;
+    context.enqueue(&context.queue, context.seal(context.insider, &claims)?).await
+}
+
+pub(super) async fn cross_deployment(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = format!("staging/{}", context.queue);
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
+}
+
+pub(super) async fn hold_back(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+    let audience = context.audience();
+    let sealed_at = now() - 7200;
+    let claims = context.claims(&context.issuer, "file:digest", &audience)?;
+    let claims = claims.issued_at(sealed_at).expires_at(sealed_at + 3600);
+    context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
+}
+
+/// Signs with one key under the kid of another one.
+struct Impostor<'k> {
+    key: &'k SigningKey,
+    kid: KeyId,
+}
+
+impl Signer for Impostor<'_> {
+    type Error = std::convert::Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Self::Error> {
+        let mut key = self.key;
+        key.sign_digest(digest)
+    }
+}

@@ -1,0 +1,61 @@
+//! Enqueues an envelope that was sealed elsewhere, unchanged.
+
+use std::path::Path;
+use std::time::Duration;
+
+use taskseal::broker::TaskState;
+use taskseal::client::{self, Forwarded};
+use taskseal_core::{OpenError, Refusal};
+
+use super::args::Args;
+use super::{print, verify_as_worker};
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::refusal_hint::refusal_hint;
+use crate::session::Session;
+use crate::ui::Ui;
+use crate::{file_arg, project};
+
+/// How long a broker that does not answer is called again.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Enqueues the envelope if a worker with this configuration would accept it.
+pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let queue = args
+        .queue
+        .as_ref()
+        .ok_or_else(|| Failure::usage("the queue is missing").hint("name it with --queue"))?;
+    let session = Session::open(global)?;
+    let keyring = project::keyset(&session.config)?;
+    let envelope = file_arg::read(file, file_arg::MAX_ENVELOPE)?;
+    verify_as_worker(&session, &keyring, queue, &envelope)?.map_err(failure)?;
+    session.check_broker()?;
+    let forwarded = client::enqueue_sealed(&*session.broker, RETRY_TIMEOUT, queue, envelope.to_vec());
+    let forwarded = session.runtime.block_on(forwarded).map_err(|error| session.client_failure(&error))?;
+    if !forwarded.is_new {
+        warn_if_finished(&session, &forwarded, ui);
+    }
+    print(&forwarded.receipt, ui)
+}
+
+fn failure(error: OpenError) -> Failure {
+    let OpenError::Refused(refusal) = error else { return Failure::new(error.to_string()) };
+    let message = format!("refused: {refusal} ({}); nothing was enqueued", refusal.code());
+    Failure::refused(message).hint(match refusal {
+        Refusal::Unsealed | Refusal::Malformed => "--sealed takes the output of `taskseal seal`",
+        _ => refusal_hint(refusal),
+    })
+}
+
+/// Warns if the task has been in the queue before and is finished: it is not enqueued again. A caller that repeats the
+/// call wants that; a caller that wants the task to run once more must know.
+fn warn_if_finished(session: &Session, forwarded: &Forwarded, ui: &Ui) {
+    let (queue, id) = (&forwarded.receipt.queue, &forwarded.receipt.queue_id);
+    // The task is in the queue: a broker that does not answer now causes no error.
+    if let Ok(Some(info)) = session.runtime.block_on(session.broker.find(queue, id))
+        && matches!(info.state, TaskState::Archived | TaskState::Completed)
+    {
+        let state = info.state.as_str();
+        ui.warn(&format!("{id} has been in the queue before and is {state}: it does not run again"));
+    }
+}

@@ -1,0 +1,94 @@
+//! Runs the worker until it has nothing more to do or a signal stops it, and keeps the service manager informed.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use taskseal::Worker;
+use taskseal::broker::Broker;
+use taskseal::telemetry::WORKER_TARGET;
+use taskseal::worker::Tally;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{interval, sleep};
+
+use crate::failure::Failure;
+use crate::output::log::Repeats;
+use crate::session::Session;
+
+/// How often a broker that does not answer is called to find out whether it does again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the worker. Returns `None` if a second signal ended the drain early.
+pub(super) async fn run(
+    session: &Session,
+    worker: Worker,
+    once: bool,
+    repeats: Arc<Repeats>,
+) -> Result<Option<Tally>, Failure> {
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
+    let mut keep_alive = interval(keep_alive_interval(watchdog));
+    let probe = tokio::spawn(log_return_of(session.broker.clone(), repeats));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut stop = Some(stop);
+    let mut work = pin!(work(worker, once, async {
+        let _ = stopped.await;
+    }));
+    notify(NotifyState::Ready);
+    let tally = loop {
+        tokio::select! {
+            tally = &mut work => break Some(tally),
+            _ = keep_alive.tick() => {
+                if watchdog.is_some() {
+                    notify(NotifyState::Watchdog);
+                }
+                continue;
+            }
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // The first signal takes the sender, which starts the drain; the second finds none.
+        let Some(stop) = stop.take() else { break None };
+        drop(stop);
+        notify(NotifyState::Stopping);
+        tracing::info!(target: WORKER_TARGET, event = "draining", "draining: a second signal stops at once");
+    };
+    probe.abort();
+    let _ = probe.await;
+    Ok(tally)
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("cannot handle signals: {error}")))
+}
+
+async fn work(worker: Worker, once: bool, shutdown: impl Future<Output = ()>) -> Tally {
+    if once { worker.run_once_or_until(shutdown).await } else { worker.run_until(shutdown).await }
+}
+
+/// Returns half of the time that the watchdog allows, as sd_watchdog_enabled(3) recommends.
+fn keep_alive_interval(watchdog: Option<Duration>) -> Duration {
+    watchdog.map_or(Duration::from_secs(3600), |limit| (limit / 2).max(Duration::from_millis(1)))
+}
+
+/// Sends one state to the service manager, if there is one. A failure does not stop the worker.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot notify the service manager");
+    }
+}
+
+/// Logs when a broker that did not answer answers again: the worker reports failures only.
+async fn log_return_of(broker: Arc<dyn Broker>, repeats: Arc<Repeats>) {
+    loop {
+        sleep(PROBE_INTERVAL).await;
+        if repeats.broker_is_unavailable() && broker.queues().await.is_ok() {
+            repeats.mark_broker_available();
+            tracing::warn!(target: WORKER_TARGET, event = "broker-back", "the queue answers again");
+        }
+    }
+}

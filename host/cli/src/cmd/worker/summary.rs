@@ -1,0 +1,52 @@
+//! What a worker did, printed when it ends.
+
+use serde_json::{Map, Value, json};
+use taskseal::worker::Tally;
+
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// Prints the counts: as JSON on standard output, else as a note.
+pub(super) fn print(tally: &Tally, ui: &Ui) -> Result<(), Failure> {
+    if ui.json() {
+        let refused: Map<String, Value> =
+            tally.refused.iter().map(|(refusal, count)| (refusal.code().to_owned(), json!(count))).collect();
+        let counts = counts(tally).into_iter().map(|(name, count)| (name, json!(count)));
+        return ui.object(counts.chain([("refused", Value::Object(refused))]));
+    }
+    ui.note(&format!("done: {}", text(tally)));
+    Ok(())
+}
+
+fn text(tally: &Tally) -> String {
+    let mut parts: Vec<String> = vec![format!("{} succeeded", tally.succeeded)];
+    let rest = counts(tally)
+        .into_iter()
+        .filter(|(name, count)| *count > 0 && !matches!(*name, "started" | "succeeded"));
+    parts.extend(rest.map(|(name, count)| format!("{count} {}", name.replace('_', " "))));
+    if tally.refused_total() > 0 {
+        let reasons: Vec<_> =
+            tally.refused.iter().map(|(refusal, count)| format!("{count} {}", refusal.code())).collect();
+        parts.push(format!("{} refused ({})", tally.refused_total(), reasons.join(", ")));
+    }
+    parts.join(", ")
+}
+
+fn counts(tally: &Tally) -> [(&'static str, u64); 14] {
+    [
+        ("started", tally.started),
+        ("succeeded", tally.succeeded),
+        ("settled_again", tally.settled_again),
+        ("retried", tally.retried),
+        ("archived", tally.archived),
+        ("given_back", tally.given_back),
+        ("lease_lost", tally.lease_lost),
+        ("dropped", tally.dropped),
+        ("recovered", tally.recovered),
+        ("poisonous", tally.poisonous),
+        ("broker_failures", tally.broker_failures),
+        ("state_failures", tally.state_failures),
+        ("key_unavailable", tally.key_unavailable),
+        ("gave_up", tally.gave_up),
+    ]
+}

@@ -1,0 +1,95 @@
+//! Why a command failed: message, hint and exit code.
+
+use std::io;
+
+use taskseal::file_error::FileError;
+
+/// Why a command failed. The texts need not be escaped.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What is wrong; empty if nothing is to be printed.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+}
+
+/// Exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The reader of standard output has closed it.
+    Silent = 0,
+    Failure = 1,
+    Usage = 2,
+    Refused = 3,
+    NotFound = 4,
+    Unavailable = 5,
+}
+
+impl Failure {
+    fn with(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// Prints nothing: the reader of standard output has closed it.
+    pub(crate) fn silent() -> Self {
+        Self::with(Exit::Silent, "")
+    }
+
+    /// Prints nothing and exits with the code of a child that has printed its error.
+    pub(crate) fn of_child(code: Option<i32>) -> Self {
+        let exit = [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable];
+        let exit = exit.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure);
+        Self::with(exit, "")
+    }
+
+    /// Returns the message alone.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
+    /// Exit code 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::with(Exit::Failure, message)
+    }
+
+    /// Exit code 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::with(Exit::Usage, message)
+    }
+
+    /// Exit code 3.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::with(Exit::Refused, message)
+    }
+
+    /// Exit code 4.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::with(Exit::NotFound, message)
+    }
+
+    /// Exit code 5.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::with(Exit::Unavailable, message)
+    }
+
+    /// Exit code 2: a configuration or keyset file is missing or invalid.
+    pub(crate) fn config(error: FileError) -> Self {
+        Self { hint: error.hint.clone(), ..Self::with(Exit::Usage, error.to_string()) }
+    }
+
+    /// A key file: exit code 5 if it cannot be accessed, 1 if it is invalid.
+    pub(crate) fn key(error: FileError) -> Self {
+        let exit = match error.io {
+            None | Some(io::ErrorKind::AlreadyExists) => Exit::Failure,
+            Some(_) => Exit::Unavailable,
+        };
+        Self { hint: error.hint.clone(), ..Self::with(exit, error.to_string()) }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

@@ -1,0 +1,6 @@
+//! Forms of output: text, JSON, the log and the metrics file.
+
+pub(crate) mod json;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod text;

@@ -1,0 +1,170 @@
+//! The log: `tracing` events as lines on standard error.
+//!
+//! Every command logs the warnings of the library. `taskseal worker` also logs the events of its worker, through a
+//! thread, so that a slow reader of standard error does not slow the worker down.
+
+mod line;
+mod repeats;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use taskseal::telemetry::WORKER_TARGET;
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use self::line::Line;
+pub(crate) use self::repeats::Repeats;
+use crate::ui::Ui;
+
+/// Maximum number of lines that wait for the reader; further lines are dropped and counted.
+const QUEUE_LEN: usize = 4096;
+
+/// Logs the warnings of the library at once, without the events of workers.
+pub(crate) fn show_warnings(ui: Ui) {
+    install(LogLayer { sink: Sink::Direct(ui), repeats: Arc::default() }, LevelFilter::OFF);
+}
+
+fn install(layer: LogLayer, worker_level: LevelFilter) {
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(worker_level)));
+    // Fails only if a subscriber is installed already; a process runs one command.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Selects the warnings of the library, and the events of workers from a level on.
+fn targets(worker_level: LevelFilter) -> Targets {
+    Targets::new().with_target("taskseal", Level::WARN).with_target(WORKER_TARGET, worker_level)
+}
+
+/// The log of a worker. Dropping it writes the lines that wait.
+pub(crate) struct Log {
+    lines: SyncSender<Option<Line>>,
+    dropped: Arc<AtomicU64>,
+    repeats: Arc<Repeats>,
+    writer: Option<JoinHandle<()>>,
+    ui: Ui,
+}
+
+impl Log {
+    /// Logs the events of workers and the warnings of the library from now on.
+    pub(crate) fn start(ui: Ui) -> Self {
+        let (lines, queue) = sync_channel(QUEUE_LEN);
+        let (dropped, repeats) = (Arc::<AtomicU64>::default(), Arc::<Repeats>::default());
+        let sink = Sink::Queue { lines: lines.clone(), dropped: Arc::clone(&dropped) };
+        let level = if ui.quiet() { LevelFilter::WARN } else { LevelFilter::INFO };
+        install(LogLayer { sink, repeats: Arc::clone(&repeats) }, level);
+        let writer = std::thread::spawn(move || write(&queue, ui));
+        Self { lines, dropped, repeats, writer: Some(writer), ui }
+    }
+
+    /// Returns what the log knows of failures that last.
+    pub(crate) fn repeats(&self) -> Arc<Repeats> {
+        Arc::clone(&self.repeats)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Fails only if the writer has panicked; then no line is left to write.
+        let _ = self.lines.send(None);
+        let _ = self.writer.take().map(JoinHandle::join);
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            self.ui.warn(&format!("{dropped} lines of the log were dropped: its reader is too slow"));
+        }
+    }
+}
+
+fn write(queue: &Receiver<Option<Line>>, ui: Ui) {
+    queue.iter().map_while(|line| line).for_each(|line| line.print(ui));
+}
+
+/// Where lines go.
+enum Sink {
+    Direct(Ui),
+    Queue {
+        /// `None` ends the log.
+        lines: SyncSender<Option<Line>>,
+        dropped: Arc<AtomicU64>,
+    },
+}
+
+impl Sink {
+    fn put(&self, line: Line) {
+        match self {
+            Self::Direct(ui) => line.print(*ui),
+            Self::Queue { lines, dropped } => {
+                if lines.try_send(Some(line)).is_err() {
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// Turns events into lines.
+struct LogLayer {
+    sink: Sink,
+    repeats: Arc<Repeats>,
+}
+
+impl<S: Subscriber> Layer<S> for LogLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let line = Line::new(event);
+        if let Some(recovery) = self.repeats.recovery(&line) {
+            self.sink.put(recovery);
+        }
+        if self.repeats.is_news(&line) {
+            self.sink.put(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the lines that `emit` causes, with the events of workers from `INFO` on.
+    fn lines(emit: impl FnOnce()) -> Vec<Line> {
+        let (lines, queue) = sync_channel(16);
+        let sink = Sink::Queue { lines, dropped: Arc::default() };
+        let layer = LogLayer { sink, repeats: Arc::default() };
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(LevelFilter::INFO)));
+        tracing::subscriber::with_default(subscriber, emit);
+        queue.try_iter().flatten().collect()
+    }
+
+    #[test]
+    fn event_of_a_worker_becomes_a_line_with_its_name_message_and_members() {
+        let lines = lines(|| {
+            let (id, attempt) = ("0193", 2);
+            tracing::info!(target: WORKER_TARGET, event = "started", id, attempt, "started {id}");
+            tracing::debug!(target: WORKER_TARGET, event = "started", "not logged");
+        });
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!((line.event.as_str(), line.message.as_str()), ("started", "started 0193"));
+        assert_eq!(line.text("id"), "0193");
+    }
+
+    #[test]
+    fn warning_of_the_library_is_logged_with_its_fields_and_once_while_it_lasts() {
+        let lines = lines(|| {
+            for error in ["refused", "refused again"] {
+                tracing::warn!(target: "taskseal::broker", error, "cannot subscribe");
+            }
+            tracing::info!(target: "taskseal::broker", "not logged");
+            tracing::warn!(target: "elsewhere", "not logged");
+        });
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!(
+            (line.event.as_str(), line.message.as_str()),
+            ("warning", "cannot subscribe; error: refused")
+        );
+        assert_eq!(line.text("message"), "cannot subscribe");
+    }
+}

@@ -1,0 +1,109 @@
+//! One line of the log, made from a `tracing` event and printed as text or JSON.
+
+use std::fmt::{Debug, Write};
+
+use serde_json::{Value, json};
+use taskseal::telemetry::WORKER_TARGET;
+use taskseal::time::UnixMillis;
+use tracing::Event;
+use tracing::field::{Field, Visit};
+
+use crate::output::json::Member;
+use crate::time_arg;
+use crate::ui::Ui;
+
+/// A line of the log. The texts are not escaped yet.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Kind of event: the member `event` in JSON.
+    pub(super) event: String,
+    at: UnixMillis,
+    /// Text for an operator.
+    pub(super) message: String,
+    /// Further members in JSON.
+    members: Vec<Member>,
+}
+
+/// The member `event` of warnings that are not about a worker.
+pub(super) const WARNING: &str = "warning";
+
+impl Line {
+    pub(super) fn new(event: &Event<'_>) -> Self {
+        let mut line = Self::with(WARNING, "");
+        event.record(&mut line);
+        if event.metadata().target() != WORKER_TARGET {
+            line.members.push(("message", json!(line.message)));
+            line.append_members();
+        }
+        line
+    }
+
+    /// A line without further members.
+    pub(super) fn with(event: &str, message: &str) -> Self {
+        let (event, message) = (event.to_owned(), message.to_owned());
+        Self { event, at: UnixMillis::now(), message, members: Vec::new() }
+    }
+
+    /// Returns a member that is a string, or the empty string.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.member(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Returns whether a member is `true`.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.member(name).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    fn member(&self, name: &str) -> Option<&Value> {
+        self.members.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Appends the members to the message, which does not contain them.
+    fn append_members(&mut self) {
+        for (name, value) in self.members.iter().filter(|(name, _)| *name != "message") {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // Writing to a string cannot fail.
+            let _ = write!(self.message, "; {name}: {text}");
+        }
+    }
+
+    /// Prints the line on standard error.
+    pub(super) fn print(self, ui: Ui) {
+        if ui.json() {
+            let head = [("event", json!(self.event)), ("at", json!(time_arg::show(self.at)))];
+            ui.log_object(head.into_iter().chain(self.members));
+        } else {
+            ui.warn(&self.message);
+        }
+    }
+
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            ("event", Value::String(text)) => self.event = text,
+            (name, value) => self.members.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+}

@@ -1,0 +1,44 @@
+//! The configuration and the keys of a command.
+
+use taskseal::ClientSettings;
+use taskseal::config::Config;
+use taskseal::file_error::FileError;
+use taskseal::keys::{Keyring, SealingKey};
+use taskseal_core::{Audience, Issuer};
+
+use crate::failure::Failure;
+use crate::global::Global;
+
+/// Loads the configuration that the option, the environment or the current folder names.
+pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
+    Config::load(&Config::locate(global.config.as_deref())).map_err(Failure::config)
+}
+
+/// Loads the keyset and every configured decryption key.
+pub(crate) fn keyring(config: &Config) -> Result<Keyring, Failure> {
+    config.keyring().map_err(|error| keyring_failure(config, error))
+}
+
+/// Loads the keyset alone, which is enough to seal and to verify.
+pub(crate) fn keyset(config: &Config) -> Result<Keyring, Failure> {
+    Keyring::load(&config.keyset).map_err(|error| keyring_failure(config, error))
+}
+
+fn keyring_failure(config: &Config, error: FileError) -> Failure {
+    if error.file == config.keyset { Failure::config(error) } else { Failure::key(error) }
+}
+
+/// Loads the key that seals tasks.
+pub(crate) fn task_key(config: &Config, keyring: &Keyring) -> Result<SealingKey, Failure> {
+    config.task_key(keyring).map_err(Failure::key)
+}
+
+/// Returns the audience that the configuration composed of deployment and queue.
+pub(crate) fn audience(text: &str) -> Audience<'_> {
+    Audience::new(text).expect("a deployment of up to 63 and a queue of up to 64 characters fit")
+}
+
+/// Returns the issuer of the configuration.
+pub(crate) fn issuer(client: &ClientSettings) -> Issuer<'_> {
+    Issuer::new(&client.issuer).expect("the configuration was checked when it was read")
+}

@@ -1,0 +1,89 @@
+//! What an operator should do about a refused task.
+
+use taskseal_core::Refusal;
+
+/// Returns the next step for an operator who finds a refused task.
+pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unsealed => {
+            "a program writes to this queue without sealing: find it, and check who can write to the queue"
+        }
+        Refusal::TooLarge => {
+            "raise [policy] max_body if the task is genuine, or seal a reference to the data"
+        }
+        Refusal::Malformed => {
+            "the bytes were truncated, changed or never were a task: check who can write to the queue"
+        }
+        Refusal::WrongKind => "a result was enqueued as a task: check who can write to the queue",
+        Refusal::SuiteNotAllowed => {
+            "[policy] suites and [policy] batches say what is accepted: if in doubt, change the producer, not the policy"
+        }
+        Refusal::UnknownKey => {
+            "if the producer is yours, add its [[key]] entry to the keyset; if not, check who can write to the queue"
+        }
+        Refusal::Rejected => {
+            "the bytes were changed or sealed with another key: check who can write to the queue"
+        }
+        Refusal::KeyNotValid => {
+            "see status and dates of the key in the keyset: rotate the producer to an active key"
+        }
+        Refusal::IssuerNotAllowed => {
+            "see `issuers` of the key in the keyset: add the issuer only if it holds this key"
+        }
+        Refusal::TypeNotAllowed => {
+            "see `types` of the key in the keyset: add the type only if this issuer may request it"
+        }
+        Refusal::AudienceNotAllowed => {
+            "see `audiences` of the key in the keyset: add the audience only if this issuer may use that queue"
+        }
+        Refusal::WrongAudience => {
+            "it was sealed for another queue or deployment: check --queue, and who can move tasks"
+        }
+        Refusal::TypeNotHandled => {
+            "add a [[handler]] for its type, or send it to a queue whose workers have one"
+        }
+        Refusal::ClockNotAllowed => {
+            "the issuer has no synchronised clock: [policy] clockless says whether such issuers are accepted"
+        }
+        Refusal::IssuedInFuture => "compare the clock of this host with that of the issuer",
+        Refusal::LifetimeTooLong => {
+            "[policy] max_lifetime limits the lifetime of a task: shorten it at the producer"
+        }
+        Refusal::Expired => "it arrived too late or was held back: enqueue it again if it is still wanted",
+        Refusal::NotYetValid => {
+            "it is postponed until its start time; a task that is taken early was moved in the queue"
+        }
+        Refusal::MetadataMismatch => {
+            "the metadata in the queue differs from the sealed claims: check who can write to the queue"
+        }
+        Refusal::WrongRequest => "this result belongs to another task: check who can write to the queue",
+        Refusal::Replayed => "it has run before: a copy of it was enqueued",
+        Refusal::OutOfSequence => {
+            "newer tasks of this issuer arrived first: find what delayed it, enqueue it again if it is still wanted"
+        }
+        Refusal::Conflict => "two tasks have the same id: make the producer use a new id for each task",
+        Refusal::AttemptsExhausted => {
+            "it was started as often as its producer allows: fix the handler and enqueue it again"
+        }
+        Refusal::Poisonous => "workers died while running it: find the cause before you enqueue it again",
+        Refusal::NoDecryptionKey => {
+            "add the secret key that it is encrypted to under `decryption_keys`, or correct `recipient` at the producer"
+        }
+        _ => FALLBACK,
+    }
+}
+
+/// For refusals that this program does not know yet.
+const FALLBACK: &str = "see the refusal code";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_next_step() {
+        for refusal in Refusal::ALL {
+            assert_ne!(refusal_hint(*refusal), FALLBACK, "{}", refusal.code());
+        }
+    }
+}

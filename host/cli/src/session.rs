@@ -1,0 +1,137 @@
+//! What every command on a queue needs: configuration, async runtime and broker, and what their errors mean.
+
+use std::sync::Arc;
+
+use taskseal::broker::{Broker, BrokerError};
+use taskseal::client::ClientError;
+use taskseal::config::{BrokerConfig, Config, SetupError};
+use taskseal::{QueueName, WorkerSettings};
+use taskseal_core::{OpenError, SealError};
+use tokio::runtime::Runtime;
+
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::project;
+use crate::ui::Ui;
+
+/// An open broker with its configuration.
+pub(crate) struct Session {
+    pub(crate) config: Config,
+    pub(crate) runtime: Runtime,
+    pub(crate) broker: Arc<dyn Broker>,
+}
+
+impl Session {
+    /// Opens the broker of the configuration. An unreachable Redis is not detected yet.
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
+        let config = project::config(global)?;
+        let runtime = runtime()?;
+        let broker = {
+            let _entered = runtime.enter();
+            config.open_broker().map_err(|error| setup_failure(&config, error))?
+        };
+        Ok(Self { config, runtime, broker })
+    }
+
+    /// Opens the broker of the configuration and checks that it answers.
+    pub(crate) fn connect(global: &Global) -> Result<Self, Failure> {
+        let session = Self::open(global)?;
+        session.check_broker()?;
+        Ok(session)
+    }
+
+    /// Checks that the broker answers.
+    pub(crate) fn check_broker(&self) -> Result<(), Failure> {
+        self.runtime.block_on(self.broker.queues()).map(drop).map_err(|error| self.broker_failure(&error))
+    }
+
+    /// Returns the queues of the configuration, then the others that the broker knows.
+    pub(crate) async fn queues(&self) -> Result<Vec<QueueName>, Failure> {
+        let worker = self.config.worker.iter().flat_map(|worker| &worker.queues);
+        let mut queues: Vec<_> = worker.map(|queue| queue.name.clone()).collect();
+        let known = self.broker.queues().await.map_err(|error| self.broker_failure(&error))?;
+        for queue in known {
+            if !queues.contains(&queue) {
+                queues.push(queue);
+            }
+        }
+        Ok(queues)
+    }
+
+    /// Returns the named queue, or all of them.
+    pub(crate) async fn queues_or(&self, named: Option<&QueueName>) -> Result<Vec<QueueName>, Failure> {
+        match named {
+            Some(queue) => Ok(vec![queue.clone()]),
+            None => self.queues().await,
+        }
+    }
+
+    pub(crate) fn setup_failure(&self, error: SetupError) -> Failure {
+        setup_failure(&self.config, error)
+    }
+
+    pub(crate) fn broker_failure(&self, error: &BrokerError) -> Failure {
+        broker_failure(&self.config, error)
+    }
+
+    pub(crate) fn client_failure(&self, error: &ClientError) -> Failure {
+        match error {
+            ClientError::Broker(error) => self.broker_failure(error),
+            ClientError::Conflict(_) => {
+                Failure::new(error.to_string()).hint("omit the id, and a new one is generated")
+            }
+            ClientError::NotSealed(OpenError::Refused(refusal))
+            | ClientError::Result(OpenError::Refused(refusal)) => {
+                Failure::refused(format!("{error} ({})", refusal.code()))
+            }
+            ClientError::Sealing(SealError::Signer(fault)) if fault.refuses_message() => {
+                Failure::new(error.to_string()).hint("use another suite, or a shorter body")
+            }
+            // The key, which was available when it was opened.
+            ClientError::Sealing(SealError::Signer(_) | SealError::InvalidSignature)
+            | ClientError::Result(OpenError::KeyUnavailable) => Failure::unavailable(error.to_string()),
+            ClientError::Name(_) => Failure::usage(error.to_string()),
+            _ => Failure::new(error.to_string()),
+        }
+    }
+
+    /// Prints a note if the configured worker does not serve this queue. Another worker may serve it.
+    pub(crate) fn note_unserved(&self, queue: &QueueName, ui: &Ui) {
+        let served = |worker: &WorkerSettings| worker.queues.iter().any(|served| served.name == *queue);
+        if self.config.worker.as_ref().is_some_and(|worker| !served(worker)) {
+            ui.note(&format!("the worker of {} does not serve queue {queue}", self.config.file.display()));
+        }
+    }
+}
+
+/// Starts the async runtime.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(|error| Failure::new(format!("cannot start the async runtime: {error}")))
+}
+
+/// Returns the failure for an error of setup, by who must act.
+pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
+    match error {
+        SetupError::File(error) if error.file == config.file || error.file == config.keyset => {
+            Failure::config(error)
+        }
+        SetupError::File(error) => Failure::key(error),
+        SetupError::Broker(error) => broker_failure(config, &error),
+        SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
+        other => Failure::new(other.to_string()),
+    }
+}
+
+fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
+    if matches!(error, BrokerError::Corrupt(_)) {
+        return Failure::new(error.to_string());
+    }
+    let file = config.file.display();
+    Failure::unavailable(error.to_string()).hint(match &config.broker {
+        BrokerConfig::Sqlite(path) => format!("the queue is the file {}", path.display()),
+        BrokerConfig::Redis(redis) => {
+            format!("check that a Redis server runs at {}; see [broker] in {file}", redis.url)
+        }
+        _ => format!("see [broker] in {file}"),
+    })
+}

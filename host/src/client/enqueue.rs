@@ -1,0 +1,61 @@
+//! Stores sealed tasks in a queue, with retries while the broker is unavailable.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use taskseal_core::Unverified;
+
+use super::seal::new_task;
+use super::{ClientError, Receipt};
+use crate::broker::{Broker, BrokerError, Enqueued, NewTask};
+use crate::queue::QueueName;
+use crate::retry::{Retry, retry_until};
+
+/// An envelope that was enqueued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forwarded {
+    /// Receipt of the task.
+    pub receipt: Receipt,
+    /// Whether this call stored it. `false` if the queue already had it; nothing was changed then.
+    pub is_new: bool,
+}
+
+/// Enqueues an envelope that was sealed elsewhere. An unavailable broker is retried until `retry_for` has passed.
+///
+/// # Errors
+/// [`ClientError::NotSealed`] if the bytes are not an envelope; other [`ClientError`]s of the broker.
+pub async fn enqueue_sealed(
+    broker: &dyn Broker,
+    retry_for: Duration,
+    queue: &QueueName,
+    envelope: Vec<u8>,
+) -> Result<Forwarded, ClientError> {
+    let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
+    let claims = unverified.danger_claims_unverified();
+    let (id, task_type) = (claims.task_id, claims.task_type.to_string());
+    let task = new_task(queue, claims, envelope.clone());
+    let queue_id = task.record.id.clone();
+    let digest = Sha256::digest(&envelope).into();
+    let stored = store(broker, retry_for, queue, &[task]).await?;
+    let receipt = Receipt { id, queue: queue.clone(), queue_id, task_type, digest };
+    Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
+}
+
+/// Stores a batch and returns the outcome of each task, none of them a conflict. Retries send the same envelopes, so that
+/// no task is stored twice.
+pub(super) async fn store(
+    broker: &dyn Broker,
+    retry_for: Duration,
+    queue: &QueueName,
+    batch: &[NewTask],
+) -> Result<Vec<Enqueued>, ClientError> {
+    let deadline = tokio::time::Instant::now() + retry_for;
+    let retry = |error: &BrokerError| if error.is_transient() { Retry::BackOff } else { Retry::Never };
+    let stored = retry_until(deadline, || broker.enqueue(queue, batch), retry).await?;
+    let conflict = stored.iter().zip(batch).find(|(stored, _)| **stored == Enqueued::Conflict);
+    match conflict {
+        Some((_, task)) => Err(ClientError::Conflict(task.record.id.clone())),
+        None => Ok(stored),
+    }
+}

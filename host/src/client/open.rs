@@ -1,0 +1,28 @@
+//! Opens a client from a configuration.
+
+use std::sync::Arc;
+
+use super::Client;
+use crate::broker::Broker;
+use crate::config::{Config, SetupError};
+
+impl Client {
+    /// Opens the client of a configuration, with the keys of `[client]` and no others.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open(config: &Config) -> Result<Self, SetupError> {
+        Self::open_on(config, config.open_broker()?)
+    }
+
+    /// Opens the client of a configuration on a broker that is open already.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open_on(config: &Config, broker: Arc<dyn Broker>) -> Result<Self, SetupError> {
+        let settings = config.client()?.clone();
+        let keyring = config.client_keyring()?;
+        let key = config.task_key(&keyring)?;
+        Ok(Self::new(settings, broker, key, keyring))
+    }
+}

@@ -1,0 +1,198 @@
+//! From a task to an envelope: its claims, its signature, and the copy of both that a queue stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use taskseal_core::batch::MAX_BATCH;
+use taskseal_core::{Audience, Claims, ContentType, Issuer, SealError, TaskId, TaskType};
+use tokio::time::Instant;
+
+use super::{ClientError, ClientSettings, Receipt};
+use crate::broker::{NewTask, TaskRecord};
+use crate::keys::{Draft, SealingKey, SignerFault};
+use crate::queue::QueueName;
+use crate::result::unix_seconds;
+use crate::retry::MIN_DELAY;
+use crate::task::{Task, queue_id};
+use crate::time::UnixMillis;
+
+/// The issuer of tasks and its key, shared with the threads that sign.
+#[derive(Debug)]
+pub(super) struct Producer {
+    pub(super) settings: ClientSettings,
+    pub(super) key: SealingKey,
+}
+
+/// A sealed task on its way to a broker.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) receipt: Receipt,
+    pub(super) task: NewTask,
+}
+
+/// A sealed task and the receipt that its producer keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedTask {
+    /// Identifies the task and its result.
+    pub receipt: Receipt,
+    /// The envelope. [`Client::enqueue_sealed`](super::Client::enqueue_sealed) may enqueue it more than once.
+    pub envelope: Vec<u8>,
+}
+
+impl From<Sealed> for SealedTask {
+    fn from(sealed: Sealed) -> Self {
+        Self { receipt: sealed.receipt, envelope: sealed.task.record.envelope.into() }
+    }
+}
+
+impl Producer {
+    /// Returns the maximum number of tasks under one signature.
+    pub(super) fn sign_batch(&self) -> usize {
+        if self.key.signs() { self.settings.sign_batch.clamp(1, MAX_BATCH) } else { 1 }
+    }
+
+    /// Seals tasks under one signature and returns them in order. Runs on a blocking thread if the signer may block. An
+    /// unavailable token is retried until [`ClientSettings::retry_for`] has passed.
+    pub(super) async fn seal(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Result<Sealed, ClientError>> {
+        let (count, tasks) = (tasks.len(), Arc::<[Task]>::from(tasks));
+        let deadline = Instant::now() + self.settings.retry_for;
+        loop {
+            let waiting = Arc::clone(&tasks);
+            let sealed = match self.run_blocking(move |producer| producer.seal_now(&waiting)).await {
+                Ok(sealed) => sealed,
+                Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
+            };
+            match sealed.iter().find_map(worth_a_wait) {
+                Some(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
+                _ => return sealed,
+            }
+        }
+    }
+
+    /// Runs `work` on this thread, or on a blocking thread if the signer may block. Once started, it runs to its end even
+    /// if the caller is dropped.
+    pub(super) async fn run_blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, SealError<SignerFault>> {
+        if !self.key.may_block() {
+            return Ok(work(self));
+        }
+        let producer = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&producer)).await.map_err(|_| cut_off())
+    }
+
+    /// Seals tasks under one signature. A task that cannot be sealed does not affect the others.
+    pub(super) fn seal_now(&self, tasks: &[Task]) -> Vec<Result<Sealed, ClientError>> {
+        let targets: Vec<Target<'_>> = tasks.iter().map(|task| self.target(task)).collect();
+        let claimed: Vec<Result<Claimed<'_>, ClientError>> =
+            tasks.iter().zip(&targets).map(|(task, target)| self.claims(task, target)).collect();
+        let drafts: Vec<Draft<'_>> = claimed.iter().flatten().map(Claimed::draft).collect();
+        let mut envelopes = self.key.seal_batch(&drafts).into_iter();
+        let seal = |(claimed, target): (Result<Claimed<'_>, ClientError>, &Target<'_>)| {
+            let claimed = claimed?;
+            let envelope = envelopes.next().unwrap_or_else(|| Err(cut_off()))?;
+            Ok(claimed.sealed(target.queue, envelope))
+        };
+        claimed.into_iter().zip(&targets).map(seal).collect()
+    }
+
+    fn target<'t>(&'t self, task: &'t Task) -> Target<'t> {
+        let queue = task.queue.as_ref().unwrap_or(&self.settings.queue);
+        Target { queue, audience: self.settings.audience(queue) }
+    }
+
+    fn claims<'t>(&'t self, task: &'t Task, target: &'t Target<'_>) -> Result<Claimed<'t>, ClientError> {
+        let settings = &self.settings;
+        let id = task.id.unwrap_or_else(|| TaskId::from_bytes(*uuid::Uuid::now_v7().as_bytes()));
+        let now = unix_seconds();
+        // Claims count whole seconds. Rounded up, so that the task never runs too early.
+        let from = task.process_at.map(|at| at.0.saturating_add(999).div_euclid(1000));
+        let from = from.and_then(|from| u64::try_from(from).ok()).filter(|from| *from > now);
+        let lifetime = task.lifetime.unwrap_or(settings.lifetime);
+        let timeout = whole_seconds(task.timeout.unwrap_or(settings.timeout));
+        let retention = whole_seconds(task.retention.unwrap_or(settings.retention));
+        let mut claims = Claims::new(
+            Issuer::new(&settings.issuer)?,
+            TaskType::new(&task.task_type)?,
+            Audience::new(&target.audience)?,
+            id,
+        )
+        .issued_at(now)
+        .expires_at(from.unwrap_or(now).saturating_add(lifetime.as_secs().max(1)))
+        .attempts(task.attempts.unwrap_or(settings.attempts))
+        .timeout(timeout.max(1));
+        claims.not_before = from;
+        claims.retention = Some(retention).filter(|seconds| *seconds > 0);
+        Ok(Claimed { claims, content_type: ContentType::new(&task.content_type)?, body: &task.body })
+    }
+}
+
+/// The queue and audience of a task.
+struct Target<'t> {
+    queue: &'t QueueName,
+    audience: String,
+}
+
+/// A task with its claims.
+struct Claimed<'t> {
+    claims: Claims<'t>,
+    content_type: ContentType<'t>,
+    body: &'t [u8],
+}
+
+impl Claimed<'_> {
+    fn draft(&self) -> Draft<'_> {
+        Draft { claims: &self.claims, content_type: self.content_type, body: self.body }
+    }
+
+    fn sealed(&self, queue: &QueueName, envelope: Vec<u8>) -> Sealed {
+        let claims = &self.claims;
+        let receipt = Receipt {
+            id: claims.task_id,
+            queue: queue.clone(),
+            queue_id: queue_id(claims),
+            task_type: claims.task_type.to_string(),
+            digest: Sha256::digest(&envelope).into(),
+        };
+        Sealed { receipt, task: new_task(queue, claims, envelope) }
+    }
+}
+
+/// Returns what the queue stores: the envelope and copies of claims, for tools.
+pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>) -> NewTask {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let record = TaskRecord {
+        id: queue_id(claims),
+        queue: queue.to_string(),
+        task_type: claims.task_type.to_string(),
+        envelope: envelope.into(),
+        max_retries: claims.attempts.map(|attempts| attempts.saturating_sub(1).into()),
+        timeout: claims.timeout.map(seconds),
+        retention: claims.retention.map_or(Duration::ZERO, seconds),
+    };
+    let not_before = claims.not_before.and_then(|from| i64::try_from(from).ok()).map(UnixMillis::from_secs);
+    NewTask { record, not_before }
+}
+
+/// Returns the delay after which an unavailable signer is worth another attempt.
+fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
+    match sealed {
+        Err(ClientError::Sealing(SealError::Signer(fault))) => {
+            fault.retry_after().map(|delay| delay.max(MIN_DELAY))
+        }
+        _ => None,
+    }
+}
+
+/// The signing thread panicked, or the runtime is shutting down.
+pub(super) fn cut_off() -> SealError<SignerFault> {
+    SealError::Signer(SignerFault::new("signing was cut off"))
+}
+
+/// Returns whole seconds, rounded up.
+fn whole_seconds(duration: Duration) -> u32 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}

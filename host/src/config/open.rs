@@ -1,0 +1,81 @@
+//! Opens what a configuration names: broker, replay ledger and quarantine.
+
+use std::sync::Arc;
+
+use super::{BrokerConfig, Config};
+use crate::broker::redis::{Password, RedisBroker, RedisConfig};
+use crate::broker::sqlite::SqliteBroker;
+use crate::broker::{Broker, BrokerError};
+use crate::file_error::FileError;
+use crate::file_security;
+use crate::quarantine::{Limits, Quarantine};
+use crate::replay::SqliteLedger;
+use crate::state::StateError;
+
+/// Why a client or worker cannot be set up, grouped by who must act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// A configuration, keyset or key file has an error, or a key is unavailable.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The broker is unreachable or refuses the connection.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The replay ledger or the quarantine cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Config {
+    /// Opens the broker. An unreachable Redis is not an error yet: the first call connects.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open_broker(&self) -> Result<Arc<dyn Broker>, SetupError> {
+        match &self.broker {
+            BrokerConfig::Sqlite(path) => {
+                if let Some(parent) = path.parent() {
+                    file_security::create_dir(parent)?;
+                }
+                Ok(Arc::new(SqliteBroker::open(path)?))
+            }
+            BrokerConfig::Redis(settings) => {
+                let mut redis = RedisConfig::new(settings.url.clone())
+                    .with_prefix(&settings.prefix)
+                    .map_err(|error| FileError::new(&self.file, error.to_string()))?;
+                if let Some(source) = &settings.password {
+                    redis = redis.with_password(Password::from(source.read(&self.file)?));
+                }
+                Ok(Arc::new(RedisBroker::connect(&redis)?))
+            }
+        }
+    }
+
+    /// Opens the replay ledger. [`SqliteLedger::is_new`] returns whether this call created it.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open_ledger(&self) -> Result<SqliteLedger, SetupError> {
+        self.create_state_dir()?;
+        Ok(SqliteLedger::open(&self.state_dir.join("ledger.db"))?)
+    }
+
+    /// Opens the quarantine.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn open_quarantine(&self) -> Result<Quarantine, SetupError> {
+        self.create_state_dir()?;
+        Ok(Quarantine::open(&self.state_dir.join("quarantine.db"), Limits::default())?)
+    }
+
+    /// Creates the folder of ledger and quarantine if it does not exist.
+    ///
+    /// # Security
+    /// A user who can write in this folder can make the ledger forget: permissions are checked each time.
+    fn create_state_dir(&self) -> Result<(), FileError> {
+        file_security::create_dir(&self.state_dir)?;
+        file_security::check_dir(&self.state_dir)
+    }
+}

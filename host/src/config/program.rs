@@ -1,0 +1,109 @@
+//! The programs that run tasks: the sections `[[handler]]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::file::Context;
+use super::value::{Name, Seconds, Size, YEAR};
+use crate::file_error::FileError;
+use crate::keys::relative_to;
+
+/// A program that runs the tasks of a type: it gets the body on its standard input and writes the result to its standard
+/// output.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProgramSettings {
+    /// The task type, or a prefix of task types followed by `*`.
+    pub task_type: String,
+    /// Program and arguments, without a shell. A program with a `/` in its name is an absolute path; one without is
+    /// looked up in `PATH`.
+    pub program: Vec<String>,
+    /// Time limit of one attempt, if that of the task is not shorter. 5 minutes by default.
+    pub timeout: Duration,
+    /// Environment variables of the program.
+    pub env: BTreeMap<String, String>,
+    /// Names of environment variables of the worker that the program gets as well.
+    pub pass_env: Vec<String>,
+    /// Working directory. The folder of the configuration file by default.
+    pub working_dir: PathBuf,
+    /// Maximum size of its output, in bytes. 1 MiB by default.
+    pub max_output: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Section {
+    r#type: Spanned<Name<128, true>>,
+    program: Spanned<Vec<String>>,
+    timeout: Option<Seconds<1, YEAR>>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    pass_env: Vec<String>,
+    working_dir: Option<String>,
+    max_output: Option<Size<{ taskseal_core::MAX_BODY }>>,
+}
+
+impl ProgramSettings {
+    /// Checks the sections, and that no type has two programs.
+    pub(super) fn check_all(sections: Vec<Section>, context: &Context<'_>) -> Result<Vec<Self>, FileError> {
+        let mut checked: Vec<Self> = Vec::new();
+        for section in sections {
+            let task_type = &section.r#type;
+            if checked.iter().any(|other| other.task_type == task_type.get_ref().0) {
+                let message = format!("duplicate task type `{}`", task_type.get_ref().0);
+                return Err(context.fault(task_type, message, "remove one of the two handlers"));
+            }
+            checked.push(section.check(context)?);
+        }
+        Ok(checked)
+    }
+}
+
+impl Section {
+    fn check(self, context: &Context<'_>) -> Result<ProgramSettings, FileError> {
+        let task_type = self.r#type.get_ref().0.clone();
+        if task_type.strip_suffix('*').unwrap_or(&task_type).contains('*') {
+            let message = format!("`{task_type}` is not a task type");
+            return Err(context.fault(&self.r#type, message, "`*` is allowed at the end only"));
+        }
+        Ok(ProgramSettings {
+            program: command(&self.program, context)?,
+            task_type,
+            timeout: self.timeout.map_or(Duration::from_secs(5 * 60), Duration::from),
+            env: self.env,
+            pass_env: self.pass_env,
+            working_dir: absolute(&relative_to(context.file, self.working_dir.as_deref().unwrap_or("."))),
+            max_output: self.max_output.map_or(1 << 20, usize::from),
+        })
+    }
+}
+
+/// Returns program and arguments, the path of the program made absolute.
+fn command(program: &Spanned<Vec<String>>, context: &Context<'_>) -> Result<Vec<String>, FileError> {
+    let mut command = program.get_ref().clone();
+    match command.first_mut() {
+        Some(path) if path.contains('/') => {
+            let full = absolute(&relative_to(context.file, path)).into_os_string();
+            *path = full.into_string().map_err(|_| {
+                let message = "the path of this program is not UTF-8";
+                context.fault(program, message, "move this file to a folder with a UTF-8 path")
+            })?;
+        }
+        Some(path) if !path.is_empty() => {}
+        _ => {
+            let hint = "write a list of program and arguments: [\"./handlers/resize\", \"--fast\"]";
+            return Err(context.fault(program, "no program", hint));
+        }
+    }
+    Ok(command)
+}
+
+/// A program may run in another folder than the worker, where a relative path would mean another file.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,57 @@
+//! The programs of a configuration as handlers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Failure, Handler, Handlers, OpenedTask, Output, Program, ProgramLimits};
+use crate::config::{Config, ProgramSettings};
+use crate::file_error::FileError;
+
+impl Handlers {
+    /// Returns the programs of a configuration as handlers.
+    ///
+    /// # Errors
+    /// [`FileError`] if a section `[[handler]]` has no program.
+    pub fn of_programs(config: &Config) -> Result<Self, FileError> {
+        let mut handlers = Self::default();
+        handlers.insert_programs(config)?;
+        Ok(handlers)
+    }
+
+    /// Adds the programs of a configuration.
+    pub(crate) fn insert_programs(&mut self, config: &Config) -> Result<(), FileError> {
+        for settings in &config.programs {
+            let program = program(settings).ok_or_else(|| {
+                FileError::new(&config.file, format!("handler of {}: no program", settings.task_type))
+            })?;
+            let limited = Limited { handler: program, limit: settings.timeout };
+            self.insert(&settings.task_type, Arc::new(limited));
+        }
+        Ok(())
+    }
+}
+
+fn program(settings: &ProgramSettings) -> Option<Program> {
+    let limits = ProgramLimits { stdout: settings.max_output, ..ProgramLimits::default() };
+    let program =
+        Program::new(settings.program.clone())?.limits(limits).working_dir(settings.working_dir.clone());
+    let passed = settings.pass_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+    let own = settings.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    Some(passed.chain(own).fold(program, |program, (name, value)| program.env(&name, &value)))
+}
+
+/// A handler whose own time limit applies besides the one of the task.
+struct Limited {
+    handler: Program,
+    limit: Duration,
+}
+
+#[async_trait]
+impl Handler for Limited {
+    async fn run(&self, task: OpenedTask) -> Result<Output, Failure> {
+        let done = tokio::time::timeout(self.limit, self.handler.run(task)).await;
+        done.unwrap_or_else(|_| Err(Failure::TryAgain(format!("not done within {} s", self.limit.as_secs()))))
+    }
+}

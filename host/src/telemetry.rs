@@ -1,0 +1,139 @@
+//! Telemetry of the worker: turns each [`Event`] into one `tracing` event and into counters of the `metrics` facade.
+//!
+//! The library emits only. The program installs a `tracing` subscriber and a `metrics` recorder if it wants them;
+//! without them both calls return at once.
+
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
+use taskseal_core::Refusal;
+use tracing::field::display;
+use tracing::{info, warn};
+
+use crate::worker::event::Event;
+
+/// Target of the `tracing` events that report what a worker does.
+///
+/// The field `event` names the kind of event, the other fields are those of [`Event`], and the message is its
+/// `Display` text. Ids and reasons come from outside: a subscriber must escape them.
+pub const WORKER_TARGET: &str = "taskseal::worker";
+
+const TASKS: &str = "taskseal_tasks_total";
+const REFUSED: &str = "taskseal_refused_total";
+const ATTEMPTS: &str = "taskseal_attempts_total";
+const LEASE_LOST: &str = "taskseal_lease_lost_total";
+const RECOVERED: &str = "taskseal_recovered_total";
+const POISONOUS: &str = "taskseal_poisonous_total";
+const BROKER_FAILURES: &str = "taskseal_broker_failures_total";
+const STATE_FAILURES: &str = "taskseal_state_failures_total";
+const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
+const RESULTS_WAITING: &str = "taskseal_results_waiting";
+
+/// Values of the label `outcome` of `taskseal_tasks_total`.
+const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
+
+/// Counters without labels, with their descriptions.
+const COUNTERS: [(&str, &str); 7] = [
+    (ATTEMPTS, "Attempts started."),
+    (LEASE_LOST, "Leases lost."),
+    (RECOVERED, "Tasks of lost workers that are pending again."),
+    (POISONOUS, "Tasks archived because workers died while running them."),
+    (BROKER_FAILURES, "Failed calls to the broker."),
+    (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
+    (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
+];
+
+/// Registers every metric of the worker with the installed recorder, so that each has a description and a value before
+/// the first event. Call it once the recorder is installed.
+pub fn register_metrics() {
+    describe_counter!(TASKS, "Tasks by outcome.");
+    for outcome in OUTCOMES {
+        drop(tasks(outcome));
+    }
+    describe_counter!(REFUSED, "Refused tasks by refusal code.");
+    for refusal in Refusal::ALL {
+        drop(counter!(REFUSED, "reason" => refusal.code()));
+    }
+    for (name, description) in COUNTERS {
+        describe_counter!(name, description);
+        drop(counter!(name));
+    }
+    describe_gauge!(RESULTS_WAITING, "Executed tasks whose results wait for their key.");
+    drop(gauge!(RESULTS_WAITING));
+}
+
+/// Reports an event to the subscriber and the recorder.
+pub(crate) fn observe(event: &Event) {
+    count(event);
+    trace(event);
+}
+
+/// Reports that one more result waits for its key.
+pub(crate) fn result_waits() {
+    gauge!(RESULTS_WAITING).increment(1.0);
+}
+
+/// Reports that a result no longer waits for its key.
+pub(crate) fn result_waits_no_more() {
+    gauge!(RESULTS_WAITING).decrement(1.0);
+}
+
+fn tasks(outcome: &'static str) -> Counter {
+    counter!(TASKS, "outcome" => outcome)
+}
+
+fn count(event: &Event) {
+    match event {
+        Event::Started { .. } => counter!(ATTEMPTS).increment(1),
+        Event::Succeeded { .. } => tasks("succeeded").increment(1),
+        Event::SettledAgain { .. } => tasks("settled_again").increment(1),
+        Event::Retried { .. } => tasks("retried").increment(1),
+        Event::Archived { .. } => tasks("archived").increment(1),
+        Event::GivenBack { .. } => tasks("given_back").increment(1),
+        Event::Refused { refusal, .. } => counter!(REFUSED, "reason" => refusal.code()).increment(1),
+        Event::LeaseLost { .. } => counter!(LEASE_LOST).increment(1),
+        Event::Recovered { count } => counter!(RECOVERED).increment(*count as u64),
+        Event::Poisonous { count } => counter!(POISONOUS).increment(*count as u64),
+        Event::BrokerFailed { .. } => counter!(BROKER_FAILURES).increment(1),
+        Event::StateFailed { .. } => counter!(STATE_FAILURES).increment(1),
+        Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
+        Event::Dropped { .. } | Event::GaveUp { .. } | Event::KeyBack { .. } => {}
+    }
+}
+
+/// Emits the event: at level `INFO` what is normal, at level `WARN` what an operator should see.
+macro_rules! emit {
+    ($level:ident, $name:literal, $event:expr, $($fields:tt)*) => {
+        $level!(target: WORKER_TARGET, event = $name, $($fields)*, "{}", $event)
+    };
+}
+
+fn trace(event: &Event) {
+    match event {
+        Event::Started { id, attempt } => emit!(info, "started", event, id, attempt),
+        Event::Succeeded { id } => emit!(info, "succeeded", event, id),
+        Event::SettledAgain { id } => emit!(info, "settled-again", event, id),
+        Event::GivenBack { id } => emit!(info, "given-back", event, id),
+        Event::Retried { id, reason } => emit!(warn, "retried", event, id, reason),
+        Event::Archived { id, reason } => emit!(warn, "archived", event, id, reason),
+        Event::Refused { id, queue, refusal, detail, quarantined } => {
+            let (queue, code) = (queue.as_str(), refusal.code());
+            emit!(warn, "refused", event, id, queue, code, detail, quarantined);
+        }
+        Event::LeaseLost { id } => emit!(warn, "lease-lost", event, id),
+        Event::Dropped { count } => emit!(warn, "dropped", event, count),
+        Event::Recovered { count } => emit!(warn, "recovered", event, count),
+        Event::Poisonous { count } => emit!(warn, "poisonous", event, count),
+        Event::BrokerFailed { doing, error } => {
+            let transient = error.is_transient();
+            emit!(warn, "broker-failed", event, doing, error = display(error), transient);
+        }
+        Event::GaveUp { queue } => emit!(warn, "gave-up", event, queue = queue.as_str()),
+        Event::KeyUnavailable { id, doing, kid, reason } => {
+            let (kid, field) = (kid.map(display), event.key_field());
+            emit!(warn, "key-unavailable", event, id, doing, kid, field, reason);
+        }
+        Event::KeyBack { kid } => {
+            emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());
+        }
+        Event::StateFailed { error } => emit!(warn, "state-failed", event, error),
+    }
+}

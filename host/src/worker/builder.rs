@@ -1,0 +1,156 @@
+//! Builds a worker from a configuration and its handlers.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::settings::WorkerSettings;
+use super::{Event, Worker, WorkerParts};
+use crate::broker::Broker;
+use crate::config::{Config, SetupError};
+use crate::file_error::FileError;
+use crate::handler::{Failure, Function, Handler, Handlers, OpenedTask, Output};
+use crate::replay::Ledger;
+use crate::result::ResultSealer;
+
+/// Builds a [`Worker`] from a configuration.
+///
+/// Broker, ledger, quarantine and keys are those of the configuration, unless others are given.
+#[must_use]
+pub struct WorkerBuilder<'c> {
+    config: &'c Config,
+    handlers: Handlers,
+    programs: bool,
+    broker: Option<Arc<dyn Broker>>,
+    ledger: Option<Arc<dyn Ledger>>,
+    observer: Option<Observer>,
+}
+
+type Observer = Box<dyn Fn(&Event) + Send + Sync>;
+
+impl Worker {
+    /// Starts to build the worker of a configuration.
+    pub fn builder(config: &Config) -> WorkerBuilder<'_> {
+        WorkerBuilder {
+            config,
+            handlers: Handlers::default(),
+            programs: false,
+            broker: None,
+            ledger: None,
+            observer: None,
+        }
+    }
+}
+
+impl WorkerBuilder<'_> {
+    /// Runs the tasks of `pattern` with an async function.
+    ///
+    /// A pattern is a task type, or a prefix of task types followed by `*`. A whole type takes precedence over a prefix,
+    /// and a longer prefix over a shorter one.
+    pub fn handle<F, R, O>(self, pattern: &str, function: F) -> Self
+    where
+        F: Fn(OpenedTask) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, Failure>> + Send + 'static,
+        O: Into<Output> + 'static,
+    {
+        let function = move |task| {
+            let run = function(task);
+            async move { run.await.map(Into::into) }
+        };
+        self.handler(pattern, Function::new(function))
+    }
+
+    /// Runs the tasks of `pattern` with a handler: a [`Program`](crate::handler::Program) or a type of your own.
+    pub fn handler(mut self, pattern: &str, handler: impl Handler + 'static) -> Self {
+        self.handlers.insert(pattern, Arc::new(handler));
+        self
+    }
+
+    /// Runs tasks with the programs of the configuration as well: its sections `[[handler]]`.
+    pub const fn programs(mut self) -> Self {
+        self.programs = true;
+        self
+    }
+
+    /// Takes tasks from this broker instead of the one of the configuration.
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.broker = Some(broker);
+        self
+    }
+
+    /// Uses this replay ledger instead of the one of the configuration.
+    pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    /// Calls `observer` with every event, from any thread. It must not block.
+    pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Opens the keys, the broker, the ledger and the quarantine.
+    ///
+    /// # Errors
+    /// [`SetupError`], also if there is no handler or a pattern is not valid.
+    pub fn build(mut self) -> Result<Worker, SetupError> {
+        let settings = self.config.worker()?.clone();
+        if self.programs {
+            self.handlers.insert_programs(self.config)?;
+        }
+        self.check_patterns()?;
+        let parts = self.open(&settings)?;
+        let mut worker = Worker::new(settings, parts);
+        if let Some(observer) = self.observer {
+            worker = worker.observed_by(observer);
+        }
+        Ok(worker)
+    }
+
+    fn check_patterns(&self) -> Result<(), FileError> {
+        if self.handlers.is_empty() {
+            return Err(FileError::new(&self.config.file, "the worker has no handler")
+                .hint("add a [[handler]], or call `handle` of the builder"));
+        }
+        let patterns = self.handlers.patterns();
+        match patterns.split(' ').find(|pattern| !is_pattern(pattern)) {
+            None => Ok(()),
+            Some(pattern) => {
+                let message = format!("`{}` is not a task type or prefix", pattern.escape_default());
+                Err(FileError::new(&self.config.file, message)
+                    .hint("1 to 128 printable ASCII characters without space; `*` at the end only"))
+            }
+        }
+    }
+
+    fn open(&mut self, settings: &WorkerSettings) -> Result<WorkerParts, SetupError> {
+        let config = self.config;
+        let keyring = config.keyring()?;
+        let results = ResultSealer::new(&settings.id, config.result_key(&keyring)?)
+            .map_err(|error| FileError::new(&config.file, format!("worker.id: {error}")))?;
+        Ok(WorkerParts {
+            broker: self.broker.take().map_or_else(|| config.open_broker(), Ok)?,
+            ledger: match self.ledger.take() {
+                Some(ledger) => ledger,
+                None => Arc::new(config.open_ledger()?),
+            },
+            quarantine: Arc::new(config.open_quarantine()?),
+            keyring,
+            results,
+            handlers: std::mem::take(&mut self.handlers),
+        })
+    }
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    let name = pattern.strip_suffix('*').unwrap_or(pattern);
+    let printable = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*');
+    printable && !pattern.is_empty() && pattern.len() <= 128
+}
+
+impl fmt::Debug for WorkerBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerBuilder").field("handlers", &self.handlers).finish_non_exhaustive()
+    }
+}

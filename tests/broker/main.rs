@@ -1,0 +1,10 @@
+//! The brokers: what every operation does, on SQLite and on Redis.
+
+mod conformance;
+mod model;
+mod redis_batches;
+mod redis_faults;
+mod redis_layout;
+mod redis_repairs;
+mod sqlite_damage;
+mod sqlite_processes;

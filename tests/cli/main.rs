@@ -1,0 +1,12 @@
+//! The program `taskseal`: output, exit codes, and whole deployments that are run by its commands.
+
+mod batches;
+mod device;
+mod guides;
+mod output;
+mod queue;
+mod support;
+mod tokens;
+mod unavailable_keys;
+mod worker;
+mod wrapped_keys;

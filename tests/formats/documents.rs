@@ -1,0 +1,104 @@
+//! Documents agree with the tree: the table of attacks names existing tests, links have targets, examples are compiled.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn top(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// The source files below a folder: path and text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a source file");
+            all.push((path, text));
+        }
+    }
+    all
+}
+
+/// Whether a source file belongs to a module: it has its name, or is in a folder of that name.
+fn is_of(path: &Path, module: &str) -> bool {
+    path.with_extension("").components().any(|component| component.as_os_str() == module)
+}
+
+/// The code spans of the last column.
+fn named_tests(table: &str) -> Vec<&str> {
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let cells = rows.skip(1).filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_test_that_the_table_names_is_there() {
+    let table = fs::read_to_string(top("core/docs/attacks.md")).expect("the table");
+    let (core, crossing) = (sources(&top("core/src")), sources(&top("tests")));
+    let names = named_tests(&table);
+    let defines = |(_, text): &(PathBuf, String), test: &str| text.contains(&format!("fn {test}("));
+    let is_there = |name: &&str| {
+        if let Some(vector) = name.strip_prefix("vectors/") {
+            return top("tests/vectors").join(vector).with_extension("txt").exists();
+        }
+        if let Some((module, test)) = name.split_once("::") {
+            return crossing.iter().any(|source| is_of(&source.0, module) && defines(source, test));
+        }
+        let is_program = |folder: &str| {
+            let place = top(folder).join(name);
+            place.with_extension("rs").exists() || place.join("main.rs").exists()
+        };
+        core.iter().any(|source| defines(source, name))
+            || is_program("core/tests")
+            || is_program("tests")
+            || is_program("tests/security")
+    };
+    let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(names.len() > 60, "{} tests are named", names.len());
+}
+
+#[test]
+fn every_row_names_a_test() {
+    let table = fs::read_to_string(top("core/docs/attacks.md")).expect("the table");
+    for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).skip(1) {
+        assert_eq!(row.matches('|').count(), 4, "{row}");
+        assert!(!named_tests(&format!("| a | b | c |\n{row}")).is_empty(), "{row}");
+    }
+}
+
+#[test]
+fn the_example_of_the_first_page_is_the_one_that_is_compiled() {
+    let example = |page: &str| {
+        let page = fs::read_to_string(top(page)).expect("a page");
+        let (_, example) = page.split_once("```rust,no_run\n").expect("an example");
+        example.split_once("```").expect("its end").0.to_owned()
+    };
+    assert_eq!(example("README.md"), example("host/README.md"));
+}
+
+#[test]
+fn links_to_files_lead_somewhere() {
+    for page in [
+        "README.md",
+        "core/README.md",
+        "core/docs/devices.md",
+        "core/firmware/README.md",
+        "host/README.md",
+        "hsm/README.md",
+        "fuzz/README.md",
+        "benches/README.md",
+    ] {
+        let text = fs::read_to_string(top(page)).expect("a page");
+        let folder = Path::new(page).parent().expect("a folder");
+        let targets =
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap_or_default();
+            assert!(top("").join(folder).join(file).exists(), "{page}: {target}");
+        }
+    }
+}

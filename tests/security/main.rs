@@ -1,0 +1,8 @@
+//! Attackers who can write to the queue: what the worker refuses, and that no task runs twice.
+
+mod attacks;
+mod batches;
+mod floods;
+mod ledger;
+mod ledger_model;
+mod replay_while_keys_stall;

@@ -1,0 +1,11 @@
+//! Client, worker and broker together: what happens to a task from `enqueue` to its result.
+
+mod crash;
+mod faults;
+mod few_threads;
+mod memory;
+mod program_handler;
+mod results;
+mod sign_batches;
+mod tasks;
+mod throughput;

@@ -1,0 +1,59 @@
+//! Tasks a second through client, broker and worker, with handlers that do nothing. Run by hand, in release:
+//! `cargo test --release -p taskseal-tests --test worker -- --ignored --nocapture throughput::`
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use taskseal::{Client, Task, Worker};
+use taskseal_core::Suite;
+use taskseal_tests::fleet::{Fleet, nothing_to_do};
+
+const TASKS: usize = 10_000;
+
+async fn measure(fleet: Fleet, name: &str, suite: Suite, concurrency: usize) {
+    let mut settings = fleet.client_settings();
+    settings.retention = Duration::ZERO;
+    let client = Client::new(settings, fleet.broker(), fleet.sealing_key_in(suite), fleet.keyring());
+    let body = "x".repeat(200);
+    let tasks = (0..TASKS).map(|_| Task::new("email:send", &body).unwrap()).collect();
+    let start = Instant::now();
+    client.enqueue_all(tasks).await.unwrap();
+    let enqueued = start.elapsed();
+
+    let mut settings = fleet.worker_settings();
+    (settings.concurrency, settings.fetch_batch) = (concurrency, 128);
+    let (start, before) = (Instant::now(), cpu_time());
+    let tally = Worker::new(settings, fleet.parts(nothing_to_do())).run_once().await;
+    let (ran, worked) = (start.elapsed(), cpu_time().saturating_sub(before));
+    assert_eq!((tally.succeeded, tally.lease_lost), (TASKS as u64, 0));
+    let rate = |took: Duration| TASKS as f64 / took.as_secs_f64();
+    println!(
+        "{name} {} concurrency {concurrency}: enqueued {:.0}/s, run {:.0}/s, {:.0} us of cpu a task",
+        suite.name(),
+        rate(enqueued),
+        rate(ran),
+        worked.as_secs_f64() * 1e6 / TASKS as f64
+    );
+}
+
+/// CPU time of this process. On a busy machine it says more than the elapsed time.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    // 100 a second on every Linux.
+    Duration::from_millis(ticks * 10)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn throughput() {
+    for concurrency in [10, 128, 512] {
+        for suite in [Suite::Se, Suite::Sp] {
+            measure(Fleet::embedded().await, "embedded", suite, concurrency).await;
+            if let Some(fleet) = Fleet::redis().await {
+                measure(fleet, "redis", suite, concurrency).await;
+            }
+        }
+    }
+}
