@@ -2,7 +2,7 @@
 //!
 //! A broker stores bytes and moves tasks between states. It is trusted neither with secrets nor to tell the truth: the
 //! worker verifies every task that it leases. A broker speaks [`TaskRecord`] and [`Settlement`]; how it stores them is
-//! its own matter. Two brokers pass one conformance suite: [`sqlite`] (one file) and [`redis`] (the layout of asynq).
+//! its own matter. Two brokers pass one conformance suite: one in a SQLite file and one on Redis, in the layout of asynq.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,8 +21,12 @@ mod error;
 mod info;
 mod lease;
 mod record;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
 pub mod redis;
 mod settlement;
+#[cfg(feature = "sqlite")]
+#[doc(hidden)]
 pub mod sqlite;
 
 /// A queue that stores sealed tasks and leases them to workers.
@@ -136,6 +140,7 @@ pub trait Broker: Send + Sync + fmt::Debug {
 }
 
 /// Number of lost workers after which a task is archived instead of leased again.
+#[doc(hidden)]
 pub const MAX_CRASHES: u32 = 3;
 
 /// What [`Broker::recover`] did.

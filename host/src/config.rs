@@ -14,9 +14,12 @@ use std::path::{Path, PathBuf};
 
 use taskseal_core::Kind;
 
+#[doc(hidden)]
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
 pub use self::open::SetupError;
+#[doc(hidden)]
 pub use self::program::ProgramSettings;
+#[doc(hidden)]
 pub use crate::policy::PolicySettings;
 
 use crate::client::ClientSettings;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use taskseal_core::{ContentType, NameSet, TaskId};
 use zeroize::Zeroizing;
 
+#[doc(hidden)]
 pub use self::function::Function;
 pub use self::program::{Program, ProgramLimits};
 
@@ -122,6 +123,7 @@ pub enum Failure {
 }
 
 /// Handlers by task type.
+#[doc(hidden)]
 #[derive(Clone, Default)]
 pub struct Handlers {
     exact: BTreeMap<String, Arc<dyn Handler>>,

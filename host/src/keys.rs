@@ -21,6 +21,7 @@ mod keyring;
 mod keyset_file;
 mod opening;
 #[cfg(feature = "pkcs11")]
+#[doc(hidden)]
 pub mod pkcs11;
 mod record;
 mod reference;
@@ -35,17 +36,25 @@ mod testing;
 mod wrapped_file;
 
 pub use self::agreement::RemoteAgreement;
+#[doc(hidden)]
 pub use self::algorithm::Algorithm;
 pub use self::authenticator::RemoteAuthenticator;
-pub use self::error::{KeyError, KeyErrorKind, KeyFault, KeyringError};
+pub use self::error::{KeyError, KeyErrorKind};
+#[doc(hidden)]
+pub use self::error::{KeyFault, KeyringError};
 pub use self::handle::{KeyHandle, KeyUsage};
+#[doc(hidden)]
 pub use self::keyring::Keyring;
 pub(crate) use self::keyset_file::Kid;
+#[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
+#[doc(hidden)]
 pub use self::record::{KeysetKey, Record, Status};
 pub(crate) use self::reference::relative_to;
 pub use self::reference::{InvalidKeyRef, KeyRef};
+#[doc(hidden)]
 pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
+#[doc(hidden)]
 pub use self::secret_key::{SecretKey, public_text};
 pub use self::signer::{RemoteSigner, SignerFault};
 pub use self::store::KeyStore;

@@ -1,33 +1,100 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// Without the feature, what only the program and the tests use is private.
+#![cfg_attr(not(feature = "internal"), allow(dead_code, unreachable_pub, unused_imports, unnameable_types))]
 
 pub mod broker;
-pub mod client;
 pub mod config;
-pub mod escape;
-pub mod file_error;
-pub mod file_security;
 pub mod handler;
 pub mod keys;
+pub mod quarantine;
+pub mod replay;
+
 mod lock;
 mod policy;
-pub mod quarantine;
-pub mod queue;
-pub mod replay;
-pub mod result;
 mod retry;
 mod sqlite;
 mod stack;
+
+#[cfg(not(feature = "internal"))]
+mod client;
+#[cfg(not(feature = "internal"))]
+mod escape;
+#[cfg(not(feature = "internal"))]
+mod file_error;
+#[cfg(not(feature = "internal"))]
+mod file_security;
+#[cfg(not(feature = "internal"))]
+mod queue;
+#[cfg(not(feature = "internal"))]
+mod result;
+#[cfg(not(feature = "internal"))]
+mod state;
+#[cfg(not(feature = "internal"))]
+mod task;
+#[cfg(not(feature = "internal"))]
+mod telemetry;
+#[cfg(not(feature = "internal"))]
+mod time;
+#[cfg(not(feature = "internal"))]
+mod wiped_buffer;
+#[cfg(not(feature = "internal"))]
+mod worker;
+
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod client;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod escape;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod file_error;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod file_security;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod queue;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod result;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
 pub mod state;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
 pub mod task;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
 pub mod telemetry;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
 pub mod time;
+#[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod wiped_buffer;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
 pub mod worker;
 
-pub use self::client::{Client, ClientSettings, Receipt, SealedTask};
-pub use self::config::Config;
-pub use self::queue::QueueName;
-pub use self::task::Task;
-pub use self::worker::{Worker, WorkerBuilder, WorkerParts, WorkerSettings};
+#[doc(inline)]
+pub use self::client::{Client, ClientError, ClientSettings, Receipt, SealedTask};
+#[doc(inline)]
+pub use self::config::{Config, SetupError};
+#[doc(inline)]
+pub use self::file_error::FileError;
+#[doc(inline)]
+pub use self::policy::PolicySettings;
+#[doc(inline)]
+pub use self::queue::{InvalidQueueName, QueueName};
+#[doc(inline)]
+pub use self::result::TaskResult;
+#[doc(inline)]
+pub use self::state::StateError;
+#[doc(inline)]
+pub use self::task::{InvalidTask, Task};
+#[doc(inline)]
+pub use self::worker::{Event, Tally, Worker, WorkerBuilder, WorkerQueue, WorkerSettings};
+#[doc(hidden)]
+pub use self::worker::WorkerParts;

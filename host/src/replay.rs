@@ -17,9 +17,12 @@
 //! A failed call is an error, and a worker that gets an error runs nothing.
 
 pub use self::decision::{Decision, LedgerRefusal};
-pub use self::ledger::{Ledger, LedgerStats, MAX_OUTCOME_LEN, OUTCOME_MARGIN, SWEEP_MARGIN};
+pub use self::ledger::{Ledger, LedgerStats};
+#[doc(hidden)]
+pub use self::ledger::{MAX_OUTCOME_LEN, OUTCOME_MARGIN, SWEEP_MARGIN};
 pub use self::query::{ReplayQuery, TaskKey};
 pub use self::sqlite::SqliteLedger;
+#[doc(hidden)]
 pub use crate::state::{StateError, StateKind};
 
 mod decision;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{BrokerConfig, Config};
+#[cfg(feature = "redis")]
 use crate::broker::redis::{Password, RedisBroker, RedisConfig};
+#[cfg(feature = "sqlite")]
 use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::file_error::FileError;
@@ -38,12 +40,14 @@ impl Config {
     /// [`SetupError`].
     pub fn open_broker(&self) -> Result<Arc<dyn Broker>, SetupError> {
         match &self.broker {
+            #[cfg(feature = "sqlite")]
             BrokerConfig::Sqlite(path) => {
                 if let Some(parent) = path.parent() {
                     file_security::create_dir(parent)?;
                 }
                 Ok(Arc::new(SqliteBroker::open(path)?))
             }
+            #[cfg(feature = "redis")]
             BrokerConfig::Redis(settings) => {
                 let mut redis = RedisConfig::new(settings.url.clone())
                     .with_prefix(&settings.prefix)
@@ -53,6 +57,10 @@ impl Config {
                 }
                 Ok(Arc::new(RedisBroker::connect(&redis)?))
             }
+            #[cfg(not(all(feature = "redis", feature = "sqlite")))]
+            _ => Err(FileError::new(&self.file, "this program was built without the broker of `broker.url`")
+                .hint("build it with the features `redis` and `sqlite`")
+                .into()),
         }
     }
 
