@@ -1,21 +1,20 @@
-//! Text from elsewhere, made harmless before it reaches a terminal, a log line or a metric label.
+//! Escapes untrusted text before it reaches a terminal, a log line or a metric label.
 
 use std::fmt::{self, Write};
 
 #[cfg(test)]
 mod tests;
 
-/// Shows bytes from the wire with everything escaped that could act on whoever reads them.
+/// Displays untrusted bytes with everything escaped that a terminal or log reader could interpret.
 ///
-/// Printable ASCII and printable characters of other scripts stay as they are. Escaped are: the C0 and C1
-/// controls, DEL, the backslash, every kind of line break, marks that change the direction of text or are
-/// invisible, and bytes that are no UTF-8 (as `\xff`). What is shown can be told from what was escaped, and is
-/// always one line.
+/// Printable characters of all scripts are displayed unchanged. C0 and C1 controls, DEL, the backslash, all line breaks,
+/// marks that change the direction of text or are invisible, and bytes that are not UTF-8 (as `\xff`) are escaped. The
+/// output is one line and is unambiguous.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(&'a [u8]);
 
 impl<'a> Escaped<'a> {
-    /// Wraps text or bytes.
+    /// Creates an escaped display of text or bytes.
     pub fn new(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self(text.as_ref())
     }
@@ -30,7 +29,7 @@ impl fmt::Display for Escaped<'_> {
                     '\r' => f.write_str("\\r")?,
                     '\t' => f.write_str("\\t")?,
                     '\\' => f.write_str("\\\\")?,
-                    _ if acts(character) => write!(f, "\\u{{{:x}}}", u32::from(character))?,
+                    _ if must_escape(character) => write!(f, "\\u{{{:x}}}", u32::from(character))?,
                     _ => f.write_char(character)?,
                 }
             }
@@ -42,8 +41,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether a character does something else than stand there.
-const fn acts(character: char) -> bool {
+/// Returns whether a character must be escaped.
+const fn must_escape(character: char) -> bool {
     matches!(
         character,
         // C0, DEL, C1

@@ -1,17 +1,16 @@
-//! The name of a queue, safe inside a key, an audience, a log line and a file.
+//! Names of queues, which are safe in a Redis key, an audience, a log line and a file name.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A queue's name: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+/// Name of a queue: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
 ///
-/// Narrower than what asynq accepts, so that a name can neither break out of the braces of a Redis key nor
-/// forge a part of an audience.
+/// Stricter than asynq, so that a name can neither leave the braces of a Redis key nor contain a separator of an audience.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueName(String);
 
 impl QueueName {
-    /// Checks a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// [`InvalidQueueName`] if it is empty, too long or has another character.
@@ -23,7 +22,7 @@ impl QueueName {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,7 +49,7 @@ impl fmt::Debug for QueueName {
     }
 }
 
-/// A name that is no [`QueueName`].
+/// The text is not a [`QueueName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a queue name is 1 to 64 of A-Z a-z 0-9 . _ -")]
 pub struct InvalidQueueName;

@@ -1,27 +1,26 @@
-//! Results: sealed by the worker, bound to the request they answer, opened by who asked.
+//! Results: sealed by the worker, bound to their request, opened by the client.
 
 use std::time::Duration;
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Refusal, SealError, TaskId, TaskType,
-    TimeWindow, Unverified,
+    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Refusal, SealError, TaskId, TaskType, Unverified,
 };
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
 use crate::keys::{Keyring, OpeningKeys, SealFault, SealingKey};
 use crate::policy::PolicySettings;
-use crate::time::UnixMillis;
+use crate::time::{clock, unix_seconds};
 
-/// Seals results in the name of one worker.
+/// Seals the results of one worker.
 #[derive(Debug)]
 pub struct ResultSealer {
     issuer: String,
     key: SealingKey,
 }
 
-/// The request that a result answers.
+/// The request of a result.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'r> {
     /// Type of the task.
@@ -30,28 +29,28 @@ pub struct Request<'r> {
     pub audience: &'r str,
     /// Id of the task.
     pub id: TaskId,
-    /// SHA-256 of the task's envelope.
+    /// SHA-256 digest of the envelope of the task.
     pub digest: [u8; 32],
 }
 
-/// A result that cannot be sealed.
+/// Why a result cannot be sealed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResultError {
-    /// A name or media type in it is not valid.
+    /// A name or the media type is not valid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// The key or its token failed, or the output is too long.
+    /// The key or its token failed, or the output is too large.
     #[error(transparent)]
     Sealing(#[from] SealFault),
 }
 
 impl ResultError {
-    /// Whether it is the key, or the source of randomness, that failed, and not the output: another output would not be
-    /// sealed either, and this one may be another time. Within: when the key says that it is worth trying again.
+    /// Returns `Some` if the key or the random number generator failed, so that no other output could be sealed now and
+    /// this one may be later. The inner value is the delay that the key asks for.
     pub(crate) fn of_the_key(&self) -> Option<Option<Duration>> {
         match self {
-            // This output, and no other.
+            // Only this output is at fault.
             Self::Sealing(SealError::Signer(fault)) if fault.refuses_message() => None,
             Self::Sealing(SealError::Signer(fault)) => Some(fault.retry_after()),
             Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
@@ -61,26 +60,26 @@ impl ResultError {
 }
 
 impl ResultSealer {
-    /// Seals as `issuer` with `key`.
+    /// Creates a sealer for the issuer `issuer` with `key`.
     ///
     /// # Errors
-    /// [`InvalidName`] if `issuer` is no issuer.
+    /// [`InvalidName`] if `issuer` is not a valid issuer.
     pub fn new(issuer: &str, key: SealingKey) -> Result<Self, InvalidName> {
         Issuer::new(issuer)?;
         Ok(Self { issuer: issuer.to_owned(), key })
     }
 
-    /// The key it seals with.
+    /// Returns the identifier of the key.
     pub(crate) fn kid(&self) -> KeyId {
         self.key.kid()
     }
 
-    /// Whether sealing may wait for a token or a service.
+    /// Returns whether sealing may wait for a token or a service.
     pub(crate) const fn may_block(&self) -> bool {
         self.key.may_block()
     }
 
-    /// Seals `output` as the result of `request`, to be read within `retention`.
+    /// Seals `output` as the result of `request`. The result expires after `retention`.
     ///
     /// # Errors
     /// [`ResultError`].
@@ -109,9 +108,9 @@ impl ResultSealer {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TaskResult {
-    /// The task it answers.
+    /// Id of the task.
     pub id: TaskId,
-    /// The worker that sealed it.
+    /// Issuer of the result: the worker.
     pub worker: String,
     /// Unix time in seconds at which it was sealed.
     pub sealed_at: u64,
@@ -124,8 +123,8 @@ pub struct TaskResult {
 /// Verifies and opens the result of `request`.
 ///
 /// # Errors
-/// [`OpenError`]: [`Refusal::WrongRequest`] if it answers another request, and all that a task can be refused for;
-/// [`OpenError::KeyUnavailable`] if the key that opens it is kept elsewhere and gave no answer that can be believed.
+/// [`OpenError`]: [`Refusal::WrongRequest`] if it is the result of another request, and every reason for which a task is refused;
+/// [`OpenError::KeyUnavailable`] if the decryption key is in a token or service that did not respond correctly.
 pub fn open_result(
     envelope: &[u8],
     request: &Request<'_>,
@@ -135,14 +134,14 @@ pub fn open_result(
     try_open_result(envelope, request, accepted, keyring).map_err(|unopened| unopened.error)
 }
 
-/// Why a result was not opened, and after which time it is worth trying again; `None`: that is of no use.
+/// Why a result was not opened, and the delay before another attempt; `None` if another attempt is useless.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unopened {
     pub(crate) error: OpenError,
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// As [`open_result`], for one who can wait for a token.
+/// As [`open_result`], with the delay before another attempt.
 pub(crate) fn try_open_result(
     envelope: &[u8],
     request: &Request<'_>,
@@ -166,8 +165,7 @@ fn open_with(
 ) -> Result<TaskResult, OpenError> {
     let audience = Audience::new(request.audience).map_err(|_| Refusal::WrongAudience)?;
     let policy = accepted.for_results(audience, request.digest);
-    let verified =
-        Unverified::parse(envelope)?.verify(keyring, &policy, &mut TimeWindow::exact(unix_seconds()))?;
+    let verified = Unverified::parse(envelope)?.verify(keyring, &policy, &mut clock())?;
     let claims = *verified.claims();
     if claims.task_id != request.id || claims.task_type.as_str() != request.task_type {
         return Err(Refusal::WrongRequest.into());
@@ -182,8 +180,4 @@ fn open_with(
         content_type,
         body: Zeroizing::new(opened.body().to_vec()),
     })
-}
-
-pub(crate) fn unix_seconds() -> u64 {
-    u64::try_from(UnixMillis::now().as_secs()).unwrap_or_default()
 }

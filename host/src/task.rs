@@ -1,4 +1,4 @@
-//! A task as its producer describes it, before it is sealed.
+//! A task before it is sealed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::queue::QueueName;
 use crate::time::UnixMillis;
 use crate::wiped_buffer::WipedBuffer;
 
-/// A task to seal and enqueue. What is not set comes from the client's defaults.
+/// A task to seal and enqueue. The settings of the client apply to what is not set.
 pub struct Task {
     pub(crate) task_type: String,
     pub(crate) content_type: String,
@@ -26,20 +26,20 @@ pub struct Task {
 }
 
 impl Task {
-    /// A task whose body is `body` as JSON.
+    /// Creates a task with `body` as JSON.
     ///
     /// # Errors
-    /// [`InvalidTask`] if the type is no [`TaskType`] or the body cannot be written as JSON.
+    /// [`InvalidTask`] if the type is not a [`TaskType`] or the body cannot be serialised.
     pub fn new(task_type: &str, body: &impl Serialize) -> Result<Self, InvalidTask> {
         let mut json = WipedBuffer::with_capacity(USUAL_BODY);
         serde_json::to_writer(&mut json, body).map_err(InvalidTask::Body)?;
         Self::with_body(task_type, ContentType::JSON, json.into_bytes())
     }
 
-    /// A task whose body is `body` as it stands.
+    /// Creates a task with `body` unchanged.
     ///
     /// # Errors
-    /// [`InvalidTask`] if the type is no [`TaskType`].
+    /// [`InvalidTask`] if the type is not a [`TaskType`].
     pub fn from_bytes(
         task_type: &str,
         content_type: ContentType<'_>,
@@ -68,49 +68,49 @@ impl Task {
         })
     }
 
-    /// Uses this id instead of a fresh UUIDv7. Enqueuing another task with the same id is a conflict.
+    /// Sets the task id; a new UUIDv7 by default. Enqueuing another task with the same id is a conflict.
     #[must_use]
     pub const fn id(mut self, id: TaskId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Goes to this queue.
+    /// Sets the queue.
     #[must_use]
     pub fn queue(mut self, queue: QueueName) -> Self {
         self.queue = Some(queue);
         self
     }
 
-    /// Is not run before this time. Sealed, so that nobody can pull it forward.
+    /// Sets the time before which the task does not run. It is sealed, so the broker cannot change it.
     #[must_use]
     pub const fn process_at(mut self, at: UnixMillis) -> Self {
         self.process_at = Some(at);
         self
     }
 
-    /// Expires this long after it may first be run.
+    /// Sets the time from when the task may first run to its expiry.
     #[must_use]
     pub const fn within(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// Is tried at most this often.
+    /// Sets the maximum number of attempts, the first included.
     #[must_use]
     pub const fn attempts(mut self, most: u16) -> Self {
         self.attempts = Some(most);
         self
     }
 
-    /// May run this long per attempt; counted in whole seconds.
+    /// Sets the time limit of one attempt, rounded up to seconds.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
     }
 
-    /// Is kept with its result this long after success; counted in whole seconds. Zero: nothing is kept.
+    /// Sets how long the completed task and its result are kept, rounded up to seconds. With zero, neither is kept.
     #[must_use]
     pub const fn retention(mut self, keep: Duration) -> Self {
         self.retention = Some(keep);
@@ -118,7 +118,7 @@ impl Task {
     }
 }
 
-/// Room for a body before its length is known, in bytes.
+/// Initial capacity for a body whose length is not known, in bytes.
 const USUAL_BODY: usize = 512;
 
 impl std::fmt::Debug for Task {
@@ -127,14 +127,14 @@ impl std::fmt::Debug for Task {
     }
 }
 
-/// A task that cannot be sealed as described.
+/// Why a task cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTask {
-    /// The type is no name.
+    /// The type is not valid.
     #[error("invalid task type: {0}")]
     Type(#[source] InvalidName),
-    /// The body cannot be written as JSON.
+    /// The body cannot be serialised as JSON.
     #[error("the body cannot be written as json: {0}")]
     Body(#[source] serde_json::Error),
 }

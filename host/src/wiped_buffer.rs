@@ -1,11 +1,11 @@
-//! A buffer for secrets that grows without leaving copies behind: a vector that grows by itself does.
+//! A buffer for secrets that leaves no copies when it grows, unlike a vector.
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes that are wiped when they are dropped, and whenever they move to a larger allocation.
+/// Bytes that are wiped on drop, and when they move to a larger allocation.
 #[derive(Default)]
 pub struct WipedBuffer(Zeroizing<Vec<u8>>);
 
@@ -27,10 +27,10 @@ impl WipedBuffer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Appends what `source` has, up to `limit` bytes. Returns their number.
+    /// Appends up to `limit` bytes of `source`. Returns their number.
     ///
     /// # Errors
-    /// Those of `source`.
+    /// The errors of `source`.
     pub fn read_from(&mut self, source: &mut (impl Read + ?Sized), limit: usize) -> io::Result<usize> {
         let mut chunk = Zeroizing::new([0; 8192]);
         let mut total = 0;
@@ -48,11 +48,11 @@ impl WipedBuffer {
         Ok(total)
     }
 
-    /// Appends the bytes of `source` up to the next line break and that, up to `limit` bytes. Returns their number; 0 at
-    /// the end of `source`.
+    /// Appends the next line of `source` with its line break, up to `limit` bytes. Returns the number of bytes; 0 at the
+    /// end of `source`.
     ///
     /// # Errors
-    /// Those of `source`.
+    /// The errors of `source`.
     pub fn read_line(&mut self, source: &mut (impl BufRead + ?Sized), limit: usize) -> io::Result<usize> {
         let mut total = 0;
         while total < limit {
@@ -74,12 +74,12 @@ impl WipedBuffer {
         Ok(total)
     }
 
-    /// Wipes the bytes and keeps the room.
+    /// Wipes the bytes and keeps the capacity.
     pub fn clear(&mut self) {
         self.0.zeroize();
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -234,7 +234,7 @@ fn public_key_alone_does_not_decrypt_where_the_key_is_one_that_signs() {
     fs::write(project.join("taskseal.toml"), text).unwrap();
     let run = folder.run_in(&project, &["worker", "--once"]);
     run.failed(5);
-    assert!(run.err.contains("not made for this use"), "{}", run.err);
+    assert!(run.err.contains("not restricted to the required use"), "{}", run.err);
 }
 
 /// Every file below a folder.

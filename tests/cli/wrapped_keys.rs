@@ -111,7 +111,7 @@ fn wrapped_file_that_was_changed_is_refused() {
     for (at, reason) in [
         (0, "is damaged"),
         (1, "is damaged"),
-        (3 + len + 39, "was changed, or was wrapped with another key"),
+        (3 + len + 39, "was modified, or was wrapped with a different key"),
         (3 + len + 51, "was changed since it was made"),
         (3 + len + 60, "was changed since it was made"),
         (3 + len + 52 + 50, "was changed since it was made"),
@@ -152,7 +152,7 @@ fn another_wrapping_key_of_the_token_does_not_unwrap_the_file() {
     });
     let run = host.run(&SEAL, BODY);
     run.failed(1).hinted();
-    assert!(run.err.contains("wrapped with another key"), "{}", run.err);
+    assert!(run.err.contains("wrapped with a different key"), "{}", run.err);
 }
 
 #[test]

@@ -228,7 +228,7 @@ impl Fleet {
     #[must_use]
     pub fn worker_settings(&self) -> WorkerSettings {
         let mut settings = WorkerSettings::new("worker-1", "test", mail());
-        // Independent of the number of processors: tests count the tasks that a worker leases at once.
+        // The same on every machine: tests count the tasks that one worker leases.
         settings.concurrency = 10;
         settings.lease = Duration::from_secs(2);
         settings.poll = Duration::from_millis(50);

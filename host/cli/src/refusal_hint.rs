@@ -16,7 +16,7 @@ pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
         }
         Refusal::WrongKind => "a result was enqueued as a task: check who can write to the queue",
         Refusal::SuiteNotAllowed => {
-            "[policy] suites and batches say what is accepted: if in doubt, change the producer, not the policy"
+            "[policy] suites and [policy] batches say what is accepted: if in doubt, change the producer, not the policy"
         }
         Refusal::UnknownKey => {
             "if the producer is yours, add its [[key]] entry to the keyset; if not, check who can write to the queue"

@@ -1,7 +1,7 @@
 //! Group commit of signatures: tasks that arrive while one signature is made share the next one.
 //!
-//! The first caller that finds no leader running spawns one. It signs for everyone in the queue until the queue is empty,
-//! and it runs as a task of its own, so that a caller whose future is not polled cannot stall the others. No timer is
+//! The first caller that finds no leader running spawns one. It signs for all callers in the queue until the queue is empty,
+//! and it runs as a separate task, so that a caller whose future is not polled cannot stall the others. No timer is
 //! involved.
 
 use std::collections::VecDeque;

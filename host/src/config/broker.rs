@@ -1,4 +1,5 @@
-//! Where the queue is: a file on this machine or Redis. A password is named, never written.
+//! The broker of the configuration: a file on this machine, or Redis. The configuration names a password, but does not
+//! contain it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::relative_to;
 
-/// Where the queue is.
+/// The broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerConfig {
@@ -21,43 +22,43 @@ pub enum BrokerConfig {
     Redis(RedisSettings),
 }
 
-/// How to reach Redis.
+/// Connection to Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisSettings {
     /// `redis://`, `rediss://` or `unix://`, without a password.
     pub url: String,
-    /// What every key starts with.
+    /// Prefix of every key.
     pub prefix: String,
-    /// Where the password is; `None`: none is needed.
+    /// Source of the password; `None` if none is needed.
     pub password: Option<PasswordSource>,
 }
 
-/// Where a password is.
+/// Source of a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordSource {
-    /// In a file that only its owner may read; one line break at its end does not count.
+    /// A file that only its owner may read. A line break at its end is ignored.
     File(PathBuf),
-    /// In an environment variable of this name.
+    /// An environment variable of this name.
     Environment(String),
 }
 
 impl PasswordSource {
-    /// Reads the password. `config` is the file that names it.
+    /// Reads the password. `config` is the configuration file that names it.
     ///
     /// # Errors
-    /// [`FileError`] if the file cannot be read or is open to others, or the variable is not set.
+    /// [`FileError`] if the file cannot be read or is accessible to others, or the variable is not set.
     pub fn read(&self, config: &Path) -> Result<Zeroizing<String>, FileError> {
         match self {
             Self::File(path) => {
                 let content = file_security::read(path)?;
                 let text = std::str::from_utf8(&content)
-                    .map_err(|_| FileError::new(path, "the password in it is not UTF-8"))?;
+                    .map_err(|_| FileError::new(path, "the password is not UTF-8"))?;
                 let text =
                     text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
                 if text.is_empty() {
-                    return Err(FileError::new(path, "there is no password in it"));
+                    return Err(FileError::new(path, "the file contains no password"));
                 }
                 Ok(Zeroizing::new(text.to_owned()))
             }
@@ -91,11 +92,11 @@ impl Section {
             Some(url) if is_redis(url.get_ref()) => url,
             embedded => {
                 if let Some(field) = redis_only.into_iter().flatten().next() {
-                    let message = "means something for Redis only";
+                    let message = "applies to Redis only";
                     return Err(context.fault(field, message, "remove it, or set `url` to a redis:// URL"));
                 }
                 return match embedded.as_ref().map(|url| (url, url.get_ref().strip_prefix("embedded:"))) {
-                    // A folder of its own: who may write to the queue must not thereby reach the ledger.
+                    // In a separate folder, so that write access to the queue does not give access to the ledger.
                     None => Ok(BrokerConfig::Sqlite(relative_to(context.file, "queue/queue.db"))),
                     Some((_, Some(path))) if !path.is_empty() => {
                         Ok(BrokerConfig::Sqlite(relative_to(context.file, path)))
@@ -109,10 +110,10 @@ impl Section {
             }
         };
         if has_password(url.get_ref()) {
-            // The position is shown, the value is not.
+            // The error shows the position, not the value.
             return Err(context.fault(
                 url,
-                "has a password in it, and this file is not a secret",
+                "contains a password, and this file is not secret",
                 "put it into a file of mode 0600 and name that with `password_file`, or use `password_env`",
             ));
         }
@@ -128,7 +129,7 @@ impl Section {
             (Some(file), None) => Some(PasswordSource::File(relative_to(context.file, file.get_ref()))),
             (None, Some(name)) => Some(PasswordSource::Environment(name.into_inner())),
             (Some(_), Some(name)) => {
-                let message = "there is a `password_file` already";
+                let message = "`password_file` is set as well";
                 return Err(context.fault(&name, message, "remove one of the two"));
             }
         };
@@ -140,12 +141,12 @@ fn is_redis(url: &str) -> bool {
     ["redis://", "rediss://", "unix://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
-/// Whether there is `user:password@` before the host, or `pass=` among the options of a socket.
+/// Returns whether the URL has `user:password@` before the host, or `pass=` among the options of a socket.
 fn has_password(url: &str) -> bool {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    // The last @: one inside a password that should have been escaped is part of it. An @ further on means that
-    // the password has a slash in it.
+    // The last @ counts: an unescaped one may be part of the password. An @ after the authority means that the
+    // password contains a slash.
     let user_info = authority.rsplit_once('@').map(|(user_info, _)| user_info);
     let in_authority = user_info.is_some_and(|user_info| user_info.contains(':'));
     let beyond = user_info.is_none() && authority.contains(':') && after_scheme.contains('@');

@@ -35,7 +35,7 @@ fn direction_of_text_cannot_be_turned() {
 }
 
 #[test]
-fn bytes_that_are_no_utf8_are_shown_as_bytes() {
+fn bytes_that_are_not_utf8_are_displayed_as_bytes() {
     assert_eq!(shown(b"a\xff\xc3b\xed\xa0\x80"), "a\\xff\\xc3b\\xed\\xa0\\x80");
 }
 

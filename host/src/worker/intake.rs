@@ -21,9 +21,8 @@ use crate::broker::Leased;
 use crate::handler::OpenedTask;
 use crate::queue::QueueName;
 use crate::replay::{self, LedgerRefusal, ReplayQuery, TaskKey};
-use crate::result::unix_seconds;
 use crate::task::queue_id;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, unix_seconds};
 
 /// What becomes of one leased task.
 #[derive(Debug)]
@@ -212,7 +211,7 @@ fn agrees(leased: &Leased, queue: &QueueName, claims: &Claims<'_>) -> bool {
 }
 
 fn sighting(shared: &Shared, verified: &Verified<'_>) -> ReplayQuery {
-    let sighting = verified.sighting();
+    let sighting = verified.admission_request();
     let forget_after = sighting.forget_after.and_then(|seconds| i64::try_from(seconds).ok());
     ReplayQuery {
         issuer: sighting.issuer.as_str().to_owned(),

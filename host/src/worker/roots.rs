@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use taskseal_core::batch::{RootCache, RootId, VerifiedRoots};
+use taskseal_core::batch::{BatchRootCache, RootCache, RootId};
 
 /// How many roots are remembered: 32 bytes each.
 const REMEMBERED: usize = 256;
@@ -10,7 +10,7 @@ const REMEMBERED: usize = 256;
 /// The roots verified last. Held by nobody while a signature is verified: two threads that meet a new root at once both
 /// verify it.
 #[derive(Debug, Default)]
-pub(super) struct Roots(Mutex<VerifiedRoots<REMEMBERED>>);
+pub(super) struct Roots(Mutex<BatchRootCache<REMEMBERED>>);
 
 impl RootCache for &Roots {
     fn contains(&mut self, root: &RootId) -> bool {

@@ -105,43 +105,48 @@ impl TokenLogin {
             // The old session is closed after the new one is open, because the login ends with the last session.
             _previous => Session::open(&self.module, slot, Access::ReadOnly).map_err(Error::from)?,
         };
-        if info.login_required() {
-            match session.check_login() {
-                Ok(()) => {}
-                Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, _)) => {
-                    drop(guard);
-                    let target = LoginTarget {
-                        module: &self.module,
-                        slot,
-                        session: &session,
-                        identity: &identity,
-                        attempts: &attempts,
-                        pin_count_low: &self.pin_count_low,
-                    };
-                    log_in(&self.pin, target, &info)?;
-                    guard = self.module.lock_shared()?;
-                }
-                Err(error) => return Err(Error::from(error).into()),
-            }
+        if info.login_required() && !is_logged_in(&session)? {
+            drop(guard);
+            let target = LoginTarget {
+                module: &self.module,
+                slot,
+                session: &session,
+                identity: &identity,
+                attempts: &attempts,
+                pin_count_low: &self.pin_count_low,
+            };
+            log_in(&self.pin, target, &info)?;
+            guard = self.module.lock_shared()?;
         }
         let logins = attempts.logins();
         if session.is_stale() {
             return Err(Error::Transient { retry_after: Duration::ZERO }.into());
         }
-        self.pin_count_low.store(info.user_pin_count_low(), Ordering::Relaxed);
-        // Only the recovery thread sets them, so a second value is the same as the first.
-        let _ = self.identity.set(identity);
-        let _ = self.attempts.set(attempts);
+        self.record(&info, identity, attempts);
         drop(guard);
-        let pool_limit = pool_limit(self.max_sessions, &info);
         Ok(Connection {
             slot,
             session,
             login_required: info.login_required(),
-            pool_limit,
+            pool_limit: pool_limit(self.max_sessions, &info),
             logins,
             session_losses,
         })
+    }
+
+    /// Records the token of the first connection. Only the recovery thread connects, so a later token is the same.
+    fn record(&self, info: &TokenInfo, identity: Identity, attempts: Arc<LoginAttempts>) {
+        self.pin_count_low.store(info.user_pin_count_low(), Ordering::Relaxed);
+        let _ = self.identity.set(identity);
+        let _ = self.attempts.set(attempts);
+    }
+}
+
+fn is_logged_in(session: &Session) -> Result<bool, Error> {
+    match session.check_login() {
+        Ok(()) => Ok(true),
+        Err(Cryptoki::Pkcs11(RvError::UserNotLoggedIn, _)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
