@@ -40,7 +40,8 @@ async fn settling_changes_only_the_fields_of_a_message_that_say_how_it_ended() {
         headers: BTreeMap::from([("trace".to_owned(), "abc".to_owned()), (String::new(), String::new())]),
     };
     let (at, retention) = (UnixMillis::now().plus(LEASE), LEASE);
-    let cases: [(&str, Settlement, fn(&mut Message, i64)); 6] = [
+    type Case = (&'static str, Settlement, fn(&mut Message, i64));
+    let cases: [Case; 6] = [
         ("completed", Settlement::Complete { result: Vec::new(), retention }, |message, now| {
             message.completed_at = now;
         }),

@@ -36,23 +36,11 @@ pub(super) fn recover(
     limit: usize,
     now: i64,
 ) -> rusqlite::Result<Recovered> {
-    let mut lost = connection.prepare_cached(
-        "SELECT seq, CASE WHEN octet_length(id) BETWEEN 1 AND 1024 THEN id END, crashes FROM task
-         WHERE queue = ?1 AND state = 'active' AND lease_until <= ?2 ORDER BY lease_until, seq LIMIT ?3",
-    )?;
-    let rows: Vec<(i64, String, i64)> = lost
-        .query_map(params![queue, now, to_sql(limit.min(MAX_ROWS))], |row| {
-            let seq = row.get(0)?;
-            let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
-            Ok((seq, id, record::integer(row, 2)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-
     let mut answer = Recovered::default();
     let mut delta = Delta::default();
     let mut front = Vec::new();
     let crash = "UPDATE task SET crashes = ?2 WHERE seq = ?1";
-    for (seq, id, crashes) in rows {
+    for (seq, id, crashes) in expired(connection, queue, limit, now)? {
         if !record::exists(connection, seq)? {
             tasks::delete(connection, seq)?;
             delta.leave(TaskState::Active);
@@ -77,4 +65,23 @@ pub(super) fn recover(
     }
     delta.apply(connection, queue)?;
     Ok(answer)
+}
+
+/// Returns row, id and lost workers of active tasks whose lease has expired, in order of the expiry.
+fn expired(
+    connection: &Connection,
+    queue: &str,
+    limit: usize,
+    now: i64,
+) -> rusqlite::Result<Vec<(i64, String, i64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, CASE WHEN octet_length(id) BETWEEN 1 AND 1024 THEN id END, crashes FROM task
+         WHERE queue = ?1 AND state = 'active' AND lease_until <= ?2 ORDER BY lease_until, seq LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![queue, now, to_sql(limit.min(MAX_ROWS))], |row| {
+        let seq = row.get(0)?;
+        let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
+        Ok((seq, id, record::integer(row, 2)?))
+    })?;
+    rows.collect()
 }

@@ -1,14 +1,10 @@
-//! The task message of asynq: what Redis stores for a task, and its protobuf form.
+//! The task message of asynq: what Redis stores for a task.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::wire::{self, DecodeMessageError};
 use crate::time::UnixMillis;
-
-#[cfg(test)]
-mod tests;
 
 /// A task message of asynq (`asynq.TaskMessage`). A process that can write to Redis can change every field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,33 +47,6 @@ impl Message {
 
     /// Maximum number of headers that [`decode`](Self::decode) accepts.
     pub const MAX_HEADERS: usize = 1024;
-
-    /// Returns the protobuf form: fields in ascending order, defaults left out, headers in order of their keys. Equal
-    /// messages encode to the same bytes, which are those the Go library writes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(self)
-    }
-
-    /// Reads the protobuf form. Unknown fields are skipped; of a repeated field the last one counts.
-    ///
-    /// Stricter than protobuf where leniency would only help an attacker: a known field with another wire type, a
-    /// number out of range and a group are errors.
-    ///
-    /// # Errors
-    /// [`DecodeMessageError`] for the first error found.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeMessageError> {
-        let payload_of = Bytes::copy_from_slice;
-        wire::decode(bytes, payload_of)
-    }
-
-    /// Reads the protobuf form; the payload shares the memory of `bytes`.
-    ///
-    /// # Errors
-    /// As [`decode`](Self::decode).
-    pub(in crate::broker::redis) fn decode_shared(bytes: &Bytes) -> Result<Self, DecodeMessageError> {
-        wire::decode(bytes, |payload| bytes.slice_ref(payload))
-    }
 }
 
 /// A message to store.

@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use super::Message;
 
+#[cfg(test)]
+mod tests;
+
 /// Why bytes are not a task message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -34,7 +37,35 @@ pub enum DecodeMessageError {
     TooManyHeaders,
 }
 
-pub(super) fn encode(message: &Message) -> Vec<u8> {
+impl Message {
+    /// Returns the protobuf form: fields in ascending order, defaults left out, headers in order of their keys. Equal
+    /// messages encode to the same bytes, which are those the Go library writes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads the protobuf form. Unknown fields are skipped; of a repeated field the last one counts.
+    ///
+    /// Stricter than protobuf where leniency would only help an attacker: a known field with another wire type, a
+    /// number out of range and a group are errors.
+    ///
+    /// # Errors
+    /// [`DecodeMessageError`] for the first error found.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeMessageError> {
+        decode(bytes, Bytes::copy_from_slice)
+    }
+
+    /// Reads the protobuf form; the payload shares the memory of `bytes`.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub(in crate::broker::redis) fn decode_shared(bytes: &Bytes) -> Result<Self, DecodeMessageError> {
+        decode(bytes, |payload| bytes.slice_ref(payload))
+    }
+}
+
+fn encode(message: &Message) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.payload.len().saturating_add(160));
     put_bytes(&mut out, TASK_TYPE, message.task_type.as_bytes());
     put_bytes(&mut out, PAYLOAD, &message.payload);
@@ -60,10 +91,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode(
-    bytes: &[u8],
-    payload_of: impl Fn(&[u8]) -> Bytes,
-) -> Result<Message, DecodeMessageError> {
+fn decode(bytes: &[u8], payload_of: impl Fn(&[u8]) -> Bytes) -> Result<Message, DecodeMessageError> {
     if bytes.len() > Message::MAX_ENCODED_LEN {
         return Err(DecodeMessageError::TooLong);
     }
