@@ -1,15 +1,14 @@
 //! The metrics file of a worker, in the text format of Prometheus: for a collector that reads files, such as
 //! node_exporter. The worker accepts no connections.
 
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use taskseal::file_error::FileError;
+use taskseal::file_security;
 use taskseal::keys::pkcs11;
 use taskseal::telemetry::{self, WORKER_TARGET};
 use tokio::runtime::Runtime;
@@ -81,15 +80,10 @@ impl MetricsFile {
 
     /// Replaces the file atomically, so that a collector never reads a part of it.
     fn replace(&self) -> io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut text = self.recorder.render();
+        text.push_str(&pkcs11::metrics());
         // The collector may run as another user; the umask applies.
-        let mut next = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        next.write_all(self.recorder.render().as_bytes())?;
-        next.write_all(pkcs11::metrics().as_bytes())?;
-        next.persist(&self.path)?;
-        Ok(())
+        file_security::replace(&self.path, text.as_bytes(), 0o666)
     }
 }
 
