@@ -14,9 +14,12 @@ use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;
 use taskseal_tests::snapshot::{self, Content};
 
-use crate::redis_vectors::{assert_shows, broker, message, queue, record, vector};
+use crate::redis_vectors::{assert_shows, broker, message, now, queue, record, vector};
 
 const LEASE: Duration = Duration::from_secs(30);
+
+/// What a settlement at a time, in Unix seconds, changes in a message.
+type Change = fn(&mut Message, i64);
 
 #[tokio::test]
 async fn settling_changes_only_the_fields_of_a_message_that_say_how_it_ended() {
@@ -40,7 +43,7 @@ async fn settling_changes_only_the_fields_of_a_message_that_say_how_it_ended() {
         headers: BTreeMap::from([("trace".to_owned(), "abc".to_owned()), (String::new(), String::new())]),
     };
     let (at, retention) = (UnixMillis::now().plus(LEASE), LEASE);
-    let cases: [(&str, Settlement, fn(&mut Message, i64)); 6] = [
+    let cases: [(&str, Settlement, Change); 6] = [
         ("completed", Settlement::Complete { result: Vec::new(), retention }, |message, now| {
             message.completed_at = now;
         }),

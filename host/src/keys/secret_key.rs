@@ -4,7 +4,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use getrandom::SysRng;
 use getrandom::rand_core::TryRng;
 use taskseal_core::keys::{
-    AgreementKey, CoseKey, EncryptionKey, KeyAlgorithm, HmacKey, POINT_LEN, SigningKey,
+    AgreementKey, CoseKey, EncryptionKey, HmacKey, KeyAlgorithm, POINT_LEN, SigningKey,
 };
 use taskseal_core::{InvalidKey, KeyId, Secret};
 
