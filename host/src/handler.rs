@@ -1,4 +1,4 @@
-//! What runs a task: a Rust function or a program, chosen by the sealed task type.
+//! Handlers: run tasks, each with a Rust function or a program, chosen by the signed task type.
 
 mod configured;
 mod function;
@@ -22,12 +22,12 @@ use crate::queue::QueueName;
 /// Runs tasks of one type.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Runs one task. May be dropped at any `await`: at the time limit, when the lease is lost, or at the end of
-    /// the drain. One that blocks its thread cannot be stopped, and the drain waits for it: blocking work belongs
-    /// into a program or on `tokio::task::spawn_blocking`.
+    /// Runs one task. The future may be dropped at any `await`: at the time limit, when the lease is lost, or at the end
+    /// of the drain time. A handler that blocks its thread cannot be cancelled, and the drain waits for it. Run blocking
+    /// work in a program or with `tokio::task::spawn_blocking`.
     ///
     /// # Errors
-    /// [`Failure`]: whether the task is tried again or given up.
+    /// [`Failure`], which decides whether the task is retried.
     async fn run(&self, task: OpenedTask) -> Result<Output, Failure>;
 }
 
@@ -35,15 +35,15 @@ pub trait Handler: Send + Sync {
 pub struct OpenedTask {
     /// Task id.
     pub id: TaskId,
-    /// Who made it.
+    /// Issuer that sealed it.
     pub issuer: String,
-    /// What kind of task it is.
+    /// Task type.
     pub task_type: String,
-    /// The queue it was taken from.
+    /// Queue it was fetched from.
     pub queue: QueueName,
     /// Media type of the body.
     pub content_type: String,
-    /// 1 for the first attempt.
+    /// Number of this attempt, 1 for the first.
     pub attempt: u32,
     /// Time limit of this attempt.
     pub timeout: Duration,
@@ -52,14 +52,14 @@ pub struct OpenedTask {
 }
 
 impl OpenedTask {
-    /// The body as JSON.
+    /// Deserialises the body as JSON.
     ///
     /// # Errors
-    /// [`Failure::GiveUp`]: the body will not become another one by trying again.
+    /// [`Failure::GiveUp`]: a retry would find the same body.
     ///
     /// # Security
-    /// What is returned is a copy, for the handler to wipe. A string with escapes leaves another one in memory that was
-    /// freed: a body that must not leave one is read from [`body`](Self::body).
+    /// The returned value is a copy, which the handler has to wipe. A string with escapes leaves another copy in freed
+    /// memory. Read [`body`](Self::body) if no copy may be left.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| Failure::GiveUp(format!("body: {error}")))
     }
@@ -74,7 +74,7 @@ impl fmt::Debug for OpenedTask {
     }
 }
 
-/// What a task gave. Wiped on drop, sealed before it leaves the worker.
+/// The output of a task. The body is wiped on drop, and sealed before it leaves the worker.
 pub struct Output {
     /// Media type of the body.
     pub content_type: String,
@@ -83,13 +83,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Bytes of a media type.
+    /// Creates an output with a body of a media type.
     #[must_use]
     pub fn new(content_type: ContentType<'_>, body: Vec<u8>) -> Self {
         Self { content_type: content_type.as_str().to_owned(), body: Zeroizing::new(body) }
     }
 
-    /// No body.
+    /// Creates an output without a body.
     #[must_use]
     pub fn empty() -> Self {
         Self::new(ContentType::OCTETS, Vec::new())
@@ -109,14 +109,14 @@ impl fmt::Debug for Output {
     }
 }
 
-/// Why a task did not succeed. The text stays on the worker's host; the queue sees only that it failed.
+/// Why a task did not succeed. The text stays on the worker's host; the queue only learns that the task failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// May succeed another time.
+    /// A retry may succeed.
     #[error("{0}")]
     TryAgain(String),
-    /// Will never succeed.
+    /// No retry can succeed.
     #[error("{0}")]
     GiveUp(String),
 }
@@ -125,40 +125,40 @@ pub enum Failure {
 #[derive(Clone, Default)]
 pub struct Handlers {
     exact: BTreeMap<String, Arc<dyn Handler>>,
-    by_beginning: BTreeMap<String, Arc<dyn Handler>>,
+    by_prefix: BTreeMap<String, Arc<dyn Handler>>,
 }
 
 impl Handlers {
-    /// Adds a handler for a pattern: a task type, or a beginning followed by `*`. A whole type goes before a
-    /// beginning, a longer beginning before a shorter one.
+    /// Adds a handler for a pattern: a task type, or a prefix followed by `*`. A whole type takes precedence over a prefix,
+    /// and a longer prefix over a shorter one.
     pub fn insert(&mut self, pattern: &str, handler: Arc<dyn Handler>) {
         match pattern.strip_suffix('*') {
-            Some(beginning) => self.by_beginning.insert(beginning.to_owned(), handler),
+            Some(prefix) => self.by_prefix.insert(prefix.to_owned(), handler),
             None => self.exact.insert(pattern.to_owned(), handler),
         };
     }
 
-    /// The handler of a type.
+    /// Returns the handler of a task type.
     #[must_use]
     pub fn find(&self, task_type: &str) -> Option<Arc<dyn Handler>> {
-        let by_beginning = || {
-            let fits = |(beginning, _): &(&String, _)| task_type.starts_with(beginning.as_str());
-            self.by_beginning.iter().filter(fits).max_by_key(|(beginning, _)| beginning.len())
+        let by_prefix = || {
+            let matches = |(prefix, _): &(&String, _)| task_type.starts_with(prefix.as_str());
+            self.by_prefix.iter().filter(matches).max_by_key(|(prefix, _)| prefix.len())
         };
-        self.exact.get(task_type).or_else(|| by_beginning().map(|(_, handler)| handler)).cloned()
+        self.exact.get(task_type).or_else(|| by_prefix().map(|(_, handler)| handler)).cloned()
     }
 
-    /// The patterns, separated by spaces: a [`NameSet`].
+    /// Returns the patterns, separated by spaces, in the form of a [`NameSet`].
     #[must_use]
     pub fn patterns(&self) -> String {
-        let beginnings = self.by_beginning.keys().map(|beginning| format!("{beginning}*"));
-        self.exact.keys().cloned().chain(beginnings).collect::<Vec<_>>().join(" ")
+        let prefixes = self.by_prefix.keys().map(|prefix| format!("{prefix}*"));
+        self.exact.keys().cloned().chain(prefixes).collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether there is no handler at all.
+    /// Returns whether there are no handlers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.by_beginning.is_empty()
+        self.exact.is_empty() && self.by_prefix.is_empty()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod quarantine;
 pub mod queue;
 pub mod replay;
 pub mod result;
+mod retry;
 mod sqlite;
 mod stack;
 pub mod state;

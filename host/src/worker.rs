@@ -1,242 +1,182 @@
-//! The worker, and the life of a task as it sees it.
+//! The worker: takes each task of its queues through named stages.
 //!
-//! 1. **Leased.** The processor takes up to a batch of pending tasks; each comes with a lease and a fencing token.
-//! 2. **Verified.** Intake decodes the envelope, checks the signature, the rights of the key, the queue it was really
-//!    taken from, the time, and that the queue's own words about the task (id, type, queue) are the sealed ones.
-//! 3. **Claimed.** The ledger, which the queue cannot reach, tells a first run and a legal redelivery from a replay
-//!    and a conflict, and writes the claim down before anything runs. Of a task that comes after its expiry it is asked only
-//!    whether it has ended: then it is settled, else refused.
-//! 4. **Decrypted and run.** However long a token takes to decrypt, the claim is kept meanwhile, and the ledger confirms it
-//!    before the handler begins. The handler of the sealed type gets the body; only this task suffers when the handler
-//!    fails, panics, hangs or is killed.
-//! 5. **Sealed and settled.** The result is sealed and bound to the request; while the key for that cannot be used, whatever
-//!    the reason, the task waits for it and no others are taken. The result is written to the ledger, then stored in the
-//!    queue as done; only then the ledger forgets it. A failed task is retried with back-off or archived.
-//! 6. **Refused.** What does not pass is kept in quarantine with its refusal code, archived in the queue, and never run.
+//! 1. **Fetch** (`fetch.rs`). Leases a batch of pending tasks. Each has a lease and a fencing token.
+//! 2. **Verify** (`verify.rs`). Decodes the envelope and checks the signature, the rights of the key, the audience, the
+//!    time, the policy, and that the queue's metadata (id, type, queue) equals the signed claims. Nothing is decrypted
+//!    before this.
+//! 3. **Admit** (`admit.rs`). Acquires the entry of the task in the replay ledger, which the queue cannot reach. The ledger
+//!    tells a first run and a legal redelivery from a replay and a conflict, and records the run before it starts. For an
+//!    expired task the ledger is only asked whether the task has succeeded: then it is settled, otherwise refused.
+//! 4. **Decrypt** (`decrypt.rs`). Decrypts the body. A token may take long: the ledger entry is extended meanwhile, and
+//!    confirmed before the handler starts.
+//! 5. **Execute** (`execute.rs`). Runs the handler of the signed type. A handler that fails, panics, hangs or is killed
+//!    affects only its own task.
+//! 6. **Seal the result** (`seal_result.rs`). Seals the output, bound to the request. While the key cannot be used, the task
+//!    waits for it and no others are fetched.
+//! 7. **Settle** (`settle.rs`). The ledger records the result, then the queue stores it, then the ledger deletes it. A failed
+//!    task is retried with back-off, or archived. A refused task is stored in quarantine (`quarantine.rs`) with its refusal
+//!    code and archived in the queue. It never runs.
 //!
-//! The heartbeat extends leases while tasks run; the recoverer brings back the tasks of lost workers; the forwarder
-//! moves due tasks; the janitor deletes what has expired.
+//! `prepare.rs` takes a batch through stages 2 to 4, and `task_state.rs` has the states of a task between the stages.
+//! `heartbeat.rs` extends leases while tasks run; `maintenance.rs` recovers the tasks of lost workers, moves due tasks, and
+//! deletes expired ones.
 
-mod backoff;
+mod admit;
 mod builder;
-mod confirm;
 mod counters;
+mod cpu_pool;
+mod decrypt;
 pub(crate) mod event;
-mod expired;
+mod execute;
+mod fetch;
 mod heartbeat;
-mod in_flight;
-mod intake;
-mod lines;
+mod lease_guard;
+mod lease_table;
 mod maintenance;
-mod processor;
-mod refuse;
+mod phase;
+mod prepare;
+mod quarantine;
+mod queue_scheduler;
 mod result_key;
-mod roots;
-mod run;
+mod root_cache;
+mod seal_result;
 pub(crate) mod settings;
 mod settle;
+mod shared;
+mod task_state;
+mod verify;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
-pub use self::backoff::Backoff;
 pub use self::builder::WorkerBuilder;
 pub use self::counters::Tally;
 pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
+pub use crate::retry::Backoff;
 
-use self::counters::Counters;
-use self::in_flight::InFlight;
-use self::result_key::ResultKey;
-use self::roots::Roots;
+use self::phase::Phase;
+use self::shared::Shared;
 use crate::broker::Broker;
 use crate::handler::Handlers;
 use crate::keys::Keyring;
 use crate::quarantine::Quarantine;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
-use crate::telemetry;
 
-/// Results sealed at once with a key that may block. A token has fewer sessions than that.
-const SEALS_AT_ONCE: usize = 32;
-
-/// What a worker works with.
+/// The services, keys and handlers of a worker.
 #[derive(Debug)]
 pub struct WorkerParts {
-    /// Where tasks come from. Not trusted.
+    /// Source of tasks. Not trusted.
     pub broker: Arc<dyn Broker>,
-    /// What has run. Must be out of the reach of whoever writes to the broker.
+    /// Record of the tasks that have run. Must be out of reach of everything that can write to the broker.
     pub ledger: Arc<dyn Ledger>,
-    /// Where refused tasks are kept. Must be out of that reach too.
+    /// Store of refused tasks. Must be out of the same reach.
     pub quarantine: Arc<Quarantine>,
-    /// Who may seal what, and the keys that bodies are decrypted with.
+    /// The keys that may seal tasks, each with its rights, and the keys that decrypt bodies.
     pub keyring: Keyring,
     /// Seals results.
     pub results: ResultSealer,
-    /// What runs the tasks.
+    /// Run the tasks.
     pub handlers: Handlers,
 }
 
-/// Takes tasks from queues and runs those that are authentic, allowed and new.
+/// Fetches tasks from queues and runs those that are authentic, allowed and new.
 pub struct Worker {
     shared: Arc<Shared>,
 }
 
-/// What all parts of a running worker share.
-struct Shared {
-    settings: WorkerSettings,
-    parts: WorkerParts,
-    /// Patterns of the handled types, as a name set.
-    handled: String,
-    /// Names this run of this process in the ledger.
-    owner: String,
-    counters: Counters,
-    in_flight: Arc<InFlight>,
-    roots: Roots,
-    result_key: ResultKey,
-    /// Room for results whose key may block: the runtime's threads for that are needed for the ledger too.
-    seals: Semaphore,
-    /// Held while claims are extended.
-    extending: Mutex<()>,
-    observer: Box<dyn Fn(&Event) + Send + Sync>,
-    phase: watch::Sender<Phase>,
-}
-
-/// How far a worker is from its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    /// Takes tasks.
-    Running,
-    /// Takes no more; what runs may end.
-    Draining,
-    /// What still runs is cancelled and given back.
-    Stopping,
-    /// Everything is settled.
-    Stopped,
-}
-
 impl Worker {
-    /// A worker that is not running yet.
+    /// Creates a worker. It does not run yet.
     #[must_use]
     pub fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
-        let handled = parts.handlers.patterns();
-        let owner = format!("{}/{}", settings.id, uuid::Uuid::now_v7());
-        let shared = Shared {
-            settings,
-            parts,
-            handled,
-            owner,
-            counters: Counters::default(),
-            in_flight: Arc::default(),
-            roots: Roots::default(),
-            result_key: ResultKey::new(),
-            seals: Semaphore::new(SEALS_AT_ONCE),
-            extending: Mutex::default(),
-            observer: Box::new(|_| ()),
-            phase: watch::Sender::new(Phase::Running),
-        };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared::new(settings, parts)) }
     }
 
-    /// Is told of everything that happens, from any thread. Must not block.
+    /// Sets the observer, which is called with every event, from any thread. It must not block.
     ///
     /// # Panics
-    /// If the worker runs already.
+    /// If the worker is running.
     #[must_use]
     pub fn observed_by(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        let shared = Arc::get_mut(&mut self.shared).expect("nothing shares a worker that does not run yet");
+        let shared = Arc::get_mut(&mut self.shared).expect("a worker that does not run is not shared");
         shared.observer = Box::new(observer);
         self
     }
 
-    /// Runs until `shutdown` is ready, then drains: takes no more tasks, lets running ones end within the drain time and
-    /// gives the rest back. Returns what was done.
+    /// Runs until `shutdown` is ready, then drains: fetches no more tasks, lets running ones finish within the drain time
+    /// and gives the others back. Returns what was done.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Tally {
         self.run(shutdown, false).await
     }
 
-    /// Runs until the queues have nothing more to hand out and everything taken is settled.
+    /// Runs until the queues have no more pending tasks and every fetched task is settled.
     pub async fn run_once(self) -> Tally {
         self.run(std::future::pending(), true).await
     }
 
-    /// As [`run_once`](Self::run_once), but drains as [`run_until`](Self::run_until) does once `shutdown` is ready.
+    /// Runs as [`run_once`](Self::run_once), but drains as [`run_until`](Self::run_until) does once `shutdown` is ready.
     pub async fn run_once_or_until(self, shutdown: impl Future<Output = ()>) -> Tally {
         self.run(shutdown, true).await
     }
 
     async fn run(self, shutdown: impl Future<Output = ()>, once: bool) -> Tally {
         let shared = self.shared;
-        let (endings, settling) = mpsc::channel(shared.settings.concurrency.max(1) * 2);
-        let mut upkeep = JoinSet::new();
-        upkeep.spawn(heartbeat::run(Arc::clone(&shared)));
-        upkeep.spawn(maintenance::recover(Arc::clone(&shared)));
-        upkeep.spawn(maintenance::forward(Arc::clone(&shared)));
-        upkeep.spawn(maintenance::tidy(Arc::clone(&shared)));
-        let settler = tokio::spawn(settle::run(Arc::clone(&shared), settling));
-        let mut processor = tokio::spawn(processor::run(Arc::clone(&shared), endings, once));
+        let (sender, completions) = mpsc::channel(shared.settings.concurrency.max(1) * 2);
+        let background = start_background(&shared);
+        let settling = tokio::spawn(settle::run(Arc::clone(&shared), completions));
+        let fetching = tokio::spawn(fetch::run(Arc::clone(&shared), sender, once));
 
-        let processed = tokio::select! {
-            processed = &mut processor => processed,
-            () = shutdown => {
-                shared.enter(Phase::Draining);
-                match tokio::time::timeout(shared.settings.drain, &mut processor).await {
-                    Ok(processed) => processed,
-                    Err(_) => {
-                        shared.enter(Phase::Stopping);
-                        shared.in_flight.cancel_all();
-                        // Every handler is cancelled now, so this ends as soon as they let go.
-                        processor.await
-                    }
-                }
-            }
-        };
-        // The last sender went with the processor: the settler ends when it has settled all.
-        shared.enter(Phase::Stopping);
-        let settled = settler.await;
-        shared.enter(Phase::Stopped);
-        upkeep.join_all().await;
-        for ended in [processed, settled] {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                // An observer's panic, or a fault of ours: a worker that is maimed must not pass for one that is done.
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+        let fetched = fetch_until(&shared, shutdown, fetching).await;
+        // The last sender was dropped with the fetching task: settlement ends when it has settled every task.
+        shared.lifecycle.enter(Phase::Stopping);
+        let settled = settling.await;
+        shared.lifecycle.enter(Phase::Stopped);
+        background.join_all().await;
+        [fetched, settled].into_iter().for_each(propagate_panic);
         shared.counters.tally()
     }
 }
 
-impl Shared {
-    fn enter(&self, phase: Phase) {
-        self.phase.send_if_modified(|current| {
-            let later = *current < phase;
-            *current = phase.max(*current);
-            later
-        });
-    }
+/// Starts the heartbeat and the maintenance of the queues.
+fn start_background(shared: &Arc<Shared>) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    background.spawn(heartbeat::run(Arc::clone(shared)));
+    background.spawn(maintenance::recover(Arc::clone(shared)));
+    background.spawn(maintenance::forward(Arc::clone(shared)));
+    background.spawn(maintenance::tidy(Arc::clone(shared)));
+    background
+}
 
-    fn observe(&self, event: &Event) {
-        self.counters.count(event);
-        telemetry::observe(event);
-        (self.observer)(event);
+/// Waits until fetching ends by itself, or for the drain that begins when `shutdown` is ready.
+async fn fetch_until(
+    shared: &Shared,
+    shutdown: impl Future<Output = ()>,
+    mut fetching: JoinHandle<()>,
+) -> Result<(), JoinError> {
+    tokio::select! {
+        fetched = &mut fetching => return fetched,
+        () = shutdown => shared.lifecycle.enter(Phase::Draining),
     }
-
-    /// Waits until the worker enters `phase` or a later one.
-    async fn entered(&self, phase: Phase) {
-        let mut phases = self.phase.subscribe();
-        // The sender lives as long as `self`.
-        let _ = phases.wait_for(|current| *current >= phase).await;
+    if let Ok(fetched) = tokio::time::timeout(shared.settings.drain, &mut fetching).await {
+        return fetched;
     }
+    shared.lifecycle.enter(Phase::Stopping);
+    shared.leases.cancel_all();
+    // Every handler is cancelled: this ends as soon as they have reacted.
+    fetching.await
+}
 
-    /// Sleeps unless the worker enters `phase` first; tells whether it did.
-    async fn sleep_unless(&self, phase: Phase, duration: std::time::Duration) -> bool {
-        tokio::time::timeout(duration, self.entered(phase)).await.is_ok()
+/// Propagates the panic of an observer, or of a defect: a partial run must not look like success.
+fn propagate_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

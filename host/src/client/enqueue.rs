@@ -7,9 +7,9 @@ use taskseal_core::Unverified;
 
 use super::seal::new_task;
 use super::{ClientError, Receipt};
-use crate::broker::{Broker, Enqueued, NewTask};
+use crate::broker::{Broker, BrokerError, Enqueued, NewTask};
 use crate::queue::QueueName;
-use crate::worker::Backoff;
+use crate::retry::{Retry, retry_until};
 
 /// An envelope that was enqueued.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +51,8 @@ pub(super) async fn store(
     batch: &[NewTask],
 ) -> Result<Vec<Enqueued>, ClientError> {
     let deadline = tokio::time::Instant::now() + retry_for;
-    let mut failures = 0;
-    let stored = loop {
-        match broker.enqueue(queue, batch).await {
-            Ok(stored) => break stored,
-            Err(error) if !error.is_transient() => return Err(error.into()),
-            Err(error) => {
-                failures += 1;
-                let delay = Backoff::RECONNECT.delay(failures);
-                if tokio::time::Instant::now() + delay >= deadline {
-                    return Err(error.into());
-                }
-                tokio::time::sleep(delay).await;
-            }
-        }
-    };
+    let retry = |error: &BrokerError| if error.is_transient() { Retry::BackOff } else { Retry::Never };
+    let stored = retry_until(deadline, || broker.enqueue(queue, batch), retry).await?;
     let conflict = stored.iter().zip(batch).find(|(stored, _)| **stored == Enqueued::Conflict);
     match conflict {
         Some((_, task)) => Err(ClientError::Conflict(task.record.id.clone())),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use taskseal_core::OpenError;
 use tokio::time::Instant;
 
-use super::seal::SHORTEST_WAIT;
 use super::{ClientError, Receipt};
 use crate::keys::Keyring;
 use crate::policy::PolicySettings;
 use crate::result::{Request, TaskResult, Unopened, try_open_result};
+use crate::retry::{Retry, retry_until};
 
 /// A result from the queue, and what it is compared with.
 pub(super) struct Found {
@@ -30,25 +30,20 @@ impl Found {
     ) -> Result<TaskResult, ClientError> {
         let deadline = Instant::now() + retry_for;
         let this = Arc::new(self);
-        loop {
-            let opened = if keyring.may_block() {
-                let (this, keyring) = (Arc::clone(&this), keyring.clone());
-                // Also after a panic of the key, and when the runtime shuts down.
-                let cut_off = Unopened { error: OpenError::KeyUnavailable, retry_after: None };
-                let opening = tokio::task::spawn_blocking(move || this.open_now(&keyring));
-                opening.await.unwrap_or(Err(cut_off))
-            } else {
-                this.open_now(keyring)
-            };
-            let Unopened { error, retry_after } = match opened {
-                Ok(result) => return Ok(result),
-                Err(unopened) => unopened,
-            };
-            match retry_after.map(|delay| delay.max(SHORTEST_WAIT)) {
-                Some(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
-                _ => return Err(ClientError::Result(error)),
-            }
+        let retry = |unopened: &Unopened| unopened.retry_after.map_or(Retry::Never, Retry::After);
+        let opened = retry_until(deadline, || Arc::clone(&this).attempt(keyring), retry).await;
+        opened.map_err(|unopened| ClientError::Result(unopened.error))
+    }
+
+    async fn attempt(self: Arc<Self>, keyring: &Keyring) -> Result<TaskResult, Unopened> {
+        if !keyring.may_block() {
+            return self.open_now(keyring);
         }
+        let keyring = keyring.clone();
+        // Also after a panic of the key, and when the runtime shuts down.
+        let cut_off = Unopened { error: OpenError::KeyUnavailable, retry_after: None };
+        let opening = tokio::task::spawn_blocking(move || self.open_now(&keyring));
+        opening.await.unwrap_or(Err(cut_off))
     }
 
     fn open_now(&self, keyring: &Keyring) -> Result<TaskResult, Unopened> {

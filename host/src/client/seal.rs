@@ -12,6 +12,7 @@ use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::{NewTask, TaskRecord};
 use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
+use crate::retry::MIN_DELAY;
 use crate::task::{Task, queue_id};
 use crate::time::{UnixMillis, unix_seconds};
 
@@ -178,14 +179,11 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
 fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     match sealed {
         Err(ClientError::Sealing(SealError::Signer(fault))) => {
-            fault.retry_after().map(|delay| delay.max(SHORTEST_WAIT))
+            fault.retry_after().map(|delay| delay.max(MIN_DELAY))
         }
         _ => None,
     }
 }
-
-/// Shortest delay between two attempts at a key, so that a key that asks for none does not cause a busy loop.
-pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The signing thread panicked, or the runtime is shutting down.
 pub(super) fn cut_off() -> SealError<SignerFault> {

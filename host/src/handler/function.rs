@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{Failure, Handler, OpenedTask, Output};
 
-/// An async function as a handler.
+/// A handler that calls an async function.
 pub struct Function<F>(F);
 
 impl<F, R> Function<F>
@@ -15,7 +15,7 @@ where
     F: Fn(OpenedTask) -> R + Send + Sync,
     R: Future<Output = Result<Output, Failure>> + Send,
 {
-    /// Wraps a function.
+    /// Creates a handler from a function.
     pub const fn new(function: F) -> Self {
         Self(function)
     }

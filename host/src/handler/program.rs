@@ -1,7 +1,7 @@
 //! Programs as handlers: body on standard input, result on standard output, a clean environment.
 //!
-//! Exit status 0: the output is the result. 65 (`EX_DATAERR`): give up, the task is archived. Anything else, a
-//! signal included: try again later. Standard error goes to the worker's own log, never to the queue.
+//! Exit status 0: the output is the result. 65 (`EX_DATAERR`): the task is archived. Any other status or a signal: the task
+//! is retried. Standard error goes to the worker's log, never to the queue.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{Failure, Handler, OpenedTask, Output};
 use crate::wiped_buffer::WipedBuffer;
 
-/// A program to run once per task.
+/// A program that runs once for each task.
 #[derive(Clone, Debug)]
 pub struct Program {
     argv: Vec<String>,
@@ -29,12 +29,12 @@ pub struct Program {
     limits: ProgramLimits,
 }
 
-/// How much a program may write.
+/// Limits of what a program may write.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgramLimits {
-    /// Most bytes of standard output; more is a failure.
+    /// Maximum size of standard output, in bytes. A task whose program writes more fails.
     pub stdout: usize,
-    /// Bytes of standard error kept for the log; the rest is read and dropped.
+    /// Maximum size of standard error kept for the log, in bytes. The rest is read and dropped.
     pub stderr: usize,
 }
 
@@ -44,11 +44,11 @@ impl Default for ProgramLimits {
     }
 }
 
-/// Exit status by which a program says that trying again is of no use (`EX_DATAERR` of BSD's sysexits.h).
+/// Exit status of a program whose task cannot succeed (`EX_DATAERR` of BSD's sysexits.h).
 const EXIT_GIVE_UP: i32 = 65;
 
 impl Program {
-    /// A program and its arguments; no shell is involved. `None` if `argv` is empty.
+    /// Creates a handler from a program and its arguments, which are not passed to a shell. Returns `None` if `argv` is empty.
     #[must_use]
     pub fn new(argv: Vec<String>) -> Option<Self> {
         if argv.is_empty() {
@@ -59,28 +59,28 @@ impl Program {
         Some(Self { argv, env, working_dir: None, output_type, limits: ProgramLimits::default() })
     }
 
-    /// Sets a variable of its environment, which holds nothing else but `PATH` and the `TASKSEAL_` variables.
+    /// Sets an environment variable. The environment contains only these, `PATH` and the `TASKSEAL_` variables.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Runs in this directory.
+    /// Sets the working directory.
     #[must_use]
     pub fn working_dir(mut self, dir: PathBuf) -> Self {
         self.working_dir = Some(dir);
         self
     }
 
-    /// Declares the media type of its output; `application/octet-stream` otherwise.
+    /// Sets the media type of the output. The default is `application/octet-stream`.
     #[must_use]
     pub fn output_type(mut self, content_type: ContentType<'_>) -> Self {
         content_type.as_str().clone_into(&mut self.output_type);
         self
     }
 
-    /// Sets its limits.
+    /// Sets the limits of what it may write.
     #[must_use]
     pub const fn limits(mut self, limits: ProgramLimits) -> Self {
         self.limits = limits;
@@ -104,7 +104,7 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own, so that what the program starts is ended with it.
+            // A separate process group, so that the children of the program are killed with it.
             .process_group(0)
             .kill_on_drop(true);
         if let Some(dir) = &self.working_dir {
@@ -124,10 +124,10 @@ impl Handler for Program {
             Failure::TryAgain(format!("cannot start {program}: {error}"))
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let mut group = Group::of(child);
+        let mut group = ProcessGroup::of(child);
         let feed = async {
             if let Some(mut stdin) = stdin {
-                // A program may end without reading its input: that alone is no failure.
+                // A program may end without reading its input: that alone is not a failure.
                 let _ = stdin.write_all(&task.body).await;
                 let _ = stdin.shutdown().await;
             }
@@ -135,16 +135,16 @@ impl Handler for Program {
         };
         let limits = self.limits;
         let output = async {
-            let (kept, whole) = read_limited(stdout, limits.stdout).await;
-            let too_much = || Failure::GiveUp(format!("more than {} bytes of output", limits.stdout));
-            if whole { Ok(kept) } else { Err(too_much()) }
+            let (kept, complete) = read_limited(stdout, limits.stdout).await;
+            let too_long = || Failure::GiveUp(format!("more than {} bytes of output", limits.stdout));
+            if complete { Ok(kept) } else { Err(too_long()) }
         };
         let errors = async { Ok(read_to_end(stderr, limits.stderr).await) };
         let status =
             async { group.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
-        // Returns at the first failure: who writes without end is killed with the group, not read until its time limit.
+        // Returns at the first failure: a program that writes too much is killed, not read until its time limit.
         let ((), stdout, stderr, status) = tokio::try_join!(feed, output, errors, status)?;
-        // Whatever held the pipes is gone and the group's id may be given to others: hands off.
+        // Every process with the pipes open has ended, and the id of the group may be reused: do not kill it.
         group.id = None;
         if !status.success() {
             return Err(failure(status, &String::from_utf8_lossy(&stderr)));
@@ -158,7 +158,7 @@ fn failure(status: ExitStatus, stderr: &str) -> Failure {
     if status.code() == Some(EXIT_GIVE_UP) { Failure::GiveUp(reason) } else { Failure::TryAgain(reason) }
 }
 
-/// Reads until the end or until there is more than `limit`; tells whether that was all.
+/// Reads up to `limit` bytes. Returns them, and whether they are all.
 async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
     let mut kept = WipedBuffer::with_capacity(limit.min(1 << 16));
     let Some(mut source) = source else { return (kept.into_bytes(), true) };
@@ -184,34 +184,35 @@ async fn read_to_end(source: Option<impl AsyncRead + Unpin>, limit: usize) -> Ve
     kept
 }
 
-/// A program and its process group. Killed when dropped before it has ended: at the time limit, on a lost lease.
-struct Group {
-    /// Taken when dropped.
+/// A program and its process group. Kills them when it is dropped before they have ended: at the time limit, or when the
+/// lease is lost.
+struct ProcessGroup {
+    /// Taken on drop.
     child: Option<Child>,
     /// `None` once the program has ended and closed its output.
     id: Option<Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     fn of(child: Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Self { child: Some(child), id }
     }
 
     async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.as_mut().expect("it is taken only when dropped").wait().await
+        self.child.as_mut().expect("the child is taken on drop only").wait().await
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let (Some(id), Some(mut child)) = (self.id, self.child.take()) else { return };
-        // An error means that nothing is left to kill.
+        // An error means that no process is left.
         let _ = kill_process_group(id, Signal::KILL);
         // The program itself may have left its group.
         let _ = child.start_kill();
-        // A child that is dropped unwaited has tokio handle SIGCHLD from then on, for every child, on any thread. For
-        // that the kernel saves the registers on the stack of the thread, and with them what it has copied of a body.
+        // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
+        // The kernel would save the registers on the stack of that thread, and with them parts of a body.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move { child.wait().await });
         }

@@ -28,14 +28,14 @@ fn task(task_type: &str, body: &[u8]) -> OpenedTask {
     }
 }
 
-/// The pattern whose handler runs a type.
+/// Returns the pattern whose handler runs a task type.
 async fn found(handlers: &Handlers, task_type: &str) -> Option<String> {
     let output = handlers.find(task_type)?.run(task(task_type, b"")).await.unwrap();
     Some(String::from_utf8(output.body.to_vec()).unwrap())
 }
 
 #[tokio::test]
-async fn whole_type_goes_before_a_beginning_and_a_longer_beginning_before_a_shorter() {
+async fn whole_type_precedes_a_prefix_and_a_longer_prefix_precedes_a_shorter_one() {
     let handlers = handlers(&["email:*", "*", "email:send", "email:send:*"]);
     for (task_type, pattern) in [
         ("email:send", "email:send"),
@@ -49,7 +49,7 @@ async fn whole_type_goes_before_a_beginning_and_a_longer_beginning_before_a_shor
 }
 
 #[tokio::test]
-async fn type_that_no_pattern_fits_has_no_handler() {
+async fn type_that_matches_no_pattern_has_no_handler() {
     let handlers = handlers(&["email:*", "invoice"]);
     for task_type in ["", "email", "invoice:pay", "invoic", "xemail:send"] {
         assert_eq!(found(&handlers, task_type).await, None, "{task_type}");
@@ -57,7 +57,7 @@ async fn type_that_no_pattern_fits_has_no_handler() {
 }
 
 #[tokio::test]
-async fn patterns_are_the_types_that_find_a_handler() {
+async fn patterns_match_exactly_the_types_with_a_handler() {
     let handlers = handlers(&["email:*", "invoice"]);
     let patterns = handlers.patterns();
     let set = NameSet::new(&patterns);
@@ -68,7 +68,7 @@ async fn patterns_are_the_types_that_find_a_handler() {
 }
 
 #[test]
-fn body_that_is_no_json_gives_up() {
+fn body_that_is_not_json_gives_up() {
     assert_eq!(task("x", b"[1,2]").json::<Vec<u8>>().unwrap(), [1, 2]);
     for body in [b"".as_slice(), b"{", b"\"text\"", b"[1] 2"] {
         assert!(matches!(task("x", body).json::<Vec<u8>>(), Err(Failure::GiveUp(_))));
@@ -76,7 +76,7 @@ fn body_that_is_no_json_gives_up() {
 }
 
 #[test]
-fn debug_output_shows_no_body() {
+fn debug_output_does_not_show_the_body() {
     let text =
         format!("{:?} {:?}", task("x", b"hunter2"), Output::new(ContentType::OCTETS, b"hunter2".to_vec()));
     assert!(!text.contains("hunter2") && !text.contains("104, 117"), "{text}");

@@ -79,6 +79,7 @@ impl Tally {
 pub(crate) struct Counters(Mutex<Tally>);
 
 impl Counters {
+    /// Counts an event.
     pub(super) fn count(&self, event: &Event) {
         lock(&self.0).count(event);
     }

@@ -1,41 +1,43 @@
-//! Upkeep of the queues by every worker: recover, forward, tidy. Safe to run in many workers at once.
+//! Maintenance of the queues: recover, forward, tidy. Every worker does it; several may do it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::Event;
-use super::{Phase, Shared};
+use super::phase::Phase;
+use super::shared::Shared;
 use crate::broker::{BrokerError, Recovered, Tidied};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
-/// Most tasks moved by one call.
+/// Maximum number of tasks moved by one call.
 const BATCH: usize = 128;
-/// Most tasks forgotten by one call: claims wait for it.
+/// Maximum number of tasks that the ledger forgets in one call. Other calls of the ledger wait for it.
 const SWEEP: usize = 1000;
-/// How often lost leases are looked for: a lost task is pending again this long after its lease at the latest.
+/// Delay between searches for expired leases. A task of a lost worker is pending again this long after its lease expired,
+/// at the latest.
 const RECOVER_EVERY: Duration = Duration::from_millis(250);
-/// How often due tasks are looked for.
+/// Delay between searches for due tasks.
 const FORWARD_EVERY: Duration = Duration::from_millis(500);
-/// How often expired tasks are deleted.
+/// Delay between deletions of expired tasks.
 const TIDY_EVERY: Duration = Duration::from_secs(8);
 
-/// Brings back the tasks of lost workers until the worker stops.
+/// Recovers the tasks of lost workers until the worker stops.
 pub(super) async fn recover(shared: Arc<Shared>) {
     loop {
         for queue in queues(&shared) {
-            while recover_batch(&shared, &queue).await && goes_on(&shared) {}
+            while recover_batch(&shared, &queue).await && continues(&shared) {}
         }
-        if shared.sleep_unless(Phase::Stopping, RECOVER_EVERY).await {
+        if shared.lifecycle.sleep_unless(Phase::Stopping, RECOVER_EVERY).await {
             return;
         }
     }
 }
 
-/// Whether there may be more to recover.
+/// Recovers one batch. Returns whether there may be more to recover.
 async fn recover_batch(shared: &Shared, queue: &QueueName) -> bool {
     let recovered = shared.parts.broker.recover(queue, BATCH).await;
-    let Some(Recovered { requeued, archived, dropped }) = seen(shared, "recover tasks", recovered) else {
+    let Some(Recovered { requeued, archived, dropped }) = answer(shared, "recover tasks", recovered) else {
         return false;
     };
     if !requeued.is_empty() {
@@ -54,51 +56,50 @@ async fn recover_batch(shared: &Shared, queue: &QueueName) -> bool {
 pub(super) async fn forward(shared: Arc<Shared>) {
     loop {
         for queue in queues(&shared) {
-            let more = |moved: Option<usize>| moved.is_some_and(|moved| moved >= BATCH) && goes_on(&shared);
-            while more(seen(&shared, "forward tasks", shared.parts.broker.forward(&queue, BATCH).await)) {}
+            let more = |moved: Option<usize>| moved.is_some_and(|moved| moved >= BATCH) && continues(&shared);
+            while more(answer(&shared, "forward tasks", shared.parts.broker.forward(&queue, BATCH).await)) {}
         }
-        if shared.sleep_unless(Phase::Stopping, FORWARD_EVERY).await {
+        if shared.lifecycle.sleep_unless(Phase::Stopping, FORWARD_EVERY).await {
             return;
         }
     }
 }
 
-/// Deletes what has expired, in the queues and in the ledger, until the worker stops.
+/// Deletes expired tasks from the queues and the ledger until the worker stops.
 pub(super) async fn tidy(shared: Arc<Shared>) {
-    while !shared.sleep_unless(Phase::Stopping, TIDY_EVERY).await {
+    while !shared.lifecycle.sleep_unless(Phase::Stopping, TIDY_EVERY).await {
         for queue in queues(&shared) {
             let more = |tidied: Option<Tidied>| {
-                tidied.is_some_and(|tidied| tidied.expired + tidied.repaired >= BATCH) && goes_on(&shared)
+                tidied.is_some_and(|tidied| tidied.expired + tidied.repaired >= BATCH) && continues(&shared)
             };
-            while more(seen(&shared, "tidy queues", shared.parts.broker.tidy(&queue, BATCH).await)) {}
+            while more(answer(&shared, "tidy queues", shared.parts.broker.tidy(&queue, BATCH).await)) {}
         }
-        while sweep(&shared).await && goes_on(&shared) {}
+        while sweep(&shared).await && continues(&shared) {}
     }
 }
 
-/// Whether the ledger may have more to forget.
+/// Has the ledger forget one batch of expired tasks. Returns whether there may be more.
 async fn sweep(shared: &Arc<Shared>) -> bool {
-    let worker = Arc::clone(shared);
-    let sweep = move || worker.parts.ledger.sweep(UnixMillis::now(), SWEEP);
-    match tokio::task::spawn_blocking(sweep).await {
+    match shared.run_blocking(|shared| shared.parts.ledger.sweep(UnixMillis::now(), SWEEP)).await {
         Ok(Ok(swept)) => swept >= SWEEP,
         Ok(Err(error)) => {
-            shared.observe(&Event::StateFailed { error: error.to_string() });
+            shared.state_failed(&error);
             false
         }
         Err(_) => false,
     }
 }
 
-/// However much there is to do, a worker that is to stop stops.
-fn goes_on(shared: &Shared) -> bool {
-    *shared.phase.borrow() < Phase::Stopping
+/// Returns whether maintenance continues: a worker stops, however much there is to do.
+fn continues(shared: &Shared) -> bool {
+    shared.lifecycle.phase() < Phase::Stopping
 }
 
 fn queues(shared: &Shared) -> Vec<QueueName> {
     shared.settings.queues.iter().map(|queue| queue.name.clone()).collect()
 }
 
-fn seen<T>(shared: &Shared, doing: &'static str, answer: Result<T, BrokerError>) -> Option<T> {
-    answer.map_err(|error| shared.observe(&Event::BrokerFailed { doing, error })).ok()
+/// Returns the answer of the broker, or reports its failure.
+fn answer<T>(shared: &Shared, doing: &'static str, result: Result<T, BrokerError>) -> Option<T> {
+    result.map_err(|error| shared.observe(&Event::BrokerFailed { doing, error })).ok()
 }

@@ -1,8 +1,8 @@
-//! Whether results can be sealed at the moment. A worker whose result key cannot be used takes no tasks: it would run handler
-//! after handler and have nothing to show for it.
+//! Whether results can be sealed. A worker whose result key cannot be used fetches no tasks: it would run handlers without
+//! being able to deliver their results.
 //!
-//! The tasks that wait for the key are the ones that try it, again and again. If there are none left, since their leases
-//! were lost, one task at a time is taken until one of them is sealed.
+//! The tasks that wait for the key try it repeatedly. If none are left, because their leases were lost, the worker fetches
+//! one task at a time until a result is sealed.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::telemetry;
 
-/// What the last seal said of the key.
+/// The state of the result key, according to the last attempt to seal.
 #[derive(Debug)]
 pub(super) struct ResultKey {
     state: watch::Sender<State>,
-    /// The right to take a task while the key fails and nobody tries it.
+    /// The permit to fetch a task while the key fails and no task waits for it.
     trial: Arc<Semaphore>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     fails: bool,
-    /// Tasks that wait to try again.
+    /// Number of tasks that wait for the key.
     waiting: usize,
 }
 
-/// A task that waits for the key.
+/// A task that waits for the key until this is dropped.
 #[derive(Debug)]
 pub(super) struct Waiting<'k>(&'k ResultKey);
 
@@ -35,7 +35,7 @@ impl ResultKey {
         Self { state: watch::Sender::default(), trial: Arc::new(Semaphore::new(1)) }
     }
 
-    /// The key was of no use to a task, which goes on trying until it drops the answer.
+    /// Records that the key could not be used for a task, which tries again until it drops the returned value.
     pub(super) fn fails(&self) -> Waiting<'_> {
         self.state.send_modify(|state| {
             state.fails = true;
@@ -45,13 +45,14 @@ impl ResultKey {
         Waiting(self)
     }
 
-    /// A result was sealed. Tells whether the key had failed before.
+    /// Records that a result was sealed. Returns whether the key had failed before.
     pub(super) fn works(&self) -> bool {
         self.state.send_if_modified(|state| std::mem::replace(&mut state.fails, false))
     }
 
-    /// Waits until it makes sense to take tasks. `Some`: only one, which keeps the answer until it is settled.
-    pub(super) async fn worth_taking(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits until the key works, or no task is left that tries it. In the latter case one task may be fetched; it holds the
+    /// returned permit until it is settled.
+    pub(super) async fn wait_until_usable(&self) -> Option<OwnedSemaphorePermit> {
         let mut states = self.state.subscribe();
         loop {
             // The sender lives as long as `self`.
@@ -60,7 +61,7 @@ impl ResultKey {
             }
             tokio::select! {
                 trial = Arc::clone(&self.trial).acquire_owned() => {
-                    // Who had it may be among those who wait now.
+                    // The task that held the permit may be waiting now.
                     let state = *self.state.borrow();
                     if state.fails && state.waiting == 0 {
                         return trial.ok();

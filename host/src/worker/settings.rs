@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
 use crate::keys::{KeyRef, SealingSource};
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
+use crate::retry::Backoff;
 
 /// Settings of a worker: the section `[worker]` of `taskseal.toml`.
 #[derive(Clone, Debug)]

@@ -1,306 +1,142 @@
-//! Ends leases in batches: first the ledger learns how a run ended, then the queue, then the ledger that the queue knows.
+//! Stage 7: settles completed tasks in batches. First the ledger records how the runs ended, then the queue ends the leases,
+//! then the ledger records that the queue has.
 //!
-//! In that order a crash at any point loses nothing: before the ledger knows, the task runs again; before the queue knows,
-//! the next delivery finds the end in the ledger and stores it without running.
+//! In this order a crash at any point loses nothing. Before the ledger has recorded a success, the task runs again. Before
+//! the queue has, the next delivery finds the result in the ledger and stores it without a run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
-use super::backoff::Backoff;
 use super::event::Event;
-use super::in_flight::Place;
-use super::refuse::{self, Refused};
-use super::{Phase, Shared};
-use crate::broker::{Lease, Settled, Settlement, TaskRecord};
-use crate::handler::Failure;
+use super::quarantine;
+use super::shared::Shared;
+use super::task_state::{Completion, LeasedTask, Outcome};
+use crate::broker::{Lease, Settled, Settlement};
 use crate::queue::QueueName;
-use crate::replay::{Ledger, StateError, TaskKey};
-use crate::time::UnixMillis;
+use crate::replay::TaskKey;
+use crate::retry::{Retry, retry_until};
 
-/// A task that was handed out to us.
-#[derive(Debug)]
-pub(super) struct Handout {
-    pub(super) queue: QueueName,
-    pub(super) lease: Lease,
-    pub(super) record: TaskRecord,
-    pub(super) place: Place,
-    /// Room for another task, free again once this one is settled.
-    pub(super) _permit: OwnedSemaphorePermit,
-    /// The right to be the only one while the result key fails.
-    pub(super) _trial: Option<OwnedSemaphorePermit>,
-}
+mod record;
+mod settlement;
 
-impl Handout {
-    pub(super) fn ends(self, end: End) -> Ending {
-        self.place.ended();
-        Ending { handout: self, end }
-    }
-}
-
-/// A lease that is to end.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) handout: Handout,
-    pub(super) end: End,
-}
-
-/// How it ends.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The handler succeeded just now.
-    Succeeded { key: TaskKey, outcome: Vec<u8>, retention: Duration },
-    /// It had succeeded before and the queue never heard.
-    SettledAgain { key: TaskKey, outcome: Vec<u8>, retention: Duration },
-    /// The attempt failed; tried again at `retry_at`, or given up.
-    Failed { key: TaskKey, failure: Failure, retry_at: Option<UnixMillis> },
-    /// Refused for good.
-    Refused { refused: Refused, claimed: Option<TaskKey> },
-    /// Authentic, but its time has not come.
-    Early { at: UnixMillis, refused: Refused },
-    /// Cannot be run now.
-    PutOff { at: UnixMillis, claimed: Option<TaskKey> },
-    /// Not run: next in line again.
-    GivenBack { claimed: Option<TaskKey> },
-    /// Cut off by the end of the drain once its handler had begun: next in line again, with one attempt less.
-    CutOff { key: TaskKey },
-    /// The lease is somebody else's: nothing to settle. The attempt counts if the handler had begun.
-    Lost { key: TaskKey, begun: bool },
-}
-
-/// Most leases ended by one call.
+/// Maximum number of tasks settled by one call.
 const BATCH: usize = 64;
-/// Tries at a broker or ledger that is away once the worker is to stop.
-const LAST_TRIES: u32 = 5;
 
-/// Settles until every sender is gone.
-pub(super) async fn run(shared: Arc<Shared>, mut endings: mpsc::Receiver<Ending>) {
+/// Settles tasks until every sender is dropped.
+pub(super) async fn run(shared: Arc<Shared>, mut completions: mpsc::Receiver<Completion>) {
     let mut batch = Vec::new();
-    while endings.recv_many(&mut batch, BATCH).await > 0 {
+    while completions.recv_many(&mut batch, BATCH).await > 0 {
         settle(&shared, std::mem::take(&mut batch)).await;
     }
 }
 
-async fn settle(shared: &Arc<Shared>, endings: Vec<Ending>) {
-    let Some(endings) = record(shared, endings).await else { return };
-    let endings = refuse::hold(shared, endings).await;
-    let mut by_queue: HashMap<QueueName, Vec<Ending>> = HashMap::new();
-    for ending in endings {
-        by_queue.entry(ending.handout.queue.clone()).or_default().push(ending);
+async fn settle(shared: &Arc<Shared>, completions: Vec<Completion>) {
+    let Some(completions) = record::record(shared, completions).await else { return };
+    let completions = quarantine::hold(shared, completions).await;
+    let mut by_queue: HashMap<QueueName, Vec<Completion>> = HashMap::new();
+    for completion in completions {
+        by_queue.entry(completion.task.queue.clone()).or_default().push(completion);
     }
-    for (queue, endings) in by_queue {
-        settle_queue(shared, &queue, endings).await;
+    for (queue, completions) in by_queue {
+        settle_queue(shared, &queue, completions).await;
     }
 }
 
-/// Tells the ledger how runs ended. Leaves out what is no longer ours; `None` if the ledger stays silent and the worker
-/// is to stop, in which case leases and claims run out.
-async fn record(shared: &Arc<Shared>, mut endings: Vec<Ending>) -> Option<Vec<Ending>> {
-    let mut records = Records::of(&endings);
-    let mut tries = 0;
-    loop {
-        let worker = Arc::clone(shared);
-        let recorded = tokio::task::spawn_blocking(move || {
-            let answer = records.write(&*worker.parts.ledger, &worker.owner);
-            (records, answer)
-        });
-        let (returned, answer) = recorded.await.ok()?;
-        records = returned;
-        let Err(error) = answer else { break };
-        shared.observe(&Event::StateFailed { error: error.to_string() });
-        again(shared, &mut tries).await?;
-    }
-    let mut ours = records.ours.into_iter();
-    endings.retain(|ending| match ending.end {
-        End::Succeeded { .. } => {
-            let kept = ours.next().unwrap_or(false);
-            if !kept {
-                lost(shared, &ending.handout);
+async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, completions: Vec<Completion>) {
+    let settlements: Vec<(Lease, Settlement)> = completions
+        .iter()
+        .map(|completion| (completion.task.lease.clone(), settlement::settlement(&completion.outcome)))
+        .collect();
+    let settled = send_all(shared, queue, &settlements).await;
+    let mut stored = Vec::new();
+    // A lease without an answer expires. What the ledger has recorded is settled at the next delivery.
+    for (completion, settled) in completions.into_iter().zip(settled) {
+        match settled {
+            Some(Settled::LeaseLost) => report_lost(shared, &completion.task),
+            Some(_) => {
+                stored.extend(stored_key(&completion.outcome));
+                shared.observe(&settlement::event(completion));
             }
-            kept
+            None => {}
         }
-        // The heartbeat has said so when it stopped the handler.
-        End::Lost { .. } => false,
-        _ => true,
-    });
-    Some(endings)
+    }
+    record_stored(shared, stored).await;
 }
 
-/// Tells of a lost lease, unless the heartbeat has when it stopped the handler.
-fn lost(shared: &Shared, handout: &Handout) {
-    if handout.place.lost() {
-        shared.observe(&Event::LeaseLost { id: handout.lease.id.clone() });
+/// Returns the ledger entry of a task whose success the queue has recorded.
+fn stored_key(outcome: &Outcome) -> Option<TaskKey> {
+    match outcome {
+        Outcome::Succeeded { key, .. } | Outcome::SucceededBefore { key, .. } => Some(key.clone()),
+        _ => None,
     }
 }
 
-/// What the ledger is to learn. What it has learnt is taken out: to finish a task twice looks like a lost claim.
-#[derive(Default)]
-struct Records {
-    finished: Vec<(TaskKey, Vec<u8>)>,
-    released: Vec<TaskKey>,
-    given_back: Vec<TaskKey>,
-    /// For each finished task, in order, whether its claim was still ours.
-    ours: Vec<bool>,
-}
-
-impl Records {
-    fn of(endings: &[Ending]) -> Self {
-        let mut records = Self::default();
-        for ending in endings {
-            match &ending.end {
-                End::Succeeded { key, outcome, .. } => records.finished.push((key.clone(), outcome.clone())),
-                // A handler that was stopped is no crash of a worker; but it had begun, so the attempt counts.
-                End::Failed { key, .. } | End::CutOff { key } | End::Lost { key, begun: true } => {
-                    records.released.push(key.clone());
-                }
-                End::Lost { key, begun: false } => records.given_back.push(key.clone()),
-                End::GivenBack { claimed } | End::PutOff { claimed, .. } | End::Refused { claimed, .. } => {
-                    records.given_back.extend(claimed.clone());
-                }
-                End::SettledAgain { .. } | End::Early { .. } => {}
-            }
-        }
-        records
+/// Records in the ledger that the queue has stored the results of `keys`. After a failure the results stay in the ledger: a
+/// copy of the task is settled again, and never run.
+async fn record_stored(shared: &Arc<Shared>, keys: Vec<TaskKey>) {
+    if keys.is_empty() {
+        return;
     }
-
-    fn write(&mut self, ledger: &dyn Ledger, owner: &str) -> Result<(), StateError> {
-        if !self.finished.is_empty() {
-            self.ours = ledger.finish(owner, &self.finished)?;
-            self.finished.clear();
-        }
-        if !self.released.is_empty() {
-            ledger.release(owner, &self.released)?;
-            self.released.clear();
-        }
-        if !self.given_back.is_empty() {
-            ledger.give_back(owner, &self.given_back)?;
-            self.given_back.clear();
-        }
-        Ok(())
+    if let Ok(Err(error)) = shared.run_blocking(move |shared| shared.parts.ledger.settled(&keys)).await {
+        shared.state_failed(&error);
     }
 }
 
-async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, endings: Vec<Ending>) {
-    let ends: Vec<(Lease, Settlement)> =
-        endings.iter().map(|ending| (ending.handout.lease.clone(), settlement(&ending.end))).collect();
-    let settled = match tell(shared, queue, &ends).await {
-        Told::Settled(settled) => settled.into_iter().map(Some).collect(),
-        Told::Refused if ends.len() > 1 => {
-            // What the queue cannot do to one task must not keep the others from being settled.
-            let mut settled = Vec::with_capacity(ends.len());
-            for end in &ends {
-                settled.push(match tell(shared, queue, std::slice::from_ref(end)).await {
-                    Told::Settled(one) => one.first().copied(),
-                    Told::Refused | Told::Silent => None,
-                });
+/// Reports a lost lease, unless the heartbeat has reported it.
+fn report_lost(shared: &Shared, task: &LeasedTask) {
+    if task.guard.mark_lost() {
+        shared.observe(&Event::LeaseLost { id: task.lease.id.clone() });
+    }
+}
+
+/// Why a queue has not settled tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SettleFailure {
+    /// It rejected the call and would reject it again.
+    Rejected,
+    /// It did not respond.
+    NoResponse,
+}
+
+/// Has the queue settle tasks. Returns its answers, `None` for each task that it did not settle.
+async fn send_all(
+    shared: &Shared,
+    queue: &QueueName,
+    settlements: &[(Lease, Settlement)],
+) -> Vec<Option<Settled>> {
+    match send(shared, queue, settlements).await {
+        Ok(settled) => settled.into_iter().map(Some).collect(),
+        Err(SettleFailure::Rejected) if settlements.len() > 1 => {
+            // One task that the queue cannot settle must not block the others.
+            let mut settled = Vec::with_capacity(settlements.len());
+            for settlement in settlements {
+                let one = send(shared, queue, std::slice::from_ref(settlement)).await;
+                settled.push(one.ok().and_then(|one| one.first().copied()));
             }
             settled
         }
-        Told::Refused | Told::Silent => Vec::new(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Repeats the call until the queue responds, or the worker is stopping.
+async fn send(
+    shared: &Shared,
+    queue: &QueueName,
+    settlements: &[(Lease, Settlement)],
+) -> Result<Vec<Settled>, SettleFailure> {
+    let attempt = || async {
+        shared.parts.broker.settle(queue, settlements).await.map_err(|error| {
+            let transient = error.is_transient();
+            shared.observe(&Event::BrokerFailed { doing: "settle tasks", error });
+            if transient { SettleFailure::NoResponse } else { SettleFailure::Rejected }
+        })
     };
-    let mut done = Vec::new();
-    // Where there is no answer, the lease runs out, and what the ledger knows is settled at the next delivery.
-    for (ending, settled) in endings.into_iter().zip(settled) {
-        let Some(settled) = settled else { continue };
-        if settled == Settled::LeaseLost {
-            lost(shared, &ending.handout);
-            continue;
-        }
-        if let End::Succeeded { key, .. } | End::SettledAgain { key, .. } = &ending.end {
-            done.push(key.clone());
-        }
-        shared.observe(&event(ending));
-    }
-    if !done.is_empty() {
-        let worker = Arc::clone(shared);
-        let known = tokio::task::spawn_blocking(move || worker.parts.ledger.settled(&done)).await;
-        if let Ok(Err(error)) = known {
-            // The outcomes stay in the ledger: a copy of the task is settled again, never run.
-            shared.observe(&Event::StateFailed { error: error.to_string() });
-        }
-    }
-}
-
-/// What the queue said to being told how leases end.
-enum Told {
-    Settled(Vec<Settled>),
-    /// It will say the same the next time.
-    Refused,
-    /// It did not answer and the worker is to stop.
-    Silent,
-}
-
-async fn tell(shared: &Shared, queue: &QueueName, ends: &[(Lease, Settlement)]) -> Told {
-    let mut tries = 0;
-    loop {
-        let error = match shared.parts.broker.settle(queue, ends).await {
-            Ok(settled) => return Told::Settled(settled),
-            Err(error) => error,
-        };
-        let transient = error.is_transient();
-        shared.observe(&Event::BrokerFailed { doing: "settle tasks", error });
-        if !transient {
-            return Told::Refused;
-        }
-        if again(shared, &mut tries).await.is_none() {
-            return Told::Silent;
-        }
-    }
-}
-
-/// Waits before the next try; `None` when the worker is to stop and has tried often enough.
-pub(super) async fn again(shared: &Shared, tries: &mut u32) -> Option<()> {
-    *tries += 1;
-    let stopping = *shared.phase.borrow() >= Phase::Stopping;
-    if stopping && *tries >= LAST_TRIES {
-        return None;
-    }
-    tokio::time::sleep(Backoff::RECONNECT.delay(*tries)).await;
-    Some(())
-}
-
-/// What the queue is asked to do. It learns that something failed or was refused, and the code of a refusal; the words of
-/// a handler stay here.
-fn settlement(end: &End) -> Settlement {
-    match end {
-        End::Succeeded { retention, .. } | End::SettledAgain { retention, .. } if retention.is_zero() => {
-            Settlement::Done
-        }
-        End::Succeeded { outcome, retention, .. } | End::SettledAgain { outcome, retention, .. } => {
-            Settlement::Complete { result: outcome.clone(), retention: *retention }
-        }
-        End::Failed { retry_at: Some(at), .. } => {
-            Settlement::Retry { at: *at, failure: Some("taskseal: attempt failed".to_owned()) }
-        }
-        End::Failed { retry_at: None, .. } => Settlement::Archive { reason: "taskseal: given up".to_owned() },
-        End::Refused { refused, .. } => {
-            Settlement::Archive { reason: format!("taskseal: refused: {}", refused.refusal.code()) }
-        }
-        End::Early { at, .. } | End::PutOff { at, .. } => Settlement::Retry { at: *at, failure: None },
-        // A lost lease never comes here: it is not ours to end.
-        End::GivenBack { .. } | End::CutOff { .. } | End::Lost { .. } => Settlement::Requeue,
-    }
-}
-
-fn event(ending: Ending) -> Event {
-    let Handout { lease, queue, .. } = ending.handout;
-    let id = lease.id;
-    match ending.end {
-        End::Succeeded { .. } => Event::Succeeded { id },
-        End::SettledAgain { .. } => Event::SettledAgain { id },
-        End::Failed { failure, retry_at: Some(_), .. } => Event::Retried { id, reason: failure.to_string() },
-        End::Failed { failure, retry_at: None, .. } => Event::Archived { id, reason: failure.to_string() },
-        End::Refused { refused, .. } | End::Early { refused, .. } => Event::Refused {
-            id,
-            queue,
-            detail: refused.detail(),
-            refusal: refused.refusal,
-            quarantined: refused.quarantined,
-        },
-        End::PutOff { .. } | End::GivenBack { .. } | End::CutOff { .. } | End::Lost { .. } => {
-            Event::GivenBack { id }
-        }
-    }
+    let retry = |failure: &SettleFailure| match failure {
+        SettleFailure::NoResponse => Retry::BackOff,
+        SettleFailure::Rejected => Retry::Never,
+    };
+    retry_until(&shared.lifecycle, attempt, retry).await
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::error;
 use super::scripts::{Args, Script};
 use crate::broker::BrokerError;
+use crate::retry::{Backoff, Delays};
 
 /// The connection, or the time of the next attempt to connect.
 pub(super) struct SharedConnection {
@@ -25,7 +26,7 @@ struct Slot {
     connection: Option<Connection>,
     /// Number of connections so far.
     generation: u64,
-    backoff: Backoff,
+    delays: Delays,
     outage: Option<Outage>,
 }
 
@@ -44,7 +45,8 @@ struct Outage {
 
 impl SharedConnection {
     pub(super) fn new(client: Client, response_timeout: Duration) -> Self {
-        let slot = Slot { connection: None, generation: 0, backoff: Backoff::default(), outage: None };
+        let delays = Backoff::RECONNECT.delays();
+        let slot = Slot { connection: None, generation: 0, delays, outage: None };
         Self { client, response_timeout, slot: Mutex::new(slot) }
     }
 
@@ -96,14 +98,14 @@ impl SharedConnection {
         match self.open().await {
             Ok((inner, closed)) => {
                 slot.generation += 1;
-                slot.backoff = Backoff::default();
+                slot.delays.reset();
                 slot.outage = None;
                 let connection = Connection { inner, generation: slot.generation, closed };
                 slot.connection = Some(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
-                let until = Instant::now() + slot.backoff.next();
+                let until = Instant::now() + slot.delays.after_failure();
                 slot.outage = Some(Outage { until, reason: error.to_string() });
                 Err(error::while_connecting(error))
             }
@@ -135,23 +137,4 @@ impl fmt::Debug for SharedConnection {
     }
 }
 
-/// Growing delays between attempts to connect, randomised so that hosts do not reconnect at the same time.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    /// Returns the next delay: half to all of 50 ms, 100 ms, 200 ms ... 5 s.
-    pub(super) fn next(&mut self) -> Duration {
-        let full = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
-        self.failures = self.failures.saturating_add(1);
-        // Without randomness the delay is not spread.
-        let spread = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
-        full.mul_f64(0.5 + spread / 2.0)
-    }
-}
-
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-const MAX_DELAY: Duration = Duration::from_secs(5);

@@ -12,9 +12,9 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::connection::Backoff;
 use crate::lock::lock;
 use crate::queue::QueueName;
+use crate::retry::Backoff;
 
 /// The subscription to the channel of wake-ups.
 pub(super) struct Subscriber {
@@ -118,13 +118,13 @@ impl Announced {
 }
 
 async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
-    let mut backoff = Backoff::default();
+    let mut delays = Backoff::RECONNECT.delays();
     loop {
         match subscribe_once(client, channel, announced).await {
-            Ok(()) => backoff = Backoff::default(),
+            Ok(()) => delays.reset(),
             Err(error) => tracing::warn!(%error, "cannot subscribe to wake-ups, polling instead"),
         }
-        sleep(backoff.next()).await;
+        sleep(delays.after_failure()).await;
     }
 }
 

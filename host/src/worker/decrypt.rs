@@ -1,0 +1,124 @@
+//! Stage 4: decrypts the bodies of admitted tasks.
+//!
+//! A key in a token or a service may block for longer than a lease lasts. The heartbeat extends the ledger entry meanwhile,
+//! and the ledger confirms it before the handler starts.
+
+use std::ops::ControlFlow::{Break, Continue};
+use std::time::Duration;
+
+use taskseal_core::OpenError;
+use taskseal_core::replay::Admission;
+use zeroize::Zeroizing;
+
+use super::event::Event;
+use super::lease_guard::LeaseGuard;
+use super::shared::Shared;
+use super::task_state::{
+    AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, retention,
+};
+use crate::handler::OpenedTask;
+use crate::queue::QueueName;
+use crate::replay::TaskKey;
+use crate::time::UnixMillis;
+
+/// Decrypts a task that was fetched from `queue`. May block.
+pub(super) fn decrypt(
+    shared: &Shared,
+    queue: &QueueName,
+    admitted: &AdmittedTask<'_>,
+) -> StageDecision<Box<DecryptedTask>> {
+    let body = decrypt_body(shared, admitted)?;
+    let AdmittedTask { verified, key, attempt, max_attempts } = admitted;
+    let claims = verified.claims();
+    let limit = shared.settings.max_timeout;
+    let task = OpenedTask {
+        id: claims.task_id,
+        issuer: claims.issuer.to_string(),
+        task_type: claims.task_type.to_string(),
+        queue: queue.clone(),
+        content_type: verified.content_type().to_string(),
+        attempt: *attempt,
+        timeout: claims.timeout.map_or(limit, |seconds| Duration::from_secs(seconds.into())).min(limit),
+        body,
+    };
+    let expires_at = claims.expires_at.and_then(|seconds| i64::try_from(seconds).ok());
+    Continue(Box::new(DecryptedTask {
+        task,
+        key: key.clone(),
+        digest: *verified.digest(),
+        max_attempts: *max_attempts,
+        retention: retention(claims),
+        expires_at: expires_at.map(UnixMillis::from_secs),
+    }))
+}
+
+fn decrypt_body(shared: &Shared, admitted: &AdmittedTask<'_>) -> StageDecision<Zeroizing<Vec<u8>>> {
+    let AdmittedTask { verified, key, attempt, .. } = admitted;
+    let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
+    let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
+    let mut keys = shared.parts.keyring.opening();
+    let opened = verified
+        .admit(&mut admission)
+        .and_then(|admitted| admitted.open(&mut keys, &mut buffer))
+        .map(|opened| Zeroizing::new(opened.body().to_vec()))
+        .map_err(|error| keys.verdict(error));
+    match opened {
+        Ok(body) => Continue(body),
+        Err(OpenError::Refused(refusal)) => {
+            let refusal = RefusalDetails::after_verification(refusal, verified);
+            Break(Outcome::Refused { refusal, acquired: Some(key.clone()) })
+        }
+        Err(_) => {
+            let (kid, reason) = keys.fault();
+            let id = verified.claims().task_id.to_string();
+            shared.observe(&Event::KeyUnavailable { id, doing: "decrypt", kid, reason });
+            let at = UnixMillis::now().plus(shared.settings.key_retry);
+            Break(Outcome::Deferred { at, acquired: Some(key.clone()) })
+        }
+    }
+}
+
+/// Asks the ledger, in one call, whether this worker still holds the entries of the tasks that are to run, and extends
+/// them. Gives back tasks with a lost entry, and all tasks if the ledger fails. Returns whether it responded.
+///
+/// Without keys that may block no time has passed since the entries were acquired. The ledger is not asked then: another
+/// write to disk for each batch would yield the same answer.
+pub(super) fn confirm(
+    shared: &Shared,
+    decisions: &mut [StageDecision<Box<DecryptedTask>>],
+    tasks: &[LeasedTask],
+) -> bool {
+    if !shared.parts.keyring.may_block() {
+        return true;
+    }
+    let decrypted = decisions.iter().filter_map(|decision| match decision {
+        Continue(decrypted) => Some(decrypted.key.clone()),
+        Break(_) => None,
+    });
+    let keys: Vec<TaskKey> = decrypted.collect();
+    if keys.is_empty() {
+        return true;
+    }
+    let answer = shared.extend_entries(&keys).map_err(|error| shared.state_failed(&error));
+    let responded = answer.is_ok();
+    let (held, until) = answer.unwrap_or((Vec::new(), UnixMillis::now()));
+    let to_run = decisions.iter_mut().zip(tasks).filter(|(decision, _)| decision.is_continue());
+    let held = held.into_iter().chain(std::iter::repeat(false));
+    for (((decision, task), key), held) in to_run.zip(keys).zip(held) {
+        confirm_one(decision, &task.guard, key, held.then_some(until));
+    }
+    responded
+}
+
+/// Records that the ledger entry `key` is held until `until`, or gives the task back.
+fn confirm_one(
+    decision: &mut StageDecision<Box<DecryptedTask>>,
+    guard: &LeaseGuard,
+    key: TaskKey,
+    until: Option<UnixMillis>,
+) {
+    match until {
+        Some(until) => guard.entry_extended(until),
+        None => *decision = Break(Outcome::GivenBack { acquired: Some(key) }),
+    }
+}

@@ -1,0 +1,121 @@
+//! Stage 5: runs the handler of a task. Whatever the handler does affects only its own task.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
+
+use taskseal_core::Refusal;
+use tokio::sync::mpsc;
+
+use super::event::Event;
+use super::lease_guard::{Interruption, LeaseGuard};
+use super::seal_result::{self, ResultContext};
+use super::shared::Shared;
+use super::task_state::{Completion, DecryptedTask, LeasedTask, Outcome};
+use crate::handler::{Failure, Handler, OpenedTask, Output};
+use crate::replay::TaskKey;
+use crate::time::UnixMillis;
+
+/// Runs a task and sends its outcome to settlement.
+pub(super) async fn execute(
+    shared: Arc<Shared>,
+    task: LeasedTask,
+    decrypted: DecryptedTask,
+    completions: mpsc::Sender<Completion>,
+) {
+    let outcome = run(&shared, &task, decrypted).await;
+    let _ = completions.send(task.complete(outcome)).await;
+}
+
+async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask) -> Outcome {
+    let DecryptedTask { task, key, digest, max_attempts, retention, expires_at } = decrypted;
+    let Some(handler) = shared.parts.handlers.find(&task.task_type) else {
+        // The policy has refused every type without a handler.
+        let failure = Failure::GiveUp(Refusal::TypeNotHandled.to_string());
+        return Outcome::Failed { key, failure, retry_at: None };
+    };
+    // The task may have waited for settlement of others, or while the machine was suspended.
+    if let Break(why) = shared.still_runnable(&leased.guard) {
+        return Outcome::not_started(why, key);
+    }
+    let attempt = Attempt { number: task.attempt, max_attempts, expires_at };
+    shared.observe(&Event::Started { id: leased.lease.id.clone(), attempt: attempt.number });
+    let context = ResultContext {
+        task_type: task.task_type.clone(),
+        audience: shared.settings.audience(&leased.queue),
+        id: task.id,
+        digest,
+        retention,
+    };
+    match run_and_seal(shared, leased, handler, task, context).await {
+        Continue(Ok(result)) => Outcome::Succeeded { key, result, retention },
+        Continue(Err(failure)) => attempt.failed(shared, key, failure),
+        Break(Interruption::LeaseLost) => Outcome::LeaseLost { key, started: true },
+        Break(Interruption::GiveBack) => attempt.interrupted(key),
+    }
+}
+
+/// Runs the handler, then seals its output.
+async fn run_and_seal(
+    shared: &Arc<Shared>,
+    leased: &LeasedTask,
+    handler: Arc<dyn Handler>,
+    task: OpenedTask,
+    context: ResultContext,
+) -> ControlFlow<Interruption, Result<Vec<u8>, Failure>> {
+    match run_handler(handler, task, &leased.guard).await? {
+        Ok(output) => seal_result::seal_result(shared, leased, context, output).await,
+        Err(failure) => Continue(Err(failure)),
+    }
+}
+
+/// Runs the handler until it returns, its time limit has passed, or its task is cancelled.
+async fn run_handler(
+    handler: Arc<dyn Handler>,
+    task: OpenedTask,
+    guard: &LeaseGuard,
+) -> ControlFlow<Interruption, Result<Output, Failure>> {
+    let limit = task.timeout;
+    // A separate async task contains a panic of the handler.
+    let mut running = tokio::spawn(async move { handler.run(task).await });
+    guard.cancel_with(running.abort_handle());
+    match tokio::time::timeout(limit, &mut running).await {
+        Ok(Ok(result)) => Continue(result),
+        Ok(Err(error)) if error.is_cancelled() => Break(guard.cancellation()),
+        Ok(Err(_)) => Continue(Err(Failure::TryAgain("the handler panicked".to_owned()))),
+        Err(_) => {
+            running.abort();
+            let _ = running.await;
+            Continue(Err(Failure::TryAgain(format!("not done within {} s", limit.as_secs()))))
+        }
+    }
+}
+
+/// An attempt that has started, and what limits the following ones.
+struct Attempt {
+    number: u32,
+    max_attempts: u32,
+    expires_at: Option<UnixMillis>,
+}
+
+impl Attempt {
+    fn is_last(&self) -> bool {
+        self.number >= self.max_attempts
+    }
+
+    fn failed(&self, shared: &Shared, key: TaskKey, failure: Failure) -> Outcome {
+        let retry_at = UnixMillis::now().plus(shared.settings.backoff.delay(self.number));
+        let in_time = self.expires_at.is_none_or(|expires_at| retry_at < expires_at);
+        let retries = matches!(failure, Failure::TryAgain(_)) && !self.is_last() && in_time;
+        Outcome::Failed { key, failure, retry_at: retries.then_some(retry_at) }
+    }
+
+    /// Returns the outcome of a task whose handler was running when the worker stopped. The handler may have had any
+    /// effect, so the attempt counts: a task never starts more often than its issuer allows, however often workers stop.
+    fn interrupted(&self, key: TaskKey) -> Outcome {
+        if !self.is_last() {
+            return Outcome::Interrupted { key };
+        }
+        let failure = Failure::GiveUp("the worker stopped during its last attempt".to_owned());
+        Outcome::Failed { key, failure, retry_at: None }
+    }
+}

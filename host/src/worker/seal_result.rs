@@ -1,0 +1,120 @@
+//! Stage 6: seals the result of a task, bound to its request. Waits while the key cannot be used, as long as the lease is
+//! held.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskseal_core::TaskId;
+
+use super::event::Event;
+use super::lease_guard::Interruption;
+use super::phase::Phase;
+use super::shared::Shared;
+use super::task_state::LeasedTask;
+use crate::handler::{Failure, Output};
+use crate::result::{Request, ResultError};
+use crate::retry::MIN_DELAY;
+
+/// What a result states about its task.
+pub(super) struct ResultContext {
+    pub(super) task_type: String,
+    pub(super) audience: String,
+    pub(super) id: TaskId,
+    /// SHA-256 of the envelope of the task.
+    pub(super) digest: [u8; 32],
+    pub(super) retention: Duration,
+}
+
+/// Delay before a key is tried again that names no delay.
+const KEY_RETRY: Duration = Duration::from_secs(1);
+
+/// Seals `output`. Returns no bytes if the result is not to be kept.
+pub(super) async fn seal_result(
+    shared: &Arc<Shared>,
+    task: &LeasedTask,
+    context: ResultContext,
+    output: Output,
+) -> ControlFlow<Interruption, Result<Vec<u8>, Failure>> {
+    if context.retention.is_zero() {
+        return Continue(Ok(Vec::new()));
+    }
+    let unsealed = Arc::new((context, output));
+    let mut waiting = None;
+    // The handler has succeeded: the task waits for a key that cannot be used, while this worker may settle it.
+    loop {
+        let error = match attempt(shared, task, &unsealed).await? {
+            Ok(result) => {
+                if shared.result_key.works() {
+                    shared.observe(&Event::KeyBack { kid: shared.parts.results.kid() });
+                }
+                return Continue(Ok(result));
+            }
+            Err(Unsealed::Failed(failure)) => return Continue(Err(failure)),
+            Err(Unsealed::Key(error)) => error,
+        };
+        waiting.get_or_insert_with(|| shared.result_key.fails());
+        wait_for_key(shared, task, error).await?;
+    }
+}
+
+/// Why an attempt to seal failed.
+enum Unsealed {
+    /// The key cannot be used now.
+    Key(KeyError),
+    /// The output cannot be sealed.
+    Failed(Failure),
+}
+
+/// A failure of the result key.
+struct KeyError {
+    retry_after: Duration,
+    reason: String,
+}
+
+/// Seals once, on a thread that may block if the key may.
+async fn attempt(
+    shared: &Arc<Shared>,
+    task: &LeasedTask,
+    unsealed: &Arc<(ResultContext, Output)>,
+) -> ControlFlow<Interruption, Result<Vec<u8>, Unsealed>> {
+    if !shared.parts.results.may_block() {
+        return Continue(seal_now(shared, unsealed).map_err(Unsealed::from));
+    }
+    // The semaphore is never closed.
+    let _permit = shared.seal_permits.acquire().await;
+    task.guard.still_held()?;
+    let unsealed = Arc::clone(unsealed);
+    let sealed = shared.run_blocking(move |shared| seal_now(shared, &unsealed)).await;
+    let panicked = |_| Unsealed::Failed(Failure::TryAgain("sealing the result was interrupted".to_owned()));
+    Continue(sealed.map_err(panicked).and_then(|sealed| sealed.map_err(Unsealed::from)))
+}
+
+fn seal_now(shared: &Shared, unsealed: &(ResultContext, Output)) -> Result<Vec<u8>, ResultError> {
+    let (context, output) = unsealed;
+    let ResultContext { task_type, audience, id, digest, retention } = context;
+    let request = Request { task_type, audience, id: *id, digest: *digest };
+    shared.parts.results.seal(&request, *retention, output)
+}
+
+/// Reports the failure of the key and waits until another attempt is worthwhile.
+async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyError) -> ControlFlow<Interruption> {
+    let KeyError { retry_after, reason } = error;
+    let (id, kid) = (task.lease.id.clone(), Some(shared.parts.results.kid()));
+    shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid, reason });
+    let stopping = shared.lifecycle.sleep_unless(Phase::Stopping, retry_after.max(MIN_DELAY)).await;
+    task.guard.still_held()?;
+    if stopping { Break(Interruption::GiveBack) } else { Continue(()) }
+}
+
+impl From<ResultError> for Unsealed {
+    fn from(error: ResultError) -> Self {
+        match error.of_the_key() {
+            Some(retry_after) => Self::Key(KeyError {
+                retry_after: retry_after.unwrap_or(KEY_RETRY),
+                reason: error.to_string(),
+            }),
+            None => Self::Failed(Failure::GiveUp(format!("the result cannot be sealed: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the queue and the observer learn about an outcome.
+
+use crate::broker::Settlement;
+use crate::worker::event::Event;
+use crate::worker::task_state::{Completion, LeasedTask, Outcome};
+
+/// Returns what the queue is to do. It learns that a task failed or was refused, and the code of a refusal. The reasons that
+/// a handler gives stay on this host.
+pub(super) fn settlement(outcome: &Outcome) -> Settlement {
+    match outcome {
+        Outcome::Succeeded { retention, .. } | Outcome::SucceededBefore { retention, .. }
+            if retention.is_zero() =>
+        {
+            Settlement::Done
+        }
+        Outcome::Succeeded { result, retention, .. } | Outcome::SucceededBefore { result, retention, .. } => {
+            Settlement::Complete { result: result.clone(), retention: *retention }
+        }
+        Outcome::Failed { retry_at: Some(at), .. } => {
+            Settlement::Retry { at: *at, failure: Some("taskseal: attempt failed".to_owned()) }
+        }
+        Outcome::Failed { retry_at: None, .. } => archive("taskseal: given up"),
+        Outcome::Refused { refusal, .. } => {
+            archive(&format!("taskseal: refused: {}", refusal.refusal.code()))
+        }
+        Outcome::NotYetValid { at, .. } | Outcome::Deferred { at, .. } => {
+            Settlement::Retry { at: *at, failure: None }
+        }
+        // A task with a lost lease is removed before: this worker must not settle it.
+        Outcome::GivenBack { .. } | Outcome::Interrupted { .. } | Outcome::LeaseLost { .. } => {
+            Settlement::Requeue
+        }
+    }
+}
+
+fn archive(reason: &str) -> Settlement {
+    Settlement::Archive { reason: reason.to_owned() }
+}
+
+/// Returns the event to report once the queue has settled the task.
+pub(super) fn event(completion: Completion) -> Event {
+    let Completion { task: LeasedTask { lease, queue, .. }, outcome } = completion;
+    let id = lease.id;
+    match outcome {
+        Outcome::Succeeded { .. } => Event::Succeeded { id },
+        Outcome::SucceededBefore { .. } => Event::SettledAgain { id },
+        Outcome::Failed { failure, retry_at: Some(_), .. } => {
+            Event::Retried { id, reason: failure.to_string() }
+        }
+        Outcome::Failed { failure, retry_at: None, .. } => {
+            Event::Archived { id, reason: failure.to_string() }
+        }
+        Outcome::Refused { refusal, .. } | Outcome::NotYetValid { refusal, .. } => Event::Refused {
+            id,
+            queue,
+            detail: refusal.detail(),
+            refusal: refusal.refusal,
+            quarantined: refusal.quarantined,
+        },
+        Outcome::Deferred { .. }
+        | Outcome::GivenBack { .. }
+        | Outcome::Interrupted { .. }
+        | Outcome::LeaseLost { .. } => Event::GivenBack { id },
+    }
+}

@@ -1,0 +1,113 @@
+//! The state that all parts of a running worker share.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+
+use super::WorkerParts;
+use super::counters::Counters;
+use super::cpu_pool::CpuPool;
+use super::event::Event;
+use super::lease_guard::{Interruption, LeaseGuard};
+use super::lease_table::LeaseTable;
+use super::phase::Lifecycle;
+use super::result_key::ResultKey;
+use super::root_cache::SharedRootCache;
+use super::settings::WorkerSettings;
+use crate::lock::lock;
+use crate::replay::{StateError, TaskKey};
+use crate::telemetry;
+use crate::time::UnixMillis;
+
+/// Maximum number of results sealed at once with a key that may block. A token has fewer sessions than that.
+const MAX_CONCURRENT_SEALS: usize = 32;
+
+/// The state of one running worker.
+pub(super) struct Shared {
+    pub(super) settings: WorkerSettings,
+    pub(super) parts: WorkerParts,
+    /// Patterns of the handled task types, in the form of a [`NameSet`](taskseal_core::NameSet).
+    pub(super) handled_types: String,
+    /// The name of this worker in the ledger, unique for each run of the process.
+    pub(super) owner: String,
+    pub(super) counters: Counters,
+    pub(super) leases: Arc<LeaseTable>,
+    pub(super) roots: SharedRootCache,
+    pub(super) result_key: ResultKey,
+    /// Permits to seal a result with a key that may block. They keep blocking threads of the runtime free for the ledger.
+    pub(super) seal_permits: Semaphore,
+    pub(super) cpu_pool: CpuPool,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) observer: Box<dyn Fn(&Event) + Send + Sync>,
+    /// Held while ledger entries are extended.
+    extending: Mutex<()>,
+}
+
+impl Shared {
+    /// Creates the state of a worker that is not running yet.
+    pub(super) fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
+        Self {
+            handled_types: parts.handlers.patterns(),
+            owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
+            settings,
+            parts,
+            result_key: ResultKey::new(),
+            counters: Counters::default(),
+            leases: Arc::default(),
+            roots: SharedRootCache::default(),
+            seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
+            cpu_pool: CpuPool::default(),
+            lifecycle: Lifecycle::default(),
+            observer: Box::new(|_| ()),
+            extending: Mutex::default(),
+        }
+    }
+
+    /// Counts an event, traces it, and passes it to the observer.
+    pub(super) fn observe(&self, event: &Event) {
+        self.counters.count(event);
+        telemetry::observe(event);
+        (self.observer)(event);
+    }
+
+    /// Reports that the ledger or the quarantine failed.
+    pub(super) fn state_failed(&self, error: &dyn fmt::Display) {
+        self.observe(&Event::StateFailed { error: error.to_string() });
+    }
+
+    /// Runs `work` on a thread of the runtime that may block.
+    ///
+    /// # Errors
+    /// [`JoinError`] if `work` panicked.
+    pub(super) async fn run_blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&shared)).await
+    }
+
+    /// Returns what must be left of a lease and of a ledger entry for a handler to start or to continue.
+    pub(super) fn margin(&self) -> Duration {
+        self.settings.lease / 6
+    }
+
+    /// Checks that the task with this lease may start now.
+    pub(super) fn still_runnable(&self, guard: &LeaseGuard) -> ControlFlow<Interruption> {
+        guard.still_runnable(self.lifecycle.phase(), self.margin())
+    }
+
+    /// Extends the ledger entries of `keys`. Returns which of them this worker still holds, and until when. Blocks.
+    ///
+    /// Calls are serialised: if a later call overtook an earlier one, the ledger's deadline would be before the one that
+    /// this worker relies on.
+    pub(super) fn extend_entries(&self, keys: &[TaskKey]) -> Result<(Vec<bool>, UnixMillis), StateError> {
+        let _serialised = lock(&self.extending);
+        let until = UnixMillis::now().plus(self.settings.lease);
+        Ok((self.parts.ledger.extend(&self.owner, keys, until)?, until))
+    }
+}

@@ -1,0 +1,198 @@
+//! The states of a task between the stages of the worker, and how it leaves them.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use taskseal_core::claims::Claims;
+use taskseal_core::{KeyId, Refusal, Unverified, Verified};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::lease_guard::{Interruption, LeaseGuard};
+use crate::broker::{Lease, TaskRecord};
+use crate::handler::{Failure, OpenedTask};
+use crate::keys::Keyring;
+use crate::queue::QueueName;
+use crate::replay::TaskKey;
+use crate::time::UnixMillis;
+
+/// What a stage decides about a task: it continues to the next stage, or its lease ends with an outcome.
+pub(super) type StageDecision<T> = ControlFlow<Outcome, T>;
+
+/// The decisions of a stage about a batch.
+#[derive(Debug)]
+pub(super) struct BatchDecision<T> {
+    /// One decision for each task, in the order of the batch.
+    pub(super) decisions: Vec<StageDecision<T>>,
+    /// Whether the ledger responded. If not, no task runs, and fetching more tasks is of no use.
+    pub(super) ledger_responded: bool,
+}
+
+/// A task that the queue leased to this worker. Nothing in its record is verified.
+#[derive(Debug)]
+pub(super) struct LeasedTask {
+    pub(super) queue: QueueName,
+    pub(super) lease: Lease,
+    pub(super) record: TaskRecord,
+    pub(super) guard: LeaseGuard,
+    /// A permit to run one task, released when the task is settled.
+    pub(super) _slot: OwnedSemaphorePermit,
+    /// The permit for the only task that runs while the result key fails.
+    pub(super) _trial: Option<OwnedSemaphorePermit>,
+}
+
+impl LeasedTask {
+    /// Attaches an outcome.
+    pub(super) fn complete(self, outcome: Outcome) -> Completion {
+        self.guard.completed();
+        Completion { task: self, outcome }
+    }
+}
+
+/// A task whose signature, issuer's rights and metadata are valid.
+#[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
+pub(super) enum VerifiedTask<'a> {
+    /// It may run.
+    Current(Verified<'a>),
+    /// It may not run, but may have succeeded before.
+    Expired(ExpiredTask),
+}
+
+/// A verified task that was fetched after its expiry.
+#[derive(Debug)]
+pub(super) struct ExpiredTask {
+    pub(super) key: TaskKey,
+    /// SHA-256 of the envelope.
+    pub(super) digest: [u8; 32],
+    pub(super) retention: Duration,
+    pub(super) refusal: RefusalDetails,
+}
+
+/// A verified task whose ledger entry this worker has acquired.
+pub(super) struct AdmittedTask<'a> {
+    pub(super) verified: Verified<'a>,
+    pub(super) key: TaskKey,
+    pub(super) attempt: u32,
+    pub(super) max_attempts: u32,
+}
+
+/// An admitted task with its body decrypted.
+#[derive(Debug)]
+pub(super) struct DecryptedTask {
+    pub(super) task: OpenedTask,
+    pub(super) key: TaskKey,
+    /// SHA-256 of the envelope.
+    pub(super) digest: [u8; 32],
+    pub(super) max_attempts: u32,
+    pub(super) retention: Duration,
+    pub(super) expires_at: Option<UnixMillis>,
+}
+
+/// A task to settle.
+#[derive(Debug)]
+pub(super) struct Completion {
+    pub(super) task: LeasedTask,
+    pub(super) outcome: Outcome,
+}
+
+/// How the lease of a task ends. `acquired` is the ledger entry that the worker holds, if any.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The handler succeeded.
+    Succeeded { key: TaskKey, result: Vec<u8>, retention: Duration },
+    /// An earlier run succeeded, and the queue did not record it.
+    SucceededBefore { key: TaskKey, result: Vec<u8>, retention: Duration },
+    /// The attempt failed. The task is retried at `retry_at`, or archived.
+    Failed { key: TaskKey, failure: Failure, retry_at: Option<UnixMillis> },
+    /// The task is refused permanently.
+    Refused { refusal: RefusalDetails, acquired: Option<TaskKey> },
+    /// The task is valid from `at` on.
+    NotYetValid { at: UnixMillis, refusal: RefusalDetails },
+    /// The task cannot run before `at`.
+    Deferred { at: UnixMillis, acquired: Option<TaskKey> },
+    /// The task did not run and is the next one in its queue again.
+    GivenBack { acquired: Option<TaskKey> },
+    /// The worker stopped while the handler ran. The task is the next one in its queue again; the attempt counts.
+    Interrupted { key: TaskKey },
+    /// The lease is lost, and there is nothing to settle. The attempt counts if the handler had started.
+    LeaseLost { key: TaskKey, started: bool },
+}
+
+impl Outcome {
+    /// Returns the outcome of a task that must not start.
+    pub(super) fn not_started(interruption: Interruption, key: TaskKey) -> Self {
+        match interruption {
+            Interruption::LeaseLost => Self::LeaseLost { key, started: false },
+            Interruption::GiveBack => Self::GivenBack { acquired: Some(key) },
+        }
+    }
+}
+
+/// A refusal and what an operator needs to understand it.
+#[derive(Clone, Debug)]
+pub(super) struct RefusalDetails {
+    pub(super) refusal: Refusal,
+    pub(super) kid: Option<KeyId>,
+    /// Whether the keyset contains the key.
+    pub(super) kid_known: bool,
+    /// Verified only if the refusal follows the verification of the signature.
+    pub(super) claimed: Option<ClaimedSender>,
+    /// Whether the quarantine has stored the task.
+    pub(super) quarantined: bool,
+}
+
+/// Returns how long the result of a task is kept.
+pub(super) fn retention(claims: &Claims<'_>) -> Duration {
+    Duration::from_secs(claims.retention.unwrap_or(0).into())
+}
+
+/// The issuer and the type of a task, according to its envelope.
+#[derive(Clone, Debug)]
+pub(super) struct ClaimedSender {
+    pub(super) issuer: String,
+    pub(super) task_type: String,
+}
+
+impl RefusalDetails {
+    /// Describes the refusal of an envelope, or of bytes that are not an envelope.
+    pub(super) fn new(refusal: Refusal, envelope: Option<&Unverified<'_>>, keyring: &Keyring) -> Self {
+        let kid = envelope.map(Unverified::kid);
+        Self {
+            refusal,
+            kid,
+            kid_known: kid.is_some_and(|kid| keyring.record(kid).is_some()),
+            claimed: envelope.map(|envelope| envelope.danger_claims_unverified().into()),
+            quarantined: false,
+        }
+    }
+
+    /// Describes the refusal of a verified task.
+    pub(super) fn after_verification(refusal: Refusal, verified: &Verified<'_>) -> Self {
+        Self {
+            refusal,
+            kid: Some(verified.kid()),
+            kid_known: true,
+            claimed: Some(verified.claims().into()),
+            quarantined: false,
+        }
+    }
+
+    /// Returns a sentence for an operator.
+    pub(super) fn detail(&self) -> String {
+        match (&self.claimed, self.kid) {
+            (Some(claimed), Some(kid)) => {
+                let ClaimedSender { issuer, task_type } = claimed;
+                format!(
+                    "{}; the envelope states type {task_type}, issuer {issuer} and kid {kid}",
+                    self.refusal
+                )
+            }
+            _ => self.refusal.to_string(),
+        }
+    }
+}
+
+impl From<&Claims<'_>> for ClaimedSender {
+    fn from(claims: &Claims<'_>) -> Self {
+        Self { issuer: claims.issuer.to_string(), task_type: claims.task_type.to_string() }
+    }
+}
