@@ -18,6 +18,9 @@ use crate::redis_vectors::{assert_shows, broker, message, now, queue, record, ve
 
 const LEASE: Duration = Duration::from_secs(30);
 
+/// What a settlement at a time, in Unix seconds, changes in a message.
+type Change = fn(&mut Message, i64);
+
 #[tokio::test]
 async fn settling_changes_only_the_fields_of_a_message_that_say_how_it_ended() {
     let Some(server) = RedisServer::start_or_skip() else { return };
@@ -40,8 +43,7 @@ async fn settling_changes_only_the_fields_of_a_message_that_say_how_it_ended() {
         headers: BTreeMap::from([("trace".to_owned(), "abc".to_owned()), (String::new(), String::new())]),
     };
     let (at, retention) = (UnixMillis::now().plus(LEASE), LEASE);
-    type Case = (&'static str, Settlement, fn(&mut Message, i64));
-    let cases: [Case; 6] = [
+    let cases: [(&str, Settlement, Change); 6] = [
         ("completed", Settlement::Complete { result: Vec::new(), retention }, |message, now| {
             message.completed_at = now;
         }),

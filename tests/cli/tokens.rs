@@ -61,7 +61,7 @@ fn wrong_pin_is_tried_once_and_nothing_is_made() {
     fs::write(folder.path("pin"), "00000000").unwrap();
     let run = folder.run(&["keygen", "--suite", "S", "--pkcs11", &folder.uri("token=plant;object=k")]);
     run.failed(5).hinted();
-    assert!(run.err.contains("pin") && !run.err.contains("00000000"), "{}", run.err);
+    assert!(run.err.contains("PIN") && !run.err.contains("00000000"), "{}", run.err);
     fs::write(folder.path("pin"), PIN).unwrap();
     let token = folder.run(&["token", "check", &folder.uri("token=plant"), "--json"]).ok().json();
     assert_eq!(token["keys"], Value::Array(Vec::new()));

@@ -99,7 +99,7 @@ fn print(opened: &Opened<'_, '_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
 fn members(opened: &Opened<'_, '_>, body: Option<&[u8]>) -> Vec<Member> {
     let mut members = vec![
         ("verified", json!(true)),
-        ("suite", json!(opened.verified().suite().name())),
+        ("suite", json!(opened.verified().suite().short_name())),
         ("batched", json!(opened.verified().is_batched())),
         ("kid", json!(opened.verified().kid().to_string())),
         ("content_type", json!(opened.content_type().as_str())),

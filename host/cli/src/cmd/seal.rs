@@ -97,7 +97,7 @@ fn print(args: &Args, id: TaskId, key: &SealingKey, envelope: &[u8], ui: &Ui) ->
     if ui.json() {
         let mut members = vec![
             ("id", json!(id.to_string())),
-            ("suite", json!(key.suite().name())),
+            ("suite", json!(key.suite().short_name())),
             ("kid", json!(key.kid().to_string())),
             ("bytes", json!(envelope.len())),
         ];

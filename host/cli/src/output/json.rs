@@ -61,7 +61,7 @@ pub(crate) fn claims(claims: &Claims<'_>) -> Vec<Member> {
 pub(crate) fn envelope(envelope: &Unverified<'_>, bytes: usize) -> Vec<Member> {
     let mut members: Vec<Member> = vec![
         ("kind", kind(envelope.kind()).into()),
-        ("suite", envelope.suite().name().into()),
+        ("suite", envelope.suite().short_name().into()),
         ("kid", envelope.kid().to_string().into()),
     ];
     members.extend(envelope.recipient_kid().map(|kid| ("recipient", kid.to_string().into())));
