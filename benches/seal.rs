@@ -131,7 +131,7 @@ fn measure(suite: Suite, len: usize) {
     };
     println!(
         "{:<6} {len:>7} {:>9} {:>9.2} {:>6.2} {:>11.0} {:>9.2} {:>6} {:>9.2} {:>6.2}   {:<17} {}",
-        suite.name(),
+        suite.short_name(),
         sealed_len - len,
         seals.median(),
         ratio(seals, bare_seals),

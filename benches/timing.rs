@@ -12,7 +12,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey};
+use taskseal_core::keys::{AgreementKey, EncryptionKey, HmacKey, SigningKey};
 use taskseal_core::keyset::{KeyRecord, RecordKey};
 use taskseal_core::{
     Agree, ContentType, KeyId, Keyset, NameSet, Policy, Provider, Sealer, Secret, Signer, Software, Suite,
@@ -120,7 +120,7 @@ fn verify_mac() {
 
 fn seal_mac() {
     let (claims, mut buffer) = (example::plain_claims(), [0; 1024]);
-    let make = |secret: &Raw| MacKey::new(KID, key_of(secret));
+    let make = |secret: &Raw| HmacKey::new(KID, key_of(secret));
     measure("suite M seal, key", 100_000, 4, pools(secret), make, |key| {
         let sealed = Sealer::authenticate(key).seal(
             &claims,

@@ -102,7 +102,7 @@ fn print(keep: bool, rows: &[(Case, Row)]) {
 fn name(case: Case) -> String {
     match case {
         None => "unsealed".to_owned(),
-        Some((suite, 1)) => suite.name().to_owned(),
+        Some((suite, 1)) => suite.short_name().to_owned(),
         Some((suite, batch)) => format!("{suite}, batches of {batch}"),
     }
 }

@@ -1,11 +1,11 @@
-//! Which instructions the primitives run on: what their own detection finds, on this processor and in this build.
+//! The instruction sets that the primitives use on this processor and in this build.
 //!
-//! Nothing is chosen here. [`Software`](crate::Software) takes the fastest implementation by itself; this asks the same
-//! questions, by the same means, and tells the answers, so that an operator can see why a machine is slow.
+//! This module selects nothing: [`Software`](crate::Software) detects the fastest implementation itself. It repeats
+//! that detection and reports the result, so that an operator can see why a machine is slow.
 
 use core::fmt;
 
-/// What the three primitives of the bulk work run on.
+/// The instruction sets that AES, GHASH and SHA-256 use.
 ///
 /// ```
 /// use taskseal_core::Acceleration;
@@ -16,25 +16,25 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acceleration {
-    /// AES-256, of GCM.
+    /// AES-256 in GCM.
     pub aes: Instructions,
-    /// GHASH, of GCM.
+    /// GHASH in GCM.
     pub ghash: Instructions,
-    /// SHA-256, of digests, HMAC and HKDF.
+    /// SHA-256 in digests, HMAC and HKDF.
     pub sha256: Instructions,
 }
 
-/// The instructions that an implementation is written with.
+/// An instruction set that an implementation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Instructions {
-    /// None made for the purpose: constant-time arithmetic, on any processor.
+    /// No cryptographic instructions: constant-time arithmetic for any processor.
     Portable,
-    /// x86: AES-NI, a block an instruction.
+    /// x86: AES-NI, one block per instruction.
     AesNi,
-    /// x86: VAES, two blocks an instruction.
+    /// x86: VAES, two blocks per instruction.
     Vaes256,
-    /// x86: VAES with AVX-512, four blocks an instruction.
+    /// x86: VAES with AVX-512, four blocks per instruction.
     Vaes512,
     /// x86: PCLMULQDQ.
     Pclmulqdq,
@@ -44,7 +44,7 @@ pub enum Instructions {
     Armv8Aes,
     /// ARMv8: PMULL.
     Armv8Pmull,
-    /// ARMv8: SHA256H and its companions.
+    /// ARMv8: SHA256H, SHA256H2, SHA256SU0 and SHA256SU1.
     Armv8Sha2,
     /// RISC-V: Zknh.
     Zknh,
@@ -53,7 +53,7 @@ pub enum Instructions {
 }
 
 impl Instructions {
-    /// Its name, which does not change between releases.
+    /// Returns the name, which does not change between releases.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Instructions {
         }
     }
 
-    /// Whether no instruction made for the purpose is used.
+    /// Returns whether no cryptographic instruction is used.
     #[must_use]
     pub const fn is_portable(self) -> bool {
         matches!(self, Self::Portable)
@@ -85,7 +85,7 @@ impl fmt::Display for Instructions {
 }
 
 impl Acceleration {
-    /// Asks the processor once; later calls are two or three loads from memory.
+    /// Detects the instruction sets. The processor is queried once; later calls cost two or three loads from memory.
     #[must_use]
     pub fn detect() -> Self {
         Self { aes: found::aes(), ghash: found::ghash(), sha256: found::sha256() }
@@ -96,7 +96,7 @@ impl Acceleration {
 mod found {
     use super::Instructions;
 
-    // The sets that the primitives ask for, spelled as they do.
+    // The same feature sets that the primitives query.
     cpufeatures::new!(vaes512, "avx512f", "vaes");
     cpufeatures::new!(vaes256, "vaes");
     cpufeatures::new!(clmul, "avx", "pclmulqdq");
@@ -137,7 +137,7 @@ mod found {
 mod found {
     use super::Instructions;
 
-    // One answer for AES and PMULL, as the primitives take it.
+    // The primitives query AES and PMULL as one feature.
     cpufeatures::new!(pmull, "aes");
     cpufeatures::new!(sha2, "sha2");
 
@@ -174,7 +174,7 @@ mod found {
         Instructions::Portable
     }
 
-    /// Nothing is detected here: what was built is what runs.
+    /// Without detection, the build decides.
     pub(super) const fn sha256() -> Instructions {
         if cfg!(any(sha2_backend = "soft", sha2_256_backend = "soft")) {
             Instructions::Portable

@@ -1,7 +1,7 @@
-//! Time for devices without a clock: a signed beacon, counted on from by the device's own ticks.
+//! Time for devices without a clock: a signed time beacon plus the device's tick counter.
 //!
-//! A beacon is a task of suite S and type [`BEACON`] that a gateway or worker with a clock signs. Whoever carries it
-//! can hold it back, which makes the device's time too old, never too new: a stamp taken from it can only expire
+//! A beacon is a task of suite S and type [`BEACON`] that a gateway or worker with a clock signs. The transport can
+//! delay a beacon, which makes the device's time too old and never too new: tasks stamped with it can only expire
 //! early.
 
 use crate::claims::{Claims, ClockSource};
@@ -20,28 +20,28 @@ pub const BEACON: TaskType<'static> = match TaskType::new("taskseal.beacon") {
     Err(_) => panic!("printable ASCII"),
 };
 
-/// Time that is counted from the newest beacon heard.
+/// A clock that counts from the newest beacon received.
 ///
 /// ```text
 /// now = beacon + ticks since it was heard, less what the oscillator may run fast
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeaconClock {
-    /// When the beacon was sealed, Unix time in seconds.
+    /// Unix time in seconds at which the beacon was sealed.
     issued_at: u64,
-    /// First eight bytes of its SHA-256.
+    /// First eight bytes of the beacon's SHA-256.
     id: [u8; 8],
-    /// Milliseconds since boot at which it was heard.
+    /// Milliseconds from boot to the reception of the beacon.
     heard_at: u64,
     drift_ppm: u32,
 }
 
 impl BeaconClock {
-    /// Verifies a beacon, heard `uptime` milliseconds after boot. `drift_ppm` is by how many millionths the
-    /// device's oscillator may run fast: 100 is safe for a crystal, 20,000 for an RC oscillator.
+    /// Verifies a beacon that was received `uptime` milliseconds after boot. `drift_ppm` is the maximum by which the
+    /// device's oscillator runs fast, in parts per million: 100 is safe for a crystal, 20,000 for an RC oscillator.
     ///
-    /// The key must be allowed to seal [`BEACON`] for this audience, and its validity is judged at the beacon's own
-    /// time: a device without a clock has no other.
+    /// The key must have the right to seal [`BEACON`] for this audience. Its validity is checked at the time in the
+    /// beacon, because the device has no other time.
     ///
     /// # Errors
     /// As [`Unverified::verify`]; [`Refusal::TypeNotHandled`] for another task, [`Refusal::ClockNotAllowed`] for a
@@ -53,7 +53,7 @@ impl BeaconClock {
         uptime: u64,
         drift_ppm: u32,
     ) -> Result<Self, OpenError> {
-        // Not verified yet; the signature that is checked next covers it.
+        // Not verified yet, but covered by the signature that is checked next.
         let issued_at = beacon.danger_claims_unverified().issued_at.ok_or(Refusal::ClockNotAllowed)?;
         let policy = Policy {
             suites: SuiteSet::NONE.with(Suite::S),
@@ -66,8 +66,8 @@ impl BeaconClock {
         Ok(Self { issued_at, id: [a, b, c, d, e, f, g, h], heard_at: uptime, drift_ppm })
     }
 
-    /// Hears another beacon. One that would set the time back is verified and then left alone: somebody has held it
-    /// back or brings it again. Returns whether it was taken.
+    /// Receives another beacon and returns whether it was used. A beacon that would set the time back is verified and
+    /// ignored, because it was delayed or replayed.
     ///
     /// # Errors
     /// As [`hear`](Self::hear).
@@ -86,7 +86,7 @@ impl BeaconClock {
         Ok(is_newer)
     }
 
-    /// Unix time in seconds, `uptime` milliseconds after boot. Never later than the true time.
+    /// Returns the Unix time in seconds, `uptime` milliseconds after boot. It is never later than the true time.
     #[must_use]
     pub const fn at(&self, uptime: u64) -> u64 {
         let elapsed = uptime.saturating_sub(self.heard_at);
@@ -94,13 +94,13 @@ impl BeaconClock {
         self.issued_at.saturating_add(elapsed.saturating_sub(fast) / 1000)
     }
 
-    /// What the device knows about the time: not before [`at`](Self::at), and nothing about how much later.
+    /// Returns what the device knows about the time: not before [`at`](Self::at), with no upper bound.
     #[must_use]
     pub const fn window(&self, uptime: u64) -> TimeWindow {
         TimeWindow { earliest: self.at(uptime), latest: u64::MAX }
     }
 
-    /// Stamps claims: issued now, expiring `lifetime` seconds later, and which beacon the time was counted from.
+    /// Sets the times and the beacon of claims: issued now and expiring `lifetime` seconds later.
     #[must_use]
     pub const fn stamp<'a>(&self, claims: Claims<'a>, uptime: u64, lifetime: u64) -> Claims<'a> {
         let now = self.at(uptime);

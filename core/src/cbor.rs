@@ -1,6 +1,6 @@
-//! The subset of deterministic CBOR (RFC 8949 section 4.2.1) that an envelope is made of.
+//! The subset of deterministic CBOR (RFC 8949 section 4.2.1) that the formats of this crate use.
 //!
-//! Integers, byte and text strings, arrays, maps, tags and null; shortest heads; definite lengths; nothing else.
+//! Integers, byte and text strings, arrays, maps, tags and null, with shortest heads and definite lengths.
 
 pub(crate) mod decoder;
 pub(crate) mod encoder;
@@ -22,10 +22,10 @@ pub(crate) const MAP: u8 = 5;
 /// Major type 6.
 pub(crate) const TAG: u8 = 6;
 
-/// The only simple value: null, in the place of a payload that is elsewhere.
+/// The only simple value: null, which replaces a detached payload.
 pub(crate) const NULL: u8 = 0xf6;
 
-/// Bytes of the head of an item with this argument: 1, 2, 3, 5 or 9.
+/// Returns the size of the head of an item with this argument, in bytes: 1, 2, 3, 5 or 9.
 pub(crate) const fn head_len(argument: u64) -> usize {
     match argument {
         0..=23 => 1,

@@ -1,4 +1,4 @@
-//! Claims: what a seal says about a task, who made it, where and when it may run (CWT, RFC 8392).
+//! Claims (CWT, RFC 8392): the signed statements about a task, its issuer, and where and when it may run.
 
 use core::fmt;
 
@@ -13,10 +13,10 @@ mod extension;
 #[cfg(test)]
 mod tests;
 
-/// Greatest time in a claim, exclusive: 2^40 seconds.
+/// Upper bound of times in claims, exclusive: 2^40 seconds.
 pub const MAX_TIME: u64 = 1 << 40;
 
-/// What a seal says. Set the fields, or chain the methods of the same names.
+/// The claims of an envelope. Set the fields, or chain the methods with the same names.
 ///
 /// ```cddl
 /// claims = {
@@ -36,21 +36,21 @@ pub const MAX_TIME: u64 = 1 << 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claims<'a> {
-    /// Who made the task.
+    /// Issuer of the task.
     pub issuer: Issuer<'a>,
-    /// What kind of task it is.
+    /// Type of the task.
     pub task_type: TaskType<'a>,
-    /// Where it may run: `deployment/queue`.
+    /// Audience: the deployment and queue in which it may run, `deployment/queue`.
     pub audience: Audience<'a>,
-    /// Which task it is.
+    /// Identifier of the task.
     pub task_id: TaskId,
-    /// Unix time in seconds from which on it is refused.
+    /// Unix time in seconds from which the task is refused.
     pub expires_at: Option<u64>,
-    /// Unix time in seconds before which it is not run.
+    /// Unix time in seconds before which the task does not run.
     pub not_before: Option<u64>,
-    /// Unix time in seconds at which it was sealed.
+    /// Unix time in seconds at which the task was sealed.
     pub issued_at: Option<u64>,
-    /// What clock the issuer has; absent on the wire for a synchronised one.
+    /// Clock of the issuer; absent on the wire if synchronised.
     pub clock: ClockSource,
     /// Boot epoch and counter of the issuer; required without a clock.
     pub sequence: Option<Sequence>,
@@ -58,23 +58,23 @@ pub struct Claims<'a> {
     pub schema: Option<u32>,
     /// W3C trace context: trace id (16 bytes), parent id (8), flags (1).
     pub trace: Option<[u8; 25]>,
-    /// The framework's own id when it is not the UUID in `task_id`.
+    /// Identifier in the queue framework, if it differs from the UUID in `task_id`.
     pub reference: Option<Reference<'a>>,
-    /// Id of the time beacon that the times were counted from; with a beacon clock only.
+    /// Identifier of the time beacon that the times are based on; with a beacon clock only.
     pub beacon: Option<[u8; 8]>,
-    /// Seconds from first sight after which it is refused; without a clock only.
+    /// Time to live in seconds, counted from the first admission; without a clock only.
     pub ttl: Option<u32>,
-    /// Most attempts the issuer allows.
+    /// Maximum number of attempts that the issuer allows.
     pub attempts: Option<u16>,
-    /// Time limit of one attempt in seconds.
+    /// Time limit of one attempt, in seconds.
     pub timeout: Option<u32>,
-    /// How long the finished task and its result are kept, in seconds.
+    /// Time for which the finished task and its result are kept, in seconds.
     pub retention: Option<u32>,
-    /// SHA-256 of the request envelope; in results, and only there.
+    /// SHA-256 of the request envelope; in results only.
     pub request: Option<[u8; 32]>,
 }
 
-/// What clock an issuer has.
+/// The clock of an issuer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClockSource {
@@ -87,17 +87,19 @@ pub enum ClockSource {
     None,
 }
 
-/// Orders the tasks of an issuer without a clock.
+/// The position of a task in the order of an issuer without a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct Sequence {
-    /// Bumped and stored at each boot.
+    /// Boot epoch: incremented and stored at each boot.
     pub epoch: u32,
-    /// Counts within the epoch.
+    /// Counter within the epoch.
     pub counter: u64,
 }
 
-/// The claims contradict each other; which combinations are allowed is said at each field of [`Claims`].
+/// Claims that contradict each other. The fields of [`Claims`] document the allowed combinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InconsistentClaims;
 
 impl fmt::Display for InconsistentClaims {
@@ -109,7 +111,7 @@ impl fmt::Display for InconsistentClaims {
 impl core::error::Error for InconsistentClaims {}
 
 impl<'a> Claims<'a> {
-    /// Claims with the four fields that every envelope has.
+    /// Creates claims with the four fields that every envelope has.
     #[must_use]
     pub const fn new(
         issuer: Issuer<'a>,
@@ -139,7 +141,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Whether the combination of fields is one that the format allows for `kind`.
+    /// Checks that the format allows the combination of fields for `kind`.
     ///
     /// # Errors
     /// [`InconsistentClaims`].
@@ -185,12 +187,12 @@ impl<'a> Claims<'a> {
         Ok(())
     }
 
-    /// No claims, in the place of those that are still to be decoded.
+    /// A placeholder for claims that are still to be decoded.
     pub(crate) const UNSET: Self =
         Self::new(Issuer::UNSET, TaskType::UNSET, Audience::UNSET, TaskId::from_bytes([0; TaskId::LEN]));
 
-    /// Decodes into [`UNSET`](Self::UNSET) claims, which are long and stay where they are. Does not insist on order or
-    /// uniqueness: the caller compares with a fresh encoding.
+    /// Decodes into [`UNSET`](Self::UNSET) claims in place, because claims are large to move. Does not check order or
+    /// uniqueness: the caller compares the bytes with a new encoding.
     pub(crate) fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<(), DecodeError> {
         let mut has_task_id = false;
         for _ in 0..decoder.map(8)? {

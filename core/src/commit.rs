@@ -1,7 +1,7 @@
 //! Content keys and key commitments: HKDF-SHA256 (RFC 5869) with one label per use.
 //!
-//! Every message has a content key of its own, so that random 12-byte nonces never come near their limit,
-//! and a commitment, so that a ciphertext cannot be made to open under two keys.
+//! Every message has its own content key, which keeps random 12-byte nonces far below their limit. It also has a key
+//! commitment, so no ciphertext decrypts under two keys.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -13,7 +13,7 @@ use crate::header::SALT_COMMIT_LEN;
 use crate::inner::COMMIT_LEN;
 use crate::secret::Secret;
 
-/// Bytes of the salt of suites E and SE.
+/// Size of the salt of suites E and SE, in bytes.
 pub(crate) const SALT_LEN: usize = 16;
 
 /// A key for exactly one message, and the commitment to it.
@@ -23,7 +23,7 @@ pub(crate) struct ContentKey {
 }
 
 impl ContentKey {
-    /// To be derived where it stands: a key that is moved leaves a copy behind.
+    /// Creates a key to be derived in place: moving a key leaves a copy behind.
     pub(crate) const fn zeroed() -> Self {
         Self { key: Secret::zeroed(), commit: [0; COMMIT_LEN] }
     }
@@ -33,15 +33,15 @@ impl ContentKey {
         let mut prk = Secret::zeroed();
         extract(salt, key.as_bytes(), &mut prk);
         expand(&prk, INFO_SHARED, 1, &[], self.key.as_mut_bytes());
-        // The second block of the same expansion takes the first as its prefix.
+        // The second block of the expansion takes the first block as its prefix.
         expand(&prk, INFO_SHARED, 2, self.key.as_bytes(), &mut self.commit);
     }
 
-    /// Derives from an agreed secret: the content key exactly as RFC 9053 section 5.2 has it for ECDH-ES +
-    /// HKDF-256 with A256GCM, the commitment under a label of its own.
+    /// Derives from an agreed secret: the content key as RFC 9053 section 5.2 defines it for ECDH-ES + HKDF-256 with
+    /// A256GCM, the commitment under a separate label.
     pub(crate) fn derive_agreed(&mut self, z: &Secret<32>) {
         let mut prk = Secret::zeroed();
-        // RFC 5869 2.2: no salt means 32 zero bytes.
+        // RFC 5869 section 2.2: a missing salt is 32 zero bytes.
         extract(&[0; 32], z.as_bytes(), &mut prk);
         expand(&prk, KDF_CONTEXT, 1, &[], self.key.as_mut_bytes());
         expand(&prk, INFO_COMMIT, 1, &[], &mut self.commit);
@@ -80,23 +80,23 @@ pub(crate) fn derive_labelled(secret: &Secret<32>, label: &[u8], key: &mut Secre
     expand(&prk, label, 1, &[], key.as_mut_bytes());
 }
 
-/// The label of the derivation names the algorithm, so that a key is never used with another one.
+/// The label contains the algorithm, so that a key is never used with another one.
 const INFO_SHARED: &[u8] = b"taskseal/v1 A256GCM";
 const INFO_COMMIT: &[u8] = b"taskseal/v1 commit";
 
-/// COSE_KDF_Context (RFC 9053 5.2): `[3, [nil,nil,nil], [nil,nil,nil], [256, h'a1013818']]`, that is A256GCM, no
-/// party info, 256 bits, and the protected header of the recipient.
+/// COSE_KDF_Context (RFC 9053 5.2): `[3, [nil,nil,nil], [nil,nil,nil], [256, h'a1013818']]`, that is: A256GCM, no party
+/// information, 256 bits, and the protected header of the recipient.
 const KDF_CONTEXT: &[u8] = &[
     0x84, 0x03, 0x83, 0xf6, 0xf6, 0xf6, 0x83, 0xf6, 0xf6, 0xf6, 0x82, 0x19, 0x01, 0x00, 0x44, 0xa1, 0x01,
     0x38, 0x18,
 ];
 
-/// RFC 5869 2.2.
+/// HKDF-Extract of RFC 5869 section 2.2.
 pub(crate) fn extract(salt: &[u8], secret: &[u8], prk: &mut Secret<32>) {
     hmac_into(salt, &[secret], prk.as_mut_bytes());
 }
 
-/// Block `counter` of RFC 5869 2.3; `previous` is the block before, empty for the first.
+/// Block `counter` of HKDF-Expand, RFC 5869 section 2.3. `previous` is the block before it, empty for the first.
 pub(crate) fn expand(prk: &Secret<32>, info: &[u8], counter: u8, previous: &[u8], block: &mut [u8; 32]) {
     hmac_into(prk.as_bytes(), &[previous, info, &[counter]], block);
 }

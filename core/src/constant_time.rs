@@ -1,12 +1,12 @@
-//! The one comparison that secrets, tags and key commitments go through.
+//! The constant-time comparison of secrets, tags and key commitments.
 
 use subtle::ConstantTimeEq;
 
-/// Tells whether two tags are equal, in a time that depends on their lengths only.
+/// Returns whether two tags are equal, in a time that depends on their lengths only.
 ///
 /// # Security
-/// Every comparison of a MAC, an AEAD tag, a key commitment or a secret goes through this function. Kids,
-/// claims and types are public and are compared with `==`.
+/// MACs, AEAD tags, key commitments and secrets must be compared with this function. Kids, claims and types are public
+/// and are compared with `==`.
 #[must_use]
 pub fn tags_match(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()

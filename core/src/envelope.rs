@@ -1,4 +1,4 @@
-//! The outermost COSE structure, decoded but not verified: a borrowed view, nothing copied.
+//! The outermost COSE structure as a borrowed view, decoded but not verified.
 
 use crate::batch::Receipt;
 use crate::cbor::decoder::{DecodeError, Decoder};
@@ -11,11 +11,11 @@ use crate::name::ContentType;
 use crate::refusal::Refusal;
 use crate::suite::Suite;
 
-/// Most bytes of a body: 16 MiB.
+/// Maximum size of a body, in bytes: 16 MiB.
 pub const MAX_BODY: usize = 16 << 20;
-/// Most bytes of the outer protected header. All fields at their limits need 742: a result of suite E.
+/// Maximum size of the outer protected header, in bytes. A result of suite E with all fields at their limits has 742.
 pub const MAX_HEADER: usize = 768;
-/// Everything around header and body, at its greatest: in a batch of 1024, suite SP needs 784.
+/// Maximum overhead around header and body, in bytes. Suite SP in a batch of 1024 has 784.
 pub(crate) const MAX_FRAME: usize = 1024;
 
 /// ```cddl
@@ -26,19 +26,19 @@ pub(crate) const MAX_FRAME: usize = 1024;
 /// E  = #6.16([ outer, { 5: iv }, bstr ])                ; ciphertext and tag
 /// B  = [ outer, payload, bstr .cbor receipt ]           ; outer and payload as in S, SE or SP
 /// ```
-/// In the detached form of S and M the payload is null: the body travels beside the envelope.
+/// In the detached form of S and M the payload is null and the body is transported separately.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) header: Header<'a>,
     pub(crate) header_bytes: &'a [u8],
     pub(crate) payload: &'a [u8],
-    /// Whether the payload stands beside the envelope instead of in it.
+    /// Whether the payload is outside the envelope.
     pub(crate) is_detached: bool,
     pub(crate) layer: Layer<'a>,
 }
 
-/// What authenticates the envelope, and what the payload is.
+/// The authentication of the envelope and the content of its payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layer<'a> {
     Signed { origin: Origin<'a>, content: Signed<'a> },
@@ -46,16 +46,16 @@ pub(crate) enum Layer<'a> {
     Encrypted { content_type: ContentType<'a>, iv: &'a [u8; IV_LEN] },
 }
 
-/// How a signature covers the envelope.
+/// The relation of a signature to the envelope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
-    /// Made for it alone.
+    /// A signature over this envelope alone.
     Signature(&'a [u8; 64]),
-    /// Made for a batch that it is part of.
+    /// A signature over a batch that includes this envelope.
     Receipt(Receipt<'a>),
 }
 
-/// What a signature covers.
+/// The payload of a signed envelope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signed<'a> {
     Body(ContentType<'a>),
@@ -63,7 +63,7 @@ pub(crate) enum Signed<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// No envelope, in the place of one that is still to be decoded.
+    /// A placeholder for an envelope that is still to be decoded.
     pub(crate) const UNSET: Self = Self {
         bytes: &[],
         header: Header::UNSET,
@@ -76,12 +76,12 @@ impl<'a> Envelope<'a> {
         },
     };
 
-    /// Decodes `bytes`, which must be the one encoding of what they say, into an [`UNSET`](Self::UNSET) envelope; of the
-    /// detached form around `body` if there is one. An envelope is long, so that it is filled where it stays; after an
-    /// error what it holds means nothing.
+    /// Decodes `bytes`, which must be deterministically encoded, into an [`UNSET`](Self::UNSET) envelope. With a
+    /// `body`, `bytes` must have the detached form. An envelope is large, so it is filled in place; after an error its
+    /// content is unspecified.
     pub(crate) fn decode(&mut self, bytes: &'a [u8], body: Option<&'a [u8]>) -> Result<(), Refusal> {
-        // The first byte tells an envelope from every other payload: no JSON text, protobuf message or MessagePack
-        // map in use by task queues starts with a CBOR tag of 16 to 18 or an array of three.
+        // The first byte distinguishes an envelope from other payloads: no JSON text, protobuf message or MessagePack
+        // map that task queues use starts with a CBOR tag from 16 to 18 or an array of three.
         let is_batched = match bytes.first() {
             Some(0xd0..=0xd2) => false,
             Some(0x83) if body.is_none() => true,
@@ -93,7 +93,7 @@ impl<'a> Envelope<'a> {
         self.bytes = bytes;
         let decoded = if is_batched { self.decode_batched() } else { self.decode_single(body) };
         decoded.map_err(|_| Refusal::Malformed)?;
-        // The decoder takes shortest heads only; this is the second, independent net.
+        // The decoder accepts shortest heads only; this comparison is a second, independent check.
         let mut comparer = Comparer(bytes);
         if self.encode(&mut comparer).is_err() || !comparer.0.is_empty() {
             return Err(Refusal::Malformed);
@@ -134,7 +134,7 @@ impl<'a> Envelope<'a> {
             _ => return Err(DecodeError),
         }
         decoder.end()?;
-        // A body that is encrypted inside a signature, or as a whole, never stands beside the envelope.
+        // An encrypted body is never detached.
         if body.is_some() && self.suite().encrypts() { Err(DecodeError) } else { Ok(()) }
     }
 
@@ -192,7 +192,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Whether one signature covers it together with others.
+    /// Returns whether one signature covers this envelope together with others.
     pub(crate) const fn is_batched(&self) -> bool {
         matches!(self.layer, Layer::Signed { origin: Origin::Receipt(_), .. })
     }
@@ -207,7 +207,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The kid of the key inside the signature that the body is encrypted to; `None` in suites S, M and E.
+    /// Returns the kid of the decryption key inside the signature; `None` in suites S, M and E.
     pub(crate) const fn inner_kid(&self) -> Option<KeyId> {
         match self.layer {
             Layer::Signed { content: Signed::Encrypted(inner), .. } => inner.kid(),
@@ -224,7 +224,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Bytes of the body, encrypted or not.
+    /// Returns the size of the body, in bytes, without encryption overhead.
     pub(crate) const fn body_len(&self) -> usize {
         match self.layer {
             Layer::Signed { content: Signed::Body(_), .. } | Layer::Mac { .. } => self.payload.len(),
@@ -249,7 +249,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// Writes tag, array head and the head of the protected header of `header_len` bytes.
+/// Writes the tag, the array head, and the head of a protected header of `header_len` bytes.
 pub(crate) fn encode_start(suite: Suite, header_len: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
     let (tag, items) = match suite {
         Suite::S | Suite::Se | Suite::Sp => (label::TAG_SIGN1, 4),
@@ -261,13 +261,13 @@ pub(crate) fn encode_start(suite: Suite, header_len: usize, sink: &mut impl Sink
     sink.bytes_head(header_len)
 }
 
-/// Writes array head and the head of the protected header of `header_len` bytes of a task in a batch.
+/// Writes the array head, and the head of a protected header of `header_len` bytes, for a task in a batch.
 pub(crate) fn encode_batched_start(header_len: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
     sink.array(3)?;
     sink.bytes_head(header_len)
 }
 
-/// The payload in the envelope, or in its place null and the body that was handed in.
+/// Returns the payload of the envelope; in the detached form, null replaces it and `body` is the payload.
 fn decode_payload<'a>(decoder: &mut Decoder<'a>, body: Option<&'a [u8]>) -> Result<&'a [u8], DecodeError> {
     match body {
         None => decoder.bytes(),

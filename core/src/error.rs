@@ -1,24 +1,26 @@
-//! What can go wrong, one small enum per verb; all cryptographic failure is one value.
+//! Errors: one small enum per operation. All cryptographic failures are one value.
 
 use core::fmt;
 
 use crate::refusal::Refusal;
 
-/// Bytes that are no key: wrong length, a scalar out of range, a point off the curve, a kid that is no kid.
+/// Bytes that are not a key: a wrong length, a scalar out of range, a point off the curve, an invalid kid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "key stores outside this crate return it")]
 pub struct InvalidKey;
 
 /// A signature, tag or key commitment that does not verify. Carries no reason: the sender must not learn which check
 /// failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "providers outside this crate return it")]
 pub struct Rejected;
 
 /// Why an envelope could not be sealed. `E` is the error of the signer or authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError<E = core::convert::Infallible> {
-    /// The buffer is shorter than the envelope; [`Sealer::sealed_len`](crate::Sealer::sealed_len) tells how
-    /// long it must be.
+    /// The buffer is shorter than the envelope; [`Sealer::sealed_len`](crate::Sealer::sealed_len) returns the required
+    /// size.
     BufferTooSmall,
     /// The body is longer than [`MAX_BODY`](crate::MAX_BODY).
     BodyTooLong,
@@ -28,9 +30,9 @@ pub enum SealError<E = core::convert::Infallible> {
     Random,
     /// The signer or authenticator failed; nothing was sealed.
     Signer(E),
-    /// The signer answered with something that is no ES256 signature.
+    /// The signer returned bytes that are not a valid ES256 signature.
     InvalidSignature,
-    /// The batch takes no more tasks: sign it, and start another.
+    /// The batch is full: sign it and start another one.
     BatchFull,
     /// The batch has no task to sign.
     BatchEmpty,
@@ -38,23 +40,23 @@ pub enum SealError<E = core::convert::Infallible> {
 
 /// Why an envelope was not opened.
 ///
-/// Everything cryptographic is [`Refusal::Rejected`]; refusals by policy come after a good signature
-/// only and are precise. [`refusal`](Self::refusal) gives the stable code.
+/// Every cryptographic failure is [`Refusal::Rejected`]. Refusals by policy are precise and follow a valid signature
+/// only. [`refusal`](Self::refusal) returns the stable code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The envelope was refused; asking again with the same bytes, keys and policy gives the same answer.
+    /// The envelope was refused. The same bytes, keys and policy give the same result.
     Refused(Refusal),
-    /// The buffer for the body is too small. Nothing is wrong with the envelope.
+    /// The buffer for the body is too small. The envelope itself is acceptable.
     BufferTooSmall,
-    /// The token or key store that holds the decryption key did not answer. Trying again may help.
+    /// The token or key store with the decryption key is unavailable. A retry may succeed.
     KeyUnavailable,
-    /// The replay guard has no answer: it is full or out of reach. Nothing may be run without one.
+    /// The replay guard is full or unavailable. The task must not run without its decision.
     ReplayGuardUnavailable,
 }
 
 impl<E> SealError<E> {
-    /// The same with another error of the signer.
+    /// Converts the error of the signer.
     pub fn map_signer<F>(self, map: impl FnOnce(E) -> F) -> SealError<F> {
         match self {
             Self::BufferTooSmall => SealError::BufferTooSmall,
@@ -70,7 +72,7 @@ impl<E> SealError<E> {
 }
 
 impl OpenError {
-    /// The refusal, if it is one; the other errors are faults on this side.
+    /// Returns the refusal. Other errors are local faults and give `None`.
     #[must_use]
     pub const fn refusal(self) -> Option<Refusal> {
         match self {
@@ -106,7 +108,7 @@ impl<E: fmt::Display> fmt::Display for SealError<E> {
             Self::InconsistentClaims => f.write_str("the claims contradict each other"),
             Self::Random => f.write_str("the source of randomness failed"),
             Self::Signer(error) => write!(f, "the signer failed: {error}"),
-            Self::InvalidSignature => f.write_str("the signer gave an invalid signature"),
+            Self::InvalidSignature => f.write_str("the signer returned an invalid signature"),
             Self::BatchFull => f.write_str("the batch is full"),
             Self::BatchEmpty => f.write_str("the batch is empty"),
         }
@@ -118,8 +120,8 @@ impl fmt::Display for OpenError {
         match self {
             Self::Refused(refusal) => write!(f, "refused: {refusal}"),
             Self::BufferTooSmall => f.write_str("the buffer is too small for the body"),
-            Self::KeyUnavailable => f.write_str("the decryption key is out of reach"),
-            Self::ReplayGuardUnavailable => f.write_str("the replay guard is full or out of reach"),
+            Self::KeyUnavailable => f.write_str("the decryption key is unavailable"),
+            Self::ReplayGuardUnavailable => f.write_str("the replay guard is full or unavailable"),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What a fuzzer calls inside the crate: one function a property, each with any bytes at all.
+//! Entry points for fuzz targets inside the crate: one function per property, each for arbitrary bytes.
 //!
-//! Hidden, and no part of the interface. The corpora of the fuzz targets are replayed through the same functions.
+//! Hidden and not part of the interface. The tests replay the corpora of the fuzz targets through the same functions.
 
 use heapless::Vec;
 
@@ -13,7 +13,7 @@ use crate::header::Header;
 use crate::inner::Inner;
 use crate::suite::Kind;
 
-/// A header that is accepted is the one encoding of what it says, and its claims are consistent.
+/// Checks that an accepted header is deterministically encoded and that its claims are consistent.
 pub fn header(bytes: &[u8]) {
     let mut header = Header::UNSET;
     if header.decode(bytes).is_err() {
@@ -28,7 +28,7 @@ pub fn header(bytes: &[u8]) {
     assert!(header.claims.check(header.kind).is_ok());
 }
 
-/// Claims that can be read can be written, and are read again as the same.
+/// Checks that decoded claims survive encoding and decoding.
 pub fn claims(bytes: &[u8]) {
     let mut claims = Claims::UNSET;
     if claims.decode(&mut Decoder::new(bytes)).is_err() {
@@ -36,7 +36,7 @@ pub fn claims(bytes: &[u8]) {
     }
     let mut buffer = [0; 1024];
     let mut writer = Writer::new(&mut buffer);
-    claims.encode(&mut writer).expect("claims are shorter than that");
+    claims.encode(&mut writer).expect("the buffer holds all claims");
     let mut decoder = Decoder::new(writer.as_bytes());
     let mut again = Claims::UNSET;
     assert!(again.decode(&mut decoder).is_ok());
@@ -47,7 +47,7 @@ pub fn claims(bytes: &[u8]) {
     }
 }
 
-/// Every item that is accepted is encoded again to the very bytes it was read from.
+/// Checks that every accepted item encodes to the bytes from which it was decoded.
 pub fn cbor(bytes: &[u8]) {
     let decoder = &mut Decoder::new(bytes);
     let mut buffer = [0; 4096];
@@ -81,14 +81,14 @@ pub fn cbor(bytes: &[u8]) {
     }
 }
 
-/// An encrypted object that is accepted names exactly one way to its key.
+/// Checks that an accepted encrypted object has exactly one source of its content key.
 pub fn inner(bytes: &[u8]) {
     let Ok(inner) = Inner::decode(bytes) else { return };
     assert!(inner.kid().is_some());
     assert!(inner.ciphertext.len() >= crate::inner::TAG_LEN);
 }
 
-/// A receipt that is accepted is as long as it says, and leads any leaf to some root.
+/// Checks that an accepted receipt has the computed length and leads every leaf to a root.
 pub fn receipt(bytes: &[u8]) {
     let Ok(receipt) = Receipt::decode(bytes) else { return };
     assert_eq!(receipt.encoded_len(), Ok(bytes.len()));
@@ -96,13 +96,13 @@ pub fn receipt(bytes: &[u8]) {
     assert_ne!(receipt.root([1; 32]), Some(root));
 }
 
-/// Every leaf of every tree comes to the root by its own path, and by no shorter one.
+/// Checks that every leaf reaches the root by its path and by no shorter path.
 pub fn tree(bytes: &[u8]) {
     let mut leaves: Vec<_, 256> = Vec::new();
     for chunk in bytes.chunks(2).take(256) {
         let mut leaf = [0; 32];
         leaf.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        leaves.push(leaf).expect("at most 256 were taken");
+        leaves.push(leaf).expect("at most 256 leaves");
     }
     let Some(tree) = Tree::new(leaves.clone()) else {
         assert!(bytes.is_empty());

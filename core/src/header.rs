@@ -1,4 +1,4 @@
-//! The outermost protected header: the one place where a task's metadata stands.
+//! The outermost protected header, which contains all metadata of a task.
 
 use crate::cbor::decoder::{DecodeError, Decoder};
 use crate::cbor::encoder::{Comparer, Counter, Sink, SinkError};
@@ -9,13 +9,13 @@ use crate::label;
 use crate::name::ContentType;
 use crate::suite::Kind;
 
-/// Bytes of salt and key commitment in the header of suite E.
+/// Size of salt and key commitment in the header of suite E, in bytes.
 pub(crate) const SALT_COMMIT_LEN: usize = 48;
 
 /// ```cddl
 /// outer = { 1: alg, 3: content, 4: kid, 15: claims, 16: typ, ? -95348: salt-commit }
 /// ```
-/// `salt-commit` is there exactly when the algorithm is A256GCM.
+/// `salt-commit` is present if and only if the algorithm is A256GCM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header<'a> {
     pub(crate) algorithm: Algorithm,
@@ -34,7 +34,7 @@ pub(crate) enum Algorithm {
     A256Gcm,
 }
 
-/// What the payload is.
+/// The content of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     /// The body itself.
@@ -75,7 +75,7 @@ impl<'a> Header<'a> {
         Ok(counter.0)
     }
 
-    /// No header, in the place of one that is still to be decoded.
+    /// A placeholder for a header that is still to be decoded.
     pub(crate) const UNSET: Self = Self {
         algorithm: Algorithm::Es256,
         content: Content::Encrypt0,
@@ -85,10 +85,10 @@ impl<'a> Header<'a> {
         salt_commit: None,
     };
 
-    /// Decodes `bytes`, which must be the one encoding of what they say, into an [`UNSET`](Self::UNSET) header.
+    /// Decodes `bytes`, which must be deterministically encoded, into an [`UNSET`](Self::UNSET) header.
     pub(crate) fn decode(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
         self.decode_loosely(bytes)?;
-        // Order, duplicates, widened heads and trailing bytes all show up as a difference here.
+        // This comparison finds wrong order, duplicates, widened heads and trailing bytes.
         let mut comparer = Comparer(bytes);
         self.encode(&mut comparer).map_err(|_| DecodeError)?;
         Decoder::new(comparer.0).end()?;

@@ -8,16 +8,17 @@ use crate::kid::KeyId;
 use crate::label;
 use crate::name::ContentType;
 
-/// Bytes of an AES-GCM nonce.
+/// Size of an AES-GCM nonce, in bytes.
 pub(crate) const IV_LEN: usize = 12;
-/// Bytes of an AES-GCM tag.
+/// Size of an AES-GCM tag, in bytes.
 pub(crate) const TAG_LEN: usize = 16;
-/// Bytes of a key commitment.
+/// Size of a key commitment, in bytes.
 pub(crate) const COMMIT_LEN: usize = 32;
-/// Most bytes of an inner protected header: map 1, alg 2, content type 1 + 2 + 64, kid 10, salt-commit 5 + 2 + 48.
+/// Maximum size of an inner protected header, in bytes: map 1, alg 2, content type 1 + 2 + 64, kid 10, salt-commit 5 +
+/// 2 + 48.
 pub(crate) const MAX_PROTECTED: usize = 135;
 
-/// An encrypted object, decoded but not decrypted.
+/// A decoded encrypted object that is not decrypted.
 ///
 /// ```cddl
 /// enc0 = #6.16([ bstr .cbor { 1: 3, 3: ctype, 4: kid, -95348: salt-commit }, { 5: iv }, bstr ])
@@ -40,16 +41,16 @@ pub(crate) struct Protected<'a> {
     pub(crate) key: KeyRef<'a>,
 }
 
-/// How the content key is found.
+/// The source of the content key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeyRef<'a> {
     /// Derived from the shared key of this kid.
     Shared { kid: KeyId, salt_commit: &'a [u8; SALT_COMMIT_LEN] },
-    /// Agreed with the recipient.
+    /// Derived by key agreement with the recipient.
     Agreed { commit: &'a [u8; COMMIT_LEN] },
 }
 
-/// Who can decrypt, and the ephemeral key to agree with.
+/// The recipient's kid and the ephemeral public key.
 ///
 /// ```cddl
 /// recipient = [ bstr .cbor { 1: -25 }, { 4: kid, -1: { 1: 2, -1: 1, -2: bstr .size 32, -3: bstr .size 32 } }, h'' ]
@@ -61,11 +62,11 @@ pub(crate) struct Recipient<'a> {
     pub(crate) y: &'a [u8; 32],
 }
 
-/// `{ 1: -25 }`: ECDH-ES + HKDF-256 (RFC 9053 6.3.1). It is also part of the key derivation context.
+/// `{ 1: -25 }`: ECDH-ES + HKDF-256 (RFC 9053 section 6.3.1). It is also part of the key derivation context.
 pub(crate) const RECIPIENT_PROTECTED: [u8; 4] = [0xa1, 0x01, 0x38, 0x18];
 
 impl<'a> Inner<'a> {
-    /// Decodes `bytes`, which must be the one encoding of what they say.
+    /// Decodes `bytes`, which must be deterministically encoded.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(bytes);
         let with_recipient = match decoder.tag()? {
@@ -95,7 +96,7 @@ impl<'a> Inner<'a> {
         Ok(inner)
     }
 
-    /// The kid of the key that decrypts it.
+    /// Returns the kid of the decryption key.
     pub(crate) const fn kid(&self) -> Option<KeyId> {
         match (self.recipient, self.protected.key) {
             (Some(recipient), _) => Some(recipient.kid),
@@ -104,7 +105,7 @@ impl<'a> Inner<'a> {
         }
     }
 
-    /// Everything up to and including the head of the ciphertext.
+    /// Writes the object up to and including the head of the ciphertext.
     fn encode_before_ciphertext(&self, sink: &mut impl Sink) -> Result<(), SinkError> {
         encode_before_ciphertext(&self.protected, self.iv, self.ciphertext.len(), sink)
     }
@@ -218,7 +219,7 @@ impl<'a> Recipient<'a> {
         sink.bytes(self.kid.as_bytes())?;
         sink.int(label::EPHEMERAL_KEY)?;
         encode_public_key(self.x, self.y, sink)?;
-        // RFC 9053 6.3: direct key agreement has no encrypted key, which is the empty byte string.
+        // RFC 9053 section 6.3: with direct key agreement the encrypted key is an empty byte string.
         sink.bytes(&[])
     }
 
@@ -254,8 +255,8 @@ impl<'a> Recipient<'a> {
     }
 }
 
-/// Writes a P-256 public key as a COSE_Key (RFC 9053 7.1.1): `{ 1: 2, -1: 1, -2: x, -3: y }`, which is also
-/// what a thumbprint hashes (RFC 9679 3).
+/// Writes a P-256 public key as a COSE_Key (RFC 9053 section 7.1.1): `{ 1: 2, -1: 1, -2: x, -3: y }`. A thumbprint
+/// hashes the same bytes (RFC 9679 section 3).
 pub(crate) fn encode_public_key(x: &[u8; 32], y: &[u8; 32], sink: &mut impl Sink) -> Result<(), SinkError> {
     sink.map(4)?;
     for pair in [(label::KEY_KTY, label::KTY_EC2), (label::KEY_CRV, label::CRV_P256)] {

@@ -1,4 +1,4 @@
-//! Keys: one type per purpose, so that a key for one thing cannot be used for another.
+//! Keys: one type per purpose, so that a key cannot be used for another purpose.
 
 mod agreement;
 mod cose_key;
@@ -8,8 +8,6 @@ mod symmetric;
 pub use self::agreement::{AgreementKey, AgreementPublicKey};
 pub use self::cose_key::{CoseKey, CoseKeyError, EncodedCoseKey, KeyAlgorithm};
 pub use self::signing::{SigningKey, VerifyingKey};
-#[doc(hidden)]
-pub use self::symmetric::HmacKey as MacKey;
 pub use self::symmetric::{EncryptionKey, HmacKey};
 
 use p256::AffinePoint;
@@ -20,10 +18,10 @@ use crate::error::InvalidKey;
 use crate::inner::encode_public_key;
 use crate::kid::KeyId;
 
-/// Bytes of an uncompressed P-256 point (SEC 1 section 2.3.3): `04 || x || y`.
+/// Size of an uncompressed P-256 point (SEC 1 section 2.3.3), `04 || x || y`, in bytes.
 pub const POINT_LEN: usize = 65;
 
-/// The kid of a P-256 key: the first 8 bytes of its thumbprint (RFC 9679).
+/// Returns the kid of a P-256 key: the first 8 bytes of its thumbprint (RFC 9679).
 fn thumbprint_kid(point: &[u8; POINT_LEN]) -> KeyId {
     let (x, y) = coordinates(point);
     let mut hash = Sha256::new();
@@ -32,7 +30,7 @@ fn thumbprint_kid(point: &[u8; POINT_LEN]) -> KeyId {
     KeyId::from_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The two coordinates of an uncompressed point.
+/// Returns the two coordinates of an uncompressed point.
 pub(crate) fn coordinates(point: &[u8; POINT_LEN]) -> (&[u8; 32], &[u8; 32]) {
     const ZERO: &[u8; 32] = &[0; 32];
     let [_, coordinates @ ..] = point;
@@ -40,7 +38,7 @@ pub(crate) fn coordinates(point: &[u8; POINT_LEN]) -> (&[u8; 32], &[u8; 32]) {
     (x.try_into().unwrap_or(ZERO), y.try_into().unwrap_or(ZERO))
 }
 
-/// The uncompressed point with these coordinates, on the curve or not.
+/// Returns the uncompressed point with these coordinates, without checking that it is on the curve.
 pub(crate) fn point(x: &[u8; 32], y: &[u8; 32]) -> [u8; POINT_LEN] {
     let mut point = [4; POINT_LEN];
     let [_, coordinates @ ..] = &mut point;
@@ -50,14 +48,14 @@ pub(crate) fn point(x: &[u8; 32], y: &[u8; 32]) -> [u8; POINT_LEN] {
     point
 }
 
-/// The point of an uncompressed encoding; checked to be on the curve, which the identity is not.
+/// Decodes an uncompressed point and checks that it is on the curve. The identity has no such encoding.
 fn affine(point: &[u8; POINT_LEN]) -> Result<AffinePoint, InvalidKey> {
     let (x, y) = coordinates(point);
     let affine = AffinePoint::from_coordinates(&(*x).into(), &(*y).into());
     if point.first() == Some(&4) { affine.into_option().ok_or(InvalidKey) } else { Err(InvalidKey) }
 }
 
-/// The uncompressed encoding of a point.
+/// Returns the uncompressed encoding of a point.
 fn uncompressed(affine: &AffinePoint) -> [u8; POINT_LEN] {
     point(&affine.x().into(), &affine.y().into())
 }

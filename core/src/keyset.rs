@@ -1,4 +1,4 @@
-//! Keysets: which keys may seal, for whom, what, where and when.
+//! Keysets: the keys that verify envelopes, with their rights and periods of validity.
 
 pub mod signed;
 
@@ -12,27 +12,27 @@ use crate::provider::Agree;
 use crate::suite::Kind;
 use crate::time::TimeWindow;
 
-/// A key that verifies envelopes, and what it may vouch for.
+/// A key that verifies envelopes, with its rights.
 ///
-/// The record, never the message, decides the algorithm: a message that names another one is rejected.
+/// The record determines the algorithm, never the message: a message with another algorithm is rejected.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct KeyRecord<'a> {
     /// The key.
     pub key: RecordKey<'a>,
-    /// What it seals: tasks or results. One key, one purpose.
+    /// The kind of envelope that it seals: tasks or results. A key has one purpose.
     pub kind: Kind,
-    /// Issuers it may speak for.
+    /// Issuers for which it may seal.
     pub issuers: NameSet<'a>,
-    /// Task types it may seal.
+    /// Task types that it may seal.
     pub types: NameSet<'a>,
-    /// Audiences (`deployment/queue`) it may seal for.
+    /// Audiences (`deployment/queue`) for which it may seal.
     pub audiences: NameSet<'a>,
-    /// Unix time in seconds from which on it is accepted.
+    /// Unix time in seconds from which the key is accepted.
     pub valid_from: u64,
-    /// Unix time in seconds from which on it is refused; `u64::MAX`: no end.
+    /// Unix time in seconds from which the key is refused; `u64::MAX` for no end.
     pub valid_until: u64,
-    /// False: revoked or disabled; nothing it sealed is accepted.
+    /// Whether envelopes sealed with the key are accepted; false if it is revoked or disabled.
     pub enabled: bool,
 }
 
@@ -49,7 +49,7 @@ pub enum RecordKey<'a> {
 }
 
 impl<'a> KeyRecord<'a> {
-    /// A record for tasks with no rights and no end: set the fields that apply.
+    /// Creates a record for tasks, without rights and without an end. Set the fields that apply.
     #[must_use]
     pub const fn new(key: RecordKey<'a>) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl<'a> KeyRecord<'a> {
         }
     }
 
-    /// The key's kid.
+    /// Returns the kid of the key.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         match self.key {
@@ -74,39 +74,39 @@ impl<'a> KeyRecord<'a> {
         }
     }
 
-    /// Whether the key is enabled and within its period of validity, `skew` seconds of tolerance included.
+    /// Returns whether the key is enabled and within its period of validity, with `skew` seconds of tolerance.
     #[must_use]
     pub const fn is_valid(&self, now: TimeWindow, skew: u32) -> bool {
         let skew = skew as u64;
-        // Who knows no latest time gives the greatest number, and a key without an end has none to compare it with.
+        // A clock without an upper bound reports `u64::MAX`, which must not exceed the end of a key that has no end.
         let has_no_end = self.valid_until == u64::MAX;
         self.enabled
             && now.earliest.saturating_add(skew) >= self.valid_from
             && (has_no_end || now.latest < self.valid_until.saturating_add(skew))
     }
 
-    /// Speaks for these issuers.
+    /// Sets the issuers.
     #[must_use]
     pub const fn issuers(mut self, issuers: NameSet<'a>) -> Self {
         self.issuers = issuers;
         self
     }
 
-    /// Seals these task types.
+    /// Sets the task types.
     #[must_use]
     pub const fn types(mut self, types: NameSet<'a>) -> Self {
         self.types = types;
         self
     }
 
-    /// Seals for these audiences.
+    /// Sets the audiences.
     #[must_use]
     pub const fn audiences(mut self, audiences: NameSet<'a>) -> Self {
         self.audiences = audiences;
         self
     }
 
-    /// Seals `kind`.
+    /// Sets the kind of envelope.
     #[must_use]
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
@@ -114,9 +114,9 @@ impl<'a> KeyRecord<'a> {
     }
 }
 
-/// Finds the one record with a kid.
+/// Finds the record with a kid.
 pub trait KeyLookup {
-    /// The record with exactly this kid; `None` if there is none. There is no second try with another key.
+    /// Returns the record with exactly this kid; `None` if there is none. Verification never tries another key.
     fn find(&self, kid: KeyId) -> Option<KeyRecord<'_>>;
 }
 
@@ -126,14 +126,14 @@ impl<L: KeyLookup + ?Sized> KeyLookup for &L {
     }
 }
 
-/// Up to `N` records in fixed memory.
+/// A set of up to `N` records in fixed memory.
 #[derive(Clone, Debug, Default)]
 pub struct Keyset<'a, const N: usize> {
     records: Vec<KeyRecord<'a>, N>,
 }
 
 impl<'a, const N: usize> Keyset<'a, N> {
-    /// No records.
+    /// Creates an empty keyset.
     #[must_use]
     pub const fn new() -> Self {
         Self { records: Vec::new() }
@@ -142,7 +142,7 @@ impl<'a, const N: usize> Keyset<'a, N> {
     /// Adds a record.
     ///
     /// # Errors
-    /// [`InvalidKey`] if the keyset is full or has a record with this kid already.
+    /// [`InvalidKey`] if the keyset is full or already has a record with this kid.
     pub fn insert(&mut self, record: KeyRecord<'a>) -> Result<(), InvalidKey> {
         if self.records.iter().any(|other| other.kid() == record.kid()) {
             return Err(InvalidKey);
@@ -157,21 +157,21 @@ impl<const N: usize> KeyLookup for Keyset<'_, N> {
     }
 }
 
-/// Finds the keys that bodies are decrypted with.
+/// Finds the keys that decrypt bodies.
 pub trait DecryptionKeys {
     /// A key agreement key of this store.
     type Agree<'k>: Agree
     where
         Self: 'k;
 
-    /// The shared encryption key with exactly this kid (suites E and SE).
+    /// Returns the shared encryption key with exactly this kid (suites E and SE).
     fn encryption_key(&self, kid: KeyId) -> Option<&EncryptionKey>;
 
-    /// The key agreement key with exactly this kid (suite SP).
+    /// Returns the key agreement key with exactly this kid (suite SP).
     fn agreement_key(&mut self, kid: KeyId) -> Option<Self::Agree<'_>>;
 }
 
-/// No decryption keys: enough for suites S and M.
+/// No decryption keys, for suites S and M.
 impl DecryptionKeys for () {
     type Agree<'k> = crate::keys::AgreementKey;
 

@@ -1,4 +1,4 @@
-//! Key identifiers: eight public bytes that select exactly one key record.
+//! Key identifiers: eight public bytes that select one key record.
 
 use core::fmt;
 
@@ -6,28 +6,28 @@ use crate::error::InvalidKey;
 
 /// A key identifier (`kid`, RFC 9052 section 3.1): 8 opaque public bytes.
 ///
-/// For a P-256 key the first 8 bytes of its thumbprint (RFC 9679), for a symmetric key 8 random bytes: a
-/// hash of a secret would let anyone test guesses of it. Printed as 16 lower-case hex digits.
+/// The kid of a P-256 key is the first 8 bytes of its thumbprint (RFC 9679). The kid of a symmetric key is random,
+/// because a hash of the secret would allow guesses to be tested. Printed as 16 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; Self::LEN]);
 
 impl KeyId {
-    /// Bytes in a kid.
+    /// Size of a kid, in bytes.
     pub const LEN: usize = 8;
 
-    /// Wraps eight bytes.
+    /// Creates a kid from eight bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
-    /// The eight bytes.
+    /// Returns the eight bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
-    /// Reads 16 hex digits.
+    /// Parses 16 hex digits.
     ///
     /// # Errors
     /// [`InvalidKey`] for anything else.

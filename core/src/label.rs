@@ -1,4 +1,4 @@
-//! Registered numbers of COSE and CWT, one constant each, and the few of our own.
+//! Registered numbers of COSE and CWT, and the private numbers of this format.
 
 /// COSE header parameter `alg` (RFC 9052 3.1).
 pub(crate) const ALG: u64 = 1;
@@ -12,7 +12,7 @@ pub(crate) const IV: u64 = 5;
 pub(crate) const CWT_CLAIMS: u64 = 15;
 /// COSE header parameter `typ` (RFC 9596).
 pub(crate) const TYP: u64 = 16;
-/// COSE header parameter `vds`, the kind of verifiable data structure (RFC 9942).
+/// COSE header parameter `vds`, the type of verifiable data structure (RFC 9942).
 pub(crate) const VDS: u64 = 395;
 /// COSE header parameter `vdp`, the proofs of that structure (RFC 9942).
 pub(crate) const VDP: u64 = 396;
@@ -105,7 +105,7 @@ pub(crate) const CLAIM_IAT: u64 = 6;
 /// CWT claim `cti`.
 pub(crate) const CLAIM_CTI: u64 = 7;
 
-/// Extension claim: what clock the issuer has.
+/// Extension claim: clock of the issuer.
 pub(crate) const EXT_CLOCK: u64 = 1;
 /// Extension claim: boot epoch and counter.
 pub(crate) const EXT_SEQUENCE: u64 = 2;
@@ -113,17 +113,17 @@ pub(crate) const EXT_SEQUENCE: u64 = 2;
 pub(crate) const EXT_SCHEMA: u64 = 3;
 /// Extension claim: W3C trace context.
 pub(crate) const EXT_TRACE: u64 = 4;
-/// Extension claim: the framework's own task id.
+/// Extension claim: task id in the queue framework.
 pub(crate) const EXT_REFERENCE: u64 = 5;
-/// Extension claim: id of the time beacon used.
+/// Extension claim: identifier of the time beacon used.
 pub(crate) const EXT_BEACON: u64 = 6;
-/// Extension claim: seconds from first sight, for issuers without a clock.
+/// Extension claim: time to live in seconds from the first admission, for issuers without a clock.
 pub(crate) const EXT_TTL: u64 = 7;
-/// Extension claim: most attempts.
+/// Extension claim: maximum number of attempts.
 pub(crate) const EXT_ATTEMPTS: u64 = 8;
-/// Extension claim: time limit of a handler in seconds.
+/// Extension claim: time limit of one attempt, in seconds.
 pub(crate) const EXT_TIMEOUT: u64 = 9;
-/// Extension claim: seconds to keep the finished task.
+/// Extension claim: time for which the finished task is kept, in seconds.
 pub(crate) const EXT_RETENTION: u64 = 10;
 /// Extension claim: SHA-256 of the request envelope, in results.
 pub(crate) const EXT_REQUEST: u64 = 11;

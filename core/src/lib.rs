@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
-// Forbidden but in `stack::registers`, which no safe code can do.
+// Lifted in `stack::registers` only: no safe operation clears a register.
 #![deny(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
 #[cfg(test)]
@@ -41,21 +42,17 @@ mod task_id;
 #[cfg(test)]
 mod testing;
 mod time;
-// The interpreter would be at it for hours: these are about values, not about memory.
+// Too slow under Miri, which checks memory accesses; these tests check values.
 #[cfg(test)]
 #[cfg(not(miri))]
 mod wycheproof;
 
 pub use self::acceleration::Acceleration;
-#[doc(hidden)]
-pub use self::batch::VerifiedRoots;
 pub use self::batch::{BatchRootCache, RootCache};
 pub use self::claims::Claims;
 pub use self::constant_time::tags_match;
 pub use self::envelope::{MAX_BODY, MAX_HEADER};
 pub use self::error::{InvalidKey, OpenError, SealError};
-#[doc(hidden)]
-pub use self::keyset::signed::Roots;
 pub use self::keyset::signed::{Checkpoint, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 pub use self::keyset::{KeyLookup, Keyset};
 pub use self::kid::KeyId;

@@ -1,17 +1,18 @@
-//! Names that travel in the seal: issuer, task type, audience, content type; and sets of them.
+//! Names in envelopes: issuer, task type, audience and content type, and sets of names.
 //!
-//! All are printable ASCII without space (0x21 to 0x7e), compared byte by byte. That keeps look-alike
-//! letters, control characters and line breaks out of policies, logs and terminals.
+//! Names are printable ASCII without space (0x21 to 0x7e) and are compared byte by byte. This keeps look-alike letters,
+//! control characters and line breaks out of policies, logs and terminals.
 
 use core::fmt;
 
-/// A text that is no valid name: empty, too long, or with a character outside 0x21 to 0x7e.
+/// A text that is not a valid name: empty, too long, or with a character outside 0x21 to 0x7e.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidName;
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name is printable ASCII without space, within its length limit")
+        f.write_str("a name must be printable ASCII without space, within its length limit")
     }
 }
 
@@ -24,14 +25,14 @@ macro_rules! name {
         pub struct $name<'a>(&'a str);
 
         impl<'a> $name<'a> {
-            #[doc = concat!("Most characters: ", $max, ".")]
+            #[doc = concat!("Maximum length, in characters: ", $max, ".")]
             pub const MAX_LEN: usize = $max;
 
-            /// No name, in the place of one that is still to be decoded.
+            /// A placeholder for a name that is still to be decoded.
             #[allow(dead_code)] // Not every kind of name is decoded in place.
             pub(crate) const UNSET: Self = Self("");
 
-            /// Checks a text.
+            /// Creates a name from a text.
             ///
             /// # Errors
             /// [`InvalidName`] if it is empty, too long or has a character outside 0x21 to 0x7e.
@@ -39,7 +40,7 @@ macro_rules! name {
                 if is_name(text, Self::MAX_LEN) { Ok(Self(text)) } else { Err(InvalidName) }
             }
 
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub const fn as_str(&self) -> &'a str {
                 self.0
@@ -61,43 +62,43 @@ macro_rules! name {
 }
 
 name! {
-    /// Who made a task (`iss`, RFC 8392 section 3.1.1).
+    /// The issuer of a task (`iss`, RFC 8392 section 3.1.1).
     Issuer, 64
 }
 name! {
-    /// What kind of task it is, for example `email:deliver` (`sub`, RFC 8392 section 3.1.2).
+    /// The type of a task, for example `email:deliver` (`sub`, RFC 8392 section 3.1.2).
     TaskType, 128
 }
 name! {
-    /// Where a task may run: `deployment/queue` (`aud`, RFC 8392 section 3.1.3).
+    /// The audience of a task, `deployment/queue`: where it may run (`aud`, RFC 8392 section 3.1.3).
     Audience, 128
 }
 name! {
-    /// The id that a framework gave a task when it is not the UUID in the task id.
+    /// The identifier of a task in a queue framework, if it is not the UUID in the task id.
     Reference, 64
 }
 name! {
-    /// Which keyset it is: the name of the deployment that its keys belong to.
+    /// The name of a keyset, which is the name of the deployment that uses its keys.
     KeysetName, 64
 }
 
-/// The media type of a body, for example `application/json` (COSE header `content type`, RFC 9052 3.1).
+/// The media type of a body, for example `application/json` (COSE header `content type`, RFC 9052 section 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentType<'a>(&'a str);
 
 impl<'a> ContentType<'a> {
-    /// Most characters.
+    /// Maximum length, in characters.
     pub const MAX_LEN: usize = 64;
-    /// None, in the place of one that is still to be decoded.
+    /// A placeholder for a media type that is still to be decoded.
     pub(crate) const UNSET: Self = Self("");
     /// `application/json`.
     pub const JSON: Self = Self("application/json");
     /// `application/cbor`.
     pub const CBOR: Self = Self("application/cbor");
-    /// `application/octet-stream`: bytes of no declared meaning.
+    /// `application/octet-stream`: bytes of unspecified format.
     pub const OCTETS: Self = Self("application/octet-stream");
 
-    /// Checks a text: 3 to 64 characters with exactly one `/`, not at either end.
+    /// Creates a media type from 3 to 64 characters with exactly one `/`, which is not at either end.
     ///
     /// # Errors
     /// [`InvalidName`] for anything else.
@@ -117,7 +118,7 @@ impl<'a> ContentType<'a> {
         Ok(Self(text))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub const fn as_str(&self) -> &'a str {
         self.0
@@ -150,10 +151,10 @@ const fn is_name(text: &str, max: usize) -> bool {
     true
 }
 
-/// A set of names: patterns separated by spaces, like an OAuth scope. Needs no memory of its own.
+/// A set of names, written as patterns separated by spaces like an OAuth scope. It borrows the text.
 ///
-/// A pattern is a name, or a name ending in `*`, which then stands for every name with that beginning; `*`
-/// alone stands for all names. The empty text is the empty set.
+/// A pattern is a name, or a prefix followed by `*`, which matches every name with that prefix. `*` alone matches every
+/// name. The empty text is the empty set.
 ///
 /// ```
 /// # use taskseal_core::NameSet;
@@ -165,24 +166,24 @@ const fn is_name(text: &str, max: usize) -> bool {
 pub struct NameSet<'a>(&'a str);
 
 impl<'a> NameSet<'a> {
-    /// Every name.
+    /// The set of all names.
     pub const ANY: Self = Self("*");
-    /// No name.
+    /// The empty set.
     pub const NONE: Self = Self("");
 
-    /// The set written as `patterns`.
+    /// Creates the set that `patterns` describes.
     #[must_use]
     pub const fn new(patterns: &'a str) -> Self {
         Self(patterns)
     }
 
-    /// The set as written.
+    /// Returns the patterns as one text.
     #[must_use]
     pub const fn as_str(&self) -> &'a str {
         self.0
     }
 
-    /// Whether `name` is in the set.
+    /// Returns whether `name` is in the set.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.patterns().any(|pattern| match pattern.strip_suffix('*') {
@@ -191,7 +192,7 @@ impl<'a> NameSet<'a> {
         })
     }
 
-    /// The patterns, in the order written.
+    /// Returns the patterns in the order in which they are written.
     pub fn patterns(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.0.split(' ').filter(|pattern| !pattern.is_empty())
     }

@@ -1,4 +1,4 @@
-//! Opening: decode, then verify, then admit, then decrypt. Each step is a type; none can be skipped or repeated.
+//! Opening: decode, verify, admit, decrypt. Each step is a type, so none can be skipped or repeated.
 
 mod decrypt;
 mod in_place;
@@ -27,19 +27,19 @@ use crate::policy::Policy;
 use crate::provider::{Provider, Rejected, Software};
 use crate::refusal::Refusal;
 use crate::replay::{Admission, AdmissionRequest, NotAdmitted, ReplayGuard};
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 use crate::structure::{EncStructure, EncryptContext, batch_leaf, mac_tag, signature_digest};
 use crate::suite::{Kind, Suite};
 use crate::time::Clock;
 
-/// An envelope that is well-formed. Nothing in it is known to be true.
+/// A well-formed envelope whose content is not verified.
 #[derive(Clone, Copy)]
 pub struct Unverified<'a> {
     pub(crate) envelope: Envelope<'a>,
 }
 
 impl<'a> Unverified<'a> {
-    /// Decodes `bytes`, which must be the one encoding of an envelope, nothing before or after it.
+    /// Decodes `bytes`, which must hold one deterministically encoded envelope and nothing else.
     ///
     /// # Errors
     /// [`Refusal::Unsealed`], [`Refusal::TooLarge`] or [`Refusal::Malformed`].
@@ -49,60 +49,61 @@ impl<'a> Unverified<'a> {
         Ok(task)
     }
 
-    /// Decodes the detached form of suite S or M, whose `body` travels beside it: in clear, where a framework that
-    /// knows nothing of seals reads it. [`parse`](Self::parse) refuses that form, and this refuses every other.
+    /// Decodes the detached form of suite S or M. Its `body` is transported separately in clear, so that a queue
+    /// framework without knowledge of envelopes can read it. [`parse`](Self::parse) refuses the detached form, and this
+    /// function refuses every other form.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
     ///
     /// # Security
-    /// What runs must be these very bytes of `body`, not what a framework made of them.
+    /// The handler must receive exactly these bytes of `body`, not a value that a framework has decoded from them.
     pub fn parse_detached(bytes: &'a [u8], body: &'a [u8]) -> Result<Self, OpenError> {
         let mut task = Self { envelope: Envelope::UNSET };
         task.envelope.decode(bytes, Some(body))?;
         Ok(task)
     }
 
-    /// The kid of the key it claims to be sealed with.
+    /// Returns the kid of the key that the envelope names.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.envelope.header.kid
     }
 
-    /// The suite it claims to be sealed with.
+    /// Returns the suite of the envelope.
     #[must_use]
     pub const fn suite(&self) -> Suite {
         self.envelope.suite()
     }
 
-    /// Whether it claims to be part of a batch: sealed by a signature that covers others too.
+    /// Returns whether the envelope has the form of a batch, in which one signature covers several envelopes.
     #[must_use]
     pub const fn is_batched(&self) -> bool {
         self.envelope.is_batched()
     }
 
-    /// What it claims to be.
+    /// Returns whether the envelope has the form of a task or of a result.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.envelope.header.kind
     }
 
-    /// Bytes of its body.
+    /// Returns the size of the body, in bytes.
     #[must_use]
     pub const fn body_len(&self) -> usize {
         self.envelope.body_len()
     }
 
-    /// What it claims about the task, for a person to look at.
+    /// Returns the unverified claims, for display.
     ///
     /// # Security
-    /// Anybody can have written this. Nothing may be decided by it.
+    /// Anyone can write these claims. No decision may depend on them.
     #[must_use]
     pub const fn danger_claims_unverified(&self) -> &Claims<'a> {
         &self.envelope.header.claims
     }
 
-    /// The kid of the key that the body is encrypted to: of suite E the kid itself; `None` if it is not
+    /// Returns the kid of the decryption key. In suite E it is that of the envelope. Returns `None` if the body is not
     /// encrypted.
     #[must_use]
     pub const fn recipient_kid(&self) -> Option<KeyId> {
@@ -116,13 +117,12 @@ impl<'a> Unverified<'a> {
     /// time. Nothing is decrypted.
     ///
     /// # Errors
-    /// [`OpenError::Refused`] with [`Refusal::WrongKind`], [`Refusal::SuiteNotAllowed`],
-    /// [`Refusal::TooLarge`], [`Refusal::UnknownKey`] or [`Refusal::Rejected`]; after a good signature every
-    /// other one up to [`Refusal::NotYetValid`].
+    /// [`OpenError::Refused`] with [`Refusal::WrongKind`], [`Refusal::SuiteNotAllowed`], [`Refusal::TooLarge`],
+    /// [`Refusal::UnknownKey`] or [`Refusal::Rejected`]; after a valid signature every other one up to
+    /// [`Refusal::NotYetValid`].
     ///
     /// # Security
-    /// `policy.audience` must be the queue that the envelope was really taken from, not a name found beside
-    /// it.
+    /// `policy.audience` must be the queue from which the envelope was taken, not a name that came with the envelope.
     pub fn verify(
         self,
         keys: &impl KeyLookup,
@@ -132,7 +132,7 @@ impl<'a> Unverified<'a> {
         self.verify_with(&Software, &mut (), keys, policy, clock)
     }
 
-    /// [`verify`](Self::verify) with another provider, and with the roots of batches that were verified before.
+    /// Like [`verify`](Self::verify), with another provider and a cache of verified batch roots.
     ///
     /// # Errors
     /// As [`verify`](Self::verify).
@@ -144,13 +144,13 @@ impl<'a> Unverified<'a> {
         policy: &Policy<'_>,
         clock: &mut impl Clock,
     ) -> Result<Verified<'a>, OpenError> {
-        // By reference: an envelope is long, and every move of it would take its place on the stack.
+        // By reference: an envelope is large, and every move would take stack space.
         let facts = check(&self.envelope, provider, roots, keys, policy, clock)?;
         Ok(Verified { envelope: self.envelope, facts })
     }
 }
 
-/// What comes to light when an envelope is verified.
+/// The results of verification.
 #[derive(Clone, Copy)]
 struct Facts {
     digest: [u8; 32],
@@ -170,7 +170,7 @@ fn check(
     if envelope.header.kind != policy.kind {
         return Err(Refusal::WrongKind.into());
     }
-    // The policy decides which suites are good enough, never the message.
+    // The policy decides which suites are accepted, never the message.
     if !policy.suites.contains(envelope.suite()) {
         return Err(Refusal::SuiteNotAllowed.into());
     }
@@ -183,9 +183,9 @@ fn check(
     let kid = envelope.header.kid;
     let record = keys.find(kid).filter(|record| record.kid() == kid).ok_or(Refusal::UnknownKey)?;
     let depth = Depth::of_verifying(envelope.suite());
-    leaving_nothing(depth, || authenticate(envelope, &record, provider, roots))
+    with_wiped_stack(depth, || authenticate(envelope, &record, provider, roots))
         .map_err(|Rejected| Refusal::Rejected)?;
-    // One key, one purpose: what verifies envelopes (ES256, or suite E) never decrypts inside a signature.
+    // A key has one purpose: a key that verifies envelopes (ES256 or suite E) never decrypts inside a signature.
     if envelope.inner_kid().is_some_and(|inner| keys.find(inner).is_some()) {
         return Err(Refusal::Rejected.into());
     }
@@ -234,7 +234,7 @@ fn authenticate(
     }
 }
 
-/// Suite E: the tag of the AEAD, without decrypting.
+/// Checks the AEAD tag of suite E without decrypting.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn check_encrypted(
     envelope: &Envelope<'_>,
@@ -264,8 +264,8 @@ fn verify_low_s(
     provider.verify_es256(key, digest, signature)
 }
 
-/// Whether `s` is at most half the order of the curve: of the two signatures `(r, s)` and `(r, n - s)` only one
-/// is accepted. Public bytes, compared big-endian.
+/// Returns whether `s` is at most half the order of the curve. Of the two signatures `(r, s)` and `(r, n - s)` only one
+/// is accepted. The bytes are public and compared as big-endian numbers.
 fn is_low_s(signature: &[u8; 64]) -> bool {
     let (_, s) = signature.split_at(32);
     s <= HALF_ORDER.as_slice()
@@ -277,7 +277,7 @@ const HALF_ORDER: [u8; 32] = [
     0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
 ];
 
-/// An envelope whose origin and claims are verified. Whether it may run is not decided yet.
+/// An envelope with verified origin and claims that the replay guard has not admitted yet.
 #[derive(Clone, Copy)]
 pub struct Verified<'a> {
     envelope: Envelope<'a>,
@@ -285,79 +285,75 @@ pub struct Verified<'a> {
 }
 
 impl<'a> Verified<'a> {
-    /// What the issuer says about the task.
+    /// Returns the claims of the issuer.
     #[must_use]
     pub const fn claims(&self) -> &Claims<'a> {
         &self.envelope.header.claims
     }
 
-    /// The kid of the key that sealed it.
+    /// Returns the kid of the key that sealed the envelope.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.envelope.header.kid
     }
 
-    /// The suite it is sealed with.
+    /// Returns the suite of the envelope.
     #[must_use]
     pub const fn suite(&self) -> Suite {
         self.envelope.suite()
     }
 
-    /// Whether it is part of a batch.
+    /// Returns whether the envelope is part of a batch.
     #[must_use]
     pub const fn is_batched(&self) -> bool {
         self.envelope.is_batched()
     }
 
-    /// Whether it is a task or a result.
+    /// Returns whether the envelope is a task or a result.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.envelope.header.kind
     }
 
-    /// Media type of the body.
+    /// Returns the media type of the body.
     #[must_use]
     pub const fn content_type(&self) -> ContentType<'a> {
         self.envelope.content_type()
     }
 
-    /// Bytes of the body; a buffer of this length is enough to open it.
+    /// Returns the size of the body, in bytes. A buffer of this size is sufficient to open the envelope.
     #[must_use]
     pub const fn body_len(&self) -> usize {
         self.envelope.body_len()
     }
 
-    /// SHA-256 of the whole envelope, to which a result is bound. A detached body is bound by its signature or tag.
+    /// Returns the SHA-256 of the whole envelope, which a result is bound to. A detached body is bound by the signature
+    /// or tag.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
         &self.facts.digest
     }
 
-    /// What a replay guard is told about it.
+    /// Returns the facts on which a replay guard decides.
     #[must_use]
     pub const fn admission_request(&self) -> AdmissionRequest<'a> {
         admission_request(&self.envelope, &self.facts)
     }
 
-    #[doc(hidden)]
-    pub const fn sighting(&self) -> AdmissionRequest<'a> {
-        self.admission_request()
-    }
-
     /// Asks the replay guard whether the task may run.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`], [`Refusal::Conflict`], [`Refusal::AttemptsExhausted`] and the like, or
+    /// [`Refusal::Replayed`], [`Refusal::Conflict`], [`Refusal::AttemptsExhausted`] and other refusals of the guard, or
     /// [`OpenError::ReplayGuardUnavailable`].
     pub fn admit(self, guard: &mut impl ReplayGuard) -> Result<Admitted<'a>, OpenError> {
         let admission = ask(&self.admission_request(), guard)?;
         Ok(Admitted { verified: self, admission })
     }
 
-    /// Decrypts a result. Results are bound to their request and may be read any number of times.
+    /// Decrypts a result. A result is bound to its request and can be read any number of times.
     ///
     /// # Errors
-    /// [`Refusal::WrongKind`] for a task; else as [`Admitted::open`].
+    /// [`Refusal::WrongKind`] for a task; otherwise as [`Admitted::open`].
     pub fn open_result<'b>(
         self,
         keys: &mut impl DecryptionKeys,
@@ -370,13 +366,13 @@ impl<'a> Verified<'a> {
         Ok(Opened::new(self, body))
     }
 
-    /// Decrypts without asking a replay guard, for a person or a tool that looks at a task.
+    /// Decrypts without a replay guard, for display and for tools.
     ///
     /// # Errors
     /// As [`Admitted::open`].
     ///
     /// # Security
-    /// The task must not be run: nothing says that it has not run before.
+    /// The task must not run, because it may have run before.
     pub fn danger_open_without_replay_guard<'b>(
         self,
         keys: &mut impl DecryptionKeys,
@@ -416,33 +412,33 @@ fn body<'a, 'b>(
     buffer: &'b mut [u8],
 ) -> Result<Body<'a, 'b>, OpenError> {
     let depth = Depth::of_opening(envelope.suite());
-    leaving_nothing(depth, || decrypt::open(envelope, provider, keys, buffer))
+    with_wiped_stack(depth, || decrypt::open(envelope, provider, keys, buffer))
 }
 
-/// A verified envelope that the replay guard has admitted. Cannot be copied: one admission is one run.
+/// A verified envelope that the replay guard has admitted. It cannot be copied, because one admission allows one run.
 pub struct Admitted<'a> {
     verified: Verified<'a>,
     admission: Admission,
 }
 
 impl<'a> Admitted<'a> {
-    /// Whether it runs for the first time.
+    /// Returns the decision of the replay guard.
     #[must_use]
     pub const fn admission(&self) -> Admission {
         self.admission
     }
 
-    /// The envelope's claims and sizes.
+    /// Returns the verified envelope.
     #[must_use]
     pub const fn verified(&self) -> &Verified<'a> {
         &self.verified
     }
 
-    /// Decrypts the body into `buffer`; a body that is not encrypted is borrowed from the envelope and needs none.
+    /// Decrypts the body into `buffer`; a body that is not encrypted is borrowed from the envelope and needs no buffer.
     ///
     /// # Errors
     /// [`Refusal::NoDecryptionKey`] or [`Refusal::Rejected`]; [`OpenError::BufferTooSmall`];
-    /// [`OpenError::KeyUnavailable`] when a token does not answer. `buffer` then holds no plaintext.
+    /// [`OpenError::KeyUnavailable`] if a token is unavailable. `buffer` then holds no plaintext.
     pub fn open<'b>(
         self,
         keys: &mut impl DecryptionKeys,
@@ -451,7 +447,7 @@ impl<'a> Admitted<'a> {
         self.open_with(&Software, keys, buffer)
     }
 
-    /// [`open`](Self::open) with another provider.
+    /// Like [`open`](Self::open), with another provider.
     ///
     /// # Errors
     /// As [`open`](Self::open).

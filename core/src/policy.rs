@@ -1,4 +1,4 @@
-//! Policy: what a verifier accepts, decided by itself and never by the message.
+//! Policies: the rules by which a verifier accepts envelopes, independent of the message.
 
 use crate::claims::{Claims, ClockSource};
 use crate::keyset::KeyRecord;
@@ -7,43 +7,43 @@ use crate::refusal::Refusal;
 use crate::suite::{Kind, SuiteSet};
 use crate::time::TimeWindow;
 
-/// What a verifier accepts from one queue.
+/// The rules by which a verifier accepts envelopes from one queue.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Policy<'a> {
-    /// The kind of envelope that is due.
+    /// Expected kind of envelope.
     pub kind: Kind,
-    /// The deployment and queue that the envelope was really taken from. Compared byte by byte.
+    /// Deployment and queue from which the envelope was taken. Compared byte by byte.
     pub audience: Audience<'a>,
-    /// Task types that somebody here handles.
+    /// Task types that have a handler.
     pub types: NameSet<'a>,
     /// Suites accepted.
     pub suites: SuiteSet,
-    /// Whether these suites are accepted in batches too, in which one signature covers many tasks.
+    /// Whether envelopes of a batch are accepted, in which one signature covers several tasks.
     pub accept_batches: bool,
-    /// Most bytes of a body.
+    /// Maximum size of a body, in bytes.
     pub max_body: usize,
-    /// Seconds by which clocks may differ; at most [`Policy::MAX_SKEW`] count.
+    /// Tolerated clock skew, in seconds; limited to [`Policy::MAX_SKEW`].
     pub skew: u32,
-    /// Most seconds between the time from which an envelope may be run and its expiry.
+    /// Maximum lifetime of an envelope, in seconds, from the time at which it may run to its expiry.
     pub max_lifetime: u64,
     /// Whether times counted from a signed beacon are accepted.
     pub accept_beacon: bool,
     /// Whether envelopes of issuers without a clock are accepted.
     ///
     /// # Security
-    /// Such envelopes do not expire: only the replay guard stands between the broker and a late run.
+    /// Such envelopes do not expire: only the replay guard prevents the broker from delivering them late.
     pub accept_clockless: bool,
-    /// For results: SHA-256 of the request envelope that is to be answered.
+    /// For results: SHA-256 of the request envelope.
     pub request: Option<[u8; 32]>,
 }
 
 impl<'a> Policy<'a> {
-    /// Most seconds of clock skew that are tolerated.
+    /// Maximum tolerated clock skew, in seconds.
     pub const MAX_SKEW: u32 = 300;
 
-    /// Accepts tasks for `audience` of every type, signed and encrypted (SE, SP), one signature each, with bodies up
-    /// to 1 MiB, valid for at most 24 hours, by synchronised clocks that differ by 60 seconds at most.
+    /// Creates a policy for tasks: every type for `audience`, signed and encrypted (SE, SP), one signature per task,
+    /// bodies up to 1 MiB, lifetimes up to 24 hours, and synchronised clocks with a skew of up to 60 seconds.
     #[must_use]
     pub const fn for_tasks(audience: Audience<'a>) -> Self {
         Self {
@@ -61,8 +61,8 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// Accepts the result of the request whose envelope has this SHA-256, with the same limits as
-    /// [`for_tasks`](Self::for_tasks) but a lifetime of up to a year: results are read late.
+    /// Creates a policy for the result of the request whose envelope has this SHA-256. The limits are those of
+    /// [`for_tasks`](Self::for_tasks), but with lifetimes of up to a year, because results are read late.
     #[must_use]
     pub const fn for_result(audience: Audience<'a>, request: [u8; 32]) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// The checks that come after a good signature, in order.
+    /// Runs the checks that follow a valid signature, in order.
     pub(crate) fn check(
         &self,
         record: &KeyRecord<'_>,
@@ -92,7 +92,7 @@ impl<'a> Policy<'a> {
         self.check_time(claims, now, u64::from(skew))
     }
 
-    /// Refuses if any time in the window would have to be refused.
+    /// Refuses if the check fails for any time in the window.
     fn check_time(&self, claims: &Claims<'_>, now: TimeWindow, skew: u64) -> Result<(), Refusal> {
         let accepted = match claims.clock {
             ClockSource::Synchronised => true,
@@ -103,7 +103,7 @@ impl<'a> Policy<'a> {
             return Err(Refusal::ClockNotAllowed);
         }
         let (Some(expires_at), Some(issued_at)) = (claims.expires_at, claims.issued_at) else {
-            // Only an issuer without a clock has no times: the format requires them of every other.
+            // Only issuers without a clock omit times: the format requires them from all others.
             return Ok(());
         };
         let runs_from = claims.not_before.unwrap_or(issued_at).max(issued_at);
@@ -120,8 +120,8 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// Unix time in seconds after which the envelope is refused as expired by every clock, so that a replay
-    /// guard may forget it; `None` if it never expires.
+    /// Returns the Unix time in seconds after which every clock refuses the envelope as expired, so that a replay guard
+    /// may forget it. Returns `None` if the envelope never expires.
     pub(crate) fn forget_after(&self, claims: &Claims<'_>) -> Option<u64> {
         claims.expires_at.map(|at| at.saturating_add(2 * u64::from(Self::MAX_SKEW)))
     }

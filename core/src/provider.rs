@@ -1,8 +1,8 @@
-//! The seams to cryptography: who signs, who agrees on keys, and who does the bulk work.
+//! Traits for cryptography: signing, authentication, key agreement, and bulk operations.
 
 mod keys_in_memory;
 mod software;
-// The tests compare the two implementations of the arithmetic, so they build both.
+// Tests compare the two implementations of the arithmetic, so they build both.
 #[cfg(any(test, not(any(target_os = "none", taskseal_small))))]
 mod general;
 #[cfg(any(test, target_os = "none", taskseal_small))]
@@ -21,22 +21,21 @@ use crate::keys::{AgreementPublicKey, VerifyingKey};
 use crate::kid::KeyId;
 use crate::secret::Secret;
 
-/// Signs digests with an ES256 key named by its kid: a software key, a secure element, a PKCS#11 token.
+/// An ES256 signing key: a software key, or a key in a secure element or a PKCS#11 token.
 pub trait Signer {
-    /// What can go wrong, for example a token that is away; `Infallible` for a software key.
+    /// The error of a failed operation, for example an unavailable token; `Infallible` for a software key.
     type Error;
 
-    /// The key's kid, which is put into the protected header.
+    /// Returns the kid, which is written into the protected header.
     fn kid(&self) -> KeyId;
 
-    /// Signs a SHA-256 digest; returns `r || s`, both 32 bytes big-endian. A high `s` is normalised by the
-    /// caller.
+    /// Signs a SHA-256 digest and returns `r || s`, both 32 bytes big-endian. The caller normalises a high `s`.
     ///
     /// # Errors
-    /// The signer's own error. Nothing is sealed then.
+    /// The signer's error. Nothing is sealed in this case.
     ///
     /// # Security
-    /// The key must never sign anything but digests handed in here: a signature over chosen bytes is a task.
+    /// The key must sign digests from this method only: a signature over chosen bytes can be a task.
     fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Self::Error>;
 }
 
@@ -52,21 +51,21 @@ impl<S: Signer + ?Sized> Signer for &mut S {
     }
 }
 
-/// Authenticates with an HMAC-SHA256 key named by its kid: a key in memory, a PKCS#11 token. For suite M.
+/// An HMAC-SHA256 key for suite M: a key in memory or in a PKCS#11 token.
 pub trait Authenticator {
-    /// What can go wrong; `Infallible` for a key in memory.
+    /// The error of a failed operation; `Infallible` for a key in memory.
     type Error;
 
-    /// The key's kid, which is put into the protected header.
+    /// Returns the kid, which is written into the protected header.
     fn kid(&self) -> KeyId;
 
-    /// The tag of a message, all 32 bytes of it. Secret until it is sent.
+    /// Returns the tag of a message, all 32 bytes. It is secret until it is sent.
     ///
     /// # Errors
-    /// The authenticator's own error. Nothing is sealed then.
+    /// The authenticator's error. Nothing is sealed in this case.
     ///
     /// # Security
-    /// The key must never authenticate anything but messages handed in here: a tag over chosen bytes is a task.
+    /// The key must authenticate messages from this method only: a tag over chosen bytes can be a task.
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, Self::Error>;
 }
 
@@ -82,18 +81,18 @@ impl<A: Authenticator + ?Sized> Authenticator for &mut A {
     }
 }
 
-/// Agrees on a secret by ECDH on P-256 with a private key named by its kid.
+/// A private ECDH key on P-256.
 pub trait Agree {
-    /// What can go wrong; `Infallible` for a software key.
+    /// The error of a failed operation; `Infallible` for a software key.
     type Error;
 
-    /// The key's kid.
+    /// Returns the kid.
     fn kid(&self) -> KeyId;
 
-    /// The x-coordinate of the shared point.
+    /// Returns the x-coordinate of the shared point.
     ///
     /// # Errors
-    /// The key store's own error.
+    /// The key store's error.
     fn agree(&mut self, peer: &AgreementPublicKey) -> Result<Secret<32>, Self::Error>;
 }
 
@@ -109,11 +108,11 @@ impl<A: Agree + ?Sized> Agree for &mut A {
     }
 }
 
-/// The operations worth replacing by a faster implementation: [`Software`] by default.
+/// The operations that a faster implementation can replace. The default is [`Software`].
 ///
-/// SHA-256, HMAC and HKDF are not part of it: the default is at the speed of the hardware already.
+/// SHA-256, HMAC and HKDF are not part of it, because the default already uses the instructions of the processor.
 pub trait Provider {
-    /// Verifies an ES256 signature `r || s` over a digest. A high `s` is the caller's business.
+    /// Verifies an ES256 signature `r || s` over a digest. The caller checks for a high `s`.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -124,10 +123,12 @@ pub trait Provider {
         signature: &[u8; 64],
     ) -> Result<(), Rejected>;
 
-    /// Encrypts `buffer` in place with AES-256-GCM and returns the tag.
+    /// Encrypts `buffer` in place with AES-256-GCM and returns the tag. The associated data is the concatenation of the
+    /// pieces in `aad`; for an envelope, its length is at most 919 bytes.
     ///
     /// # Errors
-    /// [`Rejected`] if the buffer is longer than AES-GCM allows (64 GiB).
+    /// [`Rejected`] if `buffer` is longer than AES-GCM allows (64 GiB). [`Software`] also rejects several pieces of
+    /// associated data with more than 919 bytes together; a single piece may have any length.
     ///
     /// # Security
     /// `key` and `iv` must never be used together for two different buffers.
@@ -152,7 +153,7 @@ pub trait Provider {
         tag: &[u8; 16],
     ) -> Result<(), Rejected>;
 
-    /// Checks the tag without decrypting: no plaintext comes into being.
+    /// Checks the tag without decrypting.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -165,8 +166,8 @@ pub trait Provider {
         tag: &[u8; 16],
     ) -> Result<(), Rejected>;
 
-    /// Makes an ephemeral key of `scalar` and agrees with `peer`: the ephemeral public point and the shared
-    /// x-coordinate. `None` if the scalar is zero or not below the order of the curve.
+    /// Performs ECDH between the ephemeral key with this `scalar` and `peer`. Returns the ephemeral public key and the
+    /// shared x-coordinate, or `None` if the scalar is zero or not below the order of the curve.
     fn agree_ephemeral(
         &self,
         scalar: &Secret<32>,

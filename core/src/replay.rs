@@ -1,7 +1,7 @@
-//! Replay: telling a first run, a legal redelivery, a replay and a conflict apart.
+//! Replay protection: distinguishes first runs, legal redeliveries, replays and conflicts.
 //!
-//! Queues redeliver: a retry, a lost lease or an operator brings the same bytes again. What must not happen is
-//! that a task which has run to its end runs again, or that two different envelopes share one id.
+//! Queues redeliver: after a retry, a lost lease or an intervention by an operator, the same bytes arrive again. A
+//! completed task must not run again, and two different envelopes must not share one task id.
 
 mod sequence;
 mod slots;
@@ -17,33 +17,33 @@ use crate::name::Issuer;
 use crate::refusal::Refusal;
 use crate::task_id::TaskId;
 
-/// What a guard is told about a verified envelope.
+/// The facts about a verified envelope on which a replay guard decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdmissionRequest<'a> {
-    /// Who made it; with the task id the key of a guard's memory.
+    /// Issuer; together with the task id, it identifies the task.
     pub issuer: Issuer<'a>,
-    /// Which task it is.
+    /// Identifier of the task.
     pub task_id: TaskId,
-    /// The key that sealed it.
+    /// Kid of the key that sealed the envelope.
     pub kid: KeyId,
     /// SHA-256 of the whole envelope.
     pub digest: [u8; 32],
-    /// Boot epoch and counter, if the issuer has sealed them.
+    /// Boot epoch and counter, if present.
     pub sequence: Option<Sequence>,
-    /// Most attempts the issuer allows.
+    /// Maximum number of attempts that the issuer allows.
     pub attempts: Option<u16>,
-    /// Seconds from first sight after which it is not run any more; from issuers without a clock only.
+    /// Time to live in seconds from the first admission; from issuers without a clock only.
     pub ttl: Option<u32>,
-    /// Unix time in seconds after which the envelope is refused as expired anyway and may be forgotten;
-    /// `None`: it never expires.
+    /// Unix time in seconds after which the envelope is refused as expired, so that it may be forgotten; `None` if it
+    /// never expires.
     pub forget_after: Option<u64>,
-    /// Unix time in seconds at which it was verified, by the earliest reading of the clock.
+    /// Unix time in seconds at which the envelope was verified: the earliest time in the window of the clock.
     pub seen_at: u64,
 }
 
 impl<'a> AdmissionRequest<'a> {
-    /// Creates a request with the fields that every envelope has, for a guard that is asked over some other interface.
+    /// Creates a request with the fields that every envelope has, for calls of a guard through another interface.
     #[must_use]
     pub const fn new(
         issuer: Issuer<'a>,
@@ -57,39 +57,36 @@ impl<'a> AdmissionRequest<'a> {
     }
 }
 
-#[doc(hidden)]
-pub use self::AdmissionRequest as Sighting;
-
-/// Why a task may be run.
+/// The reason for which a task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Admission {
-    /// Never seen before.
+    /// The task was never admitted before.
     FirstRun,
-    /// Seen before, not finished: the queue delivers it again.
+    /// The task was admitted before and has not finished: the queue delivers it again.
     Redelivery,
 }
 
-/// Why a task may not be run.
+/// The reason for which a task may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotAdmitted {
-    /// Refused for good.
+    /// The task is refused permanently.
     Refused(Refusal),
-    /// The guard has no answer now: it is full, or its store is out of reach.
+    /// The guard cannot decide now: it is full, or its store is unavailable.
     Unavailable,
 }
 
-/// Remembers what has run.
+/// Decides whether a task may run, and stores which tasks have run.
 ///
 /// # Security
-/// The memory must be out of the reach of whoever writes to the queue, must be written before the task runs,
-/// and must outlive a restart for as long as envelopes live, or a replay after the restart runs.
+/// The stored state must not be accessible to those who can write to the queue. It must be written before the task
+/// runs, and must survive restarts for as long as envelopes are valid. Otherwise a replay after a restart runs.
 pub trait ReplayGuard {
-    /// Decides on a verified envelope and remembers it.
+    /// Decides on a verified envelope and stores the decision.
     ///
     /// # Errors
-    /// [`NotAdmitted`]; the task must not be run.
+    /// [`NotAdmitted`]; the task must not run.
     fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted>;
 }
 
@@ -99,10 +96,10 @@ impl<G: ReplayGuard + ?Sized> ReplayGuard for &mut G {
     }
 }
 
-/// The decision that somebody else has already made and stored, for example for a whole batch at once.
+/// A decision that was made and stored elsewhere, for example for several tasks in one transaction.
 ///
 /// # Security
-/// The decision must be about the envelope that is admitted with it.
+/// The decision must have been made for the envelope that is admitted with it.
 impl ReplayGuard for Admission {
     fn admit(&mut self, _: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         Ok(*self)

@@ -1,4 +1,4 @@
-//! Sealing: claims and body in, one envelope in the caller's buffer out. Encrypt first, then sign.
+//! Sealing: writes an envelope with claims and body into the caller's buffer. Encrypts first, then signs.
 
 mod batch;
 mod detached;
@@ -29,10 +29,10 @@ use crate::header::Header;
 use crate::keys::{AgreementPublicKey, EncryptionKey};
 use crate::name::ContentType;
 use crate::provider::{Authenticator, Provider, Signer, Software};
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 use crate::suite::{Kind, Suite};
 
-/// Seals tasks (and results) with one suite and one set of keys.
+/// Seals tasks or results with one suite and one set of keys.
 ///
 /// ```
 /// # use taskseal_core::keys::{AgreementKey, SigningKey};
@@ -70,21 +70,22 @@ pub struct Sealer<M, P = Software> {
 }
 
 impl<S: Signer> Sealer<Sign<S>> {
-    /// Suite S: signed, readable by all.
+    /// Creates a sealer of suite S: signed, not encrypted.
     pub const fn sign(signer: S) -> Self {
         Self::of(Sign { signer })
     }
 }
 
 impl<A: Authenticator> Sealer<Authenticate<A>> {
-    /// Suite M: authenticated by a shared key, `&HmacKey` or one that is kept elsewhere; readable by all.
+    /// Creates a sealer of suite M: authenticated with a shared key, a `&HmacKey` or any other [`Authenticator`], and
+    /// not encrypted.
     pub const fn authenticate(authenticator: A) -> Self {
         Self::of(Authenticate { authenticator })
     }
 }
 
 impl<'k> Sealer<Encrypt<'k>> {
-    /// Suite E: authenticated and encrypted by a shared key.
+    /// Creates a sealer of suite E: authenticated and encrypted with a shared key.
     #[must_use]
     pub const fn encrypt(key: &'k EncryptionKey) -> Self {
         Self::of(Encrypt { key })
@@ -92,14 +93,14 @@ impl<'k> Sealer<Encrypt<'k>> {
 }
 
 impl<'k, S: Signer> Sealer<SignEncrypt<'k, S>> {
-    /// Suite SE: encrypted by a shared key, then signed.
+    /// Creates a sealer of suite SE: encrypted with a shared key, then signed.
     pub const fn sign_encrypt(signer: S, key: &'k EncryptionKey) -> Self {
         Self::of(SignEncrypt { signer, key })
     }
 }
 
 impl<'k, S: Signer> Sealer<SignEncryptTo<'k, S>> {
-    /// Suite SP: encrypted to the recipient's public key, then signed.
+    /// Creates a sealer of suite SP: encrypted to the recipient's public key, then signed.
     pub const fn sign_encrypt_to(signer: S, recipient: &'k AgreementPublicKey) -> Self {
         Self::of(SignEncryptTo { signer, recipient })
     }
@@ -112,36 +113,36 @@ impl<M> Sealer<M> {
 }
 
 impl<M: Mode, P: Provider> Sealer<M, P> {
-    /// Seals `kind` instead of tasks.
+    /// Sets the kind of envelope; tasks by default.
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Works with another provider.
+    /// Sets the provider.
     #[must_use]
     pub fn provider<Q>(self, provider: Q) -> Sealer<M, Q> {
         Sealer { mode: self.mode, kind: self.kind, provider }
     }
 
-    /// The suite it seals with.
+    /// Returns the suite.
     pub fn suite(&self) -> Suite {
         self.mode.suite()
     }
 
-    /// Exact length in bytes of the envelope around a body of `body_len` bytes.
+    /// Returns the exact size of an envelope around a body of `body_len` bytes, in bytes.
     pub fn sealed_len(&self, claims: &Claims<'_>, content_type: ContentType<'_>, body_len: usize) -> usize {
         let job = Job { claims, content_type, body: &[], kind: self.kind };
         self.mode.sealed_len(&job, body_len).unwrap_or(usize::MAX)
     }
 
-    /// Seals `body` into the start of `buffer` and returns the envelope. Nothing is allocated. `rng` is read by
-    /// the suites that encrypt.
+    /// Seals `body` into the start of `buffer` and returns the envelope, without allocating. The suites that encrypt
+    /// read `rng`.
     ///
     /// # Errors
-    /// [`SealError`]; what `buffer` then holds is not to be used, but holds no plaintext of a body that was to
-    /// be encrypted.
+    /// [`SealError`]. The content of `buffer` is then unspecified, but contains no plaintext of a body that was to be
+    /// encrypted.
     ///
     /// # Security
     /// `rng` must be cryptographically secure. A task id must be used for one task only: a second envelope
@@ -161,7 +162,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         let job = Job { claims, content_type, body, kind: self.kind };
         let len = self.mode.sealed_len(&job, body.len()).ok_or(SealError::BodyTooLong)?;
         let (envelope, _) = buffer.split_at_mut_checked(len).ok_or(SealError::BufferTooSmall)?;
-        let sealed = leaving_nothing(Depth::of_sealing(self.mode.suite()), || {
+        let sealed = with_wiped_stack(Depth::of_sealing(self.mode.suite()), || {
             self.mode.seal(&job, &self.provider, rng, envelope)
         });
         if sealed.is_err() {
@@ -177,7 +178,7 @@ impl<M: Mode, P> fmt::Debug for Sealer<M, P> {
     }
 }
 
-/// A way of sealing: one of the types of this module. Cannot be implemented elsewhere.
+/// The algorithm of a sealer: one of the types of this module. Cannot be implemented in other crates.
 pub trait Mode: private::Sealed {
     /// The error of the signer or authenticator; `Infallible` without one.
     type Error;
@@ -188,12 +189,12 @@ pub trait Mode: private::Sealed {
     #[doc(hidden)]
     fn sealed_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
 
-    /// Hashes the outermost protected header, as far as it is known before anything is drawn, and the kid of the key
-    /// that is encrypted to inside a signature.
+    /// Hashes the outermost protected header without its random fields, and the kid of the decryption key inside a
+    /// signature.
     #[doc(hidden)]
     fn bind(&self, job: &Job<'_>, hash: &mut Sha256);
 
-    /// Fills `envelope`, which has exactly the length told by `sealed_len`.
+    /// Fills `envelope`, which has the size that `sealed_len` returns.
     #[doc(hidden)]
     fn seal<P: Provider, R: TryCryptoRng + ?Sized>(
         &mut self,
@@ -205,12 +206,12 @@ pub trait Mode: private::Sealed {
 }
 
 mod private {
-    /// Cannot be named outside, so [`Mode`](super::Mode) cannot be implemented outside.
+    /// Cannot be named in other crates, so [`Mode`](super::Mode) cannot be implemented there.
     #[allow(unnameable_types)]
     pub trait Sealed {}
 }
 
-/// What is to be sealed.
+/// The input of sealing.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'j> {
@@ -220,19 +221,20 @@ pub struct Job<'j> {
     kind: Kind,
 }
 
-/// Bytes of tag, array head, header, unprotected map and payload; a byte string head counts.
+/// Returns the size of tag, array head, header, unprotected map and payload, in bytes, including the heads of byte
+/// strings.
 fn frame_len(header: &Header<'_>, unprotected_len: usize, payload_len: usize) -> Option<usize> {
     let header_len = header.encoded_len().ok()?;
     let around_payload = 1 + 1 + head_len(header_len as u64) + header_len + unprotected_len;
     around_payload.checked_add(bytes_len(payload_len)?)
 }
 
-/// Bytes of a byte string of `len` bytes with its head.
+/// Returns the size of a byte string of `len` bytes with its head, in bytes.
 fn bytes_len(len: usize) -> Option<usize> {
     len.checked_add(head_len(len as u64))
 }
 
-/// Writes the envelope up to and including the protected header; returns where the header starts.
+/// Writes the envelope up to and including the protected header, and returns the offset of the header.
 fn write_start(suite: Suite, header: &Header<'_>, writer: &mut Writer<'_>) -> Result<usize, SinkError> {
     encode_start(suite, header.encoded_len()?, writer)?;
     let start = writer.position();
@@ -252,7 +254,7 @@ fn random<const N: usize, R: TryCryptoRng + ?Sized, E>(rng: &mut R) -> Result<[u
     Ok(bytes)
 }
 
-/// The buffer was measured before anything was written: a full one is a wrong measure, not a caller's fault.
+/// The size was computed before writing, so a full buffer means a wrong size and not an error of the caller.
 impl<E> From<SinkError> for SealError<E> {
     fn from(_: SinkError) -> Self {
         Self::BufferTooSmall

@@ -1,4 +1,4 @@
-//! Secret bytes: wiped on drop, never printed, never compared with `==`, never copied by accident.
+//! Secret bytes: wiped on drop, without `Clone`, `PartialEq` and a revealing `Debug`.
 
 use core::fmt;
 
@@ -6,28 +6,28 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::stack::clear_registers;
 
-/// `N` secret bytes. Has no `Clone`, no `PartialEq` and a `Debug` that shows nothing.
+/// `N` secret bytes. Has no `Clone` and no `PartialEq`; `Debug` prints no bytes.
 ///
 /// # Security
-/// Moving a value may leave a copy of the bytes on the stack; build it where it stays, as
-/// [`Secret::zeroed`] and [`Secret::as_mut_bytes`] allow.
+/// Moving a value may leave a copy of the bytes on the stack. Fill it in place with [`Secret::zeroed`] and
+/// [`Secret::as_mut_bytes`].
 #[derive(Zeroize)]
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
-    /// All bytes zero, to be filled in place.
+    /// Creates a secret of zeros, to be filled in place.
     #[must_use]
     pub const fn zeroed() -> Self {
         Self([0; N])
     }
 
-    /// Copies `bytes`; the caller wipes the original.
+    /// Creates a secret from a copy of `bytes`. The caller wipes the original.
     #[must_use]
     pub const fn copy_from(bytes: &[u8; N]) -> Self {
         Self(*bytes)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     ///
     /// # Security
     /// The caller must not let a copy outlive its use.
@@ -36,14 +36,14 @@ impl<const N: usize> Secret<N> {
         &self.0
     }
 
-    /// The bytes, to be filled in place.
+    /// Returns the bytes, to be filled in place.
     #[must_use]
     pub const fn as_mut_bytes(&mut self) -> &mut [u8; N] {
         &mut self.0
     }
 }
 
-/// Wiped, and with it what moved or read it left in the vector registers.
+/// Wipes the bytes, and the copies that moves and reads left in vector registers.
 impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
         self.zeroize();

@@ -1,4 +1,4 @@
-//! Wiping the stack and the vector registers that secrets passed through: primitives spill keys into frames that no
+//! Wiping of the stack and the vector registers after use of secrets: primitives spill keys into stack frames that no
 //! destructor reaches, and leave them in registers.
 
 mod registers;
@@ -8,30 +8,29 @@ use core::hint::black_box;
 pub use self::registers::clear as clear_registers;
 use crate::suite::Suite;
 
-/// How far down secrets get.
+/// The depth of stack that can contain secrets.
 #[derive(Clone, Copy)]
 pub(crate) enum Depth {
-    /// There are none.
+    /// No secrets.
     Nothing,
     /// HMAC, key derivation.
     Hash,
-    /// AES and what it is called from.
+    /// AES and its callers.
     Cipher,
-    /// The same to seal inside a signature, which needs more itself.
+    /// AES for sealing inside a signature, whose callers need more stack.
     Inner,
-    /// The same for a key that was agreed on.
+    /// AES with an agreed key.
     Agreed,
     /// Scalars and points.
     Curve,
-    /// Signing, which on bare metal is done in less.
+    /// Signing, which needs less on bare metal.
     Signature,
 }
 
-// With an operating system. Measured stack use of the work in bytes, on x86-64 with each backend of the primitives and
-// on ARMv8, by filling the stack before it: hashing at most 1,600, curves 5,040; the cipher 12,480 with VAES-512,
-// whose frame has room for 64 blocks and four copies of each round key, 7,968 with VAES-256, and 6,088 otherwise. A
-// signal that interrupts the work adds a frame in which the kernel stores all registers: 3,376 bytes with AVX-512,
-// 4,688 on ARMv8.
+// With an operating system. Stack use in bytes, measured on x86-64 with each backend of the primitives and on ARMv8 by
+// filling the stack in advance: hashing at most 1,600, curves 5,040; the cipher 12,480 with VAES-512, whose frame holds
+// 64 blocks and four copies of each round key, 7,968 with VAES-256, and 6,088 otherwise. A signal during the work adds
+// a frame in which the kernel stores all registers: 3,376 bytes with AVX-512, 4,688 on ARMv8.
 #[cfg(any(not(target_os = "none"), target_feature = "avx512f"))]
 mod bytes {
     pub(super) const HASH: usize = 8 << 10;
@@ -53,8 +52,8 @@ mod bytes {
     pub(super) const SIGNATURE: usize = CURVE;
 }
 
-// On small devices: a little more than the work itself needs, whichever parts of the library are linked together.
-// core/capi/footprint looks for what is left.
+// On small devices: slightly more than the work needs with any combination of linked parts. core/capi/footprint checks
+// for remaining secrets.
 #[cfg(all(target_os = "none", target_pointer_width = "32", not(target_feature = "avx512f")))]
 mod bytes {
     pub(super) const HASH: usize = 1400;
@@ -66,7 +65,7 @@ mod bytes {
 }
 
 impl Depth {
-    /// Of sealing: every suite has a secret key.
+    /// Returns the depth of sealing. Every suite has a secret key.
     pub(crate) const fn of_sealing(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
@@ -76,34 +75,35 @@ impl Depth {
         }
     }
 
-    /// Of verifying: signatures are verified with public keys.
+    /// Returns the depth of verification. Signatures are verified with public keys.
     pub(crate) const fn of_verifying(suite: Suite) -> Self {
         match suite {
             Suite::M => Self::Hash,
             Suite::E => Self::Cipher,
-            _ => Self::Nothing,
+            Suite::S | Suite::Se | Suite::Sp => Self::Nothing,
         }
     }
 
-    /// Of decrypting.
+    /// Returns the depth of decryption.
     pub(crate) const fn of_opening(suite: Suite) -> Self {
         if suite.encrypts() { Self::Cipher } else { Self::Nothing }
     }
 }
 
-/// Does `work`, then overwrites the frames it was done in and clears the vector registers, if `work` panics too.
+/// Runs `work`, then overwrites its stack frames and clears the vector registers, also if `work` panics.
 ///
 /// # Security
-/// Best effort: the frame of the caller is not reached, so a result that is moved there may leave a copy. General
-/// registers are left to the code that follows, which needs them at once.
-pub(crate) fn leaving_nothing<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
-    // Not a variable that is returned later: the result is written to where the caller wants it, without a copy here.
+/// Best effort: the caller's frame is not overwritten, so a result that is moved there may leave a copy. General
+/// registers are not cleared, because the code that follows reuses them immediately.
+pub(crate) fn with_wiped_stack<T>(depth: Depth, work: impl FnOnce() -> T) -> T {
+    // The result is returned directly and not through a variable, so that it is written to the caller's memory without
+    // a copy.
     let _wiped = WipeToDepth(depth);
     apart(work)
 }
 
-/// The same for crates above this one: overwrites `LEN` bytes below the caller. What this crate does in them leaves
-/// nothing by itself, however deep it goes.
+/// Runs `work` for dependent crates, then overwrites `LEN` bytes of stack below the caller. Functions of this crate
+/// that are called from `work` wipe their own frames, at any depth.
 pub fn overwriting<const LEN: usize, T>(work: impl FnOnce() -> T) -> T {
     let _wiped = Wipe::<LEN>;
     apart(work)
@@ -134,13 +134,13 @@ impl<const LEN: usize> Drop for Wipe<LEN> {
     }
 }
 
-/// Keeps `work` out of the caller's frame.
+/// Prevents inlining of `work` into the caller's frame.
 #[inline(never)]
 fn apart<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Takes the place on the stack that [`apart`] had.
+/// Occupies the stack that [`apart`] used.
 #[inline(never)]
 fn overwrite<const LEN: usize>() {
     black_box(&mut [0_u8; LEN]);

@@ -1,4 +1,4 @@
-//! What is signed, authenticated and used as associated data (RFC 9052 sections 4.4, 5.3 and 6.3).
+//! The structures that are signed, authenticated and used as associated data (RFC 9052 sections 4.4, 5.3 and 6.3).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -10,22 +10,22 @@ use crate::envelope::MAX_HEADER;
 use crate::inner::MAX_PROTECTED;
 use crate::secret::Secret;
 
-/// SHA-256 of `Sig_structure = ["Signature1", protected, h'', payload]`, with the payload in one piece.
+/// Returns the SHA-256 of `Sig_structure = ["Signature1", protected, h'', payload]`.
 pub(crate) fn signature_digest(protected: &[u8], payload: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     put_authenticated("Signature1", protected, payload, &mut hash).expect("a hash takes any number of bytes");
     hash.finalize().into()
 }
 
-/// The leaf of a task in a batch: the entry is the `Sig_structure` that a signature of its own would cover.
+/// Returns the leaf of a task in a batch. The entry is the `Sig_structure` that a separate signature would cover.
 pub(crate) fn batch_leaf(protected: &[u8], payload: &[u8]) -> Hash {
     let mut hash = leaf_hash();
     put_authenticated("Signature1", protected, payload, &mut hash).expect("a hash takes any number of bytes");
     hash.finalize().into()
 }
 
-/// What suite M authenticates: `MAC_structure = ["MAC0", protected, h'', payload]`, encoded piece by piece and held
-/// nowhere as a whole.
+/// The message that suite M authenticates, `MAC_structure = ["MAC0", protected, h'', payload]`. It is encoded piece by
+/// piece and never held as a whole.
 #[derive(Clone, Copy, Debug)]
 pub struct MacStructure<'m> {
     protected: &'m [u8],
@@ -37,13 +37,13 @@ impl<'m> MacStructure<'m> {
         Self { protected, payload }
     }
 
-    /// Its tag by a key in memory.
+    /// Returns the tag under a key in memory.
     #[inline]
     pub(crate) fn tag(&self, key: &Secret<32>) -> Secret<32> {
         mac_tag(key, self.protected, self.payload)
     }
 
-    /// Bytes of all pieces together.
+    /// Returns the size of all pieces together, in bytes.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
@@ -54,9 +54,9 @@ impl<'m> MacStructure<'m> {
         }
     }
 
-    /// Hands the bytes that the tag is computed over to `take`, in order.
+    /// Passes the bytes of the message to `take`, in order.
     pub fn pieces(&self, take: impl FnMut(&[u8])) {
-        // Never an error: pieces are taken whatever they are.
+        // Never fails: this sink accepts all pieces.
         self.encode(&mut Pieces(take)).unwrap_or_default();
     }
 
@@ -74,7 +74,7 @@ impl<F: FnMut(&[u8])> Sink for Pieces<F> {
     }
 }
 
-/// HMAC-SHA256 of a [`MacStructure`]. Secret until it is sent: for forged bytes it is what the forger lacks.
+/// Returns the HMAC-SHA256 of a [`MacStructure`]. The tag of forged bytes is secret.
 pub(crate) fn mac_tag(key: &Secret<32>, protected: &[u8], payload: &[u8]) -> Secret<32> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
     put_authenticated("MAC0", protected, payload, &mut mac).expect("a MAC takes any number of bytes");
@@ -94,43 +94,44 @@ fn put_authenticated(
     sink.array(4)?;
     sink.text(context)?;
     sink.bytes(protected)?;
-    // external_aad stays empty, so that any COSE library verifies without extra arguments.
+    // external_aad is empty, so that COSE libraries verify without extra arguments.
     sink.bytes(&[])?;
     sink.bytes(payload)
 }
 
-/// Which encryption object an `Enc_structure` belongs to.
+/// The context of an `Enc_structure`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EncryptContext {
     Encrypt0,
     Encrypt,
 }
 
-/// `Enc_structure = [context, protected, external_aad]`, in pieces that are hashed one after the other.
+/// `Enc_structure = [context, protected, external_aad]`, in consecutive pieces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EncStructure<'a> {
-    /// Array, context and the head of the next piece, from the start.
+    /// Array head, context, and the head of the next piece, at the start.
     head: [u8; 13],
     head_len: usize,
     protected: &'a [u8],
-    /// The head of the next piece, from the start.
+    /// The head of the next piece, at the start.
     middle: [u8; 3],
     middle_len: usize,
     external: &'a [u8],
 }
 
 impl<'a> EncStructure<'a> {
-    /// Most bytes: of the two heads, an inner and an outer header.
-    pub(crate) const MAX_LEN: usize = 13 + MAX_PROTECTED + 3 + MAX_HEADER;
+    /// Maximum size, in bytes: two heads, an inner and an outer header.
+    pub(crate) const MAX_LEN: usize = Self::HEADS_LEN + MAX_PROTECTED + MAX_HEADER;
+    const HEADS_LEN: usize = 13 + 3;
 
-    /// `external_aad` is empty for suite E; in SE and SP it is the outer protected header, so that taking
-    /// the signature off and signing again under another identity makes decryption fail.
+    /// Creates the structure. `external_aad` is empty in suite E. In SE and SP it is the outer protected header, so
+    /// that decryption fails if the signature is replaced by one of another identity.
     pub(crate) fn new(
         context: EncryptContext,
         protected: &'a [u8],
         external: &'a [u8],
     ) -> Result<Self, SinkError> {
-        if protected.len().saturating_add(external.len()) > MAX_PROTECTED + MAX_HEADER {
+        if protected.len().saturating_add(external.len()) > Self::MAX_LEN - Self::HEADS_LEN {
             return Err(SinkError);
         }
         let (mut head, mut middle) = ([0; 13], [0; 3]);

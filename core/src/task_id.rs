@@ -1,33 +1,33 @@
-//! Task ids: sixteen bytes, shown as a UUID.
+//! Task ids: sixteen bytes, printed as a UUID.
 
 use core::fmt;
 use core::str;
 
 /// A task id (`cti`, RFC 8392 section 3.1.7): 16 bytes, printed as a lower-case UUID (RFC 9562).
 ///
-/// UUIDv7 is advised: ids then sort by time. Queues that name tasks by text use the UUID form.
+/// UUIDv7 is recommended, because such ids sort by time. Queues that identify tasks by text use the UUID form.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId([u8; Self::LEN]);
 
 impl TaskId {
-    /// Bytes in a task id.
+    /// Size of a task id, in bytes.
     pub const LEN: usize = 16;
-    /// Characters of the text form.
+    /// Length of the text form, in characters.
     pub const TEXT_LEN: usize = 36;
 
-    /// Wraps sixteen bytes.
+    /// Creates a task id from sixteen bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
-    /// The sixteen bytes.
+    /// Returns the sixteen bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
-    /// Reads the text form; `None` unless `text` is exactly what [`TaskId`] prints.
+    /// Parses the text form. Returns `None` unless `text` is exactly the output of [`TaskId`]'s `Display`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != Self::TEXT_LEN {
@@ -64,14 +64,14 @@ impl TaskId {
     }
 }
 
-/// Indexes of the bytes that a hyphen stands before.
+/// Indexes of the bytes that follow a hyphen.
 const HYPHEN_BEFORE: [usize; 4] = [4, 6, 8, 10];
 
 const fn hex_digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
-/// Upper-case digits are refused: one id has one text.
+/// Upper-case digits are refused, so that an id has one text form.
 const fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),

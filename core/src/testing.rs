@@ -1,4 +1,4 @@
-//! What the unit tests share: keys, claims, a source of counted bytes.
+//! Fixtures of the unit tests: keys, claims, and a deterministic source of bytes.
 
 use core::convert::Infallible;
 use std::vec::Vec;
@@ -38,7 +38,7 @@ pub(crate) fn mac_key(seed: u8) -> HmacKey {
     HmacKey::new(KeyId::from_bytes([seed; 8]), Secret::copy_from(&[seed; 32]))
 }
 
-/// A record with every right.
+/// Returns a record with all rights.
 pub(crate) fn record(key: RecordKey<'_>) -> KeyRecord<'_> {
     KeyRecord::new(key).issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY)
 }
@@ -60,7 +60,7 @@ pub(crate) fn seal<M: Mode<Error = Infallible>, P: Provider>(
     buffer
 }
 
-/// A provider that verifies by a function, agrees as ever and cannot encrypt or decrypt.
+/// A provider that verifies with a function, agrees on keys, and cannot encrypt or decrypt.
 pub(crate) struct VerifiesBy<F>(pub(crate) F);
 
 impl<F> Provider for VerifiesBy<F>
@@ -157,7 +157,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
 /// n of P-256 (SEC 2 section 2.4.2).
 pub(crate) const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
 
-/// The other signature of the same message: `n - s` in the place of `s`.
+/// Returns the other signature of the same message, with `n - s` instead of `s`.
 pub(crate) fn twin(mut signature: [u8; 64]) -> [u8; 64] {
     let mut borrow = 0;
     for (digit, order) in signature[32..].iter_mut().zip(hex(ORDER)).rev() {

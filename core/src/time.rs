@@ -1,25 +1,26 @@
-//! Time as an interval: what a clock knows, including how little.
+//! Time as an interval, which expresses the uncertainty of a clock.
 
-/// The time lies somewhere from `earliest` to `latest`, both in seconds since 1970 in UTC.
+/// An interval that contains the current time, from `earliest` to `latest`, in Unix time.
 ///
-/// A server with a disciplined clock gives both the same value; a device that lost its clock gives a wide
-/// window. Every check refuses when any time in the window would have to be refused.
+/// A server with a synchronised clock reports one value for both. A device that has lost its time reports a wide
+/// window. Every check refuses if it fails for any time in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a clock writes it as a literal; an interval has two ends")]
 pub struct TimeWindow {
-    /// The earliest time it can be.
+    /// Earliest possible Unix time, in seconds.
     pub earliest: u64,
-    /// The latest time it can be.
+    /// Latest possible Unix time, in seconds.
     pub latest: u64,
 }
 
 impl TimeWindow {
-    /// A clock that is exact to the second.
+    /// Creates the window of a clock that is exact to the second.
     #[must_use]
     pub const fn exact(seconds: u64) -> Self {
         Self { earliest: seconds, latest: seconds }
     }
 
-    /// The same window with its ends in order, so that exchanged ends make nothing acceptable.
+    /// Returns the window with its ends in order, so that exchanged ends do not make envelopes acceptable.
     pub(crate) const fn ordered(self) -> Self {
         if self.earliest <= self.latest {
             self
@@ -29,13 +30,13 @@ impl TimeWindow {
     }
 }
 
-/// Tells the time when it is needed.
+/// A source of the current time.
 pub trait Clock {
-    /// The time now.
+    /// Returns the current time.
     fn now(&mut self) -> TimeWindow;
 }
 
-/// A time that was read once stands still: for a batch, a test or a replayed trace.
+/// A fixed time, for a batch, a test or a replayed trace.
 impl Clock for TimeWindow {
     fn now(&mut self) -> TimeWindow {
         *self

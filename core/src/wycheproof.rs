@@ -1,4 +1,5 @@
-//! Project Wycheproof through our own seams: every case that they can express, and the others counted by reason.
+//! Project Wycheproof, run through the traits of this crate: every case that they can express. The other cases are
+//! counted by reason.
 
 mod derivation;
 mod gcm;
@@ -6,7 +7,7 @@ mod signatures;
 
 use std::vec::Vec;
 
-/// What became of the cases of one set.
+/// The numbers of executed and skipped cases of one set.
 #[derive(Default)]
 struct Tally {
     run: usize,
@@ -25,7 +26,7 @@ impl Tally {
         }
     }
 
-    /// Nothing may fall between the two: a new version of the vectors is looked at before it passes.
+    /// Every case is either executed or skipped: a new version of the vectors must be reviewed before it passes.
     #[track_caller]
     fn assert(mut self, total: usize, run: usize, skipped: &[(&'static str, usize)]) {
         self.skipped.sort_unstable();

@@ -21,7 +21,7 @@ pub use crate::policy::PolicySettings;
 
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
-use crate::keys::{KeyLocation, Keyring, SealingKey, SealingSource};
+use crate::keys::{KeyRef, KeyStores, Keyring, KeyringError, SealingKey};
 use crate::queue::QueueName;
 use crate::worker::settings::WorkerSettings;
 
@@ -50,6 +50,8 @@ pub struct Config {
     pub policy: PolicySettings,
     /// Programs that run tasks, each for one task type or prefix of task types.
     pub programs: Vec<ProgramSettings>,
+    /// The stores that open the keys.
+    pub key_stores: KeyStores,
 }
 
 impl Config {
@@ -58,7 +60,15 @@ impl Config {
     /// # Errors
     /// [`FileError`] with line, column and field.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        file::load(path)
+        Self::load_with(path, &KeyStores::default())
+    }
+
+    /// Reads and checks a configuration file whose keys are in `stores`.
+    ///
+    /// # Errors
+    /// [`FileError`] with line, column and field.
+    pub fn load_with(path: &Path, stores: &KeyStores) -> Result<Self, FileError> {
+        file::load(path, stores)
     }
 
     /// Returns the configuration file to use: `explicit`, else the file in the environment variable `TASKSEAL_CONFIG`,
@@ -78,71 +88,51 @@ impl Config {
         format!("{}/{queue}", self.deployment)
     }
 
-    /// The keyset, with the decryption keys of the worker and the key of the client that opens results.
+    /// Opens the keyset with the decryption keys of the worker and the key of the client that opens results.
     ///
     /// # Errors
-    /// [`FileError`], which names the field of a key that is at fault.
-    pub fn keyring(&self) -> Result<Keyring, FileError> {
+    /// [`KeyringError`], with the field that names the key.
+    pub fn keyring(&self) -> Result<Keyring, KeyringError> {
         let worker = self.worker.iter().flat_map(|worker| &worker.decryption_keys);
-        let worker = worker.map(|key| ("worker.decryption_keys", key));
-        Keyring::load(&self.keyset)?.with_configured_keys(worker.chain(self.reading_key()))
+        let keys = worker.chain(self.client_result_key());
+        Ok(Keyring::load_with(&self.keyset, &self.key_stores)?.with_decryption_keys(keys)?)
     }
 
-    /// The keyset, with the key of the client that opens results and none of the worker: to make tasks and read their
+    /// Opens the keyset with the key of the client that opens results and none of the worker: to make tasks and read their
     /// results.
     ///
     /// # Errors
-    /// [`FileError`], which names the field of a key that is at fault.
-    pub fn client_keyring(&self) -> Result<Keyring, FileError> {
-        Keyring::load(&self.keyset)?.with_configured_keys(self.reading_key())
+    /// [`KeyringError`], with the field that names the key.
+    pub fn client_keyring(&self) -> Result<Keyring, KeyringError> {
+        let keyset = Keyring::load_with(&self.keyset, &self.key_stores)?;
+        Ok(keyset.with_decryption_keys(self.client_result_key())?)
     }
 
-    fn reading_key(&self) -> impl Iterator<Item = (&'static str, &KeyLocation)> {
-        let key = self.client.as_ref().and_then(|client| client.result_key.as_ref());
-        key.map(|key| ("client.result_key", key)).into_iter()
+    fn client_result_key(&self) -> Option<&KeyRef> {
+        self.client.as_ref()?.result_key.as_ref()
     }
 
-    /// The key of the client that seals tasks. The keyset of `keyring` must have it.
+    /// Opens the key of the client that seals tasks. The keyset of `keyring` must have it.
     ///
     /// # Errors
-    /// [`FileError`], which names the field of a key that is at fault.
-    pub fn task_key(&self, keyring: &Keyring) -> Result<SealingKey, FileError> {
+    /// [`KeyringError`], with the field that names the key.
+    pub fn task_key(&self, keyring: &Keyring) -> Result<SealingKey, KeyringError> {
         let source = self.client()?.sealing.as_ref().ok_or_else(|| {
             FileError::new(&self.file, "no key to seal tasks with").hint("set `suite` and `key` in [client]")
         })?;
-        let fields = ["client.key", "client.encryption_key"];
-        keyring.sealing_key(source, Kind::Task).map_err(|error| self.named_by(fields, source, error))
+        keyring.sealing_key(source, Kind::Task)
     }
 
-    /// The key of the worker that seals results. The keyset of `keyring` must have it.
+    /// Opens the key of the worker that seals results. The keyset of `keyring` must have it.
     ///
     /// # Errors
-    /// [`FileError`] if there is none; one that is at fault is named by its field.
-    pub fn result_key(&self, keyring: &Keyring) -> Result<SealingKey, FileError> {
+    /// [`KeyringError`] if there is none, or with the field that names the key.
+    pub fn result_key(&self, keyring: &Keyring) -> Result<SealingKey, KeyringError> {
         let source = self.worker()?.result.as_ref().ok_or_else(|| {
             FileError::new(&self.file, "no key to seal results with")
                 .hint("set `result_suite` and `result_key` in [worker]")
         })?;
-        let fields = ["worker.result_key", "worker.result_encryption_key"];
-        keyring.sealing_key(source, Kind::Result).map_err(|error| self.named_by(fields, source, error))
-    }
-
-    /// A fault of one of the two keys of `source`, with its field.
-    fn named_by(
-        &self,
-        [key, encryption_key]: [&str; 2],
-        source: &SealingSource,
-        error: FileError,
-    ) -> FileError {
-        let is_at = |place: &KeyLocation| error.file == Path::new(&place.to_string());
-        if source.encryption_key.as_ref().is_some_and(is_at) {
-            error.named_by(encryption_key)
-        } else if is_at(&source.key) {
-            error.named_by(key)
-        } else {
-            // The keyset, which says itself what is wrong with a recipient.
-            error
-        }
+        keyring.sealing_key(source, Kind::Result)
     }
 
     /// Returns the section `[client]`.

@@ -1,4 +1,4 @@
-//! What is wrong with a file that a person wrote: where, what, and what to do about it.
+//! Errors in files: where, what is wrong, and what to do about it.
 
 use std::fmt;
 use std::io;
@@ -10,54 +10,55 @@ use serde::de::DeserializeOwned;
 #[cfg(test)]
 mod tests;
 
-/// A fault in a configuration, keyset or key file, or in reaching it.
+/// Why a configuration, keyset or key file cannot be used.
 ///
-/// Shown as `file:line:column: field: message`; the hint stands apart, for a line of its own.
+/// Shown as `file:line:column: field: message`. The hint is shown on a separate line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError(Box<Fault>);
 
-/// What a [`FileError`] says.
+/// The parts of a [`FileError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The file.
+    /// The path of the file.
     pub file: PathBuf,
-    /// Line and column, both counted from 1, if the fault is at one place.
+    /// Line and column, if the error is at one position.
     pub position: Option<Position>,
-    /// The field, with the tables it is in: `client.key`.
+    /// The field with its table: `client.key`.
     pub field: Option<String>,
     /// What is wrong.
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Set if the file could not be read or written, or the token not be used.
+    /// Set if the file cannot be read or written.
     pub io: Option<io::ErrorKind>,
 }
 
-/// A place in a text file.
+/// A position in a text file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Position {
-    /// Line, from 1.
+    /// Line number, starting at 1.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// Column in characters, starting at 1.
     pub column: usize,
 }
 
 impl FileError {
-    /// A fault of the whole file.
+    /// Creates the error of a whole file.
     #[must_use]
     pub fn new(file: &Path, message: impl Into<String>) -> Self {
         let (file, message) = (file.to_owned(), message.into());
         Self(Box::new(Fault { file, position: None, field: None, message, hint: None, io: None }))
     }
 
-    /// The file could not be read or written.
+    /// Creates the error of a file that cannot be read or written; `what` says which of the two.
     #[must_use]
     pub fn io(file: &Path, what: &str, error: &io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::NotFound => "no such file".to_owned(),
             io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::AlreadyExists => "exists already".to_owned(),
+            io::ErrorKind::AlreadyExists => "already exists".to_owned(),
             _ => error.to_string(),
         };
         let mut fault = Self::new(file, format!("{what}: {reason}"));
@@ -72,30 +73,14 @@ impl FileError {
         self
     }
 
-    /// The same with a hint.
+    /// Sets what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// The same for something that cannot be reached now, rather than being wrong.
-    #[must_use]
-    pub(crate) fn out_of_reach(mut self) -> Self {
-        self.0.io = Some(io::ErrorKind::NotConnected);
-        self
-    }
-
-    /// The same with the field that names the file or key, unless it says already where it is.
-    #[must_use]
-    pub(crate) fn named_by(mut self, field: &str) -> Self {
-        if self.0.position.is_none() {
-            self.0.field.get_or_insert_with(|| field.to_owned());
-        }
-        self
-    }
-
-    /// The same at the byte `offset` of `text`, and with the field that stands there.
+    /// Sets the position to the byte `offset` of `text`, and the field to the one on that line.
     #[must_use]
     pub(crate) fn at(mut self, text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
@@ -125,17 +110,17 @@ impl FileError {
     }
 }
 
-/// Reads a TOML file into a type that checks itself.
+/// Parses the text of a TOML file.
 pub(crate) fn parse_toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileError> {
     toml::from_str(text).map_err(|error| FileError::from_toml(file, text, &error))
 }
 
-/// A fault of one value for serde, with a hint; [`FileError`] shows the two apart.
+/// Creates a serde error with a hint; [`FileError`] shows the two separately.
 pub(crate) fn invalid<E: serde::de::Error>(message: impl fmt::Display, hint: impl fmt::Display) -> E {
     E::custom(format_args!("{message}{HINT}{hint}"))
 }
 
-/// The field on the line that starts at `line_start`, with the table above it.
+/// Returns the field on the line that starts at `line_start`, with the table above it.
 fn field_at(text: &str, line_start: usize) -> Option<String> {
     let (above, below) = text.split_at_checked(line_start)?;
     let line = below.lines().next().unwrap_or_default().trim();
@@ -177,7 +162,7 @@ impl Deref for FileError {
     }
 }
 
-/// Stands between message and hint inside a serde error: cannot occur in a TOML string unescaped.
+/// Separates message and hint in a serde error. TOML strings cannot contain it unescaped.
 const HINT: char = '\u{1f}';
-/// Most bytes of a configuration or keyset file.
+/// Maximum length of a configuration or keyset file, in bytes.
 pub(crate) const MAX_LEN: u64 = 4 << 20;

@@ -1,8 +1,11 @@
-//! Files that only their owner may read: opened after a look at their mode, created with the right one.
+//! Files that other users must not read or change: checked before they are read, created with the right mode.
 
-use std::fs::{File, Metadata, OpenOptions};
+mod ancestors;
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -13,68 +16,78 @@ use crate::file_error::FileError;
 #[cfg(test)]
 mod tests;
 
+/// Maximum length of a file of secrets, in bytes.
+pub const MAX_LEN: usize = 64 << 10;
+
 /// Reads a file of secrets of at most [`MAX_LEN`] bytes into memory that is wiped.
 ///
 /// # Errors
-/// [`FileError`] if it cannot be read, is no regular file, is too long, can be read or written by group or
-/// others, or belongs to somebody else than this user or root.
+/// [`FileError`] if it cannot be read, is not a regular file, is too long, is accessible to group or others, is owned by
+/// another user than this one or root, or could be replaced by other users through a folder above it.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let failed = |error| FileError::io(path, "cannot be read", &error);
     let (file, metadata) = open(path)?;
-    if let Some(owner) = stranger(&metadata) {
-        let message = format!("holds a secret and belongs to another user (uid {owner})");
-        return Err(FileError::new(path, message).hint("run as its owner, or copy it and give it mode 0600"));
+    if let Some(owner) = untrusted_owner(&metadata) {
+        let message = format!("contains a secret and is owned by another user (uid {owner})");
+        return Err(
+            FileError::new(path, message).hint("run as its owner, or copy it and set its mode to 0600")
+        );
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        let message = format!("holds a secret and is open to group or others (mode {mode:04o})");
+        let message = format!("contains a secret and is accessible to group or others (mode {mode:04o})");
         return Err(FileError::new(path, message).hint(format!("chmod 600 {}", path.display())));
     }
+    ancestors::check(path)?;
     if metadata.len() > MAX_LEN as u64 {
-        return Err(FileError::new(path, format!("longer than {MAX_LEN} bytes")));
+        return Err(too_long(path, MAX_LEN as u64));
     }
-    // Room for everything from the start: a growing vector leaves copies behind.
+    // Allocated once: a growing vector leaves copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1));
-    (&file).take(MAX_LEN as u64 + 1).read_to_end(&mut content).map_err(failed)?;
+    (&file).take(MAX_LEN as u64 + 1).read_to_end(&mut content).map_err(|error| unreadable(path, &error))?;
     if content.len() > MAX_LEN {
-        return Err(FileError::new(path, format!("longer than {MAX_LEN} bytes")));
+        return Err(too_long(path, MAX_LEN as u64));
     }
     Ok(content)
 }
 
-/// Reads a text file that may be read by all, but decides what runs: of at most `most` bytes.
+/// Reads a text file of at most `max_len` bytes that all users may read, but that decides which programs run.
 ///
 /// # Errors
-/// [`FileError`] if it cannot be read, is no regular file, is too long or no UTF-8, can be written by group or others, or
-/// belongs to somebody else than this user or root.
-pub(crate) fn read_guarded(path: &Path, most: u64) -> Result<String, FileError> {
-    let failed = |error| FileError::io(path, "cannot be read", &error);
+/// [`FileError`] if it cannot be read, is not a regular file, is too long or not UTF-8, can be written by group or others, is
+/// owned by another user than this one or root, or could be replaced by other users through a folder above it.
+pub(crate) fn read_guarded(path: &Path, max_len: u64) -> Result<String, FileError> {
     let (file, metadata) = open(path)?;
-    guarded(path, &metadata)?;
+    check_writers(path, &metadata)?;
+    ancestors::check(path)?;
     let mut text = String::new();
-    (&file).take(most.saturating_add(1)).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > most {
-        return Err(FileError::new(path, format!("longer than {most} bytes")));
+    let limited = (&file).take(max_len.saturating_add(1)).read_to_string(&mut text);
+    limited.map_err(|error| unreadable(path, &error))?;
+    if text.len() as u64 > max_len {
+        return Err(too_long(path, max_len));
     }
     Ok(text)
 }
 
-/// Checks that nobody but its owner can change what is in a folder.
+/// Checks that only this user and root can change what a folder contains.
 ///
 /// # Errors
-/// [`FileError`] if it is no folder, can be written by group or others, or belongs to somebody else than this user or root.
+/// [`FileError`] if it is not a folder, can be written by group or others, is owned by another user than this one or root, or
+/// could be replaced by other users through a folder above it.
 pub fn check_dir(path: &Path) -> Result<(), FileError> {
-    let metadata = std::fs::metadata(path).map_err(|error| FileError::io(path, "cannot be read", &error))?;
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !metadata.is_dir() {
         return Err(FileError::new(path, "not a folder"));
     }
-    guarded(path, &metadata)
+    check_writers(path, &metadata)?;
+    ancestors::check(path)
 }
 
-fn guarded(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    if let Some(owner) = stranger(metadata) {
-        let message = format!("decides what runs and belongs to another user (uid {owner})");
-        return Err(FileError::new(path, message).hint("give it to root or to the user that runs this"));
+fn check_writers(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    if let Some(owner) = untrusted_owner(metadata) {
+        let message = format!("decides what runs and is owned by another user (uid {owner})");
+        return Err(
+            FileError::new(path, message).hint("change its owner to root or to the user that runs this")
+        );
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o022 != 0 {
@@ -84,30 +97,39 @@ fn guarded(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
     Ok(())
 }
 
-/// The owner, if it is neither this user nor root.
-fn stranger(metadata: &Metadata) -> Option<u32> {
+/// Returns the owner, if it is neither this user nor root.
+fn untrusted_owner(metadata: &Metadata) -> Option<u32> {
     let owner = metadata.uid();
     (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
 }
 
-/// Opens a regular file. The open file is looked at, not the name: what is checked is what is read.
+/// Opens a regular file. The metadata is that of the open file, not of the name: what is checked is what is read.
 fn open(path: &Path) -> Result<(File, Metadata), FileError> {
-    let failed = |error| FileError::io(path, "cannot be read", &error);
-    // A pipe without a writer would block, a terminal would become ours.
+    // Without these flags, a pipe without a writer would block, and a terminal would become ours.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let (file, metadata) = opened
+        .and_then(|file| file.metadata().map(|metadata| (file, metadata)))
+        .map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
         return Err(FileError::new(path, "not a regular file"));
     }
     Ok((file, metadata))
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> FileError {
+    FileError::io(path, "cannot be read", error)
+}
+
+fn too_long(path: &Path, max_len: u64) -> FileError {
+    FileError::new(path, format!("longer than {max_len} bytes"))
+}
+
 /// Creates a file that only its owner may read and write, and writes `content` through to the disk.
 ///
 /// # Errors
-/// [`FileError`] if it cannot be written, or if there is anything of that name: nothing is ever overwritten.
+/// [`FileError`] if it cannot be written, or if the name exists: nothing is overwritten.
 pub fn create(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
@@ -120,13 +142,29 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), FileError> {
         })?;
     let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
     written.map_err(|error| {
-        // Half a key is worse than none. That this may fail as well changes nothing about the fault.
+        // A truncated key is worse than none. If this fails as well, the error stays the same.
         let _ = std::fs::remove_file(path);
         FileError::io(path, "cannot be written", &error)
     })
 }
 
-/// Creates a folder, and those above it, that only their owner may enter. One that is there stays as it is.
+/// Replaces a file atomically: readers see the old content or the new one. The umask applies to `mode`.
+///
+/// # Errors
+/// The error of the operating system if the file or its folder cannot be written.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    let mut next = tempfile::Builder::new()
+        .prefix(&prefix)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(parent(path))?;
+    next.write_all(content)?;
+    next.persist(path)?;
+    Ok(())
+}
+
+/// Creates a folder, and those above it, that only their owner may enter. Existing folders stay unchanged.
 ///
 /// # Errors
 /// [`FileError`] if it cannot be created.
@@ -137,11 +175,9 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 
 /// Makes the name of a new file as durable as its content.
 fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+    File::open(parent(path))?.sync_all()
 }
 
-/// Most bytes of a file of secrets.
-pub const MAX_LEN: usize = 64 << 10;
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

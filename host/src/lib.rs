@@ -22,7 +22,6 @@ pub mod state;
 pub mod task;
 pub mod telemetry;
 pub mod time;
-pub mod tokens;
 #[doc(hidden)]
 pub mod wiped_buffer;
 pub mod worker;

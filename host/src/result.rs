@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Refusal, SealError, TaskId, TaskType,
-    TimeWindow, Unverified,
+    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Refusal, SealError, TaskId, TaskType, Unverified,
 };
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
 use crate::keys::{Keyring, OpeningKeys, SealFault, SealingKey};
 use crate::policy::PolicySettings;
-use crate::time::UnixMillis;
+use crate::time::{clock, unix_seconds};
 
 /// Seals the results of one worker.
 #[derive(Debug)]
@@ -166,8 +165,7 @@ fn open_with(
 ) -> Result<TaskResult, OpenError> {
     let audience = Audience::new(request.audience).map_err(|_| Refusal::WrongAudience)?;
     let policy = accepted.for_results(audience, request.digest);
-    let verified =
-        Unverified::parse(envelope)?.verify(keyring, &policy, &mut TimeWindow::exact(unix_seconds()))?;
+    let verified = Unverified::parse(envelope)?.verify(keyring, &policy, &mut clock())?;
     let claims = *verified.claims();
     if claims.task_id != request.id || claims.task_type.as_str() != request.task_type {
         return Err(Refusal::WrongRequest.into());
@@ -182,8 +180,4 @@ fn open_with(
         content_type,
         body: Zeroizing::new(opened.body().to_vec()),
     })
-}
-
-pub(crate) fn unix_seconds() -> u64 {
-    u64::try_from(UnixMillis::now().as_secs()).unwrap_or_default()
 }

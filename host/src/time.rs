@@ -1,8 +1,9 @@
-//! Points in time, in milliseconds since 1970 in UTC, and durations.
+//! Points in time: milliseconds since 1970 for the queue, seconds since 1970 for the envelope; and durations.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::{Span, SpanRelativeTo};
+use taskseal_core::TimeWindow;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,18 @@ impl UnixMillis {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// Returns the time by this host's clock, in seconds since 1970-01-01T00:00:00Z; 0 if the clock is set before 1970.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    u64::try_from(UnixMillis::now().as_secs()).unwrap_or(0)
+}
+
+/// Returns this host's clock as the checks of an envelope take it: exact to the second.
+#[must_use]
+pub fn clock() -> TimeWindow {
+    TimeWindow::exact(unix_seconds())
 }
 
 /// Parses a duration: a whole number and one of the units in `5s`, `10m`, `24h` and `7d`.

@@ -2,9 +2,11 @@
 
 mod conformance;
 mod model;
+mod redis_asynq_tasks;
 mod redis_batches;
 mod redis_faults;
 mod redis_layout;
 mod redis_repairs;
+mod redis_vectors;
 mod sqlite_damage;
 mod sqlite_processes;

@@ -76,6 +76,7 @@ fn missing_configuration_and_wrong_usage_give_exit_code_2() {
         &["open"],
         &["open", "--queue", "a b"],
         &["keygen", "--suite", "X", "--out", "k"],
+        &["keygen", "--suite", "Sign", "--out", "k"],
         &["keygen", "--suite", "SE", "--out", "k", "--type", "*"],
         &["keygen", "--suite", "SP", "--out", "k", "--issuer", "me"],
         &["init", "d", "--deployment", "a/b"],
@@ -337,6 +338,24 @@ fn entry_that_keygen_prints_can_be_appended_to_the_keyset() {
 
     assert_eq!(keyring.records().filter(|record| record.label() == Some("a \"label\"\n")).count(), 5);
     project.run_with(&OPEN, &project.seal(b"")).ok();
+}
+
+#[test]
+fn keygen_accepts_either_name_of_a_suite() {
+    let project = Project::new();
+    for (short_name, name) in
+        [("S", "sign"), ("M", "mac"), ("E", "encrypt"), ("SE", "sign-encrypt"), ("SP", "sign-encrypt-to")]
+    {
+        let entry = |suite: &str| {
+            let out = format!("{suite}.key");
+            let text = project.run(&["keygen", "--suite", suite, "--out", &out, "--json"]).ok().text();
+            let entry: Value = serde_json::from_str(&text).unwrap();
+            let rights =
+                entry["entry"].as_str().unwrap().lines().filter(|line| line.contains("[\"*\"]")).count();
+            (entry["alg"].clone(), entry["use"].clone(), rights)
+        };
+        assert_eq!(entry(short_name), entry(name), "{name}");
+    }
 }
 
 #[test]

@@ -64,13 +64,13 @@ fn work(fixture: &Fixture) {
             assert!(client.result(&receipt).await.unwrap().is_some());
         }
     });
-    let health = taskseal::tokens::health();
+    let health = taskseal::keys::pkcs11::health();
     if let [(_, token)] = health.as_slice() {
         assert!(token.signing.count >= 2 && token.agreements >= TASKS as u64, "{token:?}");
     }
     wait_to_be_read(&fixture.folder);
     drop((client, results, keyring));
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }
 
 /// The keys in the memory of a process that has done the work.
@@ -114,7 +114,7 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
     }
     let (_server, _, plant) = planted(fixture);
     let ended = Arc::new(AtomicBool::new(false));
-    taskseal::tokens::observe(|name, event| eprintln!("{name}: {event}"));
+    taskseal::keys::pkcs11::observe(|name, event| eprintln!("{name}: {event}"));
     let ran = Ran::default();
     let sent = 200;
     thread::scope(|scope| {
@@ -138,7 +138,11 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
             let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
             for receipt in &receipts {
                 while !matches!(client.result(receipt).await, Ok(Some(_))) {
-                    assert!(tokio::time::Instant::now() < deadline, "lost: {:?}", taskseal::tokens::health());
+                    assert!(
+                        tokio::time::Instant::now() < deadline,
+                        "lost: {:?}",
+                        taskseal::keys::pkcs11::health()
+                    );
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -155,7 +159,7 @@ fn no_task_is_lost_or_runs_twice_or_goes_unsealed_while_the_token_comes_and_goes
         assert_eq!((once.len(), ran.all().len()), (sent, sent), "a task ran twice or never");
         assert_eq!(once, ids);
     });
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }
 
 /// Ends a thread when it is dropped.
@@ -180,7 +184,7 @@ fn slow_token_signs_once_for_many_tasks(fixture: &Fixture) {
     assert_eq!(receipts.len(), 640);
     assert_eq!(fixture.calls("C_SignInit").len() - before, 10);
     drop(client);
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }
 
 fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &Fixture) {
@@ -213,7 +217,7 @@ fn task_waits_in_the_queue_while_the_key_that_decrypts_it_is_deleted(fixture: &F
         let tally = running.await.unwrap();
         assert_eq!((tally.succeeded, tally.archived, tally.refused_total()), (1, 0, 0), "{tally:?}");
     });
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }
 
 /// The public key is in the keyset of the worker, or in the token only.
@@ -229,7 +233,7 @@ fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refu
         }
         let ran = Ran::default();
         let worker = plant.worker(&ran);
-        let health = || taskseal::tokens::health().swap_remove(0).1;
+        let health = || taskseal::keys::pkcs11::health().swap_remove(0).1;
         let (faults, recoveries) = (health().faulty_answers, health().login_recoveries);
         fixture.fault("garbage_derive", "");
         runtime().block_on(async {
@@ -247,7 +251,7 @@ fn token_that_agrees_wrongly_is_down_until_it_is_mended_and_the_task_is_not_refu
         });
     }
     drop(client);
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }
 
 /// A wrongly sealed task is a fault of its issuer, not of the token.
@@ -258,7 +262,7 @@ fn wrongly_sealed_tasks_do_not_take_the_token_down(fixture: &Fixture) {
     let (_server, scalars, plant) = planted(fixture);
     let keyring = plant.keyring();
     let key = scalars.worker_kid();
-    let before = taskseal::tokens::health().swap_remove(0).1;
+    let before = taskseal::keys::pkcs11::health().swap_remove(0).1;
     for number in 1..=8 {
         let mut keys = keyring.opening();
         let peer = plant::peer(number);
@@ -266,11 +270,11 @@ fn wrongly_sealed_tasks_do_not_take_the_token_down(fixture: &Fixture) {
         let verdict = keys.verdict(Refusal::Rejected.into());
         assert_eq!(verdict, Refusal::Rejected.into());
     }
-    let after = taskseal::tokens::health().swap_remove(0).1;
+    let after = taskseal::keys::pkcs11::health().swap_remove(0).1;
     assert!(after.is_up());
     assert_eq!((after.since, after.faulty_answers), (before.since, 0), "it was taken down");
     drop(keyring);
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }
 
 on_every_token![

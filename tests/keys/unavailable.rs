@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
-use taskseal::keys::{Algorithm, Keyring, SealingSource, SecretKey};
+use taskseal::keys::{Algorithm, KeyHandle, Keyring, SealingSource, SecretKey};
 use taskseal::result::ResultSealer;
 use taskseal::{Client, Receipt, Task, Worker};
 use taskseal_core::{ContentType, Kind, OpenError, SealError, Suite, SuiteSet};
@@ -105,7 +105,9 @@ fn authenticated(fleet: &Fleet, patience: Duration) -> (Client, Arc<TestAuthenti
     let of_client = Keyring::load(&fleet.path("client.toml")).unwrap();
     let token = Arc::new(TestAuthenticator::new(*key));
     let source = SealingSource::new(Suite::M, fleet.path("token"));
-    let key = of_client.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Task).unwrap();
+    let key = of_client
+        .sealing_key_from(KeyHandle::Authenticator(Arc::clone(&token) as _), &source, Kind::Task)
+        .unwrap();
     let mut settings = fleet.client_settings();
     settings.retry_for = patience;
     let client = Client::new(settings, fleet.broker(), key, of_client);
@@ -174,7 +176,9 @@ fn authenticates_results(fleet: &Fleet) -> (ResultSealer, Arc<TestAuthenticator>
     let keyring = Keyring::load(&fleet.path("results.toml")).unwrap();
     let token = Arc::new(TestAuthenticator::new(*key));
     let source = SealingSource::new(Suite::M, fleet.path("token"));
-    let key = keyring.remote_authenticating_key(Arc::clone(&token) as _, &source, Kind::Result).unwrap();
+    let key = keyring
+        .sealing_key_from(KeyHandle::Authenticator(Arc::clone(&token) as _), &source, Kind::Result)
+        .unwrap();
     (ResultSealer::new("worker-1", key).unwrap(), token)
 }
 

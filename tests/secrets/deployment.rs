@@ -9,7 +9,7 @@ use taskseal::broker::Broker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
 use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::handler::Handlers;
-use taskseal::keys::{Algorithm, KeyLocation, Keyring, Record, SealingSource, SecretKey, public_text};
+use taskseal::keys::{Algorithm, KeyRef, KeyStores, Keyring, Record, SealingSource, SecretKey, public_text};
 use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::replay::SqliteLedger;
 use taskseal::result::ResultSealer;
@@ -85,9 +85,9 @@ impl Deployment {
     }
 
     /// A key in a file, or in a token.
-    fn key(&self, name: &str) -> KeyLocation {
+    fn key(&self, name: &str) -> KeyRef {
         match fs::read_to_string(self.path(&format!("{name}.uri"))) {
-            Ok(uri) => KeyLocation::parse(&uri, &self.0).unwrap(),
+            Ok(uri) => KeyStores::default().parse(&uri, &self.0).unwrap(),
             Err(_) => self.path(&format!("{name}.key")).into(),
         }
     }

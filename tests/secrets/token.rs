@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use taskseal::keys::{KeyLocation, Keyring, SecretKey};
+use taskseal::keys::{KeyStores, Keyring, SecretKey};
 use taskseal_core::keys::AgreementKey;
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::provider::{Provider, Software};
@@ -149,19 +149,19 @@ pub(crate) fn play(fixture: &Fixture, role: &str) {
         "make wrapped files" => {
             deep(|| deployment::make(&fixture.folder, Kept::Wrapped(&plant.key(KEK))));
             wait();
-            deep(taskseal::tokens::close);
+            deep(taskseal::keys::pkcs11::close);
         }
         "read wrapped files" => {
             let keys = deep(|| KEYS.map(|(name, ..)| SecretKey::read(&plant.wrapped_file(name)).unwrap()));
             wait();
             deep(|| drop(keys));
             wait();
-            deep(taskseal::tokens::close);
+            deep(taskseal::keys::pkcs11::close);
         }
         "work" => {
             // Waits once by itself, with the token open.
             Case::Works(Suite::Sp).run(&fixture.folder);
-            deep(taskseal::tokens::close);
+            deep(taskseal::keys::pkcs11::close);
         }
         "agree" => deep(|| agree(&plant)),
         other => panic!("unknown role {other}"),
@@ -173,7 +173,7 @@ fn agree(plant: &Plant<'_>) {
     let folder = &plant.0.folder;
     std::fs::write(folder.join("keyset.toml"), "").unwrap();
     let public = peer().public_key();
-    let reader = KeyLocation::parse(&plant.key(READER).to_string(), folder).unwrap();
+    let reader = KeyStores::default().parse(&plant.key(READER).to_string(), folder).unwrap();
     let keyring = Keyring::load(&folder.join("keyset.toml")).unwrap();
     let keyring = keyring.with_decryption_keys([reader]).unwrap();
     let kid = keyring.decryption_kids()[0];
@@ -190,5 +190,5 @@ fn agree(plant: &Plant<'_>) {
     drop(keys);
     wait_to_be_read(folder);
     drop(keyring);
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
 }

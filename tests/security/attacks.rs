@@ -458,8 +458,8 @@ fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool)
 async fn attempts_beyond_the_sealed_number_are_refused(fleet: Fleet) {
     let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 5, false);
-    // The number of attempts that the queue shows does not count.
-    let record = TaskRecord { max_retries: Some(u32::MAX), ..task.record() };
+    // The number of attempts that the queue shows does not count. This is the largest one that both brokers store.
+    let record = TaskRecord { max_retries: Some(32_767), ..task.record() };
     refused_as(&fleet, Refusal::AttemptsExhausted, &[record]).await;
 }
 

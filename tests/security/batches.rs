@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use taskseal::broker::{TaskRecord, TaskState};
-use taskseal::keys::{Keyring, clock};
+use taskseal::keys::Keyring;
 use taskseal::quarantine::Filter;
+use taskseal::time::clock;
 use taskseal::worker::WorkerQueue;
 use taskseal::{Client, QueueName, Receipt, Task, Worker, WorkerSettings};
-use taskseal_core::{Audience, OpenError, Policy, Refusal, Software, Suite, Unverified, VerifiedRoots};
+use taskseal_core::{Audience, BatchRootCache, OpenError, Policy, Refusal, Software, Suite, Unverified};
 use taskseal_tests::fleet::{Fleet, PRODUCER, Ran, mail};
 use taskseal_tests::on_both_brokers;
 
@@ -168,7 +169,7 @@ async fn revoked_key_authenticates_no_task_of_a_batch_whose_root_is_cached() {
     let sealed = three_sealed(&fleet).await;
     let mut policy = Policy::for_tasks(Audience::new("test/mail").unwrap());
     policy.accept_batches = true;
-    let mut roots = VerifiedRoots::<4>::new();
+    let mut roots = BatchRootCache::<4>::new();
     let mut verify = |keyring: &Keyring, envelope: &[u8]| {
         let unverified = Unverified::parse(envelope).unwrap();
         unverified.verify_with(&Software, &mut roots, keyring, &policy, &mut clock()).map(drop)

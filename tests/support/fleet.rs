@@ -228,6 +228,8 @@ impl Fleet {
     #[must_use]
     pub fn worker_settings(&self) -> WorkerSettings {
         let mut settings = WorkerSettings::new("worker-1", "test", mail());
+        // The same on every machine: tests count the tasks that one worker leases.
+        settings.concurrency = 10;
         settings.lease = Duration::from_secs(2);
         settings.poll = Duration::from_millis(50);
         settings.key_retry = Duration::from_millis(50);

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use taskseal::keys::{RemoteAgreement, RemoteAuthenticator, RemoteSigner, SignerFault};
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey, MacKey, SigningKey};
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey, HmacKey, SigningKey};
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{Agree, Authenticator, KeyId, Secret, Signer};
 
@@ -14,7 +14,7 @@ use taskseal_core::{Agree, Authenticator, KeyId, Secret, Signer};
 pub type TestSigner = Token<SigningKey>;
 
 /// A key to authenticate with.
-pub type TestAuthenticator = Token<MacKey>;
+pub type TestAuthenticator = Token<HmacKey>;
 
 /// A key to decrypt with.
 pub type TestAgreement = Token<AgreementKey>;

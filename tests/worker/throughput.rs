@@ -29,7 +29,7 @@ async fn measure(fleet: Fleet, name: &str, suite: Suite, concurrency: usize) {
     let rate = |took: Duration| TASKS as f64 / took.as_secs_f64();
     println!(
         "{name} {} concurrency {concurrency}: enqueued {:.0}/s, run {:.0}/s, {:.0} us of cpu a task",
-        suite.name(),
+        suite.short_name(),
         rate(enqueued),
         rate(ran),
         worked.as_secs_f64() * 1e6 / TASKS as f64

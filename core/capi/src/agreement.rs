@@ -1,4 +1,4 @@
-//! Who agrees on secrets to open suite SP: a table of two functions, and the software key that fills it.
+//! Key agreement for opening suite SP: a structure with a callback, and the software key that fills it.
 
 #[cfg(feature = "verify")]
 use core::cell::Cell;
@@ -18,15 +18,16 @@ use crate::keys::key_object;
 #[cfg(feature = "verify")]
 use crate::memory::{one, one_mut};
 #[cfg(feature = "verify")]
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
-/// Agrees by ECDH on P-256 for suite SP: a key in memory (`taskseal_software_agreement`) or a secure element.
+/// ECDH on P-256 for suite SP, by a key in memory (`taskseal_software_agreement`) or a secure element.
 #[repr(C)]
 pub struct taskseal_agreement {
-    /// Writes the x-coordinate of the point shared with `point` (32 bytes, big-endian) and returns 0;
-    /// `TASKSEAL_NO_KEY`: there is no key, which `taskseal_open` passes on; any other number: `TASKSEAL_KEY_UNAVAILABLE`. The point has been checked to be on the curve.
+    /// Writes the x-coordinate of the point shared with `point` (32 bytes, big-endian) and returns 0. `TASKSEAL_NO_KEY`
+    /// means that there is no key, and `taskseal_open` returns it; any other value is `TASKSEAL_KEY_UNAVAILABLE`. The
+    /// point was checked to be on the curve.
     pub agree: Option<unsafe extern "C" fn(context: *mut c_void, point: *const u8, shared: *mut u8) -> i32>,
-    /// Handed to `agree`.
+    /// Passed to `agree`.
     pub context: *mut c_void,
     /// The kid of the key.
     pub kid: [u8; 8],
@@ -69,7 +70,7 @@ impl Agree for &CallbackAgreement {
         let point = peer.to_point();
         let mut shared = Secret::zeroed();
         let to = shared.as_mut_bytes().as_mut_ptr();
-        // SAFETY: the application's function, called as its declaration says.
+        // SAFETY: the application's function, called according to its declaration.
         let outcome = unsafe { (self.agree)(self.context, point.as_ptr(), to) };
         self.has_no_key.set(outcome == Code::TASKSEAL_NO_KEY as i32);
         if outcome == 0 { Ok(shared) } else { Err(Failed) }
@@ -77,9 +78,9 @@ impl Agree for &CallbackAgreement {
 }
 
 #[cfg(feature = "verify")]
-/// A key agreement key in memory. Making it costs as much as a signature: make it once.
+/// A key agreement key in memory. Initialisation costs as much as a signature, so do it once.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[repr(C)]
 pub struct taskseal_agreement_key {
     /// Private.
@@ -92,8 +93,8 @@ pub struct taskseal_agreement_key {
 key_object! { taskseal_agreement_key holds AgreementKey, tagged b"ts.agre\0" }
 
 #[cfg(feature = "verify")]
-/// Makes a key agreement key of a private scalar, 32 bytes big-endian; never that of a signing key. A new one is made as
-/// for `taskseal_signing_key_init`.
+/// Initialises a key agreement key from a private scalar, 32 bytes big-endian, which must not be that of a signing key.
+/// Generate a new scalar as for `taskseal_signing_key_init`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_agreement_key_init(
     key: *mut taskseal_agreement_key,
@@ -104,7 +105,7 @@ pub unsafe extern "C" fn taskseal_agreement_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let scalar = one(scalar.cast::<[u8; 32]>())?;
-            leaving_nothing(|| {
+            with_wiped_stack(|| {
                 let made = AgreementKey::from_scalar(&Secret::copy_from(scalar));
                 key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
                 Ok(0)
@@ -115,7 +116,7 @@ pub unsafe extern "C" fn taskseal_agreement_key_init(
 }
 
 #[cfg(feature = "verify")]
-/// Wipes the key; the object holds none afterwards.
+/// Wipes the key. The object then holds no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_agreement_key_wipe(key: *mut taskseal_agreement_key) {
     // SAFETY: the contract of the interface.
@@ -125,7 +126,7 @@ pub unsafe extern "C" fn taskseal_agreement_key_wipe(key: *mut taskseal_agreemen
 }
 
 #[cfg(feature = "verify")]
-/// Writes the public point, `TASKSEAL_POINT_LEN` bytes: what others encrypt to.
+/// Writes the public point, `TASKSEAL_POINT_LEN` bytes, which producers encrypt to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_agreement_key_point(
     key: *const taskseal_agreement_key,
@@ -156,7 +157,7 @@ pub unsafe extern "C" fn taskseal_agreement_key_kid(key: *const taskseal_agreeme
 }
 
 #[cfg(feature = "verify")]
-/// Fills `agreement` with a key in memory, which must stay where it is for as long as the agreement is used.
+/// Fills `agreement` with a key in memory. The key must not move while the agreement is in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_software_agreement(
     agreement: *mut taskseal_agreement,
@@ -177,8 +178,8 @@ pub unsafe extern "C" fn taskseal_software_agreement(
 
 #[cfg(feature = "verify")]
 unsafe extern "C" fn agree(context: *mut c_void, point: *const u8, shared: *mut u8) -> i32 {
-    // SAFETY: `taskseal_software_agreement` has put a key there, and the caller is `CallbackAgreement` or keeps the
-    // declaration's contract.
+    // SAFETY: `taskseal_software_agreement` has stored a key there, and the caller is `CallbackAgreement` or keeps the
+    // contract of the declaration.
     let agreed = unsafe {
         one(context.cast::<taskseal_agreement_key>()).and_then(taskseal_agreement_key::key).and_then(
             |mut key| {

@@ -1,4 +1,4 @@
-//! What the application gives: randomness and time.
+//! Callbacks of the application: randomness and time.
 
 use core::ffi::c_void;
 use core::fmt;
@@ -12,10 +12,10 @@ use crate::code::{Code, Outcome};
 /// A cryptographically secure source of random bytes.
 #[repr(C)]
 pub struct taskseal_rng {
-    /// Fills `length` bytes and returns 0; anything else: no bytes, and nothing is sealed. Nor is it where 12 bytes or
-    /// more are all zero, which a function leaves that fills nothing.
+    /// Fills `length` bytes and returns 0. Any other value is a failure, and nothing is sealed. 12 or more bytes that
+    /// are all zero are also a failure, because a function that writes nothing leaves them.
     pub fill: Option<unsafe extern "C" fn(context: *mut c_void, bytes: *mut u8, length: usize) -> i32>,
-    /// Handed to `fill`.
+    /// Passed to `fill`.
     pub context: *mut c_void,
 }
 
@@ -48,9 +48,10 @@ impl TryRng for Rng {
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Failed> {
         bytes.fill(0);
-        // SAFETY: the application's function, called as its declaration says.
+        // SAFETY: the application's function, called according to its declaration.
         let outcome = unsafe { (self.fill)(self.context, bytes.as_mut_ptr(), bytes.len()) };
-        // Of random bytes 12 are zero once in 2^96. Or-ed, not searched: the time tells nothing about them.
+        // 12 random bytes are all zero with probability 2^-96. The bytes are combined by or, so the time reveals
+        // nothing about them.
         let is_untouched = bytes.len() >= 12 && bytes.iter().fold(0, |all, byte| all | byte) == 0;
         if outcome == 0 && !is_untouched { Ok(()) } else { Err(Failed) }
     }
@@ -58,7 +59,7 @@ impl TryRng for Rng {
 
 impl TryCryptoRng for Rng {}
 
-/// For the suites that draw nothing.
+/// For the suites without random values.
 pub(crate) struct NoRng;
 
 impl TryRng for NoRng {
@@ -79,14 +80,14 @@ impl TryRng for NoRng {
 
 impl TryCryptoRng for NoRng {}
 
-/// A callback has failed; it has told whoever needs to know why.
+/// A callback has failed. The application knows the reason.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed;
 
 /// A signer has failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignerFailed {
-    /// Because it holds no key.
+    /// The signer holds no key.
     pub(crate) has_no_key: bool,
 }
 
@@ -112,31 +113,31 @@ impl fmt::Display for Failed {
 
 impl core::error::Error for Failed {}
 
-/// What a clock knows: the time is not before `earliest` and not after `latest`.
+/// An interval that contains the current time: not before `earliest` and not after `latest`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct taskseal_time {
-    /// Unix time in seconds: the earliest it can be.
+    /// Earliest possible Unix time, in seconds.
     pub earliest: u64,
-    /// Unix time in seconds: the latest it can be; `UINT64_MAX` if that is not known.
+    /// Latest possible Unix time, in seconds; `UINT64_MAX` if unknown.
     pub latest: u64,
 }
 
-/// The time, asked for once a task.
+/// A clock, which is read once per task.
 #[repr(C)]
 pub struct taskseal_clock {
-    /// Sets both ends and returns 0; anything else: the time is not known, and every task with times gets
+    /// Sets both ends and returns 0. With any other value the time is unknown, and every task with times is
     /// `TASKSEAL_TIME_UNKNOWN`.
     pub now: Option<unsafe extern "C" fn(context: *mut c_void, now: *mut taskseal_time) -> i32>,
-    /// Handed to `now`.
+    /// Passed to `now`.
     pub context: *mut c_void,
 }
 
-/// No clock, and a clock that fails, know nothing about the time.
+/// Without a clock, and with a clock that fails, the time is unknown.
 #[cfg(any(feature = "mac", feature = "verify"))]
 pub(crate) struct MaybeClock<'c> {
     pub(crate) clock: Option<&'c taskseal_clock>,
-    /// It was asked and had no answer.
+    /// Whether the clock was read and the time is unknown.
     pub(crate) is_unknown: bool,
 }
 
@@ -145,7 +146,7 @@ impl Clock for MaybeClock<'_> {
     fn now(&mut self) -> TimeWindow {
         let mut time = taskseal_time { earliest: 0, latest: u64::MAX };
         if let Some((clock, now)) = self.clock.and_then(|clock| Some((clock, clock.now?)))
-            // SAFETY: the application's function, called as its declaration says.
+            // SAFETY: the application's function, called according to its declaration.
             && unsafe { now(clock.context, &raw mut time) } == 0
         {
             return TimeWindow { earliest: time.earliest, latest: time.latest };

@@ -1,4 +1,4 @@
-//! Claims: what a seal says about a task.
+//! Claims: the signed statements about a task.
 
 use taskseal_core::claims::{ClockSource, Sequence};
 use taskseal_core::name::{InvalidName, Reference};
@@ -34,20 +34,20 @@ pub const TASKSEAL_HAS_RETENTION: u32 = 1 << 11;
 /// `request` is set.
 pub const TASKSEAL_HAS_REQUEST: u32 = 1 << 12;
 
-/// Every bit of `present` that means something.
+/// All defined bits of `present`.
 const KNOWN: u32 = (1 << 13) - 1;
 
 /// The issuer has a synchronised clock.
 pub const TASKSEAL_CLOCK_SYNCHRONISED: u32 = 0;
-/// The issuer counts its time from a signed beacon.
+/// The time of the issuer is based on a signed beacon.
 pub const TASKSEAL_CLOCK_BEACON: u32 = 1;
-/// The issuer has no clock: no times, a sequence instead.
+/// The issuer has no clock: its tasks have a sequence instead of times.
 pub const TASKSEAL_CLOCK_NONE: u32 = 2;
 
-/// What a seal says about a task. Claims are signed, not encrypted: whoever carries the task reads them.
+/// The claims of a task. Claims are signed, not encrypted: the transport can read them.
 ///
-/// A FIELD WITHOUT ITS BIT IN `present` IS LEFT OUT, WHATEVER IT HOLDS, and nothing says so: set the bit with the field. Only
-/// the first four fields and `clock` always count.
+/// A FIELD WITHOUT ITS BIT IN `present` IS IGNORED without an error: set the bit together with the field. Only the
+/// first four fields and `clock` are always used.
 ///
 /// | `clock` | required | may be | forbidden |
 /// | --- | --- | --- | --- |
@@ -55,60 +55,61 @@ pub const TASKSEAL_CLOCK_NONE: u32 = 2;
 /// | `..._BEACON` | `issued_at`, `expires_at`, `beacon` | `not_before`, sequence | `ttl` |
 /// | `..._NONE` | sequence | `ttl` | `issued_at`, `expires_at`, `not_before`, `beacon` |
 ///
-/// `request` is required in results and forbidden in tasks; the other fields go with every clock. Times are Unix time in
-/// seconds, below 2^40 (milliseconds are not). All else is `TASKSEAL_INCONSISTENT_CLAIMS`.
+/// `request` is required in results and forbidden in tasks; the other fields are allowed with every clock. Times are
+/// Unix time in seconds, less than 2^40, which milliseconds exceed. Any other combination is
+/// `TASKSEAL_INCONSISTENT_CLAIMS`.
 #[repr(C)]
 pub struct taskseal_claims {
-    /// Who made the task: 1 to 64 characters from 0x21 to 0x7e.
+    /// Issuer of the task: 1 to 64 characters from 0x21 to 0x7e.
     pub issuer: taskseal_text,
-    /// What kind of task it is, for example `email:deliver`: 1 to 128 characters.
+    /// Type of the task, for example `email:deliver`: 1 to 128 characters.
     pub task_type: taskseal_text,
-    /// Where it may run, `deployment/queue`: 1 to 128 characters.
+    /// Audience, `deployment/queue`, where the task may run: 1 to 128 characters.
     pub audience: taskseal_text,
-    /// Which task it is. Must be used for one task only.
+    /// Identifier of the task. Must be used for one task only.
     pub task_id: [u8; 16],
     /// Which of the fields below are set: `TASKSEAL_HAS_...`.
     pub present: u32,
-    /// What clock the issuer has: `TASKSEAL_CLOCK_...`.
+    /// Clock of the issuer: `TASKSEAL_CLOCK_...`.
     pub clock: u32,
-    /// Unix time in seconds from which on it is refused. Required unless there is no clock.
+    /// Unix time in seconds from which the task is refused. Required with a clock.
     pub expires_at: u64,
-    /// Unix time in seconds before which it is not run.
+    /// Unix time in seconds before which the task does not run.
     pub not_before: u64,
-    /// Unix time in seconds at which it was sealed. Required unless there is no clock.
+    /// Unix time in seconds at which the task was sealed. Required with a clock.
     pub issued_at: u64,
-    /// Counts the tasks of the issuer within an epoch. Required without a clock.
+    /// Counter of the issuer's tasks within an epoch. Required without a clock.
     pub sequence_counter: u64,
-    /// Raised and stored at each boot.
+    /// Boot epoch: incremented and stored at each boot.
     pub sequence_epoch: u32,
     /// Schema version of the body.
     pub schema: u32,
-    /// Seconds from first sight after which it is refused; without a clock only.
+    /// Time to live in seconds from the first admission; without a clock only.
     pub ttl: u32,
-    /// Time limit of one attempt in seconds.
+    /// Time limit of one attempt, in seconds.
     pub timeout: u32,
-    /// Seconds for which the finished task is kept.
+    /// Time for which the finished task is kept, in seconds.
     pub retention: u32,
-    /// Most attempts the issuer allows.
+    /// Maximum number of attempts that the issuer allows.
     pub attempts: u16,
     /// W3C trace context: trace id (16 bytes), parent id (8), flags (1).
     pub trace: [u8; 25],
-    /// Id of the beacon that the times were counted from; with a beacon clock only.
+    /// Identifier of the beacon that the times are based on; with a beacon clock only.
     pub beacon: [u8; 8],
-    /// The framework's own id of the task: 1 to 64 characters.
+    /// Identifier of the task in the queue framework: 1 to 64 characters.
     pub reference: taskseal_text,
-    /// SHA-256 of the request envelope; in results, and only there.
+    /// SHA-256 of the request envelope; in results only.
     pub request: [u8; 32],
 }
 
 impl taskseal_claims {
     /// # Safety
-    /// The texts are good for as long as `'a`.
+    /// The texts are valid for `'a`.
     pub(crate) unsafe fn to_core<'a>(&self) -> Outcome<Claims<'a>> {
         if self.present & !KNOWN != 0 {
             return Err(Code::TASKSEAL_INVALID_ARGUMENT);
         }
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's contract.
         let [issuer, task_type, audience] =
             unsafe { [self.issuer.to_str()?, self.task_type.to_str()?, self.audience.to_str()?] };
         let mut claims = Claims::new(
@@ -132,7 +133,7 @@ impl taskseal_claims {
         claims.schema = self.has(TASKSEAL_HAS_SCHEMA).then_some(self.schema);
         claims.trace = self.has(TASKSEAL_HAS_TRACE).then_some(self.trace);
         if self.has(TASKSEAL_HAS_REFERENCE) {
-            // SAFETY: handed on to the caller.
+            // SAFETY: the caller's contract.
             let reference = unsafe { self.reference.to_str()? };
             claims.reference = Some(Reference::new(reference).map_err(invalid_name)?);
         }

@@ -1,32 +1,34 @@
-//! Return codes: one negative number and one name for everything that can go wrong. A number never changes.
+//! Return codes: a negative number and a name for every error. A number never changes.
 
 use core::convert::Infallible;
 use core::ffi::{CStr, c_char};
 
 use taskseal_core::{OpenError, Refusal, SealError};
 
-/// What every function returns beside lengths: 0 or a length is success, a negative number is one of these.
+/// Return values of functions: 0 or a length is success, a negative number is one of these codes.
 ///
-/// A number never changes its meaning; new ones may be added.
+/// A number never changes its meaning. New numbers may be added.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a C enumeration; programs see its numbers")]
 pub enum taskseal_code {
     /// Success.
     TASKSEAL_OK = 0,
 
-    /// A pointer is NULL that must not be.
+    /// A pointer that must not be NULL is NULL.
     TASKSEAL_NULL_POINTER = -1,
-    /// A key object that was never initialised, was wiped, or is of another type.
+    /// A key object is not initialised, is wiped, or has another type.
     TASKSEAL_NO_KEY = -2,
-    /// Bytes that are no key: a scalar out of range, a point off the curve.
+    /// The bytes are not a key: a scalar out of range, a point off the curve.
     TASKSEAL_INVALID_KEY = -3,
-    /// A text that is no valid name: empty, too long, or with a character outside 0x21 to 0x7e.
+    /// A text is not a valid name: empty, too long, or with a character outside 0x21 to 0x7e.
     TASKSEAL_INVALID_NAME = -4,
-    /// What stands for nothing: an unknown kind, suite or clock, two keys in one record, an output over an input.
+    /// An argument is invalid: an unknown kind, suite or clock, two keys in one record, an output that overlaps an
+    /// input.
     TASKSEAL_INVALID_ARGUMENT = -5,
-    /// The buffer is too small. Nothing is wrong with the task.
+    /// The buffer is too small. The task itself is acceptable.
     TASKSEAL_BUFFER_TOO_SMALL = -6,
-    /// This build of the library leaves the suite out.
+    /// This build of the library does not contain the suite.
     TASKSEAL_NOT_BUILT = -7,
     /// An error that this version of the library has no code for.
     TASKSEAL_OTHER = -8,
@@ -39,71 +41,72 @@ pub enum taskseal_code {
     TASKSEAL_NO_RANDOMNESS = -22,
     /// The signer failed; nothing was sealed.
     TASKSEAL_SIGNER_FAILED = -23,
-    /// The signer answered with something that is no ES256 signature.
+    /// The signer returned bytes that are not a valid ES256 signature.
     TASKSEAL_INVALID_SIGNATURE = -24,
-    /// The batch takes no more tasks.
+    /// The batch is full.
     TASKSEAL_BATCH_FULL = -25,
-    /// The batch has no task to sign.
+    /// The batch has no tasks.
     TASKSEAL_BATCH_EMPTY = -26,
 
-    /// The key store that holds the decryption key did not answer. Trying again may help.
+    /// The key store with the decryption key is unavailable. A retry may succeed.
     TASKSEAL_KEY_UNAVAILABLE = -40,
-    /// The replay guard is full or out of reach. Nothing may be run without one.
+    /// The replay guard is full or unavailable. The task must not run without its decision.
     TASKSEAL_GUARD_UNAVAILABLE = -41,
-    /// The verifier has no clock, or its clock failed, and the task has times. Nothing is wrong with the task.
+    /// The task has times, and the verifier has no clock or its clock failed. The task itself may be acceptable.
     TASKSEAL_TIME_UNKNOWN = -42,
 
-    /// Refused: no envelope at all.
+    /// Refused: not an envelope.
     TASKSEAL_UNSEALED = -100,
-    /// Refused: longer than the policy or the format allows.
+    /// Refused: larger than the policy or the format allows.
     TASKSEAL_TOO_LARGE = -101,
-    /// Refused: not the one encoding of anything the format allows.
+    /// Refused: malformed or not deterministically encoded.
     TASKSEAL_MALFORMED = -102,
-    /// Refused: a result where a task was due, or the other way round.
+    /// Refused: a result where a task is expected, or a task where a result is expected.
     TASKSEAL_WRONG_KIND = -103,
-    /// Refused: a suite, or a batch, that the policy does not accept.
+    /// Refused: the policy does not accept the suite, or does not accept batches.
     TASKSEAL_SUITE_NOT_ALLOWED = -104,
-    /// Refused: the kid names no record.
+    /// Refused: no record has this kid.
     TASKSEAL_UNKNOWN_KEY = -105,
-    /// Refused: not authentic. One code for everything cryptographic, on purpose.
+    /// Refused: not authentic. One code for all cryptographic failures, so that a sender cannot learn which check
+    /// failed.
     TASKSEAL_REJECTED = -106,
-    /// Refused: the key is revoked, disabled or outside its period.
+    /// Refused: the key is revoked, disabled or outside its period of validity.
     TASKSEAL_KEY_NOT_VALID = -107,
-    /// Refused: the key may not speak for this issuer.
+    /// Refused: the key has no right to seal for this issuer.
     TASKSEAL_ISSUER_NOT_ALLOWED = -108,
-    /// Refused: the key may not seal this task type.
+    /// Refused: the key has no right to seal this task type.
     TASKSEAL_TYPE_NOT_ALLOWED = -109,
-    /// Refused: the key may not seal for this audience.
+    /// Refused: the key has no right to seal for this audience.
     TASKSEAL_AUDIENCE_NOT_ALLOWED = -110,
     /// Refused: sealed for another deployment or queue.
     TASKSEAL_WRONG_AUDIENCE = -111,
-    /// Refused: nobody here runs this task type.
+    /// Refused: no handler runs this task type.
     TASKSEAL_TYPE_NOT_HANDLED = -112,
-    /// Refused: sealed without a clock or by a beacon, and the policy wants another.
+    /// Refused: the policy does not accept the clock of the issuer.
     TASKSEAL_CLOCK_NOT_ALLOWED = -113,
     /// Refused: sealed in the future.
     TASKSEAL_ISSUED_IN_FUTURE = -114,
-    /// Refused: valid for longer than the policy allows.
+    /// Refused: the lifetime is longer than the policy allows.
     TASKSEAL_LIFETIME_TOO_LONG = -115,
-    /// Refused: past its expiry.
+    /// Refused: expired.
     TASKSEAL_EXPIRED = -116,
-    /// Refused: before its time. Deliver it again later.
+    /// Refused: the task may not run yet. Deliver it again later.
     TASKSEAL_NOT_YET_VALID = -117,
-    /// Refused by a queue: its metadata differ from what is sealed.
+    /// Refused by a queue: its metadata differs from the sealed claims.
     TASKSEAL_METADATA_MISMATCH = -118,
     /// Refused: the result of another request.
     TASKSEAL_WRONG_REQUEST = -119,
-    /// Refused: the task has run to its end before.
+    /// Refused: the task has already been completed.
     TASKSEAL_REPLAYED = -120,
-    /// Refused: too far behind the issuer's newest.
+    /// Refused: too far behind the issuer's newest task.
     TASKSEAL_OUT_OF_SEQUENCE = -121,
     /// Refused: another envelope with this issuer and task id was seen.
     TASKSEAL_CONFLICT = -122,
     /// Refused: the attempts that the issuer allows are used up.
     TASKSEAL_ATTEMPTS_EXHAUSTED = -123,
-    /// Refused by a queue: workers that ran it were lost too often.
+    /// Refused by a queue: too many workers were lost while they ran the task.
     TASKSEAL_POISONOUS = -124,
-    /// Refused: encrypted to a key that is not here. Found out after the guard was asked.
+    /// Refused: the decryption key is missing. Determined after the guard has decided.
     TASKSEAL_NO_DECRYPTION_KEY = -125,
 }
 
@@ -186,18 +189,18 @@ impl From<Infallible> for Code {
 
 pub(crate) type Outcome<T> = Result<T, Code>;
 
-/// The name of a code, for logs: lower-case words joined by hyphens, those of refusals as in the specification.
-/// That of a length is `ok`. Never NULL.
+/// Returns the name of a code, for logs: lower-case words joined by hyphens, for refusals those of the specification.
+/// For a length it is `ok`. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn taskseal_error_name(code: i32) -> *const c_char {
     let code = Code::of_number(code.min(0)).unwrap_or(Code::TASKSEAL_OTHER);
     code.name().as_ptr()
 }
 
-/// 0 or a length, or a negative code.
+/// Returns 0 or a length, or a negative code.
 pub(crate) fn returned(outcome: Outcome<usize>) -> i32 {
     match outcome {
-        // Nothing here is longer than an envelope.
+        // Lengths do not exceed the size of an envelope.
         Ok(length) => i32::try_from(length).unwrap_or(i32::MAX),
         Err(code) => code as i32,
     }
@@ -236,7 +239,7 @@ macro_rules! refusals {
             }
         }
 
-        /// The refusal that a callback has given as a code.
+        /// Returns the refusal that a callback has returned as a code.
         #[allow(dead_code)] // Not every build has a callback that refuses.
         pub(crate) fn $back(code: i32) -> Option<$refusal> {
             match Code::of_number(code)? {

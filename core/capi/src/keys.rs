@@ -1,34 +1,34 @@
-//! Key objects: they live in the caller's memory, are made once and used for every task.
+//! Key objects in the caller's memory, which are initialised once and used for every task.
 
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::{KeyId, Secret};
 
 use crate::code::{Code, Outcome, returned};
 use crate::memory::{one, one_mut};
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
-/// Bytes of an uncompressed P-256 point, `04 || x || y`.
+/// Size of an uncompressed P-256 point, `04 || x || y`, in bytes.
 pub const TASKSEAL_POINT_LEN: usize = 65;
-/// Bytes of a key, or of a private scalar.
+/// Size of a key or of a private scalar, in bytes.
 pub const TASKSEAL_KEY_LEN: usize = 32;
-/// Bytes of a kid.
+/// Size of a kid, in bytes.
 pub const TASKSEAL_KID_LEN: usize = 8;
-/// Bytes of a task id.
+/// Size of a task id, in bytes.
 pub const TASKSEAL_TASK_ID_LEN: usize = 16;
-/// Bytes of a digest: SHA-256.
+/// Size of a SHA-256 digest, in bytes.
 pub const TASKSEAL_DIGEST_LEN: usize = 32;
-/// Bytes of a signature, `r || s`.
+/// Size of a signature, `r || s`, in bytes.
 pub const TASKSEAL_SIGNATURE_LEN: usize = 64;
-/// Bytes of a trace context.
+/// Size of a trace context, in bytes.
 pub const TASKSEAL_TRACE_LEN: usize = 25;
-/// Bytes of the id of a beacon.
+/// Size of the identifier of a beacon, in bytes.
 pub const TASKSEAL_BEACON_LEN: usize = 8;
 
-/// The version of the header and of the library: major.
+/// Major version of the header and the library.
 pub const TASKSEAL_VERSION_MAJOR: u32 = 0;
-/// Minor.
+/// Minor version.
 pub const TASKSEAL_VERSION_MINOR: u32 = 1;
-/// Patch.
+/// Patch version.
 pub const TASKSEAL_VERSION_PATCH: u32 = 0;
 
 const _: () = {
@@ -40,20 +40,21 @@ const _: () = {
     assert!(is(TASKSEAL_VERSION_PATCH, env!("CARGO_PKG_VERSION_PATCH")));
 };
 
-/// The functions between a type for C and the key that it holds.
+/// Implements the access from a C type to the key that it holds.
 macro_rules! key_object {
     ($name:ident holds $inner:ty, tagged $tag:literal) => {
         impl $name {
             const TAG: u64 = u64::from_be_bytes(*$tag);
-            // A tag and the words.
+            // The tag and the words.
             const FITS: () = assert!(
                 size_of::<$inner>() <= size_of::<Self>() - 8 && align_of::<$inner>() <= align_of::<u64>()
             );
 
-            /// Puts the key where it stays.
+            /// Stores the key in place.
             pub(crate) fn hold(&mut self, key: $inner) {
                 let () = Self::FITS;
-                // SAFETY: the words are large enough, aligned, and ours; what they held needs no drop.
+                // SAFETY: the words are large enough, aligned, and borrowed mutably; their previous content needs no
+                // drop.
                 unsafe { self.words.as_mut_ptr().cast::<$inner>().write(key) };
                 self.tag = Self::TAG;
             }
@@ -62,12 +63,12 @@ macro_rules! key_object {
                 if self.tag != Self::TAG {
                     return Err(Code::TASKSEAL_NO_KEY);
                 }
-                // SAFETY: the tag is set by `hold` only, which has put a key there.
+                // SAFETY: only `hold` sets the tag, after it has stored a key.
                 Ok(unsafe { &*self.words.as_ptr().cast::<$inner>() })
             }
 
             pub(crate) fn wipe(&mut self) {
-                // The keys own nothing but their bytes: this is all that their drops do.
+                // The keys own only their bytes, so wiping them replaces their drop.
                 zeroize::Zeroize::zeroize(&mut self.tag);
                 zeroize::Zeroize::zeroize(&mut self.words);
                 taskseal_core::stack::clear_registers();
@@ -80,7 +81,7 @@ pub(crate) use key_object;
 
 /// An HMAC key of suite M.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[repr(C)]
 pub struct taskseal_mac_key {
     /// Private.
@@ -93,7 +94,7 @@ key_object! { taskseal_mac_key holds HmacKey, tagged b"ts.hmac\0" }
 
 /// A shared encryption key of suites E and SE.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[repr(C)]
 pub struct taskseal_encryption_key {
     /// Private.
@@ -106,7 +107,7 @@ key_object! { taskseal_encryption_key holds EncryptionKey, tagged b"ts.aead\0" }
 
 /// A public key that verifies suites S, SE and SP.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[repr(C)]
 pub struct taskseal_verifying_key {
     /// Private.
@@ -117,9 +118,9 @@ pub struct taskseal_verifying_key {
 
 key_object! { taskseal_verifying_key holds VerifyingKey, tagged b"ts.veri\0" }
 
-/// A public key to encrypt to in suite SP.
+/// The public key of a recipient in suite SP.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[repr(C)]
 pub struct taskseal_agreement_public_key {
     /// Private.
@@ -130,7 +131,7 @@ pub struct taskseal_agreement_public_key {
 
 key_object! { taskseal_agreement_public_key holds AgreementPublicKey, tagged b"ts.apub\0" }
 
-/// Makes an HMAC key of 32 random bytes and the 8 bytes it goes by, which must not be computed from it.
+/// Initialises an HMAC key from its kid of 8 bytes and 32 random bytes. The kid must not be computed from the key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_mac_key_init(
     key: *mut taskseal_mac_key,
@@ -142,14 +143,14 @@ pub unsafe extern "C" fn taskseal_mac_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
-            leaving_nothing(|| key.hold(HmacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
+            with_wiped_stack(|| key.hold(HmacKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes))));
             Ok(0)
         })
     };
     returned(made)
 }
 
-/// Wipes the key; the object holds none afterwards.
+/// Wipes the key. The object then holds no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_mac_key_wipe(key: *mut taskseal_mac_key) {
     // SAFETY: the contract of the interface.
@@ -158,7 +159,8 @@ pub unsafe extern "C" fn taskseal_mac_key_wipe(key: *mut taskseal_mac_key) {
     }
 }
 
-/// Makes an encryption key of 32 random bytes and the 8 bytes it goes by, which must not be computed from it.
+/// Initialises an encryption key from its kid of 8 bytes and 32 random bytes. The kid must not be computed from the
+/// key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_encryption_key_init(
     key: *mut taskseal_encryption_key,
@@ -170,7 +172,7 @@ pub unsafe extern "C" fn taskseal_encryption_key_init(
         one_mut(key).and_then(|key| {
             key.wipe();
             let (kid, bytes) = (one(kid.cast())?, one(bytes.cast::<[u8; 32]>())?);
-            leaving_nothing(|| {
+            with_wiped_stack(|| {
                 key.hold(EncryptionKey::new(KeyId::from_bytes(*kid), Secret::copy_from(bytes)));
             });
             Ok(0)
@@ -179,7 +181,7 @@ pub unsafe extern "C" fn taskseal_encryption_key_init(
     returned(made)
 }
 
-/// Wipes the key; the object holds none afterwards.
+/// Wipes the key. The object then holds no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_encryption_key_wipe(key: *mut taskseal_encryption_key) {
     // SAFETY: the contract of the interface.
@@ -188,7 +190,7 @@ pub unsafe extern "C" fn taskseal_encryption_key_wipe(key: *mut taskseal_encrypt
     }
 }
 
-/// Makes a verifying key of a point of `TASKSEAL_POINT_LEN` bytes. The point is checked.
+/// Initialises a verifying key from a point of `TASKSEAL_POINT_LEN` bytes, which is checked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_verifying_key_init(
     key: *mut taskseal_verifying_key,
@@ -219,7 +221,7 @@ pub unsafe extern "C" fn taskseal_verifying_key_kid(key: *const taskseal_verifyi
     returned(told)
 }
 
-/// Makes a public key to encrypt to of a point of `TASKSEAL_POINT_LEN` bytes. The point is checked.
+/// Initialises a recipient's public key from a point of `TASKSEAL_POINT_LEN` bytes, which is checked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_agreement_public_key_init(
     key: *mut taskseal_agreement_public_key,

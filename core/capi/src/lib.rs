@@ -1,19 +1,21 @@
 //! The C interface of taskseal: sealing and opening tasks without heap, libc or operating system.
 //!
-//! Every function works in memory that the caller hands in. What is linked of cryptography follows from the
-//! functions that are called: keys that sign or agree, randomness, clock and replay guard are tables of function
-//! pointers, with software versions to choose. The header `include/taskseal.h` is made from this crate.
+//! Every function works in the caller's memory. Signing keys, key agreement, randomness, clock and replay guard are
+//! structures with callbacks, and there are functions to fill them with software implementations. Only the cryptography
+//! of the functions that a program calls is linked. The header `include/taskseal.h` is generated from this crate.
 #![cfg_attr(not(any(test, panic = "unwind")), no_std)]
-// The names of the interface are C's.
+// The names follow the conventions of C.
 #![allow(non_camel_case_types)]
-// The contract of every function is one; it stands at the head of the header.
+// All functions have the same contract, which is at the head of the header.
 #![allow(clippy::missing_safety_doc)]
-// The structures are made and read in C, which has no use for `Debug` and copies what it likes.
+// C programs use the structures, so `Debug` and `Copy` have no use.
 #![allow(missing_debug_implementations, missing_copy_implementations)]
-// The only crate that may: pointers of C come in here. Every block says what it relies on.
+// This crate receives pointers from C. Every unsafe block states its conditions.
 #![allow(unsafe_code)]
-// The smaller profiles leave out functions, not what is used by them alone.
+// The smaller profiles leave out functions, but not the items that only those functions use.
 #![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
+#![warn(clippy::exhaustive_enums)]
+#![expect(clippy::exhaustive_structs, reason = "C programs allocate and fill these structures")]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
 #[cfg(any(feature = "mac", feature = "verify"))]

@@ -1,4 +1,4 @@
-//! From pointers to references: the only place where the promises of a C caller are believed.
+//! Conversions from pointers to references, which rely on the contract of the C caller.
 
 use core::ffi::c_char;
 use core::slice;
@@ -8,16 +8,16 @@ use zeroize::Zeroize;
 
 use crate::code::{Code, Outcome};
 
-/// Bytes of a name; need not end in NUL. Not copied: what it points to stays for as long as it is used.
+/// A text, not necessarily terminated by NUL. It is not copied and must stay valid while it is used.
 ///
-/// `TASKSEAL_TEXT("sensor-17")` is one, as an argument or to assign; `TASKSEAL_TEXT_INIT("sensor-17")` initialises one,
-/// also where only constants may; `taskseal_text_of(name)` takes a string that ends in NUL.
+/// `TASKSEAL_TEXT("sensor-17")` is a text as an argument or for assignment. `TASKSEAL_TEXT_INIT("sensor-17")`
+/// initialises a text, also a static one. `taskseal_text_of(name)` converts a string that ends in NUL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct taskseal_text {
-    /// The first character. NULL only if there is none.
+    /// The first character; NULL only if the text is empty.
     pub start: *const c_char,
-    /// Characters, without a NUL.
+    /// Number of characters, without a NUL.
     pub length: usize,
 }
 
@@ -29,7 +29,7 @@ impl taskseal_text {
     /// # Safety
     /// As [`bytes`], for as long as `'a`.
     pub(crate) unsafe fn to_str<'a>(self) -> Outcome<&'a str> {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's contract.
         let bytes = unsafe { bytes(self.start.cast(), self.length) }?;
         if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
             // SAFETY: ASCII is UTF-8.
@@ -41,14 +41,14 @@ impl taskseal_text {
 }
 
 /// # Safety
-/// `start` is NULL or the first of `length` bytes that nobody changes during `'a`.
+/// `start` is NULL or the first of `length` bytes that do not change during `'a`.
 pub(crate) unsafe fn bytes<'a>(start: *const u8, length: usize) -> Outcome<&'a [u8]> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's contract.
     unsafe { many(start, length) }
 }
 
 /// # Safety
-/// `start` is NULL or the first of `length` initialised values that nobody changes during `'a`.
+/// `start` is NULL or the first of `length` initialised values that do not change during `'a`.
 pub(crate) unsafe fn many<'a, T>(start: *const T, length: usize) -> Outcome<&'a [T]> {
     if length == 0 {
         return Ok(&[]);
@@ -59,12 +59,12 @@ pub(crate) unsafe fn many<'a, T>(start: *const T, length: usize) -> Outcome<&'a 
     if length > isize::MAX as usize / size_of::<T>().max(1) {
         return Err(Code::TASKSEAL_INVALID_ARGUMENT);
     }
-    // SAFETY: not NULL, not too long, and the rest is the caller's promise.
+    // SAFETY: not NULL and not too long; the rest is the caller's contract.
     Ok(unsafe { slice::from_raw_parts(start, length) })
 }
 
 /// # Safety
-/// `start` is NULL or the first of `length` initialised values that nobody else touches during `'a`.
+/// `start` is NULL or the first of `length` initialised values that are not accessed otherwise during `'a`.
 pub(crate) unsafe fn many_mut<'a, T>(start: *mut T, length: usize) -> Outcome<&'a mut [T]> {
     if length == 0 {
         return Ok(&mut []);
@@ -75,7 +75,7 @@ pub(crate) unsafe fn many_mut<'a, T>(start: *mut T, length: usize) -> Outcome<&'
     if length > isize::MAX as usize / size_of::<T>().max(1) {
         return Err(Code::TASKSEAL_INVALID_ARGUMENT);
     }
-    // SAFETY: not NULL, not too long, and the rest is the caller's promise.
+    // SAFETY: not NULL and not too long; the rest is the caller's contract.
     Ok(unsafe { slice::from_raw_parts_mut(start, length) })
 }
 
@@ -87,21 +87,21 @@ pub(crate) fn apart(to: *const u8, size: usize, from: *const u8, length: usize) 
 }
 
 /// # Safety
-/// `pointer` is NULL or points to a `T` that nobody changes during `'a`.
+/// `pointer` is NULL or points to a `T` that does not change during `'a`.
 pub(crate) unsafe fn one<'a, T>(pointer: *const T) -> Outcome<&'a T> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe { pointer.as_ref() }.ok_or(Code::TASKSEAL_NULL_POINTER)
 }
 
 /// # Safety
-/// `pointer` is NULL or points to a `T` that nobody else touches during `'a`.
+/// `pointer` is NULL or points to a `T` that is not accessed otherwise during `'a`.
 pub(crate) unsafe fn one_mut<'a, T>(pointer: *mut T) -> Outcome<&'a mut T> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe { pointer.as_mut() }.ok_or(Code::TASKSEAL_NULL_POINTER)
 }
 
-/// Overwrites memory with zeros in a way that no compiler leaves out: for a body that has been used. Clears the vector
-/// registers too.
+/// Overwrites memory with zeros, which the compiler does not optimise away, for example a body after its use. Also
+/// clears the vector registers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_wipe(start: *mut u8, length: usize) {
     // SAFETY: the contract of the interface.

@@ -1,4 +1,4 @@
-//! Verifying and opening.
+//! Verification and opening.
 
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, VerifyingKey};
 use taskseal_core::keyset::DecryptionKeys;
@@ -22,49 +22,48 @@ use crate::records::{Records, taskseal_record};
 use crate::replay::{CallbackGuard, TASKSEAL_FIRST_RUN, TASKSEAL_REDELIVERY, taskseal_guard};
 use crate::seal::{TASKSEAL_RESULT, TASKSEAL_TASK};
 
-/// What envelopes are verified with.
+/// The configuration of verification.
 #[repr(C)]
 pub struct taskseal_verifier {
-    /// The keys that may seal; `taskseal_records_check` checks them once.
+    /// Records of the keys that may seal. Check them once with `taskseal_records_check`.
     pub records: *const taskseal_record,
-    /// How many.
+    /// Number of records.
     pub record_count: usize,
-    /// What is accepted.
+    /// Rules of acceptance.
     pub policy: *const taskseal_policy,
-    /// The time. NULL: not known, and every task with times gets `TASKSEAL_TIME_UNKNOWN`. For a worker without a clock
-    /// that accepts clockless tasks only.
+    /// Clock; NULL for a worker without a clock, for which every task with times is `TASKSEAL_TIME_UNKNOWN`.
     pub clock: *const taskseal_clock,
 }
 
-/// What bodies are decrypted with: the keys that there are; else NULL.
+/// The keys that decrypt bodies; NULL for each missing key.
 #[repr(C)]
 pub struct taskseal_decryption {
-    /// Suites E and SE.
+    /// Key of suites E and SE.
     pub encryption_key: *const taskseal_encryption_key,
-    /// Suite SP.
+    /// Key of suite SP.
     pub agreement: *const taskseal_agreement,
 }
 
-/// What was verified. Texts, and a body that is not encrypted, stand in the envelope.
+/// The verified content. Texts and an unencrypted body point into the envelope.
 #[repr(C)]
 pub struct taskseal_verified {
-    /// What the issuer says about the task.
+    /// Claims of the issuer.
     pub claims: taskseal_claims,
     /// Media type of the body.
     pub content_type: taskseal_text,
-    /// The body, if it is not encrypted or was decrypted; else NULL.
+    /// The body, if it is not encrypted or was decrypted; otherwise NULL.
     pub body: *const u8,
-    /// Bytes of the body, readable or not.
+    /// Size of the body, in bytes, also if `body` is NULL.
     pub body_length: usize,
     /// The suite: one of `TASKSEAL_SUITE_...`.
     pub suite: u32,
     /// `TASKSEAL_TASK` or `TASKSEAL_RESULT`.
     pub kind: u32,
-    /// Whether it is part of a batch: 0 or 1.
+    /// Whether the envelope is part of a batch: 0 or 1.
     pub is_batched: u32,
-    /// What the guard has decided: `TASKSEAL_FIRST_RUN` or `TASKSEAL_REDELIVERY`.
+    /// Decision of the guard: `TASKSEAL_FIRST_RUN` or `TASKSEAL_REDELIVERY`.
     pub admission: i32,
-    /// SHA-256 of the whole envelope, which a result names as its request.
+    /// SHA-256 of the whole envelope, which is the `request` of its result.
     pub digest: [u8; 32],
     /// The kid of the key that sealed it.
     pub kid: [u8; 8],
@@ -85,7 +84,7 @@ impl taskseal_verified {
     }
 }
 
-/// The software provider, without the signatures in builds that leave them out: then no curve is linked.
+/// The software provider. Builds without signatures leave them out, so that no curve is linked.
 struct Built;
 
 impl Provider for Built {
@@ -147,9 +146,9 @@ struct Decryption<'k> {
 
 impl<'k> Decryption<'k> {
     /// # Safety
-    /// Keys are good for as long as `'k`.
+    /// The keys are valid for `'k`.
     unsafe fn of(keys: *const taskseal_decryption) -> Outcome<Self> {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's contract.
         let (encryption, _agreement) = unsafe {
             match keys.as_ref::<'k>() {
                 Some(keys) => (keys.encryption_key.as_ref::<'k>(), keys.agreement.as_ref::<'k>()),
@@ -163,7 +162,7 @@ impl<'k> Decryption<'k> {
         })
     }
 
-    /// A key in memory that was wiped is another matter than a key store that does not answer.
+    /// Distinguishes a wiped key in memory from an unavailable key store.
     fn code(&self, error: OpenError) -> Code {
         #[cfg(feature = "verify")]
         if self.agreement.as_ref().is_some_and(CallbackAgreement::has_no_key) {
@@ -176,7 +175,7 @@ impl<'k> Decryption<'k> {
 #[cfg(feature = "verify")]
 type Agreement = CallbackAgreement;
 
-/// In builds that agree with nobody.
+/// For builds without key agreement.
 #[cfg(not(feature = "verify"))]
 enum Agreement {}
 
@@ -221,7 +220,7 @@ unsafe fn verify<'e>(
     verifier: &taskseal_verifier,
     envelope: &'e [u8],
 ) -> Outcome<()> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's contract.
     let (records, policy, clock) = unsafe {
         let records = Records::of(verifier.records, verifier.record_count)?;
         (records, one(verifier.policy)?.to_core()?, verifier.clock.as_ref())
@@ -229,7 +228,7 @@ unsafe fn verify<'e>(
     let mut clock = MaybeClock { clock, is_unknown: false };
     task.verify(envelope, &Built, &mut (), &records, &policy, &mut clock).map_err(|error| {
         match of_open(error) {
-            // Whoever knows no time cannot say which: nothing is wrong with the task.
+            // Without a time, these refusals are not known to apply.
             Code::TASKSEAL_ISSUED_IN_FUTURE | Code::TASKSEAL_EXPIRED | Code::TASKSEAL_NOT_YET_VALID
                 if clock.is_unknown =>
             {
@@ -240,21 +239,21 @@ unsafe fn verify<'e>(
     })
 }
 
-/// Whoever looks into what was told in spite of an error finds nothing that was not checked to its end.
+/// Clears the output after an error, so that it contains no content that was not completely verified.
 ///
 /// # Safety
 /// The contract of the interface.
 unsafe fn nothing_on_error(outcome: Outcome<usize>, verified: *mut taskseal_verified) -> Outcome<usize> {
     if outcome.is_err() && !verified.is_null() {
-        // SAFETY: handed on to the caller; zeros are numbers, empty texts and NULL.
+        // SAFETY: the caller's contract; zeros are valid numbers, empty texts and NULL.
         unsafe { verified.write_bytes(0, 1) };
     }
     outcome
 }
 
 /// Verifies an envelope and checks its claims against the rights of the key, the policy and the time. Nothing is
-/// decrypted, and no guard is asked: the task must not be run on the strength of this alone. Returns 0;
-/// `verified->body_length` tells how long the body is, encrypted or not.
+/// decrypted and no guard decides, so the task must not run after this alone. Returns 0; `verified->body_length` is the
+/// size of the body, also if it is encrypted.
 ///
 /// After an error `*verified` is all zeros, here and in `taskseal_open`.
 #[must_use]
@@ -279,18 +278,19 @@ pub unsafe extern "C" fn taskseal_verify(
     returned(unsafe { nothing_on_error(outcome, verified) })
 }
 
-/// Verifies a task, asks the guard whether it may run, and decrypts its body into `body`. Returns the length of the
-/// body; `verified->body` tells where it is: in `body`, or in the envelope if it was not encrypted. A decrypted body
-/// is to be wiped after its use with `taskseal_wipe`.
+/// Verifies a task, asks the guard whether it may run, and decrypts its body into `body`. Returns the size of the body.
+/// `verified->body` points into `body`, or into the envelope if the body is not encrypted. Wipe a decrypted body after
+/// its use with `taskseal_wipe`.
 ///
-/// The order is: verify; `TASKSEAL_BUFFER_TOO_SMALL` if the body is encrypted and longer than `body_size`; ask the guard,
-/// which counts an attempt; decrypt. So a short buffer costs no attempt, but `TASKSEAL_NO_DECRYPTION_KEY`,
-/// `TASKSEAL_KEY_UNAVAILABLE` and a `TASKSEAL_REJECTED` of the inner seal come after the guard and do. The length is
-/// told by `taskseal_verify`; the envelope is always long enough for its body. `body` may be NULL with a `body_size` of 0 if the
-/// suites accepted do not encrypt. `body` and the envelope must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
+/// The order is: verify; `TASKSEAL_BUFFER_TOO_SMALL` if the body is encrypted and longer than `body_size`; ask the
+/// guard, which counts an attempt; decrypt. A short buffer therefore costs no attempt. `TASKSEAL_NO_DECRYPTION_KEY`,
+/// `TASKSEAL_KEY_UNAVAILABLE` and a `TASKSEAL_REJECTED` of the inner encryption follow the guard and do cost an
+/// attempt. `taskseal_verify` returns the size of the body, and a buffer of the size of the envelope is always
+/// sufficient. `body` may be NULL with a `body_size` of 0 if no accepted suite encrypts. `body` and the envelope must
+/// not overlap (`TASKSEAL_INVALID_ARGUMENT`).
 ///
-/// Results are bound to their request and may be read any number of times: for a policy for results `guard` is not
-/// asked and may be NULL.
+/// A result is bound to its request and can be read any number of times: with a policy for results `guard` is not
+/// called and may be NULL.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_open(
@@ -312,7 +312,7 @@ pub unsafe extern "C" fn taskseal_open(
             let mut task = InPlace::new();
             verify(&mut task, one(verifier)?, bytes(envelope, envelope_length)?)?;
             told.set(&task);
-            // Before the guard is asked, which would count an attempt.
+            // Before the guard, which counts an attempt.
             if task.suite().encrypts() && buffer.len() < task.body_len() {
                 return Err(Code::TASKSEAL_BUFFER_TOO_SMALL);
             }

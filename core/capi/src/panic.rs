@@ -1,16 +1,15 @@
-//! What a panic does in firmware: it is handed to the application.
+//! The panic handler of firmware, which calls the application.
 
 use core::panic::PanicInfo;
 
 unsafe extern "C" {
-    /// Given by the application; must not return. On a device: reset, or stop and blink.
+    /// Provided by the application; must not return. A device resets, or stops and signals the fault.
     fn taskseal_panic() -> !;
 }
 
-/// No panic can be reached from the interface by any input. Without a message, so that no text and no formatting
-/// is linked.
+/// No input is known to cause a panic. The message is discarded, so that no text or formatting is linked.
 #[panic_handler]
 fn on_panic(_: &PanicInfo<'_>) -> ! {
-    // SAFETY: takes nothing and never returns, by the contract in the header.
+    // SAFETY: takes no arguments and never returns, by the contract in the header.
     unsafe { taskseal_panic() }
 }

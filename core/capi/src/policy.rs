@@ -1,4 +1,4 @@
-//! Policy: what a verifier accepts, decided by itself and never by the message.
+//! Policies: the rules by which a verifier accepts envelopes, independent of the message.
 
 use taskseal_core::{Audience, Kind, NameSet, Policy, Suite, SuiteSet};
 
@@ -7,23 +7,23 @@ use crate::code::{Code, Outcome, returned};
 use crate::memory::{one, one_mut, taskseal_text};
 use crate::seal::{TASKSEAL_RESULT, TASKSEAL_TASK, kind};
 
-/// Suite S: signed, readable by all.
+/// Suite S: signed, not encrypted.
 pub const TASKSEAL_SUITE_S: u32 = 1 << 0;
-/// Suite M: authenticated by a shared key, readable by all.
+/// Suite M: authenticated with a shared key, not encrypted.
 pub const TASKSEAL_SUITE_M: u32 = 1 << 1;
-/// Suite E: authenticated and encrypted by a shared key.
+/// Suite E: authenticated and encrypted with a shared key.
 pub const TASKSEAL_SUITE_E: u32 = 1 << 2;
-/// Suite SE: encrypted by a shared key, then signed.
+/// Suite SE: encrypted with a shared key, then signed.
 pub const TASKSEAL_SUITE_SE: u32 = 1 << 3;
 /// Suite SP: encrypted to a public key, then signed.
 pub const TASKSEAL_SUITE_SP: u32 = 1 << 4;
 
-/// Times counted from a signed beacon are accepted.
+/// Times based on a signed beacon are accepted.
 pub const TASKSEAL_ACCEPT_BEACON: u32 = 1 << 0;
-/// Tasks of issuers without a clock are accepted. They do not expire: only the replay guard stands between a late
-/// carrier and a late run.
+/// Tasks of issuers without a clock are accepted. They do not expire: only the replay guard prevents the transport from
+/// delivering them late.
 pub const TASKSEAL_ACCEPT_CLOCKLESS: u32 = 1 << 1;
-/// Batches are accepted: one signature over many tasks.
+/// Batches are accepted, in which one signature covers several tasks.
 pub const TASKSEAL_ACCEPT_BATCHES: u32 = 1 << 2;
 
 const SUITES: [(u32, Suite); 5] = [
@@ -36,35 +36,35 @@ const SUITES: [(u32, Suite); 5] = [
 
 const ACCEPT: u32 = TASKSEAL_ACCEPT_BEACON | TASKSEAL_ACCEPT_CLOCKLESS | TASKSEAL_ACCEPT_BATCHES;
 
-/// What a verifier accepts from one queue. Start from `taskseal_policy_for_tasks` or `taskseal_policy_for_result`.
+/// The rules for envelopes from one queue. Start from `taskseal_policy_for_tasks` or `taskseal_policy_for_result`.
 #[repr(C)]
 pub struct taskseal_policy {
-    /// The deployment and queue that the envelope was really taken from.
+    /// Deployment and queue from which the envelope was taken.
     pub audience: taskseal_text,
-    /// Task types that somebody here handles: patterns separated by spaces, `*` at the end of one stands for the
-    /// rest of a name.
+    /// Task types that have a handler: patterns separated by spaces; a pattern that ends in `*` matches every name with
+    /// that prefix.
     pub types: taskseal_text,
-    /// Suites accepted: `TASKSEAL_SUITE_...`; no other bit.
+    /// Accepted suites: `TASKSEAL_SUITE_...`; other bits are invalid.
     pub suites: u32,
-    /// What else is accepted: `TASKSEAL_ACCEPT_...`; no other bit.
+    /// Further acceptance: `TASKSEAL_ACCEPT_...`; other bits are invalid.
     pub accept: u32,
-    /// Most bytes of a body.
+    /// Maximum size of a body, in bytes.
     pub max_body: usize,
-    /// Most seconds between the time from which an envelope may be run and its expiry.
+    /// Maximum lifetime of an envelope, in seconds, from the time at which it may run to its expiry.
     pub max_lifetime: u64,
-    /// Seconds by which clocks may differ; at most 300 count.
+    /// Tolerated clock skew, in seconds; limited to 300.
     pub skew: u32,
-    /// The kind that is due: `TASKSEAL_TASK` or `TASKSEAL_RESULT`.
+    /// Expected kind: `TASKSEAL_TASK` or `TASKSEAL_RESULT`.
     pub kind: u32,
-    /// For results: SHA-256 of the request envelope, 32 bytes; else NULL.
+    /// For results: SHA-256 of the request envelope, 32 bytes; otherwise NULL.
     pub request: *const u8,
 }
 
 impl taskseal_policy {
     /// # Safety
-    /// The texts and the request are good for as long as `'a`.
+    /// The texts and the request are valid for `'a`.
     pub(crate) unsafe fn to_core<'a>(&self) -> Outcome<Policy<'a>> {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's contract.
         let (audience, types) = unsafe { (self.audience.to_str()?, self.types.to_str()?) };
         let mut policy = Policy::for_tasks(Audience::new(audience).map_err(invalid_name)?);
         policy.types = NameSet::new(types);
@@ -79,7 +79,7 @@ impl taskseal_policy {
         policy.accept_beacon = self.accept & TASKSEAL_ACCEPT_BEACON != 0;
         policy.accept_clockless = self.accept & TASKSEAL_ACCEPT_CLOCKLESS != 0;
         policy.accept_batches = self.accept & TASKSEAL_ACCEPT_BATCHES != 0;
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's contract.
         policy.request = unsafe { self.request.cast::<[u8; 32]>().as_ref() }.copied();
         match (policy.kind, policy.request) {
             (Kind::Result, None) => Err(Code::TASKSEAL_INVALID_ARGUMENT),
@@ -114,8 +114,8 @@ pub(crate) fn suite_bit(suite: Suite) -> u32 {
     SUITES.iter().find(|(_, other)| *other == suite).map_or(0, |(bit, _)| *bit)
 }
 
-/// Accepts tasks for `audience` of every type, signed and encrypted (SE, SP), with bodies up to 1 MiB, valid for at
-/// most 24 hours, by synchronised clocks that differ by 60 seconds at most. The text is not copied.
+/// Fills a policy for tasks: every type for `audience`, signed and encrypted (SE, SP), bodies up to 1 MiB, lifetimes up
+/// to 24 hours, and synchronised clocks with a skew of up to 60 seconds. The text is not copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_policy_for_tasks(
     policy: *mut taskseal_policy,
@@ -132,8 +132,8 @@ pub unsafe extern "C" fn taskseal_policy_for_tasks(
     returned(made)
 }
 
-/// Accepts the result of the request whose envelope has this SHA-256 (32 bytes, not copied), with the limits of
-/// `taskseal_policy_for_tasks` but a lifetime of up to a year: results are read late.
+/// Fills a policy for the result of the request whose envelope has this SHA-256 (32 bytes, not copied). The limits are
+/// those of `taskseal_policy_for_tasks`, but with lifetimes of up to a year, because results are read late.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_policy_for_result(
     policy: *mut taskseal_policy,

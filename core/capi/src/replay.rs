@@ -1,4 +1,4 @@
-//! Who remembers what has run: a table of one function, and a window in the caller's memory that fills it.
+//! Replay guards: a structure with a callback, and windows in the caller's memory that fill it.
 
 use core::ffi::c_void;
 
@@ -13,27 +13,29 @@ use crate::claims::{TASKSEAL_HAS_ATTEMPTS, TASKSEAL_HAS_SEQUENCE, TASKSEAL_HAS_T
 use crate::code::{Code, Outcome, of_refusal, returned, to_refusal};
 use crate::memory::{many_mut, one, one_mut, taskseal_text};
 
-/// Never seen before.
+/// The task was never admitted before.
 pub const TASKSEAL_FIRST_RUN: i32 = 0;
-/// Seen before, not finished: the queue delivers it again. Not 1, which a function that failed may have returned.
+/// The task was admitted before and has not finished: the queue delivers it again. Not 1, which a failed function may
+/// return.
 pub const TASKSEAL_REDELIVERY: i32 = 2;
 /// For `forget_after`: the envelope never expires.
 pub const TASKSEAL_NEVER: u64 = u64::MAX;
 
-/// What a guard is told about a verified envelope.
+/// The facts about a verified envelope on which a guard decides.
 #[repr(C)]
 pub struct taskseal_admission_request {
-    /// Who made it; with the task id the key of a guard's memory.
+    /// Issuer; together with the task id, it identifies the task.
     pub issuer: taskseal_text,
-    /// Which task it is.
+    /// Identifier of the task.
     pub task_id: [u8; 16],
-    /// The key that sealed it.
+    /// Kid of the key that sealed the envelope.
     pub kid: [u8; 8],
     /// SHA-256 of the whole envelope.
     pub digest: [u8; 32],
-    /// Unix time in seconds after which it is refused as expired anyway and may be forgotten; `TASKSEAL_NEVER`.
+    /// Unix time in seconds after which the envelope is refused as expired, so that it may be forgotten;
+    /// `TASKSEAL_NEVER` if it never expires.
     pub forget_after: u64,
-    /// Unix time in seconds at which it was verified, by the earliest reading of the clock.
+    /// Unix time in seconds at which the envelope was verified: the earliest time in the interval of the clock.
     pub seen_at: u64,
     /// Which of the fields below are set: `TASKSEAL_HAS_SEQUENCE`, `TASKSEAL_HAS_ATTEMPTS`, `TASKSEAL_HAS_TTL`.
     pub present: u32,
@@ -41,21 +43,22 @@ pub struct taskseal_admission_request {
     pub sequence_epoch: u32,
     /// Counter of the issuer within the epoch.
     pub sequence_counter: u64,
-    /// Seconds from first sight after which it is not run any more.
+    /// Time to live in seconds from the first admission.
     pub ttl: u32,
-    /// Most attempts the issuer allows.
+    /// Maximum number of attempts that the issuer allows.
     pub attempts: u16,
 }
 
-/// Remembers what has run. Its memory must be out of the reach of whoever carries tasks and outlive a restart for as
-/// long as tasks live, or a task runs once more after it.
+/// A replay guard, which decides whether a task may run. Its state must not be accessible to the transport, and must
+/// survive restarts for as long as tasks are valid. Otherwise a task can run again after a restart.
 #[repr(C)]
 pub struct taskseal_guard {
-    /// Decides on a verified envelope and remembers it before it runs: `TASKSEAL_FIRST_RUN`, `TASKSEAL_REDELIVERY`,
-    /// or a refusal such as `TASKSEAL_REPLAYED`; any other number is `TASKSEAL_GUARD_UNAVAILABLE`.
+    /// Decides on a verified envelope and stores the decision before the task runs. Returns `TASKSEAL_FIRST_RUN`,
+    /// `TASKSEAL_REDELIVERY`, or a refusal such as `TASKSEAL_REPLAYED`; any other value is
+    /// `TASKSEAL_GUARD_UNAVAILABLE`.
     pub admit:
         Option<unsafe extern "C" fn(context: *mut c_void, request: *const taskseal_admission_request) -> i32>,
-    /// Handed to `admit`.
+    /// Passed to `admit`.
     pub context: *mut c_void,
 }
 
@@ -65,7 +68,7 @@ impl ReplayGuard for CallbackGuard<'_> {
     fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         let Some(admit) = self.0.admit else { return Err(NotAdmitted::Unavailable) };
         let told = taskseal_admission_request::of(request);
-        // SAFETY: the application's function, called as its declaration says.
+        // SAFETY: the application's function, called according to its declaration.
         match unsafe { admit(self.0.context, &raw const told) } {
             TASKSEAL_FIRST_RUN => Ok(Admission::FirstRun),
             TASKSEAL_REDELIVERY => Ok(Admission::Redelivery),
@@ -96,9 +99,9 @@ impl taskseal_admission_request {
     }
 
     /// # Safety
-    /// The issuer is good for as long as `'a`.
+    /// The issuer is valid for `'a`.
     unsafe fn to_core<'a>(&self) -> Outcome<AdmissionRequest<'a>> {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's contract.
         let issuer = Issuer::new(unsafe { self.issuer.to_str()? }).map_err(invalid_name)?;
         let has = |bit: u32| self.present & bit != 0;
         let mut request = AdmissionRequest::new(
@@ -117,7 +120,7 @@ impl taskseal_admission_request {
     }
 }
 
-/// Room to remember one task: 88 bytes, aligned to 8.
+/// Storage for one task: 88 bytes, aligned to 8.
 #[repr(C)]
 pub struct taskseal_replay_slot {
     /// Private.
@@ -127,12 +130,12 @@ pub struct taskseal_replay_slot {
 const _: () = assert!(size_of::<ReplaySlot>() == size_of::<taskseal_replay_slot>());
 const _: () = assert!(align_of::<ReplaySlot>() <= align_of::<taskseal_replay_slot>());
 
-/// A replay guard in the caller's memory: remembers as many tasks as it has slots, and admits no other
-/// (`TASKSEAL_GUARD_UNAVAILABLE`) while all of them could still be accepted. The memory is lost on a restart.
+/// A replay guard in the caller's memory. It stores as many tasks as it has slots, and admits no other task
+/// (`TASKSEAL_GUARD_UNAVAILABLE`) while all of them could still be accepted. The state is lost on a restart.
 ///
-/// A slot is free once its task has expired by the verifier's clock, skew included; `_finish` frees none. Slots needed:
-/// tasks a second, times the longest `max_lifetime` + `skew` that the policy accepts. The slot of a clockless task is never
-/// freed, since it never expires: for such tasks take a `taskseal_sequence_window`.
+/// A slot is freed when its task has expired by the verifier's clock, including the skew; `_finish` frees no slot.
+/// Required slots: tasks per second, times `max_lifetime` + `skew` of the policy. The slot of a clockless task is never
+/// freed, because the task never expires: use a `taskseal_sequence_window` for such tasks.
 #[repr(C)]
 pub struct taskseal_replay_window {
     /// Private.
@@ -147,7 +150,7 @@ pub struct taskseal_replay_window {
 
 impl taskseal_replay_window {
     /// # Safety
-    /// `slots` is NULL or there is room for `count`.
+    /// `slots` is NULL or has space for `count` slots.
     unsafe fn empty(slots: *mut taskseal_replay_slot, count: usize) -> Outcome<Self> {
         if slots.is_null() {
             return Err(Code::TASKSEAL_NULL_POINTER);
@@ -156,16 +159,16 @@ impl taskseal_replay_window {
             return Err(Code::TASKSEAL_INVALID_ARGUMENT);
         }
         for index in 0..count {
-            // SAFETY: handed on to the caller.
+            // SAFETY: the caller's contract.
             unsafe { slots.add(index).cast::<ReplaySlot>().write(ReplaySlot::default()) };
         }
         Ok(Self { slots, count, used: 0, floor: 0 })
     }
 
     /// # Safety
-    /// `taskseal_replay_window_init` has filled the window, and the slots are still there.
+    /// `taskseal_replay_window_init` has filled the window, and the slots are still valid.
     unsafe fn with<T>(&mut self, work: impl FnOnce(&mut ReplaySlots<'_>) -> T) -> Outcome<T> {
-        // SAFETY: handed on to the caller; `init` has put a slot into each.
+        // SAFETY: the caller's contract; `init` has initialised every slot.
         let slots = unsafe { many_mut(self.slots.cast::<ReplaySlot>(), self.count)? };
         let mut window = ReplaySlots::resume(slots, self.used, self.floor);
         let result = work(&mut window);
@@ -174,8 +177,8 @@ impl taskseal_replay_window {
     }
 }
 
-/// Makes an empty window of `count` slots, which must stay where they are for as long as the window is used. Whatever it
-/// remembered is forgotten, and could run again. No slots at all are `TASKSEAL_INVALID_ARGUMENT`.
+/// Initialises an empty window of `count` slots, which must not move while the window is in use. Previously stored
+/// tasks are forgotten and could run again. A `count` of 0 is `TASKSEAL_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_replay_window_init(
     window: *mut taskseal_replay_window,
@@ -192,8 +195,7 @@ pub unsafe extern "C" fn taskseal_replay_window_init(
     returned(made)
 }
 
-/// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns 1 if the task was
-/// known, 0 if not.
+/// Marks a task as finished: further envelopes with its id are replays. Returns 1 if the task was known, 0 if not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_replay_window_finish(
     window: *mut taskseal_replay_window,
@@ -211,7 +213,7 @@ pub unsafe extern "C" fn taskseal_replay_window_finish(
     returned(finished)
 }
 
-/// Fills `guard` with a window, which must stay where it is for as long as the guard is used.
+/// Fills `guard` with a window. The window must not move while the guard is in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_window_guard(
     guard: *mut taskseal_guard,
@@ -229,7 +231,7 @@ pub unsafe extern "C" fn taskseal_window_guard(
 }
 
 unsafe extern "C" fn admit(context: *mut c_void, request: *const taskseal_admission_request) -> i32 {
-    // SAFETY: `taskseal_window_guard` has put a window there.
+    // SAFETY: `taskseal_window_guard` has stored a window there.
     let admitted = unsafe {
         one_mut(context.cast::<taskseal_replay_window>()).and_then(|window| {
             let request = one(request)?.to_core()?;
@@ -251,7 +253,7 @@ fn of_admission(admission: Result<Admission, NotAdmitted>) -> Outcome<usize> {
     }
 }
 
-/// Room to remember the numbers of one issuer and key: 40 bytes, aligned to 8.
+/// Storage for the sequence of one issuer and key: 40 bytes, aligned to 8.
 #[repr(C)]
 pub struct taskseal_sequence_source {
     /// Private.
@@ -261,15 +263,15 @@ pub struct taskseal_sequence_source {
 const _: () = assert!(size_of::<SequenceSource>() == size_of::<taskseal_sequence_source>());
 const _: () = assert!(align_of::<SequenceSource>() <= align_of::<taskseal_sequence_source>());
 
-/// A replay guard for issuers without a clock: a `taskseal_replay_window` that also remembers of every issuer and key the
-/// newest number and which of the 64 up to it were seen. It never runs full of finished tasks: a copy of one that is
-/// forgotten is `TASKSEAL_REPLAYED` by its number, and what is more than 63 behind the newest, or of an earlier epoch, is
-/// `TASKSEAL_OUT_OF_SEQUENCE`. The memory is lost on a restart.
+/// A replay guard for issuers without a clock: a `taskseal_replay_window` that also stores, for every issuer and key,
+/// the newest sequence and which of the 64 counters up to it were admitted. Finished tasks never fill it up: a copy of
+/// a forgotten task is `TASKSEAL_REPLAYED` by its counter, and a counter that is more than 63 behind the newest, or of
+/// an earlier epoch, is `TASKSEAL_OUT_OF_SEQUENCE`. The state is lost on a restart.
 ///
-/// The slot of a clockless task is freed when another needs it: after `keep` seconds by the verifier's clock, or once the
-/// task has finished. A verifier without a clock frees by `_finish` only: finish what is given up too. Slots needed: the
-/// clockless tasks that are not finished at one time, one at least, and those of tasks with times as in
-/// `taskseal_replay_window`. A source is never freed: as many as there are issuers and keys.
+/// The slot of a clockless task is freed when another task needs it: after `keep` seconds by the verifier's clock, or
+/// after the task has finished. Without a clock only `_finish` frees slots, so call it also for abandoned tasks.
+/// Required slots: the maximum number of unfinished clockless tasks, at least one, plus those for tasks with times as
+/// in `taskseal_replay_window`. A source is never freed: provide one for each pair of issuer and key.
 #[repr(C)]
 pub struct taskseal_sequence_window {
     /// Private.
@@ -284,9 +286,9 @@ pub struct taskseal_sequence_window {
     keep: u32,
 }
 
-/// Makes an empty window of slots for tasks and sources for issuers, which must stay where they are for as long as the
-/// window is used. `keep`: seconds within which the queue delivers a clockless task again. Whatever it remembered is
-/// forgotten. No slots or no sources at all are `TASKSEAL_INVALID_ARGUMENT`.
+/// Initialises an empty window of slots for tasks and sources for issuers, which must not move while the window is in
+/// use. `keep` is the time in seconds within which the queue redelivers a clockless task. Previously stored tasks are
+/// forgotten. No slots or no sources are `TASKSEAL_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_sequence_window_init(
     window: *mut taskseal_sequence_window,
@@ -317,14 +319,14 @@ pub unsafe extern "C" fn taskseal_sequence_window_init(
     returned(made)
 }
 
-/// As `taskseal_replay_window_finish`.
+/// Like `taskseal_replay_window_finish`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_sequence_window_finish(
     window: *mut taskseal_sequence_window,
     issuer: taskseal_text,
     task_id: *const u8,
 ) -> i32 {
-    // SAFETY: the contract of the interface; of NULL no field is read.
+    // SAFETY: the contract of the interface; no field of NULL is read.
     unsafe {
         match one_mut(window) {
             Ok(window) => taskseal_replay_window_finish(&raw mut window.window, issuer, task_id),
@@ -333,7 +335,7 @@ pub unsafe extern "C" fn taskseal_sequence_window_finish(
     }
 }
 
-/// Fills `guard` with a window, which must stay where it is for as long as the guard is used.
+/// Fills `guard` with a window. The window must not move while the guard is in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_sequence_guard(
     guard: *mut taskseal_guard,
@@ -354,7 +356,7 @@ unsafe extern "C" fn admit_by_sequence(
     context: *mut c_void,
     request: *const taskseal_admission_request,
 ) -> i32 {
-    // SAFETY: `taskseal_sequence_guard` has put a window there.
+    // SAFETY: `taskseal_sequence_guard` has stored a window there.
     let admitted = unsafe {
         one_mut(context.cast::<taskseal_sequence_window>()).and_then(|window| {
             let request = one(request)?.to_core()?;

@@ -1,4 +1,4 @@
-//! Sealing: one function a suite, so that only the suites that are called are linked.
+//! Sealing: one function per suite, so that only the suites that are called are linked.
 
 use rand_core::TryCryptoRng;
 use taskseal_core::seal::{HedgeKey, Mode};
@@ -11,20 +11,20 @@ use crate::keys::{key_object, taskseal_agreement_public_key, taskseal_encryption
 use crate::memory::{apart, bytes, many_mut, one, one_mut, taskseal_text};
 #[cfg(feature = "sign")]
 use crate::signing::{CallbackSigner, taskseal_signer};
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
-/// Most bytes of a body: 16 MiB.
+/// Maximum size of a body, in bytes: 16 MiB.
 pub const TASKSEAL_MAX_BODY: usize = 16777216;
 
-/// Most bytes that an envelope of suite S has more than its body, whatever its claims.
+/// Maximum overhead of an envelope of suite S over its body, in bytes, with any claims.
 pub const TASKSEAL_MAX_OVERHEAD_S: usize = 764;
-/// Of suite M.
+/// Maximum overhead of suite M, in bytes.
 pub const TASKSEAL_MAX_OVERHEAD_M: usize = 732;
-/// Of suite E.
+/// Maximum overhead of suite E, in bytes.
 pub const TASKSEAL_MAX_OVERHEAD_E: usize = 783;
-/// Of suite SE.
+/// Maximum overhead of suite SE, in bytes.
 pub const TASKSEAL_MAX_OVERHEAD_SE: usize = 874;
-/// Of suite SP.
+/// Maximum overhead of suite SP, in bytes.
 pub const TASKSEAL_MAX_OVERHEAD_SP: usize = 945;
 
 /// A task.
@@ -32,16 +32,16 @@ pub const TASKSEAL_TASK: u32 = 0;
 /// The result of a task.
 pub const TASKSEAL_RESULT: u32 = 1;
 
-/// What is to be sealed.
+/// The input of sealing.
 #[repr(C)]
 pub struct taskseal_task {
-    /// What is said about it.
+    /// Claims about the task.
     pub claims: taskseal_claims,
     /// Media type of the body, for example `application/cbor`.
     pub content_type: taskseal_text,
     /// The body.
     pub body: *const u8,
-    /// Bytes of the body.
+    /// Size of the body, in bytes.
     pub body_length: usize,
     /// `TASKSEAL_TASK` or `TASKSEAL_RESULT`.
     pub kind: u32,
@@ -55,14 +55,14 @@ pub(crate) const fn kind(number: u32) -> Outcome<Kind> {
     }
 }
 
-/// Where an envelope goes to.
+/// The output of an envelope.
 struct Out {
     start: *mut u8,
     length: usize,
 }
 
 /// # Safety
-/// The contract of the interface for what `task` and `out` point to.
+/// The contract of the interface for `task` and `out`.
 unsafe fn seal_by<M: Mode<Error: Into<Code>>>(
     sealer: Sealer<M>,
     task: &taskseal_task,
@@ -75,7 +75,7 @@ unsafe fn seal_by<M: Mode<Error: Into<Code>>>(
         &mut [u8],
     ) -> Result<usize, SealError<M::Error>>,
 ) -> Outcome<usize> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's contract.
     let (claims, text, body) =
         unsafe { (task.claims.to_core()?, task.content_type.to_str()?, bytes(task.body, task.body_length)?) };
     let content_type = ContentType::new(text).map_err(invalid_name)?;
@@ -84,7 +84,7 @@ unsafe fn seal_by<M: Mode<Error: Into<Code>>>(
         return exact_length(sealer.sealed_len(&claims, content_type, body.len()), body.len());
     }
     apart(out.start, out.length, task.body, task.body_length)?;
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's contract.
     let buffer = unsafe { many_mut(out.start, out.length)? };
     seal(&mut sealer, &claims, content_type, body, buffer).map_err(of_seal)
 }
@@ -97,7 +97,7 @@ unsafe fn seal<M: Mode<Error: Into<Code>>>(
     rng: &mut impl TryCryptoRng,
     out: &Out,
 ) -> Outcome<usize> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's contract.
     unsafe {
         seal_by(sealer, task, out, |sealer, claims, content_type, body, buffer| {
             sealer.seal(claims, content_type, body, rng, buffer).map(<[u8]>::len)
@@ -115,7 +115,7 @@ unsafe fn seal_hedged<M: Mode<Error: Into<Code>>>(
     rng: *const taskseal_rng,
     out: &Out,
 ) -> Outcome<usize> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's contract.
     unsafe {
         let key = one(key)?.key()?;
         let rng = rng.as_ref().map(Rng::of).transpose()?;
@@ -136,8 +136,8 @@ fn exact_length(length: usize, body_length: usize) -> Outcome<usize> {
     Ok(length)
 }
 
-/// Suite M: authenticates by a shared key; the body is readable by all. Returns the length of the envelope in `out`;
-/// with `out` NULL, the length it would have. `out` and the body must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
+/// Seals with suite M: authenticates with a shared key and does not encrypt. Returns the size of the envelope in `out`,
+/// or the required size if `out` is NULL. `out` and the body must not overlap (`TASKSEAL_INVALID_ARGUMENT`).
 #[cfg(feature = "mac")]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn taskseal_seal_m(
     returned(sealed)
 }
 
-/// Suite E: authenticates and encrypts by a shared key. Returns as `taskseal_seal_m`.
+/// Seals with suite E: authenticates and encrypts with a shared key. Returns the same as `taskseal_seal_m`.
 #[cfg(feature = "mac")]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn taskseal_seal_e(
     returned(sealed)
 }
 
-/// Suite S: signs; the body is readable by all. Returns as `taskseal_seal_m`.
+/// Seals with suite S: signs and does not encrypt. Returns the same as `taskseal_seal_m`.
 #[cfg(feature = "sign")]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -198,7 +198,7 @@ pub unsafe extern "C" fn taskseal_seal_s(
     returned(sealed)
 }
 
-/// Suite SE: encrypts by a shared key, then signs. Returns as `taskseal_seal_m`.
+/// Seals with suite SE: encrypts with a shared key, then signs. Returns the same as `taskseal_seal_m`.
 #[cfg(feature = "sign")]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -220,7 +220,7 @@ pub unsafe extern "C" fn taskseal_seal_se(
     returned(sealed)
 }
 
-/// Suite SP: encrypts to the recipient's public key, then signs. Returns as `taskseal_seal_m`.
+/// Seals with suite SP: encrypts to the recipient's public key, then signs. Returns the same as `taskseal_seal_m`.
 #[cfg(feature = "sign")]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -243,9 +243,9 @@ pub unsafe extern "C" fn taskseal_seal_sp(
     returned(sealed)
 }
 
-/// The key of hedged randomness: 32 bytes that no other device has, used for nothing else.
+/// The key of hedged randomness: 32 secret bytes that are unique to the device and used for nothing else.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[cfg(feature = "hedge")]
 #[repr(C)]
 pub struct taskseal_hedge_key {
@@ -258,7 +258,7 @@ pub struct taskseal_hedge_key {
 #[cfg(feature = "hedge")]
 key_object! { taskseal_hedge_key holds HedgeKey, tagged b"ts.hedg\0" }
 
-/// Makes a hedge key of 32 bytes.
+/// Initialises a hedge key from 32 bytes.
 #[cfg(feature = "hedge")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_hedge_key_init(key: *mut taskseal_hedge_key, bytes: *const u8) -> i32 {
@@ -266,14 +266,14 @@ pub unsafe extern "C" fn taskseal_hedge_key_init(key: *mut taskseal_hedge_key, b
     let made = unsafe {
         one_mut(key).and_then(|key| {
             let bytes = one(bytes.cast::<[u8; 32]>())?;
-            leaving_nothing(|| key.hold(HedgeKey::new(Secret::copy_from(bytes))));
+            with_wiped_stack(|| key.hold(HedgeKey::new(Secret::copy_from(bytes))));
             Ok(0)
         })
     };
     returned(made)
 }
 
-/// Wipes the key; the object holds none afterwards.
+/// Wipes the key. The object then holds no key.
 #[cfg(feature = "hedge")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_hedge_key_wipe(key: *mut taskseal_hedge_key) {
@@ -283,9 +283,9 @@ pub unsafe extern "C" fn taskseal_hedge_key_wipe(key: *mut taskseal_hedge_key) {
     }
 }
 
-/// `taskseal_seal_e` with hedged randomness: whatever is drawn depends on the hedge key, on the keys, on all claims and
-/// on the body too, so that a poor source is enough. With `rng` NULL there is no source at all: then no two tasks may
-/// have the same claims and body, across restarts.
+/// Like `taskseal_seal_e`, with hedged randomness: all random values also depend on the hedge key, the keys, all claims
+/// and the body, so that a weak source is sufficient. `rng` may be NULL if there is no source. In this case two tasks
+/// must not have the same claims and body, also across restarts.
 #[cfg(all(feature = "hedge", feature = "mac"))]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -307,7 +307,7 @@ pub unsafe extern "C" fn taskseal_seal_e_hedged(
     returned(sealed)
 }
 
-/// `taskseal_seal_se` with hedged randomness, as `taskseal_seal_e_hedged`.
+/// Like `taskseal_seal_se`, with hedged randomness as in `taskseal_seal_e_hedged`.
 #[cfg(all(feature = "hedge", feature = "sign"))]
 #[must_use]
 #[unsafe(no_mangle)]
@@ -330,7 +330,7 @@ pub unsafe extern "C" fn taskseal_seal_se_hedged(
     returned(sealed)
 }
 
-/// `taskseal_seal_sp` with hedged randomness, as `taskseal_seal_e_hedged`.
+/// Like `taskseal_seal_sp`, with hedged randomness as in `taskseal_seal_e_hedged`.
 #[cfg(all(feature = "hedge", feature = "sign"))]
 #[must_use]
 #[unsafe(no_mangle)]

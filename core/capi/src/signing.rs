@@ -1,4 +1,4 @@
-//! Who signs: a table of two functions, and the software key that fills it.
+//! Signers: a structure with a callback, and the software key that fills it.
 
 use core::ffi::c_void;
 
@@ -9,16 +9,17 @@ use crate::callbacks::SignerFailed;
 use crate::code::{Code, Outcome, returned};
 use crate::keys::key_object;
 use crate::memory::{one, one_mut};
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
-/// Signs for suites S, SE and SP: a key in memory (`taskseal_software_signer`), a secure element, a token.
+/// A signer for suites S, SE and SP: a key in memory (`taskseal_software_signer`), a secure element or a token.
 #[repr(C)]
 pub struct taskseal_signer {
-    /// Signs a SHA-256 digest of 32 bytes with ES256, writes `r || s` (64 bytes, big-endian) and returns 0;
-    /// `TASKSEAL_NO_KEY`: there is no key; any other number: `TASKSEAL_SIGNER_FAILED`. Then nothing is sealed. A high `s` is normalised. The key must never sign anything else.
+    /// Signs a SHA-256 digest of 32 bytes with ES256, writes `r || s` (64 bytes, big-endian) and returns 0.
+    /// `TASKSEAL_NO_KEY` means that there is no key; any other value is `TASKSEAL_SIGNER_FAILED`. In both cases nothing
+    /// is sealed. A high `s` is normalised. The key must not sign anything else.
     pub sign_digest:
         Option<unsafe extern "C" fn(context: *mut c_void, digest: *const u8, signature: *mut u8) -> i32>,
-    /// Handed to `sign_digest`.
+    /// Passed to `sign_digest`.
     pub context: *mut c_void,
     /// The kid of the key; `taskseal_verifying_key_kid` computes it from the public point.
     pub kid: [u8; 8],
@@ -46,7 +47,7 @@ impl Signer for CallbackSigner {
 
     fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFailed> {
         let mut signature = [0; 64];
-        // SAFETY: the application's function, called as its declaration says.
+        // SAFETY: the application's function, called according to its declaration.
         let outcome = unsafe { (self.sign_digest)(self.context, digest.as_ptr(), signature.as_mut_ptr()) };
         match outcome {
             0 => Ok(signature),
@@ -55,9 +56,9 @@ impl Signer for CallbackSigner {
     }
 }
 
-/// A signing key in memory. Making it costs as much as a signature: make it once.
+/// A signing key in memory. Initialisation costs as much as a signature, so do it once.
 ///
-/// To be filled by its `init` function where it stays; never to be copied. A zeroed one holds no key.
+/// Filled in place by its `init` function; must not be copied. A zeroed object holds no key.
 #[repr(C)]
 pub struct taskseal_signing_key {
     /// Private.
@@ -68,9 +69,9 @@ pub struct taskseal_signing_key {
 
 key_object! { taskseal_signing_key holds SigningKey, tagged b"ts.sign\0" }
 
-/// Makes a signing key of a private scalar, 32 bytes big-endian. A new key is 32 bytes of a cryptographically secure
-/// source, kept where nobody else reads them: if they are no scalar (one in 2^32 is not), the answer is
-/// `TASKSEAL_INVALID_KEY`, and others are drawn.
+/// Initialises a signing key from a private scalar, 32 bytes big-endian. To create a new key, generate 32 bytes from a
+/// cryptographically secure source and store them secretly. If they are out of range, with probability 2^-32, the
+/// function returns `TASKSEAL_INVALID_KEY`: generate other bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_signing_key_init(key: *mut taskseal_signing_key, scalar: *const u8) -> i32 {
     // SAFETY: the contract of the interface.
@@ -78,7 +79,7 @@ pub unsafe extern "C" fn taskseal_signing_key_init(key: *mut taskseal_signing_ke
         one_mut(key).and_then(|key| {
             key.wipe();
             let scalar = one(scalar.cast::<[u8; 32]>())?;
-            leaving_nothing(|| {
+            with_wiped_stack(|| {
                 let made = SigningKey::from_scalar(&Secret::copy_from(scalar));
                 key.hold(made.map_err(|_| Code::TASKSEAL_INVALID_KEY)?);
                 Ok(0)
@@ -88,7 +89,7 @@ pub unsafe extern "C" fn taskseal_signing_key_init(key: *mut taskseal_signing_ke
     returned(made)
 }
 
-/// Wipes the key; the object holds none afterwards.
+/// Wipes the key. The object then holds no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_signing_key_wipe(key: *mut taskseal_signing_key) {
     // SAFETY: the contract of the interface.
@@ -123,8 +124,8 @@ pub unsafe extern "C" fn taskseal_signing_key_kid(key: *const taskseal_signing_k
     returned(told)
 }
 
-/// Fills `signer` with a key in memory, which must stay where it is for as long as the signer is used. Signs
-/// deterministically (RFC 6979): no randomness is needed.
+/// Fills `signer` with a key in memory. The key must not move while the signer is in use. Signatures are deterministic
+/// (RFC 6979) and need no randomness.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn taskseal_software_signer(
     signer: *mut taskseal_signer,
@@ -144,8 +145,8 @@ pub unsafe extern "C" fn taskseal_software_signer(
 }
 
 unsafe extern "C" fn sign_digest(context: *mut c_void, digest: *const u8, signature: *mut u8) -> i32 {
-    // SAFETY: `taskseal_software_signer` has put a key there, and the caller is `CallbackSigner` or keeps the
-    // declaration's contract.
+    // SAFETY: `taskseal_software_signer` has stored a key there, and the caller is `CallbackSigner` or keeps the
+    // contract of the declaration.
     let signed = unsafe {
         one(context.cast::<taskseal_signing_key>()).and_then(taskseal_signing_key::key).and_then(|mut key| {
             let Ok(signed) = Signer::sign_digest(&mut key, one(digest.cast())?);

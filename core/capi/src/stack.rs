@@ -1,9 +1,9 @@
-//! What a key that is moved into its place leaves on the stack is overwritten.
+//! Wiping of the copies that moving a key into place leaves on the stack.
 
-/// More than the frames that hold a key on its way; the arithmetic below them is overwritten where it is done.
+/// More than the frames that hold a key while it is moved. The arithmetic below them wipes its own frames.
 const DEPTH: usize = 640;
 
-/// Does `work`, then overwrites the frames it was done in.
-pub(crate) fn leaving_nothing<T>(work: impl FnOnce() -> T) -> T {
+/// Runs `work`, then overwrites its stack frames.
+pub(crate) fn with_wiped_stack<T>(work: impl FnOnce() -> T) -> T {
     taskseal_core::stack::overwriting::<DEPTH, T>(work)
 }

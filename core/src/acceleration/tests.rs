@@ -1,6 +1,6 @@
 use super::*;
 
-/// The standard library detects by itself; the two must agree on what a processor has.
+/// The standard library has its own detection; both must report the same features.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[test]
 fn report_agrees_with_the_standard_library() {
@@ -37,6 +37,6 @@ fn processors_without_detection_are_portable() {
 }
 
 #[test]
-fn asking_again_gives_the_same_answer() {
+fn repeated_detection_gives_the_same_result() {
     assert_eq!(Acceleration::detect(), Acceleration::detect());
 }

@@ -1,4 +1,4 @@
-//! The receipt beside a task of a batch (RFC 9942): the signed root, and the path of the task to it.
+//! Receipts of tasks in a batch (RFC 9942): the signed root and the inclusion path of the task.
 
 use core::ops::RangeInclusive;
 
@@ -9,15 +9,15 @@ use crate::cbor::encoder::{Comparer, Counter, Sink, SinkError};
 use crate::kid::KeyId;
 use crate::label;
 
-/// The `typ` of a receipt: it is neither a task nor a result.
+/// The `typ` of a receipt, which differs from those of tasks and results.
 const TYP: &str = "application/vnd.taskseal.batch.v1+cose";
 
-/// Bytes of the longest protected header of a receipt: a batch of 256 tasks and more.
+/// Maximum size of a receipt's protected header, in bytes: that of a batch of 256 tasks or more.
 pub(crate) const MAX_RECEIPT_HEADER: usize = 66;
 
 const SIZES: RangeInclusive<u64> = 1..=MAX_BATCH as u64;
 
-/// A receipt, decoded but not verified.
+/// A decoded receipt that is not verified.
 ///
 /// ```cddl
 /// receipt = #6.18([ r-hdr, { 396: { -1: [ bstr .cbor proof ] } }, nil, bstr .size 64 ])
@@ -26,8 +26,8 @@ const SIZES: RangeInclusive<u64> = 1..=MAX_BATCH as u64;
 /// size    = uint .ge 1 .le 1024
 /// ```
 ///
-/// The root alone does not fix the number of leaves: a path fits trees of several sizes. The signed header does,
-/// so that nobody can give a receipt a second spelling.
+/// The root alone does not determine the number of leaves, because a path fits trees of several sizes. The signed
+/// header does, so a receipt has exactly one valid encoding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receipt<'a> {
     pub(crate) header_bytes: &'a [u8],
@@ -40,7 +40,7 @@ pub(crate) struct Receipt<'a> {
 }
 
 impl<'a> Receipt<'a> {
-    /// Decodes `bytes`, which must be the one encoding of what they say.
+    /// Decodes `bytes`, which must be deterministically encoded.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let receipt = Self::decode_loosely(bytes)?;
         let mut comparer = Comparer(bytes);
@@ -75,7 +75,7 @@ impl<'a> Receipt<'a> {
         Ok(Self { header_bytes, kid, size, index, path, signature })
     }
 
-    /// The root above a leaf.
+    /// Returns the root that the path leads to from `leaf`.
     pub(crate) fn root(&self, leaf: Hash) -> Option<Hash> {
         root_above(leaf, self.size, self.index, self.path())
     }
@@ -126,7 +126,7 @@ fn decode_proof(bytes: &[u8]) -> Result<(usize, usize, &[u8]), DecodeError> {
     if index >= size {
         return Err(DecodeError);
     }
-    // A path of another length leads nowhere.
+    // A path of another length does not lead to a root.
     let len = path_len(size, index);
     decoder.array(len as u64)?;
     let path = decoder.rest();
@@ -145,7 +145,7 @@ fn decode_size(decoder: &mut Decoder<'_>) -> Result<usize, DecodeError> {
     usize::try_from(size).map_err(|_| DecodeError)
 }
 
-/// Everything of a receipt but path and signature.
+/// A receipt without its path and signature.
 #[derive(Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) kid: KeyId,
@@ -154,7 +154,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Writes a receipt. `path` must be as long as size and index demand.
+    /// Writes a receipt. `path` must have the length that size and index require.
     pub(crate) fn encode<'h>(
         &self,
         path: impl Iterator<Item = &'h Hash>,
@@ -198,7 +198,7 @@ impl Frame {
     }
 }
 
-/// Bytes of an encoded hash.
+/// Size of an encoded hash, in bytes.
 const ITEM_LEN: usize = 34;
 
 /// Writes the protected header of the receipts of a batch of `size` tasks.
@@ -216,13 +216,13 @@ pub(crate) fn encode_header(kid: KeyId, size: usize, sink: &mut impl Sink) -> Re
     sink.uint(size as u64)
 }
 
-/// Bytes of the receipt of the task `index` of `size`.
+/// Returns the size of the receipt of task `index` of `size`, in bytes.
 pub(crate) fn receipt_len(kid: KeyId, size: usize, index: usize) -> Result<usize, SinkError> {
     encoded_len(Frame { kid, size, index }, path_len(size, index))
 }
 
-/// No receipt of a batch of `size` tasks is longer: the first leaf has the longest path, the last one the longest
-/// index.
+/// Returns an upper bound for the receipts of a batch of `size` tasks, in bytes: the first leaf has the longest path,
+/// the last leaf the longest index.
 pub(crate) fn longest_receipt(kid: KeyId, size: usize) -> Result<usize, SinkError> {
     encoded_len(Frame { kid, size, index: size.saturating_sub(1) }, path_len(size, 0))
 }

@@ -1,7 +1,7 @@
 //! The Merkle tree of RFC 9162 section 2.1 over SHA-256, in fixed memory.
 //!
-//! The tree is seen level by level: two neighbours make a node of the next level, and the last node of a level of
-//! odd length is handed up as it is. That is the unbalanced tree of RFC 9162.
+//! The tree is built level by level: two adjacent nodes are hashed into a node of the next level, and the last node of
+//! a level of odd length is promoted unchanged. The result is the unbalanced tree of RFC 9162.
 
 use heapless::Vec;
 use sha2::{Digest, Sha256};
@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 /// A leaf or an inner node.
 pub(crate) type Hash = [u8; 32];
 
-/// The hash that an entry is written into to become a leaf. It starts with a byte 0, inner nodes with 1, so that
-/// neither passes for the other.
+/// Returns a hash that becomes a leaf once an entry is written into it. Leaves start with a byte 0 and inner nodes with
+/// a byte 1, so neither can be mistaken for the other.
 pub(crate) fn leaf_hash() -> Sha256 {
     Sha256::new_with_prefix([0])
 }
@@ -19,18 +19,18 @@ fn node(left: &Hash, right: &Hash) -> Hash {
     Sha256::new_with_prefix([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// What happens to a node on its way up by one level.
+/// One step from a node to the level above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Joined with a sibling on its left.
+    /// Hashed with a left sibling.
     AfterSibling,
-    /// Joined with a sibling on its right.
+    /// Hashed with a right sibling.
     BeforeSibling,
-    /// Handed up alone.
+    /// Promoted unchanged.
     Alone,
 }
 
-/// The steps of the leaf `index` to the root of a tree of `size` leaves.
+/// Returns the steps from leaf `index` to the root of a tree of `size` leaves.
 fn steps(size: usize, index: usize) -> impl Iterator<Item = Step> {
     (0..height(size)).map(move |level| {
         let position = index >> level;
@@ -44,23 +44,23 @@ fn steps(size: usize, index: usize) -> impl Iterator<Item = Step> {
     })
 }
 
-/// Levels above the leaves.
+/// Returns the number of levels above the leaves.
 const fn height(size: usize) -> u32 {
     usize::BITS - size.saturating_sub(1).leading_zeros()
 }
 
-/// Nodes of a level; level 0 is the leaves.
+/// Returns the number of nodes in a level; level 0 holds the leaves.
 const fn level_len(size: usize, level: u32) -> usize {
     size.div_ceil(1 << level)
 }
 
-/// How many hashes the path of a leaf has.
+/// Returns the number of hashes in the path of a leaf.
 pub(crate) fn path_len(size: usize, index: usize) -> usize {
     steps(size, index).filter(|step| *step != Step::Alone).count()
 }
 
-/// The root above `leaf`, which is the `index`th of `size`; `None` if the path is not exactly as long as that
-/// demands (RFC 9162 2.1.3.2).
+/// Returns the root that `path` leads to from `leaf`, the `index`th of `size`. Returns `None` if the path does not have
+/// exactly the required length (RFC 9162 section 2.1.3.2).
 pub(crate) fn root_above<'h>(
     leaf: Hash,
     size: usize,
@@ -78,7 +78,7 @@ pub(crate) fn root_above<'h>(
     path.next().is_none().then_some(above)
 }
 
-/// The tree over up to `N` leaves. Takes 64 bytes a leaf.
+/// A Merkle tree of up to `N` leaves, 64 bytes per leaf.
 #[derive(Debug)]
 pub(crate) struct Tree<const N: usize> {
     leaves: Vec<Hash, N>,
@@ -87,7 +87,7 @@ pub(crate) struct Tree<const N: usize> {
 }
 
 impl<const N: usize> Tree<N> {
-    /// The tree over `leaves`; `None` if there are none.
+    /// Creates the tree over `leaves`; returns `None` if there are none.
     pub(crate) fn new(leaves: Vec<Hash, N>) -> Option<Self> {
         if leaves.is_empty() {
             return None;
@@ -102,12 +102,12 @@ impl<const N: usize> Tree<N> {
         Some(tree)
     }
 
-    /// The leaves again.
+    /// Returns the leaves.
     pub(crate) fn into_leaves(self) -> Vec<Hash, N> {
         self.leaves
     }
 
-    /// Leaves.
+    /// Returns the number of leaves.
     pub(crate) fn size(&self) -> usize {
         self.leaves.len()
     }
@@ -116,7 +116,7 @@ impl<const N: usize> Tree<N> {
         self.at(height(self.size()), 0)
     }
 
-    /// The siblings on the way from a leaf to the root.
+    /// Returns the siblings on the path from a leaf to the root.
     pub(crate) fn path(&self, index: usize) -> impl Iterator<Item = &Hash> {
         (0..).zip(steps(self.size(), index)).filter_map(move |(level, step)| match step {
             Step::Alone => None,
@@ -130,7 +130,7 @@ impl<const N: usize> Tree<N> {
                 let before: usize = (1..level).map(|level| level_len(self.size(), level - 1) / 2).sum();
                 return self.nodes.get(before + position);
             }
-            // Handed up from the level below.
+            // Promoted from the level below.
             (level, position) = (level - 1, 2 * position);
         }
         self.leaves.get(position)

@@ -1,4 +1,4 @@
-//! What is no beacon, that time never runs ahead of the truth, and what a stamp says.
+//! Beacons that are refused, clocks that never run ahead, and the claims of a stamp.
 
 use std::vec::Vec;
 
@@ -47,19 +47,19 @@ fn a_beacon_whose_time_was_changed_is_rejected() {
 }
 
 #[test]
-fn another_task_of_the_same_key_is_no_beacon() {
+fn another_task_of_the_same_key_is_not_a_beacon() {
     let envelope = signed(&Claims { audience: audience(), ..claims() });
     assert_eq!(hear(&envelope, 0), Err(Refusal::TypeNotHandled.into()));
 }
 
 #[test]
-fn a_beacon_for_elsewhere_is_refused() {
+fn a_beacon_for_another_audience_is_refused() {
     let envelope = signed(&Claims { audience: Audience::new("other/time").unwrap(), ..beacon(NOW) });
     assert_eq!(hear(&envelope, 0), Err(Refusal::WrongAudience.into()));
 }
 
 #[test]
-fn a_key_without_the_right_or_revoked_tells_no_time() {
+fn a_beacon_of_a_revoked_key_or_one_without_the_right_is_refused() {
     let (envelope, key) = (signed(&beacon(NOW)), key());
     let record = record(RecordKey::Es256(&key));
     let other = record.types(NameSet::new("reading:*"));
@@ -71,7 +71,7 @@ fn a_key_without_the_right_or_revoked_tells_no_time() {
 }
 
 #[test]
-fn a_shared_key_tells_no_time() {
+fn a_beacon_of_a_shared_key_is_refused() {
     let mac = mac_key(1);
     let envelope = seal(&mut Sealer::authenticate(&mac), &beacon(NOW), b"");
     let heard = hear_with(&envelope, record(RecordKey::Hmac256(&mac)), 0);
@@ -79,7 +79,7 @@ fn a_shared_key_tells_no_time() {
 }
 
 #[test]
-fn a_beacon_that_was_counted_from_a_beacon_is_none() {
+fn a_beacon_based_on_a_beacon_is_refused() {
     let second_hand = beacon(NOW).clock(ClockSource::Beacon).beacon([1; 8]);
     assert_eq!(hear(&signed(&second_hand), 0), Err(Refusal::ClockNotAllowed.into()));
     let timeless = Claims { expires_at: None, issued_at: None, ..beacon(NOW) };
@@ -88,12 +88,12 @@ fn a_beacon_that_was_counted_from_a_beacon_is_none() {
 }
 
 #[test]
-fn time_goes_on_with_the_ticks_and_never_ahead_of_the_truth() {
+fn time_advances_with_the_ticks_and_never_runs_ahead() {
     let clock = hear(&signed(&beacon(NOW)), 5_000).unwrap();
     assert_eq!(clock.at(5_000), NOW);
-    // Ten seconds by an oscillator that may be 100 millionths fast are 9.999 seconds at least.
+    // Ten seconds of an oscillator that is up to 100 ppm fast are at least 9.999 seconds.
     assert_eq!(clock.at(15_000), NOW + 9);
-    // A day: 8.64 seconds may be wrong.
+    // One day: the error is up to 8.64 seconds.
     assert_eq!(clock.at(5_000 + 86_400_000), NOW + 86_400 - 9);
     assert_eq!(clock.at(0), NOW, "ticks that step back count as none");
     assert_eq!(clock.window(15_000), TimeWindow { earliest: NOW + 9, latest: u64::MAX });
@@ -101,7 +101,7 @@ fn time_goes_on_with_the_ticks_and_never_ahead_of_the_truth() {
 }
 
 #[test]
-fn an_old_beacon_does_not_set_the_time_back() {
+fn an_older_beacon_does_not_set_the_time_back() {
     let key = key();
     let keys = keyset([record(RecordKey::Es256(&key))]);
     let mut clock = hear(&signed(&beacon(NOW)), 0).unwrap();
@@ -117,13 +117,13 @@ fn an_old_beacon_does_not_set_the_time_back() {
 }
 
 #[test]
-fn a_beacon_may_live_for_years() {
+fn a_beacon_is_valid_for_years() {
     let lasting = beacon(NOW).expires_at(NOW + 10 * 366 * 86_400);
     assert_eq!(hear(&signed(&lasting), 0).map(|clock| clock.at(0)), Ok(NOW));
 }
 
 #[test]
-fn a_stamp_says_which_beacon_it_was_counted_from() {
+fn a_stamp_names_the_beacon_it_is_based_on() {
     let envelope = signed(&beacon(NOW));
     let clock = hear(&envelope, 0).unwrap();
     let stamped = clock.stamp(Claims { issued_at: None, expires_at: None, ..claims() }, 10_000, 300);

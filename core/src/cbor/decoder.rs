@@ -4,11 +4,11 @@ use core::str;
 
 use super::{ARRAY, BYTES, MAP, NINT, NULL, TAG, TEXT, UINT, head_len};
 
-/// The bytes are not what the profile allows here.
+/// Bytes that the profile does not allow at this position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecodeError;
 
-/// Reads items one after the other.
+/// Reads consecutive items.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoder<'a>(&'a [u8]);
 
@@ -17,17 +17,17 @@ impl<'a> Decoder<'a> {
         Self(bytes)
     }
 
-    /// Ends decoding: nothing may be left.
+    /// Ends decoding; fails if bytes remain.
     pub(crate) const fn end(self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError) }
     }
 
-    /// The major type of the next item.
+    /// Returns the major type of the next item.
     pub(crate) fn peek_major(&self) -> Result<u8, DecodeError> {
         self.0.first().map(|initial| initial >> 5).ok_or(DecodeError)
     }
 
-    /// Reads a head: major type and argument. Only the shortest form passes; indefinite lengths do not.
+    /// Reads a head: major type and argument. Refuses indefinite lengths and heads that are not in the shortest form.
     fn head(&mut self) -> Result<(u8, u64), DecodeError> {
         let (initial, rest) = self.0.split_first().ok_or(DecodeError)?;
         let major = initial >> 5;
@@ -67,7 +67,7 @@ impl<'a> Decoder<'a> {
     pub(crate) fn int(&mut self) -> Result<i64, DecodeError> {
         match self.head()? {
             (UINT, argument) => i64::try_from(argument).map_err(|_| DecodeError),
-            // RFC 8949 3.1: the argument n stands for -1 - n.
+            // RFC 8949 section 3.1: the argument n encodes -1 - n.
             (NINT, argument) => i64::try_from(argument).map(|n| -1 - n).map_err(|_| DecodeError),
             _ => Err(DecodeError),
         }
@@ -116,12 +116,12 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// What has not been read yet.
+    /// Returns the bytes that remain.
     pub(crate) const fn rest(&self) -> &'a [u8] {
         self.0
     }
 
-    /// A declared length is compared with what is there before anything is made of it.
+    /// Compares the declared length with the remaining bytes before it is used.
     fn take(&mut self, len: u64) -> Result<&'a [u8], DecodeError> {
         let len = usize::try_from(len).map_err(|_| DecodeError)?;
         let (taken, rest) = self.0.split_at_checked(len).ok_or(DecodeError)?;

@@ -1,20 +1,19 @@
 //! Encoding into a sink: a buffer, a counter, a hash, or a comparison with bytes already there.
 //!
-//! One encoder serves sealing, sizing, hashing and the check that decoded bytes are the only spelling of
-//! what they say.
+//! One encoder serves sealing, sizing, hashing, and the check that decoded bytes are deterministically encoded.
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
 use super::{ARRAY, BYTES, MAP, NINT, NULL, TAG, TEXT, UINT};
 
-/// The sink took no more: the buffer is full, or the bytes differ.
+/// The sink accepts no more bytes: the buffer is full, or the bytes differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SinkError;
 
-/// Takes encoded bytes.
+/// Receives encoded bytes.
 pub(crate) trait Sink {
-    /// Takes `bytes` whole or not at all.
+    /// Writes all of `bytes` or none.
     fn put(&mut self, bytes: &[u8]) -> Result<(), SinkError>;
 
     /// Writes a head in its shortest form.
@@ -43,7 +42,7 @@ pub(crate) trait Sink {
     fn int(&mut self, value: i64) -> Result<(), SinkError> {
         match u64::try_from(value) {
             Ok(value) => self.head(UINT, value),
-            // RFC 8949 3.1: a negative integer n is encoded as -1 - n, which is !n in two's complement.
+            // RFC 8949 section 3.1: a negative integer n is encoded as -1 - n, which is !n in two's complement.
             Err(_) => self.head(NINT, (!value).unsigned_abs()),
         }
     }
@@ -108,22 +107,22 @@ impl<'b> Writer<'b> {
         Self { buffer, written: 0 }
     }
 
-    /// Goes on behind the first `written` bytes.
+    /// Continues after the first `written` bytes.
     pub(crate) const fn after(buffer: &'b mut [u8], written: usize) -> Self {
         Self { buffer, written }
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written.
     pub(crate) const fn position(&self) -> usize {
         self.written
     }
 
-    /// What was written.
+    /// Returns the bytes written.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.buffer.get(..self.written).unwrap_or_default()
     }
 
-    /// Leaves room for `len` bytes: what was written before it, and the room.
+    /// Reserves `len` bytes. Returns the bytes written before them, and the reserved bytes.
     pub(crate) fn reserve(&mut self, len: usize) -> Result<(&[u8], &mut [u8]), SinkError> {
         let end = self.written.checked_add(len).ok_or(SinkError)?;
         let (written, rest) = self.buffer.split_at_mut_checked(self.written).ok_or(SinkError)?;
@@ -137,19 +136,19 @@ impl Sink for Writer<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let end = self.written.checked_add(bytes.len()).ok_or(SinkError)?;
         let place = self.buffer.get_mut(self.written..end).ok_or(SinkError)?;
-        // Not `copy_from_slice`, which brings a panic for lengths that differ.
+        // Unlike `copy_from_slice`, this contains no panic for different lengths.
         place.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         self.written = end;
         Ok(())
     }
 }
 
-/// Compares what is written with bytes that are already there.
+/// Compares the written bytes with expected bytes.
 pub(crate) struct Comparer<'a>(pub(crate) &'a [u8]);
 
 impl Sink for Comparer<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
-        // Public bytes: an early end tells nothing that the sender does not know.
+        // The bytes are public: an early return reveals nothing that the sender does not know.
         self.0 = self.0.strip_prefix(bytes).ok_or(SinkError)?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Heads at every width, and everything that is not the shortest one.
+//! Heads of every width, and heads that are not in the shortest form.
 
 use std::vec::Vec;
 
@@ -7,7 +7,7 @@ use super::encoder::{Comparer, Counter, Sink, SinkError, Writer};
 use super::{UINT, head_len};
 use crate::testing::hex;
 
-/// A value at each side of every width, and its encoding as major type 0.
+/// Values at both sides of every width limit, with their encoding as major type 0.
 const WIDTHS: [(u64, &str); 10] = [
     (0, "00"),
     (23, "17"),
@@ -92,7 +92,7 @@ fn a_head_cut_short_is_refused() {
 }
 
 #[test]
-fn simple_values_and_floats_are_no_item_of_the_profile() {
+fn simple_values_and_floats_are_refused() {
     for bytes in ["f4", "f5", "f6", "f7", "f8ff", "f90000", "fa00000000", "fb0000000000000000", "ff"] {
         let bytes = hex(bytes);
         assert!(Decoder::new(&bytes).uint().is_err());
@@ -103,7 +103,7 @@ fn simple_values_and_floats_are_no_item_of_the_profile() {
 }
 
 #[test]
-fn each_reader_takes_its_own_major_type_only() {
+fn each_reader_accepts_its_own_major_type_only() {
     for major in 0..7_u8 {
         let bytes = [major << 5];
         let accepted = [
@@ -123,7 +123,7 @@ fn each_reader_takes_its_own_major_type_only() {
 }
 
 #[test]
-fn integers_of_either_sign_reach_to_their_limits() {
+fn integers_of_either_sign_round_trip_at_their_limits() {
     let cases = [
         (0, "00"),
         (-1, "20"),
@@ -143,7 +143,7 @@ fn integers_of_either_sign_reach_to_their_limits() {
 }
 
 #[test]
-fn declared_lengths_are_compared_with_what_is_there() {
+fn declared_lengths_beyond_the_input_are_refused() {
     for bytes in [
         "41",
         "42ff",
@@ -170,7 +170,7 @@ fn text_is_utf_8() {
 }
 
 #[test]
-fn exact_lengths_are_exact() {
+fn byte_strings_of_another_length_are_refused() {
     assert_eq!(read(&hex("420102"), |decoder| decoder.bytes_exact().copied()), Ok([1, 2]));
     assert!(Decoder::new(&hex("420102")).bytes_exact::<1>().is_err());
     assert!(Decoder::new(&hex("420102")).bytes_exact::<3>().is_err());
@@ -181,7 +181,7 @@ fn exact_lengths_are_exact() {
 }
 
 #[test]
-fn a_full_writer_takes_nothing_more_and_says_so() {
+fn a_full_writer_returns_an_error() {
     let mut buffer = [0xee; 4];
     let mut writer = Writer::new(&mut buffer);
 
@@ -193,7 +193,7 @@ fn a_full_writer_takes_nothing_more_and_says_so() {
 }
 
 #[test]
-fn a_counter_that_would_overflow_says_so() {
+fn a_counter_that_would_overflow_returns_an_error() {
     let mut counter = Counter(usize::MAX - 1);
     assert_eq!(counter.put(&[0]), Ok(()));
     assert_eq!(counter.put(&[0]), Err(SinkError));

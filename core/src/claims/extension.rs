@@ -1,4 +1,4 @@
-//! The extension claims: everything about a task that CWT has no registered claim for.
+//! Extension claims: statements about a task for which CWT has no registered claim.
 
 use super::{Claims, ClockSource, Sequence};
 use crate::cbor::decoder::{DecodeError, Decoder};
@@ -22,7 +22,7 @@ use crate::name::Reference;
 /// }
 /// ```
 impl<'a> Claims<'a> {
-    /// How many members the extension map has; 0: the map is absent.
+    /// Returns the number of members of the extension map; 0 if the map is absent.
     pub(super) fn extension_count(&self) -> u64 {
         let present = [
             self.clock != ClockSource::Synchronised,
@@ -42,7 +42,7 @@ impl<'a> Claims<'a> {
 
     pub(super) fn encode_extensions(&self, count: u64, sink: &mut impl Sink) -> Result<(), SinkError> {
         sink.map(count)?;
-        // A default has one spelling only: absent.
+        // The default is encoded as absent only.
         if let Some(code) = clock_code(self.clock) {
             put_uint(sink, label::EXT_CLOCK, Some(code))?;
         }

@@ -1,4 +1,4 @@
-//! Which claims go together, and that every field survives the wire.
+//! Allowed combinations of claims, and round trips of every field.
 
 use std::vec::Vec;
 
@@ -99,7 +99,7 @@ fn consistent_combinations_are_allowed() {
 }
 
 #[test]
-fn every_field_survives_the_wire_by_itself() {
+fn every_field_round_trips_by_itself() {
     survives(claims());
     survives(claims().not_before(0));
     survives(claims().expires_at(0));
@@ -119,7 +119,7 @@ fn every_field_survives_the_wire_by_itself() {
 }
 
 #[test]
-fn all_fields_together_survive_the_wire() {
+fn all_fields_round_trip_together() {
     survives(
         beacon()
             .sequence(1, 2)
@@ -151,7 +151,7 @@ fn claims_of_more_members_than_there_are_labels_are_refused() {
 fn extension_values_of_another_type_are_refused() {
     let plain = encoded(&claims());
     for member in 1..=12_u8 {
-        // An integer, a byte string, a text, an array, a map, null: at most one of them is right.
+        // An integer, a byte string, a text, an array, a map, null: at most one has the right type.
         let values: [&[u8]; 6] = [&[0x01], &[0x41, 0], &[0x61, b'x'], &[0x80], &[0xa0], &[0xf6]];
         let accepted = values.iter().filter(|value| {
             let mut bytes = plain.clone();
@@ -166,6 +166,6 @@ fn extension_values_of_another_type_are_refused() {
 }
 
 #[test]
-fn contradicting_claims_say_so() {
+fn the_error_for_contradicting_claims_has_a_message() {
     assert_eq!(std::format!("{InconsistentClaims}"), "the claims contradict each other");
 }

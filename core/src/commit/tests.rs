@@ -1,4 +1,4 @@
-//! HKDF against RFC 5869, the derivations against their definitions, and what a commitment commits to.
+//! HKDF compared with RFC 5869, the derivations compared with their definitions, and the inputs of a commitment.
 
 use super::*;
 use crate::testing::hex;
@@ -60,7 +60,7 @@ fn a_missing_salt_is_thirty_two_zero_bytes() {
 }
 
 #[test]
-fn the_shared_derivation_is_one_expansion_of_64_bytes() {
+fn the_shared_derivation_is_one_expansion_to_64_bytes() {
     // Computed with hashlib and hmac of Python: key = SHA-256("taskseal example enc key"), salt = SHA-256("salt")[..16].
     let key = secret(&sha2_of(b"taskseal example enc key"));
     let salt = sha2_of(b"salt")[..16].try_into().expect("16 bytes");
@@ -73,7 +73,7 @@ fn the_shared_derivation_is_one_expansion_of_64_bytes() {
 }
 
 #[test]
-fn the_agreed_derivation_is_that_of_rfc_9053_and_a_label_of_our_own() {
+fn the_agreed_derivation_follows_rfc_9053_with_a_separate_commitment_label() {
     let mut content = ContentKey::zeroed();
 
     content.derive_agreed(&secret(&[0x5a; 32]));
@@ -113,7 +113,7 @@ fn an_agreed_commitment_fits_one_secret() {
 }
 
 #[test]
-fn shared_and_agreed_derivations_have_nothing_in_common() {
+fn shared_and_agreed_derivations_differ() {
     let (mut shared, mut agreed) = (ContentKey::zeroed(), ContentKey::zeroed());
     shared.derive_shared(&secret(&[1; 32]), &[0; 16]);
     agreed.derive_agreed(&secret(&[1; 32]));

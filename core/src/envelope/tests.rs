@@ -1,4 +1,4 @@
-//! The limits of length, and what the first byte decides.
+//! Length limits, and the check of the first byte.
 
 use std::vec;
 
@@ -10,7 +10,7 @@ fn decode(bytes: &[u8]) -> Result<(), Refusal> {
 }
 
 #[test]
-fn the_first_byte_tells_an_envelope_from_everything_else() {
+fn the_first_byte_distinguishes_an_envelope_from_other_payloads() {
     for first in 0..=0xff_u8 {
         let refusal = decode(&[first]).expect_err("one byte is no envelope");
         let expected =
@@ -21,7 +21,7 @@ fn the_first_byte_tells_an_envelope_from_everything_else() {
 }
 
 #[test]
-fn what_is_longer_than_any_envelope_is_not_looked_at() {
+fn input_longer_than_any_envelope_is_refused_before_decoding() {
     let most = MAX_BODY + MAX_HEADER + MAX_FRAME;
     let mut bytes = vec![0; most + 1];
     bytes[0] = 0xd2;

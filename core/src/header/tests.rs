@@ -1,4 +1,4 @@
-//! Strictness of the outer header: labels unknown, twice, in another order; the longest header there is.
+//! Outer headers that are refused: unknown, duplicate and reordered labels. The longest header.
 
 use std::vec::Vec;
 
@@ -66,7 +66,7 @@ fn every_other_order_is_refused() {
 }
 
 #[test]
-fn a_label_that_is_missing_or_there_twice_is_refused() {
+fn missing_and_duplicate_labels_are_refused() {
     let pairs = pairs(&header());
     for index in 0..pairs.len() {
         let mut missing = pairs.clone();
@@ -81,7 +81,7 @@ fn a_label_that_is_missing_or_there_twice_is_refused() {
 }
 
 #[test]
-fn every_unknown_label_is_refused_at_every_place() {
+fn every_unknown_label_is_refused_at_every_position() {
     let pairs = pairs(&header());
     for label in [0_i64, 2, 5, 6, 7, 10, 11, 12, 33, 258, 394, -1, -2, -65_537, -95_347, -95_349] {
         let mut buffer = [0; 16];
@@ -105,7 +105,7 @@ fn bytes_after_the_map_are_refused() {
 }
 
 #[test]
-fn the_longest_header_of_every_kind_has_room() {
+fn the_longest_header_of_every_kind_fits() {
     let long = |len| "x".repeat(len);
     let (issuer, name, reference, content) = (long(64), long(128), long(64), std::format!("a/{}", long(62)));
     let mut claims = Claims::new(

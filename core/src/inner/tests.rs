@@ -1,4 +1,4 @@
-//! What an encrypted object must have before anything is decrypted.
+//! Checks of an encrypted object before decryption.
 
 use std::vec::Vec;
 
@@ -40,10 +40,10 @@ fn a_ciphertext_shorter_than_its_tag_is_refused() {
 }
 
 #[test]
-fn one_changed_byte_of_the_recipient_is_another_meaning_or_none() {
+fn a_changed_byte_of_the_recipient_changes_its_meaning_or_is_refused() {
     let good = object(AGREED, &[7; 20]);
     let start = good.len() - encoded(|sink| RECIPIENT.encode(sink)).len();
-    // The interpreter takes a minute for all of them.
+    // All of them take a minute under Miri.
     let bytes_apart = if cfg!(miri) { 8 } else { 1 };
     for at in (start..good.len()).step_by(bytes_apart) {
         for bit in 0..8 {
@@ -58,7 +58,7 @@ fn one_changed_byte_of_the_recipient_is_another_meaning_or_none() {
 }
 
 #[test]
-fn the_kid_that_decrypts_is_that_of_the_key_or_of_the_recipient() {
+fn the_decryption_kid_is_that_of_the_key_or_of_the_recipient() {
     let kid = |bytes: &[u8]| Inner::decode(bytes).expect("well-formed").kid();
     assert_eq!(kid(&object(SHARED, &[7; 20])), Some(KeyId::from_bytes([1; 8])));
     assert_eq!(kid(&object(AGREED, &[7; 20])), Some(KeyId::from_bytes([3; 8])));
@@ -104,7 +104,7 @@ fn the_iv_is_one_pair_of_twelve_bytes() {
 }
 
 #[test]
-fn the_longest_protected_header_has_the_length_that_is_reserved_for_it() {
+fn the_longest_protected_header_has_the_maximum_length() {
     let content = std::format!("a/{}", "x".repeat(62));
     let longest = Protected { content_type: ContentType::new(&content).expect("64 characters"), key: SHARED };
     assert_eq!(longest.encoded_len(), Ok(MAX_PROTECTED));

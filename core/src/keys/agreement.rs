@@ -1,4 +1,5 @@
-//! ECDH keys on P-256 (RFC 9053 section 6.3.1): what a worker decrypts with, and what a producer encrypts to.
+//! ECDH keys on P-256 (RFC 9053 section 6.3.1): workers decrypt with the private key, producers encrypt to the public
+//! key.
 
 use core::fmt;
 
@@ -9,31 +10,31 @@ use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
 use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::secret::Secret;
-use crate::stack::{Depth, clear_registers, leaving_nothing};
+use crate::stack::{Depth, clear_registers, with_wiped_stack};
 
-/// A key agreement key in memory. Wiped on drop, prints only its kid.
+/// A private key agreement key in memory. Wiped on drop; `Debug` prints the kid only.
 pub struct AgreementKey {
     key: p256::SecretKey,
     public: AgreementPublicKey,
 }
 
 impl AgreementKey {
-    /// Takes a scalar, big-endian.
+    /// Creates a key from its scalar, big-endian.
     ///
     /// # Errors
     /// [`InvalidKey`] if the scalar is zero or not below the order of the curve.
     ///
     /// # Security
-    /// The scalar must come from a cryptographic source of randomness, and must not be a signing key's.
+    /// The scalar must come from a cryptographic source of randomness, and must not be that of a signing key.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
-        leaving_nothing(Depth::Curve, || {
+        with_wiped_stack(Depth::Curve, || {
             let key = p256::SecretKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
             let public = AgreementPublicKey::of(key.public_key());
             Ok(Self { key, public })
         })
     }
 
-    /// The public half.
+    /// Returns the public key.
     #[must_use]
     pub const fn public_key(&self) -> AgreementPublicKey {
         self.public
@@ -42,8 +43,8 @@ impl AgreementKey {
     /// Returns the x-coordinate of the shared point (SP 800-56A section 5.7.1.2). P-256 has cofactor 1 and both points
     /// were checked, so the shared point is never the identity.
     pub(crate) fn shared_x(&self, peer: &AgreementPublicKey) -> Secret<32> {
-        leaving_nothing(Depth::Curve, || {
-            // A copy of the private scalar that nothing else wipes.
+        with_wiped_stack(Depth::Curve, || {
+            // This is a copy of the private scalar that nothing else wipes.
             let mut scalar = self.key.to_nonzero_scalar();
             let shared = diffie_hellman(&scalar, peer.key.as_affine());
             scalar.zeroize();
@@ -54,7 +55,7 @@ impl AgreementKey {
     }
 }
 
-/// The scalar wipes itself; this is for what moving the key left in the vector registers.
+/// The scalar wipes itself. This clears copies that moves of the key left in vector registers.
 impl Drop for AgreementKey {
     fn drop(&mut self) {
         clear_registers();
@@ -67,7 +68,7 @@ impl fmt::Debug for AgreementKey {
     }
 }
 
-/// A P-256 public key to agree with: a point on the curve, checked, never the identity.
+/// A P-256 public key for key agreement: a point that was checked to be on the curve and is not the identity.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AgreementPublicKey {
     key: p256::PublicKey,
@@ -75,7 +76,7 @@ pub struct AgreementPublicKey {
 }
 
 impl AgreementPublicKey {
-    /// Takes an uncompressed point, `04 || x || y`.
+    /// Creates a key from an uncompressed point, `04 || x || y`.
     ///
     /// # Errors
     /// [`InvalidKey`] if the point is not on the curve or is the identity.
@@ -88,13 +89,13 @@ impl AgreementPublicKey {
         Self { key, kid }
     }
 
-    /// The first 8 bytes of the key's thumbprint (RFC 9679).
+    /// Returns the kid: the first 8 bytes of the key's thumbprint (RFC 9679).
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.kid
     }
 
-    /// The uncompressed point, `04 || x || y`.
+    /// Returns the uncompressed point, `04 || x || y`.
     #[must_use]
     pub fn to_point(&self) -> [u8; POINT_LEN] {
         uncompressed(self.key.as_affine())

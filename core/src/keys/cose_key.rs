@@ -21,7 +21,7 @@ use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::label;
 use crate::secret::Secret;
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 
 /// The algorithm of a key, which fixes its key type and its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ impl KeyAlgorithm {
         }
     }
 
-    /// The number of members in the map and the key type.
+    /// Returns the number of members in the map, and the key type.
     const fn shape(self) -> (u64, i64) {
         match self {
             Self::Es256 | Self::EcdhEs => (8, label::KTY_EC2),
@@ -132,7 +132,7 @@ impl CoseKey {
     /// # Errors
     /// [`CoseKeyError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CoseKeyError> {
-        leaving_nothing(Depth::Curve, || {
+        with_wiped_stack(Depth::Curve, || {
             let members = Members::decode(bytes).map_err(|DecodeError| CoseKeyError::Malformed)?;
             let secret = Secret::copy_from(members.secret);
             let key = Self::new(members.algorithm, members.kid, &secret)
@@ -148,7 +148,7 @@ impl CoseKey {
     /// Encodes the key, secret included.
     #[must_use]
     pub fn encode(&self) -> EncodedCoseKey {
-        leaving_nothing(Depth::Hash, || {
+        with_wiped_stack(Depth::Hash, || {
             let mut encoded = EncodedCoseKey { bytes: Secret::zeroed(), len: 0 };
             let mut writer = Writer::new(encoded.bytes.as_mut_bytes());
             self.write(&mut writer).expect("MAX_LEN bytes hold the longest form");
@@ -157,25 +157,25 @@ impl CoseKey {
         })
     }
 
-    /// The algorithm.
+    /// Returns the algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> KeyAlgorithm {
         self.algorithm
     }
 
-    /// The kid.
+    /// Returns the kid.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.kid
     }
 
-    /// The uncompressed public point of a P-256 key.
+    /// Returns the uncompressed public point of a P-256 key; `None` for a symmetric key.
     #[must_use]
     pub const fn point(&self) -> Option<&[u8; POINT_LEN]> {
         self.point.as_ref()
     }
 
-    /// The scalar of a P-256 key, big-endian, or the bytes of a symmetric key.
+    /// Returns the scalar of a P-256 key, big-endian, or the bytes of a symmetric key.
     #[must_use]
     pub const fn secret(&self) -> &Secret<32> {
         &self.secret
@@ -266,7 +266,7 @@ pub struct EncodedCoseKey {
 }
 
 impl EncodedCoseKey {
-    /// The bytes of the COSE_Key.
+    /// Returns the bytes of the COSE_Key.
     ///
     /// # Security
     /// They contain the secret. The caller must not let a copy outlive its use.

@@ -1,4 +1,4 @@
-//! ES256 keys (RFC 9053 section 2.1): the software signer and what verifies it.
+//! ES256 keys (RFC 9053 section 2.1): signing keys and verifying keys.
 
 use core::fmt;
 
@@ -6,16 +6,16 @@ use super::{POINT_LEN, affine, thumbprint_kid, uncompressed};
 use crate::error::InvalidKey;
 use crate::kid::KeyId;
 use crate::secret::Secret;
-use crate::stack::{Depth, clear_registers, leaving_nothing};
+use crate::stack::{Depth, clear_registers, with_wiped_stack};
 
-/// An ES256 signing key in memory. Wiped on drop, prints only its kid.
+/// An ES256 signing key in memory. Wiped on drop; `Debug` prints the kid only.
 pub struct SigningKey {
     key: p256::ecdsa::SigningKey,
     kid: KeyId,
 }
 
 impl SigningKey {
-    /// Takes a scalar, big-endian.
+    /// Creates a key from its scalar, big-endian.
     ///
     /// # Errors
     /// [`InvalidKey`] if the scalar is zero or not below the order of the curve.
@@ -23,20 +23,20 @@ impl SigningKey {
     /// # Security
     /// The scalar must come from a cryptographic source of randomness.
     pub fn from_scalar(scalar: &Secret<32>) -> Result<Self, InvalidKey> {
-        leaving_nothing(Depth::Curve, || {
+        with_wiped_stack(Depth::Curve, || {
             let key = p256::ecdsa::SigningKey::from_slice(scalar.as_bytes()).map_err(|_| InvalidKey)?;
             let kid = VerifyingKey::of(*key.verifying_key()).kid;
             Ok(Self { key, kid })
         })
     }
 
-    /// The kid of the public half.
+    /// Returns the kid, which is that of the verifying key.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.kid
     }
 
-    /// The public half.
+    /// Returns the verifying key.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey::of(*self.key.verifying_key())
@@ -47,7 +47,7 @@ impl SigningKey {
     }
 }
 
-/// The scalar wipes itself; this is for what moving the key left in the vector registers.
+/// The scalar wipes itself. This clears copies that moves of the key left in vector registers.
 impl Drop for SigningKey {
     fn drop(&mut self) {
         clear_registers();
@@ -60,7 +60,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// An ES256 public key: a point on P-256, checked.
+/// An ES256 public key: a point that was checked to be on P-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VerifyingKey {
     key: p256::ecdsa::VerifyingKey,
@@ -68,7 +68,7 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Takes an uncompressed point, `04 || x || y`.
+    /// Creates a key from an uncompressed point, `04 || x || y`.
     ///
     /// # Errors
     /// [`InvalidKey`] if the point is not on the curve or is the identity.
@@ -82,13 +82,13 @@ impl VerifyingKey {
         Self { key, kid }
     }
 
-    /// The first 8 bytes of the key's thumbprint (RFC 9679).
+    /// Returns the kid: the first 8 bytes of the key's thumbprint (RFC 9679).
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.kid
     }
 
-    /// The uncompressed point, `04 || x || y`.
+    /// Returns the uncompressed point, `04 || x || y`.
     #[must_use]
     pub fn to_point(&self) -> [u8; POINT_LEN] {
         uncompressed(self.key.as_affine())

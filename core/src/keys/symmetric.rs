@@ -1,9 +1,9 @@
-//! Symmetric keys: HMAC keys of suite M, encryption keys of suites E and SE.
+//! Symmetric keys: HMAC keys for suite M, encryption keys for suites E and SE.
 
 use crate::kid::KeyId;
 use crate::secret::Secret;
 
-/// An HMAC 256/256 key (RFC 9053 section 3.1) of 32 bytes. Wiped on drop, prints only its kid.
+/// An HMAC 256/256 key (RFC 9053 section 3.1) of 32 bytes. Wiped on drop; `Debug` prints the kid only.
 #[derive(Debug)]
 pub struct HmacKey {
     kid: KeyId,
@@ -11,7 +11,7 @@ pub struct HmacKey {
 }
 
 impl HmacKey {
-    /// Takes 32 bytes and the kid they go by.
+    /// Creates a key from its kid and 32 secret bytes.
     ///
     /// # Security
     /// The bytes must come from a cryptographic source of randomness and be used for nothing else. The kid
@@ -21,7 +21,7 @@ impl HmacKey {
         Self { kid, key }
     }
 
-    /// The kid.
+    /// Returns the kid.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.kid
@@ -32,8 +32,8 @@ impl HmacKey {
     }
 }
 
-/// A shared key of 32 bytes from which one content key per message is derived. Wiped on drop, prints only
-/// its kid.
+/// A shared key of 32 bytes from which one content key per message is derived. Wiped on drop; `Debug` prints the kid
+/// only.
 #[derive(Debug)]
 pub struct EncryptionKey {
     kid: KeyId,
@@ -41,7 +41,7 @@ pub struct EncryptionKey {
 }
 
 impl EncryptionKey {
-    /// Takes 32 bytes and the kid they go by.
+    /// Creates a key from its kid and 32 secret bytes.
     ///
     /// # Security
     /// The bytes must come from a cryptographic source of randomness and be used for nothing else. The kid
@@ -51,7 +51,7 @@ impl EncryptionKey {
         Self { kid, key }
     }
 
-    /// The kid.
+    /// Returns the kid.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.kid

@@ -1,4 +1,4 @@
-//! Thumbprints, checked points, and what `Debug` shows of a key.
+//! Thumbprints, point checks, and the `Debug` output of keys.
 
 use std::format;
 use std::string::ToString;
@@ -47,14 +47,14 @@ fn signatures_are_those_of_rfc_6979() {
 }
 
 #[test]
-fn points_survive_their_encoding() {
+fn points_round_trip() {
     let (signing, agreement) = (signing_key(1).verifying_key(), agreement_key(2).public_key());
     assert_eq!(VerifyingKey::from_point(&signing.to_point()), Ok(signing));
     assert_eq!(AgreementPublicKey::from_point(&agreement.to_point()), Ok(agreement));
 }
 
 #[test]
-fn points_off_the_curve_are_no_keys() {
+fn points_off_the_curve_are_not_keys() {
     let good = signing_key(1).verifying_key().to_point();
     let mut bad = std::vec![[0; POINT_LEN], [4; POINT_LEN], [0xff; POINT_LEN]];
     for (index, value) in
@@ -71,7 +71,7 @@ fn points_off_the_curve_are_no_keys() {
 }
 
 #[test]
-fn scalars_out_of_range_are_no_keys() {
+fn scalars_out_of_range_are_not_keys() {
     let order = hex(ORDER);
     for scalar in [[0; 32], order.try_into().unwrap(), [0xff; 32]] {
         assert!(matches!(SigningKey::from_scalar(&Secret::copy_from(&scalar)), Err(InvalidKey)));
@@ -80,7 +80,7 @@ fn scalars_out_of_range_are_no_keys() {
 }
 
 #[test]
-fn debug_shows_nothing_secret() {
+fn debug_prints_no_secret() {
     const SEED: u8 = 0x5c;
     let shown = [
         format!("{:?} {:#?}", signing_key(SEED), signing_key(SEED)),

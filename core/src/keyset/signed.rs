@@ -1,8 +1,8 @@
-//! The signed keyset: from which devices and workers learn which keys are good, over a carrier nobody trusts.
+//! The signed keyset, which tells devices and workers over an untrusted transport which keys are valid.
 //!
-//! A root key that is kept offline signs the whole keyset; verifiers have the root's public half pinned. The
-//! steps are types, as in opening: [`UnverifiedKeyset`], then [`VerifiedKeyset`], then [`CurrentKeys`], which
-//! exist only at a time at which the keyset is in force. Secrets never travel in a keyset.
+//! An offline root key signs the whole keyset, and verifiers pin the root's public key. As in opening, the steps are
+//! types: [`UnverifiedKeyset`], then [`VerifiedKeyset`], then [`CurrentKeys`], which exist only while the keyset is in
+//! force. A keyset never contains secrets.
 //!
 //! ```
 //! use taskseal_core::keys::SigningKey;
@@ -52,17 +52,15 @@ pub use self::entry::{Entry, EntryKey, InvalidEntry};
 pub use self::refusal::KeysetRefusal;
 pub use self::role::Role;
 pub use self::state::KeyState;
-#[doc(hidden)]
-pub use self::verify::PinnedRoots as Roots;
 pub use self::verify::{PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 
-/// Most bytes of a signed keyset: 64 KiB.
+/// Maximum size of a signed keyset, in bytes: 64 KiB.
 pub const MAX_KEYSET: usize = 65_536;
-/// Most entries of a keyset.
+/// Maximum number of entries of a keyset.
 pub const MAX_ENTRIES: usize = 256;
-/// Greatest sequence number, exclusive: 2^53, so that it is exact in every language.
+/// Upper bound of sequence numbers, exclusive: 2^53, so that they are exact in every language.
 pub const MAX_SEQUENCE: u64 = 1 << 53;
-/// Seconds that a verifier's clock may be behind the root's.
+/// Tolerated delay of a verifier's clock behind the root's clock, in seconds.
 pub const ISSUE_SKEW: u64 = 300;
 
 #[cfg(test)]

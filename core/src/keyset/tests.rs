@@ -1,4 +1,4 @@
-//! Periods of validity at each boundary, and one record for each kid.
+//! Periods of validity at their boundaries, and the uniqueness of kids.
 
 use super::*;
 use crate::testing::{encryption_key, mac_key, record, signing_key};
@@ -29,7 +29,7 @@ fn a_disabled_key_is_never_valid() {
 }
 
 #[test]
-fn a_key_without_an_end_is_valid_to_who_knows_no_latest_time() {
+fn a_key_without_an_end_is_valid_for_a_clock_without_an_upper_bound() {
     let key = mac_key(1);
     let mut record = record(RecordKey::Hmac256(&key));
     let since = |earliest| TimeWindow { earliest, latest: u64::MAX };
@@ -66,7 +66,7 @@ fn a_second_key_with_the_same_kid_is_refused_whatever_its_algorithm() {
 }
 
 #[test]
-fn a_full_keyset_takes_no_more() {
+fn a_full_keyset_accepts_no_record() {
     let keys = [1, 2, 3].map(mac_key);
     let mut keyset = Keyset::<2>::new();
     let insert = keys.each_ref().map(|key| keyset.insert(KeyRecord::new(RecordKey::Hmac256(key))));

@@ -13,7 +13,7 @@ fn a_kid_is_sixteen_hex_digits() {
 }
 
 #[test]
-fn anything_else_is_refused() {
+fn other_texts_are_refused() {
     for text in [
         "",
         "9ffa76fec656167",

@@ -1,4 +1,4 @@
-//! What is a name, what is a media type, and what a set of patterns contains.
+//! Valid names, valid media types, and membership in sets of patterns.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn names_are_printable_ascii_without_space() {
 }
 
 #[test]
-fn names_have_greatest_lengths() {
+fn names_have_maximum_lengths() {
     let long = "x".repeat(129);
     assert!(Issuer::new(&long[..64]).is_ok() && Issuer::new(&long[..65]).is_err());
     assert!(TaskType::new(&long[..128]).is_ok() && TaskType::new(&long).is_err());
@@ -67,7 +67,7 @@ fn the_empty_set_contains_nothing_and_the_star_everything() {
 }
 
 #[test]
-fn a_star_that_is_not_last_stands_for_itself() {
+fn a_star_that_is_not_last_is_literal() {
     let set = NameSet::new("a*b");
     assert!(set.contains("a*b") && !set.contains("axb"));
     assert!(NameSet::new("**").contains("*a") && !NameSet::new("**").contains("a"));

@@ -1,4 +1,4 @@
-//! The last step: finding the content key and decrypting in place.
+//! The last step: derivation of the content key and decryption in place.
 
 use core::fmt;
 
@@ -18,20 +18,20 @@ use crate::refusal::Refusal;
 use crate::stack::clear_registers;
 use crate::structure::{EncStructure, EncryptContext};
 
-/// A task whose body can be read. A decrypted body is wiped on drop.
+/// An opened task or result. A decrypted body is wiped on drop.
 pub struct Opened<'a, 'b> {
     verified: Verified<'a>,
     body: Body<'a, 'b>,
 }
 
 pub(super) enum Body<'a, 'b> {
-    /// Was never encrypted; stands in the envelope.
+    /// A body that is not encrypted, in the envelope.
     Clear(&'a [u8]),
     Decrypted(&'b mut [u8]),
 }
 
 impl<'a> Opened<'a, '_> {
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         match &self.body {
@@ -40,19 +40,19 @@ impl<'a> Opened<'a, '_> {
         }
     }
 
-    /// What the issuer says about the task.
+    /// Returns the claims of the issuer.
     #[must_use]
     pub const fn claims(&self) -> &Claims<'a> {
         self.verified.claims()
     }
 
-    /// Media type of the body.
+    /// Returns the media type of the body.
     #[must_use]
     pub const fn content_type(&self) -> ContentType<'a> {
         self.verified.content_type()
     }
 
-    /// What was verified.
+    /// Returns the verified envelope.
     #[must_use]
     pub const fn verified(&self) -> &Verified<'a> {
         &self.verified
@@ -80,7 +80,7 @@ impl<'a, 'b> Opened<'a, 'b> {
     }
 }
 
-/// The body of a verified envelope; decrypted into `buffer` if it is encrypted.
+/// Returns the body of a verified envelope, decrypted into `buffer` if it is encrypted.
 pub(super) fn open<'a, 'b>(
     envelope: &Envelope<'a>,
     provider: &impl Provider,
@@ -111,7 +111,7 @@ pub(super) fn open<'a, 'b>(
     }
 }
 
-/// Fills `content_key` where it stands: a key that is moved leaves a copy behind.
+/// Fills `content_key` in place: moving a key leaves a copy behind.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn find_content_key(
     inner: &Inner<'_>,
@@ -124,7 +124,7 @@ fn find_content_key(
             content_key.derive_shared_checked(key.key(), salt_commit)
         }
         (KeyRef::Agreed { commit }, Some(recipient)) => {
-            // A point off the curve never reaches a private key.
+            // Points off the curve never reach a private key.
             let ephemeral = AgreementPublicKey::from_point(&point(recipient.x, recipient.y))
                 .map_err(|_| Refusal::Rejected)?;
             let mut key = keys.agreement_key(recipient.kid).ok_or(Refusal::NoDecryptionKey)?;
@@ -148,7 +148,7 @@ fn decrypt<'a, 'b>(
     let aad = EncStructure::new(context, protected, external).map_err(|_| Refusal::Malformed)?;
     let (ciphertext, tag) = ciphertext.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
     let (body, _) = buffer.split_at_mut_checked(ciphertext.len()).ok_or(OpenError::BufferTooSmall)?;
-    // Not `copy_from_slice`, which brings a panic for lengths that differ.
+    // Unlike `copy_from_slice`, this contains no panic for different lengths.
     body.iter_mut().zip(ciphertext).for_each(|(to, from)| *to = *from);
     if provider.decrypt_a256gcm(&content_key.key, iv, &aad.pieces(), body, tag).is_err() {
         body.zeroize();

@@ -1,7 +1,7 @@
-//! The steps of opening on an envelope that never moves, for the interface to C.
+//! The steps of opening for an envelope that never moves, for the C interface.
 //!
-//! An envelope is long, and a compiler gives every move of it a place on the stack of its own. The types of Rust's
-//! interface keep the steps in order; here that is found out when they are made.
+//! An envelope is large, and the compiler reserves stack space for every move of it. The types of the Rust interface
+//! enforce the order of the steps; here it is checked at run time.
 
 use super::decrypt::Body;
 use super::{Facts, admission_request, ask, body, check};
@@ -19,18 +19,19 @@ use crate::replay::{Admission, ReplayGuard};
 use crate::suite::{Kind, Suite};
 use crate::time::Clock;
 
-/// An envelope and how far it has come.
-#[allow(missing_debug_implementations)] // No part of the interface.
+/// An envelope and the steps that it has passed.
+#[allow(missing_debug_implementations)] // Not part of the interface.
 pub struct InPlace<'a> {
     envelope: Envelope<'a>,
     facts: Facts,
-    /// Whether `facts` are true.
+    /// Whether `facts` are valid.
     is_verified: bool,
     is_admitted: bool,
 }
 
-/// Where a body is.
-#[allow(missing_debug_implementations)] // No part of the interface.
+/// The location of a body.
+#[allow(missing_debug_implementations)] // Not part of the interface.
+#[expect(clippy::exhaustive_enums, reason = "the C interface matches both places")]
 pub enum Place<'a> {
     /// In the envelope.
     Envelope(&'a [u8]),
@@ -45,16 +46,15 @@ impl Default for InPlace<'_> {
 }
 
 impl<'a> InPlace<'a> {
-    /// No envelope yet.
+    /// Creates an empty value.
     #[must_use]
     pub const fn new() -> Self {
         let facts = Facts { digest: [0; 32], forget_after: None, seen_at: 0 };
         Self { envelope: Envelope::UNSET, facts, is_verified: false, is_admitted: false }
     }
 
-    /// As [`Unverified::parse`](super::Unverified::parse) and then
-    /// [`verify_with`](super::Unverified::verify_with). What was verified and admitted before is forgotten, whatever
-    /// comes of this.
+    /// Like [`Unverified::parse`](super::Unverified::parse) followed by
+    /// [`verify_with`](super::Unverified::verify_with). Discards the previous envelope, also on failure.
     ///
     /// # Errors
     /// As these.
@@ -74,7 +74,7 @@ impl<'a> InPlace<'a> {
         Ok(())
     }
 
-    /// As [`Verified::admit`](super::Verified::admit).
+    /// Like [`Verified::admit`](super::Verified::admit).
     ///
     /// # Errors
     /// As that; [`Refusal::Rejected`] before [`verify`](Self::verify).
@@ -87,8 +87,8 @@ impl<'a> InPlace<'a> {
         Ok(admission)
     }
 
-    /// As [`Admitted::open_with`](super::Admitted::open_with), or for a result
-    /// [`Verified::open_result`](super::Verified::open_result). A decrypted body is not wiped.
+    /// Like [`Admitted::open_with`](super::Admitted::open_with), or
+    /// [`Verified::open_result`](super::Verified::open_result) for a result. A decrypted body is not wiped.
     ///
     /// # Errors
     /// As these; [`Refusal::Rejected`] before [`admit`](Self::admit), for a result before [`verify`](Self::verify).
@@ -108,55 +108,55 @@ impl<'a> InPlace<'a> {
         })
     }
 
-    /// The body of a verified envelope that is not encrypted.
+    /// Returns the body of a verified envelope if it is not encrypted.
     #[must_use]
     pub fn clear_body(&self) -> Option<&'a [u8]> {
         (self.is_verified && !self.suite().encrypts()).then_some(self.envelope.payload)
     }
 
-    /// What the issuer says; true once [`verify`](Self::verify) has succeeded, as all that follows.
+    /// Returns the claims. They and all further values are verified once [`verify`](Self::verify) has succeeded.
     #[must_use]
     pub const fn claims(&self) -> &Claims<'a> {
         &self.envelope.header.claims
     }
 
-    /// The kid of the key that sealed it.
+    /// Returns the kid of the key that sealed the envelope.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.envelope.header.kid
     }
 
-    /// Whether it is a task or a result.
+    /// Returns whether the envelope is a task or a result.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.envelope.header.kind
     }
 
-    /// The suite it is sealed with.
+    /// Returns the suite of the envelope.
     #[must_use]
     pub const fn suite(&self) -> Suite {
         self.envelope.suite()
     }
 
-    /// Whether it is part of a batch.
+    /// Returns whether the envelope is part of a batch.
     #[must_use]
     pub const fn is_batched(&self) -> bool {
         self.envelope.is_batched()
     }
 
-    /// Media type of the body.
+    /// Returns the media type of the body.
     #[must_use]
     pub const fn content_type(&self) -> ContentType<'a> {
         self.envelope.content_type()
     }
 
-    /// Bytes of the body.
+    /// Returns the size of the body, in bytes.
     #[must_use]
     pub const fn body_len(&self) -> usize {
         self.envelope.body_len()
     }
 
-    /// SHA-256 of the whole envelope.
+    /// Returns the SHA-256 of the whole envelope.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
         &self.facts.digest

@@ -1,4 +1,4 @@
-//! Refusals in their order, missing keys, small buffers, tokens that are away, and wiping.
+//! Order of refusals, missing keys, small buffers, unavailable tokens, and wiping.
 
 use std::format;
 use std::vec::Vec;
@@ -16,7 +16,7 @@ use crate::testing::{
 use crate::time::TimeWindow;
 use crate::{MAX_BODY, Secret};
 
-const BODY: &[u8] = b"a body that nobody else may read";
+const BODY: &[u8] = b"a body that is kept confidential";
 
 fn policy() -> Policy<'static> {
     let all = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
@@ -123,8 +123,8 @@ fn the_checks_before_the_signature_come_in_order() {
 }
 
 #[test]
-fn nothing_but_rejected_is_told_of_forged_bytes() {
-    // Everything a policy could complain about is wrong, and the signature too.
+fn forged_bytes_are_refused_as_rejected_only() {
+    // Every check of the policy would fail, and the signature is invalid too.
     let key = signing_key(1).verifying_key();
     let mut sealed =
         seal(&mut Sealer::sign(signing_key(1)), &claims().expires_at(NOW - 900).issued_at(NOW - 999), BODY);
@@ -153,7 +153,7 @@ fn the_clock_is_not_read_before_the_signature_is_good() {
 }
 
 #[test]
-fn a_record_of_another_algorithm_rejects() {
+fn a_record_of_another_algorithm_is_rejected() {
     let signing = signing_key(1).verifying_key();
     let (mac, shared) = (
         crate::keys::HmacKey::new(signing.kid(), Secret::copy_from(&[1; 32])),
@@ -178,7 +178,7 @@ fn a_record_of_another_algorithm_rejects() {
 }
 
 #[test]
-fn a_store_that_answers_with_another_key_is_not_believed() {
+fn a_key_with_another_kid_than_requested_is_not_used() {
     struct Careless<'k>(KeyRecord<'k>);
     impl KeyLookup for Careless<'_> {
         fn find(&self, _: KeyId) -> Option<KeyRecord<'_>> {
@@ -211,7 +211,7 @@ fn a_key_that_verifies_does_not_decrypt_inside_a_signature() {
 }
 
 #[test]
-fn a_missing_key_leaves_the_buffer_alone() {
+fn a_missing_key_leaves_the_buffer_unchanged() {
     let (signing, shared, worker) = (signing_key(1).verifying_key(), encryption_key(2), agreement_key(3));
     let cases = [
         (sealed_e(&shared), RecordKey::A256Gcm(&shared)),
@@ -240,7 +240,7 @@ fn a_missing_key_leaves_the_buffer_alone() {
 }
 
 #[test]
-fn a_buffer_that_is_too_small_is_left_alone() {
+fn a_buffer_that_is_too_small_is_left_unchanged() {
     let (signing, shared, mut worker) = (signing_key(1).verifying_key(), encryption_key(2), agreement_key(3));
     let sealed = [sealed_e(&shared), sealed_se(&shared), sealed_sp(&worker)];
     let keys = [RecordKey::A256Gcm(&shared), RecordKey::Es256(&signing), RecordKey::Es256(&signing)];
@@ -256,7 +256,7 @@ fn a_buffer_that_is_too_small_is_left_alone() {
     }
 }
 
-/// A token that is away.
+/// A token that is unavailable.
 struct Away(KeyId);
 
 impl Agree for Away {
@@ -284,7 +284,7 @@ impl DecryptionKeys for Away {
 }
 
 #[test]
-fn a_token_that_is_away_is_a_fault_and_no_refusal() {
+fn an_unavailable_token_is_an_error_and_not_a_refusal() {
     let (signing, worker) = (signing_key(1).verifying_key(), agreement_key(3));
     let sealed = sealed_sp(&worker);
     let mut buffer = [0xee; 64];
@@ -313,7 +313,7 @@ fn a_wrong_key_under_the_right_kid_is_rejected_and_leaves_no_plaintext() {
 
 #[test]
 fn a_rejected_tag_leaves_no_plaintext() {
-    /// Decrypts, then says no.
+    /// Decrypts, then rejects.
     struct Late;
     impl Provider for Late {
         fn verify_es256(&self, _: &VerifyingKey, _: &[u8; 32], _: &[u8; 64]) -> Result<(), Rejected> {
@@ -420,7 +420,7 @@ fn a_body_over_the_limit_of_the_format_is_too_large() {
 }
 
 #[test]
-fn an_inverted_clock_accepts_nothing_that_a_wide_one_would_not() {
+fn an_inverted_window_is_treated_as_the_window_between_its_ends() {
     let key = signing_key(1).verifying_key();
     let sealed = seal(&mut Sealer::sign(signing_key(1)), &claims(), BODY);
     let mut keyset = Keyset::<1>::new();
@@ -433,7 +433,7 @@ fn an_inverted_clock_accepts_nothing_that_a_wide_one_would_not() {
 }
 
 #[test]
-fn kids_and_sizes_can_be_read_before_anything_is_known() {
+fn kids_and_sizes_can_be_read_before_verification() {
     let (shared, worker) = (encryption_key(2), agreement_key(3));
     let sealed = [
         seal(&mut Sealer::authenticate(&mac_key(1)), &claims(), BODY),
@@ -455,7 +455,7 @@ fn an_unverified_envelope_shows_only_kid_and_suite() {
 }
 
 #[test]
-fn what_is_verified_tells_its_size_and_shows_its_claims() {
+fn a_verified_envelope_has_its_size_and_claims() {
     let (signing, mac, shared) = (signing_key(1).verifying_key(), mac_key(1), encryption_key(2));
     let worker = agreement_key(3);
     let cases = [

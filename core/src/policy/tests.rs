@@ -1,4 +1,4 @@
-//! Each check of a policy at its boundary, by exact and by wide clocks.
+//! The checks of a policy at their boundaries, with exact clocks and with wide windows.
 
 use super::*;
 use crate::keyset::RecordKey;
@@ -84,7 +84,7 @@ fn a_wide_clock_refuses_what_any_time_in_it_would_refuse() {
 }
 
 #[test]
-fn exchanged_ends_of_a_clock_are_put_in_order() {
+fn exchanged_ends_of_a_window_are_put_in_order() {
     let window = TimeWindow { earliest: 9, latest: 3 }.ordered();
     assert_eq!(window, TimeWindow { earliest: 3, latest: 9 });
     assert_eq!(TimeWindow::exact(5).ordered(), TimeWindow::exact(5));
@@ -148,7 +148,7 @@ fn a_guard_may_forget_only_what_every_policy_refuses_as_expired() {
 }
 
 #[test]
-fn times_at_the_end_of_time_do_not_wrap() {
+fn the_greatest_times_do_not_overflow() {
     let last = crate::claims::MAX_TIME - 1;
     let claims = claims().issued_at(last).expires_at(last).not_before(last);
     assert_eq!(at(&claims, last), Ok(()));

@@ -1,4 +1,4 @@
-//! Cryptography by the general routines of RustCrypto, for processors with kilobytes of stack to spare.
+//! General implementation of the arithmetic, by the crates of RustCrypto.
 
 pub(super) mod gcm;
 

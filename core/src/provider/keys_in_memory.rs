@@ -6,7 +6,7 @@ use super::{Agree, Authenticator, MacStructure, Signer, arithmetic};
 use crate::keys::{AgreementKey, AgreementPublicKey, HmacKey, SigningKey};
 use crate::kid::KeyId;
 use crate::secret::Secret;
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 
 /// Deterministic ECDSA (RFC 6979), which needs no randomness.
 impl Signer for SigningKey {
@@ -35,7 +35,7 @@ impl Signer for &SigningKey {
 }
 
 fn sign(key: &SigningKey, digest: &[u8; 32]) -> [u8; 64] {
-    leaving_nothing(Depth::Signature, || arithmetic::sign(key.inner(), digest))
+    with_wiped_stack(Depth::Signature, || arithmetic::sign(key.inner(), digest))
 }
 
 impl Authenticator for HmacKey {

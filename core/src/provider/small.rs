@@ -1,6 +1,7 @@
-//! Cryptography in the memory of a microcontroller: the results of [`general`](super), with less stack and less code.
+//! Small implementation of the arithmetic, for microcontrollers: the same results as `general`, with less stack and
+//! code.
 //!
-//! Builds for bare metal use it, and so does `--cfg taskseal_small`.
+//! Builds for bare metal and with `--cfg taskseal_small` use it.
 
 pub(super) mod gcm;
 

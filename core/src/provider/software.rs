@@ -1,12 +1,13 @@
-//! The default provider: RustCrypto, which picks AES-NI, VAES, CLMUL, SHA-NI and their ARMv8 counterparts
-//! at run time where the processor has them.
+//! The default provider: RustCrypto, which selects AES-NI, VAES, CLMUL, SHA-NI and their ARMv8 counterparts at run
+//! time.
 
 use super::{Agree, Provider, Rejected, arithmetic};
 use crate::keys::{AgreementKey, AgreementPublicKey, VerifyingKey};
 use crate::secret::Secret;
 
-/// Pure Rust, no heap, no operating system.
+/// The default provider, in Rust, without heap or operating system.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct Software;
 
 impl Provider for Software {

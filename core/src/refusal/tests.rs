@@ -1,4 +1,4 @@
-//! Codes are stable, distinct, well-formed and documented.
+//! Stable, distinct, well-formed and documented codes.
 
 use super::*;
 

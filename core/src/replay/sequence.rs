@@ -1,4 +1,4 @@
-//! A replay guard for issuers without a clock: their tasks do not expire, so their order has to tell.
+//! A replay guard for issuers without a clock. Their tasks do not expire, so the guard uses their sequence.
 
 use sha2::{Digest, Sha256};
 
@@ -9,22 +9,22 @@ use crate::name::Issuer;
 use crate::refusal::Refusal;
 use crate::task_id::TaskId;
 
-/// How far a task may be behind the newest one of its issuer.
+/// Width of the window of counters: a task may be less than this behind the newest of its issuer.
 const WIDTH: u64 = 64;
 
-/// A [`ReplayWindow`] of `N` tasks that also remembers, for up to `SOURCES` issuers and keys, the newest sequence and
-/// which of the 64 counters up to it have been seen. 40 bytes a source.
+/// A [`ReplayWindow`] of `N` tasks that also stores, for up to `SOURCES` pairs of issuer and key, the newest sequence
+/// and which of the 64 counters up to it were admitted. Takes 40 bytes per source.
 ///
-/// A task whose times are sealed is the window's business alone. One without a clock is remembered by the window for
-/// `keep` seconds, within which the queue may deliver it again, or until its place is needed after it has finished; its
-/// sequence is remembered for good, so that the window may forget the task and a copy is still refused. What is more
-/// than 63 behind the newest of its epoch, or of an earlier epoch, is refused as [`Refusal::OutOfSequence`].
+/// Tasks with times are left to the window. The window stores a task without times for `keep` seconds, within which the
+/// queue may redeliver it, or until the slot of a finished task is needed. Its sequence is stored permanently, so a
+/// copy is refused even when the window has forgotten the task. A counter that is more than 63 behind the newest of its
+/// epoch, or that belongs to an earlier epoch, is refused as [`Refusal::OutOfSequence`].
 ///
-/// A verifier that has no clock either sees no second pass: there a place is freed by [`finish`](Self::finish) only.
+/// On a verifier without a clock no time passes, so only [`finish`](Self::finish) frees a slot.
 ///
 /// # Security
-/// Whoever orders the queue can deliver the newest task first and so have older ones refused. That is no more than
-/// deleting them. As for [`ReplayWindow`], the memory must outlive a restart.
+/// A broker that delivers the newest task first causes older tasks to be refused, which is equivalent to deleting them.
+/// As for [`ReplayWindow`], the state must survive restarts.
 #[derive(Clone, Debug)]
 pub struct SequenceWindow<const SOURCES: usize, const N: usize> {
     window: ReplayWindow<N>,
@@ -33,19 +33,19 @@ pub struct SequenceWindow<const SOURCES: usize, const N: usize> {
     keep: u32,
 }
 
-/// Room to remember the sequence of one issuer and key: 40 bytes.
+/// Storage for the sequence of one issuer and key: 40 bytes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 pub struct SequenceSource {
     /// First 16 bytes of the SHA-256 of kid and issuer.
     name: [u8; 16],
     newest: Sequence,
-    /// Bit `n` stands for the counter `newest - n`.
+    /// Bit `n` represents the counter `newest - n`.
     seen: u64,
 }
 
 impl SequenceSource {
-    /// Room that nothing is remembered in.
+    /// Empty storage.
     pub const EMPTY: Self = Self { name: [0; 16], newest: Sequence { epoch: 0, counter: 0 }, seen: 0 };
 }
 
@@ -56,13 +56,13 @@ impl Default for SequenceSource {
 }
 
 impl<const SOURCES: usize, const N: usize> SequenceWindow<SOURCES, N> {
-    /// An empty window that remembers tasks without a clock for `keep` seconds.
+    /// Creates an empty window that stores tasks without times for `keep` seconds.
     #[must_use]
     pub const fn new(keep: u32) -> Self {
         Self { window: ReplayWindow::new(), sources: [SequenceSource::EMPTY; SOURCES], known: 0, keep }
     }
 
-    /// Marks a task as run to its end. Returns whether the task was known.
+    /// Marks a task as finished. Returns whether the task was known.
     pub fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
         self.window.finish(issuer, task_id)
     }
@@ -80,18 +80,18 @@ impl<const SOURCES: usize, const N: usize> ReplayGuard for SequenceWindow<SOURCE
     }
 }
 
-/// A [`SequenceWindow`] over memory that somebody else holds.
+/// A [`SequenceWindow`] over borrowed memory.
 #[derive(Debug)]
 pub struct SequenceSlots<'s, 'm> {
     window: &'s mut ReplaySlots<'m>,
     sources: &'s mut [SequenceSource],
-    /// How many of them remember a source; they come first.
+    /// Number of used sources, which come first.
     known: usize,
     keep: u32,
 }
 
 impl<'s, 'm> SequenceSlots<'s, 'm> {
-    /// The window that was over this memory before, with what [`known`](Self::known) told then; 0 for an empty one.
+    /// Resumes the window over this memory with the previous value of [`known`](Self::known); 0 for an empty window.
     #[must_use]
     pub fn resume(
         window: &'s mut ReplaySlots<'m>,
@@ -103,13 +103,13 @@ impl<'s, 'm> SequenceSlots<'s, 'm> {
         Self { window, sources, known, keep }
     }
 
-    /// How many sources it remembers.
+    /// Returns the number of stored sources.
     #[must_use]
     pub const fn known(&self) -> usize {
         self.known
     }
 
-    /// What the source becomes if the sequence is accepted, and where it is to stand.
+    /// Returns the source after the sequence is accepted, and its index.
     fn step(
         &self,
         request: &AdmissionRequest<'_>,

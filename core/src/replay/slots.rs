@@ -1,4 +1,4 @@
-//! The memory of a replay window: slots that somebody else holds.
+//! The storage of a replay window: borrowed slots.
 
 use sha2::{Digest, Sha256};
 
@@ -7,7 +7,7 @@ use crate::name::Issuer;
 use crate::refusal::Refusal;
 use crate::task_id::TaskId;
 
-/// Room to remember one task: 88 bytes.
+/// Storage for one task: 88 bytes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 pub struct ReplaySlot {
@@ -16,16 +16,16 @@ pub struct ReplaySlot {
     /// SHA-256 of the envelope.
     digest: [u8; 32],
     forget_after: u64,
-    /// Unix time in seconds from which on it is not run again: its time to live after first sight.
+    /// Unix time in seconds from which the task does not run again: its time to live after the first admission.
     dead_from: u64,
     attempts: u16,
     finished: bool,
-    /// Its sequence is remembered elsewhere, and refuses a copy once this slot is gone.
+    /// Whether the sequence is stored elsewhere, which refuses a copy after this slot is freed.
     sequenced: bool,
 }
 
 impl ReplaySlot {
-    /// Room that nothing is remembered in.
+    /// Empty storage.
     pub const EMPTY: Self = Self {
         task: [0; 32],
         digest: [0; 32],
@@ -43,56 +43,55 @@ impl Default for ReplaySlot {
     }
 }
 
-/// A [`ReplayWindow`](super::ReplayWindow) over slots whose number is known at run time only.
+/// A [`ReplayWindow`](super::ReplayWindow) over borrowed slots, whose number is known at run time only.
 #[derive(Debug)]
 pub struct ReplaySlots<'m> {
     slots: &'m mut [ReplaySlot],
-    /// How many of them remember a task; they come first.
+    /// Number of used slots, which come first.
     used: usize,
-    /// Everything that expired before this time has been forgotten and is refused from then on, so that a
-    /// clock stepping back brings nothing forgotten to life.
+    /// Tasks that expired before this time were forgotten and are refused, so that a clock that steps back does not
+    /// make forgotten tasks acceptable.
     floor: u64,
 }
 
 impl<'m> ReplaySlots<'m> {
-    /// An empty window.
+    /// Creates an empty window.
     #[must_use]
     pub const fn new(slots: &'m mut [ReplaySlot]) -> Self {
         Self { slots, used: 0, floor: 0 }
     }
 
-    /// The window that was over these slots before, with what [`len`](Self::len) and [`floor`](Self::floor) told then.
+    /// Resumes the window over these slots with the previous values of [`len`](Self::len) and [`floor`](Self::floor).
     #[must_use]
     pub fn resume(slots: &'m mut [ReplaySlot], len: usize, floor: u64) -> Self {
         let used = len.min(slots.len());
         Self { slots, used, floor }
     }
 
-    /// How many tasks it remembers.
+    /// Returns the number of stored tasks.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.used
     }
 
-    /// Whether it remembers none.
+    /// Returns whether no task is stored.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.used == 0
     }
 
-    /// Unix time in seconds: what expired before has been forgotten and is refused.
+    /// Returns the Unix time in seconds before which expired tasks were forgotten and are refused.
     #[must_use]
     pub const fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// Whether the task is remembered.
+    /// Returns whether the task is stored.
     pub(super) fn knows(&self, request: &AdmissionRequest<'_>) -> bool {
         self.position(&task_key(request.issuer, request.task_id)).is_some()
     }
 
-    /// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns whether the
-    /// task was known.
+    /// Marks a task as finished: further envelopes with its id are replays. Returns whether the task was known.
     pub fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
         let slot = self.find(&task_key(issuer, task_id));
         slot.map(|slot| slot.finished = true).is_some()
@@ -106,8 +105,8 @@ impl<'m> ReplaySlots<'m> {
         self.slots.iter_mut().take(self.used).find(|slot| slot.task == *task)
     }
 
-    /// When all slots are taken, frees those of tasks that expired before `now`; else that of the first finished task
-    /// whose sequence is remembered elsewhere, so that a verifier without a clock does not run full either.
+    /// If all slots are used, frees those of tasks that expired before `now`. If none has expired, frees that of the
+    /// first finished task whose sequence is stored elsewhere, so that a window without a clock does not fill up.
     pub(super) fn make_room(&mut self, now: u64) {
         if self.used >= self.slots.len() {
             self.forget_before(now);
@@ -121,7 +120,7 @@ impl<'m> ReplaySlots<'m> {
         }
     }
 
-    /// The task that was admitted last is one whose sequence is remembered elsewhere.
+    /// Records that the sequence of the last admitted task is stored elsewhere.
     pub(super) fn last_is_sequenced(&mut self) {
         if let Some(slot) = self.used.checked_sub(1).and_then(|last| self.slots.get_mut(last)) {
             slot.sequenced = true;
@@ -156,7 +155,7 @@ impl ReplayGuard for ReplaySlots<'_> {
                 return Err(NotAdmitted::Refused(Refusal::Replayed));
             }
             if request.seen_at >= slot.dead_from {
-                // For good, even if the clock steps back.
+                // Permanently, even if the clock steps back.
                 slot.dead_from = 0;
                 return Err(NotAdmitted::Refused(Refusal::Expired));
             }

@@ -4,14 +4,14 @@ use super::{Admission, AdmissionRequest, NotAdmitted, ReplayGuard, ReplaySlot, R
 use crate::name::Issuer;
 use crate::task_id::TaskId;
 
-/// Remembers the last `N` tasks that have not expired, 88 bytes each.
+/// A window of the last `N` tasks that have not expired, 88 bytes each.
 ///
-/// It never forgets a task that could still be accepted: when all places are taken by such tasks, new ones are
-/// not admitted until one expires. Choose `N` as the most tasks that arrive within one lifetime.
+/// The window never forgets a task that could still be accepted: if such tasks use all slots, no new task is admitted
+/// until one expires. Choose `N` as the maximum number of tasks that arrive within one lifetime.
 ///
 /// # Security
-/// The memory is lost on a restart. Unless tasks are sealed with lifetimes shorter than a boot, persist
-/// [`ReplayWindow`] or accept that a task may run once more after each restart.
+/// The state is lost on a restart. Unless the lifetimes of tasks are shorter than the boot time, persist the
+/// [`ReplayWindow`], or accept that a task may run once more after each restart.
 #[derive(Clone, Debug)]
 pub struct ReplayWindow<const N: usize> {
     slots: [ReplaySlot; N],
@@ -26,7 +26,7 @@ impl<const N: usize> Default for ReplayWindow<N> {
 }
 
 impl<const N: usize> ReplayWindow<N> {
-    /// An empty window.
+    /// Creates an empty window.
     #[must_use]
     pub const fn new() -> Self {
         Self { slots: [ReplaySlot::EMPTY; N], used: 0, floor: 0 }
@@ -39,8 +39,7 @@ impl<const N: usize> ReplayWindow<N> {
         result
     }
 
-    /// Marks a task as run to its end: whatever comes with its id from now on is a replay. Returns whether the
-    /// task was known.
+    /// Marks a task as finished: further envelopes with its id are replays. Returns whether the task was known.
     pub fn finish(&mut self, issuer: Issuer<'_>, task_id: TaskId) -> bool {
         self.with(|slots| slots.finish(issuer, task_id))
     }

@@ -1,4 +1,4 @@
-//! Sealing a batch: every task is written at once, all are signed together, then each gets its receipt.
+//! Sealing of batches: tasks are written as they are added, signed together, and then completed with a receipt each.
 
 use core::fmt;
 
@@ -17,15 +17,15 @@ use crate::error::SealError;
 use crate::kid::KeyId;
 use crate::name::ContentType;
 use crate::provider::{Provider, Signer};
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 use crate::structure::{batch_leaf, signature_digest};
 
 impl<M: SigningMode, P: Provider> Sealer<M, P> {
-    /// Starts a batch of up to `N` tasks under one signature; at most [`MAX_BATCH`] of them are taken. It needs 64
-    /// bytes of memory a task beside the envelopes.
+    /// Creates a batch of up to `N` tasks under one signature; at most [`MAX_BATCH`] are accepted. It takes 64 bytes of
+    /// memory per task in addition to the envelopes.
     ///
-    /// Suite SP agrees once for the whole batch. With poor randomness seal tasks one by one,
-    /// [hedged](Self::seal_hedged).
+    /// Suite SP performs one key agreement for the whole batch. With a weak source of randomness, seal tasks one by
+    /// one, [hedged](Self::seal_hedged).
     ///
     /// ```
     /// # use taskseal_core::keys::SigningKey;
@@ -58,7 +58,7 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
         Batch { sealer: self, session: M::Session::default(), has_begun: false, leaves: Vec::new() }
     }
 
-    /// Most bytes of an envelope in a batch of `size` tasks around a body of `body_len` bytes.
+    /// Returns the maximum size of an envelope in a batch of `size` tasks around a body of `body_len` bytes, in bytes.
     pub fn batched_len(
         &self,
         claims: &Claims<'_>,
@@ -74,34 +74,34 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
     }
 }
 
-/// Tasks that wait for their common signature.
+/// Tasks before their common signature.
 ///
 /// # Security
-/// In suite SP it holds the content key of its tasks from the first one on until they are signed: moving it
-/// meanwhile may leave a copy on the stack.
+/// In suite SP it holds the content key of its tasks from the first task until they are signed. Moving it in this state
+/// may leave a copy on the stack.
 pub struct Batch<'s, M: SigningMode, P, const N: usize> {
     sealer: &'s mut Sealer<M, P>,
-    /// Prepared by the first task, so that it is filled where it stands.
+    /// Set by the first task, so that it is filled in place.
     session: M::Session,
     has_begun: bool,
     leaves: Vec<Hash, N>,
 }
 
-/// A task of a batch, written but without its receipt. Cannot be copied: one task, one receipt.
+/// A written task of a batch without its receipt. It cannot be copied, because a task gets one receipt.
 #[derive(Debug)]
 #[allow(missing_copy_implementations)]
-#[must_use = "without its receipt the envelope is worth nothing"]
+#[must_use = "an envelope without its receipt is not valid"]
 pub struct Pending {
     index: usize,
-    /// Bytes written so far.
+    /// Returns the number of bytes written.
     len: usize,
 }
 
 impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
-    /// Writes a task into the start of `buffer`, up to its receipt.
+    /// Writes a task without its receipt into the start of `buffer`.
     ///
     /// # Errors
-    /// [`SealError::BatchFull`]; else as [`Sealer::seal`]. The batch is then as it was before.
+    /// [`SealError::BatchFull`]; otherwise as [`Sealer::seal`]. The batch is then unchanged.
     ///
     /// # Security
     /// As [`Sealer::seal`].
@@ -123,7 +123,7 @@ impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
         let job = Job { claims, content_type, body, kind: self.sealer.kind };
         let len = unsigned_len(&self.sealer.mode, &job, body.len()).ok_or(SealError::BodyTooLong)?;
         let (unsigned, _) = buffer.split_at_mut_checked(len).ok_or(SealError::BufferTooSmall)?;
-        match leaving_nothing(Depth::of_sealing(self.sealer.suite()), || self.write(&job, rng, unsigned)) {
+        match with_wiped_stack(Depth::of_sealing(self.sealer.suite()), || self.write(&job, rng, unsigned)) {
             Ok(leaf) => {
                 let index = self.leaves.len();
                 self.leaves.push(leaf).map_err(|_| SealError::BatchFull)?;
@@ -153,23 +153,23 @@ impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
         write_signed(mode, job, session, (provider, rng), |_| Ok(()), batch_leaf, &mut writer)
     }
 
-    /// How many tasks it has.
+    /// Returns the number of tasks.
     #[must_use]
     pub fn len(&self) -> usize {
         self.leaves.len()
     }
 
-    /// Whether it has no task yet.
+    /// Returns whether the batch has no tasks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.leaves.is_empty()
     }
 
-    /// Signs all tasks at once. The batch is empty then, and a new one can be started in it.
+    /// Signs all tasks. The batch is then empty and can be reused.
     ///
     /// # Errors
-    /// [`SealError::BatchEmpty`], [`SealError::Signer`] or [`SealError::InvalidSignature`]. The batch is then as it was
-    /// before: signing can be tried again.
+    /// [`SealError::BatchEmpty`], [`SealError::Signer`] or [`SealError::InvalidSignature`]. The batch is then
+    /// unchanged, and signing can be retried.
     pub fn sign(&mut self) -> Result<SignedBatch<N>, SealError<SignerError<M>>> {
         let tree = Tree::new(core::mem::take(&mut self.leaves)).ok_or(SealError::BatchEmpty)?;
         match sign_tree(self.sealer.mode.signer_mut(), &tree) {
@@ -204,7 +204,7 @@ fn unsigned_len<M: SigningMode>(mode: &M, job: &Job<'_>, body_len: usize) -> Opt
     (1 + bytes_len(header_len)?).checked_add(bytes_len(mode.payload_len(job, body_len)?)?)
 }
 
-/// A signature over a batch, from which each task gets its receipt.
+/// A signature over a batch, which issues the receipts of its tasks.
 pub struct SignedBatch<const N: usize> {
     tree: Tree<N>,
     kid: KeyId,
@@ -212,13 +212,13 @@ pub struct SignedBatch<const N: usize> {
 }
 
 impl<const N: usize> SignedBatch<N> {
-    /// Appends the receipt of a task to what [`Batch::add`] wrote into `buffer`, and returns the envelope.
+    /// Appends the receipt of a task to the bytes that [`Batch::add`] wrote into `buffer`, and returns the envelope.
     ///
     /// # Errors
     /// [`SealError::BufferTooSmall`].
     ///
     /// # Security
-    /// `buffer` must be the one that the task was written into: a receipt beside another task verifies nowhere.
+    /// `buffer` must be the one into which the task was written: with the receipt of another task it does not verify.
     pub fn finish<'b>(&self, task: Pending, buffer: &'b mut [u8]) -> Result<&'b [u8], SealError> {
         let Pending { index, len } = task;
         let frame = Frame { kid: self.kid, size: self.tree.size(), index };

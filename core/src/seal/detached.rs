@@ -1,7 +1,7 @@
-//! The detached form of suites S and M: the body travels beside the envelope, in clear.
+//! The detached form of suites S and M: the body is transported separately, in clear.
 //!
-//! For a rollout in steps: workers that know nothing of seals go on reading the body where it always was, while
-//! others verify it already.
+//! For a gradual rollout: existing workers continue to read the body in its usual place, while upgraded workers verify
+//! it.
 
 use super::signed::{sign, signed_header};
 use super::{Authenticate, Job, Sealer, Sign, bytes_len, frame_len, write_start};
@@ -12,19 +12,19 @@ use crate::error::SealError;
 use crate::header::Header;
 use crate::name::ContentType;
 use crate::provider::{Authenticator, Signer};
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 use crate::structure::{MacStructure, signature_digest};
 use crate::suite::Suite;
 
 impl<S: Signer, P> Sealer<Sign<S>, P> {
-    /// Exact length in bytes of the detached envelope.
+    /// Returns the exact size of the detached envelope, in bytes.
     pub fn detached_len(&self, claims: &Claims<'_>, content_type: ContentType<'_>) -> usize {
         let job = Job { claims, content_type, body: &[], kind: self.kind };
         detached_len::<64>(&signed_header(&self.mode, &job)).unwrap_or(usize::MAX)
     }
 
-    /// Signs `body` into an envelope that does not hold it:
-    /// [`parse_detached`](crate::Unverified::parse_detached) reads it, and nothing else does.
+    /// Signs `body` into an envelope that does not contain it. Only
+    /// [`parse_detached`](crate::Unverified::parse_detached) accepts the result.
     ///
     /// # Errors
     /// As [`seal`](Self::seal).
@@ -43,14 +43,14 @@ impl<S: Signer, P> Sealer<Sign<S>, P> {
 }
 
 impl<A: Authenticator, P> Sealer<Authenticate<A>, P> {
-    /// Exact length in bytes of the detached envelope.
+    /// Returns the exact size of the detached envelope, in bytes.
     pub fn detached_len(&self, claims: &Claims<'_>, content_type: ContentType<'_>) -> usize {
         let job = Job { claims, content_type, body: &[], kind: self.kind };
         detached_len::<32>(&self.mode.header(&job)).unwrap_or(usize::MAX)
     }
 
-    /// Authenticates `body` by an envelope that does not hold it:
-    /// [`parse_detached`](crate::Unverified::parse_detached) reads it, and nothing else does.
+    /// Authenticates `body` in an envelope that does not contain it. Only
+    /// [`parse_detached`](crate::Unverified::parse_detached) accepts the result.
     ///
     /// # Errors
     /// As [`seal`](Self::seal).
@@ -66,20 +66,20 @@ impl<A: Authenticator, P> Sealer<Authenticate<A>, P> {
         let authenticator = &mut self.mode.authenticator;
         let tag = |protected: &[u8]| {
             let message = MacStructure::new(protected, body);
-            // Whoever gets the envelope gets the tag: it is no secret any more.
-            leaving_nothing(Depth::Hash, || authenticator.authenticate(&message).map(|tag| *tag.as_bytes()))
+            // The tag is part of the envelope and is public from here on.
+            with_wiped_stack(Depth::Hash, || authenticator.authenticate(&message).map(|tag| *tag.as_bytes()))
                 .map_err(SealError::Signer)
         };
         seal(Suite::M, &job, &header, buffer, tag)
     }
 }
 
-/// A null payload takes the one byte that the head of an empty one would.
+/// A null payload takes one byte, like the head of an empty one.
 fn detached_len<const PROOF: usize>(header: &Header<'_>) -> Option<usize> {
     frame_len(header, 1, 0)?.checked_add(bytes_len(PROOF)?)
 }
 
-/// Writes an envelope with a null payload; `prove` gives signature or tag for its protected header.
+/// Writes an envelope with a null payload; `prove` returns the signature or tag for its protected header.
 fn seal<'b, const PROOF: usize, E>(
     suite: Suite,
     job: &Job<'_>,

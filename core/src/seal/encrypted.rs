@@ -1,4 +1,4 @@
-//! Suite E: COSE_Encrypt0 with A256GCM; the shared key gives authenticity and confidentiality.
+//! Suite E: COSE_Encrypt0 with A256GCM; the shared key provides authenticity and confidentiality.
 
 use core::convert::Infallible;
 
@@ -76,7 +76,7 @@ impl Mode for Encrypt<'_> {
     }
 }
 
-/// Derives the content key of one message; returns what the message says about it: salt, then commitment.
+/// Derives the content key of one message, and returns the bytes in its header: salt, then commitment.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 pub(super) fn shared_content_key(
     key: &EncryptionKey,
@@ -91,8 +91,8 @@ pub(super) fn shared_content_key(
     salt_commit
 }
 
-/// Fills `ciphertext` with the body, encrypted where it stands, and the tag. The associated data are an `Enc_structure` of
-/// context, protected header and what stands outside.
+/// Fills `ciphertext` with the body, encrypted in place, and the tag. The associated data is the `Enc_structure` of
+/// context, protected header and external data.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 pub(super) fn encrypt_body<E>(
     content_key: &ContentKey,

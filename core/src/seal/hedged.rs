@@ -1,7 +1,7 @@
-//! Hedged randomness for devices whose source of randomness is poor, or that have none.
+//! Hedged randomness for devices with a weak source of randomness, or without one.
 //!
-//! Salts, nonces and ephemeral keys are drawn from a stream that is keyed by a device secret and bound to the very
-//! message. With a good source it is random; with a bad one it repeats only if the whole message repeats.
+//! Salts, nonces and ephemeral keys are generated from a stream that is keyed with a device secret and bound to the
+//! message. With a good source the stream is random; with a bad one it repeats only if the whole message repeats.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -17,24 +17,24 @@ use crate::error::SealError;
 use crate::name::ContentType;
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::stack::{Depth, leaving_nothing};
+use crate::stack::{Depth, with_wiped_stack};
 
-/// The key of the stream: 32 bytes that no other device has. Wiped on drop.
+/// The key of the stream: 32 secret bytes, unique to the device. Wiped on drop.
 ///
 /// # Security
-/// Two devices with one key and no randomness draw the same stream for the same message. The key must be used for
-/// nothing else; [`derive`](Self::derive) makes one from a secret that the device has anyway.
+/// Two devices with the same key and no randomness generate the same stream for the same message. The key must be used
+/// for nothing else; [`derive`](Self::derive) derives one from another secret of the device.
 #[derive(Debug)]
 pub struct HedgeKey(Secret<32>);
 
 impl HedgeKey {
-    /// Takes 32 bytes.
+    /// Creates a key from 32 secret bytes.
     #[must_use]
     pub const fn new(key: Secret<32>) -> Self {
         Self(key)
     }
 
-    /// Derives it from another secret of the device, as `HKDF-SHA256(secret, no salt, "taskseal/v1 hedge", 32)`.
+    /// Derives a key from another secret of the device, as `HKDF-SHA256(secret, no salt, "taskseal/v1 hedge", 32)`.
     #[must_use]
     pub fn derive(secret: &Secret<32>) -> Self {
         let mut key = Secret::zeroed();
@@ -44,8 +44,8 @@ impl HedgeKey {
 }
 
 impl<M: Mode, P: Provider> Sealer<M, P> {
-    /// [`seal`](Self::seal) with hedged randomness: whatever is drawn depends on 32 bytes of `rng`, on the device's
-    /// key, on the suite, on the keys, on all claims and on the body.
+    /// Like [`seal`](Self::seal), with hedged randomness: all random values depend on 32 bytes of `rng`, the device's
+    /// key, the suite, the keys, all claims and the body.
     ///
     /// # Errors
     /// As [`seal`](Self::seal).
@@ -58,7 +58,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         rng: &mut R,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], SealError<M::Error>> {
-        leaving_nothing(Depth::Hash, || {
+        with_wiped_stack(Depth::Hash, || {
             let mut fresh = Secret::zeroed();
             rng.try_fill_bytes(fresh.as_mut_bytes()).map_err(|_| SealError::Random)?;
             let mut stream = self.stream(claims, content_type, body, key, &fresh);
@@ -66,14 +66,14 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         })
     }
 
-    /// [`seal_hedged`](Self::seal_hedged) on a device that has no source of randomness at all.
+    /// Like [`seal_hedged`](Self::seal_hedged), for a device without a source of randomness.
     ///
     /// # Errors
     /// As [`seal`](Self::seal).
     ///
     /// # Security
-    /// No two messages may have the same claims and body: the task id, or the sequence, must differ each time and
-    /// across restarts. Two equal messages have equal ciphertexts; nothing else is lost by that.
+    /// Two messages must not have the same claims and body: the task id or the sequence must differ each time, also
+    /// across restarts. Equal messages have equal ciphertexts, which reveals only that they are equal.
     pub fn danger_seal_without_randomness<'b>(
         &mut self,
         claims: &Claims<'_>,
@@ -82,7 +82,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
         key: &HedgeKey,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], SealError<M::Error>> {
-        leaving_nothing(Depth::Hash, || {
+        with_wiped_stack(Depth::Hash, || {
             let mut stream = self.stream(claims, content_type, body, key, &Secret::zeroed());
             self.seal(claims, content_type, body, &mut stream, buffer)
         })
@@ -100,8 +100,8 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
     ) -> Stream {
         let job = Job { claims, content_type, body, kind: self.kind };
         let mut header = Sha256::new();
-        // The content type by itself, since it stands inside the ciphertext where a signature is around it.
-        for text in [self.mode.suite().name(), content_type.as_str()] {
+        // The content type separately, because suites SE and SP have it in the inner header.
+        for text in [self.mode.suite().short_name(), content_type.as_str()] {
             header.text(text).expect("a hash takes any number of bytes");
         }
         self.mode.bind(&job, &mut header);
@@ -112,7 +112,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
     }
 }
 
-/// The stream of one message. Private: drawn from for a second message, it would be bound to the wrong one.
+/// The stream of one message. Private, because it must not be used for a second message.
 struct Stream {
     key: Secret<32>,
     drawn: u32,
@@ -133,12 +133,12 @@ impl TryRng for Stream {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Every call starts a new block, so that nothing is given out twice.
+    /// Every call starts a new block, so that no byte is returned twice.
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
         let mut block = Secret::zeroed();
         for chunk in out.chunks_mut(32) {
             hmac_into(self.key.as_bytes(), &[&self.drawn.to_be_bytes()], block.as_mut_bytes());
-            // A message draws a salt, a nonce and at most eight scalars.
+            // A message needs a salt, a nonce and at most eight scalars.
             self.drawn = self.drawn.wrapping_add(1);
             chunk.iter_mut().zip(block.as_bytes()).for_each(|(to, from)| *to = *from);
         }

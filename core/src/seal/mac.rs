@@ -17,7 +17,7 @@ pub struct Authenticate<A> {
     pub(super) authenticator: A,
 }
 
-/// Bytes of an untruncated HMAC-SHA256 tag.
+/// Size of an untruncated HMAC-SHA256 tag, in bytes.
 const MAC_LEN: usize = 32;
 
 impl<A> private::Sealed for Authenticate<A> {}
@@ -65,7 +65,7 @@ impl<A: Authenticator> Mode for Authenticate<A> {
         writer.bytes(job.body)?;
         let protected = writer.as_bytes().get(header_start..header_end).unwrap_or_default();
         let message = MacStructure::new(protected, job.body);
-        // Not by `?`: mapping the error would move the tag, and a device has no stack to spare.
+        // Without `?`: converting the error would move the tag, which takes stack space.
         match self.authenticator.authenticate(&message) {
             Ok(tag) => Ok(writer.bytes(tag.as_bytes())?),
             Err(error) => Err(SealError::Signer(error)),

@@ -1,7 +1,7 @@
 //! Suites SE and SP: an encrypted object inside a signature, bound to it.
 //!
-//! The AEAD takes the outer protected header as associated data: taking the signature off and signing the
-//! ciphertext again under another identity makes decryption fail.
+//! The AEAD has the outer protected header as associated data. If the signature is removed and the ciphertext is signed
+//! again under another identity, decryption fails.
 
 use rand_core::TryCryptoRng;
 
@@ -41,7 +41,7 @@ impl<S> private::Sealed for SignEncryptTo<'_, S> {}
 
 impl<S: Signer> SigningMode for SignEncrypt<'_, S> {
     type Signer = S;
-    /// Every task has a salt, and thereby a content key, of its own.
+    /// Every task has its own salt and content key.
     type Session = ();
 
     fn signer(&self) -> &S {
@@ -94,14 +94,14 @@ impl<S: Signer> SigningMode for SignEncrypt<'_, S> {
     }
 }
 
-/// What the tasks under one signature of suite SP share: the ephemeral key and with it the content key.
+/// The state that the tasks under one signature of suite SP share: the ephemeral key and the content key.
 #[doc(hidden)]
-// Public because a public trait names it; nobody outside can.
+// Public because a public trait names it; not reachable from other crates.
 #[allow(missing_debug_implementations, unnameable_types)]
 pub struct Agreed {
     ephemeral: [u8; POINT_LEN],
     content_key: ContentKey,
-    /// The last one, once there is one.
+    /// The last IV, if any.
     pub(super) iv: Option<[u8; IV_LEN]>,
 }
 
@@ -112,10 +112,10 @@ impl Default for Agreed {
 }
 
 impl Agreed {
-    /// An IV that was not used with this key: the first one is drawn, each later one has eight bytes drawn anew and four
-    /// that count up. A batch has at most 1024 tasks, and four bytes count to 2^32, so that a source that is stuck repeats
-    /// none. Copies of a process or a machine whose batch was open count alike, but draw otherwise once their sources
-    /// differ.
+    /// Returns an IV that was not used with this key. The first IV is random; each later one has eight random bytes and
+    /// a counter of four bytes. A batch has at most 1024 tasks and the counter 2^32 values, so a stuck source does not
+    /// cause a repetition. Copies of a process or a machine with an open batch have the same counter, but different
+    /// random bytes once their sources differ.
     pub(super) fn next_iv<R: TryCryptoRng + ?Sized, E>(
         &mut self,
         rng: &mut R,
@@ -189,7 +189,7 @@ impl<S: Signer> SigningMode for SignEncryptTo<'_, S> {
     }
 }
 
-/// An encrypted object that is about to be written.
+/// The input of writing an encrypted object.
 struct Plan<'p> {
     protected: Protected<'p>,
     recipient: Option<Recipient<'p>>,
@@ -236,8 +236,8 @@ impl Plan<'_> {
     }
 }
 
-/// Draws scalars until one is below the order of the curve. The chance of missing it once is 2^-32: eight
-/// misses in a row mean that the source of randomness is broken.
+/// Generates scalars until one is below the order of the curve. A scalar is out of range with probability 2^-32: eight
+/// in a row mean that the source of randomness is broken.
 fn ephemeral<P: Provider, R: TryCryptoRng + ?Sized, E>(
     recipient: &AgreementPublicKey,
     provider: &P,

@@ -1,4 +1,4 @@
-//! What suites S, SE and SP share: a header, a payload, and one signature over both. Suite S itself.
+//! The common part of suites S, SE and SP: a header, a payload, and one signature over both. Also suite S.
 
 use p256::ecdsa::Signature;
 use rand_core::TryCryptoRng;
@@ -14,16 +14,16 @@ use crate::provider::{Provider, Signer};
 use crate::structure::signature_digest;
 use crate::suite::Suite;
 
-/// Bytes of `r || s`.
+/// Size of `r || s`, in bytes.
 const SIGNATURE_LEN: usize = 64;
 
-/// A [`Mode`] that signs, for one task at a time or for a [`Batch`](super::Batch). Cannot be implemented
-/// elsewhere.
+/// A [`Mode`] that signs, for one task at a time or for a [`Batch`](super::Batch). Cannot be implemented in other
+/// crates.
 pub trait SigningMode: private::Sealed {
-    /// Who signs.
+    /// The type of the signer.
     type Signer: Signer;
 
-    /// What the tasks under one signature share.
+    /// The state that the tasks under one signature share.
     #[doc(hidden)]
     type Session: Default;
 
@@ -36,11 +36,11 @@ pub trait SigningMode: private::Sealed {
     #[doc(hidden)]
     fn signed_suite(&self) -> Suite;
 
-    /// The kid of the key that the body is encrypted to, if it is.
+    /// Returns the kid of the key that the body is encrypted to, if any.
     #[doc(hidden)]
     fn inner_kid(&self) -> Option<KeyId>;
 
-    /// Prepares what the tasks under one signature share.
+    /// Prepares the state that the tasks under one signature share.
     #[doc(hidden)]
     fn begin<P: Provider, R: TryCryptoRng + ?Sized>(
         &self,
@@ -52,7 +52,7 @@ pub trait SigningMode: private::Sealed {
     #[doc(hidden)]
     fn payload_len(&self, job: &Job<'_>, body_len: usize) -> Option<usize>;
 
-    /// Fills `payload`, which has exactly the length told by `payload_len`. `outer` is the protected header.
+    /// Fills `payload`, which has the size that `payload_len` returns. `outer` is the protected header.
     #[doc(hidden)]
     fn write_payload<P: Provider, R: TryCryptoRng + ?Sized>(
         &self,
@@ -83,7 +83,7 @@ impl<M: SigningMode> Mode for M {
 
     fn bind(&self, job: &Job<'_>, hash: &mut Sha256) {
         signed_header(self, job).encode(hash).expect("a hash takes any number of bytes");
-        // Stands inside the ciphertext, where the header does not name it.
+        // In suites SE and SP the content type is in the inner header.
         if let Some(kid) = self.inner_kid() {
             hash.bytes(kid.as_bytes()).expect("a hash takes any number of bytes");
         }
@@ -103,8 +103,8 @@ impl<M: SigningMode> Mode for M {
     }
 }
 
-/// Writes everything but the signature; returns how much that is, and what is to be signed. Apart from the signing, whose
-/// arithmetic is what needs most stack.
+/// Writes everything except the signature; returns its size and the digest to sign. Separate from signing, whose
+/// arithmetic needs the most stack.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn write_single<M: SigningMode, P: Provider, R: TryCryptoRng + ?Sized>(
     mode: &M,
@@ -139,7 +139,7 @@ pub(super) fn signed_header<'h, M: SigningMode + ?Sized>(mode: &M, job: &Job<'h>
     }
 }
 
-/// Writes header, what stands between header and payload, and the payload; returns the digest of both.
+/// Writes the header, the bytes between header and payload, and the payload; returns the digest of both.
 pub(super) fn write_signed<T, M: SigningMode, P: Provider, R: TryCryptoRng + ?Sized>(
     mode: &M,
     job: &Job<'_>,
@@ -161,7 +161,7 @@ pub(super) fn write_signed<T, M: SigningMode, P: Provider, R: TryCryptoRng + ?Si
     Ok(digest(outer, payload))
 }
 
-/// Signs and normalises: tokens give a high `s` half of the time, and there is one spelling only, the lower one.
+/// Signs and normalises: tokens return a high `s` in half of all cases, and only the low `s` is accepted.
 pub(super) fn sign<S: Signer>(signer: &mut S, digest: &[u8; 32]) -> Result<[u8; 64], SealError<S::Error>> {
     let mut signature = signer.sign_digest(digest).map_err(SealError::Signer)?;
     normalize(&mut signature).map_err(|InvalidSignature| SealError::InvalidSignature)?;

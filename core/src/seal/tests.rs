@@ -1,4 +1,4 @@
-//! Exact lengths, and everything that can go wrong while sealing.
+//! Exact sizes, and all errors of sealing.
 
 use core::convert::Infallible;
 use std::vec;
@@ -46,7 +46,7 @@ fn sealed_len_is_exact_around_every_width_of_a_head() {
 }
 
 #[test]
-fn the_overhead_is_what_the_specification_says() {
+fn the_overhead_matches_the_specification() {
     let claims = Claims::new(
         crate::Issuer::new("sensor-gw-07").unwrap(),
         crate::TaskType::new("email:deliver").unwrap(),
@@ -63,7 +63,7 @@ fn the_overhead_is_what_the_specification_says() {
 }
 
 #[test]
-fn a_buffer_one_byte_short_is_refused_and_left_alone() {
+fn a_buffer_one_byte_short_is_refused_and_left_unchanged() {
     each_suite!(sealer => {
         let len = sealer.sealed_len(&claims(), ContentType::JSON, 100);
         let mut buffer = vec![0xee; len - 1];
@@ -74,7 +74,7 @@ fn a_buffer_one_byte_short_is_refused_and_left_alone() {
 }
 
 #[test]
-fn bytes_after_the_envelope_are_left_alone() {
+fn bytes_after_the_envelope_are_left_unchanged() {
     each_suite!(sealer => {
         let len = sealer.sealed_len(&claims(), ContentType::JSON, 100);
         let mut buffer = vec![0xee; len + 3];
@@ -94,7 +94,7 @@ fn a_body_over_the_limit_is_refused() {
 }
 
 #[test]
-fn lengths_beyond_memory_do_not_wrap() {
+fn lengths_beyond_memory_do_not_overflow() {
     each_suite!(sealer => for len in [usize::MAX, usize::MAX - 16, usize::MAX - 100] {
         assert_eq!(sealer.sealed_len(&claims(), ContentType::JSON, len), usize::MAX);
     });
@@ -159,7 +159,7 @@ fn without_randomness_nothing_is_encrypted_and_no_plaintext_is_left() {
 }
 
 #[test]
-fn a_source_that_never_gives_a_scalar_is_broken() {
+fn a_source_without_a_valid_scalar_is_an_error() {
     struct Ones;
     impl rand_core::TryRng for Ones {
         type Error = Infallible;
@@ -181,7 +181,7 @@ fn a_source_that_never_gives_a_scalar_is_broken() {
     assert_eq!(sealed, Err(SealError::Random));
 }
 
-/// Answers with what it is given.
+/// A signer that returns a given result.
 struct Answering<E>(Result<[u8; 64], E>);
 
 impl<E: Clone> Signer for Answering<E> {
@@ -218,7 +218,7 @@ fn a_failing_signer_leaves_nothing_in_the_buffer() {
     assert!(buffer.iter().all(|byte| matches!(byte, 0 | 0xee)));
 }
 
-/// A key that is kept elsewhere: gets the pieces only, and answers or is away.
+/// A key outside this process: receives the pieces only, and is available or not.
 struct Elsewhere {
     key: HmacKey,
     away: bool,
@@ -230,7 +230,7 @@ impl Elsewhere {
         Self { key: mac_key(1), away, asked: Vec::new() }
     }
 
-    /// By a way of its own.
+    /// A separate implementation.
     fn tag(&self) -> Secret<32> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.key().as_bytes()).unwrap();
         mac.update(&self.asked);
@@ -273,14 +273,11 @@ fn an_authenticator_that_fails_seals_nothing() {
     assert_eq!(outcomes, [Err(SealError::Signer("away")); 2]);
     assert!(attached.iter().all(|byte| matches!(byte, 0 | 0xee)));
     let len = Sealer::authenticate(&mac_key(1)).detached_len(&claims(), ContentType::JSON);
-    assert!(
-        detached.get(len - 34..).unwrap().iter().all(|byte| *byte == 0xee),
-        "something is in the tag's place"
-    );
+    assert!(detached.get(len - 34..).unwrap().iter().all(|byte| *byte == 0xee), "the tag is not written");
 }
 
 #[test]
-fn an_authenticator_elsewhere_makes_the_bytes_of_a_key_in_memory() {
+fn an_external_authenticator_gives_the_bytes_of_a_key_in_memory() {
     let (mut elsewhere, key) = (Elsewhere::new(false), mac_key(1));
     for body in [&b""[..], b"body", &[0x77; 70_000]] {
         let mut buffers = [vec![0; 71_000], vec![0; 71_000]];
@@ -306,7 +303,7 @@ fn an_authenticator_elsewhere_makes_the_bytes_of_a_key_in_memory() {
 }
 
 #[test]
-fn an_answer_that_is_no_signature_is_refused() {
+fn an_invalid_signature_of_the_signer_is_refused() {
     let order = hex(ORDER);
     let one = [&[0; 31][..], &[1]].concat();
     for (r, s) in
@@ -325,7 +322,7 @@ fn an_answer_that_is_no_signature_is_refused() {
     }
 }
 
-/// Gives the high `s`, as tokens do half of the time.
+/// Returns the high `s`, as tokens do in half of all cases.
 struct High(SigningKey);
 
 impl Signer for High {
@@ -341,7 +338,7 @@ impl Signer for High {
 }
 
 #[test]
-fn a_high_s_is_turned_into_the_low_one() {
+fn a_high_s_is_normalised() {
     assert_eq!(High(signing_key(1)).sign_digest(&[9; 32]).map(|high| high[32] >> 7), Ok(1));
     let high = seal(&mut Sealer::sign(High(signing_key(1))), &claims(), b"body");
     let low = seal(&mut Sealer::sign(signing_key(1)), &claims(), b"body");

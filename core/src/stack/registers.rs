@@ -1,15 +1,16 @@
-//! Clearing the vector registers: the next signal would store on the stack what the primitives left in them, and so
-//! would a core dump.
+//! Clearing of vector registers: signals and core dumps would store secrets that the primitives left in them.
 //!
-//! Most code uses the lower part of the first 16 registers only, so the others would keep round keys for long.
+//! Most code uses only the lower part of the first 16 registers, so round keys would remain in the others for a long
+//! time.
 //!
-//! The only module of this crate with unsafe code: no safe operation names a register.
+//! The only module of this crate with unsafe code: no safe operation accesses a register.
 #![allow(unsafe_code)]
 
-/// Sets the vector registers to zero that a function may change, on x86-64 and on ARMv8. Elsewhere it does nothing.
+/// Sets all vector registers that a function may change to zero, on x86-64 and on ARMv8. Does nothing on other
+/// processors.
 ///
-/// The others belong to the caller, and functions that use them put back what was in them: the lower halves of v8 to
-/// v15 on ARMv8, and those of xmm6 to xmm15 on Windows.
+/// The remaining registers belong to the caller, and functions that use them restore them: the lower halves of v8 to
+/// v15 on ARMv8, and of xmm6 to xmm15 on Windows.
 #[inline]
 pub fn clear() {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]

@@ -1,4 +1,4 @@
-//! What is left on the stack and in the registers, with marks in the place of secrets.
+//! Contents of the stack and the registers after the work, with marks instead of secrets.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![allow(unsafe_code)] // No safe operation fills or stores a register.
 
@@ -12,7 +12,7 @@ use super::*;
 
 const MARK: [u8; 16] = *b"a mark of a test";
 
-/// Fills the registers that every processor has.
+/// Fills the registers that every x86-64 processor has.
 fn fill_registers() {
     // SAFETY: reads the 16 bytes of the mark. The registers that it changes are clobbers.
     unsafe {
@@ -27,12 +27,12 @@ fn fill_registers() {
     }
 }
 
-/// The lower 16 bytes of each register after a call of the function, with no compiled code in between.
+/// Returns the lower 16 bytes of each register after a call of the function, without compiled code in between.
 macro_rules! registers_after {
     ($function:ident) => {{
         let mut stored = [[0_u8; 16]; 16];
-        // SAFETY: the array has the size that is written; whatever the function may change is a clobber; without
-        // `nostack` the stack is aligned for a call; r13 survives it.
+        // SAFETY: the array has the size that is written; all registers that the function may change are clobbers;
+        // without `nostack` the stack is aligned for a call; r13 survives it.
         unsafe {
             asm!(
                 "call {function}",
@@ -53,16 +53,16 @@ extern "C" fn leaves_marks() {
 }
 
 extern "C" fn works() {
-    leaving_nothing(Depth::Hash, fill_registers);
+    with_wiped_stack(Depth::Hash, fill_registers);
 }
 
-extern "C" fn works_for_crates_above() {
+extern "C" fn works_for_dependent_crates() {
     overwriting::<64, ()>(fill_registers);
 }
 
 extern "C" fn panics() {
     let _ = catch_unwind(|| {
-        leaving_nothing(Depth::Hash, || {
+        with_wiped_stack(Depth::Hash, || {
             fill_registers();
             resume_unwind(std::boxed::Box::new(()));
         });
@@ -70,14 +70,14 @@ extern "C" fn panics() {
 }
 
 #[test]
-fn registers_hold_nothing_after_the_work() {
+fn registers_are_cleared_after_the_work() {
     assert_eq!(registers_after!(leaves_marks), [MARK; 16], "the marks are found where they are left");
     assert_eq!(registers_after!(works), [[0; 16]; 16]);
-    assert_eq!(registers_after!(works_for_crates_above), [[0; 16]; 16]);
+    assert_eq!(registers_after!(works_for_dependent_crates), [[0; 16]; 16]);
 }
 
 #[test]
-fn registers_hold_nothing_after_a_panic() {
+fn registers_are_cleared_after_a_panic() {
     assert!(!registers_after!(panics).contains(&MARK));
 }
 
@@ -94,7 +94,7 @@ fn fill_stack(len: usize) {
     black_box(&mut room);
 }
 
-/// Marks on this thread's stack, 64 KiB and less below the caller.
+/// Returns the number of marks on this thread's stack, up to 64 KiB below the caller.
 #[inline(never)]
 fn marks_below() -> usize {
     const LEN: usize = 64 << 10;
@@ -106,7 +106,7 @@ fn marks_below() -> usize {
     bytes.windows(16).filter(|window| *window == MARK).count()
 }
 
-/// On a stack that nothing has written to.
+/// Returns the number of marks after `work` on a new stack.
 fn marks_after(work: impl FnOnce() + Send + 'static) -> usize {
     let thread = std::thread::Builder::new().stack_size(512 << 10);
     thread
@@ -123,20 +123,20 @@ fn marks_after(work: impl FnOnce() + Send + 'static) -> usize {
 const SIGNAL: usize = 3376 + 512;
 
 #[test]
-fn what_the_work_and_a_signal_take_of_the_stack_is_overwritten() {
+fn the_stack_of_the_work_and_a_signal_is_overwritten() {
     assert!(marks_after(|| fill_stack(1024)) > 0, "marks are found where they are left");
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Hash, || fill_stack(1600 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Cipher, || fill_stack(12_480 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Inner, || fill_stack(12_480 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Agreed, || fill_stack(12_480 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Curve, || fill_stack(5040 + SIGNAL))), 0);
-    assert_eq!(marks_after(|| leaving_nothing(Depth::Signature, || fill_stack(5040 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| with_wiped_stack(Depth::Hash, || fill_stack(1600 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| with_wiped_stack(Depth::Cipher, || fill_stack(12_480 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| with_wiped_stack(Depth::Inner, || fill_stack(12_480 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| with_wiped_stack(Depth::Agreed, || fill_stack(12_480 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| with_wiped_stack(Depth::Curve, || fill_stack(5040 + SIGNAL))), 0);
+    assert_eq!(marks_after(|| with_wiped_stack(Depth::Signature, || fill_stack(5040 + SIGNAL))), 0);
 }
 
 #[test]
 fn the_stack_is_overwritten_after_a_panic() {
     let panics = || {
-        leaving_nothing(Depth::Hash, || {
+        with_wiped_stack(Depth::Hash, || {
             fill_stack(1024);
             resume_unwind(std::boxed::Box::new(()));
         });

@@ -1,4 +1,4 @@
-//! The structures that are signed and authenticated, byte by byte, and HMAC against RFC 4231.
+//! The exact bytes of the structures, and HMAC compared with RFC 4231.
 
 use std::borrow::ToOwned;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::testing::hex;
 
 #[test]
-fn the_signature_structure_is_hashed_as_rfc_9052_spells_it() {
+fn the_signature_structure_follows_rfc_9052() {
     // ["Signature1", h'a10126', h'', h'0102']
     let spelled = hex("846a5369676e61747572653143a1012640420102");
     let expected: [u8; 32] = Sha256::digest(&spelled).into();
@@ -14,7 +14,7 @@ fn the_signature_structure_is_hashed_as_rfc_9052_spells_it() {
 }
 
 #[test]
-fn the_mac_structure_is_authenticated_as_rfc_9052_spells_it() {
+fn the_mac_structure_follows_rfc_9052() {
     // ["MAC0", h'a10105', h'', h'0102']
     let spelled = hex("84644d41433043a1010540420102");
     let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
@@ -24,8 +24,8 @@ fn the_mac_structure_is_authenticated_as_rfc_9052_spells_it() {
 }
 
 #[test]
-fn the_pieces_of_the_mac_structure_are_the_whole_and_its_length_is_theirs() {
-    // The interpreter takes minutes to hash the longest.
+fn the_pieces_of_the_mac_structure_have_its_bytes_and_length() {
+    // Hashing the longest takes minutes under Miri.
     let longest = if cfg!(miri) { 300 } else { 65_536 };
     for len in [0, 23, 24, 255, 256, longest] {
         let payload = std::vec![9; len];
@@ -40,13 +40,13 @@ fn the_pieces_of_the_mac_structure_are_the_whole_and_its_length_is_theirs() {
 }
 
 #[test]
-fn lengths_of_header_and_payload_cannot_trade_places() {
+fn moving_bytes_between_header_and_payload_changes_the_digest() {
     assert_ne!(signature_digest(&[1, 2], &[3]), signature_digest(&[1], &[2, 3]));
     assert_ne!(tag(&[1, 2], &[3]).as_bytes(), tag(&[1], &[2, 3]).as_bytes());
 }
 
 #[test]
-fn the_encryption_structure_is_as_rfc_9052_spells_it() {
+fn the_encryption_structure_follows_rfc_9052() {
     let plain = enc_structure(EncryptContext::Encrypt0, &hex("a10103"), &[]).unwrap();
     assert_eq!(plain, hex("8368456e63727970743043a1010340"));
     let bound = enc_structure(EncryptContext::Encrypt, &hex("a10103"), &[9, 8]).unwrap();
@@ -54,7 +54,7 @@ fn the_encryption_structure_is_as_rfc_9052_spells_it() {
 }
 
 #[test]
-fn the_encryption_structure_has_room_for_the_longest_headers() {
+fn the_encryption_structure_holds_the_longest_headers() {
     let (protected, outer) = ([0; MAX_PROTECTED], [0; MAX_HEADER]);
     assert!(enc_structure(EncryptContext::Encrypt0, &protected, &outer).is_ok());
     assert!(enc_structure(EncryptContext::Encrypt0, &outer, &[]).is_ok());
@@ -62,7 +62,7 @@ fn the_encryption_structure_has_room_for_the_longest_headers() {
 }
 
 #[test]
-fn the_sink_of_hmac_meets_rfc_4231() {
+fn the_hmac_sink_matches_rfc_4231() {
     // Test cases 1, 2 and 6: key, data, tag.
     let cases = [
         ("0b".repeat(20), "4869205468657265".into(), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),

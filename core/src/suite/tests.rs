@@ -1,9 +1,9 @@
-//! Sets of suites, names of suites.
+//! Sets and names of suites.
 
 use super::*;
 
 #[test]
-fn a_set_contains_what_was_put_in() {
+fn a_set_contains_the_added_suites() {
     for members in 0..32_u8 {
         let chosen = |index: usize| members & (1 << index) != 0;
         let put = |set: SuiteSet, (index, suite)| if chosen(index) { set.with(suite) } else { set };
@@ -22,10 +22,29 @@ fn the_default_set_signs_and_encrypts() {
 }
 
 #[test]
-fn names_and_suites_are_one_to_one() {
-    for suite in Suite::ALL {
-        assert_eq!(Suite::from_name(suite.name()), Some(suite));
+fn other_texts_than_the_names_are_not_suites() {
+    for text in ["", "s", "B", "sp", "SP ", "Sign", "sign ", "sign_encrypt", "sign-encrypt-", "signencryptto"]
+    {
+        assert_eq!(Suite::from_name(text), None, "{text}");
     }
-    assert_eq!(["", "s", "B", "sp", "SP "].map(Suite::from_name), [None; 5]);
+}
+
+#[test]
+fn every_suite_has_two_names() {
+    for (suite, short_name, name) in [
+        (Suite::S, "S", "sign"),
+        (Suite::M, "M", "mac"),
+        (Suite::E, "E", "encrypt"),
+        (Suite::Se, "SE", "sign-encrypt"),
+        (Suite::Sp, "SP", "sign-encrypt-to"),
+    ] {
+        assert_eq!((suite.short_name(), suite.name()), (short_name, name));
+        assert_eq!([short_name, name].map(Suite::from_name), [Some(suite); 2]);
+        assert_eq!(std::format!("{suite}"), short_name);
+    }
+}
+
+#[test]
+fn three_suites_encrypt() {
     assert_eq!(Suite::ALL.map(Suite::encrypts), [false, false, true, true, true]);
 }

@@ -1,4 +1,4 @@
-//! One id, one text.
+//! The text form of task ids.
 
 use std::string::ToString;
 
@@ -17,7 +17,7 @@ fn an_id_and_its_text_are_one_to_one() {
 }
 
 #[test]
-fn every_other_spelling_is_refused() {
+fn other_text_forms_are_refused() {
     for text in [
         "",
         "0192f7a1c3d47e5fa1b2c3d4e5f60718",

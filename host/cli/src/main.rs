@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     let ui = Ui::new(cli.global.json, cli.global.quiet);
     let result = cmd::run(cli.command, &cli.global, cli::grammar, &ui);
-    taskseal::tokens::close();
+    taskseal::keys::pkcs11::close();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ui.fail(&failure),

@@ -2,7 +2,6 @@
 
 use taskseal::ClientSettings;
 use taskseal::config::Config;
-use taskseal::file_error::FileError;
 use taskseal::keys::{Keyring, SealingKey};
 use taskseal_core::{Audience, Issuer};
 
@@ -16,16 +15,12 @@ pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
 
 /// Loads the keyset and every configured decryption key.
 pub(crate) fn keyring(config: &Config) -> Result<Keyring, Failure> {
-    config.keyring().map_err(|error| keyring_failure(config, error))
+    config.keyring().map_err(Failure::keyring)
 }
 
 /// Loads the keyset alone, which is enough to seal and to verify.
 pub(crate) fn keyset(config: &Config) -> Result<Keyring, Failure> {
-    Keyring::load(&config.keyset).map_err(|error| keyring_failure(config, error))
-}
-
-fn keyring_failure(config: &Config, error: FileError) -> Failure {
-    if error.file == config.keyset { Failure::config(error) } else { Failure::key(error) }
+    Keyring::load(&config.keyset).map_err(Failure::keyring)
 }
 
 /// Loads the key that seals tasks.

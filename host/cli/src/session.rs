@@ -112,10 +112,9 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 /// Returns the failure for an error of setup, by who must act.
 pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
     match error {
-        SetupError::File(error) if error.file == config.file || error.file == config.keyset => {
-            Failure::config(error)
-        }
-        SetupError::File(error) => Failure::key(error),
+        SetupError::File(error) if error.file == config.file => Failure::config(error),
+        SetupError::File(error) => Failure::file(error),
+        SetupError::Keys(error) => Failure::keyring(error),
         SetupError::Broker(error) => broker_failure(config, &error),
         SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
         other => Failure::new(other.to_string()),

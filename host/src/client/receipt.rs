@@ -7,7 +7,7 @@ use taskseal_core::{Audience, MAX_BODY, NameSet, Refusal, Suite, SuiteSet, TaskI
 use super::{Client, ClientError};
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
-use crate::result::unix_seconds;
+use crate::time::unix_seconds;
 
 /// What a producer keeps of an enqueued task: enough to tell its result from any other.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,10 +12,9 @@ use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::{NewTask, TaskRecord};
 use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
-use crate::result::unix_seconds;
 use crate::retry::MIN_DELAY;
 use crate::task::{Task, queue_id};
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, unix_seconds};
 
 /// The issuer of tasks and its key, shared with the threads that sign.
 #[derive(Debug)]

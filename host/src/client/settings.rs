@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::keys::{KeyLocation, SealingSource};
+use crate::keys::{KeyRef, SealingSource};
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 
@@ -19,7 +19,7 @@ pub struct ClientSettings {
     /// Keys that seal tasks, for [`Client::open`](crate::Client::open).
     pub sealing: Option<SealingSource>,
     /// Key that decrypts results, for [`Client::open`](crate::Client::open).
-    pub result_key: Option<KeyLocation>,
+    pub result_key: Option<KeyRef>,
     /// Time from sealing, or from the time a task is scheduled for, to its expiry. 1 hour by default.
     pub lifetime: Duration,
     /// Maximum number of attempts, the first included. 5 by default.

@@ -5,13 +5,14 @@
 //! involved.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::ClientError;
 use super::seal::{Producer, Sealed, cut_off};
+use crate::lock::lock;
 use crate::task::Task;
 
 /// Collects the tasks of concurrent callers.
@@ -63,7 +64,7 @@ impl SignBatcher {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is consistent between any two statements that hold the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

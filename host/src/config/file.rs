@@ -13,12 +13,12 @@ use super::{Config, broker};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::file_security::read_guarded;
-use crate::keys::{KeyLocation, Kid, relative_to};
+use crate::keys::{KeyRef, KeyStores, Kid, relative_to};
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 use crate::worker::settings::{WorkerQueue, WorkerSettings};
 
-pub(super) fn load(path: &Path) -> Result<Config, FileError> {
+pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError> {
     // Guarded as a keyset is: it names the programs that run.
     let text = read_guarded(path, MAX_LEN).map_err(|error| match error.io {
         Some(std::io::ErrorKind::NotFound) => error.hint(
@@ -27,7 +27,7 @@ pub(super) fn load(path: &Path) -> Result<Config, FileError> {
         _ => error,
     })?;
     let file: File = parse_toml(path, &text).map_err(renamed_field)?;
-    file.check(&Context { file: path, text: &text })
+    file.check(&Context { file: path, text: &text, stores })
 }
 
 /// Fields of earlier versions, with the field that took their place.
@@ -53,14 +53,16 @@ fn renamed_field(error: FileError) -> FileError {
 pub(super) struct Context<'f> {
     pub(super) file: &'f Path,
     pub(super) text: &'f str,
+    pub(super) stores: &'f KeyStores,
 }
 
 impl Context<'_> {
-    /// Reads the place of a key: a path relative to this file, or the URI of a key in a token.
-    pub(super) fn key(&self, value: &Spanned<String>) -> Result<KeyLocation, FileError> {
-        KeyLocation::parse(value.get_ref(), self.file).map_err(|error| {
-            self.fault(value, error.to_string(), "a name like `pkcs11:token=…;id=%01%02…?pin-source=file:/…`")
-        })
+    /// Parses the place of a key that `field` names: a path relative to this file, or a URI.
+    pub(super) fn key(&self, field: &str, value: &Spanned<String>) -> Result<KeyRef, FileError> {
+        match self.stores.parse(value.get_ref(), self.file) {
+            Ok(key) => Ok(key.with_field(field)),
+            Err(error) => Err(self.fault(value, error.message, error.hint)),
+        }
     }
 
     pub(super) fn fault<T>(
@@ -155,27 +157,28 @@ impl File {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
-        let worker =
-            self.worker.map(|worker| worker.check(context, &deployment, &self.policy)).transpose()?;
-        let queue = first(worker.as_ref().map_or(&[], |worker| &worker.queues));
+        let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
         let client = self.client.map(|client| client.check(context, &deployment, queue, &self.policy));
+        let client = client.transpose()?;
+        let worker = self.worker.map(|worker| worker.check(context, &deployment, &self.policy));
         Ok(Config {
             file: context.file.to_owned(),
             deployment,
             broker: self.broker.check(context)?,
             state_dir,
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
-            client: client.transpose()?,
-            worker,
+            client,
+            worker: worker.transpose()?,
             policy: self.policy,
             programs: ProgramSettings::check_all(self.handler, context)?,
+            key_stores: context.stores.clone(),
         })
     }
 }
 
 /// Returns the first queue, or `default` if there is none.
-fn first(queues: &[WorkerQueue]) -> QueueName {
-    let first = queues.first().map(|queue| queue.name.clone());
+fn first(queues: &[QueueEntry]) -> QueueName {
+    let first = queues.first().map(|queue| queue.name.get_ref().0.clone());
     first.unwrap_or_else(|| QueueName::parse("default").expect("the literal is a queue name"))
 }
 
@@ -189,11 +192,14 @@ impl Client {
     ) -> Result<ClientSettings, FileError> {
         let mut settings = ClientSettings::new(deployment, &self.issuer.0, queue);
         let sealing = Sealing {
+            section: "client",
+            key: ("key", &self.key),
             recipient: ("recipient", self.recipient),
             encryption_key: ("encryption_key", self.encryption_key),
         };
-        settings.sealing = Some(sealing.check(context, &self.suite, &self.key)?);
-        settings.result_key = self.result_key.map(|key| context.key(&key)).transpose()?;
+        settings.sealing = Some(sealing.check(context, &self.suite)?);
+        settings.result_key =
+            self.result_key.map(|key| context.key("client.result_key", &key)).transpose()?;
         set(&mut settings.lifetime, self.lifetime);
         set(&mut settings.attempts, self.attempts);
         set(&mut settings.timeout, self.timeout);
@@ -211,22 +217,25 @@ impl Worker {
         deployment: &str,
         policy: &PolicySettings,
     ) -> Result<WorkerSettings, FileError> {
-        let queues = check_queues(self.queue, context)?;
-        let mut settings = WorkerSettings::new(&host_name(), deployment, first(&queues));
-        settings.queues = queues;
+        let mut settings = WorkerSettings::new(&host_name(), deployment, first(self.queue.get_ref()));
+        settings.queues = check_queues(self.queue, context)?;
         set(&mut settings.id, self.id);
         set(&mut settings.concurrency, self.concurrency);
         set(&mut settings.lease, self.lease);
         set(&mut settings.fetch_batch, self.fetch_batch);
         set(&mut settings.drain, self.drain);
-        let keys = self.decryption_keys.iter().map(|key| context.key(key));
+        let keys = self.decryption_keys.iter().map(|key| context.key("worker.decryption_keys", key));
         settings.decryption_keys = keys.collect::<Result<_, _>>()?;
-        let sealing = Sealing {
-            recipient: ("result_recipient", self.result_recipient),
-            encryption_key: ("result_encryption_key", self.result_encryption_key),
-        };
         settings.result = match (self.result_suite, self.result_key) {
-            (Some(suite), Some(key)) => Some(sealing.check(context, &suite, &key)?),
+            (Some(suite), Some(key)) => {
+                let sealing = Sealing {
+                    section: "worker",
+                    key: ("result_key", &key),
+                    recipient: ("result_recipient", self.result_recipient),
+                    encryption_key: ("result_encryption_key", self.result_encryption_key),
+                };
+                Some(sealing.check(context, &suite)?)
+            }
             (Some(suite), None) => {
                 let hint = "set `result_key`, or remove `result_suite`";
                 return Err(context.fault(&suite, "results need a key", hint));

@@ -8,6 +8,7 @@ use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::file_error::FileError;
 use crate::file_security;
+use crate::keys::KeyringError;
 use crate::quarantine::{Limits, Quarantine};
 use crate::replay::SqliteLedger;
 use crate::state::StateError;
@@ -16,9 +17,12 @@ use crate::state::StateError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// A configuration, keyset or key file has an error, or a key is unavailable.
+    /// The configuration has an error, or a folder cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The keyset or a key cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
     /// The broker is unreachable or refuses the connection.
     #[error(transparent)]
     Broker(#[from] BrokerError),

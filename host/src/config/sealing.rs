@@ -8,26 +8,30 @@ use super::value::SuiteName;
 use crate::file_error::FileError;
 use crate::keys::{Kid, SealingSource};
 
-/// The fields that only some suites have, with their names in the section.
-pub(super) struct Sealing {
+/// The fields of a section that say how to seal, with their names.
+pub(super) struct Sealing<'s> {
+    pub(super) section: &'static str,
+    pub(super) key: (&'static str, &'s Spanned<String>),
     pub(super) recipient: (&'static str, Option<Spanned<Kid>>),
     pub(super) encryption_key: (&'static str, Option<Spanned<String>>),
 }
 
-impl Sealing {
+impl Sealing<'_> {
     /// Checks that the fields are those of the suite.
     pub(super) fn check(
         self,
         context: &Context<'_>,
         suite: &Spanned<SuiteName>,
-        key: &Spanned<String>,
     ) -> Result<SealingSource, FileError> {
         let name = suite.get_ref().0;
-        let mut source = SealingSource::new(name, context.key(key)?);
+        let place =
+            |field: &str, key: &Spanned<String>| context.key(&format!("{}.{field}", self.section), key);
+        let mut source = SealingSource::new(name, place(self.key.0, self.key.1)?);
         let recipient = field(context, suite, self.recipient, name == Suite::Sp, RECIPIENT)?;
         source.recipient = recipient.map(|kid| -> KeyId { kid.get_ref().0 });
+        let encryption_field = self.encryption_key.0;
         let key = field(context, suite, self.encryption_key, name == Suite::Se, ENCRYPTION_KEY)?;
-        source.encryption_key = key.map(|key| context.key(&key)).transpose()?;
+        source.encryption_key = key.map(|key| place(encryption_field, &key)).transpose()?;
         Ok(source)
     }
 }

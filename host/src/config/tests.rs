@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use taskseal_core::{Audience, NameSet, Suite, SuiteSet};
 
 use super::*;
-use crate::keys::KeyLocation;
+use crate::keys::KeyRef;
 
 const MINIMAL: &str = "deployment = \"plant-a\"\n";
 
@@ -69,6 +69,7 @@ fn values_out_of_range_or_without_unit_are_refused() {
         ("max_body = \"17MiB\"", "17825792 bytes are out of range"),
         ("max_body = \"1MB\"", "`1MB` is not a size"),
         ("suites = [\"SP\", \"X\"]", "`X` is not a suite"),
+        ("suites = [\"sign-encrypt\", \"Sign\"]", "`Sign` is not a suite"),
     ] {
         let (at, _, found) = fault(&format!("{MINIMAL}[policy]\n{line}\n"));
         assert_eq!((at, found.as_str()), (3, message));
@@ -156,7 +157,7 @@ fn handlers_without_program_or_for_one_type_twice_are_refused() {
 
 #[test]
 fn settings_of_redis_without_redis_are_refused() {
-    assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "means something for Redis only");
+    assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "applies to Redis only");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"http://x\"\n")).2, "not a queue");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"embedded:\"\n")).2, "not a queue");
     assert_eq!(
@@ -215,7 +216,7 @@ fn paths_are_relative_to_the_file_and_programs_absolute() {
     let config = load(&text).unwrap();
     let folder = config.file.parent().unwrap().to_owned();
 
-    assert_eq!(config.worker.unwrap().decryption_keys, [KeyLocation::from(folder.join("keys/worker.key"))]);
+    assert_eq!(config.worker.unwrap().decryption_keys, [KeyRef::from(folder.join("keys/worker.key"))]);
     assert_eq!(Path::new(&config.programs[0].program[0]), folder.join("bin/run"));
     assert_eq!(config.programs[0].program[1], "./arg");
     assert_eq!(config.programs[1].program, ["cat"]);
@@ -265,4 +266,17 @@ name = "q"
     assert_eq!((policy.skew, policy.max_lifetime, policy.max_body), (5, 3600, 65_536));
     assert!(policy.accept_batches && policy.accept_clockless);
     assert!(policy.suites.contains(Suite::S) && !policy.suites.contains(Suite::Se));
+}
+
+#[test]
+fn suites_are_accepted_by_either_name() {
+    for (names, suites) in [
+        ("[\"S\", \"M\", \"E\", \"SE\", \"SP\"]", Suite::ALL.as_slice()),
+        ("[\"sign\", \"mac\", \"encrypt\", \"sign-encrypt\", \"sign-encrypt-to\"]", &Suite::ALL),
+        ("[\"SE\", \"sign\"]", &[Suite::Se, Suite::S]),
+    ] {
+        let config = load(&format!("{MINIMAL}[policy]\nsuites = {names}\n")).unwrap();
+        let expected = suites.iter().fold(SuiteSet::NONE, |set, suite| set.with(*suite));
+        assert_eq!(config.policy.suites, expected, "{names}");
+    }
 }

@@ -151,7 +151,10 @@ impl<'de> Deserialize<'de> for SuiteName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Suite::from_name(&name).map(Self).ok_or_else(|| {
-            invalid(format_args!("`{}` is not a suite", name.escape_default()), "one of S, M, E, SE, SP")
+            invalid(
+                format_args!("`{}` is not a suite", name.escape_default()),
+                "one of S, M, E, SE, SP, or sign, mac, encrypt, sign-encrypt, sign-encrypt-to",
+            )
         })
     }
 }

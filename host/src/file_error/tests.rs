@@ -50,12 +50,12 @@ fn missing_field_names_the_table() {
 }
 
 #[test]
-fn a_text_that_is_no_toml_is_refused_with_its_place() {
+fn text_that_is_not_toml_is_refused_with_its_position() {
     assert_eq!(fault("[client\n").position.map(|position| position.line), Some(1));
 }
 
 #[test]
-fn missing_file_says_so_without_a_number() {
+fn error_of_a_missing_file_says_so_without_an_error_number() {
     let fault = crate::file_security::read_guarded(Path::new("/nonexistent/taskseal.toml"), 100).unwrap_err();
 
     assert_eq!(fault.io, Some(io::ErrorKind::NotFound));

@@ -24,7 +24,7 @@ fn file_of_another_user_is_refused() {
     let path = dir.path().join("key");
     create(&path, b"secret").unwrap();
     if std::os::unix::fs::chown(&path, Some(54_321), None).is_err() {
-        eprintln!("skipped: only root can give files away");
+        eprintln!("skipped: only root can change owners");
         return;
     }
 
@@ -72,7 +72,7 @@ fn created_file_is_open_to_its_owner_only() {
 }
 
 #[test]
-fn pipe_in_the_place_of_a_file_is_refused_and_blocks_nobody() {
+fn pipe_instead_of_a_file_is_refused_without_blocking() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
@@ -82,7 +82,7 @@ fn pipe_in_the_place_of_a_file_is_refused_and_blocks_nobody() {
 }
 
 #[test]
-fn what_decides_what_runs_may_be_read_by_all_and_written_by_its_owner_only() {
+fn guarded_file_may_be_read_by_all_users_and_written_by_its_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keyset.toml");
     fs::write(&path, "key = []").unwrap();
@@ -110,4 +110,45 @@ fn folder_that_others_can_write_to_is_refused() {
     let file = dir.path().join("file");
     create(&file, b"").unwrap();
     assert_eq!(check_dir(&file).unwrap_err().message, "not a folder");
+}
+
+#[test]
+fn file_below_a_folder_that_others_can_write_to_is_refused_however_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let outer = dir.path().join("outer");
+    let inner = outer.join("inner");
+    create_dir(&inner).unwrap();
+    let path = inner.join("key");
+    create(&path, b"secret").unwrap();
+    read(&path).unwrap();
+    read_guarded(&path, 100).unwrap();
+    check_dir(&inner).unwrap();
+
+    fs::set_permissions(&outer, Permissions::from_mode(0o777)).unwrap();
+
+    for error in
+        [read(&path).unwrap_err(), read_guarded(&path, 100).unwrap_err(), check_dir(&inner).unwrap_err()]
+    {
+        assert!(error.message.contains("can be replaced by other users"), "{error}");
+        assert_eq!(error.hint, Some(format!("chmod go-w {}", outer.display())));
+    }
+}
+
+#[test]
+fn replaced_file_has_the_new_content_and_mode_and_leaves_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metrics");
+    let elsewhere = dir.path().join("elsewhere");
+    fs::write(&elsewhere, "kept").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+
+    replace(&path, b"first", 0o600).unwrap();
+    replace(&path, b"second", 0o600).unwrap();
+
+    assert_eq!(fs::read(&path).unwrap(), b"second");
+    assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"kept");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    let error = replace(&dir.path().join("missing/metrics"), b"", 0o600).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }

@@ -1,33 +1,33 @@
-//! Who authenticates in suite M: a key in memory, or one that never leaves the place it is kept in.
+//! HMAC keys of suite M: in memory, or kept elsewhere.
 
 use std::fmt;
 use std::sync::Arc;
 
-use taskseal_core::keys::MacKey;
+use taskseal_core::keys::HmacKey;
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{Authenticator, KeyId, Secret};
 
 use super::signer::SignerFault;
 
-/// An HMAC-SHA256 key that is kept elsewhere: in a token, in a key service. It seals; verifiers hold the shared secret
+/// An HMAC-SHA256 key kept elsewhere: in a token or in a key service. It seals; verifiers hold the shared secret
 /// themselves.
 ///
-/// Calls may block; async code makes them on threads of their own.
+/// Calls may block; async code makes them on blocking threads.
 pub trait RemoteAuthenticator: Send + Sync + fmt::Debug {
-    /// The key's kid.
+    /// Returns the kid of the key.
     fn kid(&self) -> KeyId;
 
-    /// The tag of a message.
+    /// Returns the tag of a message.
     ///
     /// # Errors
     /// [`SignerFault`]. Nothing is sealed then.
     fn authenticate(&self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault>;
 }
 
-/// The key of one sealing key.
+/// The HMAC key of one [`SealingKey`](super::SealingKey).
 #[derive(Debug)]
 pub(super) enum Authenticating {
-    Software(Box<MacKey>),
+    Software(Box<HmacKey>),
     Remote(Arc<dyn RemoteAuthenticator>),
 }
 
@@ -44,7 +44,7 @@ impl Authenticating {
     }
 }
 
-/// Many threads authenticate with one key: `&authenticating`.
+/// Implemented for the reference, so that many threads can authenticate with one key.
 impl Authenticator for &Authenticating {
     type Error = SignerFault;
 
@@ -55,7 +55,7 @@ impl Authenticator for &Authenticating {
     fn authenticate(&mut self, message: &MacStructure<'_>) -> Result<Secret<32>, SignerFault> {
         match self {
             Authenticating::Software(key) => {
-                let mut key: &MacKey = key;
+                let mut key: &HmacKey = key;
                 key.authenticate(message).map_err(|never| match never {})
             }
             Authenticating::Remote(key) => key.authenticate(message),

@@ -1,4 +1,4 @@
-//! The keyset file: `[[key]]` entries, each checked against itself before it is believed.
+//! The keyset file: `[[key]]` entries, each checked for consistency.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,14 +9,20 @@ use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 use taskseal_core::{KeyId, Kind};
 use toml::Spanned;
 
+use super::algorithm::Algorithm;
+use super::error::KeyringError;
+use super::file;
 use super::record::{KeysetKey, Record, Status};
-use super::relative_to;
-use super::secret_key::{Algorithm, SecretKey};
+use super::reference::{KeyRef, relative_to};
+use super::secret_key::SecretKey;
 use crate::file_error::{FileError, MAX_LEN, invalid, parse_toml};
 use crate::file_security;
 
+#[cfg(test)]
+mod tests;
+
 /// Reads and checks a keyset file.
-pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, FileError> {
+pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
     let text = file_security::read_guarded(file, MAX_LEN)?;
     let parsed: KeysetFile = parse_toml(file, &text)?;
     let mut records = BTreeMap::new();
@@ -27,9 +33,8 @@ pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, FileError> {
         let record = context.record(entry)?;
         let kid = record.kid();
         if records.insert(kid, record).is_some() {
-            return Err(FileError::new(file, format!("kid {kid} stands here for the second time"))
-                .hint("one key, one entry: remove one of the two")
-                .at(&text, kid_at));
+            let message = format!("duplicate kid \"{kid}\"");
+            return Err(context.fault(kid_at, message, "remove one of the two entries").into());
         }
     }
     Ok(records)
@@ -53,7 +58,7 @@ struct Entry {
     public: Option<Spanned<Point>>,
     #[serde(default)]
     secret_file: Option<Spanned<String>>,
-    /// A secret that is not told to this host must be said to be elsewhere: one that was forgotten is a fault.
+    /// Required for a secret that this host does not have, so that a forgotten `secret_file` is an error.
     #[serde(default)]
     in_token: Option<Spanned<bool>>,
     #[serde(default)]
@@ -79,7 +84,7 @@ enum Use {
     Result,
 }
 
-/// Where an entry stands, for its faults.
+/// The position of an entry, for its errors.
 struct Context<'f> {
     file: &'f Path,
     text: &'f str,
@@ -91,23 +96,16 @@ impl Context<'_> {
         FileError::new(self.file, message).hint(hint).at(self.text, at)
     }
 
-    fn record(&self, entry: Entry) -> Result<Record, FileError> {
-        let kind = match entry.r#use {
-            Use::Task => Kind::Task,
-            Use::Result => Kind::Result,
-        };
+    fn record(&self, entry: Entry) -> Result<Record, KeyringError> {
         let algorithm = *entry.alg.get_ref();
         let key = self.key(&entry)?;
-        let stated = *entry.kid.get_ref();
-        if key.kid() != stated {
-            let whose = if algorithm.is_symmetric() { "the key in secret_file" } else { "this public key" };
-            let message = format!("kid {stated} is not the kid of {whose}, which is {}", key.kid());
-            let hint = "copy the whole entry that `taskseal keygen` printed";
-            return Err(self.fault(entry.kid.span().start, message, hint));
-        }
+        self.check_kid(&entry, key.kid())?;
         Ok(Record {
             key,
-            kind,
+            kind: match entry.r#use {
+                Use::Task => Kind::Task,
+                Use::Result => Kind::Result,
+            },
             status: entry.status,
             label: entry.label,
             issuers: self.patterns(algorithm, "issuers", entry.issuers)?,
@@ -118,49 +116,71 @@ impl Context<'_> {
         })
     }
 
-    fn key(&self, entry: &Entry) -> Result<KeysetKey, FileError> {
-        let algorithm = *entry.alg.get_ref();
-        let fault = |message: &str, hint: &str| Err(self.fault(entry.alg.span().start, message, hint));
-        if let Some(at) = entry.in_token.as_ref().filter(|in_token| *in_token.get_ref()) {
-            return match (algorithm, &entry.public, &entry.secret_file) {
-                (Algorithm::Hs256, None, None) => Ok(KeysetKey::Hs256InToken(*entry.kid.get_ref())),
-                _ => Err(self.fault(
-                    at.span().start,
-                    "`in_token` is for HS256 without `secret_file` and `public`",
-                    "leave it out: other keys in tokens are verified by `public`",
-                )),
-            };
+    fn check_kid(&self, entry: &Entry, actual: KeyId) -> Result<(), FileError> {
+        let stated = *entry.kid.get_ref();
+        if actual == stated {
+            return Ok(());
         }
+        let owner =
+            if entry.alg.get_ref().is_symmetric() { "the key in secret_file" } else { "the public key" };
+        let message = format!("expected kid {actual}, that of {owner}, found {stated}");
+        let hint = "copy the whole entry that `taskseal keygen` printed";
+        Err(self.fault(entry.kid.span().start, message, hint))
+    }
+
+    fn key(&self, entry: &Entry) -> Result<KeysetKey, KeyringError> {
+        let algorithm = *entry.alg.get_ref();
+        if let Some(at) = entry.in_token.as_ref().filter(|in_token| *in_token.get_ref()) {
+            return Ok(self.key_in_token(entry, at.span().start)?);
+        }
+        let fault = |message: &str, hint: &str| Err(self.fault(entry.alg.span().start, message, hint).into());
         match (algorithm.is_symmetric(), &entry.public, &entry.secret_file) {
-            (false, Some(point), None) => {
-                let at = point.span().start;
-                let point = &point.get_ref().0;
-                let key = match algorithm {
-                    Algorithm::EcdhEs => AgreementPublicKey::from_point(point).map(KeysetKey::EcdhEs),
-                    _ => VerifyingKey::from_point(point).map(KeysetKey::Es256),
-                };
-                key.map_err(|_| self.fault(at, "not a point on P-256", "copy it from the secret key's file"))
-            }
-            (true, None, Some(path)) => {
-                let at = path.span().start;
-                let path = relative_to(self.file, path.get_ref());
-                match (algorithm, SecretKey::read(&path)?) {
-                    (Algorithm::Hs256, SecretKey::Mac(key)) => Ok(KeysetKey::Hs256(key)),
-                    (Algorithm::A256Gcm, SecretKey::Encrypt(key)) => Ok(KeysetKey::A256Gcm(key)),
-                    (_, other) => {
-                        let message = format!("holds an {} key, not {algorithm}", other.algorithm());
-                        Err(self.fault(at, message, "correct `alg` or `secret_file`"))
-                    }
-                }
-            }
+            (false, Some(point), None) => Ok(self.public_key(algorithm, point)?),
+            (true, None, Some(path)) => self.shared_key(algorithm, path),
             (false, ..) => fault(
                 "this algorithm takes `public` and no `secret_file`",
                 "copy the entry that `taskseal keygen` printed",
             ),
             (true, ..) => fault(
                 "this algorithm takes `secret_file` and no `public`",
-                "name the secret key file, relative to the keyset",
+                "set `secret_file` to the secret key file, relative to the keyset",
             ),
+        }
+    }
+
+    fn key_in_token(&self, entry: &Entry, at: usize) -> Result<KeysetKey, FileError> {
+        match (entry.alg.get_ref(), &entry.public, &entry.secret_file) {
+            (Algorithm::Hs256, None, None) => Ok(KeysetKey::Hs256InToken(*entry.kid.get_ref())),
+            _ => Err(self.fault(
+                at,
+                "`in_token` is for HS256 without `secret_file` and `public`",
+                "remove it: `public` verifies other keys in tokens",
+            )),
+        }
+    }
+
+    fn public_key(&self, algorithm: Algorithm, point: &Spanned<Point>) -> Result<KeysetKey, FileError> {
+        let at = point.span().start;
+        let point = &point.get_ref().0;
+        let key = match algorithm {
+            Algorithm::EcdhEs => AgreementPublicKey::from_point(point).map(KeysetKey::EcdhEs),
+            _ => VerifyingKey::from_point(point).map(KeysetKey::Es256),
+        };
+        key.map_err(|_| {
+            self.fault(at, "not a point on P-256", "copy it from the comment in the secret key file")
+        })
+    }
+
+    fn shared_key(&self, algorithm: Algorithm, path: &Spanned<String>) -> Result<KeysetKey, KeyringError> {
+        let place = KeyRef::from(relative_to(self.file, path.get_ref())).with_field("key.secret_file");
+        match (algorithm, file::read(&place)?) {
+            (Algorithm::Hs256, SecretKey::Mac(key)) => Ok(KeysetKey::Hs256(key)),
+            (Algorithm::A256Gcm, SecretKey::Encrypt(key)) => Ok(KeysetKey::A256Gcm(key)),
+            (_, other) => {
+                let message =
+                    format!("expected an {algorithm} key in the file, found an {} key", other.algorithm());
+                Err(self.fault(path.span().start, message, "correct `alg` or `secret_file`").into())
+            }
         }
     }
 
@@ -172,15 +192,15 @@ impl Context<'_> {
     ) -> Result<String, FileError> {
         match (algorithm, patterns) {
             (Algorithm::EcdhEs, Some(patterns)) => {
-                let message = "a key that is encrypted to vouches for nothing";
+                let message = "an ECDH-ES key signs nothing, so it has no rights";
                 Err(self.fault(patterns.span().start, message, format!("remove `{field}`")))
             }
             (Algorithm::Es256 | Algorithm::Hs256, None) => {
                 let message = format!("missing field `{field}`");
-                let hint = format!("say what the key may vouch for, for example `{field} = [\"*\"]`");
+                let hint = format!("list what the key may sign for, for example `{field} = [\"*\"]`");
                 Err(self.fault(self.entry, message, hint))
             }
-            // A shared key that only decrypts (suite SE) vouches for nothing.
+            // A shared key that only decrypts (suite SE) has no rights.
             (_, patterns) => Ok(patterns.map_or_else(String::new, |patterns| patterns.into_inner().0)),
         }
     }
@@ -198,7 +218,7 @@ impl<'de> Deserialize<'de> for Kid {
         let text = String::deserialize(deserializer)?;
         KeyId::parse_hex(&text)
             .map(Self)
-            .map_err(|_| invalid("not a kid", "a kid is 16 hex digits, printed by `taskseal keygen`"))
+            .map_err(|_| invalid("not a kid", "write the 16 hex digits that `taskseal keygen` printed"))
     }
 }
 
@@ -210,15 +230,12 @@ impl<'de> Deserialize<'de> for Point {
         let mut point = [0; POINT_LEN];
         match Base64UrlUnpadded::decode(&text, &mut point) {
             Ok(decoded) if decoded.len() == POINT_LEN => Ok(Self(point)),
-            _ => Err(invalid(
-                "not a public key",
-                "a public key is the base64url text of the uncompressed point, 87 characters",
-            )),
+            _ => Err(invalid("not a public key", "write the uncompressed point in base64url, 87 characters")),
         }
     }
 }
 
-/// Patterns, joined by spaces.
+/// Patterns joined by spaces.
 struct Patterns(String);
 
 impl<'de> Deserialize<'de> for Patterns {
@@ -233,7 +250,7 @@ impl<'de> Deserialize<'de> for Patterns {
         if let Some(wrong) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
             return Err(invalid(
                 format_args!("`{}` is not a pattern", wrong.escape_default()),
-                "a pattern is a name, or the beginning of one followed by `*`; printable ASCII without space",
+                "write a name, or the start of one followed by `*`, in printable ASCII without spaces",
             ));
         }
         Ok(Self(patterns.join(" ")))

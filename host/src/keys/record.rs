@@ -1,13 +1,13 @@
-//! One key of the keyset: what it is, what it may vouch for, and whether it still may.
+//! One key of the keyset: the key, what it may sign for, and its status.
 
 use std::fmt;
 
 use serde::Deserialize;
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::keyset::{KeyRecord, RecordKey};
 use taskseal_core::{KeyId, Kind, NameSet};
 
-use super::secret_key::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A key of the keyset.
 #[derive(Debug)]
@@ -24,23 +24,24 @@ pub struct Record {
     pub(super) valid_until: u64,
 }
 
-/// What a keyset holds of a key.
+/// The part of a key that a keyset contains.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum KeysetKey {
     /// Verifies signatures.
     Es256(VerifyingKey),
     /// Verifies HMAC tags.
-    Hs256(Box<MacKey>),
-    /// An HMAC key whose secret is in a token: it may seal, and this host verifies nothing with it.
+    Hs256(Box<HmacKey>),
+    /// An HMAC key whose secret is in a token: it may seal, but this host cannot verify with it.
     Hs256InToken(KeyId),
     /// Verifies and decrypts.
     A256Gcm(Box<EncryptionKey>),
-    /// Is encrypted to.
+    /// Tasks or results are encrypted to it.
     EcdhEs(AgreementPublicKey),
 }
 
 impl KeysetKey {
-    /// The kid.
+    /// Returns the kid.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         match self {
@@ -52,7 +53,7 @@ impl KeysetKey {
         }
     }
 
-    /// What it does.
+    /// Returns the algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self {
@@ -64,30 +65,30 @@ impl KeysetKey {
     }
 }
 
-/// Whether a key is still used.
+/// The status of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Status {
-    /// Seals and is accepted.
+    /// May seal; what it sealed is accepted.
     #[default]
     Active,
-    /// Seals no more; what it sealed is accepted.
+    /// May not seal; what it sealed is accepted.
     Retiring,
-    /// Not accepted for now.
+    /// Not accepted, temporarily.
     Disabled,
-    /// Never accepted again.
+    /// Not accepted, permanently.
     Revoked,
 }
 
 impl Status {
-    /// Whether what the key sealed is accepted.
+    /// Returns whether what the key sealed is accepted.
     #[must_use]
     pub const fn is_accepted(self) -> bool {
         matches!(self, Self::Active | Self::Retiring)
     }
 
-    /// The word in keyset files.
+    /// Returns the word in keyset files.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -106,61 +107,61 @@ impl fmt::Display for Status {
 }
 
 impl Record {
-    /// The kid.
+    /// Returns the kid.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.key.kid()
     }
 
-    /// The key.
+    /// Returns the key.
     #[must_use]
     pub const fn key(&self) -> &KeysetKey {
         &self.key
     }
 
-    /// What it seals, or decrypts: tasks or results.
+    /// Returns what it seals or decrypts: tasks or results.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Whether it is still used.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> Status {
         self.status
     }
 
-    /// A name for people.
+    /// Returns the label, a name for operators.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// Whom it may speak for.
+    /// Returns the issuers it may sign for.
     #[must_use]
     pub fn issuers(&self) -> NameSet<'_> {
         NameSet::new(&self.issuers)
     }
 
-    /// Task types it may seal.
+    /// Returns the task types it may seal.
     #[must_use]
     pub fn types(&self) -> NameSet<'_> {
         NameSet::new(&self.types)
     }
 
-    /// Audiences it may seal for.
+    /// Returns the audiences it may seal for.
     #[must_use]
     pub fn audiences(&self) -> NameSet<'_> {
         NameSet::new(&self.audiences)
     }
 
-    /// Unix time in seconds from which on it is refused; `u64::MAX` if it has no end.
+    /// Returns the end of its validity, in seconds of Unix time; `u64::MAX` if it has none.
     #[must_use]
     pub const fn valid_until(&self) -> u64 {
         self.valid_until
     }
 
-    /// Whether new envelopes of `kind` may be made with it; if not, why.
+    /// Checks whether it may seal new envelopes of `kind`. The error completes a sentence that starts with the key.
     pub(super) fn may_seal(&self, kind: Kind, now: u64) -> Result<(), String> {
         if self.kind != kind {
             return Err(format!("is for {}s", kind_word(self.kind)));
@@ -172,23 +173,23 @@ impl Record {
             return Err("is not valid yet".to_owned());
         }
         if now >= self.valid_until {
-            return Err("is not valid any more".to_owned());
+            return Err("has expired".to_owned());
         }
         Ok(())
     }
 
-    /// Whether there is anything that it may vouch for.
-    const fn vouches(&self) -> bool {
+    /// Returns whether it may sign for anything.
+    const fn has_rights(&self) -> bool {
         !(self.issuers.is_empty() && self.types.is_empty() && self.audiences.is_empty())
     }
 
-    /// The record as the verifier wants it; `None` for a key that verifies nothing.
+    /// Returns the record for the verifier; `None` for a key that verifies nothing.
     pub(super) fn to_core(&self) -> Option<KeyRecord<'_>> {
         let key = match &self.key {
             KeysetKey::Es256(key) => RecordKey::Es256(key),
             KeysetKey::Hs256(key) => RecordKey::Hmac256(key),
-            // A shared key without rights is one of suite SE: it verifies nothing, and decrypts inside signatures only.
-            KeysetKey::A256Gcm(_) if !self.vouches() => return None,
+            // A shared key without rights belongs to suite SE: it decrypts inside signatures and verifies nothing.
+            KeysetKey::A256Gcm(_) if !self.has_rights() => return None,
             KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
             KeysetKey::Hs256InToken(_) | KeysetKey::EcdhEs(_) => return None,
         };

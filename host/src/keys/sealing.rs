@@ -1,68 +1,29 @@
-//! The key a producer seals tasks with, or a worker results: the suite is known at run time only.
+//! Sealing keys: the keys that seal tasks or results, in a suite chosen by the configuration.
 
 mod batch;
-
-use std::path::Path;
-use std::sync::Arc;
+mod open;
+mod source;
 
 use getrandom::SysRng;
 use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
 use taskseal_core::seal::Mode;
-use taskseal_core::{Claims, ContentType, KeyId, KeyLookup, Kind, MAX_BODY, SealError, Sealer, Suite};
+use taskseal_core::{Claims, ContentType, KeyId, Kind, MAX_BODY, SealError, Sealer, Suite};
 
-use self::batch::together;
-use super::authenticator::{Authenticating, RemoteAuthenticator};
-use super::location::KeyLocation;
-use super::record::kind_word;
-use super::secret_key::SecretKey;
-use super::signer::{RemoteSigner, SignerFault, Signing};
-use super::{Keyring, now};
-use crate::file_error::FileError;
+pub use self::source::SealingSource;
 
-/// Where the keys to seal with are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SealingSource {
-    /// How to seal.
-    pub suite: Suite,
-    /// The key that authenticates: ES256 for S, SE and SP and HS256 for M, in a file or a token; A256GCM for E, in a file.
-    pub key: KeyLocation,
-    /// The key that encrypts: A256GCM, in a file, for SE only.
-    pub encryption_key: Option<KeyLocation>,
-    /// Whom to encrypt to: an ECDH-ES key of the keyset, for SP only.
-    pub recipient: Option<KeyId>,
-}
+use self::batch::seal_together;
+use super::authenticator::Authenticating;
+use super::signer::{SignerFault, Signing};
 
-impl SealingSource {
-    /// Seals with `suite` and the secret key at `key`. Suites SE and SP need one more field.
-    #[must_use]
-    pub fn new(suite: Suite, key: impl Into<KeyLocation>) -> Self {
-        Self { suite, key: key.into(), encryption_key: None, recipient: None }
-    }
-
-    /// Encrypts with the shared key at this place: suite SE.
-    #[must_use]
-    pub fn encryption_key(mut self, key: impl Into<KeyLocation>) -> Self {
-        self.encryption_key = Some(key.into());
-        self
-    }
-
-    /// Encrypts to this key of the keyset: suite SP.
-    #[must_use]
-    pub const fn recipient(mut self, kid: KeyId) -> Self {
-        self.recipient = Some(kid);
-        self
-    }
-}
-
-/// Seals tasks or results; may be used by many threads at once. Made by [`Keyring::sealing_key`].
+/// Seals tasks or results. Many threads may use it. Made by [`Keyring::sealing_key`](super::Keyring::sealing_key).
 #[derive(Debug)]
 pub struct SealingKey {
     keys: Keys,
     kind: Kind,
 }
 
+/// The keys of a suite.
 #[derive(Debug)]
 enum Keys {
     Sign(Signing),
@@ -72,16 +33,19 @@ enum Keys {
     SignEncryptTo(Signing, AgreementPublicKey),
 }
 
-/// Something to seal: claims and body, not yet an envelope.
+/// The content of an envelope that is yet to be sealed.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct Draft<'d> {
+    /// The claims.
     pub claims: &'d Claims<'d>,
+    /// The content type of the body.
     pub content_type: ContentType<'d>,
+    /// The body in plaintext.
     pub body: &'d [u8],
 }
 
-/// Why something was not sealed.
+/// Why a draft was not sealed.
 pub type SealFault = SealError<SignerFault>;
 
 impl SealingKey {
@@ -100,38 +64,42 @@ impl SealingKey {
     ) -> Result<Vec<u8>, SealFault> {
         let draft = Draft { claims, content_type, body };
         match &self.keys {
-            Keys::Sign(signer) => alone(&mut self.of_kind(Sealer::sign(signer)), &draft),
-            Keys::Authenticate(key) => alone(&mut self.of_kind(Sealer::authenticate(key)), &draft),
-            Keys::Encrypt(key) => alone(&mut self.of_kind(Sealer::encrypt(key)), &draft).map_err(no_signer),
+            Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), &draft),
+            Keys::Authenticate(key) => seal_alone(&mut self.of_kind(Sealer::authenticate(key)), &draft),
+            Keys::Encrypt(key) => {
+                seal_alone(&mut self.of_kind(Sealer::encrypt(key)), &draft).map_err(without_signer)
+            }
             Keys::SignEncrypt(signer, key) => {
-                alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), &draft)
+                seal_alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), &draft)
             }
             Keys::SignEncryptTo(signer, recipient) => {
-                alone(&mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), &draft)
+                seal_alone(&mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), &draft)
             }
         }
     }
 
-    /// Seals all drafts, at most [`MAX_BATCH`] of them under one signature, and answers in their order. A draft that
-    /// cannot be sealed hurts no other; a signer that fails fails all that wait for that signature.
+    /// Seals all drafts with one signature for up to [`MAX_BATCH`] of them; returns the envelopes in the same order.
     ///
-    /// A key that [signs nothing](Self::signs), and a batch of one, seal as [`seal`](Self::seal) does.
+    /// A draft that cannot be sealed does not affect the others. A signer that fails affects every draft under that
+    /// signature. A key that [does not sign](Self::signs), and a batch of one, seal as [`seal`](Self::seal) does.
     ///
     /// # Security
     /// As [`seal`](Self::seal).
     #[must_use]
     pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
-        drafts.chunks(MAX_BATCH).flat_map(|drafts| self.under_one_signature(drafts)).collect()
+        drafts.chunks(MAX_BATCH).flat_map(|drafts| self.seal_chunk(drafts)).collect()
     }
 
-    fn under_one_signature(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
+    fn seal_chunk(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
         match &self.keys {
-            Keys::Sign(signer) if drafts.len() > 1 => together(self.of_kind(Sealer::sign(signer)), drafts),
+            Keys::Sign(signer) if drafts.len() > 1 => {
+                seal_together(self.of_kind(Sealer::sign(signer)), drafts)
+            }
             Keys::SignEncrypt(signer, key) if drafts.len() > 1 => {
-                together(self.of_kind(Sealer::sign_encrypt(signer, key)), drafts)
+                seal_together(self.of_kind(Sealer::sign_encrypt(signer, key)), drafts)
             }
             Keys::SignEncryptTo(signer, recipient) if drafts.len() > 1 => {
-                together(self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), drafts)
+                seal_together(self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), drafts)
             }
             _ => drafts.iter().map(|draft| self.seal(draft.claims, draft.content_type, draft.body)).collect(),
         }
@@ -141,7 +109,7 @@ impl SealingKey {
         sealer.kind(self.kind)
     }
 
-    /// How it seals.
+    /// Returns the suite.
     #[must_use]
     pub const fn suite(&self) -> Suite {
         match &self.keys {
@@ -153,7 +121,7 @@ impl SealingKey {
         }
     }
 
-    /// The kid that verifiers look up.
+    /// Returns the kid of the key that authenticates.
     #[must_use]
     pub fn kid(&self) -> KeyId {
         match &self.keys {
@@ -165,19 +133,19 @@ impl SealingKey {
         }
     }
 
-    /// What it seals.
+    /// Returns what it seals: tasks or results.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Whether it signs, so that one signature can cover many tasks.
+    /// Returns whether it signs, so that one signature can cover many tasks.
     #[must_use]
     pub const fn signs(&self) -> bool {
         matches!(self.keys, Keys::Sign(_) | Keys::SignEncrypt(..) | Keys::SignEncryptTo(..))
     }
 
-    /// Whether sealing may wait for a token or a service, and belongs on a thread that may block.
+    /// Returns whether sealing may wait for a token or a service, and so belongs on a blocking thread.
     #[must_use]
     pub const fn may_block(&self) -> bool {
         match &self.keys {
@@ -190,7 +158,8 @@ impl SealingKey {
     }
 }
 
-fn alone<M: Mode>(sealer: &mut Sealer<M>, draft: &Draft<'_>) -> Result<Vec<u8>, SealError<M::Error>> {
+/// Seals one draft under its own signature or tag.
+fn seal_alone<M: Mode>(sealer: &mut Sealer<M>, draft: &Draft<'_>) -> Result<Vec<u8>, SealError<M::Error>> {
     let Draft { claims, content_type, body } = *draft;
     if body.len() > MAX_BODY {
         return Err(SealError::BodyTooLong);
@@ -200,134 +169,7 @@ fn alone<M: Mode>(sealer: &mut Sealer<M>, draft: &Draft<'_>) -> Result<Vec<u8>, 
     Ok(envelope)
 }
 
-fn no_signer(error: SealError) -> SealFault {
+/// Converts the error of an operation that does not call a signer.
+fn without_signer(error: SealError) -> SealFault {
     error.map_signer(|never| match never {})
-}
-
-pub(super) fn open(keyring: &Keyring, source: &SealingSource, kind: Kind) -> Result<SealingKey, FileError> {
-    let suite = source.suite;
-    let file = match &source.key {
-        KeyLocation::Token(key) if suite == Suite::M => {
-            return open_authenticated(keyring, key.authenticator()?, source, kind);
-        }
-        KeyLocation::Token(key) => return open_remote(keyring, key.signer()?, source, kind),
-        KeyLocation::File(file) => file,
-    };
-    let key = SecretKey::read(file)?;
-    let kid = key.kid();
-    let keys = match (suite, key) {
-        (Suite::S | Suite::Se | Suite::Sp, SecretKey::Sign(key)) => {
-            signing(keyring, source, Signing::Software(key), kind)?
-        }
-        (Suite::M, SecretKey::Mac(key)) => Keys::Authenticate(Authenticating::Software(key)),
-        (Suite::E, SecretKey::Encrypt(key)) => Keys::Encrypt(key),
-        (_, key) => {
-            let message = format!("an {} key cannot seal with suite {suite}", key.algorithm());
-            return Err(source.key.fault(message).hint(format!("{} is needed", needed(suite))));
-        }
-    };
-    check(keyring, source, kid, kind)?;
-    Ok(SealingKey { keys, kind })
-}
-
-pub(super) fn open_remote(
-    keyring: &Keyring,
-    signer: Arc<dyn RemoteSigner>,
-    source: &SealingSource,
-    kind: Kind,
-) -> Result<SealingKey, FileError> {
-    let kid = signer.kid();
-    let keys = signing(keyring, source, Signing::Remote(signer), kind)?;
-    check(keyring, source, kid, kind)?;
-    Ok(SealingKey { keys, kind })
-}
-
-pub(super) fn open_authenticated(
-    keyring: &Keyring,
-    authenticator: Arc<dyn RemoteAuthenticator>,
-    source: &SealingSource,
-    kind: Kind,
-) -> Result<SealingKey, FileError> {
-    if source.suite != Suite::M {
-        let message = format!("an HMAC key cannot seal with suite {}", source.suite);
-        return Err(source.key.fault(message).hint("an HMAC key seals with suite M"));
-    }
-    check(keyring, source, authenticator.kid(), kind)?;
-    Ok(SealingKey { keys: Keys::Authenticate(Authenticating::Remote(authenticator)), kind })
-}
-
-/// The keys of a suite that signs.
-fn signing(
-    keyring: &Keyring,
-    source: &SealingSource,
-    signer: Signing,
-    kind: Kind,
-) -> Result<Keys, FileError> {
-    match (source.suite, source.recipient) {
-        (Suite::S, _) => Ok(Keys::Sign(signer)),
-        (Suite::Se, _) => Ok(Keys::SignEncrypt(signer, shared_key(keyring, source)?)),
-        (Suite::Sp, Some(recipient)) => {
-            Ok(Keys::SignEncryptTo(signer, keyring.recipient(recipient, kind, now())?))
-        }
-        (Suite::Sp, None) => Err(source.key.fault("suite SP needs a recipient to encrypt to")),
-        (suite, _) => Err(source
-            .key
-            .fault(format!("suite {suite} does not sign"))
-            .hint("an ES256 key seals with S, SE or SP")),
-    }
-}
-
-/// Whether the keyset has the key as one that may seal `kind` now.
-fn check(keyring: &Keyring, source: &SealingSource, kid: KeyId, kind: Kind) -> Result<(), FileError> {
-    let Some(record) = keyring.record(kid) else {
-        return Err(unknown(keyring, &source.key, kid));
-    };
-    record.may_seal(kind, now()).map_err(|reason| {
-        source
-            .key
-            .fault(format!("the keyset says that key {kid} {reason}"))
-            .hint(format!("seal with a key whose entry says `use = \"{}\"` and is active", kind_word(kind)))
-    })
-}
-
-fn shared_key(keyring: &Keyring, source: &SealingSource) -> Result<Box<EncryptionKey>, FileError> {
-    let Some(key) = &source.encryption_key else {
-        return Err(source.key.fault("suite SE needs a shared key to encrypt with"));
-    };
-    let file: &Path = match key {
-        KeyLocation::File(file) => file,
-        KeyLocation::Token(_) => {
-            return Err(key.fault("a token does not hand out shared keys").hint(
-                "shared keys are kept in files; to keep them wrapped by a token, see `taskseal keygen --wrap`",
-            ));
-        }
-    };
-    match SecretKey::read(file)? {
-        SecretKey::Encrypt(key) if keyring.is_withdrawn(key.kid()) => {
-            Err(FileError::new(file, format!("the keyset has withdrawn key {}", key.kid()))
-                .hint("encrypt with a key that is active"))
-        }
-        SecretKey::Encrypt(key) if keyring.find(key.kid()).is_some() => {
-            let message =
-                format!("the keyset has key {} as one of suite E: it may not encrypt for SE", key.kid());
-            Err(FileError::new(file, message)
-                .hint("one key, one purpose: make another, and leave rights out of its [[key]] entry"))
-        }
-        SecretKey::Encrypt(key) => Ok(key),
-        other => Err(FileError::new(file, format!("an {} key cannot encrypt", other.algorithm()))
-            .hint("shared keys are made with `taskseal keygen --suite SE`")),
-    }
-}
-
-fn unknown(keyring: &Keyring, key: &KeyLocation, kid: KeyId) -> FileError {
-    let message = format!("key {kid} is not in {}", keyring.file().display());
-    key.fault(message).hint("add the [[key]] entry that `taskseal keygen` printed")
-}
-
-const fn needed(suite: Suite) -> &'static str {
-    match suite {
-        Suite::M => "an HS256 key (`taskseal keygen --suite M`)",
-        Suite::E => "an A256GCM key (`taskseal keygen --suite E`)",
-        _ => "an ES256 key (`taskseal keygen --suite S`)",
-    }
 }

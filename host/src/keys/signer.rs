@@ -1,4 +1,4 @@
-//! Who signs: a key in memory, or one that never leaves the place it is kept in.
+//! Signing keys: in memory, or kept elsewhere.
 
 use std::error::Error;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use taskseal_core::keys::SigningKey;
 use taskseal_core::{KeyId, Signer};
 
-/// An ES256 key that is kept elsewhere: in a token, in a key service.
+/// An ES256 key kept elsewhere: in a token or in a key service.
 ///
-/// Calls may block; async code makes them on threads of their own.
+/// Calls may block; async code makes them on blocking threads.
 pub trait RemoteSigner: Send + Sync + fmt::Debug {
-    /// The key's kid.
+    /// Returns the kid of the key.
     fn kid(&self) -> KeyId;
 
     /// Signs a SHA-256 digest; returns `r || s`, both 32 bytes big-endian.
@@ -22,7 +22,7 @@ pub trait RemoteSigner: Send + Sync + fmt::Debug {
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault>;
 }
 
-/// Why a key that is kept elsewhere gave no answer. Cloned to every task that waited for it.
+/// Why a key kept elsewhere did not answer. Every task of a batch gets a clone.
 #[derive(Clone, Debug)]
 pub struct SignerFault {
     error: Arc<dyn Error + Send + Sync>,
@@ -31,44 +31,43 @@ pub struct SignerFault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FaultKind {
-    /// Asking again is of no use.
-    Lasting,
-    /// Worth asking again after this time.
-    Passing(Duration),
-    /// It is this message that gets no answer; another one does.
-    OfMessage,
+    /// A retry cannot succeed.
+    Permanent,
+    /// A retry may succeed after this time.
+    Transient(Duration),
+    /// This message is refused; another one may succeed.
+    Message,
 }
 
 impl SignerFault {
-    /// Wraps the error of a token or service, or a text. Asking again is of no use.
+    /// Creates a permanent fault from the error of a token or service, or from a text.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { error: error.into().into(), kind: FaultKind::Lasting }
+        Self { error: error.into().into(), kind: FaultKind::Permanent }
     }
 
-    /// As [`new`](Self::new) for one that is away and may come back: worth asking again after this time.
+    /// Creates a transient fault: a retry may succeed after `retry_after`.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>, retry_after: Duration) -> Self {
-        Self { error: error.into().into(), kind: FaultKind::Passing(retry_after) }
+        Self { error: error.into().into(), kind: FaultKind::Transient(retry_after) }
     }
 
-    /// As [`new`](Self::new) for one that refuses this message, for its length, and works all the same: asking again with
-    /// another message is of use.
+    /// Creates the fault of a message that is too long. The key remains usable for other messages.
     pub fn refusing(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { error: error.into().into(), kind: FaultKind::OfMessage }
+        Self { error: error.into().into(), kind: FaultKind::Message }
     }
 
-    /// After which time it is worth asking again; `None`: never.
+    /// Returns the time after which a retry may succeed; `None` if a retry cannot succeed.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.kind {
-            FaultKind::Passing(retry_after) => Some(retry_after),
-            FaultKind::Lasting | FaultKind::OfMessage => None,
+            FaultKind::Transient(retry_after) => Some(retry_after),
+            FaultKind::Permanent | FaultKind::Message => None,
         }
     }
 
-    /// Whether the message is at fault and not the key.
+    /// Returns whether the message was refused while the key remains usable.
     #[must_use]
     pub const fn refuses_message(&self) -> bool {
-        matches!(self.kind, FaultKind::OfMessage)
+        matches!(self.kind, FaultKind::Message)
     }
 }
 
@@ -84,7 +83,7 @@ impl Error for SignerFault {
     }
 }
 
-/// The signer of one sealing key.
+/// The signing key of one [`SealingKey`](super::SealingKey).
 #[derive(Debug)]
 pub(super) enum Signing {
     Software(Box<SigningKey>),
@@ -104,7 +103,7 @@ impl Signing {
     }
 }
 
-/// Many threads sign with one key: `&signing`.
+/// Implemented for the reference, so that many threads can sign with one key.
 impl Signer for &Signing {
     type Error = SignerFault;
 

@@ -1,7 +1,7 @@
-//! Secret keys in files that are useless without a token: each encrypted with a key of its own, which a key in a PKCS#11
-//! token wraps (AES key wrap, RFC 3394).
+//! Wrapped key files: encrypted secret keys that cannot be read without a token.
 //!
-//! The armour has the label `TASKSEAL WRAPPED KEY`. In it stands, in the notation of RFC 5234:
+//! Each file is encrypted under a file key, which a key in a PKCS#11 token wraps (AES key wrap, RFC 3394). The PEM label is
+//! `TASKSEAL WRAPPED KEY`, and the content is, in the notation of RFC 5234:
 //!
 //! ```abnf
 //! content    = header ciphertext tag
@@ -15,10 +15,8 @@
 //! tag        = 16OCTET
 //! ```
 //!
-//! The name says which key of which token, never through which library or where the PIN is: those come from the
-//! environment of the process. A file that somebody else wrote must not make a process load a library.
-
-use std::path::Path;
+//! The name tells the wrapping key and its token, but neither the library nor the source of the PIN: those come from the
+//! environment of the process. A file from an untrusted source must not make a process load a library.
 
 use getrandom::SysRng;
 use getrandom::rand_core::TryRng;
@@ -28,16 +26,14 @@ use taskseal_core::provider::{Provider, Software};
 use taskseal_hsm::{Error, KeySelector, KeyUri, WRAPPED_LEN, WrappingKey};
 use zeroize::Zeroizing;
 
-use crate::file_error::FileError;
-use crate::tokens;
+use super::error::KeyError;
+use super::pkcs11;
+use super::reference::KeyRef;
 
 #[cfg(test)]
 mod tests;
 
-/// The label of the armour.
-pub(super) const LABEL: &str = "TASKSEAL WRAPPED KEY";
-
-/// Bytes of the longest content.
+/// Maximum length of the content, in bytes.
 pub(super) const MAX_LEN: usize = 1 + 2 + MAX_KEK + WRAPPED_LEN + IV_LEN + CoseKey::MAX_LEN + TAG_LEN;
 
 const VERSION: u8 = 1;
@@ -45,90 +41,104 @@ const MAX_KEK: usize = 512;
 const IV_LEN: usize = 12;
 const TAG_LEN: usize = 16;
 
-/// What a new file has in it, and the name of the key that wrapped it.
+/// The content of a new file, and the name of the key that wrapped it.
 pub(super) struct Wrapped {
     pub(super) content: Vec<u8>,
     pub(super) kek: String,
 }
 
-/// Wraps a key for the new file at `path`.
-pub(super) fn wrap(path: &Path, kek: &KeyUri, cose_key: &[u8]) -> Result<Wrapped, FileError> {
-    let unusable = |error: &Error| {
-        let fault = out_of_reach(path, kek, error);
-        match error {
-            Error::NoSuchKey | Error::WrongKey(_) => {
-                fault.hint("`taskseal token wrapping-key URI` makes one")
-            }
-            error => hinted(fault, error),
-        }
-    };
-    let random = |bytes: &mut [u8]| {
-        SysRng
-            .try_fill_bytes(bytes)
-            .map_err(|error| FileError::new(path, format!("no randomness from the system: {error}")))
-    };
-    let mut file_key = Secret::zeroed();
-    random(file_key.as_mut_bytes())?;
-    let mut iv = [0; IV_LEN];
-    random(&mut iv)?;
-    let key = load(kek).map_err(|error| unusable(&error))?;
-    let wrapped = key.wrap(&file_key).map_err(|error| unusable(&error))?;
-    // By its id: a label may be given to another key later.
+/// Encrypts a COSE_Key for the new file at `place`; `kek` wraps the file key.
+pub(super) fn wrap(place: &KeyRef, kek: &KeyUri, cose_key: &[u8]) -> Result<Wrapped, KeyError> {
+    let (file_key, iv) = random(place)?;
+    let (key, wrapped) = load(kek)
+        .and_then(|key| key.wrap(&file_key).map(|wrapped| (key, wrapped)))
+        .map_err(|error| cannot_wrap(place, kek, &error))?;
+    // By its id: the label may be given to another key later.
     let kek = KeyUri::new(kek.token_uri().clone(), key.kid()).name().to_string();
     let header = Header { kek: &kek, wrapped: &wrapped, iv: &iv };
-    let content = encrypt(&header, &file_key, cose_key)
-        .ok_or_else(|| FileError::new(path, format!("the name of the wrapping key is too long: {kek}")))?;
+    let content = encrypt(&header, &file_key, cose_key).ok_or_else(|| {
+        KeyError::invalid(
+            place,
+            format!("the name of the wrapping key is longer than {MAX_KEK} bytes: {kek}"),
+        )
+    })?;
     Ok(Wrapped { content, kek })
 }
 
-/// Has the token unwrap the content of the file at `path`, and decrypts the key in it.
-pub(super) fn unwrap(path: &Path, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, FileError> {
+/// Unwraps the file key in the token and decrypts the COSE_Key in the content of the file at `place`.
+pub(super) fn unwrap(place: &KeyRef, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let parsed = Parsed::parse(content)
-        .ok_or_else(|| FileError::new(path, "the wrapped key in it is damaged").hint(REMAKE))?;
-    let kek = &parsed.kek;
-    let file_key = load(kek).and_then(|key| key.unwrap(parsed.wrapped)).map_err(|error| match error {
-        Error::NotWrapped => FileError::new(path, format!("{error} than {}", kek.name())).hint(REMAKE),
-        Error::Config(_) | Error::Module(_) | Error::Pin(_) => {
-            out_of_reach(path, kek, &error).hint(ENVIRONMENT)
-        }
-        Error::NoSuchKey | Error::WrongKey(_) => out_of_reach(path, kek, &error).hint(
-            "`taskseal token check URI` shows the keys of a token: the file needs the key that wrapped it",
-        ),
-        error => hinted(out_of_reach(path, kek, &error), &error),
-    })?;
+        .ok_or_else(|| KeyError::invalid(place, "the wrapped key in the file is damaged").hint(REPLACE))?;
+    let file_key = load(&parsed.kek)
+        .and_then(|key| key.unwrap(parsed.wrapped))
+        .map_err(|error| cannot_unwrap(place, &parsed.kek, &error))?;
     parsed.decrypt(&file_key).ok_or_else(|| {
-        FileError::new(path, "the wrapped key in it was changed since it was made").hint(REMAKE)
+        KeyError::invalid(place, "the wrapped key in the file was changed since it was made").hint(REPLACE)
     })
 }
 
+/// Returns a fresh file key and initialization vector.
+fn random(place: &KeyRef) -> Result<(Secret<32>, [u8; IV_LEN]), KeyError> {
+    let mut file_key = Secret::zeroed();
+    let mut iv = [0; IV_LEN];
+    SysRng
+        .try_fill_bytes(file_key.as_mut_bytes())
+        .and_then(|()| SysRng.try_fill_bytes(&mut iv))
+        .map_err(|error| KeyError::no_randomness(place, error))?;
+    Ok((file_key, iv))
+}
+
 fn load(kek: &KeyUri) -> Result<WrappingKey, Error> {
-    let token = tokens::open(kek.token_uri())?;
+    let token = pkcs11::open(kek.token_uri())?;
     WrappingKey::load(&token, &KeySelector::from(kek))
 }
 
-fn out_of_reach(path: &Path, kek: &KeyUri, error: &Error) -> FileError {
-    FileError::new(path, format!("wrapped by {}: {error}", kek.name())).out_of_reach()
+fn cannot_wrap(place: &KeyRef, kek: &KeyUri, error: &Error) -> KeyError {
+    let fault = unavailable(place, kek, error);
+    match error {
+        Error::NoSuchKey | Error::WrongKey(_) => {
+            fault.hint("create one with `taskseal token wrapping-key URI`")
+        }
+        error => with_hint(fault, error),
+    }
 }
 
-fn hinted(fault: FileError, error: &Error) -> FileError {
-    match tokens::hint(error) {
+fn cannot_unwrap(place: &KeyRef, kek: &KeyUri, error: &Error) -> KeyError {
+    match error {
+        Error::NotWrapped => KeyError::invalid(place, format!("{error} than {}", kek.name())).hint(REPLACE),
+        Error::Config(_) | Error::Module(_) | Error::Pin(_) => {
+            unavailable(place, kek, error).hint(ENVIRONMENT)
+        }
+        Error::NoSuchKey | Error::WrongKey(_) => unavailable(place, kek, error).hint(
+            "the file needs the key that wrapped it; `taskseal token check URI` lists the keys of a token",
+        ),
+        error => with_hint(unavailable(place, kek, error), error),
+    }
+}
+
+fn unavailable(place: &KeyRef, kek: &KeyUri, error: &Error) -> KeyError {
+    KeyError::unavailable(place, format!("wrapped by {}: {error}", kek.name()))
+}
+
+fn with_hint(fault: KeyError, error: &Error) -> KeyError {
+    match pkcs11::hint(error) {
         Some(hint) => fault.hint(hint),
         None => fault,
     }
 }
 
-const REMAKE: &str = "take it from a backup, or make another with `taskseal keygen --wrap`";
+const REPLACE: &str = "restore the file from a backup, or create another key with `taskseal keygen --wrap`";
 
-const ENVIRONMENT: &str = "a wrapped key file names no library and no pin: set TASKSEAL_PKCS11_MODULE and TASKSEAL_PKCS11_PIN_SOURCE";
+const ENVIRONMENT: &str = "a wrapped key file names neither library nor PIN source: set TASKSEAL_PKCS11_MODULE and TASKSEAL_PKCS11_PIN_SOURCE";
 
-/// What stands before the ciphertext.
+/// The part before the ciphertext.
 struct Header<'h> {
     kek: &'h str,
     wrapped: &'h [u8; WRAPPED_LEN],
     iv: &'h [u8; IV_LEN],
 }
 
-/// The content of a file; nothing if a part is longer than it may be.
+/// Returns the content of a file; `None` if a part is longer than its maximum.
 fn encrypt(header: &Header<'_>, file_key: &Secret<32>, cose_key: &[u8]) -> Option<Vec<u8>> {
     let kek = header.kek.as_bytes();
     let kek_len = u16::try_from(kek.len()).ok().filter(|len| usize::from(*len) <= MAX_KEK)?;
@@ -145,7 +155,7 @@ fn encrypt(header: &Header<'_>, file_key: &Secret<32>, cose_key: &[u8]) -> Optio
     Some(content)
 }
 
-/// A content whose form is right; nothing in it is authentic before [`decrypt`](Self::decrypt).
+/// Content of the right form. It is not authentic before [`decrypt`](Self::decrypt).
 struct Parsed<'c> {
     header: &'c [u8],
     kek: KeyUri,
@@ -178,7 +188,7 @@ impl<'c> Parsed<'c> {
     }
 }
 
-/// The URI, if it is a name and nothing else, in its one spelling: no library, no place of a PIN.
+/// Returns the URI if it is a name in canonical form, without library and PIN source.
 fn name(text: &[u8]) -> Option<KeyUri> {
     let text = str::from_utf8(text).ok()?;
     let uri = KeyUri::parse(text).ok()?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::keys::{KeyLocation, SealingSource};
+use crate::keys::{KeyRef, SealingSource};
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 use crate::retry::Backoff;
@@ -18,7 +18,7 @@ pub struct WorkerSettings {
     /// Queues to take tasks from.
     pub queues: Vec<WorkerQueue>,
     /// Keys that decrypt tasks, for [`Worker::builder`](crate::Worker::builder).
-    pub decryption_keys: Vec<KeyLocation>,
+    pub decryption_keys: Vec<KeyRef>,
     /// Keys that seal results, for [`Worker::builder`](crate::Worker::builder).
     pub result: Option<SealingSource>,
     /// Maximum number of handlers that run at once. The number of processors by default.

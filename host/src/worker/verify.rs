@@ -14,9 +14,8 @@ use super::task_state::{
 };
 use crate::keys::Keyring;
 use crate::replay::TaskKey;
-use crate::result::unix_seconds;
 use crate::task::queue_id;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, unix_seconds};
 
 /// Verifies a task that was sealed for `audience`.
 pub(super) fn verify<'a>(

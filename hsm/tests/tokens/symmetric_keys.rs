@@ -29,8 +29,8 @@ fn a_task_sealed_with_a_mac_key_in_the_token_verifies_with_the_same_key_in_memor
     let (kid, secret) = (KeyId::from_bytes([0x4d; 8]), [0x5c; 32]);
     import_mac_key(fixture, kid, &secret);
     let key = MacKey::load(&token, &KeySelector::kid(kid)).unwrap();
-    let in_memory = keys::MacKey::new(kid, Secret::copy_from(&secret));
-    let another = keys::MacKey::new(kid, Secret::copy_from(&[0x5d; 32]));
+    let in_memory = keys::HmacKey::new(kid, Secret::copy_from(&secret));
+    let another = keys::HmacKey::new(kid, Secret::copy_from(&[0x5d; 32]));
     let audience = Audience::new("plant/mail").unwrap();
     let claims = Claims::new(
         Issuer::new("shop").unwrap(),
@@ -42,7 +42,7 @@ fn a_task_sealed_with_a_mac_key_in_the_token_verifies_with_the_same_key_in_memor
     .expires_at(2_000);
     let mut policy = Policy::for_tasks(audience);
     policy.suites = SuiteSet::NONE.with(Suite::M);
-    let verify = |key: &keys::MacKey, envelope: &[u8]| {
+    let verify = |key: &keys::HmacKey, envelope: &[u8]| {
         let record = KeyRecord::new(RecordKey::Hmac256(key));
         let mut keys = Keyset::<1>::new();
         keys.insert(record.issuers(NameSet::ANY).types(NameSet::ANY).audiences(NameSet::ANY)).unwrap();

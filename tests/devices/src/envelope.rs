@@ -1,9 +1,9 @@
 //! Vectors of envelopes: reads, verifies, asks the replay guard and decrypts as each vector specifies.
 
 use taskseal_core::claims::Sequence;
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::keys::{AgreementKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
-use taskseal_core::replay::{Admission, NotAdmitted, SequenceWindow, Sighting};
+use taskseal_core::replay::{Admission, AdmissionRequest, NotAdmitted, SequenceWindow};
 use taskseal_core::{
     Audience, KeyId, Keyset, Kind, NameSet, OpenError, Policy, ReplayGuard, ReplayWindow, Secret, Suite,
     SuiteSet, TaskId, Unverified,
@@ -49,7 +49,7 @@ fn open(
         None => Unverified::parse(bytes)?,
     };
     let verified = unverified.verify(&keyset, &policy(vector), &mut now)?;
-    prepare(vector, &mut guard, verified.sighting());
+    prepare(vector, &mut guard, verified.admission_request());
     let opened = verified.admit(&mut guard)?.open(&mut Decryption::of(vector), body)?;
     transcript.add(opened.body());
     let expected = vector.get("body").map(|text| hex(text, expected));
@@ -58,7 +58,7 @@ fn open(
 
 enum OwnedKey {
     Es256(VerifyingKey),
-    Hmac256(MacKey),
+    Hmac256(HmacKey),
     A256Gcm(EncryptionKey),
 }
 
@@ -71,7 +71,7 @@ fn owned_keys(vector: &Vector<'_>) -> [Option<OwnedKey>; 8] {
         }
         "hmac256" => {
             let (kid, key) = kid_and_key(value);
-            Some(OwnedKey::Hmac256(MacKey::new(kid, key)))
+            Some(OwnedKey::Hmac256(HmacKey::new(kid, key)))
         }
         "a256gcm" => {
             let (kid, key) = kid_and_key(value);
@@ -148,8 +148,8 @@ fn policy<'v>(vector: &Vector<'v>) -> Policy<'v> {
 }
 
 /// Puts the guard into the state that the vector specifies.
-fn prepare(vector: &Vector<'_>, guard: &mut Guard, sighting: Sighting<'_>) {
-    let mut seen = sighting;
+fn prepare(vector: &Vector<'_>, guard: &mut Guard, request: AdmissionRequest<'_>) {
+    let mut seen = request;
     if let Some(newest) = vector.get("newest") {
         let (epoch, counter) = newest.split_once(' ').expect("epoch and counter");
         let (epoch, counter) = (epoch.parse().expect("an epoch"), counter.parse().expect("a counter"));
@@ -179,10 +179,10 @@ enum Guard {
 }
 
 impl ReplayGuard for Guard {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         match self {
-            Self::ByTask(window) => window.admit(sighting),
-            Self::BySequence(window) => window.admit(sighting),
+            Self::ByTask(window) => window.admit(request),
+            Self::BySequence(window) => window.admit(request),
         }
     }
 }

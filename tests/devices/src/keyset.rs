@@ -2,7 +2,7 @@
 
 use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::{
-    Checkpoint, CurrentKeys, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset,
+    Checkpoint, CurrentKeys, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset,
 };
 use taskseal_core::name::KeysetName;
 use taskseal_core::{KeyId, KeyLookup};
@@ -70,12 +70,12 @@ fn verify<const N: usize>(
     Ok("accepted")
 }
 
-fn roots<'v>(vector: &Vector<'v>) -> Roots<'v> {
+fn roots<'v>(vector: &Vector<'v>) -> PinnedRoots<'v> {
     let name = KeysetName::new(vector.get("name").expect("a name")).expect("a name");
     let mut roots = vector
         .lines()
         .filter(|line| line.0 == "root")
         .map(|line| VerifyingKey::from_point(&array(line.1)).expect("a point on the curve"));
-    let first = Roots::new(name, roots.next().expect("a root"));
+    let first = PinnedRoots::new(name, roots.next().expect("a root"));
     roots.next().map_or(first, |second| first.or(second).expect("another root"))
 }

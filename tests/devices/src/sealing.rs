@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey, EncryptionKey, MacKey, SigningKey};
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey, EncryptionKey, HmacKey, SigningKey};
 use taskseal_core::seal::{HedgeKey, Mode, SigningMode};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, Sealer, Secret, TaskId, TaskType};
 
@@ -32,7 +32,7 @@ struct Keys {
     producer: SigningKey,
     worker_signer: SigningKey,
     worker: AgreementPublicKey,
-    mac: MacKey,
+    mac: HmacKey,
     encryption: EncryptionKey,
 }
 
@@ -45,7 +45,7 @@ impl Keys {
             producer: signing("taskseal example producer signing key"),
             worker_signer: signing("taskseal example worker signing key"),
             worker: worker.expect("a scalar below the order").public_key(),
-            mac: MacKey::new(KeyId::from_bytes(*b"mac\0\0\0\0\x01"), secret("taskseal example mac key")),
+            mac: HmacKey::new(KeyId::from_bytes(*b"mac\0\0\0\0\x01"), secret("taskseal example mac key")),
             encryption: EncryptionKey::new(
                 KeyId::from_bytes(*b"enc\0\0\0\0\x01"),
                 secret("taskseal example enc key"),

@@ -163,7 +163,7 @@ pub(crate) fn trouble(fixture: &Fixture, ended: &AtomicBool) -> usize {
             return happened;
         }
         // One fault at a time: the pauses between attempts grow, and the token has to recover in between.
-        let is_up = taskseal::tokens::health().iter().all(|(_, token)| token.is_up());
+        let is_up = taskseal::keys::pkcs11::health().iter().all(|(_, token)| token.is_up());
         if is_up && !fixture.has(fault) {
             fixture.fault(fault, content);
             happened += 1;

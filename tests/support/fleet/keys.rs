@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use taskseal::keys::{Keyring, RemoteSigner, SealingKey, SealingSource, SecretKey};
+use taskseal::keys::{KeyHandle, Keyring, RemoteSigner, SealingKey, SealingSource, SecretKey};
 use taskseal_core::keys::{AgreementKey, SigningKey};
 use taskseal_core::{Kind, Suite};
 
@@ -41,7 +41,7 @@ impl Fleet {
             SealingSource::new(Suite::Se, self.path("token")).encryption_key(self.path("shared.key"));
         Keyring::load(&self.path("all.toml"))
             .unwrap()
-            .remote_sealing_key(signer, &source, Kind::Task)
+            .sealing_key_from(KeyHandle::Signer(signer), &source, Kind::Task)
             .unwrap()
     }
 
@@ -52,7 +52,7 @@ impl Fleet {
             SealingSource::new(Suite::Se, self.path("token")).encryption_key(self.path("results.key"));
         Keyring::load(&self.path("all.toml"))
             .unwrap()
-            .remote_sealing_key(signer, &source, Kind::Result)
+            .sealing_key_from(KeyHandle::Signer(signer), &source, Kind::Result)
             .unwrap()
     }
 

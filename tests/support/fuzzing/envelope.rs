@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use taskseal_core::batch::VerifiedRoots;
+use taskseal_core::batch::BatchRootCache;
 use taskseal_core::claims::ClockSource;
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey, VerifyingKey};
+use taskseal_core::keys::{AgreementKey, EncryptionKey, HmacKey, SigningKey, VerifyingKey};
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::name::Reference;
 use taskseal_core::seal::Mode;
@@ -19,7 +19,7 @@ use crate::example::{Counted, agreement_key, sha256, signing_key};
 pub(super) static SIGNING: LazyLock<SigningKey> = LazyLock::new(|| signing_key("fuzz signing key"));
 static PUBLIC: LazyLock<VerifyingKey> = LazyLock::new(|| SIGNING.verifying_key());
 static WORKER: LazyLock<AgreementKey> = LazyLock::new(|| agreement_key("fuzz worker key"));
-pub(super) static MAC: LazyLock<MacKey> = LazyLock::new(|| MacKey::new(kid(1), secret("fuzz mac key")));
+pub(super) static MAC: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::new(kid(1), secret("fuzz mac key")));
 pub(super) static SHARED: LazyLock<EncryptionKey> =
     LazyLock::new(|| EncryptionKey::new(kid(2), secret("fuzz shared key")));
 pub(super) static INNER: LazyLock<EncryptionKey> =
@@ -102,7 +102,7 @@ pub(super) fn open(bytes: &[u8]) {
         return;
     }
     let by_any_key = AnyKid(RecordKey::Es256(&PUBLIC), PUBLIC.kid(), envelope.kind(), "*");
-    let mut roots = VerifiedRoots::<4>::new();
+    let mut roots = BatchRootCache::<4>::new();
     let Ok(verified) = envelope.verify_with(&AcceptsAll, &mut roots, &by_any_key, &policy, now) else {
         return;
     };

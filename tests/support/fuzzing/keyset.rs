@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use taskseal_core::keys::VerifyingKey;
-use taskseal_core::keyset::signed::{KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset};
+use taskseal_core::keyset::signed::{KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 use taskseal_core::name::KeysetName;
 use taskseal_core::{KeyLookup, TimeWindow};
 
@@ -18,7 +18,7 @@ static ROOT: LazyLock<VerifyingKey> =
 pub(super) fn keyset(bytes: &[u8]) {
     let Ok(keyset) = UnverifiedKeyset::parse(bytes) else { return };
     assert!(bytes.split_last().is_some_and(|(_, rest)| UnverifiedKeyset::parse(rest).is_err()));
-    let roots = Roots::new(KeysetName::new("prod").expect("a good name"), *ROOT);
+    let roots = PinnedRoots::new(KeysetName::new("prod").expect("a good name"), *ROOT);
     let clock = &mut TimeWindow::exact(1_763_837_400);
     let verified: Result<VerifiedKeyset<'_, 64>, KeysetRefusal> =
         keyset.verify_with(&AcceptsAll, &roots, None, clock);

@@ -3,7 +3,7 @@
 //! The keys are derived from public labels: for tests only.
 
 use sha2::{Digest, Sha256};
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey};
+use taskseal_core::keys::{AgreementKey, EncryptionKey, HmacKey, SigningKey};
 use taskseal_core::{Audience, Claims, Issuer, KeyId, Secret, TaskId, TaskType};
 
 /// The time in `iat` of the examples.
@@ -109,8 +109,8 @@ pub fn worker_signer() -> SigningKey {
 
 /// The key of the example of suite M.
 #[must_use]
-pub fn mac_key() -> MacKey {
-    MacKey::new(
+pub fn mac_key() -> HmacKey {
+    HmacKey::new(
         KeyId::from_bytes(*b"mac\0\0\0\0\x01"),
         Secret::copy_from(&sha256(b"taskseal example mac key")),
     )

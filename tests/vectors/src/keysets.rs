@@ -4,7 +4,7 @@ use std::fs;
 
 use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::{
-    Checkpoint, CurrentKeys, KeysetRefusal, Roots, UnverifiedKeyset, VerifiedKeyset,
+    Checkpoint, CurrentKeys, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset,
 };
 use taskseal_core::name::KeysetName;
 use taskseal_core::{KeyId, KeyLookup, TimeWindow};
@@ -140,14 +140,14 @@ impl KeysetVector {
         ])
     }
 
-    fn roots(&self) -> Roots<'_> {
+    fn roots(&self) -> PinnedRoots<'_> {
         let name = KeysetName::new(self.get("name").expect("a name")).expect("a name");
         let roots = self.lines.iter().filter(|line| line.0 == "root").map(|line| {
             let point = hex(&line.1).try_into().expect("65 bytes");
             VerifyingKey::from_point(&point).expect("a point on the curve")
         });
         let mut roots = roots.collect::<Vec<_>>().into_iter();
-        let first = Roots::new(name, roots.next().expect("a root"));
+        let first = PinnedRoots::new(name, roots.next().expect("a root"));
         roots.next().map_or(first, |second| first.or(second).expect("another root"))
     }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use taskseal_core::claims::Sequence;
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, VerifyingKey};
+use taskseal_core::keys::{AgreementKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
-use taskseal_core::replay::{Admission, NotAdmitted, SequenceWindow, Sighting};
+use taskseal_core::replay::{Admission, AdmissionRequest, NotAdmitted, SequenceWindow};
 use taskseal_core::{
     Audience, Issuer, KeyId, Keyset, Kind, NameSet, OpenError, Policy, ReplayGuard, ReplayWindow, Secret,
     Suite, SuiteSet, TaskId, TimeWindow, Unverified,
@@ -174,7 +174,7 @@ impl Vector {
             None => Unverified::parse(&self.bytes)?,
         };
         let verified = unverified.verify(&keyset, &policy, &mut now)?;
-        self.prepare(&mut guard, verified.sighting());
+        self.prepare(&mut guard, verified.admission_request());
         let mut buffer = vec![0; verified.body_len()];
         let opened = verified.admit(&mut guard)?.open(&mut self.decryption_keys(), &mut buffer)?;
         Ok(opened.body().to_vec())
@@ -239,8 +239,8 @@ impl Vector {
         types > key && key.is_some()
     }
 
-    fn prepare(&self, guard: &mut Guard, sighting: Sighting<'_>) {
-        let mut seen = sighting;
+    fn prepare(&self, guard: &mut Guard, request: AdmissionRequest<'_>) {
+        let mut seen = request;
         if let Some(newest) = self.get("newest") {
             let (epoch, counter) = newest.split_once(' ').expect("epoch and counter");
             let (epoch, counter) = (epoch.parse().expect("an epoch"), counter.parse().expect("a counter"));
@@ -293,7 +293,7 @@ fn set_right<'v>(record: &mut KeyRecord<'v>, name: &str, value: &'v str) {
 
 enum OwnedKey {
     Es256(VerifyingKey),
-    Hmac256(MacKey),
+    Hmac256(HmacKey),
     A256Gcm(EncryptionKey),
 }
 
@@ -310,7 +310,7 @@ impl OwnedKey {
             }
             "hmac256" => {
                 let (kid, key) = kid_and_key(value);
-                Self::Hmac256(MacKey::new(kid, key))
+                Self::Hmac256(HmacKey::new(kid, key))
             }
             "a256gcm" => {
                 let (kid, key) = kid_and_key(value);
@@ -358,10 +358,10 @@ impl Guard {
 }
 
 impl ReplayGuard for Guard {
-    fn admit(&mut self, sighting: &Sighting<'_>) -> Result<Admission, NotAdmitted> {
+    fn admit(&mut self, request: &AdmissionRequest<'_>) -> Result<Admission, NotAdmitted> {
         match self {
-            Self::ByTask(window) => window.admit(sighting),
-            Self::BySequence(window) => window.admit(sighting),
+            Self::ByTask(window) => window.admit(request),
+            Self::BySequence(window) => window.admit(request),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every error and refusal of the core has a number and a name of its own.
+//! Every error and refusal of core has its own number and name.
 
 use core::ffi::CStr;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ fn name(code: i32) -> String {
 }
 
 #[test]
-fn every_refusal_has_a_code_of_its_own_and_keeps_its_name() {
+fn every_refusal_has_its_own_code_and_keeps_its_name() {
     let codes: Vec<Code> = Refusal::ALL.iter().map(|refusal| of_refusal(*refusal)).collect();
 
     assert!(!codes.contains(&Code::TASKSEAL_OTHER), "a refusal without a code");
@@ -27,7 +27,7 @@ fn every_refusal_has_a_code_of_its_own_and_keeps_its_name() {
 }
 
 #[test]
-fn every_error_of_sealing_and_opening_has_a_code_of_its_own() {
+fn every_error_of_sealing_and_opening_has_its_own_code() {
     let sealing = [
         SealError::BufferTooSmall,
         SealError::BodyTooLong,

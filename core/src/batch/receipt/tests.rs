@@ -1,4 +1,4 @@
-//! What a receipt may not say, and that it has one spelling.
+//! Receipts that are refused, and the single encoding of the others.
 
 use std::vec;
 use std::vec::Vec;
@@ -58,7 +58,7 @@ fn a_size_other_than_the_signed_one_is_refused() {
 }
 
 #[test]
-fn every_cut_and_every_addition_is_refused() {
+fn truncated_and_extended_receipts_are_refused() {
     let bytes = encoded(300, 299, path_len(300, 299));
     for len in 0..bytes.len() {
         assert!(Receipt::decode(&bytes[..len]).is_err(), "{len}");
@@ -67,7 +67,7 @@ fn every_cut_and_every_addition_is_refused() {
 }
 
 #[test]
-fn what_decodes_encodes_to_the_same_bytes_and_no_bit_can_be_flipped_unseen() {
+fn decoded_receipts_encode_to_the_same_bytes_and_every_flipped_bit_is_refused() {
     let bytes = encoded(300, 5, path_len(300, 5));
     let fields = |receipt: &Receipt<'_>| {
         (receipt.kid, receipt.size, receipt.index, receipt.path.to_vec(), *receipt.signature)
@@ -90,7 +90,7 @@ fn the_longest_header_is_that_of_256_tasks_and_more() {
 }
 
 #[test]
-fn the_length_told_is_the_length_written() {
+fn the_computed_length_is_the_written_length() {
     for (size, index) in [(1, 0), (2, 1), (5, 4), (23, 22), (24, 23), (255, 0), (256, 255), (1024, 1023)] {
         let bytes = encoded(size, index, path_len(size, index));
         assert_eq!(receipt_len(KID, size, index), Ok(bytes.len()));

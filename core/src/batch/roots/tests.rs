@@ -1,4 +1,4 @@
-//! What is remembered, what is forgotten first, and what a root is named by.
+//! Insertion, eviction, and the inputs of a root's identifier.
 
 use super::*;
 use crate::testing::signing_key;
@@ -8,7 +8,7 @@ fn id(number: u8) -> RootId {
 }
 
 #[test]
-fn no_memory_remembers_nothing() {
+fn a_cache_without_capacity_stores_nothing() {
     let mut roots = BatchRootCache::<0>::new();
     roots.insert(id(1));
     assert!(!roots.contains(&id(1)));
@@ -16,7 +16,7 @@ fn no_memory_remembers_nothing() {
 }
 
 #[test]
-fn a_borrowed_memory_remembers_as_the_memory_does() {
+fn a_borrowed_cache_stores_like_the_cache() {
     fn fill(mut roots: impl RootCache) -> [bool; 2] {
         roots.insert(id(1));
         [roots.contains(&id(1)), roots.contains(&id(2))]
@@ -27,7 +27,7 @@ fn a_borrowed_memory_remembers_as_the_memory_does() {
 }
 
 #[test]
-fn the_one_not_used_for_longest_is_forgotten_first() {
+fn the_least_recently_used_root_is_evicted_first() {
     let mut roots = BatchRootCache::<3>::new();
     [1, 2, 3].into_iter().for_each(|number| roots.insert(id(number)));
     assert!(roots.contains(&id(1)));
@@ -37,14 +37,14 @@ fn the_one_not_used_for_longest_is_forgotten_first() {
 }
 
 #[test]
-fn one_root_takes_one_place() {
+fn a_root_inserted_twice_takes_one_slot() {
     let mut roots = BatchRootCache::<2>::new();
     [1, 2, 2, 2].into_iter().for_each(|number| roots.insert(id(number)));
     assert!(roots.contains(&id(1)));
 }
 
 #[test]
-fn key_header_root_and_signature_each_make_another_root() {
+fn the_identifier_covers_key_header_root_and_signature() {
     let (key, other) = (signing_key(1).verifying_key(), signing_key(2).verifying_key());
     let root = RootId::new(&key, b"header", &[1; 32], &[2; 64]);
     assert_eq!(root, RootId::new(&key, b"header", &[1; 32], &[2; 64]));

@@ -1,4 +1,4 @@
-//! Against the recursive definitions of RFC 9162 2.1.1 and 2.1.3.1, written down as they stand there.
+//! Comparison with the recursive definitions of RFC 9162 sections 2.1.1 and 2.1.3.1, transcribed literally.
 
 use std::vec;
 use std::vec::Vec as StdVec;
@@ -15,7 +15,7 @@ fn tree(leaves: &[Hash]) -> Tree<MAX_BATCH> {
     Tree::new(Vec::from_slice(leaves).unwrap()).unwrap()
 }
 
-/// MTH of RFC 9162 2.1.1.
+/// `MTH` of RFC 9162 section 2.1.1.
 fn root(leaves: &[Hash]) -> Hash {
     match leaves {
         [leaf] => *leaf,
@@ -26,7 +26,7 @@ fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// PATH of RFC 9162 2.1.3.1.
+/// `PATH` of RFC 9162 section 2.1.3.1.
 fn path(index: usize, leaves: &[Hash]) -> StdVec<Hash> {
     if leaves.len() == 1 {
         return vec![];
@@ -42,12 +42,12 @@ fn path(index: usize, leaves: &[Hash]) -> StdVec<Hash> {
 }
 
 #[test]
-fn no_leaves_make_no_tree() {
+fn a_tree_needs_a_leaf() {
     assert!(Tree::<4>::new(Vec::new()).is_none());
 }
 
 #[test]
-fn a_path_that_is_too_short_or_too_long_leads_nowhere() {
+fn a_path_of_the_wrong_length_does_not_lead_to_a_root() {
     let leaves = leaves(11);
     for index in 0..11 {
         let path = path(index, &leaves);
@@ -58,7 +58,7 @@ fn a_path_that_is_too_short_or_too_long_leads_nowhere() {
 }
 
 #[test]
-fn a_path_leads_to_the_root_from_its_own_place_only() {
+fn a_path_leads_to_the_root_from_its_own_index_only() {
     let leaves = leaves(13);
     let root = root(&leaves);
     for index in 0..13 {
@@ -70,14 +70,14 @@ fn a_path_leads_to_the_root_from_its_own_place_only() {
 }
 
 #[test]
-fn a_path_fits_trees_of_several_sizes_and_so_does_not_fix_it() {
+fn a_path_fits_trees_of_several_sizes() {
     let leaves = leaves(5);
     let path = path(0, &leaves);
     assert_eq!(root_above(leaves[0], 6, 0, path.iter()), Some(root(&leaves)));
 }
 
 #[test]
-fn roots_and_paths_are_those_of_the_recursive_definition() {
+fn roots_and_paths_match_the_recursive_definition() {
     for size in (1..=70).chain([127, 128, 129, 1000, 1023, 1024]) {
         let leaves = leaves(size);
         let tree = tree(&leaves);
@@ -93,7 +93,7 @@ fn roots_and_paths_are_those_of_the_recursive_definition() {
 }
 
 #[test]
-fn a_leaf_and_a_node_are_what_rfc_9162_hashes() {
+fn leaves_and_nodes_hash_as_in_rfc_9162() {
     // SHA-256 of the single byte 0, the leaf of an empty entry.
     let empty: Hash = leaf_hash().finalize().into();
     assert_eq!(empty.as_slice(), hex("6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"));

@@ -16,37 +16,37 @@ use crate::name::KeysetName;
 use crate::provider::Signer;
 use crate::structure::signature_digest;
 
-/// Why a keyset could not be built. `E` is the error of the signer.
+/// The reason for which a keyset cannot be built. `E` is the error of the signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError<E = Infallible> {
-    /// Issued at or after its end, or at a time of 2^40 or later.
+    /// The keyset would be issued at or after its end, or at a time of 2^40 or later.
     InvalidTimes,
-    /// There is no sequence number left.
+    /// All sequence numbers are used.
     SequenceExhausted,
     /// The entry contradicts itself; see [`InvalidEntry`].
     InvalidEntry,
-    /// There is an entry with this kid already.
+    /// The keyset already has an entry with this kid.
     DuplicateKid,
-    /// There is no entry with this kid.
+    /// The keyset has no entry with this kid.
     UnknownKid,
-    /// The key of an entry would change, or what it is for.
+    /// The key of an entry, or its purpose, would change.
     KeyChanged,
-    /// The one state may not follow the other; see [`KeyState::can_become`](super::KeyState::can_become).
+    /// The change of state is not allowed; see [`KeyState::can_become`](super::KeyState::can_become).
     StateNotAllowed,
-    /// No room for another entry.
+    /// The draft has no memory for another entry.
     Full,
-    /// No entries.
+    /// The draft has no entries.
     Empty,
-    /// Longer than [`MAX_KEYSET`].
+    /// The keyset would be longer than [`MAX_KEYSET`].
     TooLong,
-    /// The root stands among the keys.
+    /// The signing root is also an entry of the keyset.
     RootInKeyset,
-    /// The buffer is shorter than the keyset; [`KeysetDraft::signed_len`] tells how long it must be.
+    /// The buffer is shorter than the keyset; [`KeysetDraft::signed_len`] returns the required size.
     BufferTooSmall,
     /// The signer failed; nothing was signed.
     Signer(E),
-    /// The signer answered with something that is no ES256 signature.
+    /// The signer returned bytes that are not a valid ES256 signature.
     InvalidSignature,
 }
 
@@ -54,26 +54,26 @@ impl<E: fmt::Display> fmt::Display for BuildError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InvalidTimes => "the keyset ends before it is issued",
-            Self::SequenceExhausted => "the keyset has no sequence number left",
+            Self::SequenceExhausted => "all sequence numbers of the keyset are used",
             Self::InvalidEntry => "the entry of the keyset contradicts itself",
-            Self::DuplicateKid => "the keyset has an entry with this kid already",
+            Self::DuplicateKid => "the keyset already has an entry with this kid",
             Self::UnknownKid => "the keyset has no entry with this kid",
             Self::KeyChanged => "the key of an entry cannot be changed",
-            Self::StateNotAllowed => "the key cannot go from the one state to the other",
-            Self::Full => "the keyset has no room for another entry",
+            Self::StateNotAllowed => "the key cannot change from its state to the new one",
+            Self::Full => "the keyset is full",
             Self::Empty => "the keyset has no entries",
             Self::TooLong => "the keyset is too long",
-            Self::RootInKeyset => "the root stands among the keys of the keyset",
+            Self::RootInKeyset => "the signing root is an entry of the keyset",
             Self::BufferTooSmall => "the buffer is too small for the keyset",
             Self::Signer(error) => return write!(f, "the signer failed: {error}"),
-            Self::InvalidSignature => "the signer gave an invalid signature",
+            Self::InvalidSignature => "the signer returned an invalid signature",
         })
     }
 }
 
 impl<E: core::error::Error> core::error::Error for BuildError<E> {}
 
-/// A keyset that is being written: at most `N` entries, and never more than [`MAX_ENTRIES`].
+/// A keyset before it is signed, with at most `N` and never more than [`MAX_ENTRIES`] entries.
 #[derive(Clone, Debug)]
 pub struct KeysetDraft<'a, const N: usize> {
     head: Head<'a>,
@@ -82,7 +82,7 @@ pub struct KeysetDraft<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> KeysetDraft<'a, N> {
-    /// The first keyset of a deployment, in force from `issued_at` until `not_after`.
+    /// Creates the first keyset of a deployment, in force from `issued_at` until `not_after`.
     ///
     /// # Errors
     /// [`BuildError::InvalidTimes`].
@@ -90,15 +90,15 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         Self::new(Head { name, sequence: 1, issued_at, not_after, previous: None })
     }
 
-    /// An empty keyset after the one with this checkpoint. To go on with its entries, take
+    /// Creates an empty keyset that follows the one with this checkpoint. To keep its entries, use
     /// [`VerifiedKeyset::draft`](super::VerifiedKeyset::draft).
     ///
     /// # Errors
     /// [`BuildError::InvalidTimes`] or [`BuildError::SequenceExhausted`].
     ///
     /// # Security
-    /// Two keysets after the same one are a fork, and verifiers that have seen one refuse the other: the
-    /// checkpoint must be that of the last keyset that left the root, published or not.
+    /// Two keysets that follow the same one are a fork, and verifiers that have seen one refuse the other. The
+    /// checkpoint must be that of the last keyset that the root has signed, published or not.
     pub const fn after(
         last: &Checkpoint,
         name: KeysetName<'a>,
@@ -123,19 +123,19 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         Self { entries, ..self }
     }
 
-    /// The sequence number that it will have.
+    /// Returns the sequence number that the keyset will have.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.head.sequence
     }
 
-    /// The entries by ascending kid.
+    /// Returns the entries by ascending kid.
     #[must_use]
     pub fn entries(&self) -> &[Entry<'a>] {
         &self.entries
     }
 
-    /// Adds an entry at its place in the order.
+    /// Adds an entry.
     ///
     /// # Errors
     /// [`BuildError::InvalidEntry`], [`BuildError::DuplicateKid`] or [`BuildError::Full`].
@@ -148,7 +148,7 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         self.entries.insert(place, entry).map_err(|_| BuildError::Full)
     }
 
-    /// Puts `entry` in the place of the one with its kid: with another state, other times or another role.
+    /// Replaces the entry with the same kid by one with another state, other times or another role.
     ///
     /// # Errors
     /// [`BuildError::InvalidEntry`], [`BuildError::UnknownKid`], [`BuildError::KeyChanged`] or
@@ -160,7 +160,7 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         if !present.state.can_become(entry.state) {
             return Err(BuildError::StateNotAllowed);
         }
-        // A key of suite E that loses its role would become one of SE.
+        // Without its role, a key of suite E would become a key of suite SE.
         let other_use =
             matches!(entry.key, EntryKey::A256Gcm(_)) && present.role.is_some() != entry.role.is_some();
         let tombstone = matches!(entry.key, EntryKey::Tombstone(_));
@@ -171,7 +171,7 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         Ok(())
     }
 
-    /// Takes out what is left of a destroyed key.
+    /// Removes the tombstone of a destroyed key.
     ///
     /// # Errors
     /// [`BuildError::UnknownKid`]; [`BuildError::StateNotAllowed`] if the key is not destroyed.
@@ -188,27 +188,27 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         self.entries.binary_search_by_key(&kid, Entry::kid)
     }
 
-    /// Bytes of the signed keyset, exactly.
+    /// Returns the exact size of the signed keyset, in bytes.
     #[must_use]
     pub fn signed_len(&self) -> usize {
         lengths(&self.head, &self.entries).map_or(usize::MAX, |(len, _)| len)
     }
 
-    /// What a verifier stores once it has verified this keyset.
+    /// Returns the checkpoint that a verifier stores after it has verified this keyset.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint::new(self.head.sequence, payload_digest(&self.head, &self.entries))
     }
 
-    /// Signs with the root and writes the keyset into `buffer`; returns what was written.
+    /// Signs with the root, writes the keyset into `buffer`, and returns the written bytes.
     ///
     /// # Errors
     /// [`BuildError::Empty`], [`BuildError::RootInKeyset`], [`BuildError::TooLong`],
     /// [`BuildError::BufferTooSmall`], [`BuildError::Signer`] or [`BuildError::InvalidSignature`].
     ///
     /// # Security
-    /// The root signs nothing but keysets. Its signature is not verified here: whoever publishes the keyset
-    /// verifies it as a worker would, with the pinned root.
+    /// The root must sign keysets only. This function does not verify the signature: verify the keyset with the pinned
+    /// root, as a worker does, before it is published.
     pub fn sign<'b, S: Signer>(
         &self,
         root: &mut S,
@@ -233,13 +233,13 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
         let payload = writer.as_bytes().get(payload_start..).unwrap_or_default();
         let digest = signature_digest(&header(kid), payload);
         let signature = root.sign_digest(&digest).map_err(BuildError::Signer)?;
-        // Tokens give a high s half of the time. One spelling only: the lower one.
+        // Tokens return a high s in half of all cases. Only the low s is accepted.
         let signature = Signature::from_slice(&signature).map_err(|_| BuildError::InvalidSignature)?;
         writer.bytes(&signature.normalize_s().to_bytes()).map_err(|SinkError| BuildError::BufferTooSmall)?;
         Ok(buffer)
     }
 
-    /// Writes all but the signature; returns where the payload starts.
+    /// Writes everything except the signature, and returns the offset of the payload.
     fn write(&self, root: KeyId, payload_len: usize, writer: &mut Writer<'_>) -> Result<usize, SinkError> {
         encode_start(root, payload_len, writer)?;
         let start = writer.position();
@@ -250,6 +250,6 @@ impl<'a, const N: usize> KeysetDraft<'a, N> {
 
 fn header(root: KeyId) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
-    encode_header(root, &mut Writer::new(&mut header)).expect("the header has this length by its format");
+    encode_header(root, &mut Writer::new(&mut header)).expect("the format fixes the length of the header");
     header
 }

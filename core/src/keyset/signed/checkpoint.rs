@@ -1,4 +1,4 @@
-//! Checkpoints: what a verifier remembers of the newest keyset it has used.
+//! Checkpoints: the record that a verifier keeps of the newest keyset it has used.
 
 use core::fmt;
 
@@ -9,23 +9,23 @@ use super::refusal::KeysetRefusal;
 /// The newest keyset seen: its sequence number and the SHA-256 of its payload.
 ///
 /// # Security
-/// Without a checkpoint whoever carries the keyset can hand out any older one that has not expired, with keys
-/// in it that were revoked since. A verifier
+/// Without a checkpoint, the transport can deliver any older keyset that has not expired, with keys that have been
+/// revoked since. A verifier
 ///
-/// * stores [`VerifiedKeyset::checkpoint`](super::VerifiedKeyset::checkpoint) **before** it uses a key of
-///   that keyset, so that a crash cannot undo what was used;
-/// * stores it where the carrier cannot write, whole or not at all, and flushed;
-/// * never puts a lower sequence in the place of a higher one;
-/// * treats a checkpoint that cannot be read as a fault, not as the absence of one: "no checkpoint" is for
-///   the first start only.
+/// * stores [`VerifiedKeyset::checkpoint`](super::VerifiedKeyset::checkpoint) **before** it uses a key of that keyset,
+///   so that a crash cannot lose the record of a used keyset;
+/// * stores it atomically and durably, where the transport cannot write;
+/// * never replaces a higher sequence number by a lower one;
+/// * treats an unreadable checkpoint as a fault, not as a missing one: "no checkpoint" is for the first start only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Checkpoint {
     sequence: u64,
     digest: [u8; 32],
 }
 
-/// Bytes that are no checkpoint: erased or damaged storage.
+/// Bytes that are not a checkpoint: erased or damaged storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidCheckpoint;
 
 impl fmt::Display for InvalidCheckpoint {
@@ -37,27 +37,27 @@ impl fmt::Display for InvalidCheckpoint {
 impl core::error::Error for InvalidCheckpoint {}
 
 impl Checkpoint {
-    /// Bytes of a stored checkpoint.
+    /// Size of a stored checkpoint, in bytes.
     pub const LEN: usize = 40;
 
-    /// The keyset's sequence number must be from 1 to 2^53 - 1.
+    /// Creates a checkpoint. The sequence number must be from 1 to 2^53 - 1.
     pub(super) const fn new(sequence: u64, digest: [u8; 32]) -> Self {
         Self { sequence, digest }
     }
 
-    /// The sequence number of the keyset.
+    /// Returns the sequence number of the keyset.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// SHA-256 of the payload of the keyset.
+    /// Returns the SHA-256 of the payload of the keyset.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// As it is stored: the sequence number in 8 bytes, big-endian, then the digest.
+    /// Returns the stored form: the sequence number in 8 bytes, big-endian, then the digest.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
@@ -67,7 +67,7 @@ impl Checkpoint {
         bytes
     }
 
-    /// Reads a stored checkpoint.
+    /// Parses a stored checkpoint.
     ///
     /// # Errors
     /// [`InvalidCheckpoint`] if the sequence number is not from 1 to 2^53 - 1, as in storage that was erased
@@ -82,7 +82,7 @@ impl Checkpoint {
         Ok(Self { sequence, digest })
     }
 
-    /// Whether a keyset with this head and this digest of its payload may follow, or is the same again.
+    /// Checks whether a keyset with this head and payload digest is the same one or may follow.
     pub(super) fn check(&self, head: &Head<'_>, digest: &[u8; 32]) -> Result<(), KeysetRefusal> {
         if head.sequence < self.sequence {
             return Err(KeysetRefusal::RolledBack);
@@ -90,7 +90,7 @@ impl Checkpoint {
         let fits = match head.sequence - self.sequence {
             0 => *digest == self.digest,
             1 => head.previous == Some(self.digest),
-            // The ones between were missed; that the root signed a later one has to do.
+            // The keysets between them were missed. The root's signature over the later one is sufficient.
             _ => true,
         };
         if fits { Ok(()) } else { Err(KeysetRefusal::Forked) }

@@ -1,4 +1,4 @@
-//! The keys of a keyset at one time: what verifies, what may seal, what may be encrypted to, what decrypts.
+//! The keys of a keyset at one time: keys that verify, keys that may seal, recipients, and decryption keys.
 
 use super::entry::{Entry, EntryKey};
 use crate::keys::{AgreementPublicKey, EncryptionKey, HmacKey};
@@ -8,14 +8,14 @@ use crate::time::TimeWindow;
 
 /// Finds the secrets of the shared keys that a keyset names.
 pub trait SharedKeys {
-    /// The HMAC key with exactly this kid.
+    /// Returns the HMAC key with exactly this kid.
     fn hmac_key(&self, kid: KeyId) -> Option<&HmacKey>;
 
-    /// The encryption key with exactly this kid.
+    /// Returns the encryption key with exactly this kid.
     fn encryption_key(&self, kid: KeyId) -> Option<&EncryptionKey>;
 }
 
-/// No shared keys: enough for suites S, SE and SP.
+/// No shared keys, for suites S, SE and SP.
 impl SharedKeys for () {
     fn hmac_key(&self, _: KeyId) -> Option<&HmacKey> {
         None
@@ -26,7 +26,7 @@ impl SharedKeys for () {
     }
 }
 
-/// Keys side by side in memory.
+/// Shared keys in slices.
 impl SharedKeys for (&[HmacKey], &[EncryptionKey]) {
     fn hmac_key(&self, kid: KeyId) -> Option<&HmacKey> {
         self.0.iter().find(|key| key.kid() == kid)
@@ -49,15 +49,14 @@ impl<S: SharedKeys + ?Sized> SharedKeys for &S {
 
 /// The keys of a keyset that is in force. As a [`KeyLookup`] it finds the keys that verify envelopes:
 ///
-/// * an ES256 key, an HMAC key, and an encryption key with a role; the latter two if their secrets were
-///   handed in. A key to agree with, an encryption key of suite SE and a tombstone are never found;
-/// * from the moment the keyset names it until `accept_until`, if it is staged, primary or retiring. A
-///   disabled or compromised key is found, so that what it sealed is refused as `key-not-valid` and not as
-///   unknown.
+/// * an ES256 key, an HMAC key, and an encryption key with a role; the latter two if their secrets are available. A key
+///   agreement key, an encryption key of suite SE and a tombstone are never found;
+/// * until `accept_until`, if it is staged, primary or retiring. A disabled or compromised key is found, so that its
+///   envelopes are refused as `key-not-valid` and not as `unknown-key`.
 #[derive(Clone, Copy, Debug)]
 pub struct CurrentKeys<'k, 'a, S = ()> {
     entries: &'k [Entry<'a>],
-    /// `None`: whatever time it is.
+    /// `None` for any time.
     now: Option<TimeWindow>,
     shared: S,
 }
@@ -69,34 +68,34 @@ impl<'k, 'a> CurrentKeys<'k, 'a> {
 }
 
 impl<'k, 'a, S> CurrentKeys<'k, 'a, S> {
-    /// With the secrets of shared keys, so that suites M and E can be verified.
+    /// Adds the secrets of shared keys, so that suites M and E can be verified.
     #[must_use]
     pub fn with_shared_keys<T: SharedKeys>(self, shared: T) -> CurrentKeys<'k, 'a, T> {
         CurrentKeys { entries: self.entries, now: self.now, shared }
     }
 
-    /// The entry with this kid, whatever its state.
+    /// Returns the entry with this kid in any state.
     #[must_use]
     pub fn entry(&self, kid: KeyId) -> Option<&'k Entry<'a>> {
         let index = self.entries.binary_search_by_key(&kid, Entry::kid).ok()?;
         self.entries.get(index)
     }
 
-    /// Whether something may be sealed with this key now: signed, authenticated or encrypted. The key is
-    /// primary and in its period of use.
+    /// Returns whether this key may seal now, that is, sign, authenticate or encrypt. The key must be primary and
+    /// within its period of use.
     #[must_use]
     pub fn sealing_allowed(&self, kid: KeyId) -> bool {
         self.entry(kid).is_some_and(|entry| self.seals(entry))
     }
 
-    /// The key with this kid to encrypt to (suite SP), if that is allowed now.
+    /// Returns the recipient with this kid (suite SP), if producers may encrypt to it now.
     #[must_use]
     pub fn recipient(&self, kid: KeyId) -> Option<&'k AgreementPublicKey> {
         self.recipients().find(|key| key.kid() == kid)
     }
 
-    /// The keys that may be encrypted to now (suite SP), by ascending kid: one for each group of workers that
-    /// shares a private key.
+    /// Returns the recipients (suite SP) that producers may encrypt to now, by ascending kid: one for each group of
+    /// workers with a common private key.
     pub fn recipients(&self) -> impl Iterator<Item = &'k AgreementPublicKey> {
         self.entries.iter().filter(|entry| self.seals(entry)).filter_map(|entry| match &entry.key {
             EntryKey::Agreement(key) => Some(key),
@@ -121,15 +120,16 @@ impl<'k, 'a, S> CurrentKeys<'k, 'a, S> {
 }
 
 impl<'k, 'a, S: SharedKeys> CurrentKeys<'k, 'a, S> {
-    /// Whether something may be decrypted with this key now. The key is staged, primary or retiring, before
-    /// the end of its acceptance, and one of these: a key to agree with (suite SP), an encryption key without
-    /// a role (suite SE), an encryption key with a role whose secret was handed in (suite E).
+    /// Returns whether this key may decrypt now. The key must be staged, primary or retiring, before the end of its
+    /// acceptance, and one of these: a key agreement key (suite SP), an encryption key without a role (suite SE), an
+    /// encryption key with a role whose secret is available (suite E).
     #[must_use]
     pub fn decryption_allowed(&self, kid: KeyId) -> bool {
         self.entry(kid).is_some_and(|entry| {
             let decrypts = match entry.key {
                 EntryKey::Agreement(_) => true,
-                // Verifying refuses a key that it can find inside SE. One that it cannot find is not used.
+                // Verification refuses keys of suite E inside SE if it can find them. Keys that it cannot find are not
+                // used.
                 EntryKey::A256Gcm(_) => entry.role.is_none() || self.shared.encryption_key(kid).is_some(),
                 EntryKey::Es256(_) | EntryKey::Hmac256(_) | EntryKey::Tombstone(_) => false,
             };
@@ -137,7 +137,7 @@ impl<'k, 'a, S: SharedKeys> CurrentKeys<'k, 'a, S> {
         })
     }
 
-    /// Lets nothing of `keys` through but what may decrypt now.
+    /// Restricts `keys` to those that may decrypt now.
     #[must_use]
     pub const fn permitted<D: DecryptionKeys>(self, keys: D) -> PermittedKeys<'k, 'a, D, S> {
         PermittedKeys { current: self, keys }
@@ -150,7 +150,7 @@ impl<S: SharedKeys> KeyLookup for CurrentKeys<'_, '_, S> {
         let key = match &entry.key {
             EntryKey::Es256(key) => RecordKey::Es256(key),
             EntryKey::Hmac256(_) => RecordKey::Hmac256(self.shared.hmac_key(kid)?),
-            // One key, one purpose: without a role it encrypts inside SE.
+            // A key has one purpose: without a role it encrypts inside SE.
             EntryKey::A256Gcm(_) if entry.role.is_some() => {
                 RecordKey::A256Gcm(self.shared.encryption_key(kid)?)
             }
@@ -165,7 +165,7 @@ impl<S: SharedKeys> KeyLookup for CurrentKeys<'_, '_, S> {
     }
 }
 
-/// Decryption keys of which a keyset says that they may be used now; others are as good as absent.
+/// Decryption keys that a keyset allows to be used now. Other keys are not found.
 #[derive(Debug)]
 pub struct PermittedKeys<'k, 'a, D, S = ()> {
     current: CurrentKeys<'k, 'a, S>,

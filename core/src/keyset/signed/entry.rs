@@ -1,4 +1,4 @@
-//! Entries: a key, its state, when it may be used, and what it vouches for.
+//! Entries of a keyset: a key with its state, its times and its role.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ use crate::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey, coordinates, poin
 use crate::kid::KeyId;
 use crate::label;
 
-/// The key of an entry. Public keys are here in full, shared keys by name only.
+/// The key of an entry. Public keys are included, shared keys are named by kid only.
 ///
 /// ```cddl
 /// key = { 1: 2, 3: -7 / -25, -1: 1, -2: x, -3: y }   ; signs / is agreed with (COSE_Key, RFC 9052 7)
@@ -23,17 +23,17 @@ use crate::label;
 pub enum EntryKey {
     /// Verifies suites S, SE and SP.
     Es256(VerifyingKey),
-    /// Bodies are encrypted to it (suite SP). Verifies nothing.
+    /// Recipient of encrypted bodies (suite SP). Verifies nothing.
     Agreement(AgreementPublicKey),
-    /// An HMAC key of that kid: verifies suite M.
+    /// The HMAC key with this kid: verifies suite M.
     Hmac256(KeyId),
-    /// An encryption key of that kid: with a role it verifies suite E, without one it encrypts inside SE.
+    /// The encryption key with this kid: verifies suite E if it has a role, encrypts inside SE otherwise.
     A256Gcm(KeyId),
-    /// What is left of a destroyed key.
+    /// The remainder of a destroyed key.
     Tombstone(KeyId),
 }
 
-/// An entry of a keyset. Set the fields, or chain the methods of the same names.
+/// An entry of a keyset. Set the fields, or chain the methods with the same names.
 ///
 /// ```cddl
 /// entry = { 1: key, 2: state, ? 3: time, ? 4: time, ? 5: time, ? 6: role }
@@ -43,22 +43,23 @@ pub enum EntryKey {
 pub struct Entry<'a> {
     /// The key.
     pub key: EntryKey,
-    /// What it may be used for.
+    /// State of the key, which determines its uses.
     pub state: KeyState,
-    /// Unix time in seconds from which on it seals, when it is primary.
+    /// Unix time in seconds from which the key seals, if it is primary.
     pub use_from: Option<u64>,
-    /// Unix time in seconds from which on it no longer seals.
+    /// Unix time in seconds from which the key no longer seals.
     pub sign_until: Option<u64>,
-    /// Unix time in seconds from which on nothing sealed with it is accepted. Required when it is retiring.
+    /// Unix time in seconds from which envelopes sealed with the key are refused. Required for a retiring key.
     pub accept_until: Option<u64>,
-    /// What it vouches for; never of a key to agree with.
+    /// Rights of the key; never present for a key agreement key.
     pub role: Option<Role<'a>>,
 }
 
-/// An entry that breaks a rule: a tombstone that is not destroyed, a destroyed key that is no tombstone,
-/// times in the wrong order, a retiring key without an end, a role without members or with bad patterns, a
-/// role of a key that verifies nothing.
+/// An entry that violates a rule: a tombstone that is not destroyed, a destroyed key that is not a tombstone, times in
+/// the wrong order, a retiring key without an end, a role without members or with invalid patterns, a role of a key
+/// that verifies nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidEntry;
 
 impl fmt::Display for InvalidEntry {
@@ -70,54 +71,54 @@ impl fmt::Display for InvalidEntry {
 impl core::error::Error for InvalidEntry {}
 
 impl<'a> Entry<'a> {
-    /// An entry without limits in time and without rights.
+    /// Creates an entry without time limits and without rights.
     #[must_use]
     pub const fn new(key: EntryKey, state: KeyState) -> Self {
         Self { key, state, use_from: None, sign_until: None, accept_until: None, role: None }
     }
 
-    /// What is left of the key `kid` once it is destroyed.
+    /// Creates the tombstone of the key `kid`.
     #[must_use]
     pub const fn tombstone(kid: KeyId) -> Self {
         Self::new(EntryKey::Tombstone(kid), KeyState::Destroyed)
     }
 
-    /// In the state `state`.
+    /// Sets the state.
     #[must_use]
     pub const fn state(mut self, state: KeyState) -> Self {
         self.state = state;
         self
     }
 
-    /// Seals from `time` on.
+    /// Sets the time from which the key seals.
     #[must_use]
     pub const fn use_from(mut self, time: u64) -> Self {
         self.use_from = Some(time);
         self
     }
 
-    /// Seals until `time`.
+    /// Sets the time until which the key seals.
     #[must_use]
     pub const fn sign_until(mut self, time: u64) -> Self {
         self.sign_until = Some(time);
         self
     }
 
-    /// Is accepted until `time`.
+    /// Sets the time until which the key is accepted.
     #[must_use]
     pub const fn accept_until(mut self, time: u64) -> Self {
         self.accept_until = Some(time);
         self
     }
 
-    /// Vouches for what `role` says.
+    /// Sets the role.
     #[must_use]
     pub const fn role(mut self, role: Role<'a>) -> Self {
         self.role = Some(role);
         self
     }
 
-    /// The kid of the key.
+    /// Returns the kid of the key.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         self.key.kid()
@@ -126,7 +127,7 @@ impl<'a> Entry<'a> {
     /// Checks the rules of the specification.
     ///
     /// # Errors
-    /// [`InvalidEntry`], at which the rules are listed.
+    /// [`InvalidEntry`], which lists the rules.
     pub fn check(&self) -> Result<(), InvalidEntry> {
         let destroyed = self.state == KeyState::Destroyed;
         let tombstone = matches!(self.key, EntryKey::Tombstone(_));
@@ -141,7 +142,7 @@ impl<'a> Entry<'a> {
         if valid { Ok(()) } else { Err(InvalidEntry) }
     }
 
-    /// `use_from < sign_until <= accept_until`, as far as they are there.
+    /// Checks `use_from < sign_until <= accept_until` for those that are present.
     fn times_are_in_order(&self) -> bool {
         let until = u64::MAX;
         let (sign_until, accept_until) =
@@ -175,7 +176,7 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    /// Decodes an entry and checks its rules. That it is the one spelling is for the caller to see.
+    /// Decodes an entry and checks its rules. The caller checks that the encoding is deterministic.
     pub(super) fn decode(decoder: &mut Decoder<'a>) -> Result<Self, DecodeError> {
         let (mut key, mut state, mut role) = (None, None, None);
         let (mut use_from, mut sign_until, mut accept_until) = (None, None, None);
@@ -198,7 +199,7 @@ impl<'a> Entry<'a> {
 }
 
 impl EntryKey {
-    /// The kid.
+    /// Returns the kid.
     #[must_use]
     pub const fn kid(&self) -> KeyId {
         match self {

@@ -1,4 +1,4 @@
-//! The signed keyset on the wire: a COSE_Sign1 around the keyset, decoded strictly, nothing copied.
+//! The wire format of a signed keyset: a COSE_Sign1 around the keyset, decoded strictly and without copies.
 
 use sha2::{Digest, Sha256};
 
@@ -12,11 +12,11 @@ use crate::kid::KeyId;
 use crate::label;
 use crate::name::KeysetName;
 
-/// The `typ` that tells a keyset from everything else that a key could sign (RFC 9596).
+/// The `typ` that distinguishes a keyset from other signed objects (RFC 9596).
 const MEDIA_TYPE: &str = "application/vnd.taskseal.keyset.v1+cose";
-/// Bytes of the protected header: map 1, alg 2, kid 2 + 8, typ 1 + 2 + 39.
+/// Size of the protected header, in bytes: map 1, alg 2, kid 2 + 8, typ 1 + 2 + 39.
 pub(super) const HEADER_LEN: usize = 55;
-/// Bytes of `r || s`.
+/// Size of `r || s`, in bytes.
 pub(super) const SIGNATURE_LEN: usize = 64;
 
 /// ```cddl
@@ -34,7 +34,7 @@ pub(super) struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// Decodes `bytes`, which must be the one encoding of what they say.
+    /// Decodes `bytes`, which must be deterministically encoded.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, KeysetRefusal> {
         if bytes.len() > MAX_KEYSET {
             return Err(KeysetRefusal::TooLarge);
@@ -54,7 +54,7 @@ impl<'a> Signed<'a> {
         let payload = decoder.bytes()?;
         let signature = decoder.bytes_exact()?;
         decoder.end()?;
-        // The decoder takes shortest heads only; this is the second, independent net.
+        // The decoder accepts shortest heads only; this comparison is a second, independent check.
         let mut comparer = Comparer(bytes);
         encode_start(root, payload.len(), &mut comparer).map_err(|_| DecodeError)?;
         comparer.put(payload).map_err(|_| DecodeError)?;
@@ -65,7 +65,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// Writes everything before the payload of `payload_len` bytes, the head of its byte string included.
+/// Writes everything before the payload of `payload_len` bytes, including the head of its byte string.
 pub(super) fn encode_start(root: KeyId, payload_len: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
     sink.tag(label::TAG_SIGN1)?;
     sink.array(4)?;
@@ -92,7 +92,7 @@ fn decode_header(bytes: &[u8]) -> Result<KeyId, DecodeError> {
         return Err(DecodeError);
     }
     let root = KeyId::from_bytes(*decoder.bytes_exact()?);
-    // What follows can be only one thing, and the comparison sees to it.
+    // The comparison checks the rest, which the format fixes.
     let mut comparer = Comparer(bytes);
     encode_header(root, &mut comparer).map_err(|_| DecodeError)?;
     Decoder::new(comparer.0).end()?;
@@ -150,7 +150,7 @@ pub(super) fn encode_payload(
     entries.iter().try_for_each(|entry| entry.encode(sink))
 }
 
-/// Bytes of a whole signed keyset, and of its payload.
+/// Returns the size of a signed keyset and of its payload, in bytes.
 pub(super) fn lengths(head: &Head<'_>, entries: &[Entry<'_>]) -> Result<(usize, usize), SinkError> {
     let mut counter = Counter::default();
     encode_payload(head, entries, &mut counter)?;
@@ -160,7 +160,7 @@ pub(super) fn lengths(head: &Head<'_>, entries: &[Entry<'_>]) -> Result<(usize, 
     Ok((counter.0, payload))
 }
 
-/// SHA-256 of a whole payload.
+/// Returns the SHA-256 of a whole payload.
 pub(super) fn payload_digest(head: &Head<'_>, entries: &[Entry<'_>]) -> [u8; 32] {
     let mut hash = Sha256::new();
     encode_payload(head, entries, &mut hash).expect("a hash takes any number of bytes");
@@ -197,7 +197,7 @@ fn decode_payload(bytes: &[u8]) -> Result<(Head<'_>, Entries<'_>), DecodeError> 
     let (mut rest, mut last) = (entries, None);
     for entry in &mut rest {
         let entry = entry?;
-        // One order, and no kid twice: that also keeps one P-256 key from having two purposes.
+        // Entries are in ascending order without duplicates. This also prevents one P-256 key from having two purposes.
         if last.is_some_and(|last| last >= entry.kid()) {
             return Err(DecodeError);
         }
@@ -213,7 +213,7 @@ fn expect_label(decoder: &mut Decoder<'_>, label: u64) -> Result<(), DecodeError
     if decoder.uint()? == label { Ok(()) } else { Err(DecodeError) }
 }
 
-/// Reads entries one after the other.
+/// Iterates over encoded entries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entries<'a> {
     decoder: Decoder<'a>,

@@ -1,16 +1,16 @@
-//! Roles: what a key that verifies envelopes may vouch for.
+//! Roles: the rights of a key that verifies envelopes.
 
 use crate::cbor::decoder::{DecodeError, Decoder};
 use crate::cbor::encoder::{Sink, SinkError};
 use crate::name::NameSet;
 use crate::suite::Kind;
 
-/// Most bytes of a set of patterns.
+/// Maximum size of a set of patterns, in bytes.
 const MAX_SET: usize = 512;
-/// Most characters of one pattern, as of the longest name.
+/// Maximum length of a pattern, in characters: that of the longest name.
 const MAX_PATTERN: usize = 128;
 
-/// What a key may vouch for. Tasks with no rights, until the fields say otherwise.
+/// The rights of a key. By default it seals tasks and has no rights.
 ///
 /// ```cddl
 /// role = { ? 1: 1,           ; kind: absent = tasks, 1 = results
@@ -22,13 +22,13 @@ const MAX_PATTERN: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Role<'a> {
-    /// What the key seals: tasks or results.
+    /// Kind of envelope that the key seals: tasks or results.
     pub kind: Kind,
-    /// Issuers it may speak for.
+    /// Issuers for which the key may seal.
     pub issuers: NameSet<'a>,
-    /// Task types it may seal.
+    /// Task types that the key may seal.
     pub types: NameSet<'a>,
-    /// Audiences (`deployment/queue`) it may seal for.
+    /// Audiences (`deployment/queue`) for which the key may seal.
     pub audiences: NameSet<'a>,
 }
 
@@ -39,35 +39,35 @@ impl Default for Role<'_> {
 }
 
 impl<'a> Role<'a> {
-    /// Tasks, with no rights.
+    /// Creates a role for tasks without rights.
     #[must_use]
     pub const fn new() -> Self {
         let none = NameSet::NONE;
         Self { kind: Kind::Task, issuers: none, types: none, audiences: none }
     }
 
-    /// Seals `kind`.
+    /// Sets the kind of envelope.
     #[must_use]
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Speaks for these issuers.
+    /// Sets the issuers.
     #[must_use]
     pub const fn issuers(mut self, issuers: NameSet<'a>) -> Self {
         self.issuers = issuers;
         self
     }
 
-    /// Seals these task types.
+    /// Sets the task types.
     #[must_use]
     pub const fn types(mut self, types: NameSet<'a>) -> Self {
         self.types = types;
         self
     }
 
-    /// Seals for these audiences.
+    /// Sets the audiences.
     #[must_use]
     pub const fn audiences(mut self, audiences: NameSet<'a>) -> Self {
         self.audiences = audiences;
@@ -78,7 +78,7 @@ impl<'a> Role<'a> {
         [(2, self.issuers), (3, self.types), (4, self.audiences)]
     }
 
-    /// Members on the wire: what is the default is absent.
+    /// Returns the number of members on the wire: defaults are absent.
     fn members(&self) -> u64 {
         let sets = self.sets().iter().filter(|(_, set)| *set != NameSet::NONE).count() as u64;
         sets + u64::from(self.kind == Kind::Result)
@@ -119,7 +119,8 @@ impl<'a> Role<'a> {
     }
 }
 
-/// Patterns of printable ASCII with exactly one space between two of them: no second spelling by spaces.
+/// Checks that the patterns are printable ASCII with exactly one space between two of them, so that every set has one
+/// encoding.
 fn is_set(text: &str) -> bool {
     let is_pattern = |pattern: &str| {
         (1..=MAX_PATTERN).contains(&pattern.len()) && pattern.bytes().all(|byte| matches!(byte, 0x21..=0x7e))

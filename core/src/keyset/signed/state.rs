@@ -1,8 +1,8 @@
-//! The states of a key, what each allows, and which may follow which.
+//! The states of a key, the uses that they allow, and the allowed transitions.
 
 use core::fmt;
 
-/// What a key may be used for (SP 800-57 part 1, section 7, with names of practice).
+/// The state of a key (SP 800-57 part 1, section 7).
 ///
 /// | state | seals | is accepted |
 /// | --- | --- | --- |
@@ -17,17 +17,17 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum KeyState {
-    /// Distributed so that every verifier knows it before anybody seals with it.
+    /// Distributed to verifiers before it is used to seal.
     Staged,
     /// In use.
     Primary,
-    /// No longer in use; what was sealed with it is accepted for a while.
+    /// No longer in use. Envelopes sealed with it are accepted until `accept_until`.
     Retiring,
-    /// Out of use; may come back.
+    /// Out of use, temporarily or permanently.
     Disabled,
-    /// Gone for good; only its kid is left, so that nobody takes it for another key.
+    /// Permanently removed. Only the kid remains, so that it cannot be assigned to another key.
     Destroyed,
-    /// Known or suspected to be in other hands. Nothing sealed with it is accepted, whenever it was sealed.
+    /// Known or suspected to be disclosed. Envelopes sealed with it are refused, regardless of their time.
     Compromised,
 }
 
@@ -36,7 +36,7 @@ impl KeyState {
     pub const ALL: [Self; 6] =
         [Self::Staged, Self::Primary, Self::Retiring, Self::Disabled, Self::Destroyed, Self::Compromised];
 
-    /// The name: one lower-case word.
+    /// Returns the name, one lower-case word.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,28 +49,28 @@ impl KeyState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether a key in this state may sign, authenticate or be encrypted to.
+    /// Returns whether a key in this state may sign, authenticate or be encrypted to.
     #[must_use]
     pub const fn seals(self) -> bool {
         matches!(self, Self::Primary)
     }
 
-    /// Whether what was sealed with a key in this state is accepted and decrypted.
+    /// Returns whether envelopes sealed with a key in this state are accepted and decrypted.
     #[must_use]
     pub const fn is_accepted(self) -> bool {
         matches!(self, Self::Staged | Self::Primary | Self::Retiring)
     }
 
-    /// Whether a key in this state may be in the state `next` in the keyset after.
+    /// Returns whether a key in this state may have the state `next` in the next keyset.
     ///
-    /// A key that is accepted is disabled before it is destroyed; nothing leads back from `compromised` but to
-    /// `destroyed`, and nothing at all from there. A promotion can be called off: `retiring` to `primary`.
+    /// An accepted key is disabled before it is destroyed. The only transition from `compromised` leads to `destroyed`,
+    /// which is final. A rotation can be reverted: `retiring` to `primary`.
     #[must_use]
     pub const fn can_become(self, next: Self) -> bool {
         match (self, next) {

@@ -1,4 +1,4 @@
-//! What the tests of signed keysets share; the tests stand by subject below.
+//! Fixtures of the tests of signed keysets. The tests are in submodules by subject.
 
 use std::vec::Vec;
 
@@ -23,7 +23,7 @@ mod verify;
 const DAY: u64 = 86_400;
 const SPECIFICATION: &str = include_str!("../../../docs/keyset.md");
 
-/// A sink without end.
+/// A sink without a size limit.
 struct Out(Vec<u8>);
 
 impl Sink for Out {
@@ -74,7 +74,7 @@ fn kid(byte: u8) -> KeyId {
     KeyId::from_bytes([byte; 8])
 }
 
-/// One entry of each sort of key, in order.
+/// One entry of each type of key, in order.
 fn entries() -> Vec<Entry<'static>> {
     let mut entries = std::vec![
         producer(1).use_from(NOW).sign_until(NOW + 10 * DAY).accept_until(NOW + 17 * DAY),
@@ -91,11 +91,11 @@ fn payload(head: &Head<'_>, entries: &[Entry<'_>]) -> Vec<u8> {
     encoded(|out| encode_payload(head, entries, out))
 }
 
-/// Signs whatever it is given, as no root should.
+/// Signs any bytes, unlike a root.
 fn sign(root: &SigningKey, payload: &[u8]) -> Vec<u8> {
     let header = encoded(|out| encode_header(Signer::kid(&root), out));
     let signature = { root }.sign_digest(&signature_digest(&header, payload)).unwrap();
-    // The software signer gives either value of s.
+    // The software signer returns either value of s.
     let signature = p256::ecdsa::Signature::from_slice(&signature).unwrap().normalize_s();
     encoded(|out| {
         encode_start(Signer::kid(&root), payload.len(), out)?;

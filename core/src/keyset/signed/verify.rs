@@ -1,4 +1,4 @@
-//! Verifying a keyset against the pinned roots, what was seen before, and the time.
+//! Verification of a keyset against the pinned roots, the checkpoint, and the time.
 
 use core::fmt;
 
@@ -21,11 +21,11 @@ use crate::provider::{Provider, Software};
 use crate::structure::signature_digest;
 use crate::time::{Clock, TimeWindow};
 
-/// What a verifier has pinned: which keyset it wants, and the one or two root keys that may sign it.
+/// The trust anchors of a verifier: the name of the keyset, and the one or two root keys that may sign it.
 ///
 /// # Security
-/// Whoever can change this decides which keys are good. It belongs into the firmware, or into a file that only
-/// the administrator writes, and never comes the way the keyset comes.
+/// These values determine which keys are valid. Store them in the firmware, or in a file that only the administrator
+/// can write. Never load them over the transport of the keyset.
 #[derive(Clone, Copy, Debug)]
 pub struct PinnedRoots<'a> {
     name: KeysetName<'a>,
@@ -34,16 +34,16 @@ pub struct PinnedRoots<'a> {
 }
 
 impl<'a> PinnedRoots<'a> {
-    /// One root.
+    /// Creates pinned roots with one root.
     #[must_use]
     pub const fn new(name: KeysetName<'a>, root: VerifyingKey) -> Self {
         Self { name, first: root, second: None }
     }
 
-    /// This root and `other`, either of which suffices: while one takes the place of the other.
+    /// Adds a second root, for the time of a root rotation. Either of them is sufficient.
     ///
     /// # Errors
-    /// [`InvalidKey`] if there are two already, or it is the same.
+    /// [`InvalidKey`] if there are two roots already, or if `other` is the first.
     pub fn or(self, other: VerifyingKey) -> Result<Self, InvalidKey> {
         if self.second.is_some() || self.first.kid() == other.kid() {
             return Err(InvalidKey);
@@ -51,27 +51,27 @@ impl<'a> PinnedRoots<'a> {
         Ok(Self { second: Some(other), ..self })
     }
 
-    /// The name of the keyset.
+    /// Returns the name of the keyset.
     #[must_use]
     pub const fn name(&self) -> KeysetName<'a> {
         self.name
     }
 
-    /// The pinned root with this kid.
+    /// Returns the pinned root with this kid.
     #[must_use]
     pub fn find(&self, kid: KeyId) -> Option<&VerifyingKey> {
         Some(&self.first).into_iter().chain(&self.second).find(|root| root.kid() == kid)
     }
 }
 
-/// A signed keyset that is well-formed. Nothing in it is known to be true.
+/// A well-formed signed keyset whose content is not verified.
 #[derive(Clone, Copy)]
 pub struct UnverifiedKeyset<'a> {
     signed: Signed<'a>,
 }
 
 impl<'a> UnverifiedKeyset<'a> {
-    /// Decodes `bytes`, which must be the one encoding of a signed keyset, nothing before or after it.
+    /// Decodes `bytes`, which must hold one deterministically encoded signed keyset and nothing else.
     ///
     /// # Errors
     /// [`KeysetRefusal::TooLarge`] or [`KeysetRefusal::Malformed`].
@@ -79,28 +79,27 @@ impl<'a> UnverifiedKeyset<'a> {
         Signed::decode(bytes).map(|signed| Self { signed })
     }
 
-    /// The kid of the root that it claims to be signed by.
+    /// Returns the kid of the root that the keyset names.
     #[must_use]
     pub const fn root(&self) -> KeyId {
         self.signed.root
     }
 
-    /// The sequence number that it claims, to tell whether it is worth a closer look.
+    /// Returns the unverified sequence number, to decide whether the keyset is worth verifying.
     ///
     /// # Security
-    /// Anybody can have written this. Nothing may be decided by it but what [`verify`](Self::verify) decides
-    /// again.
+    /// Anyone can write this number. No decision may depend on it that [`verify`](Self::verify) does not check again.
     #[must_use]
     pub const fn danger_sequence_unverified(&self) -> u64 {
         self.signed.head.sequence
     }
 
-    /// Verifies the signature (RFC 9052 section 4.4) and checks name, history, time and keys. `N` is the most
-    /// entries there is memory for.
+    /// Verifies the signature (RFC 9052 section 4.4) and checks name, history, time and keys. `N` is the maximum number
+    /// of entries.
     ///
     /// # Errors
-    /// [`KeysetRefusal::UnknownRoot`] or [`KeysetRefusal::Rejected`]; after a good signature every other one
-    /// from [`KeysetRefusal::WrongName`] on.
+    /// [`KeysetRefusal::UnknownRoot`] or [`KeysetRefusal::Rejected`]; after a valid signature every other one from
+    /// [`KeysetRefusal::WrongName`] on.
     ///
     /// # Security
     /// `last_seen` is the stored checkpoint; `None` only if this verifier has never used a keyset before.
@@ -115,7 +114,7 @@ impl<'a> UnverifiedKeyset<'a> {
         self.verify_with(&Software, roots, last_seen, clock)
     }
 
-    /// [`verify`](Self::verify) with another provider.
+    /// Like [`verify`](Self::verify), with another provider.
     ///
     /// # Errors
     /// As [`verify`](Self::verify).
@@ -131,14 +130,14 @@ impl<'a> UnverifiedKeyset<'a> {
         self.collect(roots, authentic)
     }
 
-    /// Verifies everything but the time, for a device that has no clock.
+    /// Verifies everything except the time, for a device without a clock.
     ///
     /// # Errors
     /// As [`verify`](Self::verify), without [`KeysetRefusal::IssuedInFuture`] and [`KeysetRefusal::Expired`].
     ///
     /// # Security
-    /// Nothing keeps whoever carries the keyset from withholding every newer one for ever: keys that were
-    /// revoked after this keyset stay good here. The checkpoint alone stands against older ones.
+    /// The transport can withhold newer keysets without limit, so keys that were revoked after this keyset remain
+    /// valid. Only the checkpoint protects against older keysets.
     pub fn danger_verify_without_clock<const N: usize>(
         self,
         roots: &PinnedRoots<'_>,
@@ -191,13 +190,13 @@ impl<'a> UnverifiedKeyset<'a> {
     }
 }
 
-/// Whether the signature is the one of `(r, s)` and `(r, n - s)` that is accepted. Public bytes.
+/// Returns whether the signature is the accepted one of `(r, s)` and `(r, n - s)`. The bytes are public.
 fn is_low_s(signature: &[u8; SIGNATURE_LEN]) -> bool {
     Signature::from_slice(signature).is_ok_and(|signature| signature.normalize_s() == signature)
 }
 
-/// Refuses if any time in the window would have to be refused. The end has no tolerance: it is far away when a
-/// keyset is issued, and a newer one is there long before.
+/// Refuses if the check fails for any time in the window. The end has no tolerance: a keyset is issued long before its
+/// end, and is replaced before it is reached.
 fn in_force(head: &Head<'_>, now: TimeWindow) -> Result<(), KeysetRefusal> {
     let now = now.ordered();
     if now.earliest.saturating_add(ISSUE_SKEW) < head.issued_at {
@@ -209,9 +208,9 @@ fn in_force(head: &Head<'_>, now: TimeWindow) -> Result<(), KeysetRefusal> {
     Ok(())
 }
 
-/// A keyset that a pinned root has signed. Its keys are reached by way of the time: [`at`](Self::at).
+/// A keyset with the verified signature of a pinned root. Its keys are available for a given time: [`at`](Self::at).
 ///
-/// Holds `N` entries of at most 200 bytes each; texts are borrowed from the bytes that were decoded.
+/// Holds `N` entries of at most 200 bytes each. Texts are borrowed from the decoded bytes.
 #[derive(Clone)]
 pub struct VerifiedKeyset<'a, const N: usize> {
     head: Head<'a>,
@@ -221,8 +220,8 @@ pub struct VerifiedKeyset<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> VerifiedKeyset<'a, N> {
-    /// The keys, at a time at which the keyset is in force. To be asked anew for every task: a keyset can
-    /// expire while it is loaded.
+    /// Returns the keys at a time at which the keyset is in force. Call it again for every task, because a loaded
+    /// keyset can expire.
     ///
     /// # Errors
     /// [`KeysetRefusal::Expired`], or [`KeysetRefusal::IssuedInFuture`] if the clock was set back.
@@ -231,61 +230,61 @@ impl<'a, const N: usize> VerifiedKeyset<'a, N> {
         Ok(CurrentKeys::new(&self.entries, Some(now.ordered())))
     }
 
-    /// The keys at whatever time it is, for a device that has no clock.
+    /// Returns the keys for any time, for a device without a clock.
     ///
     /// # Security
-    /// As [`UnverifiedKeyset::danger_verify_without_clock`]; moreover keys seal outside their period of use.
+    /// As [`UnverifiedKeyset::danger_verify_without_clock`]. In addition, keys seal outside their period of use.
     #[must_use]
     pub fn danger_at_any_time(&self) -> CurrentKeys<'_, 'a> {
         CurrentKeys::new(&self.entries, None)
     }
 
-    /// What to store before a key of this keyset is used; see [`Checkpoint`].
+    /// Returns the checkpoint to store before a key of this keyset is used; see [`Checkpoint`].
     #[must_use]
     pub const fn checkpoint(&self) -> Checkpoint {
         self.checkpoint
     }
 
-    /// Whose keyset it is.
+    /// Returns the name of the deployment.
     #[must_use]
     pub const fn name(&self) -> KeysetName<'a> {
         self.head.name
     }
 
-    /// The kid of the root that signed it.
+    /// Returns the kid of the root that signed the keyset.
     #[must_use]
     pub const fn root(&self) -> KeyId {
         self.root
     }
 
-    /// The sequence number.
+    /// Returns the sequence number.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.head.sequence
     }
 
-    /// Unix time in seconds at which it was issued.
+    /// Returns the Unix time in seconds at which the keyset was issued.
     #[must_use]
     pub const fn issued_at(&self) -> u64 {
         self.head.issued_at
     }
 
-    /// Unix time in seconds from which on it is refused.
+    /// Returns the Unix time in seconds from which the keyset is refused.
     #[must_use]
     pub const fn not_after(&self) -> u64 {
         self.head.not_after
     }
 
-    /// All entries by ascending kid, whatever their state, for display and for tools.
+    /// Returns all entries by ascending kid, in any state, for display and for tools.
     ///
     /// # Security
-    /// Not for decisions: these include keys that are not accepted, and say nothing about the time.
+    /// Not for decisions: the entries include keys that are not accepted, and their times are not checked.
     #[must_use]
     pub fn entries(&self) -> &[Entry<'a>] {
         &self.entries
     }
 
-    /// A draft of the keyset after this one, with the same entries.
+    /// Creates a draft of the next keyset, with the same entries.
     ///
     /// # Errors
     /// [`BuildError::InvalidTimes`] or [`BuildError::SequenceExhausted`].

@@ -1,7 +1,8 @@
-//! Verifying ES256 in the memory of a microcontroller.
+//! ES256 verification with little stack and code.
 //!
-//! The general routine keeps a table of multiples for each of the two points, 2 KiB of stack and as much code. Here both
-//! scalars are walked at once over four points. Everything is public, so that time may depend on it.
+//! The general implementation has a table of multiples for each of the two points, which takes 2 KiB of stack and as
+//! much code. This one processes both scalars together with four precomputed points. All values are public, so the time
+//! may depend on them.
 
 use p256::ecdsa::Signature;
 use p256::elliptic_curve::Group;
@@ -12,7 +13,7 @@ use p256::{FieldBytes, ProjectivePoint, Scalar};
 use crate::error::Rejected;
 use crate::keys::VerifyingKey;
 
-/// FIPS 186-5 section 6.4.2.
+/// Verifies a signature (FIPS 186-5 section 6.4.2).
 pub(crate) fn verify(key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> Result<(), Rejected> {
     let (r, s) = Signature::from_slice(signature).map_err(|_| Rejected)?.split_scalars();
     let s_inverse = *s.invert_vartime();
@@ -26,7 +27,7 @@ fn reduced(bytes: &FieldBytes) -> Scalar {
     <Scalar as Reduce<FieldBytes>>::reduce(bytes)
 }
 
-/// `u G + v Q`.
+/// Returns `u G + v Q`.
 fn combine(u: &Digits, v: &Digits, q: &ProjectivePoint) -> ProjectivePoint {
     let g = ProjectivePoint::GENERATOR;
     let (sum, difference) = (g + q, g - q);
@@ -48,9 +49,9 @@ fn combine(u: &Digits, v: &Digits, q: &ProjectivePoint) -> ProjectivePoint {
     result
 }
 
-/// The non-adjacent form of a scalar `k`: signed digits of which two thirds are zero.
+/// The non-adjacent form of a scalar `k`: signed digits, two thirds of which are zero.
 ///
-/// The digit `n` is the bit `n + 1` of `3 k` less that of `k`.
+/// Digit `n` is bit `n + 1` of `3 k` minus bit `n + 1` of `k`.
 struct Digits {
     once: [u8; 33],
     thrice: [u8; 33],
@@ -77,7 +78,7 @@ impl Digits {
     }
 }
 
-/// A bit of a number in little-endian bytes.
+/// Returns a bit of a number in little-endian bytes.
 fn bit(bytes: &[u8; 33], index: usize) -> i8 {
     bytes.get(index / 8).map_or(0, |byte| (byte >> (index % 8) & 1).cast_signed())
 }

@@ -1,6 +1,6 @@
-//! AES-256-GCM (SP 800-38D section 7) in the memory of a microcontroller: the cipher once, associated data in pieces.
+//! AES-256-GCM (SP 800-38D section 7) with little stack and code: one copy of the cipher, associated data in pieces.
 //!
-//! The general routine wants the associated data in one buffer, which is a kilobyte of stack.
+//! The general implementation needs the associated data in one buffer, which takes 1 KiB of stack.
 
 use aes_gcm::aes::Aes256;
 use aes_gcm::aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
@@ -12,7 +12,7 @@ use crate::constant_time::tags_match;
 use crate::error::Rejected;
 use crate::secret::Secret;
 
-/// Bytes after which the counter of 32 bits would come back to where it began (section 5.2.1.1).
+/// Maximum size of a message, in bytes, before the 32-bit counter wraps around (section 5.2.1.1).
 const MAX_LEN: u64 = (1 << 36) - 32;
 
 pub(crate) fn encrypt(
@@ -29,7 +29,7 @@ pub(crate) fn encrypt(
     Ok(tag(&cipher, iv, aad, buffer))
 }
 
-/// The tag is checked before anything is decrypted.
+/// Checks the tag, then decrypts.
 pub(crate) fn decrypt(
     key: &Secret<32>,
     iv: &[u8; 12],
@@ -60,14 +60,14 @@ fn check_with(
     ciphertext: &[u8],
     expected: &[u8; 16],
 ) -> Result<(), Rejected> {
-    // For other bytes than the sender's, this is what a forger lacks.
+    // The correct tag of modified bytes is secret.
     let mut tag = tag(cipher, iv, aad, ciphertext);
     let matches = tags_match(&tag, expected);
     tag.zeroize();
     if matches { Ok(()) } else { Err(Rejected) }
 }
 
-/// `GHASH(H, A, C) xor E(K, J0)`, with `J0 = IV || 00000001`.
+/// Returns `GHASH(H, A, C) xor E(K, J0)`, with `J0 = IV || 00000001`.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn tag(cipher: &Aes256, iv: &[u8; 12], aad: &[&[u8]], ciphertext: &[u8]) -> [u8; 16] {
     let mut hash_key = ghash::Key::default();
@@ -82,12 +82,12 @@ fn tag(cipher: &Aes256, iv: &[u8; 12], aad: &[&[u8]], ciphertext: &[u8]) -> [u8;
     cipher.encrypt_block(&mut mask);
     let mut tag: [u8; 16] = hash.finalize().into();
     tag.iter_mut().zip(&mask).for_each(|(byte, mask)| *byte ^= mask);
-    // With the mask, a tag for other bytes could be computed.
+    // The mask is enough to compute a tag for other bytes.
     mask.zeroize();
     tag
 }
 
-/// Hashes the pieces as if they were one, padded with zeros to a whole block; returns their length.
+/// Hashes the concatenated pieces, padded with zeros to a whole block, and returns their length.
 fn absorb(hash: &mut GHash, pieces: &[&[u8]]) -> u64 {
     let (mut block, mut filled, mut len) = (ghash::Block::default(), 0, 0);
     for byte in pieces.iter().copied().flatten() {
@@ -108,7 +108,7 @@ fn absorb(hash: &mut GHash, pieces: &[&[u8]]) -> u64 {
     len
 }
 
-/// Counter mode from `J0 + 1` on, two blocks at a time: as many as the cipher does at once.
+/// Applies counter mode from `J0 + 1`, two blocks at a time, which is the parallelism of the cipher.
 #[cfg_attr(any(target_os = "none", taskseal_small), inline(never))]
 fn apply_keystream(cipher: &Aes256, iv: &[u8; 12], buffer: &mut [u8]) {
     let mut counter = 2_u32;

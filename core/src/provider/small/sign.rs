@@ -1,7 +1,7 @@
-//! Signing ES256 in the memory of a microcontroller, with the same signatures.
+//! ES256 signing with little stack and code.
 //!
-//! The general routine has a table of eight multiples of the generator and a generator of nonces on the stack at once.
-//! Here the nonce is drawn first, and the table has four.
+//! The general implementation has eight multiples of the base point and a generator of nonces on the stack at the same
+//! time. This one generates the nonce first, and its table has three multiples.
 
 use p256::elliptic_curve::ops::Reduce;
 use p256::elliptic_curve::point::AffineCoordinates;
@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 use crate::commit::hmac_into;
 use crate::secret::Secret;
 
-/// FIPS 186-5 section 6.4.1, with the nonce of RFC 6979: `r || s`.
+/// Signs a digest (FIPS 186-5 section 6.4.1) with the nonce of RFC 6979 and returns `r || s`.
 pub(crate) fn sign(key: &p256::ecdsa::SigningKey, digest: &[u8; 32]) -> [u8; 64] {
     let z = reduced(&(*digest).into());
     let mut nonces = Nonces::of(key, &z);
@@ -22,7 +22,7 @@ pub(crate) fn sign(key: &p256::ecdsa::SigningKey, digest: &[u8; 32]) -> [u8; 64]
         if scalar(nonce).is_none() {
             continue;
         }
-        // The points first, and by themselves: that is what needs most stack.
+        // The point arithmetic needs the most stack, so it runs first and separately.
         let x = commitment(nonce);
         if let Some(signature) = sign_with(key, &z, nonce, &x) {
             return signature;
@@ -34,8 +34,8 @@ fn reduced(bytes: &FieldBytes) -> Scalar {
     <Scalar as Reduce<FieldBytes>>::reduce(bytes)
 }
 
-/// `x` is the coordinate of the nonce's point. `None` if the nonce is zero or not below the order of the curve, or if it
-/// gives a zero.
+/// `x` is the x-coordinate of the nonce's point. Returns `None` if the nonce is zero or not below the order of the
+/// curve, or if `r` or `s` is zero.
 #[inline(never)]
 fn sign_with(
     key: &p256::ecdsa::SigningKey,
@@ -66,8 +66,8 @@ fn scalar(bytes: &Secret<32>) -> Option<Scalar> {
     Scalar::from_repr((*bytes.as_bytes()).into()).into_option()
 }
 
-/// The x-coordinate of `k G`, two bits at a time. Neither time nor what is read from memory depends on `k`: every step
-/// looks at the whole table and adds, the identity too, by complete formulas.
+/// Returns the x-coordinate of `k G`, computed two bits at a time. Neither the time nor the memory accesses depend on
+/// `k`: every step reads the whole table and adds, also the identity, by complete formulas.
 #[inline(never)]
 fn commitment(k: &Secret<32>) -> FieldBytes {
     let one = ProjectivePoint::GENERATOR;
@@ -91,7 +91,7 @@ fn commitment(k: &Secret<32>) -> FieldBytes {
     x
 }
 
-/// Section 3.2 of RFC 6979: HMAC_DRBG over key and digest.
+/// The HMAC_DRBG of RFC 6979 section 3.2 over key and digest.
 struct Nonces {
     k: Secret<32>,
     v: Secret<32>,
@@ -99,7 +99,7 @@ struct Nonces {
 }
 
 impl Nonces {
-    /// `z` is the digest modulo the order: what the RFC calls `bits2octets(h1)`.
+    /// `z` is the digest modulo the order, `bits2octets(h1)` in the RFC.
     #[inline(never)]
     fn of(key: &p256::ecdsa::SigningKey, z: &Scalar) -> Self {
         let (mut nonces, z) =
@@ -111,7 +111,7 @@ impl Nonces {
         nonces
     }
 
-    /// `K = HMAC(K, V || parts)`, then `V = HMAC(K, V)`.
+    /// Sets `K = HMAC(K, V || parts)`, then `V = HMAC(K, V)`.
     fn mix(&mut self, parts: &[&[u8]; 3]) {
         let mut k = Secret::zeroed();
         let [one, two, three] = *parts;
@@ -126,7 +126,7 @@ impl Nonces {
         *self.v.as_mut_bytes() = *v.as_bytes();
     }
 
-    /// The next candidate.
+    /// Returns the next candidate.
     #[inline(never)]
     fn next(&mut self) -> &Secret<32> {
         if self.has_given {

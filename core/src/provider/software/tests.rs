@@ -1,4 +1,4 @@
-//! The two ways to check a GCM tag agree, and the primitives meet their published vectors.
+//! Agreement of the two checks of a GCM tag, and published vectors of the primitives.
 
 use std::vec;
 
@@ -14,7 +14,7 @@ fn sealed(len: usize, aad: &[u8]) -> (vec::Vec<u8>, [u8; 16]) {
 const KEY: Secret<32> = Secret::copy_from(&[0x42; 32]);
 const IV: [u8; 12] = [0x24; 12];
 
-/// Both must say the same; returns what they say.
+/// Returns whether the tag is accepted, which both checks must agree on.
 fn both(key: &Secret<32>, iv: &[u8; 12], aad: &[u8], ciphertext: &[u8], tag: &[u8; 16]) -> bool {
     let checked = Software.check_a256gcm(key, iv, &[aad], ciphertext, tag);
     let decrypted = Software.decrypt_a256gcm(key, iv, &[aad], &mut ciphertext.to_vec(), tag);
@@ -49,7 +49,7 @@ fn checking_and_decrypting_agree_at_every_length() {
 }
 
 #[test]
-fn associated_data_and_ciphertext_do_not_run_into_each_other() {
+fn associated_data_and_ciphertext_are_separated() {
     let (ciphertext, tag) = sealed(32, &[0; 16]);
     let joined = [&[0; 16], ciphertext.as_slice()].concat();
     assert!(!both(&KEY, &IV, &[], &joined, &tag));
@@ -57,7 +57,7 @@ fn associated_data_and_ciphertext_do_not_run_into_each_other() {
 }
 
 #[test]
-fn gcm_meets_the_vectors_of_its_specification() {
+fn gcm_matches_the_vectors_of_its_specification() {
     // McGrew and Viega, test cases 13, 14 and 16.
     let cases = [
         ("00", "00", "", "", "", "530f8afbc74536b9a963b4f1c4cb738b"),
@@ -92,7 +92,7 @@ fn gcm_meets_the_vectors_of_its_specification() {
 }
 
 #[test]
-fn a_tag_that_does_not_fit_leaves_no_plaintext() {
+fn a_wrong_tag_leaves_no_plaintext() {
     let (ciphertext, _) = sealed(64, b"");
     let mut buffer = ciphertext.clone();
     assert_eq!(Software.decrypt_a256gcm(&KEY, &IV, &[], &mut buffer, &[0; 16]), Err(Rejected));
@@ -113,7 +113,7 @@ fn signatures_out_of_range_are_rejected() {
 }
 
 #[test]
-fn an_ephemeral_scalar_out_of_range_gives_nothing() {
+fn an_ephemeral_scalar_out_of_range_gives_none() {
     let peer = agreement_key(2).public_key();
     let order = hex(ORDER);
     for scalar in [vec![0; 32], order, vec![0xff; 32]] {

@@ -1,4 +1,4 @@
-//! Order without a clock: replays, reordering, epochs, many sources, and what the window may forget.
+//! Sequences of issuers without a clock: replays, reordering, epochs, several sources, and eviction from the window.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn refused(refusal: Refusal) -> Result<Admission, NotAdmitted> {
     Err(NotAdmitted::Refused(refusal))
 }
 
-/// Much later, when the window has forgotten.
+/// A later time, at which the window has forgotten the task.
 fn later(request: AdmissionRequest<'_>) -> AdmissionRequest<'_> {
     AdmissionRequest { seen_at: request.seen_at + 1_000_000, ..request }
 }
@@ -36,7 +36,7 @@ fn a_copy_is_refused_even_when_the_task_is_forgotten() {
     let mut guard = SequenceWindow::<2, 2>::new(60);
     assert_eq!(guard.admit(&request(1, 5)), FIRST);
     guard.finish(request(1, 5).issuer, request(1, 5).task_id);
-    // Two later tasks push it out of a window of two.
+    // Two later tasks evict it from a window of two.
     assert_eq!(guard.admit(&later(request(1, 6))), FIRST);
     assert_eq!(guard.admit(&later(request(1, 7))), FIRST);
     assert!(!guard.window.with(|slots| slots.knows(&request(1, 5))));
@@ -61,7 +61,7 @@ fn what_is_64_behind_or_of_an_earlier_epoch_is_out_of_sequence() {
 }
 
 #[test]
-fn a_leap_of_64_or_more_forgets_all_that_was_seen_before_it() {
+fn a_leap_of_64_or_more_clears_the_counters_before_it() {
     for leap in [63, 64, 65, 1 << 40] {
         let mut guard = SequenceWindow::<2, 8>::new(60);
         assert_eq!(guard.admit(&request(1, 1)), FIRST);
@@ -74,7 +74,7 @@ fn a_leap_of_64_or_more_forgets_all_that_was_seen_before_it() {
 }
 
 #[test]
-fn a_refused_task_leaves_no_trace() {
+fn a_refused_task_changes_nothing() {
     let mut guard = SequenceWindow::<2, 8>::new(60);
     assert_eq!(guard.admit(&request(2, 100)), FIRST);
     let exhausted = AdmissionRequest { attempts: Some(0), ..request(2, 200) };
@@ -122,7 +122,7 @@ fn a_new_epoch_starts_a_new_count() {
 }
 
 #[test]
-fn tasks_with_times_are_the_business_of_the_window() {
+fn tasks_with_times_are_left_to_the_window() {
     let mut guard = SequenceWindow::<1, 8>::new(60);
     let timed = AdmissionRequest { forget_after: Some(2_000), ..request(1, 5) };
     assert_eq!(guard.admit(&timed), FIRST);
@@ -132,8 +132,8 @@ fn tasks_with_times_are_the_business_of_the_window() {
 }
 
 #[test]
-fn every_order_within_the_width_is_admitted_once() {
-    // A fixed shuffle of 64 counters by a step that has no factor in common with 64.
+fn every_order_within_the_window_is_admitted_once() {
+    // A fixed permutation of 64 counters, by a step that is coprime to 64.
     let mut guard = SequenceWindow::<1, 64>::new(60);
     for n in 0..64_u64 {
         assert_eq!(guard.admit(&request(1, n * 37 % 64)), FIRST);
@@ -154,7 +154,7 @@ fn counters_at_their_end_do_not_overflow() {
 }
 
 #[test]
-fn a_verifier_without_a_clock_does_not_run_full_of_finished_tasks_and_still_refuses_their_copies() {
+fn without_a_clock_finished_tasks_free_their_slots_and_their_copies_are_refused() {
     let blind = |counter| AdmissionRequest { seen_at: 0, ..request(1, counter) };
     let mut guard = SequenceWindow::<1, 2>::new(60);
     for task in (0..100).map(blind) {
@@ -169,7 +169,7 @@ fn a_verifier_without_a_clock_does_not_run_full_of_finished_tasks_and_still_refu
 }
 
 #[test]
-fn a_task_that_has_not_finished_keeps_its_place_without_a_clock() {
+fn without_a_clock_an_unfinished_task_keeps_its_slot() {
     let blind = |counter| AdmissionRequest { seen_at: 0, ..request(1, counter) };
     let mut guard = SequenceWindow::<1, 2>::new(60);
     assert_eq!(guard.admit(&blind(1)), FIRST);

@@ -1,4 +1,4 @@
-//! First run, redelivery, replay, conflict, attempts; a full window; a clock that steps back.
+//! First runs, redeliveries, replays, conflicts, attempts, full windows, and clocks that step back.
 
 use super::*;
 use crate::kid::KeyId;
@@ -76,7 +76,7 @@ fn attempts_are_counted_from_the_first_run() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "hashes 65 536 times, which takes the interpreter minutes")]
+#[cfg_attr(miri, ignore = "hashes 65,536 times, which takes minutes under Miri")]
 fn attempts_do_not_wrap() {
     let mut window = ReplayWindow::<1>::new();
     let seen = AdmissionRequest { attempts: None, ..request(1, 100, 0) };
@@ -90,7 +90,7 @@ fn attempts_do_not_wrap() {
 }
 
 #[test]
-fn a_full_window_admits_nothing_new_until_something_has_expired() {
+fn a_full_window_admits_no_new_task_until_one_has_expired() {
     let mut window = ReplayWindow::<2>::new();
     assert_eq!(window.admit(&request(1, 100, 10)), FIRST);
     assert_eq!(window.admit(&request(2, 200, 10)), FIRST);
@@ -102,7 +102,7 @@ fn a_full_window_admits_nothing_new_until_something_has_expired() {
 }
 
 #[test]
-fn a_clock_stepping_back_brings_nothing_forgotten_to_life() {
+fn a_clock_that_steps_back_does_not_readmit_forgotten_tasks() {
     let mut window = ReplayWindow::<2>::new();
     let finished = request(1, 100, 10);
     assert_eq!(window.admit(&finished), FIRST);
@@ -118,7 +118,7 @@ fn a_clock_stepping_back_brings_nothing_forgotten_to_life() {
 }
 
 #[test]
-fn what_never_expires_is_never_forgotten() {
+fn a_task_that_never_expires_is_never_forgotten() {
     let mut window = ReplayWindow::<1>::new();
     let endless = AdmissionRequest { forget_after: None, ..request(1, 0, 0) };
     assert_eq!(window.admit(&endless), FIRST);
@@ -132,7 +132,7 @@ fn an_entry_takes_88_bytes() {
 }
 
 #[test]
-fn a_time_to_live_counts_from_first_sight() {
+fn a_time_to_live_counts_from_the_first_admission() {
     let mut window = ReplayWindow::<4>::new();
     let seen = AdmissionRequest { ttl: Some(60), ..request(1, 10_000, 100) };
 

@@ -1,4 +1,4 @@
-//! Batches of every suite and size: what verifies, what does not, and what the tasks of one share.
+//! Batches of every suite and size: valid and invalid envelopes, and the values that the tasks of a batch share.
 
 use std::vec;
 use std::vec::Vec as StdVec;
@@ -58,7 +58,7 @@ fn verify<'a>(bytes: &'a [u8], policy: &Policy<'_>) -> Result<Verified<'a>, Open
 }
 
 #[test]
-fn a_policy_that_allows_the_suite_does_not_thereby_allow_batches() {
+fn a_policy_that_allows_the_suite_does_not_allow_its_batches() {
     let sealed = batch(&mut Sealer::sign(signing_key(1)), 1);
     let refused = verify(&sealed[0], &Policy { accept_batches: false, ..policy() }).unwrap_err();
     assert_eq!(refused, Refusal::SuiteNotAllowed.into());
@@ -67,11 +67,11 @@ fn a_policy_that_allows_the_suite_does_not_thereby_allow_batches() {
 }
 
 #[test]
-fn no_flipped_bit_and_no_cut_is_accepted() {
+fn flipped_bits_and_truncations_are_refused() {
     let shared = encryption_key(2);
     let mut all = batch(&mut Sealer::sign(signing_key(1)), 5);
     all.extend(batch(&mut Sealer::sign_encrypt(signing_key(1), &shared), 3));
-    // The first, which the tree hands up in pairs, and the last, which it hands up alone.
+    // The first, which the tree always hashes in pairs, and the last, which it promotes unchanged.
     for sealed in [&all[0], &all[4], &all[7]] {
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();
@@ -127,7 +127,7 @@ fn the_high_s_twin_of_the_common_signature_is_rejected() {
     assert_eq!(verify(&sealed, &policy()).unwrap_err(), Refusal::Rejected.into());
 }
 
-/// Counts verifications, and remembers roots if it is to.
+/// Counts verifications, with or without a cache.
 #[derive(Default)]
 struct Watched {
     verified: core::cell::Cell<usize>,
@@ -148,7 +148,7 @@ impl Watched {
 }
 
 #[test]
-fn a_root_is_verified_once_and_a_key_that_is_revoked_since_is_refused_all_the_same() {
+fn a_root_is_verified_once_and_a_key_revoked_later_is_still_refused() {
     let sealed = batch(&mut Sealer::sign(signing_key(1)), 6);
     let key = signing_key(1).verifying_key();
     let record = record(RecordKey::Es256(&key));
@@ -160,7 +160,7 @@ fn a_root_is_verified_once_and_a_key_that_is_revoked_since_is_refused_all_the_sa
 }
 
 #[test]
-fn forged_roots_are_not_remembered_and_displace_none() {
+fn forged_roots_are_not_cached_and_displace_none() {
     let sealed = batch(&mut Sealer::sign(signing_key(1)), 2);
     let key = signing_key(1).verifying_key();
     let record = record(RecordKey::Es256(&key));
@@ -179,7 +179,7 @@ fn forged_roots_are_not_remembered_and_displace_none() {
 }
 
 #[test]
-fn a_root_in_the_cache_does_not_vouch_for_another_key() {
+fn a_cached_root_is_not_valid_for_another_key() {
     let sealed = batch(&mut Sealer::sign(signing_key(1)), 1);
     let (key, other) = (signing_key(1).verifying_key(), signing_key(2).verifying_key());
     let mut watched = Watched::default();
@@ -188,7 +188,7 @@ fn a_root_in_the_cache_does_not_vouch_for_another_key() {
 }
 
 #[test]
-fn a_full_batch_takes_no_more_and_loses_none() {
+fn a_full_batch_refuses_tasks_and_keeps_the_others() {
     let mut sealer = Sealer::sign(signing_key(1));
     let mut rng = Counted::default();
     let mut batch = sealer.batch::<1>();
@@ -202,7 +202,7 @@ fn a_full_batch_takes_no_more_and_loses_none() {
 }
 
 #[test]
-fn no_more_than_1024_tasks_are_taken() {
+fn more_than_1024_tasks_are_refused() {
     let mut sealer = Sealer::sign(signing_key(1));
     let mut batch = sealer.batch::<1100>();
     batch.leaves.resize(1024, [0; 32]).unwrap();
@@ -219,7 +219,7 @@ fn an_empty_batch_is_not_signed() {
 }
 
 #[test]
-fn a_task_that_cannot_be_added_leaves_the_batch_as_it_was() {
+fn a_task_that_cannot_be_added_leaves_the_batch_unchanged() {
     let mut sealer = Sealer::sign(signing_key(1));
     let mut rng = Counted::default();
     let mut batch = sealer.batch::<4>();
@@ -303,7 +303,7 @@ fn the_tasks_of_a_batch_of_suite_sp_share_their_ephemeral_key_and_no_iv() {
     assert_ne!(other[0], sealed[0]);
 }
 
-/// The session of a batch that was open when a fork or a snapshot was made.
+/// The session of a batch that was open at a fork or a snapshot.
 fn open_session(last_iv: [u8; 12]) -> super::super::sign_encrypt::Agreed {
     let mut session = super::super::sign_encrypt::Agreed::default();
     session.iv = Some(last_iv);
@@ -315,9 +315,9 @@ fn next_iv(session: &mut super::super::sign_encrypt::Agreed, rng: &mut Counted) 
 }
 
 #[test]
-fn an_iv_counter_that_wraps_repeats_none() {
+fn an_iv_counter_that_wraps_repeats_no_iv() {
     let mut session = open_session([0xff; 12]);
-    // A source that is stuck: the counter alone has to do.
+    // A stuck source: only the counter differs.
     let ivs: [[u8; 12]; 3] = core::array::from_fn(|_| next_iv(&mut session, &mut Counted::default()));
     assert_eq!(ivs.map(|iv| iv[8..].to_vec()), [[0; 4], [0, 0, 0, 1], [0, 0, 0, 2]]);
     assert!(ivs.iter().all(|iv| iv[..8] == ivs[0][..8]));
@@ -336,14 +336,14 @@ fn copies_of_an_open_batch_share_no_iv_once_their_sources_differ() {
 }
 
 #[test]
-fn the_length_told_is_that_of_the_longest_and_the_frame_stays_within_its_limit() {
+fn the_computed_length_is_that_of_the_longest_and_the_frame_is_within_its_limit() {
     let worker = agreement_key(3).public_key();
     let mut sealer = Sealer::sign_encrypt_to(signing_key(1), &worker);
     for size in [1, 3, 64, 1000, 1024] {
         let told = sealer.batched_len(&claims(), ContentType::OCTETS, 8, size);
         let sealed = batch(&mut sealer, size);
         let longest = sealed.iter().map(StdVec::len).max().unwrap();
-        assert!((longest..=longest + 1).contains(&told), "{size}: {told} told, {longest} is the longest");
+        assert!((longest..=longest + 1).contains(&told), "{size}: {told} computed, {longest} is the longest");
     }
     let claims = claims();
     let header = signed_header(
@@ -356,7 +356,7 @@ fn the_length_told_is_that_of_the_longest_and_the_frame_stays_within_its_limit()
 }
 
 #[test]
-fn a_batched_result_is_no_task() {
+fn a_batched_result_is_not_a_task() {
     let mut sealer = Sealer::sign(signing_key(1)).kind(crate::Kind::Result);
     let mut rng = Counted::default();
     let mut batch = sealer.batch::<4>();
@@ -368,7 +368,7 @@ fn a_batched_result_is_no_task() {
 }
 
 #[test]
-fn a_signature_over_one_task_is_no_receipt_and_a_receipt_no_signature() {
+fn a_signature_over_one_task_is_not_a_receipt_and_a_receipt_is_not_a_signature() {
     let single = seal(&mut Sealer::sign(signing_key(1)), &numbered(0), &[0; 8]);
     let batched = batch(&mut Sealer::sign(signing_key(1)), 1).remove(0);
     let mut crossed = batched.clone();
@@ -381,7 +381,7 @@ fn a_signature_over_one_task_is_no_receipt_and_a_receipt_no_signature() {
     assert_eq!(verify(&crossed, &policy()).unwrap_err(), Refusal::Rejected.into());
 }
 
-/// A token that is away for a while.
+/// A token that is temporarily unavailable.
 struct Away<S> {
     signer: S,
     failures: u32,
@@ -405,7 +405,7 @@ impl<S: Signer<Error = core::convert::Infallible>> Signer for Away<S> {
 }
 
 #[test]
-fn a_signer_that_was_away_signs_the_same_batch_later_and_the_next_one_is_another() {
+fn a_signer_that_was_unavailable_signs_the_same_batch_later() {
     let worker = agreement_key(3).public_key();
     let signer = Away { signer: signing_key(1), failures: 2 };
     let mut sealer = Sealer::sign_encrypt_to(signer, &worker);
@@ -426,7 +426,7 @@ fn a_signer_that_was_away_signs_the_same_batch_later_and_the_next_one_is_another
 }
 
 #[test]
-fn a_source_that_fails_starts_no_batch_of_suite_sp() {
+fn a_failing_source_starts_no_batch_of_suite_sp() {
     struct Broken;
     impl rand_core::TryRng for Broken {
         type Error = fmt::Error;

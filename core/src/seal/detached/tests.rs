@@ -1,4 +1,4 @@
-//! The detached form and the attached one never pass for each other, and the body is bound.
+//! Separation of the detached and the attached form, and binding of the body.
 
 use std::vec;
 use std::vec::Vec;
@@ -73,19 +73,19 @@ fn the_detached_call_refuses_the_attached_form() {
 }
 
 #[test]
-fn an_encrypted_object_cannot_stand_beside_its_signature() {
+fn an_encrypted_object_cannot_be_detached() {
     let shared = encryption_key(3);
     let attached = seal_attached(&mut Sealer::sign_encrypt(signing_key(1), &shared), &claims(), BODY);
     let parsed = Unverified::parse(&attached).unwrap();
     let payload = parsed.envelope.payload;
     let at = attached.windows(payload.len()).position(|window| window == payload).unwrap();
-    // The payload and its two-byte head give way to null.
+    // Null replaces the payload and its two-byte head.
     let detached = [&attached[..at - 2], &[0xf6], &attached[at + payload.len()..]].concat();
     assert_eq!(Unverified::parse_detached(&detached, payload).unwrap_err(), Refusal::Malformed.into());
 }
 
 #[test]
-fn no_flipped_bit_is_accepted() {
+fn flipped_bits_are_refused() {
     for envelope in [sealed_s(), sealed_m()] {
         for bit in 0..envelope.len() * 8 {
             let mut flipped = envelope.clone();
@@ -104,7 +104,7 @@ fn contradictory_claims_are_not_sealed() {
 }
 
 #[test]
-fn the_body_comes_back_as_it_was_handed_in() {
+fn the_body_is_returned_unchanged() {
     for envelope in [sealed_s(), sealed_m()] {
         assert_eq!(open(&envelope, BODY).unwrap(), BODY);
     }

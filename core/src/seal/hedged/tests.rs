@@ -1,4 +1,4 @@
-//! With a dead source of randomness, what is drawn repeats for the same message only.
+//! With a dead source of randomness, random values repeat for the same message only.
 
 use std::vec;
 use std::vec::Vec;
@@ -19,7 +19,7 @@ fn hedge(seed: u8) -> HedgeKey {
     HedgeKey::new(Secret::copy_from(&[seed; 32]))
 }
 
-/// A source that gives the same bytes for ever.
+/// A source that always returns the same bytes.
 struct Stuck;
 
 impl TryRng for Stuck {
@@ -41,7 +41,7 @@ impl TryRng for Stuck {
 
 impl TryCryptoRng for Stuck {}
 
-/// A source that is broken and says so.
+/// A source that reports its failure.
 struct Broken;
 
 impl TryRng for Broken {
@@ -81,7 +81,7 @@ fn drawn(envelope: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn a_source_that_fails_is_an_error_and_not_a_silent_fallback() {
+fn a_failing_source_is_an_error_and_not_a_silent_fallback() {
     let shared = encryption_key(2);
     let sealed = Sealer::encrypt(&shared)
         .seal_hedged(&claims(), ContentType::OCTETS, BODY, &hedge(1), &mut Broken, &mut [0; 512])
@@ -90,7 +90,7 @@ fn a_source_that_fails_is_an_error_and_not_a_silent_fallback() {
 }
 
 #[test]
-fn with_a_stuck_source_every_part_of_the_message_changes_what_is_drawn() {
+fn with_a_stuck_source_every_part_of_the_message_changes_the_random_values() {
     let shared = encryption_key(2);
     let e = |claims: &Claims<'_>, body, key| drawn(&sealed(Sealer::encrypt(&shared), claims, body, key));
     let (first, hedge_key) = (claims(), hedge(1));
@@ -118,8 +118,8 @@ fn with_a_stuck_source_every_part_of_the_message_changes_what_is_drawn() {
 }
 
 #[test]
-fn the_signer_changes_what_is_drawn() {
-    // With one shared key and one nonce, two signers of the same task would share a key stream under different
+fn the_signer_changes_the_random_values() {
+    // With the same shared key and nonce, two signers of one task would use the same key stream under different
     // associated data.
     let shared = encryption_key(2);
     let se = |seed| sealed(Sealer::sign_encrypt(signing_key(seed), &shared), &claims(), BODY, &hedge(1));
@@ -127,7 +127,7 @@ fn the_signer_changes_what_is_drawn() {
 }
 
 #[test]
-fn the_key_that_encrypts_inside_a_signature_changes_what_is_drawn() {
+fn the_encryption_key_inside_a_signature_changes_the_random_values() {
     // One secret under two kids would have one content key and one nonce under different associated data.
     let key = |kid| EncryptionKey::new(KeyId::from_bytes([kid; 8]), Secret::copy_from(&[2; 32]));
     let se = |kid| sealed(Sealer::sign_encrypt(signing_key(1), &key(kid)), &claims(), BODY, &hedge(1));
@@ -182,7 +182,7 @@ fn every_suite_that_encrypts_opens_again() {
     let mut buffer = [0; 16];
     for (number, envelope) in envelopes.iter().enumerate() {
         let now = &mut crate::TimeWindow::exact(crate::testing::NOW);
-        // Inside SE the shared key must not be one that verifies as well.
+        // Inside SE the shared key must not verify envelopes as well.
         let only = crate::testing::keyset([crate::testing::record(crate::keyset::RecordKey::Es256(&key))]);
         let parsed = Unverified::parse(envelope).unwrap();
         let verified =
@@ -198,7 +198,7 @@ fn every_suite_that_encrypts_opens_again() {
 }
 
 #[test]
-fn without_randomness_it_draws_what_it_draws_from_zeros() {
+fn without_randomness_the_stream_equals_that_of_zeros() {
     let shared = encryption_key(2);
     let mut buffer = [0; 512];
     let envelope = Sealer::encrypt(&shared)
@@ -208,7 +208,7 @@ fn without_randomness_it_draws_what_it_draws_from_zeros() {
 }
 
 #[test]
-fn a_stream_gives_nothing_out_twice() {
+fn a_stream_repeats_no_bytes() {
     let mut stream = Stream { key: Secret::copy_from(&[3; 32]), drawn: 0 };
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..100 {

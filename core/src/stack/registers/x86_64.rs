@@ -22,11 +22,11 @@ pub(super) fn clear() {
 /// # Safety
 /// The processor must have AVX-512F.
 unsafe fn clear_avx512() {
-    // SAFETY: by the contract the instructions exist. They change vector registers only, and in this calling
+    // SAFETY: the caller guarantees that the instructions exist. They change vector registers only, and in this calling
     // convention every one of them may be changed, so that all are in the list of clobbers.
     unsafe {
         asm!(
-            // All bits of the first 16 registers, those of AVX-512 among them.
+            // All bits of the first 16 registers, including those of AVX-512.
             "vzeroall",
             ".irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
             "vpxord zmm\\n, zmm\\n, zmm\\n",
@@ -40,7 +40,8 @@ unsafe fn clear_avx512() {
 /// # Safety
 /// The processor must have AVX.
 unsafe fn clear_avx() {
-    // SAFETY: by the contract the instruction exists. It changes vector registers only, all of them clobbers.
+    // SAFETY: the caller guarantees that the instruction exists. It changes vector registers only, all of them
+    // clobbers.
     unsafe { asm!("vzeroall", clobber_abi("sysv64"), options(nomem, nostack, preserves_flags)) };
 }
 
@@ -57,6 +58,6 @@ fn clear_sse2() {
     }
 }
 
-// They call functions by the convention of System V.
+// The tests call functions by the System V convention.
 #[cfg(all(test, not(windows)))]
 mod tests;

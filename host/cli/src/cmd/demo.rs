@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn token_use() -> TokenUse {
-    let health = taskseal::tokens::health();
+    let health = taskseal::keys::pkcs11::health();
     TokenUse {
         signatures: health.iter().map(|(_, health)| health.signing.count).sum(),
         agreements: health.iter().map(|(_, health)| health.agreements).sum(),

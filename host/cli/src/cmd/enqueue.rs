@@ -76,7 +76,7 @@ fn verify_as_worker(
     let types = if handlers.is_empty() { NameSet::ANY } else { NameSet::new(&patterns) };
     let policy = session.config.policy.for_tasks(project::audience(&audience), types);
     let verified = Unverified::parse(envelope)
-        .and_then(|unverified| unverified.verify(keyring, &policy, &mut taskseal::keys::clock()).map(drop));
+        .and_then(|unverified| unverified.verify(keyring, &policy, &mut taskseal::time::clock()).map(drop));
     Ok(match verified {
         // The queue holds such a task back, and a worker that gets it early postpones it.
         Err(OpenError::Refused(Refusal::NotYetValid)) => Ok(()),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use taskseal::keys::Algorithm;
-use taskseal::tokens::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
+use taskseal::keys::pkcs11::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
 use taskseal_core::{Kind, Suite};
 use taskseal_hsm::{KeyUri, Usage};
 
@@ -124,7 +124,7 @@ fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<GeneratedKey, Failure>
             )
             .hint("use --out FILE, give the file to verifiers, and import it into the token with the tools of the token"));
         }
-        Algorithm::A256Gcm => {
+        _ => {
             return Err(Failure::usage("a shared encryption key cannot be generated in a token")
                 .hint("use --out FILE for a shared key, or --suite S or SP"));
         }

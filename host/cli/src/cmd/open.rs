@@ -75,7 +75,7 @@ fn open<'a, 'b>(
     policy: &Policy<'_>,
     buffer: &'b mut Zeroizing<Vec<u8>>,
 ) -> Result<Opened<'a, 'b>, OpenError> {
-    let verified = Unverified::parse(bytes)?.verify(keyring, policy, &mut taskseal::keys::clock())?;
+    let verified = Unverified::parse(bytes)?.verify(keyring, policy, &mut taskseal::time::clock())?;
     buffer.resize(verified.body_len(), 0);
     let mut keys = keyring.opening();
     let opened = verified.danger_open_without_replay_guard(&mut keys, buffer);

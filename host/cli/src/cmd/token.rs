@@ -7,7 +7,7 @@ mod wrapping_key;
 use std::path::PathBuf;
 
 use serde_json::json;
-use taskseal::tokens::MODULE_VARIABLE;
+use taskseal::keys::pkcs11::MODULE_VARIABLE;
 use taskseal_hsm::{KeyUri, Module, TokenDescription, TokenUri, softhsm};
 
 use crate::failure::Failure;

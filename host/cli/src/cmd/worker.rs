@@ -117,7 +117,7 @@ fn warn_if_new(session: &Session, ledger: &SqliteLedger) -> Result<(), Failure> 
 
 /// Logs when a token becomes unavailable, recovers, or is given up.
 fn log_token_events() {
-    taskseal::tokens::observe(|token, event| {
+    taskseal::keys::pkcs11::observe(|token, event| {
         let what = event.to_string();
         tracing::warn!(target: WORKER_TARGET, event = "token", token, what, "{token}: {event}");
     });

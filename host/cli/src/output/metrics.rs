@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use taskseal::file_error::FileError;
+use taskseal::keys::pkcs11;
 use taskseal::telemetry::{self, WORKER_TARGET};
-use taskseal::tokens;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -87,7 +87,7 @@ impl MetricsFile {
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder.unwrap_or(Path::new(".")))?;
         next.write_all(self.recorder.render().as_bytes())?;
-        next.write_all(tokens::metrics().as_bytes())?;
+        next.write_all(pkcs11::metrics().as_bytes())?;
         next.persist(&self.path)?;
         Ok(())
     }

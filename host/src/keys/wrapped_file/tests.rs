@@ -21,13 +21,13 @@ fn decrypted(content: &[u8]) -> Option<Vec<u8>> {
     Parsed::parse(content)?.decrypt(&file_key()).map(|plain| plain.to_vec())
 }
 
-/// With the lengths right: whether the name alone is taken.
-fn takes(kek: &str) -> bool {
+/// Whether content with this name is accepted; its lengths are right.
+fn accepts(kek: &str) -> bool {
     Parsed::parse(&content_of(kek, PLAIN).unwrap()).is_some()
 }
 
 #[test]
-fn content_that_is_cut_anywhere_is_refused() {
+fn truncated_content_is_refused() {
     let content = content();
     for len in 0..content.len() {
         assert!(decrypted(&content[..len]).is_none(), "{len} bytes");
@@ -47,7 +47,7 @@ fn content_with_any_bit_flipped_is_refused_even_under_the_right_file_key() {
 }
 
 #[test]
-fn content_with_a_byte_more_is_refused() {
+fn content_with_a_trailing_byte_is_refused() {
     let mut content = content();
     content.push(0);
     assert!(decrypted(&content).is_none());
@@ -61,8 +61,8 @@ fn content_under_another_file_key_is_refused() {
 }
 
 #[test]
-fn name_that_says_which_library_to_load_or_where_the_pin_is_is_refused() {
-    assert!(takes(KEK));
+fn name_with_a_library_or_a_pin_source_is_refused() {
+    assert!(accepts(KEK));
     for query in [
         "module-path=/tmp/evil.so",
         "module-name=evil",
@@ -72,12 +72,12 @@ fn name_that_says_which_library_to_load_or_where_the_pin_is_is_refused() {
         "x-timeout-ms=100",
         "",
     ] {
-        assert!(!takes(&format!("{KEK}?{query}")), "{query}");
+        assert!(!accepts(&format!("{KEK}?{query}")), "{query}");
     }
 }
 
 #[test]
-fn name_in_another_spelling_or_of_no_key_is_refused() {
+fn name_that_is_not_canonical_or_names_no_key_is_refused() {
     for kek in [
         "pkcs11:token=plant",
         "pkcs11:id=%01;token=plant",
@@ -87,15 +87,15 @@ fn name_in_another_spelling_or_of_no_key_is_refused() {
         "plant",
         "",
     ] {
-        assert!(!takes(kek), "{kek}");
+        assert!(!accepts(kek), "{kek}");
     }
 }
 
 #[test]
-fn name_of_more_than_512_bytes_is_neither_written_nor_read() {
+fn name_of_more_than_512_bytes_is_not_written_and_not_read() {
     let of_len = |len: usize| format!("pkcs11:token={};object=k", "t".repeat(len - 22));
     assert_eq!(of_len(MAX_KEK).len(), MAX_KEK);
-    assert!(takes(&of_len(MAX_KEK)));
+    assert!(accepts(&of_len(MAX_KEK)));
     assert!(content_of(&of_len(MAX_KEK + 1), PLAIN).is_none());
 
     let mut longer = content_of(&of_len(MAX_KEK), PLAIN).unwrap();
@@ -112,7 +112,7 @@ fn ciphertext_that_is_empty_or_longer_than_any_key_is_refused() {
 }
 
 #[test]
-fn what_was_encrypted_is_what_comes_out_and_its_bytes_do_not_stand_in_the_content() {
+fn content_decrypts_to_what_was_encrypted_and_does_not_contain_its_bytes() {
     let content = content();
     assert_eq!(decrypted(&content).unwrap(), PLAIN);
     assert!(!content.windows(8).any(|window| window == &PLAIN[..8]));

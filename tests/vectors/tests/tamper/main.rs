@@ -125,7 +125,7 @@ fn a_second_encoding_is_distinguished_from_another_meaning() {
 }
 
 #[test]
-fn no_flipped_bit_is_accepted() {
+fn flipped_bits_are_refused() {
     let world = World::new();
     let mut mutants = Vec::new();
     for case in world.one_of_each() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use taskseal_core::keys::{AgreementKey, EncryptionKey, MacKey, SigningKey, VerifyingKey};
+use taskseal_core::keys::{AgreementKey, EncryptionKey, HmacKey, SigningKey, VerifyingKey};
 use taskseal_core::keyset::{DecryptionKeys, KeyRecord, RecordKey};
 use taskseal_core::seal::{Mode, SigningMode};
 use taskseal_core::{
@@ -58,7 +58,7 @@ impl Case {
 pub(super) struct World {
     pub(super) producers: [SigningKey; 2],
     verifying: [VerifyingKey; 2],
-    mac: MacKey,
+    mac: HmacKey,
     sealing: EncryptionKey,
     shared: EncryptionKey,
     worker: AgreementKey,

@@ -1,4 +1,4 @@
-//! Drafts: order, limits, transitions, the chain, exact sizes, and signers that fail.
+//! Drafts: order, limits, transitions, the chain of digests, exact sizes, and failing signers.
 
 use super::*;
 use crate::testing::twin;
@@ -15,7 +15,7 @@ fn written<S: Signer>(draft: &KeysetDraft<'_, 8>, root: &mut S) -> Result<Vec<u8
 }
 
 #[test]
-fn entries_that_contradict_themselves_are_not_taken() {
+fn contradictory_entries_are_refused() {
     let (mut first, mut second) = (draft(), draft());
     let retiring = producer(9).state(KeyState::Retiring);
     assert_eq!(first.insert(retiring), Err(BuildError::InvalidEntry));
@@ -43,7 +43,7 @@ fn a_draft_holds_as_many_entries_as_it_has_memory_for() {
 }
 
 #[test]
-fn times_and_numbers_out_of_range_make_no_draft() {
+fn times_and_numbers_out_of_range_are_refused() {
     let max = crate::claims::MAX_TIME;
     for (issued_at, not_after) in [(NOW, NOW), (NOW + 1, NOW), (NOW, max), (u64::MAX, u64::MAX)] {
         let result = KeysetDraft::<'_, 8>::first(name(), issued_at, not_after);
@@ -74,7 +74,7 @@ fn nothing_is_signed_that_would_be_refused() {
 }
 
 #[test]
-fn the_size_is_told_exactly() {
+fn the_computed_size_is_exact() {
     let draft = draft();
     let mut buffer = std::vec![0; draft.signed_len()];
     let short = buffer.len() - 1;
@@ -142,7 +142,7 @@ fn a_key_is_disabled_before_it_is_destroyed_and_its_kid_kept() {
     assert_eq!(draft.remove(kid), Err(BuildError::UnknownKid));
 }
 
-/// A root that answers with what it is told to.
+/// A root that returns a given result.
 struct Scripted(KeyId, Result<[u8; 64], &'static str>);
 
 impl Signer for Scripted {
@@ -158,7 +158,7 @@ impl Signer for Scripted {
 }
 
 #[test]
-fn a_root_that_fails_signs_nothing() {
+fn a_failing_root_signs_nothing() {
     let kid = root().verifying_key().kid();
     let away = written(&draft(), &mut Scripted(kid, Err("away")));
     assert_eq!(away, Err(BuildError::Signer("away")));

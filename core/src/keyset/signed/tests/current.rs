@@ -1,4 +1,4 @@
-//! The keys at a time: periods, roles, shared keys, one purpose for each key.
+//! The keys at a time: periods, roles, shared keys, and one purpose per key.
 
 use std::string::ToString;
 
@@ -18,7 +18,7 @@ fn refusal(envelope: &[u8], keys: &impl KeyLookup) -> Option<Refusal> {
 }
 
 #[test]
-fn what_is_no_checkpoint_and_what_is_no_entry_says_so() {
+fn errors_for_checkpoints_and_entries_have_messages() {
     assert_eq!(InvalidCheckpoint.to_string(), "not a checkpoint of a keyset");
     assert_eq!(InvalidEntry.to_string(), "the entry of the keyset contradicts itself");
 }
@@ -33,7 +33,7 @@ fn a_key_without_a_role_verifies_but_has_no_rights() {
 }
 
 #[test]
-fn a_key_vouches_for_what_its_role_says() {
+fn a_key_has_the_rights_of_its_role() {
     let envelope = seal(&mut Sealer::sign(signing_key(1)), &claims(), b"");
     let cases = [
         (rights(), None),
@@ -86,7 +86,7 @@ fn a_key_that_is_no_longer_accepted_does_not_seal_or_decrypt() {
 }
 
 #[test]
-fn without_a_clock_periods_do_not_count_but_states_do() {
+fn without_a_clock_states_apply_and_periods_do_not() {
     let mut both = [producer(1).use_from(NOW).sign_until(NOW + 1), producer(2).state(KeyState::Staged)];
     both.sort_by_key(Entry::kid);
     let bytes = signed(&first(), &both);
@@ -96,7 +96,7 @@ fn without_a_clock_periods_do_not_count_but_states_do() {
 }
 
 #[test]
-fn keys_that_verify_no_envelopes_are_not_found() {
+fn keys_that_do_not_verify_envelopes_are_not_found() {
     let secrets = [encryption_key(4)];
     let mut all = [
         recipient(2),
@@ -142,7 +142,7 @@ fn shared_keys_are_found_by_the_algorithm_that_the_keyset_names() {
 }
 
 #[test]
-fn a_store_that_hands_out_another_key_is_not_believed() {
+fn a_shared_key_with_another_kid_is_not_used() {
     struct Other(crate::keys::HmacKey);
     impl SharedKeys for Other {
         fn hmac_key(&self, _: KeyId) -> Option<&crate::keys::HmacKey> {
@@ -174,7 +174,7 @@ fn an_encryption_key_is_for_suite_e_or_for_se_never_for_both() {
         let keyset = accepted(&bytes);
         let keys = keyset.at(TimeWindow::exact(NOW)).unwrap().with_shared_keys(shared);
         assert_eq!([refusal(&se, &keys), refusal(&e, &keys)], [in_se, in_e]);
-        // Verifying cannot tell what it cannot find; then the key does not decrypt.
+        // Verification cannot detect a key that it cannot find, so that key does not decrypt.
         let bare = keyset.at(TimeWindow::exact(NOW)).unwrap();
         assert_eq!(bare.decryption_allowed(kid(4)), entry.role.is_none());
         assert!(keys.decryption_allowed(kid(4)));
@@ -183,7 +183,7 @@ fn an_encryption_key_is_for_suite_e_or_for_se_never_for_both() {
 }
 
 #[test]
-fn a_disabled_key_decrypts_nothing_that_comes_through_the_keyset() {
+fn a_disabled_key_does_not_decrypt_through_the_keyset() {
     let worker = agreement_key(2);
     let sp = seal(&mut Sealer::sign_encrypt_to(signing_key(1), &worker.public_key()), &claims(), b"a body");
     for (state, expected) in [(KeyState::Staged, None), (KeyState::Disabled, Some(Refusal::NoDecryptionKey))]

@@ -60,7 +60,7 @@ fn one() -> KeysetDraft<'static, 8> {
     draft
 }
 
-/// A day later: another producer key is primary, the worker has a key, one shared key is gone, another is new.
+/// One day later: another producer key is primary, the worker has a key, one shared key is removed, another is new.
 fn two() -> KeysetDraft<'static, 8> {
     let now = ISSUED_AT + DAY;
     let name = KeysetName::new("prod").unwrap();
@@ -85,7 +85,7 @@ fn written(draft: &KeysetDraft<'_, 8>) -> Vec<u8> {
     draft.sign(&mut example_root(), &mut buffer).unwrap().to_vec()
 }
 
-/// The lines of the fenced block below the heading that begins with `heading`.
+/// Returns the lines of the fenced block below the heading that starts with `heading`.
 fn block(heading: &str) -> Vec<&'static str> {
     let below = SPECIFICATION.split_once(heading).unwrap().1;
     below.split_once("```text\n").unwrap().1.split_once("\n```").unwrap().0.lines().collect()

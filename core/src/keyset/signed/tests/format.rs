@@ -1,4 +1,4 @@
-//! One spelling of each keyset: order, duplicates, widened heads, rules of entries, limits.
+//! Deterministic encoding: order, duplicates, widened heads, rules of entries, limits.
 
 use super::*;
 use crate::Kind;
@@ -9,7 +9,7 @@ fn with_entry(entry: Entry<'_>) -> KeysetRefusal {
     refused(&signed(&first(), &[entry]))
 }
 
-/// Puts `new` in the place of the one occurrence of `old` in a payload, and signs that.
+/// Replaces the only occurrence of `old` in a payload by `new`, and signs the result.
 fn edited(payload: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let places: Vec<usize> = (0..payload.len()).filter(|at| payload[*at..].starts_with(old)).collect();
     let [place] = places[..] else { panic!("{old:02x?} occurs {} times", places.len()) };
@@ -43,7 +43,7 @@ fn a_kid_for_two_shared_keys_is_malformed() {
     assert_eq!(refused(&signed(&first(), &both)), KeysetRefusal::Malformed);
 }
 
-/// The offsets of all heads in `bytes`, which are well-formed; strings are stepped over.
+/// Returns the offsets of all heads in well-formed `bytes`, without the content of strings.
 fn heads(bytes: &[u8]) -> Vec<usize> {
     let (mut at, mut found) = (0, Vec::new());
     while at < bytes.len() {
@@ -60,7 +60,7 @@ fn heads(bytes: &[u8]) -> Vec<usize> {
     found
 }
 
-/// The head at `at` with its argument in the next longer form.
+/// Returns the head at `at` with its argument in the next longer form.
 fn widened(bytes: &[u8], at: usize) -> Vec<u8> {
     let (major, small) = (bytes[at] & 0xe0, bytes[at] & 31);
     let (new, old): (Vec<u8>, usize) = match small {
@@ -96,7 +96,7 @@ fn indefinite_lengths_are_malformed() {
 }
 
 #[test]
-fn what_follows_the_keyset_or_its_payload_is_malformed() {
+fn bytes_after_the_keyset_or_its_payload_are_malformed() {
     let inner = payload(&first(), &entries());
     assert_eq!(refused(&[&sign(&root(), &inner)[..], &[0]].concat()), KeysetRefusal::Malformed);
     assert_eq!(refused(&sign(&root(), &[&inner[..], &[0]].concat())), KeysetRefusal::Malformed);
@@ -151,7 +151,7 @@ fn heads_that_break_a_rule_are_malformed() {
 }
 
 #[test]
-fn names_that_are_no_names_are_malformed() {
+fn invalid_names_are_malformed() {
     let good = payload(&first(), &entries());
     for name in [&b"\x60"[..], b"\x65pla t", b"\x65pl\xc3\xa4n", b"\x65pla\nt", b"\x45plant", b"\x65pl\xffnt"]
     {
@@ -163,7 +163,7 @@ fn names_that_are_no_names_are_malformed() {
 }
 
 #[test]
-fn tombstones_are_exactly_what_is_destroyed() {
+fn destroyed_keys_and_only_they_are_tombstones() {
     for state in KeyState::ALL.into_iter().filter(|state| *state != KeyState::Destroyed) {
         let entry = Entry::tombstone(kid(5)).state(state).accept_until(NOW + DAY);
         assert_eq!(with_entry(entry), KeysetRefusal::Malformed, "{state}");
@@ -177,7 +177,7 @@ fn tombstones_are_exactly_what_is_destroyed() {
 }
 
 #[test]
-fn tombstones_carry_nothing_but_a_kid() {
+fn tombstones_have_a_kid_only() {
     let bare = Entry::tombstone(kid(5));
     for entry in [bare.use_from(NOW), bare.sign_until(NOW), bare.accept_until(NOW), bare.role(rights())] {
         assert_eq!(with_entry(entry), KeysetRefusal::Malformed, "{entry:?}");
@@ -186,7 +186,7 @@ fn tombstones_carry_nothing_but_a_kid() {
 }
 
 #[test]
-fn a_role_of_a_key_to_agree_with_is_malformed() {
+fn a_role_of_a_key_agreement_key_is_malformed() {
     assert_eq!(with_entry(recipient(2).role(rights())), KeysetRefusal::Malformed);
 }
 
@@ -212,14 +212,14 @@ fn unknown_members_are_malformed() {
     let good = payload(&first(), &entry);
     let bad = edited(&good, &[6, 0xa1, 1, 1], &[6, 0xa2, 1, 1, 5, 0x61, b'a']);
     assert_eq!(refused(&bad), KeysetRefusal::Malformed);
-    // A seventh member of the entry in the place of the role.
+    // A seventh member of the entry instead of the role.
     assert_eq!(refused(&edited(&good, &[6, 0xa1, 1, 1], &[7, 0])), KeysetRefusal::Malformed);
     let state = [2, KeyState::Primary.code(), 6].map(|byte| u8::try_from(byte).unwrap());
     assert_eq!(refused(&edited(&good, &state, &[2, 6, 6])), KeysetRefusal::Malformed);
 }
 
 #[test]
-fn sets_of_patterns_have_one_spelling() {
+fn sets_of_patterns_have_one_encoding() {
     let long = "a".repeat(129);
     let many = ["abcdefg"; 65].join(" ");
     assert_eq!(many.len(), 519);
@@ -277,7 +277,7 @@ fn points_off_the_curve_are_malformed() {
             bytes[point + at] ^= mask;
             assert_eq!(refused(&sign(&root(), &bytes)), KeysetRefusal::Malformed, "{at}");
         }
-        // The identity has no coordinates; zeros are the nearest to it. Coordinates of p and above are none.
+        // The identity has no coordinates; zeros are the closest encoding. Coordinates must be less than p.
         for filler in [0, 0xff] {
             let mut bytes = good.clone();
             bytes[point..point + 32].fill(filler);
@@ -300,7 +300,7 @@ fn keys_of_another_type_curve_or_algorithm_are_malformed() {
         (shared, "a3010402480303030303030303 0305", "a3010402480303030303030303 0304"),
         (shared, "a3010402480303030303030303 0305", "a3010403050248 0303030303030303"),
         (shared, "a3010402480303030303030303 0305", "a30104024703030303030303 0305"),
-        // With its secret: never here.
+        // With its secret, which a keyset never contains.
         (shared, "a3010402480303030303030303 0305", "a4010402480303030303030303 0305 2041ff"),
         (shared, "a3010402480303030303030303 0305", "a2010402480303030303030303"),
     ];
@@ -330,7 +330,7 @@ fn a_keyset_has_65536_bytes_at_most() {
 }
 
 #[test]
-fn what_is_decoded_is_what_was_encoded() {
+fn keysets_round_trip() {
     let bytes = signed(&first(), &entries());
     let keyset = accepted(&bytes);
     assert_eq!(keyset.entries(), entries());

@@ -1,4 +1,4 @@
-//! Rollback, forks, gaps, and checkpoints in storage.
+//! Rollbacks, forks, gaps, and stored checkpoints.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn after(bytes: &[u8], seen: &Checkpoint) -> Result<(), KeysetRefusal> {
 fn an_older_keyset_is_rolled_back() {
     let seen = Checkpoint::new(7, [7; 32]);
     for sequence in 1..7 {
-        // Not even one that names the newest as the one before it.
+        // Also if it names the newest as its predecessor.
         assert_eq!(after(&at(sequence, [7; 32]), &seen), Err(KeysetRefusal::RolledBack), "{sequence}");
     }
 }
@@ -52,7 +52,7 @@ fn the_digest_of_a_checkpoint_is_that_of_the_payload() {
 }
 
 #[test]
-fn a_checkpoint_survives_storage() {
+fn a_checkpoint_round_trips() {
     let checkpoint = Checkpoint::new(0x0012_3456_789a_bcde, [9; 32]);
     let bytes = checkpoint.to_bytes();
     assert_eq!(bytes[..10], [0, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 9, 9]);
@@ -60,7 +60,7 @@ fn a_checkpoint_survives_storage() {
 }
 
 #[test]
-fn erased_storage_is_no_checkpoint() {
+fn erased_storage_is_not_a_checkpoint() {
     for filler in [0, 0xff] {
         assert_eq!(Checkpoint::from_bytes(&[filler; 40]), Err(InvalidCheckpoint));
     }

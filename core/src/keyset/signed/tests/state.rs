@@ -1,10 +1,10 @@
-//! Each state: whether it verifies, seals, is encrypted to and decrypts; and which follows which.
+//! The uses that each state allows, and the allowed transitions.
 
 use super::*;
 use crate::testing::{claims, seal};
 use crate::{Policy, Refusal, Sealer, Suite, SuiteSet, Unverified};
 
-/// An entry in `state`, which for `Destroyed` means its tombstone.
+/// Returns an entry in `state`; for `Destroyed`, a tombstone.
 fn in_state(entry: Entry<'static>, state: KeyState) -> Entry<'static> {
     match state {
         KeyState::Destroyed => Entry::tombstone(entry.kid()),
@@ -14,7 +14,7 @@ fn in_state(entry: Entry<'static>, state: KeyState) -> Entry<'static> {
 }
 
 #[test]
-fn what_each_state_allows() {
+fn each_state_allows_its_uses() {
     let envelope = seal(&mut Sealer::sign(signing_key(1)), &claims(), b"a body");
     let policy = Policy { suites: SuiteSet::NONE.with(Suite::S), ..Policy::for_tasks(claims().audience) };
     let table = [
@@ -48,7 +48,7 @@ fn what_each_state_allows() {
 }
 
 #[test]
-fn which_state_may_follow_which() {
+fn states_have_allowed_transitions() {
     // Rows: from; columns: to. Staged, primary, retiring, disabled, destroyed, compromised.
     let table = [
         [true, true, false, true, false, true],

@@ -1,4 +1,4 @@
-//! Damage: every bit flipped, every prefix, every byte left out, and signatures that are none.
+//! Damaged keysets: flipped bits, prefixes, missing bytes, and invalid signatures.
 
 use super::*;
 use crate::testing::twin;
@@ -59,7 +59,7 @@ fn the_signature_of_another_key_under_the_kid_of_the_root_is_refused() {
 }
 
 #[test]
-fn an_envelope_is_no_keyset_and_a_keyset_is_no_envelope() {
+fn an_envelope_is_not_a_keyset_and_a_keyset_is_not_an_envelope() {
     let envelope =
         crate::testing::seal(&mut crate::Sealer::sign(root()), &crate::testing::claims(), b"a body");
     assert_eq!(refused(&envelope), KeysetRefusal::Malformed);

@@ -17,7 +17,7 @@ fn the_keyset_of_another_deployment_is_refused() {
 }
 
 #[test]
-fn either_of_two_roots_suffices_and_no_third() {
+fn two_roots_are_accepted_and_a_third_is_refused() {
     let both = roots().or(signing_key(9).verifying_key()).unwrap();
     let inner = payload(&first(), &entries());
     for (seed, expected) in [(0xa0, Ok(())), (9, Ok(())), (10, Err(KeysetRefusal::UnknownRoot))] {
@@ -34,7 +34,7 @@ fn a_root_is_pinned_once_and_two_at_most() {
 }
 
 #[test]
-fn history_goes_on_across_a_change_of_roots() {
+fn history_continues_across_a_change_of_roots() {
     let (old, new) = (root(), signing_key(9));
     let both = roots().or(new.verifying_key()).unwrap();
     let only_new = PinnedRoots::new(name(), new.verifying_key());
@@ -71,7 +71,7 @@ fn a_pinned_root_among_the_keys_is_refused_whichever_signed() {
 }
 
 #[test]
-fn more_keys_than_there_is_memory_for_are_refused() {
+fn more_entries_than_the_memory_holds_are_refused() {
     let bytes = signed(&first(), &entries());
     let parsed = UnverifiedKeyset::parse(&bytes).unwrap();
     let now = &mut TimeWindow::exact(NOW);
@@ -92,7 +92,7 @@ fn a_keyset_ends_to_the_second_and_begins_with_tolerance() {
 }
 
 #[test]
-fn a_window_is_refused_if_any_time_in_it_would_be() {
+fn a_window_is_refused_if_any_of_its_times_is_refused() {
     let bytes = signed(&first(), &entries());
     let parsed = UnverifiedKeyset::parse(&bytes).unwrap();
     let end = NOW + 30 * DAY;
@@ -115,7 +115,7 @@ fn a_keyset_that_expires_while_it_is_loaded_is_no_longer_used() {
     let at = |now| keyset.at(TimeWindow::exact(now)).map(drop);
     assert_eq!(at(NOW + 30 * DAY - 1), Ok(()));
     assert_eq!(at(NOW + 30 * DAY), Err(KeysetRefusal::Expired));
-    // Nor does a clock that is set back bring it to life for ever.
+    // A clock that is set back does not make it valid without limit either.
     assert_eq!(at(NOW - 301), Err(KeysetRefusal::IssuedInFuture));
 }
 
@@ -138,7 +138,7 @@ fn without_a_clock_all_but_the_time_is_checked() {
 
 #[test]
 fn the_first_check_that_fails_decides() {
-    // Everything is wrong with it; one thing after the other is put right.
+    // Every check fails at first; the faults are corrected one by one.
     let end = NOW + 30 * DAY;
     let seen = Checkpoint::new(3, [7; 32]);
     let wrong = KeysetName::new("other").unwrap();

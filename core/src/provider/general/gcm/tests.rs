@@ -34,7 +34,7 @@ fn one_piece_may_have_any_length() {
 }
 
 #[test]
-fn pieces_give_the_tag_of_the_bytes_that_they_make_up() {
+fn pieces_give_the_tag_of_their_concatenation() {
     let aad = [0xad; EncStructure::MAX_LEN];
     let (mut whole, mut pieces) = ([5; 40], [5; 40]);
     let (head, tail) = aad.split_at(100);

@@ -1,4 +1,4 @@
-//! The routine for devices and the general one give the same verdicts.
+//! Comparison with the general implementation.
 
 use super::*;
 use crate::keys::SigningKey;
@@ -16,8 +16,8 @@ fn small(scalar: u8) -> [u8; 32] {
 }
 
 #[test]
-fn verdicts_are_those_of_the_general_routine() {
-    // With the keys 1 and -1 the four points coincide, or their sum is the identity.
+fn verification_agrees_with_the_general_implementation() {
+    // With the keys 1 and -1, some of the four points coincide or are the identity.
     let mut minus_one = *b"\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
     minus_one[31] -= 1;
     for scalar in [small(1), small(2), minus_one, [7; 32], [0x5a; 32]] {
@@ -73,7 +73,7 @@ fn a_sum_that_is_the_identity_is_rejected() {
         let verifying = key(d.to_bytes().into()).verifying_key();
         for (r, s) in [(1_u64, 1_u64), (3, 7), (0xffff_ffff, 2)] {
             let (r, s) = (Scalar::from(r), Scalar::from(s));
-            // With this digest u G + v Q is nothing.
+            // With this digest, u G + v Q is the identity.
             let digest: [u8; 32] = (-(r * d)).to_bytes().into();
             assert_eq!(verify(&verifying, &digest, &signature(&r, &s)), Err(Rejected));
         }

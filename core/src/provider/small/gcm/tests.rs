@@ -1,4 +1,4 @@
-//! The routine for devices and the general one give the same bytes.
+//! Comparison with the general implementation.
 
 use std::vec::Vec;
 
@@ -10,7 +10,7 @@ fn bytes(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn every_length_is_encrypted_as_by_the_general_routine() {
+fn every_length_is_encrypted_as_by_the_general_implementation() {
     let (key, iv) = (Secret::copy_from(&[9; 32]), [3; 12]);
     for len in (0..100).chain([255, 256, 257, 1000]) {
         let (body, aad) = (bytes(len), bytes(len / 2 + 1));
@@ -29,7 +29,7 @@ fn every_length_is_encrypted_as_by_the_general_routine() {
 }
 
 #[test]
-fn nothing_is_decrypted_under_another_tag() {
+fn a_wrong_tag_leaves_the_ciphertext_unchanged() {
     let (key, iv) = (Secret::copy_from(&[9; 32]), [3; 12]);
     let mut ciphertext = bytes(40);
     let tag = encrypt(&key, &iv, &[b"aad"], &mut ciphertext).unwrap();

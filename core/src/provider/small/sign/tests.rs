@@ -1,4 +1,4 @@
-//! The signatures of the routine for devices are those of the general one: both are deterministic.
+//! Comparison with the general implementation: signatures of both are deterministic.
 
 use sha2::{Digest, Sha256};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::provider::general;
 
 #[test]
-fn signatures_are_those_of_the_general_routine() {
+fn signatures_equal_those_of_the_general_implementation() {
     let mut seed = [0_u8; 32];
     for round in 0..200_u32 {
         seed = Sha256::new().chain_update(seed).chain_update(round.to_be_bytes()).finalize().into();
@@ -17,7 +17,7 @@ fn signatures_are_those_of_the_general_routine() {
 }
 
 #[test]
-fn digests_and_keys_at_the_edges_sign_as_by_the_general_routine() {
+fn extreme_digests_and_keys_sign_as_by_the_general_implementation() {
     let mut one = [0; 32];
     one[31] = 1;
     let mut minus_one = (-Scalar::ONE).to_repr();
@@ -43,7 +43,7 @@ fn the_example_of_rfc_6979_a_2_5() {
 }
 
 #[test]
-fn a_nonce_out_of_range_is_not_used() {
+fn a_nonce_out_of_range_gives_no_signature() {
     let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).expect("a scalar");
     for nonce in [[0; 32], [0xff; 32]] {
         assert_eq!(sign_with(&key, &Scalar::ONE, &Secret::copy_from(&nonce), &[1; 32].into()), None);

@@ -5,13 +5,13 @@ extern "C" fn cleared() {
     super::clear();
 }
 
-/// Of v8 to v15 the lower halves belong to the caller and come back.
+/// The lower halves of v8 to v15 belong to the caller and are restored.
 #[test]
 fn registers_are_cleared() {
     let filling = [0xa5_u8; 16];
     let mut stored = [[0xee_u8; 16]; 32];
-    // SAFETY: the arrays have the sizes that are read and written; x19 and x20 survive the call; whatever the
-    // function may change is a clobber, and so are the registers that are filled.
+    // SAFETY: the arrays have the sizes that are read and written; x19 and x20 survive the call; all registers that the
+    // function may change and the registers that are filled are clobbers.
     unsafe {
         asm!(
             ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \

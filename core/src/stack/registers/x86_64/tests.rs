@@ -22,8 +22,9 @@ macro_rules! registers_after {
     ($function:ident, $count:literal, $len:literal, $load:literal, $store:literal, $numbers:literal) => {{
         let filling = [0xa5_u8; $len];
         let mut stored = [[0xee_u8; $len]; $count];
-        // SAFETY: the caller has checked for the instructions. The arrays have the sizes that are read and written;
-        // whatever the function may change is a clobber; without `nostack` the stack is aligned for a call.
+        // SAFETY: the caller has checked that the instructions exist. The arrays have the sizes that are read and
+        // written; all registers that the function may change are clobbers; without `nostack` the stack is aligned for
+        // a call.
         unsafe {
             asm!(
                 concat!(".irp n, ", $numbers), $load, ".endr",

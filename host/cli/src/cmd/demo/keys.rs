@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use taskseal::keys::{Algorithm, KeyLocation};
+use taskseal::keys::{Algorithm, KeyRef, KeyStores};
 use taskseal_hsm::{TokenUri, Usage};
 
 use super::attacker::AnyError;
@@ -57,7 +57,7 @@ impl<'t> Keys<'t> {
 }
 
 /// Returns the location of a generated key.
-pub(super) fn location(key: &GeneratedKey) -> Result<KeyLocation, AnyError> {
+pub(super) fn location(key: &GeneratedKey) -> Result<KeyRef, AnyError> {
     // The paths are absolute, so the base folder does not matter.
-    Ok(KeyLocation::parse(&key.location, Path::new(""))?)
+    Ok(KeyStores::default().parse(&key.location, Path::new(""))?)
 }

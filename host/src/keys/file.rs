@@ -1,0 +1,192 @@
+//! Keys in files: PEM armour (RFC 7468) around a COSE_Key, in plain or wrapped by a token, with comments above it.
+
+use std::fmt;
+use std::path::Path;
+
+use pem_rfc7468::LineEnding;
+use taskseal_core::keys::{CoseKey, EncodedCoseKey};
+#[cfg(feature = "pkcs11")]
+use taskseal_hsm::KeyUri;
+use zeroize::Zeroizing;
+
+use super::algorithm::Algorithm;
+use super::error::KeyError;
+use super::handle::{KeyHandle, KeyUsage};
+use super::reference::{FILE, InvalidKeyRef, KeyRef, relative_to};
+use super::secret_key::SecretKey;
+use super::store::KeyStore;
+#[cfg(feature = "pkcs11")]
+use super::wrapped_file;
+use crate::file_security;
+use crate::stack::leaving_nothing;
+
+#[cfg(test)]
+mod tests;
+
+/// The store of keys in files: `file:PATH`, or a path alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileStore;
+
+impl KeyStore for FileStore {
+    fn scheme(&self) -> &'static str {
+        FILE
+    }
+
+    /// Accepts `file:PATH` and `file:///PATH` (RFC 8089). The path is not percent-decoded.
+    fn parse(&self, uri: &str, file: &Path) -> Result<KeyRef, InvalidKeyRef> {
+        let path = uri.split_once(':').map_or(uri, |(_, path)| path);
+        let path = match path.strip_prefix("//") {
+            None => path,
+            Some(local) if local.starts_with('/') => local,
+            Some(_) => {
+                let message = "the file: URI names another host";
+                return Err(InvalidKeyRef::new(message, "write file:PATH or file:///PATH"));
+            }
+        };
+        if path.is_empty() {
+            return Err(InvalidKeyRef::new("the file: URI has no path", "write file:PATH"));
+        }
+        Ok(relative_to(file, path).into())
+    }
+
+    /// Opens whichever key the file contains: the caller checks the algorithm.
+    fn open(&self, key: &KeyRef, _: KeyUsage) -> Result<KeyHandle, KeyError> {
+        read(key).map(KeyHandle::Secret)
+    }
+}
+
+impl SecretKey {
+    /// Reads a secret key file, in plain or wrapped.
+    ///
+    /// A wrapped file requires the token that wrapped it. The library and the source of the PIN come from the environment
+    /// (`TASKSEAL_PKCS11_MODULE`, `TASKSEAL_PKCS11_PIN_SOURCE`), never from the file.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the file cannot be read, is accessible to others than its owner, or is not a secret key, or if the
+    /// token cannot be used.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        read(&path.into())
+    }
+
+    /// Generates a key and writes it to a new file with mode 0600. A comment in the file contains `purpose`.
+    ///
+    /// # Errors
+    /// [`KeyError`] if there is no randomness, or the file exists or cannot be written.
+    pub fn create(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, KeyError> {
+        let place = &path.into();
+        leaving_nothing(|| {
+            let (key, cose_key) = generate(place, algorithm)?;
+            write(place, &armour(LABEL, cose_key.as_bytes(), &comment(&key, purpose)))?;
+            Ok(key)
+        })
+    }
+
+    /// Generates a key and writes it to a new file that cannot be read without the token: the file is encrypted, and the
+    /// wrapping key `kek` wraps the file's key.
+    ///
+    /// [`WrappingKey::generate`](taskseal_hsm::WrappingKey::generate) makes wrapping keys. The file names the wrapping key,
+    /// but neither the library nor the source of the PIN.
+    ///
+    /// # Errors
+    /// [`KeyError`] as for [`create`](Self::create), or if the token or the wrapping key cannot be used.
+    #[cfg(feature = "pkcs11")]
+    pub fn create_wrapped(
+        path: &Path,
+        algorithm: Algorithm,
+        purpose: &str,
+        kek: &KeyUri,
+    ) -> Result<Self, KeyError> {
+        let place = &path.into();
+        leaving_nothing(|| {
+            let (key, cose_key) = generate(place, algorithm)?;
+            let wrapped_file::Wrapped { content, kek } = wrapped_file::wrap(place, kek, cose_key.as_bytes())?;
+            let comment = format!("{}# wrapped by: {kek}\n", comment(&key, purpose));
+            write(place, &armour(WRAPPED_LABEL, &content, &comment))?;
+            Ok(key)
+        })
+    }
+}
+
+/// Reads a secret key file, in plain or wrapped.
+pub(super) fn read(place: &KeyRef) -> Result<SecretKey, KeyError> {
+    leaving_nothing(|| {
+        let pem = file_security::read(Path::new(place.address()))
+            .map_err(|error| KeyError::of_file(place, &error))?;
+        let fault = |message: &str| {
+            KeyError::invalid(place, message).hint("`taskseal keygen` creates secret key files")
+        };
+        let mut buffer = Zeroizing::new([0; MAX_CONTENT]);
+        let (label, bytes) = pem_rfc7468::decode(&pem, buffer.as_mut_slice())
+            .map_err(|_| fault("not a secret key in PEM armour"))?;
+        let decoded = match label {
+            LABEL => CoseKey::decode(bytes),
+            WRAPPED_LABEL => CoseKey::decode(&unwrap(place, bytes)?),
+            other => {
+                let message =
+                    format!("expected `{LABEL}` in the PEM armour, found `{}`", other.escape_default());
+                return Err(fault(&message));
+            }
+        };
+        let damaged =
+            |reason: &dyn fmt::Display| fault(&format!("the secret key in the file is damaged: {reason}"));
+        let cose_key = decoded.map_err(|error| damaged(&error))?;
+        SecretKey::from_cose_key(&cose_key).map_err(|error| damaged(&error))
+    })
+}
+
+#[cfg(feature = "pkcs11")]
+fn unwrap(place: &KeyRef, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    const { assert!(wrapped_file::MAX_LEN <= MAX_CONTENT) }
+    wrapped_file::unwrap(place, content)
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn unwrap(place: &KeyRef, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    Err(KeyError::invalid(place, "a token wraps this key, and this program has no support for tokens")
+        .hint("use a program built with the feature `pkcs11`"))
+}
+
+fn write(place: &KeyRef, content: &[u8]) -> Result<(), KeyError> {
+    let created = file_security::create(Path::new(place.address()), content);
+    created.map_err(|error| KeyError::of_file(place, &error))
+}
+
+/// Generates a key and encodes it as a COSE_Key.
+fn generate(place: &KeyRef, algorithm: Algorithm) -> Result<(SecretKey, EncodedCoseKey), KeyError> {
+    let cose_key = SecretKey::random(algorithm).map_err(|error| KeyError::no_randomness(place, error))?;
+    let key = SecretKey::from_cose_key(&cose_key)
+        .map_err(|error| KeyError::invalid(place, format!("cannot generate an {algorithm} key: {error}")))?;
+    Ok((key, cose_key.encode()))
+}
+
+/// Returns the comment above the armour.
+fn comment(key: &SecretKey, purpose: &str) -> String {
+    let algorithm = key.algorithm();
+    let verb = algorithm.verb();
+    // A line break in the purpose would end the comment.
+    let purpose: String = purpose.chars().filter(|character| !character.is_control()).collect();
+    let mut comment = format!("# {algorithm} secret key: {verb}; {purpose}\n# kid: {}\n", key.kid());
+    if let Some(public) = key.public() {
+        comment.push_str(&format!("# public key: {public}\n"));
+    }
+    comment
+}
+
+fn armour(label: &str, content: &[u8], comment: &str) -> Zeroizing<Vec<u8>> {
+    let mut armour = Zeroizing::new([0; 2 * MAX_CONTENT]);
+    let armour = pem_rfc7468::encode(label, LineEnding::LF, content, armour.as_mut_slice())
+        .expect("the armour of the longest content is less than twice as long");
+    let mut content = Zeroizing::new(Vec::with_capacity(comment.len() + armour.len()));
+    content.extend_from_slice(comment.as_bytes());
+    content.extend_from_slice(armour.as_bytes());
+    content
+}
+
+/// Label of the armour around a COSE_Key.
+const LABEL: &str = "TASKSEAL SECRET KEY";
+
+/// Label of the armour around a wrapped key.
+const WRAPPED_LABEL: &str = "TASKSEAL WRAPPED KEY";
+
+/// Maximum length of what the armour contains, in bytes.
+const MAX_CONTENT: usize = 768;

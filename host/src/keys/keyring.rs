@@ -1,0 +1,209 @@
+//! The keyring: the keyset of a deployment and the decryption keys of this host.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
+use taskseal_core::keyset::KeyRecord;
+use taskseal_core::{KeyId, KeyLookup, Kind};
+
+use super::agreement::{Agreement, RemoteAgreement};
+use super::error::{KeyError, KeyringError};
+use super::handle::{KeyHandle, KeyUsage};
+use super::keyset_file;
+use super::record::{KeysetKey, Record};
+use super::reference::KeyRef;
+use super::secret_key::SecretKey;
+use super::stores::KeyStores;
+use crate::file_error::FileError;
+use crate::time::unix_seconds;
+
+#[cfg(test)]
+mod tests;
+
+/// The keyset and the decryption keys of this host. It is immutable; cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    file: Arc<Path>,
+    stores: KeyStores,
+    records: Arc<BTreeMap<KeyId, Record>>,
+    decryption: Arc<Decryption>,
+}
+
+/// Secret keys that decrypt bodies and are not in the keyset.
+#[derive(Debug, Default)]
+struct Decryption {
+    agreement: BTreeMap<KeyId, Agreement>,
+    encryption: BTreeMap<KeyId, Box<EncryptionKey>>,
+}
+
+impl Keyring {
+    /// Reads a keyset file and the symmetric keys it names. Further keys are opened in the stores of this crate.
+    ///
+    /// # Errors
+    /// [`KeyringError`] with the line of a wrong entry, or with the symmetric key that cannot be read.
+    pub fn load(keyset: &Path) -> Result<Self, KeyringError> {
+        Self::load_with(keyset, &KeyStores::default())
+    }
+
+    /// Reads a keyset file as [`load`](Self::load) does. Further keys are opened in `stores`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(keyset: &Path, stores: &KeyStores) -> Result<Self, KeyringError> {
+        Ok(Self {
+            file: keyset.into(),
+            stores: stores.clone(),
+            records: Arc::new(keyset_file::load(keyset)?),
+            decryption: Arc::default(),
+        })
+    }
+
+    /// Returns the same keyset with these decryption keys, and no others.
+    ///
+    /// # Errors
+    /// [`KeyError`] if a key cannot be used, or cannot decrypt.
+    pub fn with_decryption_keys<K: Into<KeyRef>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Self, KeyError> {
+        let mut decryption = Decryption::default();
+        for key in keys {
+            let key = key.into();
+            decryption.add(&key, self.stores.open(&key, KeyUsage::Decrypt)?)?;
+        }
+        Ok(self.decrypting_with(decryption))
+    }
+
+    /// Returns the same keyset with these decryption keys, which are kept elsewhere, and no others.
+    #[must_use]
+    pub fn with_remote_decryption_keys(
+        &self,
+        keys: impl IntoIterator<Item = Arc<dyn RemoteAgreement>>,
+    ) -> Self {
+        let agreement = keys.into_iter().map(|key| (key.kid(), Agreement::Remote(key))).collect();
+        self.decrypting_with(Decryption { agreement, ..Decryption::default() })
+    }
+
+    fn decrypting_with(&self, decryption: Decryption) -> Self {
+        Self { decryption: Arc::new(decryption), ..self.clone() }
+    }
+
+    /// Returns the path of the keyset file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Returns the kids of the keyset in order, whatever their status.
+    pub fn known_kids(&self) -> impl Iterator<Item = KeyId> + '_ {
+        self.records.keys().copied()
+    }
+
+    /// Returns the records of the keyset in the order of their kids.
+    pub fn records(&self) -> impl Iterator<Item = &Record> + '_ {
+        self.records.values()
+    }
+
+    /// Returns a record of the keyset, whatever its status.
+    #[must_use]
+    pub fn record(&self, kid: KeyId) -> Option<&Record> {
+        self.records.get(&kid)
+    }
+
+    /// Returns the kids of the decryption keys of this host, in order.
+    #[must_use]
+    pub fn decryption_kids(&self) -> Vec<KeyId> {
+        let shared = self.records.values().filter(|record| matches!(record.key(), KeysetKey::A256Gcm(_)));
+        let mut kids: Vec<_> = shared.map(Record::kid).collect();
+        kids.extend(self.decryption.agreement.keys().chain(self.decryption.encryption.keys()));
+        kids.sort_unstable();
+        kids.dedup();
+        kids
+    }
+
+    /// Returns the stores that open its keys.
+    pub(super) const fn stores(&self) -> &KeyStores {
+        &self.stores
+    }
+
+    /// Returns the public key of a recipient to whom `kind` may be encrypted now.
+    pub(super) fn recipient(&self, kid: KeyId, kind: Kind) -> Result<AgreementPublicKey, FileError> {
+        let fault = |message: String, hint: &str| Err(FileError::new(&self.file, message).hint(hint));
+        let Some(record) = self.records.get(&kid) else {
+            return fault(format!("recipient {kid} is not in the keyset"), "add its [[key]] entry");
+        };
+        let KeysetKey::EcdhEs(key) = record.key() else {
+            return fault(
+                format!("recipient {kid} must be an ECDH-ES key, found {}", record.key().algorithm()),
+                "`taskseal keygen --suite SP` generates keys to encrypt to",
+            );
+        };
+        record.may_seal(kind, unix_seconds()).map_err(|reason| {
+            FileError::new(&self.file, format!("recipient {kid} {reason}"))
+                .hint("encrypt to an active key of that use")
+        })?;
+        Ok(*key)
+    }
+
+    /// Returns a shared key that decrypts.
+    pub(super) fn shared_key(&self, kid: KeyId) -> Option<&EncryptionKey> {
+        if self.is_withdrawn(kid) {
+            return None;
+        }
+        match self.records.get(&kid).map(Record::key) {
+            Some(KeysetKey::A256Gcm(key)) => Some(key),
+            _ => self.decryption.encryption.get(&kid).map(AsRef::as_ref),
+        }
+    }
+
+    /// Returns a private key that decrypts.
+    pub(super) fn private_key(&self, kid: KeyId) -> Option<&Agreement> {
+        if self.is_withdrawn(kid) {
+            return None;
+        }
+        self.decryption.agreement.get(&kid)
+    }
+
+    /// Returns whether a decryption key is kept elsewhere, so that opening may block.
+    pub(crate) fn may_block(&self) -> bool {
+        self.decryption.agreement.values().any(|key| matches!(key, Agreement::Remote(_)))
+    }
+
+    /// Returns whether the keyset forbids the key. A key that is not in the keyset may decrypt, because the configuration
+    /// names it.
+    pub(super) fn is_withdrawn(&self, kid: KeyId) -> bool {
+        self.records.get(&kid).is_some_and(|record| !record.status().is_accepted())
+    }
+}
+
+impl Decryption {
+    fn add(&mut self, key: &KeyRef, handle: KeyHandle) -> Result<(), KeyError> {
+        let kid = handle.kid();
+        match handle {
+            KeyHandle::Secret(SecretKey::Agree(key)) => {
+                self.agreement.insert(kid, Agreement::Software(key));
+            }
+            KeyHandle::Agreement(key) => {
+                self.agreement.insert(kid, Agreement::Remote(key));
+            }
+            KeyHandle::Secret(SecretKey::Encrypt(key)) => {
+                self.encryption.insert(kid, key);
+            }
+            other => {
+                let message = format!("an {} key cannot decrypt", other.algorithm());
+                return Err(KeyError::invalid(key, message).hint(
+                    "`taskseal keygen` generates decryption keys with `--suite SP`, `--suite SE` or `--suite E`",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl KeyLookup for Keyring {
+    fn find(&self, kid: KeyId) -> Option<KeyRecord<'_>> {
+        self.records.get(&kid)?.to_core()
+    }
+}

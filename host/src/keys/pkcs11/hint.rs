@@ -1,0 +1,32 @@
+//! Hints for errors of tokens.
+
+use taskseal_hsm::{Error, PinError};
+
+/// Returns what to do about an error of a token.
+#[must_use]
+pub const fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::NoSuchToken => "`taskseal token ls` lists the tokens of a library",
+        Error::NoSuchKey => {
+            "`taskseal token check URI` lists the keys of a token; `taskseal keygen --pkcs11` generates one"
+        }
+        Error::Ambiguous { .. } => "name the token by `serial`, and the key by `id`",
+        Error::Pin(PinError::Unreadable) => {
+            "`pin-source` must name a source that exists and that this user can read"
+        }
+        Error::Pin(PinError::InsecurePermissions) => "run `chmod 600` on the file that `pin-source` names",
+        Error::Pin(PinError::NoSource) => {
+            "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the URI, or set TASKSEAL_PKCS11_PIN_SOURCE"
+        }
+        Error::AuthFailed { .. } | Error::LockedOut => {
+            "correct the PIN, then restart: a refused PIN is not tried again"
+        }
+        Error::LoginFailed(_) => {
+            "check the token and the PIN, then restart: more attempts could lock the token"
+        }
+        Error::FinalTry | Error::PinLocked => "the security officer of the token can set a new PIN",
+        Error::Module(_) => "`module-path` must be the absolute path of a PKCS#11 library for this machine",
+        Error::WrongKey(_) => "generate a key with `taskseal keygen --pkcs11`",
+        _ => return None,
+    })
+}

@@ -1,0 +1,80 @@
+//! The open tokens of this process.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use taskseal_hsm::{Error, Health, Settings, Token, TokenEvent, TokenUri};
+
+use super::environment::with_environment;
+
+/// A token that is open.
+struct OpenToken {
+    uri: TokenUri,
+    token: Token,
+    /// Whether the source of its PIN came from the environment.
+    environment_pin: bool,
+}
+
+/// Tokens stay open until [`close`]: each login with a wrong PIN costs an attempt.
+static TOKENS: Mutex<Vec<OpenToken>> = Mutex::new(Vec::new());
+
+type Observer = Arc<dyn Fn(&str, &TokenEvent) + Send + Sync>;
+
+static OBSERVER: OnceLock<Observer> = OnceLock::new();
+
+fn tokens() -> MutexGuard<'static, Vec<OpenToken>> {
+    TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `observer` with the name of a token when the token fails, recovers or is given up.
+///
+/// Returns whether the observer was set: a process has one, and the first one stays. It is called on the thread that
+/// recovers the token and must not block.
+pub fn observe(observer: impl Fn(&str, &TokenEvent) + Send + Sync + 'static) -> bool {
+    OBSERVER.set(Arc::new(observer)).is_ok()
+}
+
+/// Opens the token that a URI names, or returns it if it is open. Equal URIs share one login.
+///
+/// # Errors
+/// [`Error`].
+pub fn open(uri: &TokenUri) -> Result<Token, Error> {
+    let own_pin_source = uri.pin_source().is_some();
+    let uri = with_environment(uri)?;
+    // Held during the opening: two callers must not log in at once.
+    let mut tokens = tokens();
+    if let Some(known) = tokens.iter().find(|known| known.uri == uri) {
+        return Ok(known.token.clone());
+    }
+    let name = uri.name().to_string();
+    let environment_pin = !own_pin_source && uri.pin_source().is_some();
+    let is_other = |known: &OpenToken| known.environment_pin && known.uri.name().to_string() != name;
+    if environment_pin && tokens.iter().any(is_other) {
+        // One of the two tokens would count a wrong PIN, at every start.
+        return Err(Error::Config(
+            "TASKSEAL_PKCS11_PIN_SOURCE is for one token: add `pin-source` to the URIs",
+        ));
+    }
+    let settings = Settings::new().observer(move |event| {
+        if let Some(observer) = OBSERVER.get() {
+            observer(&name, event);
+        }
+    });
+    let token = Token::open(&uri, settings)?;
+    tokens.push(OpenToken { uri, token: token.clone(), environment_pin });
+    Ok(token)
+}
+
+/// Closes every token whose keys are no longer in use.
+///
+/// Call it before the process ends, after dropping clients, workers and keyrings: a library whose thread is stopped during a
+/// call may crash the process.
+pub fn close() {
+    let open = std::mem::take(&mut *tokens());
+    drop(open);
+}
+
+/// Returns the name and the health of every open token.
+#[must_use]
+pub fn health() -> Vec<(String, Health)> {
+    tokens().iter().map(|open| (open.uri.name().to_string(), open.token.health())).collect()
+}

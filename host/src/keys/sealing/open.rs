@@ -1,0 +1,124 @@
+//! Opening the keys of a suite and checking them against the keyset.
+
+use taskseal_core::keys::EncryptionKey;
+use taskseal_core::{KeyId, KeyLookup, Kind, Suite};
+
+use super::{Keys, SealingKey, SealingSource};
+use crate::keys::authenticator::Authenticating;
+use crate::keys::error::{KeyError, KeyringError};
+use crate::keys::handle::{KeyHandle, KeyUsage};
+use crate::keys::keyring::Keyring;
+use crate::keys::record::kind_word;
+use crate::keys::secret_key::SecretKey;
+use crate::keys::signer::Signing;
+use crate::time::unix_seconds;
+
+impl Keyring {
+    /// Opens the keys of `source` to seal `kind`. It may block.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if a key cannot be used, does not fit the suite, or the keyset does not allow it to seal `kind` now:
+    /// verifiers with this keyset would refuse what it seals.
+    pub fn sealing_key(&self, source: &SealingSource, kind: Kind) -> Result<SealingKey, KeyringError> {
+        let usage = match source.suite {
+            Suite::M => KeyUsage::Authenticate,
+            Suite::E => KeyUsage::Encrypt,
+            _ => KeyUsage::Sign,
+        };
+        let handle = self.stores().open(&source.key, usage)?;
+        self.sealing_key_from(handle, source, kind)
+    }
+
+    /// Builds the sealing key from an opened key. `source.key` only names it in messages.
+    ///
+    /// # Errors
+    /// As [`sealing_key`](Self::sealing_key).
+    pub fn sealing_key_from(
+        &self,
+        handle: KeyHandle,
+        source: &SealingSource,
+        kind: Kind,
+    ) -> Result<SealingKey, KeyringError> {
+        let kid = handle.kid();
+        let keys = match (source.suite, handle) {
+            (Suite::S | Suite::Se | Suite::Sp, KeyHandle::Secret(SecretKey::Sign(key))) => {
+                self.signing_keys(Signing::Software(key), source, kind)?
+            }
+            (Suite::S | Suite::Se | Suite::Sp, KeyHandle::Signer(key)) => {
+                self.signing_keys(Signing::Remote(key), source, kind)?
+            }
+            (Suite::M, KeyHandle::Secret(SecretKey::Mac(key))) => {
+                Keys::Authenticate(Authenticating::Software(key))
+            }
+            (Suite::M, KeyHandle::Authenticator(key)) => Keys::Authenticate(Authenticating::Remote(key)),
+            (Suite::E, KeyHandle::Secret(SecretKey::Encrypt(key))) => Keys::Encrypt(key),
+            (suite, other) => {
+                let message = format!("an {} key cannot seal with suite {suite}", other.algorithm());
+                return Err(KeyError::invalid(&source.key, message).hint(needed(suite)).into());
+            }
+        };
+        self.check_sealing(source, kid, kind)?;
+        Ok(SealingKey { keys, kind })
+    }
+
+    /// Returns the keys of a suite that signs.
+    fn signing_keys(
+        &self,
+        signer: Signing,
+        source: &SealingSource,
+        kind: Kind,
+    ) -> Result<Keys, KeyringError> {
+        match (source.suite, source.recipient) {
+            (Suite::Se, _) => Ok(Keys::SignEncrypt(signer, self.encryption_key(source)?)),
+            (Suite::Sp, Some(recipient)) => Ok(Keys::SignEncryptTo(signer, self.recipient(recipient, kind)?)),
+            (Suite::Sp, None) => {
+                Err(KeyError::invalid(&source.key, "suite SP needs a recipient to encrypt to").into())
+            }
+            _ => Ok(Keys::Sign(signer)),
+        }
+    }
+
+    /// Checks that the keyset allows the key to seal `kind` now.
+    fn check_sealing(&self, source: &SealingSource, kid: KeyId, kind: Kind) -> Result<(), KeyError> {
+        let Some(record) = self.record(kid) else {
+            let message = format!("key {kid} is not in {}", self.file().display());
+            return Err(KeyError::not_allowed(&source.key, message)
+                .hint("add the [[key]] entry that `taskseal keygen` printed"));
+        };
+        record.may_seal(kind, unix_seconds()).map_err(|reason| {
+            KeyError::not_allowed(&source.key, format!("the keyset says that key {kid} {reason}"))
+                .hint(format!("seal with an active key whose entry says `use = \"{}\"`", kind_word(kind)))
+        })
+    }
+
+    /// Opens the shared key of suite SE.
+    fn encryption_key(&self, source: &SealingSource) -> Result<Box<EncryptionKey>, KeyError> {
+        let Some(place) = &source.encryption_key else {
+            return Err(KeyError::invalid(&source.key, "suite SE needs a shared key to encrypt with"));
+        };
+        match self.stores().open(place, KeyUsage::Encrypt)? {
+            KeyHandle::Secret(SecretKey::Encrypt(key)) if self.is_withdrawn(key.kid()) => {
+                let message = format!("key {} is disabled or revoked in the keyset", key.kid());
+                Err(KeyError::not_allowed(place, message).hint("encrypt with an active key"))
+            }
+            KeyHandle::Secret(SecretKey::Encrypt(key)) if self.find(key.kid()).is_some() => {
+                let message =
+                    format!("the keyset has key {} as one of suite E: it may not encrypt for SE", key.kid());
+                Err(KeyError::not_allowed(place, message)
+                    .hint("generate another key, and omit the rights from its [[key]] entry"))
+            }
+            KeyHandle::Secret(SecretKey::Encrypt(key)) => Ok(key),
+            other => Err(KeyError::invalid(place, format!("an {} key cannot encrypt", other.algorithm()))
+                .hint("`taskseal keygen --suite SE` generates shared keys")),
+        }
+    }
+}
+
+/// Returns which key a suite needs.
+const fn needed(suite: Suite) -> &'static str {
+    match suite {
+        Suite::M => "use an HS256 key: `taskseal keygen --suite M`",
+        Suite::E => "use an A256GCM key: `taskseal keygen --suite E`",
+        _ => "use an ES256 key: `taskseal keygen --suite S`",
+    }
+}

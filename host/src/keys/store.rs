@@ -1,0 +1,30 @@
+//! The interface to places that keep keys, one for each URI scheme.
+
+use std::fmt;
+use std::path::Path;
+
+use super::error::KeyError;
+use super::handle::{KeyHandle, KeyUsage};
+use super::reference::{InvalidKeyRef, KeyRef};
+
+/// A place that keeps keys, named by the scheme of their URIs.
+///
+/// [`KeyStores::with`](super::KeyStores::with) registers one.
+pub trait KeyStore: Send + Sync + fmt::Debug {
+    /// Returns the scheme in lower case, without the colon: `pkcs11`.
+    fn scheme(&self) -> &'static str;
+
+    /// Parses a URI of this scheme. `file` is the configuration file that contains it; relative paths start in its folder.
+    ///
+    /// # Errors
+    /// [`InvalidKeyRef`] if the URI does not name one key.
+    fn parse(&self, uri: &str, file: &Path) -> Result<KeyRef, InvalidKeyRef>;
+
+    /// Opens a key that this store has parsed, to be used as `usage` says. The caller checks that the handle fits.
+    ///
+    /// It may block.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key is unavailable, damaged, or not made for this usage.
+    fn open(&self, key: &KeyRef, usage: KeyUsage) -> Result<KeyHandle, KeyError>;
+}

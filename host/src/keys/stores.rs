@@ -1,0 +1,94 @@
+//! The registry of key stores: which store opens the keys of which URI scheme.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::KeyError;
+use super::file::FileStore;
+use super::handle::{KeyHandle, KeyUsage};
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::Pkcs11Store;
+use super::reference::{InvalidKeyRef, KeyRef, relative_to};
+use super::store::KeyStore;
+
+#[cfg(test)]
+mod tests;
+
+/// The key stores of a host, by URI scheme. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct KeyStores(Arc<[Arc<dyn KeyStore>]>);
+
+/// The stores of this crate: `file:`, and `pkcs11:` with the feature of that name.
+impl Default for KeyStores {
+    fn default() -> Self {
+        Self(Arc::new([
+            Arc::new(FileStore),
+            #[cfg(feature = "pkcs11")]
+            Arc::new(Pkcs11Store),
+        ]))
+    }
+}
+
+impl KeyStores {
+    /// Adds a store. It replaces the one of the same scheme.
+    #[must_use]
+    pub fn with(&self, store: impl KeyStore + 'static) -> Self {
+        let others = self.0.iter().filter(|other| other.scheme() != store.scheme()).cloned();
+        let mut stores: Vec<Arc<dyn KeyStore>> = others.collect();
+        stores.push(Arc::new(store));
+        Self(stores.into())
+    }
+
+    /// Parses the URI or path of a key in the configuration file `file`.
+    ///
+    /// A text that starts with a scheme and a colon is a URI. Any other text is the path of a key file, relative to the
+    /// folder of `file`; `./a:b` is a path.
+    ///
+    /// # Errors
+    /// [`InvalidKeyRef`] if no store has the scheme, or the URI does not name one key.
+    pub fn parse(&self, text: &str, file: &Path) -> Result<KeyRef, InvalidKeyRef> {
+        let Some(scheme) = scheme(text) else {
+            return Ok(relative_to(file, text).into());
+        };
+        match self.find(scheme) {
+            Some(store) => store.parse(text, file),
+            None => Err(self.unknown(scheme)),
+        }
+    }
+
+    /// Opens a key in the store that has its scheme. It may block.
+    ///
+    /// # Errors
+    /// [`KeyError`] if no store has the scheme, or the key cannot be used.
+    pub fn open(&self, key: &KeyRef, usage: KeyUsage) -> Result<KeyHandle, KeyError> {
+        match self.find(key.scheme()) {
+            Some(store) => store.open(key, usage),
+            None => {
+                let InvalidKeyRef { message, hint } = self.unknown(key.scheme());
+                Err(KeyError::invalid(key, message).hint(hint))
+            }
+        }
+    }
+
+    /// Finds a store. RFC 3986 compares schemes without case.
+    fn find(&self, scheme: &str) -> Option<&dyn KeyStore> {
+        self.0.iter().find(|store| store.scheme().eq_ignore_ascii_case(scheme)).map(|store| &**store)
+    }
+
+    fn unknown(&self, scheme: &str) -> InvalidKeyRef {
+        let known: Vec<_> = self.0.iter().map(|store| format!("`{}:`", store.scheme())).collect();
+        InvalidKeyRef::new(
+            format!("unknown key scheme `{scheme}:`"),
+            format!("use {} or a path; a path with a colon starts with `./`", known.join(", ")),
+        )
+    }
+}
+
+/// Returns the scheme of a URI (RFC 3986 section 3.1); `None` for a path.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let is_scheme =
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(allowed);
+    is_scheme.then_some(scheme)
+}

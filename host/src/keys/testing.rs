@@ -1,0 +1,65 @@
+//! A folder of keys for tests.
+
+use std::fs;
+use std::path::PathBuf;
+
+use taskseal_core::KeyId;
+
+use super::algorithm::Algorithm;
+use super::error::KeyringError;
+use super::keyring::Keyring;
+use super::secret_key::SecretKey;
+use crate::file_error::FileError;
+
+/// A folder with keys and a keyset.
+pub(super) struct Folder {
+    dir: tempfile::TempDir,
+}
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(super) fn key(&self, name: &str, algorithm: Algorithm) -> SecretKey {
+        SecretKey::create(&self.path(name), algorithm, "a test").unwrap()
+    }
+
+    pub(super) fn keyset(&self, text: &str) -> Keyring {
+        self.load(text).unwrap()
+    }
+
+    /// The error of a keyset that is refused.
+    pub(super) fn refused(&self, text: &str) -> FileError {
+        match self.load(text).unwrap_err() {
+            KeyringError::File(error) => error,
+            KeyringError::Key(error) => panic!("{error}"),
+        }
+    }
+
+    pub(super) fn load(&self, text: &str) -> Result<Keyring, KeyringError> {
+        self.write("keyset.toml", text);
+        Keyring::load(&self.path("keyset.toml"))
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+}
+
+pub(super) const RIGHTS: &str = "issuers = [\"me\"]\ntypes = [\"*\"]\naudiences = [\"here/*\"]\n";
+
+pub(super) fn entry(key: &SecretKey, more: &str) -> String {
+    let (kid, alg) = (key.kid(), key.algorithm());
+    let public = key.public().map_or_else(String::new, |public| format!("public = \"{public}\"\n"));
+    format!("[[key]]\nkid = \"{kid}\"\nalg = \"{alg}\"\n{public}{more}\n")
+}
+
+/// The entry of a key whose secret is in a token.
+pub(super) fn in_token(kid: KeyId) -> String {
+    format!("[[key]]\nkid = \"{kid}\"\nalg = \"HS256\"\nuse = \"task\"\nin_token = true\n{RIGHTS}\n")
+}
