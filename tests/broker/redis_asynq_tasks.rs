@@ -14,7 +14,7 @@ use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;
 use taskseal_tests::snapshot::{self, Content};
 
-use crate::redis_vectors::{assert_shows, broker, message, queue, record, vector};
+use crate::redis_vectors::{assert_shows, broker, message, now, queue, record, vector};
 
 const LEASE: Duration = Duration::from_secs(30);
 

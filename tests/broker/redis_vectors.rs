@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use taskseal::broker::redis::asynq::{Message, NewMessage};
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Attribute, Broker, NewTask, TaskInfo, TaskRecord};
+use taskseal::broker::{Attribute, NewTask, TaskInfo, TaskRecord};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;
