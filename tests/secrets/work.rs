@@ -149,8 +149,11 @@ async fn works(deployment: &Deployment, suite: Suite) {
     receipts.push(alone.enqueue(json()).await.unwrap());
     receipts.push(together.enqueue(bytes(BODY_LEN)).await.unwrap());
     receipts.extend(together.enqueue_all(vec![bytes(BODY_LEN), json(), bytes(BODY_LEN)]).await.unwrap());
+    // Enough tasks for a batch that the worker decrypts on its pool of threads.
+    let many = (0..10).map(|_| bytes(BODY_LEN)).collect();
+    receipts.extend(alone.enqueue_all(many).await.unwrap());
     let tally = deployment.worker(suite, handlers(None)).run_once().await;
-    assert_eq!((tally.succeeded, tally.refused_total()), (6, 0), "{tally:?}");
+    assert_eq!((tally.succeeded, tally.refused_total()), (16, 0), "{tally:?}");
     for receipt in &receipts {
         let result = alone.result(receipt).await.unwrap().unwrap();
         assert!(is_result(&result));

@@ -60,7 +60,7 @@ impl WorkerBuilder<'_> {
         self.handler(pattern, Function::new(function))
     }
 
-    /// Runs the tasks of `pattern` with a handler: a [`Program`](crate::handler::Program) or a type of your own.
+    /// Runs the tasks of `pattern` with a handler: a [`Program`](crate::handler::Program) or a custom type.
     pub fn handler(mut self, pattern: &str, handler: impl Handler + 'static) -> Self {
         self.handlers.insert(pattern, Arc::new(handler));
         self

@@ -28,7 +28,7 @@ pub struct WorkerSettings {
     /// Lease of a task, extended while the task is held. When a worker is lost, other workers run its tasks after this
     /// time. 5 seconds by default.
     pub lease: Duration,
-    /// Time that running handlers have to end after the worker is told to stop. 30 seconds by default.
+    /// Time that running handlers have to finish when the worker stops. 30 seconds by default.
     pub drain: Duration,
     /// Longest pause before an idle worker polls again. 1 second by default.
     pub poll: Duration,
