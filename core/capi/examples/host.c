@@ -153,7 +153,7 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
         uint8_t sealed[640];
         const int32_t size = seal(suite, &once, sealed, sizeof sealed);
         expect("open into nothing", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, NULL, 0, &verified), TASKSEAL_BUFFER_TOO_SMALL);
-        expect("nothing is told", verified.body_length == 0 && verified.claims.issuer.start == NULL, 1);
+        expect("the output is cleared", verified.body_length == 0 && verified.claims.issuer.start == NULL, 1);
         expect("one byte short", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, body, sizeof BODY - 2, &verified), TASKSEAL_BUFFER_TOO_SMALL);
         expect("over the envelope", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, sealed + 8, sizeof body, &verified), TASKSEAL_INVALID_ARGUMENT);
         expect("length", taskseal_verify(verifier, sealed, (size_t)size, &verified), 0);
