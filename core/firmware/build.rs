@@ -1,4 +1,4 @@
-//! Hands the linker the map of the memory.
+//! Passes the memory map to the linker.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -10,7 +10,7 @@ fn main() -> io::Result<()> {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("none") {
         println!("cargo:rustc-link-search={}", out.display());
         println!("cargo:rustc-link-arg-bins=-Tlink.x");
-        // Sections need no pages here.
+        // Sections need no page alignment.
         println!("cargo:rustc-link-arg-bins=--nmagic");
     }
     Ok(())

@@ -1,16 +1,16 @@
-//! No secret decides a branch or an address.
+//! Branches and addresses do not depend on secrets.
 //!
-//! Secrets are marked as undefined memory; valgrind follows what is computed from them and reports every jump and
-//! every address that depends on it, with its line. A report passes only if it is one of the [`Verdict`]s that the
-//! case names: answers that leave the machine anyway. Built as it is released (the profile `constant-time`), because
-//! it is the compiler that turns selections into branches.
+//! Secrets are marked as undefined memory. Valgrind tracks the values computed from them and reports every dependent
+//! jump and address with its line. A report is accepted only if it is one of the [`Verdict`]s of the case: results that
+//! are published anyway. Built like a release (the profile `constant-time`), because the compiler can turn selections
+//! into branches.
 //!
-//! `tests/run constant-time` runs it on AES-NI and PCLMULQDQ and on portable code. What this cannot see: how long a
-//! single instruction takes, and the code paths for processors that valgrind does not imitate (AVX-512 with VAES, the
-//! SHA extensions, ARMv8). `benches/timing.rs` measures those.
+//! `tests/run constant-time` runs it on AES-NI and PCLMULQDQ and on portable code. Not covered: the time of single
+//! instructions, and the code paths for processors that valgrind does not emulate (AVX-512 with VAES, the SHA
+//! extensions, ARMv8). `benches/timing.rs` measures those.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
-#![allow(clippy::unwrap_used)] // A test, which clippy does not see in what tests call.
-#![allow(unsafe_code)] // Requests to valgrind are made by machine code that only it understands.
+#![allow(clippy::unwrap_used)] // Code of a test, which clippy does not recognise as such.
+#![allow(unsafe_code)] // Requests to valgrind are special instruction sequences.
 
 #[path = "constant_time/valgrind.rs"]
 mod valgrind;
@@ -42,7 +42,7 @@ fn control_a_comparison_that_ends_early_is_reported() {
     let reports = watch("control_a_comparison_that_ends_early_is_reported", || {
         let (mut left, right) = ([1_u8; 32], black_box([1_u8; 32]));
         make_secret(&mut left);
-        // Black boxes, or the compiler makes one comparison without branches of it.
+        // Black boxes prevent the compiler from merging the comparisons into one without branches.
         black_box(left.iter().zip(right).all(|(left, right)| black_box(*left) == right));
     });
     assert!(reports.is_none_or(|reports| reports.iter().any(|report| report.text.contains("jump"))));
@@ -62,7 +62,7 @@ fn control_a_secret_index_is_reported() {
 #[test]
 #[ignore = "needs valgrind and a release build: tests/run constant-time"]
 fn control_a_signer_that_looks_at_what_it_signs_is_reported() {
-    /// Signs, but not what it does not like: the digest depends on the secret body.
+    /// Refuses some digests, which depend on the secret body.
     struct Choosy(HiddenSigner);
 
     impl Signer for Choosy {
@@ -120,7 +120,7 @@ fn aes_gcm_branches_on_its_verdict_only() {
         for wanted in [true, false] {
             let mut checked = Software.check_a256gcm(&key, &iv, &[&aad], &sent, &tag).is_ok();
             let mut opened = Software.decrypt_a256gcm(&key, &iv, &[&aad], &mut buffer, &tag).is_ok();
-            // The verdicts; what was decrypted stays secret.
+            // The verdicts; the decrypted bytes stay secret.
             make_public(&mut checked);
             make_public(&mut opened);
             assert_eq!((checked, opened), (wanted, wanted));
@@ -239,7 +239,7 @@ fn suite_sp_depends_on_no_secret() {
 
 // --- what the cases share -------------------------------------------------------------------------------
 
-/// Runs `work` under valgrind, where nothing but `verdicts` may be reported.
+/// Runs `work` under valgrind, which must report `verdicts` only.
 #[track_caller]
 fn passes(case: &str, verdicts: &[Verdict], work: impl FnOnce()) {
     for report in watch(case, work).into_iter().flatten() {
@@ -254,7 +254,7 @@ fn secret(seed: u8) -> Secret<32> {
     secret
 }
 
-/// What is published of a key that was made of a secret.
+/// The published part of a key that was derived from a secret.
 fn public_half(mut key: VerifyingKey) -> VerifyingKey {
     make_public(&mut key);
     key
@@ -278,7 +278,7 @@ fn body() -> [u8; 60] {
     body
 }
 
-/// A signing key that is secret in all its bytes, with a kid that is not.
+/// A signing key whose bytes are secret, except for its kid.
 struct HiddenSigner(SigningKey, KeyId);
 
 impl HiddenSigner {
@@ -304,7 +304,7 @@ impl Signer for HiddenSigner {
     }
 }
 
-/// A key agreement key that is secret in all its bytes, with a public half that is not.
+/// A key agreement key whose bytes are secret, except for its public key.
 struct HiddenWorker {
     key: AgreementKey,
     public: AgreementPublicKey,
@@ -345,7 +345,7 @@ impl DecryptionKeys for HiddenWorker {
     }
 }
 
-/// Counts; the draw that becomes an ephemeral scalar is secret, salt and IV are sent.
+/// A counter. The bytes of the ephemeral scalar are secret; salt and IV are sent.
 struct Counting(u8);
 
 impl rand_core::TryRng for Counting {

@@ -1,17 +1,17 @@
-//! No secret survives its use: after sealing, opening and refusing, and once keys are dropped, nothing of a key, a
-//! content key, an agreed secret, a nonce of a signature or a plaintext is left in the memory of the process.
+//! Secrets do not survive their use: after sealing, opening and refusing, and after keys are dropped, no part of a key,
+//! a content key, an agreed secret, a signature nonce or a plaintext is left in the memory of the process.
 //!
 //! Each case runs in a separate process, deep in the stack of a thread, and then waits. The test reads the writable
-//! memory of that process, stacks and heap, and looks for the secrets, which it knows because all is deterministic. The
-//! registers are among it: a signal right after the work makes the kernel store them on the stack.
+//! memory of that process, stacks and heap, and searches for the secrets, which are deterministic. This includes the
+//! registers: a signal immediately after the work makes the kernel store them on the stack.
 //!
-//! What primitives leave where depends on the processor: `tests/run constant-time` runs this program once for each
-//! backend that the processor offers.
+//! The remains of the primitives depend on the processor: `tests/run constant-time` runs this program once for each
+//! backend of the processor.
 //!
-//! Run in the code as it is released: without optimisation every move of a value leaves a copy in the frame of whoever
-//! moves it.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))] // Compilers for other machines were not looked at.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test, which clippy does not see in what tests call.
+//! Run it in a release build: without optimisation every move of a value leaves a copy in the stack frame of the
+//! caller.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))] // Other targets are not covered.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Code of a test, which clippy does not recognise as such.
 
 #[path = "wiping/memory.rs"]
 mod memory;
@@ -31,7 +31,7 @@ use self::work::{
     seal_detached, seal_hedged, sealed, sealed_wrongly,
 };
 
-/// What a process does before its memory is read.
+/// The work of a process before its memory is read.
 #[derive(Clone, Copy, Debug)]
 enum Case {
     LeaksOnHeap,
@@ -44,15 +44,15 @@ enum Case {
     SealsDetached,
     SealsHedged(Suite),
     Opens(Suite),
-    /// The tag is wrong; where a signature is around the ciphertext, that of the ciphertext.
+    /// The tag is wrong; inside a signature, that of the ciphertext.
     Refuses(Suite),
-    /// Its memory is read when the body has been read and dropped.
+    /// The memory is read after the body was read and dropped.
     Reads(Suite),
-    /// A primitive, without the wiping of this crate.
+    /// Uses a primitive without the wiping of this crate.
     Encrypts,
-    /// Its memory is read while it decrypts.
+    /// The memory is read during decryption.
     Decrypts(Suite),
-    /// Its memory is read while it holds the agreed secret.
+    /// The memory is read while the process holds the agreed secret.
     Agrees,
 }
 
@@ -107,7 +107,7 @@ impl Case {
     }
 }
 
-/// Copies a secret, whose copies are gone with the frames.
+/// Copies a secret through registers; the copies in stack frames are overwritten later.
 #[inline(never)]
 fn copy_through_registers() {
     let mut copy = [0; 32];
@@ -115,7 +115,7 @@ fn copy_through_registers() {
     black_box(black_box(copy));
 }
 
-/// Goes well below the frames that were left.
+/// Overwrites more than the frames that were left.
 #[inline(never)]
 fn overwrite_frames() {
     black_box(&mut [0_u8; 8 << 10]);
@@ -130,7 +130,7 @@ fn process() {
     });
 }
 
-/// The names of the secrets found in the process.
+/// Returns the names of the secrets found in the process.
 fn found_after(case: Case) -> Vec<String> {
     let suite = match case {
         Case::Seals(suite)
@@ -144,7 +144,7 @@ fn found_after(case: Case) -> Vec<String> {
         Case::Encrypts => Suite::E,
         _ => Suite::Sp,
     };
-    // Sealed elsewhere: what sealing leaves is the business of other cases.
+    // Sealed in another process, because other cases cover the remains of sealing.
     let envelope = if matches!(case, Case::Refuses(_)) { sealed_wrongly(suite) } else { sealed(suite) };
     let needles = if matches!(case, Case::SealsHedged(_)) { hedged_needles(suite) } else { needles(suite) };
     survivors(&format!("{case:?}"), &envelope, &needles)
@@ -166,7 +166,7 @@ fn control_a_copy_in_a_register_is_found() {
     assert_eq!(found_after(Case::LeaksInRegister), ["encryption key"]);
 }
 
-/// The forms that keys and keystream take in the primitives are those that are looked for, on each backend.
+/// The forms of keys and keystream in the primitives are those that the test searches for, on each backend.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run constant-time")]
 fn control_what_a_primitive_holds_and_leaves_is_found() {
@@ -189,7 +189,7 @@ fn control_what_is_in_use_is_found() {
     assert!(found.iter().any(|name| name == "agreed secret"), "{found:?}");
 }
 
-/// What is left after each of the cases, with the names of the cases.
+/// Returns the names of the cases that leave secrets, with the secrets.
 fn left_by(cases: impl IntoIterator<Item = Case>) -> Vec<(String, Vec<String>)> {
     let after = |case: Case| (format!("{case:?}"), found_after(case));
     cases.into_iter().map(after).filter(|(_, found)| !found.is_empty()).collect()

@@ -1,4 +1,4 @@
-//! Every CBOR item that is accepted has one spelling.
+//! Every accepted CBOR item has one encoding.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("cbor", bytes));

@@ -1,4 +1,4 @@
-//! Claims that can be read can be written, and are read again as the same.
+//! Decoded claims survive encoding and decoding.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("claims", bytes));

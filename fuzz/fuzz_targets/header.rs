@@ -1,4 +1,4 @@
-//! A header that is accepted is the one encoding of what it says.
+//! An accepted header is deterministically encoded.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("header", bytes));

@@ -1,4 +1,4 @@
-//! An encrypted object that is accepted names one way to its key.
+//! An accepted encrypted object has one source of its content key.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("inner", bytes));

@@ -1,4 +1,4 @@
-//! No keyset is the beginning of another, and behind a stubbed signature nothing breaks.
+//! No keyset is a prefix of another, and no input breaks the code behind a stubbed signature.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("keyset", bytes));

@@ -1,4 +1,4 @@
-//! A receipt that is accepted leads any leaf to one root.
+//! An accepted receipt leads any leaf to one root.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| taskseal_tests::fuzzing::run("receipt", bytes));

@@ -1,8 +1,7 @@
-// A sensor without an operating system: Cortex-M4, no libc, 256 KiB of memory of which the library takes none.
-//
-// It has no clock, so its tasks are ordered by a boot epoch and a counter. Its signing key is in a secure element, its
-// source of randomness is poor, so that sealing is hedged. What it sealed is then opened as a worker would, and looked
-// for secrets on the stack. Ends with 0 if all of that went as it should.
+// A sensor without an operating system: Cortex-M4, no libc. The library uses no static memory.
+// It has no clock, so its tasks have a boot epoch and a counter. Its signing key is in a secure element, its
+// source of randomness is weak, so sealing is hedged. The tasks are then opened as by a worker, and the stack is
+// searched for secrets. Exits with 0 on success.
 
 #include "board.h"
 #include "secure_element.h"
@@ -12,7 +11,7 @@ void taskseal_panic(void) {
     board_exit(3);
 }
 
-// What stands on the bus instead of the chip: the same commands, answered by a key in memory. Busy the first time.
+// A simulated chip on the bus: the same commands, executed with a key in memory. Busy the first time.
 struct chip {
     taskseal_signer key;
     int commands;
@@ -55,7 +54,7 @@ static void require(const char *step, int holds) {
     }
 }
 
-// Whether 16 bytes of the secret, in either order, are on the part of the stack that was used.
+// Returns whether 16 bytes of the secret, in either order, are on the used part of the stack.
 static int is_on_the_stack(const uint8_t *secret) {
     size_t length;
     const uint8_t *used = board_stack_used(&length);
@@ -76,7 +75,7 @@ static taskseal_signing_key chip_key;
 static taskseal_encryption_key shared_key;
 static taskseal_hedge_key hedge_key;
 static taskseal_verifying_key verifying_key;
-// The tasks that are not finished at one time; and one issuer. A plain window would run full: without a clock nothing expires.
+// Slots for unfinished tasks, and one issuer. A plain window would fill up, because nothing expires without a clock.
 static taskseal_replay_slot slots[4];
 static taskseal_sequence_source sources[1];
 static taskseal_sequence_window window;
@@ -137,12 +136,12 @@ int main(void) {
     require("no key is on the stack after sealing", !is_on_the_stack(CHIP_SECRET) && !is_on_the_stack(SHARED_SECRET) && !is_on_the_stack(HEDGE_SECRET));
     require("the chip was busy once", chip.commands == 2);
 
-    // A second reading draws other numbers, although the source is stuck.
+    // A second reading has other random values, although the source is stuck.
     task.claims.sequence_counter = 2;
     task.claims.task_id[15] = 1;
     check("seal again", taskseal_seal_se_hedged(&task, &signer, &shared_key, &hedge_key, &rng, again, sizeof again));
 
-    // As a worker: no clock here either, so the policy says that this is accepted from this queue.
+    // As a worker, also without a clock, so the policy must accept clockless tasks from this queue.
     const taskseal_text any = TASKSEAL_TEXT_INIT("*");
     const taskseal_record records[] = {
         {.verifying_key = &verifying_key, .issuers = any, .types = any, .audiences = any, .valid_until = TASKSEAL_NO_END},

@@ -1,4 +1,4 @@
-// Seals and opens a task in every suite on a host, and shows what is refused.
+// Seals and opens a task in every suite on a host, and checks refusals.
 //
 //     cc host.c $(pkg-config --cflags --libs taskseal) -o host && ./host
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #define NOW 1763751000u
 
-// The library calls this instead of going on with a broken invariant.
+// The library calls this when an invariant is broken.
 void taskseal_panic(void) {
     abort();
 }
@@ -40,7 +40,7 @@ static int32_t now(void *context, taskseal_time *time) {
     return 0;
 }
 
-// A signer that is not the library's: counts, and then has the key in memory sign.
+// A custom signer: counts calls and signs with the key in memory.
 struct counting {
     taskseal_signer signer;
     int calls;
@@ -128,7 +128,7 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
     taskseal_verified verified;
     uint8_t body[64];
 
-    // How much is needed is told before anything is sealed.
+    // The required size is available before sealing.
     const int32_t length = seal(suite, &task, NULL, 0);
     expect("length", length > 0, 1);
     uint8_t *envelope = malloc((size_t)length);
@@ -145,7 +145,7 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
         taskseal_replay_window_init(&window, slots, 16);
         expect("open without keys", taskseal_open(verifier, &guard, &none, envelope, (size_t)length, body, sizeof body, &verified),
                TASKSEAL_NO_DECRYPTION_KEY);
-        // A short buffer is told of before the guard is asked: it uses up no attempt.
+        // A short buffer is an error before the guard is called: it costs no attempt.
         taskseal_replay_window_init(&window, slots, 16);
         taskseal_task once = task;
         once.claims.present |= TASKSEAL_HAS_ATTEMPTS;
@@ -153,7 +153,7 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
         uint8_t sealed[640];
         const int32_t size = seal(suite, &once, sealed, sizeof sealed);
         expect("open into nothing", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, NULL, 0, &verified), TASKSEAL_BUFFER_TOO_SMALL);
-        expect("nothing is told", verified.body_length == 0 && verified.claims.issuer.start == NULL, 1);
+        expect("the output is cleared", verified.body_length == 0 && verified.claims.issuer.start == NULL, 1);
         expect("one byte short", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, body, sizeof BODY - 2, &verified), TASKSEAL_BUFFER_TOO_SMALL);
         expect("over the envelope", taskseal_open(verifier, &guard, &keys, sealed, (size_t)size, sealed + 8, sizeof body, &verified), TASKSEAL_INVALID_ARGUMENT);
         expect("length", taskseal_verify(verifier, sealed, (size_t)size, &verified), 0);
@@ -173,14 +173,14 @@ static void check_suite(uint32_t suite, const char *name, const taskseal_verifie
     expect("replay", taskseal_open(verifier, &guard, &keys, envelope, (size_t)length, body, sizeof body, &verified), TASKSEAL_REPLAYED);
     taskseal_wipe(body, sizeof body);
 
-    // No byte can be changed, none cut off, none added.
+    // Changed, removed and added bytes are refused.
     for (size_t place = 0; place < (size_t)length; place++) {
         envelope[place] ^= 1;
         expect("a changed byte", taskseal_verify(verifier, envelope, (size_t)length, &verified) < 0, 1);
         envelope[place] ^= 1;
     }
     for (size_t cut = 0; cut < (size_t)length; cut++) {
-        uint8_t *part = malloc(cut + 1); // A buffer of its own: a read behind it is seen.
+        uint8_t *part = malloc(cut + 1); // A separate buffer, so that an overread is detected.
         memcpy(part, envelope, cut);
         expect("a cut", taskseal_verify(verifier, part, cut, &verified) < 0, 1);
         free(part);
@@ -255,7 +255,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("a scalar of zero in its place", taskseal_signing_key_init(&invalid, zero), TASKSEAL_INVALID_KEY);
     expect("neither is there", taskseal_signing_key_kid(&invalid, invalid_kid), TASKSEAL_NO_KEY);
 
-    // A bit that has no meaning.
+    // An undefined bit.
     taskseal_policy vague = *verifier->policy;
     taskseal_verifier by_vague = *verifier;
     by_vague.policy = &vague;
@@ -274,7 +274,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("without", taskseal_records_check(&without, 1), TASKSEAL_INVALID_ARGUMENT);
     expect("records", taskseal_records_check(verifier->records, verifier->record_count), 0);
 
-    // Without a clock every task with a time is refused; one with a sequence is not, if the policy wants it.
+    // Without a clock tasks with times are refused; tasks with a sequence are accepted if the policy allows it.
     task = new_task(100);
     int32_t length = taskseal_seal_m(&task, &mac_key, out, size);
     taskseal_verifier blind = *verifier;
@@ -291,7 +291,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("counter", (int32_t)verified.claims.sequence_counter, 7);
     policy.accept = 0;
 
-    // A key store that does not answer.
+    // An unavailable key store.
     task = new_task(101);
     length = taskseal_seal_sp(&task, &signer, &recipient, &rng, out, size);
     taskseal_agreement away = agreement;
@@ -300,7 +300,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     uint8_t body[64];
     expect("key store", taskseal_open(verifier, &guard, &keys, out, (size_t)length, body, sizeof body, &verified), TASKSEAL_KEY_UNAVAILABLE);
 
-    // A signer of one's own.
+    // A custom signer.
     struct counting counting = {.signer = signer};
     const taskseal_signer own = {.sign_digest = count_and_sign, .context = &counting, .kid = {0}};
     taskseal_signer with_kid = own;
@@ -320,7 +320,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("hedged E", taskseal_seal_e_hedged(&task, &encryption_key, &hedge_key, &rng, again, size) > 0, 1);
     expect("hedged SP", taskseal_seal_sp_hedged(&task, &signer, &recipient, &hedge_key, &rng, again, size) > 0, 1);
 
-    // A window that is full of tasks that could still run admits no other.
+    // A window full of tasks that could still run admits no other task.
     taskseal_replay_slot one_slot;
     taskseal_replay_window small;
     taskseal_guard full;
@@ -336,7 +336,7 @@ static void check_errors(const taskseal_verifier *verifier) {
     expect("no guard", taskseal_open(verifier, NULL, NULL, out, (size_t)length, NULL, 0, &verified), TASKSEAL_NULL_POINTER);
 }
 
-// Tasks without a clock do not expire: a window runs full of them, a sequence window does not.
+// Tasks without a clock do not expire: they fill up a window, but not a sequence window.
 static void check_sequence(const taskseal_verifier *verifier) {
     static taskseal_replay_slot room[2];
     static taskseal_sequence_source sources[1];
@@ -373,7 +373,7 @@ static void check_sequence(const taskseal_verifier *verifier) {
     policy.accept = 0;
 }
 
-// What the header says of the longest envelopes.
+// Checks the maximum overheads of the header.
 static void check_overhead(void) {
     static const char name[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
     const struct {
@@ -392,7 +392,7 @@ static void check_overhead(void) {
     task.claims.sequence_counter = UINT64_MAX;
     task.claims.sequence_epoch = task.claims.schema = task.claims.timeout = task.claims.retention = UINT32_MAX;
     task.claims.attempts = UINT16_MAX;
-    // A result, which has a request; `ttl` goes with no times only, which are longer.
+    // A result with a request; `ttl` is only allowed without times, which are longer.
     task.claims.present = (TASKSEAL_HAS_REQUEST << 1) - 1 - TASKSEAL_HAS_TTL;
     task.kind = TASKSEAL_RESULT;
     task.content_type = TASKSEAL_TEXT("application/abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
@@ -440,7 +440,7 @@ int main(void) {
         return 1;
     }
     rng.context = source;
-    // Keys are made once and used where they are.
+    // Keys are initialised once and used in place.
 #define FRESH() (draw(source, secret, sizeof secret), draw(source, kid, sizeof kid))
     FRESH();
     require(taskseal_mac_key_init(&mac_key, kid, secret));

@@ -1,4 +1,4 @@
-// Runs what README.md shows: its programs come in as readme.h, one after the other.
+// Runs the programs of README.md, which are concatenated in readme.h.
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// The driver: a digest goes out, a status byte and a signature come back. The private key never does.
+// The driver: sends a digest and receives a status byte and a signature. The private key stays in the chip.
 
 #include "secure_element.h"
 
@@ -15,7 +15,7 @@ static int32_t sign_digest(void *context, const uint8_t *digest, uint8_t *signat
             return -1;
         }
         if (answer[0] == STATUS_OK) {
-            // Whether the chip gives a high or a low s does not matter: the library normalises.
+            // The chip may return a high or a low s: the library normalises it.
             for (int i = 0; i < 64; i++) {
                 signature[i] = answer[1 + i];
             }

@@ -1,4 +1,4 @@
-// What the programs of the footprint share: keys, names and how an operation is measured.
+// Shared by the footprint programs: keys, names and the measurement of an operation.
 //
 // With FOOTPRINT_EMPTY the program is linked against functions that do nothing: the difference is the library.
 #ifndef COMMON_H
@@ -19,7 +19,7 @@ static const uint8_t KID_2[8] = {2, 2, 2, 2, 2, 2, 2, 2};
 static uint8_t body[256];
 static uint8_t envelope[1024];
 
-// A counter in the place of a source of randomness: the numbers are to be the same every time.
+// A counter instead of a source of randomness, so that the results are reproducible.
 static int32_t draw(void *context, uint8_t *bytes, size_t length) {
     uint8_t *next = context;
     for (size_t i = 0; i < length; i++) {

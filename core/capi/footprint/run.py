@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What the library costs on a Cortex-M4: flash, static memory, stack, instructions; and what is in the bytes.
+"""Measures the library on a Cortex-M4: flash, static memory, stack, instructions, and the composition of the code.
 
     core/capi/footprint/run.py              builds, measures, compares with footprint.toml
     core/capi/footprint/run.py --write      writes the measured numbers into footprint.toml
-    core/capi/footprint/run.py --crates    tells of which crates the code is made too
+    core/capi/footprint/run.py --crates     also prints the size of the code by crate
 
 Needs cargo with the target thumbv7em-none-eabihf, arm-none-eabi-gcc and qemu-system-arm.
 """
@@ -26,17 +26,17 @@ CFLAGS = (
     "-Wno-unused-variable -Wno-unused-function -Wno-unused-const-variable "
     "-ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections -nostdlib -nostartfiles"
 ).split()
-# What a firmware has anyway: in both images, used or not.
+# Functions that a firmware has anyway: in both images, used or not.
 MEMORY = ["memcpy", "memmove", "memset", "memcmp"] + [
     f"__aeabi_mem{name}" for name in ("cpy", "cpy4", "cpy8", "move", "move4", "move8", "set", "set4", "set8", "clr", "clr4", "clr8")]
 LDFLAGS = [f"-L{BOARD}", "-Tboard.ld", "-Wl,--gc-sections", "-Wl,--build-id=none", *(f"-Wl,-u,{name}" for name in MEMORY)]
 # The system timer of the board runs at 25 MHz; under `-icount shift=0` an instruction takes a nanosecond.
 INSTRUCTIONS_PER_TICK = 40
 GROWTH = 1.02
-# Words that the call of the wiping itself may leave.
+# Maximum number of words that the wiping call itself may leave.
 MOST_LEFT = 4
 
-# Program, features, greatest flash in bytes, greatest stack in bytes.
+# Program, features, maximum flash in bytes, maximum stack in bytes.
 PROGRAMS = {
     "mac_seal": ("mac", 18 * 1024, 3072),
     "mac": ("mac", None, None),
@@ -46,7 +46,7 @@ PROGRAMS = {
     "verify_se": ("verify", 42 * 1024, 5734),
     "verify_sp": ("verify", None, None),
 }
-# What the envelope itself costs, as opposed to the arithmetic: of the programs that seal one suite or two.
+# Maximum size of the envelope code, in bytes, for the programs that seal one or two suites.
 ENVELOPE_LIMIT = 8 * 1024
 OURS = {
     "taskseal: arithmetic": r"/provider/(general|small|software)",
@@ -54,7 +54,7 @@ OURS = {
     "taskseal: batches": r"/core/src/batch",
     "taskseal: envelope": r"/core/src/(cbor|envelope|header|inner|claims|structure|name|seal|suite|task_id)",
 }
-# Crates that keep checks which no input is known to reach.
+# Crates with panics that no input is known to reach.
 MAY_PANIC = ("aes", "hybrid-array", "p256", "crypto-bigint", "hmac", "digest", "block-buffer", "sha2", "ecdsa",
              "polyval", "elliptic-curve", "rfc6979", "subtle")
 PANIC = re.compile(r"core::panicking|core::slice::index::slice_|unwrap_failed|expect_failed|len_mismatch|CtOption<T>::unwrap")
@@ -78,7 +78,7 @@ def build(features, target_folder):
 
 
 def link(program, library, folder):
-    """The image, and one with functions that do nothing in the place of the library."""
+    """Returns the image, and one with empty functions instead of the library."""
     includes = [f"-I{BOARD}", f"-I{CAPI / 'include'}"]
     objects = []
     for source in (HERE / f"{program}.c", BOARD / "board.c"):
@@ -98,14 +98,14 @@ def link(program, library, folder):
 
 
 def sizes(image):
-    """Flash, and static memory."""
+    """Returns the sizes of flash and static memory, in bytes."""
     text, data, bss = run("arm-none-eabi-size", image).stdout.splitlines()[1].split()[:3]
     return int(text) + int(data), int(data) + int(bss)
 
 
 def measure(image):
-    """What the program reports: operation -> (instructions, stack, words left of the deepest 64, result)."""
-    # What the board writes comes out of the debugger's side.
+    """Returns the report of the program: operation -> (instructions, stack, words left of the deepest 64, result)."""
+    # The output of the board appears on the debugger's side.
     done = run("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none", "-icount",
                "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", image, timeout=120)
     operations = {}
@@ -118,7 +118,7 @@ def measure(image):
 
 
 def by_crate(image):
-    """Bytes of code by the crate of the line that they were made of; ours by what it is for."""
+    """Returns bytes of code by crate; those of taskseal by purpose."""
     listing = run("arm-none-eabi-objdump", "-d", image).stdout
     code = [(int(at, 16), len(raw.replace(" ", "")) // 2)
             for at, raw in re.findall(r"^\s*([0-9a-f]+):\t((?:[0-9a-f]{4} ?)+)\s", listing, re.MULTILINE)]
@@ -140,7 +140,7 @@ def by_crate(image):
 
 
 def panics(image):
-    """(function, source files of the line that can panic, innermost first), from the disassembly and the line table."""
+    """Returns (function, source files of the line that can panic, innermost first), from disassembly and line table."""
     listing = run("arm-none-eabi-objdump", "-d", "--no-show-raw-insn", "--demangle=rust", image).stdout
     calls, current = [], None
     for line in listing.splitlines():
@@ -149,7 +149,7 @@ def panics(image):
         elif call := re.match(r"\s*([0-9a-f]+):\s+b\S*\s+[0-9a-f]+ <(.+?)(\+0x[0-9a-f]+)?>", line):
             if call.group(2) != current:
                 calls.append((current, call.group(1), call.group(2)))
-    # Helpers of the core library, and tails that several functions share, pass on what they call.
+    # Helpers of the core library, and tails that several functions share, forward to the functions that they call.
     passes_on = {name for name, _, _ in calls if re.match(r"<?core::|OUTLINED|subtle::CtOption<T>::unwrap", name)}
     ends, grown = {called for _, _, called in calls if PANIC.search(called)}, True
     while grown:
@@ -164,7 +164,7 @@ def panics(image):
 
 
 def own_panics(image):
-    """The places in our own sources that can panic: the innermost line that is not of the core library is ours."""
+    """Returns the places in the sources of taskseal that can panic, by the innermost line outside the core library."""
     found = set()
     for name, files in panics(image):
         blamed = next((file for file in files if "/rustc/" not in file and "/library/" not in file), "?")
@@ -174,7 +174,7 @@ def own_panics(image):
 
 
 def unwiped(program, name, left):
-    # Of signed suites, verifying goes deepest, and has no secret.
+    # In signed suites verification uses the most stack, and has no secret.
     has_secrets_deepest = name.startswith("seal") or name in ("open-m", "open-e")
     return [f"{program}: {name} leaves {left} of the deepest 64 words of its stack unwiped"] * (has_secrets_deepest and left > MOST_LEFT)
 
@@ -229,7 +229,7 @@ def main():
                 wrong.append(f"{program}: {name} takes {instructions} instructions, {before} before")
         if "alloc" in run("arm-none-eabi-nm", image).stdout:
             wrong.append(f"{program}: an allocator is linked")
-    # How deep the work goes depends on what is linked with it: the same with the library that has everything.
+    # The depth of the work depends on the linked code: repeat with the complete library.
     everything = folder / "libtaskseal-full.a"
     everything.write_bytes(build("full", folder).read_bytes())
     for program in PROGRAMS:

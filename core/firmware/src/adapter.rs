@@ -23,7 +23,7 @@ use core::fmt;
 
 use rand_core::{TryCryptoRng, TryRng};
 
-/// The source of randomness had none to give.
+/// The source of randomness failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceFailed;
 
@@ -53,14 +53,14 @@ impl<R: rand_core_06::RngCore> TryRng for FromRng06<R> {
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), SourceFailed> {
-        // The fallible call: `fill_bytes` of a hardware source panics, or gives what it has, when it fails.
+        // The fallible call: when it fails, `fill_bytes` of a hardware source panics or returns incomplete randomness.
         self.0.try_fill_bytes(out).map_err(|_| SourceFailed)
     }
 }
 
 impl<R: rand_core_06::RngCore + rand_core_06::CryptoRng> TryCryptoRng for FromRng06<R> {}
 
-/// A source with the traits of `rand_core` 0.9; `RngCore` and `TryRngCore` will do.
+/// A source with the traits of `rand_core` 0.9, either `RngCore` or `TryRngCore`.
 #[derive(Debug)]
 pub struct FromRng09<R>(pub R);
 

@@ -12,7 +12,7 @@ use taskseal_firmware::device::Device;
 
 use crate::emulator::{FileFlash, HostRng};
 
-/// Long enough for the envelope around a reading, for names of their greatest length.
+/// Sufficient for an envelope around a reading with names of maximum length.
 const ENVELOPE: usize = 896;
 
 #[entry]
@@ -28,8 +28,8 @@ fn main() -> ! {
 }
 
 fn run() -> Result<(), &'static str> {
-    let mut flash = FileFlash::open().ok_or("no flash.bin to stand for the flash")?;
-    // As most hardware abstraction layers have it.
+    let mut flash = FileFlash::open().ok_or("flash.bin, the flash of the emulator, not found")?;
+    // As in most hardware abstraction layers.
     let rng = FromRng06(HostRng::open().ok_or("no source of randomness")?);
     let mut device = Device::boot(&mut flash, rng).map_err(|error| {
         hprintln!("boot: {}", error);
@@ -39,13 +39,15 @@ fn run() -> Result<(), &'static str> {
     hprintln!("issuer {}", device.issuer());
     let key = device.verifying_key();
     let mut text = [0; 88];
-    let point = Base64UrlUnpadded::encode(&key.to_point(), &mut text).map_err(|_| "no room for the key")?;
+    let point = Base64UrlUnpadded::encode(&key.to_point(), &mut text)
+        .map_err(|_| "the buffer is too small for the key")?;
     hprintln!("key {} {}", key.kid(), point);
     hprintln!("epoch {}", device.next().epoch);
     for millidegrees in [21_500, 21_750] {
         let mut reading = String::<64>::new();
         let (degrees, rest) = (millidegrees / 1000, millidegrees % 1000);
-        write!(reading, "{{\"celsius\":{degrees}.{rest:03}}}").map_err(|_| "no room for the reading")?;
+        write!(reading, "{{\"celsius\":{degrees}.{rest:03}}}")
+            .map_err(|_| "the buffer is too small for the reading")?;
 
         let mut buffer = [0; ENVELOPE];
         let sealed = device.seal(reading.as_bytes(), &mut buffer).map_err(|_| "nothing was sealed")?;
@@ -55,7 +57,7 @@ fn run() -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A real device would reset; its readings are lost, its epoch is stored.
+/// A real device would reset: its readings are lost, its epoch is stored.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     hprintln!("error the device panicked");

@@ -1,4 +1,4 @@
-//! From a boot to sealed readings.
+//! The device: boot, registration data, and sealed readings.
 
 use core::convert::Infallible;
 
@@ -11,19 +11,19 @@ use taskseal_core::{Claims, ContentType, SealError, Sealer, TaskId, TaskType};
 
 use crate::storage::{self, Settings, StorageError};
 
-/// What a reading is to the worker; it has a handler of this type.
+/// Task type of a reading, for which the worker has a handler.
 const READING: TaskType<'static> = match TaskType::new("reading:store") {
     Ok(name) => name,
     Err(_) => panic!("printable ASCII"),
 };
-/// Seconds after which the worker throws away a reading that waits for its turn.
+/// Time after which the worker discards a waiting reading, in seconds.
 const TTL: u32 = 3600;
 
 /// A device that has booted.
 #[derive(Debug)]
 pub struct Device<R> {
     settings: Settings,
-    /// Kept from the boot on: to load it costs as much as to sign with it.
+    /// Kept in memory, because loading it costs as much as a signature.
     signer: SigningKey,
     hedge: HedgeKey,
     rng: R,
@@ -32,7 +32,7 @@ pub struct Device<R> {
 }
 
 impl<R: TryCryptoRng> Device<R> {
-    /// Reads what the device is, makes its key at the first boot, and begins a new epoch.
+    /// Reads the settings, generates the key at the first boot, and starts a new epoch.
     ///
     /// # Errors
     /// [`StorageError`]: nothing can be sealed.
@@ -40,22 +40,22 @@ impl<R: TryCryptoRng> Device<R> {
         let settings = Settings::read(flash)?;
         let (signer, secret) = storage::signing_key(flash, &mut rng)?;
         let hedge = HedgeKey::derive(&secret);
-        // Stored before anything is sealed in it.
+        // Stored before anything is sealed in this epoch.
         let epoch = storage::next_epoch(flash)?;
         Ok(Self { settings, signer, hedge, rng, epoch, counter: 0 })
     }
 
-    /// The name that the device speaks under.
+    /// Returns the name of the device, which is the issuer of its tasks.
     pub fn issuer(&self) -> &str {
         self.settings.issuer().map_or("", |issuer| issuer.as_str())
     }
 
-    /// What the worker's keyset has to know.
+    /// Returns the key for the worker's keyset.
     pub fn verifying_key(&self) -> VerifyingKey {
         self.signer.verifying_key()
     }
 
-    /// Epoch and counter of the next reading.
+    /// Returns epoch and counter of the next reading.
     pub fn next(&self) -> Sequence {
         Sequence { epoch: self.epoch, counter: u64::from(self.counter) }
     }
@@ -63,14 +63,14 @@ impl<R: TryCryptoRng> Device<R> {
     /// Seals a reading: encrypted to the worker, signed by the device, numbered instead of dated.
     ///
     /// # Errors
-    /// [`SealError`]; the number is used up all the same.
+    /// [`SealError`]; the counter advances also in this case.
     pub fn seal<'b>(
         &mut self,
         reading: &[u8],
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], SealError<Infallible>> {
         let sequence = self.next();
-        // Four billion readings an epoch; whoever makes more has to begin another, by booting.
+        // An epoch has four billion readings; after that the device must boot.
         self.counter = self.counter.checked_add(1).ok_or(SealError::InconsistentClaims)?;
         let (Some(issuer), Some(audience)) = (self.settings.issuer(), self.settings.audience()) else {
             return Err(SealError::InconsistentClaims);
@@ -84,8 +84,8 @@ impl<R: TryCryptoRng> Device<R> {
             .seal_hedged(&claims, ContentType::JSON, reading, &self.hedge, &mut self.rng, buffer)
             .map(<[u8]>::len);
         let len = match hedged {
-            // The number makes every message another one, so the key of the device alone is enough to keep its
-            // ciphertexts apart. What is lost is secrecy towards whoever takes that key later.
+            // The sequence makes every message different, so the key of the device is sufficient to separate its
+            // ciphertexts. The readings are not secret towards a party that later obtains that key.
             Err(SealError::Random) => sealer
                 .danger_seal_without_randomness(&claims, ContentType::JSON, reading, &self.hedge, buffer)
                 .map(<[u8]>::len),
@@ -94,7 +94,7 @@ impl<R: TryCryptoRng> Device<R> {
         buffer.get(..len).ok_or(SealError::BufferTooSmall)
     }
 
-    /// No other reading of any device has it: the key's name, then the number.
+    /// Unique among all readings of all devices: the kid, then the sequence.
     fn task_id(&self, sequence: Sequence) -> TaskId {
         let mut id = [0; TaskId::LEN];
         let kid = *self.signer.verifying_key().kid().as_bytes();

@@ -1,8 +1,8 @@
-//! What stands for hardware in the emulator: files of the host, reached over semihosting.
+//! Hardware of the emulator: files of the host, accessed over semihosting.
 //!
-//! A file in the current folder, `flash.bin`, is the flash. It behaves as NOR flash does: erasing makes ones, writing
-//! only ever makes zeros. On a board the driver of its hardware abstraction layer takes this place.
-#![allow(unsafe_code)] // Each call to the host hands over addresses.
+//! The file `flash.bin` in the current folder is the flash. It behaves like NOR flash: erasing sets bits, writing only
+//! clears bits. On a board, replace it by the driver of the hardware abstraction layer.
+#![allow(unsafe_code)] // Each call to the host passes addresses.
 
 use core::ffi::CStr;
 
@@ -22,25 +22,25 @@ enum Mode {
     Update = 3,
 }
 
-/// The host did not do it.
+/// The host reported a failure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostFailed;
 
 impl File {
     fn open(path: &CStr, mode: Mode) -> Option<Self> {
-        // SAFETY: the path is read up to its length, and lives until the call is over.
+        // SAFETY: the path is read up to its length, and is valid until the end of the call.
         let handle = unsafe { syscall!(OPEN, path.as_ptr(), mode as usize, path.to_bytes().len()) };
         (handle != usize::MAX).then_some(Self(handle))
     }
 
     fn seek(&mut self, offset: u32) -> Result<(), HostFailed> {
-        // SAFETY: no memory is handed over.
+        // SAFETY: no memory is passed.
         let failed = unsafe { syscall!(SEEK, self.0, offset) };
         if failed == 0 { Ok(()) } else { Err(HostFailed) }
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), HostFailed> {
-        // SAFETY: the host writes into these bytes only, which nobody else has.
+        // SAFETY: the host writes into these bytes only, which are borrowed mutably.
         let missing = unsafe { syscall!(READ, self.0, bytes.as_mut_ptr(), bytes.len()) };
         if missing == 0 { Ok(()) } else { Err(HostFailed) }
     }
@@ -60,7 +60,7 @@ impl FileFlash {
         File::open(c"flash.bin", Mode::Update).map(Self)
     }
 
-    /// Replaces bytes by what they and the new ones make together.
+    /// Writes bytes as NOR flash does: clears bits only.
     fn change(&mut self, offset: u32, new: &[u8], merge: fn(u8, u8) -> u8) -> Result<(), NorFlashErrorKind> {
         for (offset, new) in (offset..).step_by(64).zip(new.chunks(64)) {
             let mut bytes = [0; 64];

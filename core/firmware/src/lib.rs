@@ -1,10 +1,11 @@
-//! A sensor without a clock that seals its readings to a worker: what a device needs around `taskseal-core`.
+//! A sensor without a clock that seals its readings to a worker: the code that a device needs around `taskseal-core`.
 //!
-//! * [`storage`]: what lies in flash, and how an epoch is counted there that survives power cuts.
-//! * [`device`]: from a boot to sealed readings.
+//! * [`storage`]: the content of the flash, with an epoch that survives power cuts.
+//! * [`device`]: boot, registration data, and sealed readings.
 //! * [`adapter`]: sources of randomness with the interfaces of older releases of `rand_core`.
 //!
-//! Nothing here knows the emulator: give it the flash and the source of randomness of your hardware abstraction layer.
+//! These modules do not depend on the emulator: use them with the flash and the source of randomness of your hardware
+//! abstraction layer.
 #![no_std]
 #![forbid(unsafe_code)]
 

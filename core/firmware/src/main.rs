@@ -1,4 +1,4 @@
-//! The image: boots, tells the public key, seals two readings, and tells the envelopes.
+//! The image: boots, prints the public key, seals two readings, and prints the envelopes.
 //!
 //! ```text
 //! issuer sensor-17

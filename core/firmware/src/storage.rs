@@ -1,4 +1,4 @@
-//! What lies in flash, in four pages:
+//! The content of the flash, in four pages:
 //!
 //! | page | what | written |
 //! | --- | --- | --- |
@@ -6,8 +6,8 @@
 //! | 1 | the signing key | by the device, at its first boot |
 //! | 2, 3 | the epoch: one record a boot | by the device |
 //!
-//! The number of a reading is an epoch and a counter. Only the epoch is stored, once a boot; the counter begins at zero in
-//! each epoch and needs no flash. A page holds 512 epochs, so 10,000 cycles of two pages are ten million boots.
+//! The sequence of a reading is an epoch and a counter. Only the epoch is stored, once per boot; the counter starts at
+//! zero in each epoch and needs no flash. A page holds 512 epochs, so 10,000 cycles of two pages are ten million boots.
 
 #[cfg(test)]
 mod tests;
@@ -19,55 +19,56 @@ use rand_core::TryCryptoRng;
 use taskseal_core::keys::{AgreementPublicKey, SigningKey};
 use taskseal_core::{Audience, Issuer, Secret, tags_match};
 
-/// Bytes of a page here; a multiple of the least that the flash can erase.
+/// Size of a page, in bytes: a multiple of the erase size of the flash.
 pub const PAGE: u32 = 4096;
-/// Bytes that are used.
+/// Number of bytes in use.
 pub const LEN: u32 = 4 * PAGE;
 
 const SETTINGS: u32 = 0;
 const KEY: u32 = PAGE;
 const EPOCHS: [u32; 2] = [2 * PAGE, 3 * PAGE];
-/// Marks a page of settings of this form.
+/// Marks a page of settings in this format.
 const SETTINGS_MARK: [u8; 8] = *b"taskseal";
-/// Marks a key that was written to its end.
+/// Marks a key that was written completely.
 const KEY_MARK: [u8; 8] = *b"tskskey1";
 const RECORD: u32 = 8;
-/// Where the kid of the key stands in its page: after mark and scalar.
+/// Offset of the kid in the page of the key: after mark and scalar.
 const KID: u32 = RECORD + 32;
 
-/// Why the storage cannot be used.
+/// The reason for which the storage cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// The flash does not read, write or erase.
+    /// Reading, writing or erasing the flash failed.
     Flash,
-    /// No settings, or damaged ones.
+    /// The settings are missing or damaged.
     NotProvisioned,
-    /// A key is to be made, and the source of randomness failed.
+    /// The source of randomness failed while a key was generated.
     Random,
-    /// The last epoch there can be was used.
+    /// All epochs are used.
     EpochsUsedUp,
 }
 
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Flash => "the flash does not answer",
-            Self::NotProvisioned => "the settings are not there or damaged",
+            Self::Flash => "the flash failed",
+            Self::NotProvisioned => "the settings are missing or damaged",
             Self::Random => "the source of randomness failed",
-            Self::EpochsUsedUp => "the last epoch was used",
+            Self::EpochsUsedUp => "all epochs are used",
         })
     }
 }
 
 impl core::error::Error for StorageError {}
 
-/// What production writes: who the device is, where its readings go, and whom they are encrypted to.
+/// The settings that are written in production: the name of the device, the audience of its readings, and their
+/// recipient.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     issuer: Text<64>,
     audience: Text<128>,
-    /// The worker that may read.
+    /// The worker that can decrypt.
     pub worker: AgreementPublicKey,
 }
 
@@ -84,7 +85,7 @@ impl<const N: usize> Text<N> {
 }
 
 impl Settings {
-    /// Reads and checks them.
+    /// Reads and checks the settings.
     ///
     /// # Errors
     /// [`StorageError::Flash`], [`StorageError::NotProvisioned`].
@@ -94,7 +95,7 @@ impl Settings {
         Self::parse(&page).ok_or(StorageError::NotProvisioned)
     }
 
-    /// Mark, point, and two texts with their length in front.
+    /// Mark, point, and two texts with a length prefix.
     fn parse(page: &[u8]) -> Option<Self> {
         let rest = page.strip_prefix(&SETTINGS_MARK)?;
         let (point, rest) = rest.split_first_chunk::<65>()?;
@@ -120,7 +121,7 @@ impl Settings {
     }
 }
 
-/// The signing key. Made here at the first boot, so that it was never anywhere else.
+/// Returns the signing key. It is generated on the device at the first boot, so it was never elsewhere.
 ///
 /// # Errors
 /// [`StorageError::Flash`], [`StorageError::Random`].
@@ -135,7 +136,7 @@ pub fn signing_key<R: TryCryptoRng>(
         flash.read(KEY + RECORD, scalar.as_mut_bytes()).map_err(|_| StorageError::Flash)?;
         let mut kid = [0; 8];
         flash.read(KEY + KID, &mut kid).map_err(|_| StorageError::Flash)?;
-        // Nearly every scalar is some key: a flash that lost bits must not make this another device.
+        // Nearly every scalar is a valid key, so the kid detects flash that lost bits.
         let key = SigningKey::from_scalar(&scalar).map_err(|_| StorageError::Flash)?;
         if key.verifying_key().kid().as_bytes() != &kid {
             return Err(StorageError::Flash);
@@ -146,11 +147,11 @@ pub fn signing_key<R: TryCryptoRng>(
     rng.try_fill_bytes(before.as_mut_bytes()).map_err(|_| StorageError::Random)?;
     let key = loop {
         rng.try_fill_bytes(scalar.as_mut_bytes()).map_err(|_| StorageError::Random)?;
-        // A source that is stuck says the same twice.
+        // A stuck source returns the same bytes twice.
         if tags_match(scalar.as_bytes(), before.as_bytes()) {
             return Err(StorageError::Random);
         }
-        // One of 2^32 scalars is out of range; a source that is stuck there is broken.
+        // One of 2^32 scalars is out of range; repeated ones mean a broken source.
         if let Ok(key) = SigningKey::from_scalar(&scalar) {
             break key;
         }
@@ -166,29 +167,29 @@ pub fn signing_key<R: TryCryptoRng>(
     if !tags_match(stored.as_bytes(), scalar.as_bytes()) {
         return Err(StorageError::Flash);
     }
-    // The mark comes last: without power in between there is no key, rather than half of one.
+    // The mark is written last: after a power cut there is no key instead of a partial one.
     flash.write(KEY, &KEY_MARK).map_err(|_| StorageError::Flash)?;
     Ok((key, scalar))
 }
 
-/// Counts the epoch up and stores it. When this returns, no earlier boot had the same one and no later one will.
+/// Increments the epoch and stores it. The returned epoch is unique among all boots.
 ///
-/// Two pages take turns. A page is erased only while the other holds the newest epoch, and a record that was cut off is
-/// no record, so a power cut at any moment loses no epoch that was ever returned.
+/// Two pages alternate. A page is erased only while the other holds the newest epoch, and incomplete records are
+/// ignored, so a power cut at any time does not lose a returned epoch.
 ///
 /// # Errors
 /// [`StorageError::Flash`], [`StorageError::EpochsUsedUp`].
 pub fn next_epoch<F: NorFlash>(flash: &mut F) -> Result<u32, StorageError> {
     const { assert!(8 % F::WRITE_SIZE == 0 && (PAGE as usize).is_multiple_of(F::ERASE_SIZE)) };
-    // The newest epoch, its page, and the first place in that page with nothing after it.
+    // Returns the newest epoch, its page, and the offset of the first empty record after it.
     let mut newest = (0, 1, PAGE);
-    // Records after the newest one that say nothing any more: each may have been an epoch newer than all that can be read.
+    // Unreadable records after the newest one: each may have been a newer epoch than the readable ones.
     let (mut damaged, mut lost) = (0_u32, 0_u32);
     for (index, page) in EPOCHS.into_iter().enumerate() {
         let (mut greatest, mut free, mut trailing) = (0, 0, 0);
         for place in (0..PAGE).step_by(RECORD as usize) {
             let mut record = [0; RECORD as usize];
-            // What was cut off while it was written may be unreadable for ever where flash corrects errors.
+            // On flash with error correction, an interrupted write may stay unreadable.
             let is_readable = flash.read(page + place, &mut record).is_ok();
             if is_readable && record == [0xff; RECORD as usize] {
                 continue;
@@ -202,7 +203,7 @@ pub fn next_epoch<F: NorFlash>(flash: &mut F) -> Result<u32, StorageError> {
         if greatest > newest.0 {
             (newest, damaged) = ((greatest, index, free), trailing);
         } else if greatest == 0 {
-            // A page with nothing to read in it may be the newer one.
+            // A page without readable records may be the newer one.
             lost = trailing;
         }
     }
@@ -221,13 +222,13 @@ pub fn next_epoch<F: NorFlash>(flash: &mut F) -> Result<u32, StorageError> {
     let [a, b, c, d] = next.to_be_bytes();
     let record = [a, b, c, d, !a, !b, !c, !d];
     flash.write(place, &record).map_err(|_| StorageError::Flash)?;
-    // An epoch that cannot be read back would be used again at the next boot.
+    // Without this check, an epoch that cannot be read back would be reused at the next boot.
     let mut stored = [0; RECORD as usize];
     flash.read(place, &mut stored).map_err(|_| StorageError::Flash)?;
     if stored == record { Ok(next) } else { Err(StorageError::Flash) }
 }
 
-/// The epoch of a record, if it was written to its end.
+/// Returns the epoch of a record that was written completely.
 fn epoch_of(record: [u8; RECORD as usize]) -> Option<u32> {
     let [a, b, c, d, rest @ ..] = record;
     (rest == [!a, !b, !c, !d]).then_some(u32::from_be_bytes([a, b, c, d]))

@@ -12,7 +12,7 @@ fn decode(bytes: &[u8]) -> Result<(), Refusal> {
 #[test]
 fn the_first_byte_distinguishes_an_envelope_from_other_payloads() {
     for first in 0..=0xff_u8 {
-        let refusal = decode(&[first]).expect_err("one byte is no envelope");
+        let refusal = decode(&[first]).expect_err("one byte is not an envelope");
         let expected =
             if matches!(first, 0x83 | 0xd0..=0xd2) { Refusal::Malformed } else { Refusal::Unsealed };
         assert_eq!(refusal, expected, "{first:02x}");

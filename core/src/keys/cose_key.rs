@@ -147,6 +147,7 @@ impl CoseKey {
 
     /// Encodes the key, secret included.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "MAX_LEN bytes hold the longest form")]
     pub fn encode(&self) -> EncodedCoseKey {
         with_wiped_stack(Depth::Hash, || {
             let mut encoded = EncodedCoseKey { bytes: Secret::zeroed(), len: 0 };

@@ -1,4 +1,4 @@
-//! Marking memory as secret, and running a case again under valgrind.
+//! Marking memory as secret, and running a case under valgrind.
 
 use std::arch::asm;
 use std::process::Command;
@@ -10,18 +10,18 @@ const GET_VBITS: usize = 0x4d43_0008;
 /// Request of every tool (valgrind.h).
 const RUNNING_ON_VALGRIND: usize = 0x1001;
 
-/// From now on valgrind reports what is decided by these bytes.
+/// Marks the bytes as secret: valgrind reports jumps and addresses that depend on them.
 pub(crate) fn make_secret<T: ?Sized>(value: &mut T) {
     request([MAKE_MEM_UNDEFINED, address(value), size_of_val(value), 0, 0, 0]);
 }
 
-/// From now on it does not. Takes a mutable reference: with a shared one the compiler may go on with a copy in a
+/// Marks the bytes as public. Takes a mutable reference: with a shared one the compiler may continue with a copy in a
 /// register, which stays secret.
 pub(crate) fn make_public<T: ?Sized>(value: &mut T) {
     request([MAKE_MEM_DEFINED, address(value), size_of_val(value), 0, 0, 0]);
 }
 
-/// Whether any bit of the value depends on a secret. Always true elsewhere than under valgrind.
+/// Returns whether any bit of the value depends on a secret. Always true without valgrind.
 pub(crate) fn is_secret<T: ?Sized>(value: &mut T) -> bool {
     let mut bits = vec![0_u8; size_of_val(value)];
     let into = address(bits.as_mut_slice());
@@ -34,13 +34,13 @@ fn address<T: ?Sized>(value: &mut T) -> usize {
     std::ptr::from_mut(value).cast::<u8>().expose_provenance()
 }
 
-/// 0 where valgrind is not.
+/// Returns 0 without valgrind.
 fn request(arguments: [usize; 6]) -> usize {
     let answer: usize;
-    // SAFETY: the four rotations by 128 bits in all and the exchange of a register with itself change nothing but
-    // flags. Valgrind knows the sequence, reads the arguments that `rax` points to, which live on, and sets `rdx`;
-    // the requests above have it write to nothing but its own books and, for the bits, the vector handed in, whose
-    // address was exposed by taking it mutably.
+    // SAFETY: the four rotations by 128 bits in all and the exchange of a register with itself change only flags.
+    // Valgrind recognises the sequence, reads the arguments that `rax` points to, which stay valid, and sets `rdx`; the
+    // requests above write only to valgrind's own state and, for the bits, to the vector that is passed, whose address
+    // was exposed by borrowing it mutably.
     unsafe {
         asm!(
             "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
@@ -60,8 +60,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The innermost place that is neither in the standard library nor in `subtle`, which only say how it was decided,
-    /// never what: its file and the text of its line.
+    /// Returns file and text of the innermost line that is neither in the standard library nor in `subtle`, which
+    /// contain the mechanism of the decision and not its subject.
     pub(crate) fn site(&self) -> Option<(&str, String)> {
         let says_how = |file: &str| file.contains("/library/") || file.contains("/subtle-");
         let (file, line) = self.frames.iter().find(|(file, _)| !says_how(file))?;
@@ -79,15 +79,15 @@ fn text_of(file: &str, line: usize) -> String {
     source.lines().nth(line - 1).unwrap_or_default().trim().to_owned()
 }
 
-/// Under valgrind: does the work. Else: runs the test `case` of this program under valgrind and returns what that
-/// reported.
+/// Under valgrind, runs the work. Otherwise runs the test `case` of this program under valgrind and returns its
+/// reports.
 pub(crate) fn watch(case: &str, work: impl FnOnce()) -> Option<Vec<Report>> {
     if request([RUNNING_ON_VALGRIND, 0, 0, 0, 0, 0]) > 0 {
         work();
         return None;
     }
     if cfg!(debug_assertions) {
-        panic!("a debug build says nothing: use --profile constant-time");
+        panic!("a debug build has no meaning here: use --profile constant-time");
     }
     let program = std::env::current_exe().unwrap();
     let output = Command::new("valgrind")
@@ -112,7 +112,7 @@ fn parse(log: &str) -> Vec<Report> {
             let place =
                 line.rsplit_once('(').and_then(|(_, place)| place.strip_suffix(')')?.rsplit_once(':'));
             let place = place.and_then(|(file, line)| Some((file.to_owned(), line.parse().ok()?)));
-            // Line 0: the compiler has merged lines.
+            // Line 0 means that the compiler has merged lines.
             let place = place.filter(|(_, line)| *line > 0);
             if let Some(report) = reports.last_mut() {
                 report.frames.extend(place);

@@ -1,34 +1,34 @@
-//! The branches on values computed from secrets that are no leak, each with its reason.
+//! Branches on values computed from secrets that do not leak them, each with its reason.
 
 use super::valgrind::Report;
 
-/// A question whose answer leaves the machine anyway, or is always the same.
+/// A condition whose result is published anyway, or is always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Our own comparisons: tag, commitment. All bytes were compared before; whether they fit is told the sender. The
-    /// branch is where the answer is made or where it becomes a refusal, as the compiler likes it.
+    /// Comparisons of this crate: tag, commitment. All bytes were compared before; the sender learns the result. The
+    /// compiler places the branch at the comparison or at the refusal.
     OurTag,
     /// The tag of AES-GCM, as above.
     GcmTag,
-    /// Whether a scalar is in range, asked where a key is made of it: `InvalidKey` says it too. In range but for one
-    /// in 2^32 random scalars; one that is not is thrown away.
+    /// Whether a scalar is in range when a key is created: `InvalidKey` reveals it too. One in 2^32 random scalars is
+    /// out of range and is discarded.
     ScalarInRange,
-    /// The first byte of the encoding of a public key, 4 for an uncompressed point: not secret, only computed from a
+    /// The first byte of the encoding of a public key, 4 for an uncompressed point: computed from a secret, but not
     /// secret.
     PointEncoding,
-    /// Whether a candidate for the nonce of RFC 6979 (3.2 h) is in range: the loop is left by the first that is, and
-    /// the others, one in 2^32, are used for nothing.
+    /// Whether a candidate for the nonce of RFC 6979 (section 3.2 h) is in range: the first valid one is used, and the
+    /// others, one in 2^32, are discarded.
     NonceInRange,
-    /// Whether the nonce has an inverse: always, it is not zero.
+    /// Whether the nonce has an inverse: always, because it is not zero.
     NonceInvertible,
     /// Whether `r` and `s` are in range and not zero: they are the signature.
     SignatureInRange,
 }
 
 impl Verdict {
-    /// What making a key of a scalar asks.
+    /// The conditions of creating a key from a scalar.
     pub(crate) const SCALARS: &[Self] = &[Self::ScalarInRange, Self::PointEncoding];
-    /// What making a key and signing with it asks.
+    /// The conditions of creating a key and signing with it.
     pub(crate) const SIGNING: &[Self] = &[
         Self::ScalarInRange,
         Self::PointEncoding,
@@ -36,7 +36,7 @@ impl Verdict {
         Self::NonceInvertible,
         Self::SignatureInRange,
     ];
-    /// What suites SE and SP ask.
+    /// The conditions of suites SE and SP.
     pub(crate) const SIGNED_AND_ENCRYPTED: &[Self] = &[
         Self::OurTag,
         Self::GcmTag,
@@ -47,8 +47,8 @@ impl Verdict {
         Self::SignatureInRange,
     ];
 
-    /// Whether the report is about this question: by package, file and text of the line, so that other code in the same
-    /// function is not covered and a new version of a dependency is looked at again.
+    /// Returns whether the report is about this condition: by package, file and text of the line, so that other code in
+    /// the same function is not covered and a new version of a dependency is reviewed again.
     pub(crate) fn covers(self, report: &Report) -> bool {
         let Some((file, line)) = report.site() else { return false };
         let is = |package: &str, path: &str, text: &str| {

@@ -1,4 +1,4 @@
-//! Looking into the memory of another process of this program.
+//! Access to the memory of another process of this program.
 
 use std::fs::{File, read_to_string};
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use super::needles::Needle;
 const CASE: &str = "TASKSEAL_TEST_CASE";
 const INPUT: &str = "TASKSEAL_TEST_INPUT";
 
-/// In the process: does the work where nothing that comes later touches its frames, then waits to be read.
+/// In the process: runs the work in frames that later code does not overwrite, then waits until the memory is read.
 pub(crate) fn wait_after(work: impl FnOnce(&str)) {
     let case = std::env::var(CASE).unwrap();
     signal_hook::flag::register(SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
@@ -28,8 +28,8 @@ pub(crate) fn wait_after(work: impl FnOnce(&str)) {
     wait();
 }
 
-/// A signal has the kernel store all registers on the stack, here below the frames of the work. There they can be
-/// read, as in any process that gets a signal at such a moment.
+/// A signal makes the kernel store all registers on the stack, here below the frames of the work, where the test can
+/// read them.
 #[inline(never)]
 pub(crate) fn store_registers() {
     let mut room = MaybeUninit::<[u8; 64 << 10]>::uninit();
@@ -44,13 +44,13 @@ pub(crate) fn wait() {
     stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// What the primitives of this process run on.
+/// The instruction sets that the primitives of this process use.
 pub(crate) fn backends() -> String {
     let Acceleration { aes, ghash, sha256, .. } = Acceleration::detect();
     format!("aes {aes} ghash {ghash} sha256 {sha256}")
 }
 
-/// Printing and reading stay within these 128 KiB.
+/// Printing and reading use less than these 128 KiB.
 #[inline(never)]
 fn deep(work: impl FnOnce()) {
     let mut room = [0_u8; 128 << 10];
@@ -66,7 +66,7 @@ pub(crate) fn input() -> Vec<u8> {
     (0..text.len()).step_by(2).map(byte).collect()
 }
 
-/// Runs `case` in a process and tells which secrets are in its memory when it waits.
+/// Runs `case` in a process and returns the secrets that are in its memory when it waits.
 pub(crate) fn survivors(case: &str, input: &[u8], needles: &[Needle]) -> Vec<String> {
     let input: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut process = Command::new(std::env::current_exe().unwrap())
@@ -78,7 +78,7 @@ pub(crate) fn survivors(case: &str, input: &[u8], needles: &[Needle]) -> Vec<Str
         .unwrap();
     let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
     let ready = format!("{} ready", backends());
-    // Named by the test command when it forces a backend.
+    // Set by the test command when it forces a backend.
     if let Some(wanted) = std::env::var_os("TASKSEAL_TEST_BACKEND") {
         assert_eq!(Some(backends().as_str()), wanted.to_str(), "another backend was to be forced");
     }
@@ -91,7 +91,7 @@ pub(crate) fn survivors(case: &str, input: &[u8], needles: &[Needle]) -> Vec<Str
     found
 }
 
-/// The bytes that a value is held in, as the test that runs finds them in its own memory.
+/// Returns the bytes of a value in the memory of this process.
 pub(crate) fn bytes_of<T>(value: &T) -> Vec<u8> {
     let mut bytes = vec![0; size_of::<T>()];
     let address = u64::try_from(std::ptr::from_ref(value).addr()).unwrap();
@@ -99,7 +99,7 @@ pub(crate) fn bytes_of<T>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Reads what the process can write to: heap, stacks, statics.
+/// Reads the writable memory of the process: heap, stacks, statics.
 fn scan(process: u32, needles: &[Needle]) -> Vec<String> {
     let mut starts = vec![false; 1 << 16];
     needles.iter().for_each(|needle| starts[start(&needle.bytes)] = true);
@@ -113,7 +113,7 @@ fn scan(process: u32, needles: &[Needle]) -> Vec<String> {
         let (from, to) = range.split_once('-').unwrap();
         let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
         let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-        memory.read_exact_at(&mut bytes, from).expect("a process may look into its children");
+        memory.read_exact_at(&mut bytes, from).expect("a process may read the memory of its children");
         for at in 0..bytes.len().saturating_sub(1) {
             if starts[start(&bytes[at..])] {
                 let fits = |needle: &&Needle| bytes[at..].starts_with(&needle.bytes);

@@ -1,4 +1,4 @@
-//! What is looked for: each secret in the forms it takes in memory, in pieces of 16 bytes.
+//! The search patterns: each secret in its forms in memory, in pieces of 16 bytes.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -31,7 +31,7 @@ struct Needles(Vec<Needle>);
 impl Needles {
     fn add(&mut self, name: &str, secret: &[u8]) {
         for piece in secret.chunks_exact(16) {
-            // Zeros and the padding of HMAC are everywhere in memory and not secret.
+            // Zeros and the padding of HMAC are common in memory and not secret.
             if piece.iter().collect::<HashSet<_>>().len() > 4 {
                 self.0.push(Needle { name: name.to_owned(), bytes: piece.to_vec() });
             }
@@ -44,8 +44,8 @@ impl Needles {
         self.add(name, &secret.iter().rev().copied().collect::<Vec<_>>());
     }
 
-    /// What HMAC makes of its key before it sees the message is as good as the key. SHA-256 holds both as words,
-    /// expands the block to 64 words, and with SHA-NI keeps the words of the state in another order.
+    /// The state of HMAC before the message is equivalent to the key. SHA-256 holds both as words, expands the block to
+    /// 64 words, and with SHA-NI keeps the words of the state in another order.
     fn add_hmac_key(&mut self, name: &str, key: &[u8; 32]) {
         self.add(name, key);
         for pad in [0x36, 0x5c] {
@@ -72,14 +72,14 @@ impl Needles {
         }
     }
 
-    /// What is derived from the shared key.
+    /// Adds the secrets derived from the shared key.
     fn add_shared(&mut self, salt: &[u8; 16]) {
         let prk = with_secret("encryption key", |key| hmac(salt, &[key.as_bytes()]));
         self.add_hmac_key("pseudorandom key", &prk);
         self.add_content_key(&with_secret("encryption key", |key| shared_content_key(key, salt)));
     }
 
-    /// What the recipient agrees on with an ephemeral key.
+    /// Adds the secrets agreed between the recipient and an ephemeral key.
     fn add_agreed(&mut self, ephemeral: &AgreementPublicKey) {
         let Ok(z) = with_agreement_key(|key| (&mut &*key).agree(ephemeral));
         self.add_number("agreed secret", z.as_bytes());
@@ -95,16 +95,16 @@ impl Needles {
         let cipher = Aes256::new(&(*key).into());
         let schedule = bytes_of(&cipher);
         if Acceleration::detect().aes.is_portable() {
-            // 15 round keys, each as eight words of the bits of four equal blocks, whose bytes are 00, 0f, f0 or ff.
-            // A piece is what follows the first byte that is not everywhere in memory.
+            // 15 round keys, each as eight words of the bits of four equal blocks, whose bytes are 00, 0f, f0 or ff. A
+            // piece starts at the first byte that is not common in memory.
             for round_key in schedule[..15 * 64].chunks_exact(64) {
                 let start =
                     round_key.iter().position(|byte| matches!(byte, 0x0f | 0xf0)).expect("a mixed byte");
-                assert!(start <= 32, "half of a round key is not looked for");
+                assert!(start <= 32, "half of a round key is not searched for");
                 self.0.push(Needle { name: "round key".to_owned(), bytes: round_key[start..].to_vec() });
             }
         } else {
-            // 15 round keys to encrypt and 15 to decrypt. What else the type has room for is not filled.
+            // 15 round keys to encrypt and 15 to decrypt. The rest of the type is not filled.
             self.add("round key", &schedule[..2 * 15 * 16]);
         }
 
@@ -132,7 +132,7 @@ impl Needles {
     }
 }
 
-/// The 64 words that SHA-256 makes of a block (FIPS 180-4 6.2.2, step 1).
+/// Returns the 64 words of the message schedule of SHA-256 (FIPS 180-4 section 6.2.2, step 1).
 fn message_schedule(block: &[u8; 64]) -> [u32; 64] {
     let mut words = [0_u32; 64];
     for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
@@ -147,7 +147,7 @@ fn message_schedule(block: &[u8; 64]) -> [u32; 64] {
     words
 }
 
-/// The secrets of a suite; all keys in any case.
+/// Returns the secrets of a suite, always including all keys.
 pub(crate) fn needles(suite: Suite) -> Vec<Needle> {
     let mut needles = Needles::default();
     for label in ["signing key", "agreement key", "ephemeral scalar"] {
@@ -177,8 +177,8 @@ pub(crate) fn needles(suite: Suite) -> Vec<Needle> {
     needles.0
 }
 
-/// The secrets of a suite when the randomness is hedged. What was drawn is found by the envelope, which has the salt
-/// or the ephemeral public key.
+/// Returns the secrets of a suite with hedged randomness. The random values follow from the envelope, which has the
+/// salt or the ephemeral public key.
 pub(crate) fn hedged_needles(suite: Suite) -> Vec<Needle> {
     let mut needles = Needles(needles(suite));
     let mut envelope = [0; ENVELOPE_LEN];
@@ -213,7 +213,7 @@ pub(crate) fn hedged_needles(suite: Suite) -> Vec<Needle> {
 /// Info of the derivation from a shared key (envelope.md).
 const SHARED_INFO: &[u8] = b"taskseal/v1 A256GCM";
 
-/// The content key that a salt gives.
+/// Returns the content key for a salt.
 pub(crate) fn shared_content_key(key: &Secret<32>, salt: &[u8; 16]) -> [u8; 32] {
     hmac(&hmac(salt, &[key.as_bytes()]), &[SHARED_INFO, &[1]])
 }
@@ -228,7 +228,7 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Keeps what was signed and the signature.
+/// Records the signed digest and the signature.
 struct Recording<'k>(&'k SigningKey, &'k mut Option<([u8; 32], [u8; 64])>);
 
 impl Signer for Recording<'_> {
@@ -245,7 +245,7 @@ impl Signer for Recording<'_> {
     }
 }
 
-/// Whoever has the nonce of a signature has the key: `k = (z + r d) / s` (FIPS 186-5 6.4.1).
+/// The nonce of a signature reveals the key: `k = (z + r d) / s` (FIPS 186-5 6.4.1).
 fn nonce(suite: Suite) -> Scalar {
     let mut signed = None;
     with_signing_key(|key| seal_with(suite, Recording(key, &mut signed), &mut [0; ENVELOPE_LEN]));

@@ -1,6 +1,6 @@
-//! What the processes do, with the same keys, randomness and body every time.
+//! The work of the processes, with the same keys, randomness and body each time.
 //!
-//! Keys are used where they are made: a test that moved them would find its own copies.
+//! Keys are used in place: a test that moved them would find its own copies.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -22,13 +22,13 @@ use zeroize::Zeroize;
 use super::memory;
 use super::needles::shared_content_key;
 
-/// 64 blocks at once, which VAES-512 encrypts by other code, then more than eight, and a part of one.
+/// 64 blocks at once, for which VAES-512 has separate code, then more than eight, and a partial block.
 pub(crate) const BODY_LEN: usize = 1240;
 /// Room for an envelope with this body.
 pub(crate) const ENVELOPE_LEN: usize = 2048;
 const NOW: u64 = 1_763_751_000;
 
-/// Fills with bytes that look random and depend on the label. Holds no more than one of them at a time.
+/// Fills `bytes` with pseudorandom bytes that depend on the label. Holds at most one of them at a time.
 pub(crate) fn fill(label: &str, bytes: &mut [u8]) {
     let mut state = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -134,7 +134,7 @@ fn claims() -> Claims<'static> {
         .expires_at(NOW + 3600)
 }
 
-/// Seals into the start of `envelope`; the body is gone afterwards.
+/// Seals into the start of `envelope`, and wipes the body.
 pub(crate) fn seal(suite: Suite, envelope: &mut [u8]) {
     with_signing_key(|key| seal_with(suite, key, envelope));
 }
@@ -197,7 +197,7 @@ pub(crate) fn seal_batch(suite: Suite) {
     body.zeroize();
 }
 
-/// As [`seal`] in suite M, with the body beside it.
+/// As [`seal`] in suite M, in the detached form.
 pub(crate) fn seal_detached() {
     let mut envelope = [0; ENVELOPE_LEN];
     with_mac_key(|key| {
@@ -228,7 +228,7 @@ pub(crate) fn seal_hedged(suite: Suite, envelope: &mut [u8]) {
     body.zeroize();
 }
 
-/// Encrypts the body as suite E does, by the primitive alone; the memory is read while it has the key.
+/// Encrypts the body like suite E, by the primitive alone; the memory is read while the primitive holds the key.
 pub(crate) fn encrypt_with_primitive() {
     let mut salt = [0; 16];
     fill("salt", &mut salt);
@@ -262,13 +262,13 @@ pub(crate) fn sealed_wrongly(suite: Suite) -> Vec<u8> {
     envelope
 }
 
-/// When the memory is read before the end.
+/// The moment at which the memory is read before the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     Never,
     WhenDecrypting,
     WhenAgreed,
-    /// When the body has been read and dropped, and the keys are still there.
+    /// After the body was read and dropped, before the keys are dropped.
     WhenRead,
 }
 
@@ -310,7 +310,7 @@ fn open_with(envelope: &[u8], key: RecordKey<'_>, keys: &mut impl DecryptionKeys
     is_right
 }
 
-/// Reads the body as a handler does, which copies a part and wipes the copy.
+/// Reads the body like a handler that copies a part and wipes the copy.
 #[inline(never)]
 fn read(opened: Result<Opened<'_, '_>, OpenError>) -> bool {
     opened.is_ok_and(|opened| {
@@ -323,7 +323,7 @@ fn read(opened: Result<Opened<'_, '_>, OpenError>) -> bool {
     })
 }
 
-/// A key agreement key that may wait until the memory has been read.
+/// A key agreement key that can wait until the memory was read.
 struct Worker<'k> {
     key: &'k AgreementKey,
     stop: Stop,
@@ -360,7 +360,7 @@ impl DecryptionKeys for Worker<'_> {
     }
 }
 
-/// The software provider, and what the cases want of it besides.
+/// The software provider with hooks for the cases.
 #[derive(Clone, Copy)]
 struct Hooked {
     before_decrypting: fn(),

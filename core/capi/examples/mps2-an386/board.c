@@ -1,4 +1,4 @@
-// Start-up, semihosting, a stack that is painted to see how deep it gets, and the system timer.
+// Start-up, semihosting, a painted stack to measure its depth, and the system timer.
 
 #include "board.h"
 
@@ -68,7 +68,7 @@ void board_exit(int status) {
     }
 }
 
-// What every firmware has from its C library; small rather than fast. The library brings larger ones of its own if there
+// Functions that firmware has from its C library, optimised for size. The library provides larger ones if there
 // are none.
 __attribute__((used)) void *memcpy(void *to, const void *from, size_t length) {
     uint8_t *target = to;

@@ -1,6 +1,5 @@
-// The board of the examples: a Cortex-M4 as QEMU has it (mps2-an386), without libc.
-//
-// Output goes through semihosting, which a debugger or QEMU answers.
+// The board of the examples: the Cortex-M4 of QEMU (mps2-an386), without libc.
+// Output uses semihosting, which a debugger or QEMU provides.
 #ifndef BOARD_H
 #define BOARD_H
 

@@ -118,7 +118,7 @@ fn epochs_count_up_through_many_pages() {
 
 #[test]
 fn power_cut_at_any_byte_never_gives_an_epoch_twice() {
-    // Before the turn of a page, at it, and after.
+    // Before, at and after the change of the page.
     for boots in [0, 1, 511, 512, 513, 1023, 1024] {
         let mut before = Memory::new();
         let mut last = 0;
@@ -142,7 +142,7 @@ fn record_that_was_cut_off_is_passed_over() {
     assert_eq!(next_epoch(&mut flash), Ok(1));
     let place = EPOCHS[0] as usize + 8;
     flash.bytes[place..place + 8].copy_from_slice(&[0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff]);
-    assert_eq!(next_epoch(&mut flash), Ok(3), "nobody knows whether 2 was ever used");
+    assert_eq!(next_epoch(&mut flash), Ok(3), "2 may have been used");
     assert_eq!(next_epoch(&mut flash), Ok(4));
 }
 
@@ -154,7 +154,7 @@ fn epoch_whose_record_lost_a_bit_is_not_given_again() {
     }
     flash.bytes[EPOCHS[0] as usize + 2 * 8 + 3] ^= 1;
     assert_eq!(next_epoch(&mut flash), Ok(4));
-    // What is damaged before the newest is over.
+    // Damage before the newest record has no effect.
     assert_eq!(next_epoch(&mut flash), Ok(5));
 }
 
@@ -204,7 +204,7 @@ fn source_that_is_stuck_makes_no_key() {
 #[test]
 fn flash_that_does_not_keep_what_is_written_gives_no_epoch() {
     let mut flash = Memory::new();
-    // Looks free, but one bit is stuck: what is read back is not what was written.
+    // A record that looks free but has a stuck bit, so it reads back differently.
     flash.stuck = Some(EPOCHS[0] as usize + 3);
     assert_eq!(next_epoch(&mut flash), Err(StorageError::Flash));
 }
