@@ -1,5 +1,5 @@
-//! Batches: one signature over the root of a Merkle tree seals up to 1024 tasks. Each task remains an envelope of its
-//! own.
+//! Batches: one signature over the root of a Merkle tree seals up to 1024 tasks. Each task remains a separate
+//! envelope.
 //!
 //! A hardware token creates tens of signatures per second, while a queue accepts tens of thousands of tasks per second.
 //! Each envelope of a batch carries the signed root and the inclusion path to it (RFC 9942, RFC 9162), so a worker

@@ -41,14 +41,14 @@ pub(crate) struct Envelope<'a> {
 /// The authentication of the envelope and the content of its payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layer<'a> {
-    Signed { origin: Origin<'a>, content: Signed<'a> },
+    Signed { form: SignatureForm<'a>, content: Signed<'a> },
     Mac { content_type: ContentType<'a>, tag: &'a [u8; 32] },
     Encrypted { content_type: ContentType<'a>, iv: &'a [u8; IV_LEN] },
 }
 
 /// The relation of a signature to the envelope.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin<'a> {
+pub(crate) enum SignatureForm<'a> {
     /// A signature over this envelope alone.
     Signature(&'a [u8; 64]),
     /// A signature over a batch that includes this envelope.
@@ -71,7 +71,7 @@ impl<'a> Envelope<'a> {
         payload: &[],
         is_detached: false,
         layer: Layer::Signed {
-            origin: Origin::Signature(&[0; 64]),
+            form: SignatureForm::Signature(&[0; 64]),
             content: Signed::Body(ContentType::UNSET),
         },
     };
@@ -116,7 +116,8 @@ impl<'a> Envelope<'a> {
                 empty_map(decoder)?;
                 self.payload = decode_payload(decoder, body)?;
                 let content = Signed::decode(content, self.payload)?;
-                self.layer = Layer::Signed { origin: Origin::Signature(decoder.bytes_exact()?), content };
+                self.layer =
+                    Layer::Signed { form: SignatureForm::Signature(decoder.bytes_exact()?), content };
             }
             (label::TAG_MAC0, Algorithm::Hmac256, Content::Body(content_type)) => {
                 empty_map(decoder)?;
@@ -150,7 +151,7 @@ impl<'a> Envelope<'a> {
         if self.header.algorithm != Algorithm::Es256 || receipt.kid != self.header.kid {
             return Err(DecodeError);
         }
-        self.layer = Layer::Signed { origin: Origin::Receipt(receipt), content };
+        self.layer = Layer::Signed { form: SignatureForm::Receipt(receipt), content };
         Ok(())
     }
 
@@ -167,7 +168,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn encode(&self, sink: &mut impl Sink) -> Result<(), SinkError> {
-        if let Layer::Signed { origin: Origin::Receipt(receipt), .. } = self.layer {
+        if let Layer::Signed { form: SignatureForm::Receipt(receipt), .. } = self.layer {
             encode_batched_start(self.header_bytes.len(), sink)?;
             sink.put(self.header_bytes)?;
             sink.bytes(self.payload)?;
@@ -186,7 +187,7 @@ impl<'a> Envelope<'a> {
             sink.bytes(self.payload)?;
         }
         match &self.layer {
-            Layer::Signed { origin: Origin::Signature(signature), .. } => sink.bytes(*signature),
+            Layer::Signed { form: SignatureForm::Signature(signature), .. } => sink.bytes(*signature),
             Layer::Mac { tag, .. } => sink.bytes(*tag),
             _ => Ok(()),
         }
@@ -194,7 +195,7 @@ impl<'a> Envelope<'a> {
 
     /// Returns whether one signature covers this envelope together with others.
     pub(crate) const fn is_batched(&self) -> bool {
-        matches!(self.layer, Layer::Signed { origin: Origin::Receipt(_), .. })
+        matches!(self.layer, Layer::Signed { form: SignatureForm::Receipt(_), .. })
     }
 
     pub(crate) const fn suite(&self) -> Suite {

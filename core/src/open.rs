@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 use self::decrypt::Body;
 pub use self::decrypt::Opened;
 #[doc(hidden)]
-pub use self::in_place::{InPlace, Place};
+pub use self::in_place::{BodyLocation, InPlace};
 
 use crate::batch::{RootCache, RootId};
 use crate::claims::Claims;
 use crate::commit::ContentKey;
 use crate::constant_time::tags_match;
-use crate::envelope::{Envelope, Layer, Origin};
+use crate::envelope::{Envelope, Layer, SignatureForm};
 use crate::error::OpenError;
 use crate::inner::{IV_LEN, TAG_LEN};
 use crate::keys::{EncryptionKey, VerifyingKey};
@@ -97,7 +97,7 @@ impl<'a> Unverified<'a> {
     /// Returns the unverified claims, for display.
     ///
     /// # Security
-    /// Anyone can write these claims. No decision may depend on them.
+    /// An attacker can write these claims. No decision may depend on them.
     #[must_use]
     pub const fn danger_claims_unverified(&self) -> &Claims<'a> {
         &self.envelope.header.claims
@@ -207,11 +207,11 @@ fn authenticate(
     roots: &mut impl RootCache,
 ) -> Result<(), Rejected> {
     match (envelope.layer, record.key) {
-        (Layer::Signed { origin: Origin::Signature(signature), .. }, RecordKey::Es256(key)) => {
+        (Layer::Signed { form: SignatureForm::Signature(signature), .. }, RecordKey::Es256(key)) => {
             let digest = signature_digest(envelope.header_bytes, envelope.payload);
             verify_low_s(key, &digest, signature, provider)
         }
-        (Layer::Signed { origin: Origin::Receipt(receipt), .. }, RecordKey::Es256(key)) => {
+        (Layer::Signed { form: SignatureForm::Receipt(receipt), .. }, RecordKey::Es256(key)) => {
             let leaf = batch_leaf(envelope.header_bytes, envelope.payload);
             let root = receipt.root(leaf).ok_or(Rejected)?;
             let id = RootId::new(key, receipt.header_bytes, &root, receipt.signature);

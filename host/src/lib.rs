@@ -94,7 +94,7 @@ pub use self::result::TaskResult;
 pub use self::state::StateError;
 #[doc(inline)]
 pub use self::task::{InvalidTask, Task};
-#[doc(inline)]
-pub use self::worker::{Event, Tally, Worker, WorkerBuilder, WorkerQueue, WorkerSettings};
 #[doc(hidden)]
 pub use self::worker::WorkerParts;
+#[doc(inline)]
+pub use self::worker::{Event, Tally, Worker, WorkerBuilder, WorkerQueue, WorkerSettings};

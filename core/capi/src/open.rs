@@ -2,7 +2,7 @@
 
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, VerifyingKey};
 use taskseal_core::keyset::DecryptionKeys;
-use taskseal_core::open::{InPlace, Place};
+use taskseal_core::open::{BodyLocation, InPlace};
 use taskseal_core::provider::Rejected;
 use taskseal_core::replay::Admission;
 use taskseal_core::{Agree, KeyId, Kind, OpenError, Provider, Secret, Software};
@@ -322,8 +322,8 @@ pub unsafe extern "C" fn taskseal_open(
                 told.admission = TASKSEAL_REDELIVERY;
             }
             told.body = match task.open(&Built, &mut keys, buffer).map_err(|error| keys.code(error))? {
-                Place::Envelope(body) => body.as_ptr(),
-                Place::Buffer => body,
+                BodyLocation::Envelope(body) => body.as_ptr(),
+                BodyLocation::Buffer => body,
             };
             Ok(told.body_length)
         })

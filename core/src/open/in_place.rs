@@ -32,7 +32,7 @@ pub struct InPlace<'a> {
 /// The location of a body.
 #[allow(missing_debug_implementations)] // Not part of the interface.
 #[expect(clippy::exhaustive_enums, reason = "the C interface matches both places")]
-pub enum Place<'a> {
+pub enum BodyLocation<'a> {
     /// In the envelope.
     Envelope(&'a [u8]),
     /// At the start of the buffer that was handed in.
@@ -97,14 +97,14 @@ impl<'a> InPlace<'a> {
         provider: &impl Provider,
         keys: &mut impl DecryptionKeys,
         buffer: &mut [u8],
-    ) -> Result<Place<'a>, OpenError> {
+    ) -> Result<BodyLocation<'a>, OpenError> {
         let may_open = self.is_admitted || self.kind() == Kind::Result;
         if !self.is_verified || !may_open {
             return Err(Refusal::Rejected.into());
         }
         Ok(match body(&self.envelope, provider, keys, buffer)? {
-            Body::Clear(body) => Place::Envelope(body),
-            Body::Decrypted(_) => Place::Buffer,
+            Body::Clear(body) => BodyLocation::Envelope(body),
+            Body::Decrypted(_) => BodyLocation::Buffer,
         })
     }
 

@@ -174,7 +174,7 @@ fn key_that_the_flash_does_not_keep_is_not_announced() {
 }
 
 #[test]
-fn key_that_lost_a_bit_is_no_other_key() {
+fn key_that_lost_a_bit_is_refused() {
     let mut flash = Memory::new();
     signing_key(&mut flash, &mut Counting(0)).unwrap();
     flash.bytes[KEY as usize + RECORD as usize + 31] ^= 4;

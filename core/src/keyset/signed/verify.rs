@@ -88,7 +88,7 @@ impl<'a> UnverifiedKeyset<'a> {
     /// Returns the unverified sequence number, to decide whether the keyset is worth verifying.
     ///
     /// # Security
-    /// Anyone can write this number. No decision may depend on it that [`verify`](Self::verify) does not check again.
+    /// An attacker can write this number. No decision may depend on it that [`verify`](Self::verify) does not check again.
     #[must_use]
     pub const fn danger_sequence_unverified(&self) -> u64 {
         self.signed.head.sequence
