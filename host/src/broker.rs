@@ -12,10 +12,13 @@ use async_trait::async_trait;
 use crate::queue::QueueName;
 
 pub use self::error::BrokerError;
-pub use self::info::{Attribute, QueueStats, TaskInfo, TaskState};
+#[doc(hidden)]
+pub use self::info::Attribute;
+pub use self::info::{QueueStats, TaskInfo, TaskState};
 pub use self::lease::{Corrupt, Dequeued, Lease, LeaseToken, Leased};
 pub use self::record::{Enqueued, NewTask, TaskRecord};
 pub use self::settlement::{Settled, Settlement};
+pub use crate::time::UnixMillis;
 
 mod error;
 mod info;

@@ -16,7 +16,9 @@ use zeroize::Zeroizing;
 
 #[doc(hidden)]
 pub use self::function::Function;
-pub use self::program::{Program, ProgramLimits};
+pub use self::program::Program;
+#[doc(hidden)]
+pub use self::program::ProgramLimits;
 
 use crate::queue::QueueName;
 

@@ -39,9 +39,9 @@ pub use self::agreement::RemoteAgreement;
 #[doc(hidden)]
 pub use self::algorithm::Algorithm;
 pub use self::authenticator::RemoteAuthenticator;
-pub use self::error::{KeyError, KeyErrorKind};
+pub use self::error::KeyError;
 #[doc(hidden)]
-pub use self::error::{KeyFault, KeyringError};
+pub use self::error::{KeyErrorKind, KeyFault, KeyringError};
 pub use self::handle::{KeyHandle, KeyUsage};
 #[doc(hidden)]
 pub use self::keyring::Keyring;

@@ -80,7 +80,7 @@ pub mod worker;
 
 #[doc(inline)]
 pub use self::client::{Client, ClientError, ClientSettings, Receipt, SealedTask};
-#[doc(inline)]
+#[doc(no_inline)]
 pub use self::config::{Config, SetupError};
 #[doc(inline)]
 pub use self::file_error::FileError;

@@ -4,8 +4,8 @@
 //! and issuers that the queue or the sender wrote are stored unverified and unescaped; escape them for display.
 
 #[doc(hidden)]
-pub use self::entry::{Disposition, Held, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry};
-pub use self::entry::{Entry, EntryId, Filter};
+pub use self::entry::{Disposition, EntryId, Held, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry};
+pub use self::entry::{Entry, Filter};
 pub use self::store::Quarantine;
 #[doc(hidden)]
 pub use self::usage::{Limits, Usage};

@@ -1,6 +1,6 @@
 //! Results: sealed by the worker, bound to their request, opened by the client.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
@@ -112,8 +112,8 @@ pub struct TaskResult {
     pub id: TaskId,
     /// Issuer of the result: the worker.
     pub worker: String,
-    /// Unix time in seconds at which it was sealed.
-    pub sealed_at: u64,
+    /// Time of sealing, exact to the second.
+    pub sealed_at: SystemTime,
     /// Media type of the body.
     pub content_type: String,
     /// The body.
@@ -176,8 +176,11 @@ fn open_with(
     Ok(TaskResult {
         id: claims.task_id,
         worker: claims.issuer.to_string(),
-        sealed_at: claims.issued_at.unwrap_or_default(),
+        sealed_at: UNIX_EPOCH + Duration::from_secs(claims.issued_at.unwrap_or_default().min(MAX_SECONDS)),
         content_type,
         body: Zeroizing::new(opened.body().to_vec()),
     })
 }
+
+/// The end of the year 9999, so that the sum with the epoch cannot overflow.
+const MAX_SECONDS: u64 = 253_402_300_799;

@@ -1,6 +1,6 @@
 //! A task before it is sealed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use taskseal_core::name::InvalidName;
@@ -84,8 +84,8 @@ impl Task {
 
     /// Sets the time before which the task does not run. It is sealed, so the broker cannot change it.
     #[must_use]
-    pub const fn process_at(mut self, at: UnixMillis) -> Self {
-        self.process_at = Some(at);
+    pub fn process_at(mut self, at: impl Into<SystemTime>) -> Self {
+        self.process_at = Some(UnixMillis::from(at.into()));
         self
     }
 

@@ -42,6 +42,27 @@ impl UnixMillis {
     }
 }
 
+/// Rounds up to milliseconds, so that a task that is scheduled for this time never runs before it.
+impl From<SystemTime> for UnixMillis {
+    fn from(time: SystemTime) -> Self {
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self(millis(after.saturating_add(Duration::from_nanos(999_999)))),
+            Err(before) => Self(millis(before.duration()).saturating_neg()),
+        }
+    }
+}
+
+impl From<UnixMillis> for SystemTime {
+    fn from(UnixMillis(millis): UnixMillis) -> Self {
+        let distance = Duration::from_millis(millis.unsigned_abs());
+        let time =
+            if millis < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+        // Every number of milliseconds in 64 bits is within the range of a clock with 64 bits of seconds.
+        time.unwrap_or(UNIX_EPOCH)
+    }
+}
+
 /// Returns the time by this host's clock, in seconds since 1970-01-01T00:00:00Z; 0 if the clock is set before 1970.
 #[must_use]
 pub fn unix_seconds() -> u64 {

@@ -140,7 +140,7 @@ fn print(result: &TaskResult, ui: &Ui) -> Result<(), Failure> {
         ui.note(&format!("verified: result of {} by {}", result.id, result.worker));
         return text::print_body(&result.body, ui);
     }
-    let sealed_at = UnixMillis::from_secs(i64::try_from(result.sealed_at).unwrap_or(i64::MAX));
+    let sealed_at = UnixMillis::from(result.sealed_at);
     let body = match std::str::from_utf8(&result.body) {
         Ok(text) => ("body", json!(text)),
         Err(_) => ("body_base64", json!(Base64::encode_string(&result.body))),
