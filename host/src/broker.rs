@@ -148,6 +148,7 @@ pub const MAX_CRASHES: u32 = 3;
 
 /// What [`Broker::recover`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Recovered {
     /// Ids that are pending again.
     pub requeued: Vec<String>,
@@ -159,6 +160,7 @@ pub struct Recovered {
 
 /// What [`Broker::tidy`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Tidied {
     /// Number of completed tasks deleted.
     pub expired: usize,

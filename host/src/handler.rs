@@ -35,6 +35,7 @@ pub trait Handler: Send + Sync {
 }
 
 /// A task that was verified, admitted and decrypted. The body is wiped on drop.
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct OpenedTask {
     /// Task id.
     pub id: TaskId,
@@ -78,6 +79,7 @@ impl fmt::Debug for OpenedTask {
 }
 
 /// The output of a task. The body is wiped on drop, and sealed before it leaves the worker.
+#[non_exhaustive]
 pub struct Output {
     /// Media type of the body.
     pub content_type: String,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 // Without the feature, what only the program and the tests use is private.
 #![cfg_attr(not(feature = "internal"), allow(dead_code, unreachable_pub, unused_imports, unnameable_types))]
 

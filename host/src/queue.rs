@@ -52,4 +52,5 @@ impl fmt::Debug for QueueName {
 /// The text is not a [`QueueName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a queue name is 1 to 64 of A-Z a-z 0-9 . _ -")]
+#[non_exhaustive]
 pub struct InvalidQueueName;

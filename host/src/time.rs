@@ -7,6 +7,7 @@ use taskseal_core::TimeWindow;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number with a unit")]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {

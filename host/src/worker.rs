@@ -70,6 +70,7 @@ use crate::result::ResultSealer;
 
 /// The services, keys and handlers of a worker.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct WorkerParts {
     /// Source of tasks. Not trusted.
     pub broker: Arc<dyn Broker>,

@@ -50,6 +50,7 @@ impl TaskState {
 
 /// One task as an operator sees it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TaskInfo {
     /// Task id.
     pub id: String,
@@ -107,6 +108,7 @@ pub enum Attribute {
 
 /// Counts of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct QueueStats {
     /// Number of tasks ready to be leased.
     pub pending: u64,

@@ -6,6 +6,7 @@ use super::TaskRecord;
 
 /// The right to end one task, held by the worker that leased it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Lease {
     /// Task id.
     pub id: String,
@@ -50,6 +51,7 @@ impl LeaseToken {
 
 /// What [`Broker::dequeue`](super::Broker::dequeue) returns.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Dequeued {
     /// Leased tasks, oldest first.
     pub tasks: Vec<Leased>,
@@ -61,6 +63,7 @@ pub struct Dequeued {
 
 /// A leased task.
 #[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Leased {
     /// The right to end it.
     pub lease: Lease,
@@ -70,6 +73,7 @@ pub struct Leased {
 
 /// A stored task that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Corrupt {
     /// Task id.
     pub id: String,

@@ -12,6 +12,7 @@ use crate::time::UnixMillis;
 /// A process that can write to the broker can change every field. Only the envelope is signed; the other fields are copies
 /// for tools, and the worker refuses a task whose envelope says something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct TaskRecord {
     /// Task id, as text.
     pub id: String,
@@ -32,6 +33,7 @@ pub struct TaskRecord {
 
 /// A task to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct NewTask {
     /// The record; `record.queue` names the queue it is enqueued to.
     pub record: TaskRecord,

@@ -32,6 +32,7 @@ pub(super) struct Sealed {
 
 /// A sealed task and the receipt that its producer keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SealedTask {
     /// Identifies the task and its result.
     pub receipt: Receipt,

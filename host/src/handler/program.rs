@@ -31,6 +31,7 @@ pub struct Program {
 
 /// Limits of what a program may write.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct ProgramLimits {
     /// Maximum size of standard output, in bytes. A task whose program writes more fails.
     pub stdout: usize,

@@ -16,6 +16,7 @@ pub const MAX_TEXT_LEN: usize = 512;
 
 /// A refused task to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NewEntry {
     /// Queue it was leased from.
     pub queue: QueueName,
@@ -100,10 +101,12 @@ pub enum Held {
 
 /// The number of an entry. Numbers are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number with a meaning")]
 pub struct EntryId(pub i64);
 
 /// An entry without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Entry {
     /// Number of the entry.
     pub id: EntryId,
@@ -139,6 +142,7 @@ pub struct Entry {
 
 /// Which entries to list; the default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Filter {
     /// Only those with this code.
     pub code: Option<String>,

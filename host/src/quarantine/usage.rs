@@ -6,6 +6,7 @@ use super::statements::{SET_USAGE, USAGE};
 
 /// How much a quarantine may store. Beyond that new entries get [`Held::Full`](super::Held::Full); no entry is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Limits {
     /// Maximum number of entries.
     pub entries: u64,
@@ -21,6 +22,7 @@ impl Default for Limits {
 
 /// How much a quarantine stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// Number of entries.
     pub entries: u64,

@@ -96,6 +96,7 @@ pub const OUTCOME_MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a ledger has recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerStats {
     /// 128 random bits drawn when the ledger was created. A new id means a new ledger: what the old one had recorded can be
     /// replayed until it expires.

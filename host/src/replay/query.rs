@@ -6,6 +6,7 @@ use crate::time::UnixMillis;
 
 /// The identity of a task: its issuer and the id that the issuer chose. Both are signed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub struct TaskKey {
     /// Issuer that sealed the task.
     pub issuer: String,
@@ -15,6 +16,7 @@ pub struct TaskKey {
 
 /// A verified task that a worker wants to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct ReplayQuery {
     /// Issuer that sealed the task.
     pub issuer: String,

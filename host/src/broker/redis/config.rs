@@ -130,4 +130,5 @@ impl fmt::Debug for Password {
 /// A key prefix that is not safe in a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key prefix must have 1 to 64 characters of A-Z a-z 0-9 . _ - : /")]
+#[non_exhaustive]
 pub struct InvalidPrefix;

@@ -8,6 +8,7 @@ use crate::time::UnixMillis;
 
 /// A task message of asynq (`asynq.TaskMessage`). A process that can write to Redis can change every field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Message {
     /// Task type (field 1).
     pub task_type: String,
@@ -51,6 +52,7 @@ impl Message {
 
 /// A message to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct NewMessage {
     /// The message.
     pub message: Message,
