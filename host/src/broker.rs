@@ -1,8 +1,8 @@
 //! Brokers: queues that store sealed tasks and lease them to workers, in batches.
 //!
-//! A broker stores bytes and moves tasks between states. It is trusted neither with secrets nor to tell the truth: the
-//! worker verifies every task that it leases. A broker speaks [`TaskRecord`] and [`Settlement`]; how it stores them is
-//! its own matter. Two brokers pass one conformance suite: one in a SQLite file and one on Redis, in the layout of asynq.
+//! A broker stores bytes and moves tasks between states. It receives no secrets, and its data is not trusted: the worker
+//! verifies every task that it leases. The interface uses [`TaskRecord`] and [`Settlement`]; each broker defines its own
+//! storage format. Two brokers pass one conformance suite: one in a SQLite file and one on Redis, in the layout of asynq.
 
 use std::fmt;
 use std::time::Duration;

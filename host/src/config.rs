@@ -1,9 +1,10 @@
-//! The configuration file of a host, `taskseal.toml`: read into the settings of client, worker and policy, every error with
-//! its line.
+//! Parses `taskseal.toml`, the configuration of a host, into the settings of client, worker and policy. Errors contain the
+//! line.
 //!
 //! Paths in the file are relative to its folder. Nothing in it is secret: keys and passwords are named, not written.
 
 mod broker;
+mod context;
 mod file;
 mod open;
 mod program;

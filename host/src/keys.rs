@@ -1,4 +1,4 @@
-//! Keys of a host: the keyset that tells which keys may sign for what, and the secret keys of this host.
+//! Keys of a host: the keyset, which lists keys and their rights, and the secret keys of this host.
 //!
 //! The keyset ([`Keyring`]) is a file, `keyset.toml`. For every key it contains the public key or the name of the shared
 //! key's file, what the key may sign for, and its status.
@@ -8,7 +8,7 @@
 //! * `file:`, or a path alone: one key in PEM armour, readable by its owner only, in plain or wrapped by a key in a token;
 //! * `pkcs11:` (feature `pkcs11`): a key that never leaves its token.
 //!
-//! Other key services implement [`KeyStore`] and are registered with [`KeyStores::with`]. Their keys stay where they are and
+//! Other key services implement [`KeyStore`] and are registered with [`KeyStores::with`]. The service keeps its keys; they
 //! are used through [`RemoteSigner`], [`RemoteAgreement`] and [`RemoteAuthenticator`].
 
 mod agreement;
@@ -25,11 +25,11 @@ mod opening;
 pub mod pkcs11;
 mod record;
 mod reference;
+mod registry;
 mod sealing;
 mod secret_key;
 mod signer;
 mod store;
-mod stores;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "pkcs11")]
@@ -52,10 +52,10 @@ pub use self::opening::{OpeningAgreement, OpeningKeys};
 pub use self::record::{KeysetKey, Record, Status};
 pub(crate) use self::reference::relative_to;
 pub use self::reference::{InvalidKeyRef, KeyRef};
+pub use self::registry::KeyStores;
 #[doc(hidden)]
 pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
 #[doc(hidden)]
 pub use self::secret_key::{SecretKey, public_text};
 pub use self::signer::{RemoteSigner, SignerFault};
 pub use self::store::KeyStore;
-pub use self::stores::KeyStores;

@@ -17,8 +17,8 @@ pub struct PolicySettings {
     pub suites: SuiteSet,
     /// Whether tasks are accepted whose signature also covers others. Off by default.
     pub batches: bool,
-    /// Whether tasks of issuers without a clock are accepted. They do not expire, so the replay ledger never forgets
-    /// them. Off by default.
+    /// Whether tasks of issuers without a clock are accepted. They do not expire, so the replay ledger keeps them
+    /// permanently. Off by default.
     pub clockless: bool,
     /// Tolerated difference between two clocks. 60 seconds by default, at most [`Policy::MAX_SKEW`].
     #[serde(deserialize_with = "value::seconds::<_, 0, 300>")]

@@ -85,7 +85,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
-    distrust(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
+    configure_defensively(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
 
     // Nothing is written until the file is known to be empty or of this format.
     match kind_now(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
@@ -133,7 +133,7 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Sets what protects against a tampered file, and the other settings of a connection.
-fn distrust(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
+fn configure_defensively(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;

@@ -7,6 +7,6 @@ const DEPTH: usize = 16 << 10;
 ///
 /// # Security
 /// Best effort: the frame of the caller is not overwritten. `work` should return secrets in a box, which moves as a pointer.
-pub(crate) fn leaving_nothing<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn with_wiped_stack<T>(work: impl FnOnce() -> T) -> T {
     taskseal_core::stack::overwriting::<DEPTH, T>(work)
 }

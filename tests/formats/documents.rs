@@ -1,5 +1,6 @@
 //! Documents agree with the tree: the table of attacks names existing tests, links have targets, examples are compiled.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -82,23 +83,78 @@ fn the_example_of_the_first_page_is_the_one_that_is_compiled() {
 
 #[test]
 fn links_to_files_lead_somewhere() {
-    for page in [
-        "README.md",
-        "core/README.md",
-        "core/docs/devices.md",
-        "core/firmware/README.md",
-        "host/README.md",
-        "hsm/README.md",
-        "fuzz/README.md",
-        "benches/README.md",
-    ] {
-        let text = fs::read_to_string(top(page)).expect("a page");
-        let folder = Path::new(page).parent().expect("a folder");
+    let mut pages = Vec::new();
+    for folder in [".github", "benches", "core", "fuzz", "host", "hsm", "tests"] {
+        collect_pages(&top(folder), &mut pages);
+    }
+    pages.push(top("README.md"));
+    assert!(pages.len() > 30, "{} pages are checked", pages.len());
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a page");
+        let folder = page.parent().expect("a folder");
         let targets =
             text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
-        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+        for target in targets.filter(|target| is_path(target)) {
             let file = target.split('#').next().unwrap_or_default();
-            assert!(top("").join(folder).join(file).exists(), "{page}: {target}");
+            assert!(folder.join(file).exists(), "{}: {target}", page.display());
         }
     }
+}
+
+/// Returns whether the target of a link is a file of this repository.
+fn is_path(target: &str) -> bool {
+    let path = |character: char| character.is_ascii_alphanumeric() || "/._-#".contains(character);
+    !target.starts_with('#') && target.contains(['/', '.']) && target.chars().all(path)
+}
+
+/// Adds the Markdown pages in a folder and its subfolders, without built files.
+fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_folder = entry.file_type().expect("a type").is_dir();
+        if is_folder && name != "target" && name != "node_modules" && name != "corpus" {
+            collect_pages(&path, pages);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+}
+
+/// A field that the parser has and the reference lacks, or the other way round.
+#[test]
+fn reference_of_the_configuration_has_the_fields_of_the_parser() {
+    let page = fs::read_to_string(top("host/docs/configuration.md")).expect("the reference");
+    for (heading, source, name) in [
+        ("`[broker]`", "host/src/config/broker.rs", "struct Section"),
+        ("`[keys]`", "host/src/config/file.rs", "struct Keys"),
+        ("`[state]`", "host/src/config/file.rs", "struct State"),
+        ("`[client]`", "host/src/config/file.rs", "struct Client"),
+        ("`[worker]`", "host/src/config/file.rs", "struct Worker"),
+        ("`[[worker.queue]]`", "host/src/config/file.rs", "struct QueueEntry"),
+        ("`[policy]`", "host/src/policy.rs", "struct PolicySettings"),
+        ("`[[handler]]`", "host/src/config/program.rs", "struct Section"),
+    ] {
+        let (_, section) = page.split_once(&format!("### {heading}\n")).expect(heading);
+        let section = section.split("\n#").next().expect("a section");
+        let documented: BTreeSet<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(field, _)| field))
+            .collect();
+        let text = fs::read_to_string(top(source)).expect("a source");
+        assert_eq!(documented, fields(&text, name), "{heading}");
+    }
+}
+
+/// Returns the fields of a struct. Queues have a section for themselves.
+fn fields<'t>(source: &'t str, name: &str) -> BTreeSet<&'t str> {
+    let (_, body) = source.split_once(&format!("{name} {{")).expect(name);
+    let body = body.split("\n}").next().expect("a body");
+    let field = |line: &'t str| {
+        let line = line.trim().trim_start_matches("pub ").trim_start_matches("r#");
+        let (name, _) = line.split_once(": ")?;
+        let is_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        (!name.is_empty() && name.bytes().all(is_name) && name != "queue").then_some(name)
+    };
+    body.lines().filter_map(field).collect()
 }

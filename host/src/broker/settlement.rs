@@ -25,7 +25,7 @@ pub enum Settlement {
         /// postponed and nothing is counted.
         failure: Option<String>,
     },
-    /// The task failed for good: it is kept and only an operator can run it again. Counts as a failure of the queue.
+    /// The last attempt failed, or the task was refused: the broker keeps the task. Counts as a failure of the queue.
     Archive {
         /// Why.
         reason: String,

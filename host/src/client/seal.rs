@@ -63,7 +63,7 @@ impl Producer {
                 Ok(sealed) => sealed,
                 Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
             };
-            match sealed.iter().find_map(worth_a_wait) {
+            match sealed.iter().find_map(retry_delay) {
                 Some(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
                 _ => return sealed,
             }
@@ -177,7 +177,7 @@ pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>
 }
 
 /// Returns the delay after which an unavailable signer is worth another attempt.
-fn worth_a_wait(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
+fn retry_delay(sealed: &Result<Sealed, ClientError>) -> Option<Duration> {
     match sealed {
         Err(ClientError::Sealing(SealError::Signer(fault))) => {
             fault.retry_after().map(|delay| delay.max(MIN_DELAY))

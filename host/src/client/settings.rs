@@ -1,4 +1,4 @@
-//! Settings of a client: what a task says that names nothing else, and what is accepted as its result.
+//! Settings of a client: defaults of its tasks, and what is accepted as a result.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::file::Context;
+use super::context::Context;
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::relative_to;

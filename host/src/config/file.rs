@@ -6,6 +6,7 @@ use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
 use toml::Spanned;
 
+use super::context::Context;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
 use super::value::{Count, HOUR, Name, Queue, Seconds, SuiteName, YEAR};
@@ -13,7 +14,7 @@ use super::{Config, broker};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::file_security::read_guarded;
-use crate::keys::{KeyRef, KeyStores, Kid, relative_to};
+use crate::keys::{KeyStores, Kid, relative_to};
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 use crate::worker::settings::{WorkerQueue, WorkerSettings};
@@ -46,32 +47,6 @@ fn renamed_field(error: FileError) -> FileError {
             error.message(format!("field `{name}` was renamed")).hint(hint)
         }
         _ => error,
-    }
-}
-
-/// The file that is read, to place an error in it.
-pub(super) struct Context<'f> {
-    pub(super) file: &'f Path,
-    pub(super) text: &'f str,
-    pub(super) stores: &'f KeyStores,
-}
-
-impl Context<'_> {
-    /// Parses the place of a key that `field` names: a path relative to this file, or a URI.
-    pub(super) fn key(&self, field: &str, value: &Spanned<String>) -> Result<KeyRef, FileError> {
-        match self.stores.parse(value.get_ref(), self.file) {
-            Ok(key) => Ok(key.with_field(field)),
-            Err(error) => Err(self.fault(value, error.message, error.hint)),
-        }
-    }
-
-    pub(super) fn fault<T>(
-        &self,
-        at: &Spanned<T>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> FileError {
-        FileError::new(self.file, message).hint(hint).at(self.text, at.span().start)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::Context;
+use super::context::Context;
 use super::value::{Name, Seconds, Size, YEAR};
 use crate::file_error::FileError;
 use crate::keys::relative_to;

@@ -3,7 +3,7 @@
 use taskseal_core::{KeyId, Suite};
 use toml::Spanned;
 
-use super::file::Context;
+use super::context::Context;
 use super::value::SuiteName;
 use crate::file_error::FileError;
 use crate::keys::{Kid, SealingSource};

@@ -18,7 +18,7 @@ use super::store::KeyStore;
 #[cfg(feature = "pkcs11")]
 use super::wrapped_file;
 use crate::file_security;
-use crate::stack::leaving_nothing;
+use crate::stack::with_wiped_stack;
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +74,7 @@ impl SecretKey {
     /// [`KeyError`] if there is no randomness, or the file exists or cannot be written.
     pub fn create(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, KeyError> {
         let place = &path.into();
-        leaving_nothing(|| {
+        with_wiped_stack(|| {
             let (key, cose_key) = generate(place, algorithm)?;
             write(place, &armour(LABEL, cose_key.as_bytes(), &comment(&key, purpose)))?;
             Ok(key)
@@ -97,7 +97,7 @@ impl SecretKey {
         kek: &KeyUri,
     ) -> Result<Self, KeyError> {
         let place = &path.into();
-        leaving_nothing(|| {
+        with_wiped_stack(|| {
             let (key, cose_key) = generate(place, algorithm)?;
             let wrapped_file::Wrapped { content, kek } = wrapped_file::wrap(place, kek, cose_key.as_bytes())?;
             let comment = format!("{}# wrapped by: {kek}\n", comment(&key, purpose));
@@ -109,7 +109,7 @@ impl SecretKey {
 
 /// Reads a secret key file, in plain or wrapped.
 pub(super) fn read(place: &KeyRef) -> Result<SecretKey, KeyError> {
-    leaving_nothing(|| {
+    with_wiped_stack(|| {
         let pem = file_security::read(Path::new(place.address()))
             .map_err(|error| KeyError::of_file(place, &error))?;
         let fault = |message: &str| {

@@ -14,8 +14,8 @@ use super::handle::{KeyHandle, KeyUsage};
 use super::keyset_file;
 use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
+use super::registry::KeyStores;
 use super::secret_key::SecretKey;
-use super::stores::KeyStores;
 use crate::file_error::FileError;
 use crate::time::unix_seconds;
 

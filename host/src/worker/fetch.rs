@@ -92,7 +92,7 @@ impl Fetcher {
         if !self.shared.leases.is_empty() {
             return false;
         }
-        let Some(lost) = self.scheduler.lost(self.shared.settings.retry_for) else { return false };
+        let Some(lost) = self.scheduler.unresponsive(self.shared.settings.retry_for) else { return false };
         lost.into_iter().for_each(|queue| self.shared.observe(&Event::GaveUp { queue }));
         true
     }

@@ -87,12 +87,12 @@ impl QueueScheduler {
         }
     }
 
-    /// Returns the queues that have not responded for `patience`, or `None` if there is one that has failed for less than
+    /// Returns the queues that have not responded for `timeout`, or `None` if there is one that has failed for less than
     /// that.
-    pub(super) fn lost(&self, patience: Duration) -> Option<Vec<QueueName>> {
+    pub(super) fn unresponsive(&self, timeout: Duration) -> Option<Vec<QueueName>> {
         let failing = self.queues.iter().filter(|queue| queue.next_attempt.is_some());
         let is_lost =
-            |queue: &ScheduledQueue| queue.failing_since.is_some_and(|since| since.elapsed() >= patience);
+            |queue: &ScheduledQueue| queue.failing_since.is_some_and(|since| since.elapsed() >= timeout);
         failing.map(|queue| is_lost(queue).then(|| queue.name.clone())).collect()
     }
 

@@ -46,31 +46,31 @@ fn maximum_weights_need_no_memory_and_do_not_overflow() {
 async fn failed_queue_is_left_out_until_its_next_attempt_and_does_not_block_others() {
     let mut scheduler = scheduler(&[1, 1]);
     scheduler.failed(0);
-    assert_eq!(scheduler.lost(Duration::from_secs(1)), None);
+    assert_eq!(scheduler.unresponsive(Duration::from_secs(1)), None);
     assert_eq!(first(&mut scheduler), 1);
     assert_eq!(scheduler.round().len(), 1);
     let wait = scheduler.next_attempt().unwrap();
     tokio::time::advance(wait + Duration::from_millis(1)).await;
     assert_eq!(scheduler.round().len(), 2);
     scheduler.responded(0);
-    assert_eq!(scheduler.lost(Duration::ZERO), Some(Vec::new()));
+    assert_eq!(scheduler.unresponsive(Duration::ZERO), Some(Vec::new()));
     assert!(scheduler.next_attempt().is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn queue_is_lost_once_it_has_failed_for_the_whole_patience() {
+async fn queue_is_lost_once_it_has_failed_for_the_whole_timeout() {
     let mut scheduler = scheduler(&[1, 1]);
     scheduler.failed(0);
     tokio::time::advance(Duration::from_secs(20)).await;
     scheduler.failed(0);
     scheduler.failed(1);
-    assert_eq!(scheduler.lost(Duration::from_secs(30)), None);
+    assert_eq!(scheduler.unresponsive(Duration::from_secs(30)), None);
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(
-        scheduler.lost(Duration::from_secs(30)),
+        scheduler.unresponsive(Duration::from_secs(30)),
         None,
         "the other queue has not failed for long enough"
     );
     scheduler.responded(1);
-    assert_eq!(scheduler.lost(Duration::from_secs(30)).map(|lost| lost.len()), Some(1));
+    assert_eq!(scheduler.unresponsive(Duration::from_secs(30)).map(|lost| lost.len()), Some(1));
 }
