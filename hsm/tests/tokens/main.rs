@@ -17,8 +17,6 @@ mod losses;
 mod opening;
 mod p11_kit;
 mod pins;
-// Shared with the tests that cross crates, which include it by its path.
-#[path = "../support/mod.rs"]
 mod support;
 mod symmetric_keys;
 mod throughput;

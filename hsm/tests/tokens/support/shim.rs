@@ -10,7 +10,7 @@ pub(super) fn library() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
     SHIM.get_or_init(|| {
         let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.c", std::process::id()));
-        fs::write(&source, include_str!("../shim/shim.c")).unwrap();
+        fs::write(&source, include_str!("../../shim/shim.c")).unwrap();
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
         let mut compiler = Command::new("cc");
         compiler
