@@ -8,10 +8,10 @@ pub(crate) mod session;
 pub(crate) mod session_table;
 pub(crate) mod worker;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use self::call::{PendingCall, WaitOutcome};
@@ -34,6 +34,10 @@ struct PoolState<W> {
     abandoned: usize,
     /// Number of threads started so far, for their names.
     started: u64,
+    /// Handles of the threads that have not been joined, by their numbers.
+    handles: BTreeMap<u64, JoinHandle<()>>,
+    /// Numbers of threads that have made their last call into the library and are about to exit.
+    exiting: Vec<u64>,
     closed: bool,
 }
 
@@ -81,6 +85,8 @@ impl<W: Default + 'static> Pool<W> {
             idle: 0,
             abandoned: 0,
             started: 0,
+            handles: BTreeMap::new(),
+            exiting: Vec::new(),
             closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), max_abandoned }
@@ -144,8 +150,11 @@ impl<W: Default + 'static> Pool<W> {
     }
 
     /// Counts the end of an abandoned thread.
-    fn abandoned_thread_ended(&self) {
-        lock(&self.state).abandoned -= 1;
+    fn abandoned_thread_ended(&self, number: u64) {
+        let mut state = lock(&self.state);
+        state.abandoned -= 1;
+        state.exiting.push(number);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -173,17 +182,21 @@ impl<W: Default + 'static> Pool<W> {
     /// Starts a thread. Returns false if the operating system refuses.
     fn start_thread(self: &Arc<Self>, state: &mut PoolState<W>) -> bool {
         state.started += 1;
-        let name = format!("hsm-{}", state.started);
+        let number = state.started;
         let pool = Arc::clone(self);
-        let started = thread::Builder::new().name(name).spawn(move || pool.run_thread()).is_ok();
-        if started {
-            state.live += 1;
+        let thread = thread::Builder::new().name(format!("hsm-{number}"));
+        let Ok(handle) = thread.spawn(move || pool.run_thread(number)) else { return false };
+        // Those that have exited long ago need no handle.
+        for number in std::mem::take(&mut state.exiting) {
+            state.handles.remove(&number);
         }
-        started
+        state.handles.insert(number, handle);
+        state.live += 1;
+        true
     }
 
     /// Executes calls until the pool is closed or the thread was abandoned.
-    fn run_thread(&self) {
+    fn run_thread(&self, number: u64) {
         let mut owned = W::default();
         while let Some(job) = self.next() {
             if job.call.leave_library().is_ok() {
@@ -196,20 +209,33 @@ impl<W: Default + 'static> Pool<W> {
             if !self.finish(&job.call) {
                 // Another thread has taken this one's place, and what it owns may be in any state.
                 drop(owned);
-                return self.abandoned_thread_ended();
+                return self.abandoned_thread_ended(number);
             }
         }
         // Closes the session before `wait_ended` returns.
         drop(owned);
-        lock(&self.state).live -= 1;
+        let mut state = lock(&self.state);
+        state.live -= 1;
+        state.exiting.push(number);
+        drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits until the threads of a closed pool have ended, including the abandoned ones, which may still return.
+    /// Waits until the threads of a closed pool have exited, including the abandoned ones, which may still return.
+    ///
+    /// A library may free memory of a thread when the thread exits, which must not happen while the process exits and
+    /// unloads the library. So the threads are joined after their last call.
     pub(crate) fn wait_ended(&self, deadline: Instant) {
         let mut state = lock(&self.state);
         while state.live + state.abandoned > 0 && Instant::now() < deadline {
             state = wait_until(&self.changed, state, deadline);
+        }
+        let exiting = std::mem::take(&mut state.exiting);
+        let handles: Vec<_> = exiting.iter().filter_map(|number| state.handles.remove(number)).collect();
+        drop(state);
+        for handle in handles {
+            // Short: the thread makes no more calls. Its panics were caught.
+            let _ = handle.join();
         }
     }
 

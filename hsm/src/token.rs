@@ -1,8 +1,8 @@
 //! A token: opened by its name, logged in, and recovered after a loss.
 
 use std::fmt;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::error::{Error, Failure};
@@ -26,11 +26,19 @@ pub struct Token(Arc<OpenToken>);
 struct OpenToken {
     state: Arc<SharedState>,
     name: String,
+    /// The recovery thread.
+    supervisor: OnceLock<JoinHandle<()>>,
 }
 
 impl Drop for OpenToken {
     fn drop(&mut self) {
-        self.state.close();
+        if self.state.close()
+            && let Some(supervisor) = self.supervisor.take()
+            && supervisor.thread().id() != thread::current().id()
+        {
+            // Short: it has made its last call. See `Pool::wait_ended`.
+            let _ = supervisor.join();
+        }
     }
 }
 
@@ -58,6 +66,7 @@ impl Token {
         let token = Self(Arc::new(OpenToken {
             state: Arc::clone(&state),
             name: uri.label().or(uri.serial()).unwrap_or_default().to_owned(),
+            supervisor: OnceLock::new(),
         }));
         let timeout = state.settings.timeout.max(MIN_OPEN_TIMEOUT);
         let guard = state.supervise_guard();
@@ -65,9 +74,9 @@ impl Token {
             let _guard = guard;
             supervise(&state, &sender);
         });
-        if supervisor.is_err() {
-            return Err(Error::Config("cannot start a thread for the token"));
-        }
+        let supervisor = supervisor.map_err(|_| Error::Config("cannot start a thread for the token"))?;
+        // Set once: the token was created above.
+        let _ = token.0.supervisor.set(supervisor);
         // The first call of the library may hang.
         opened.recv_timeout(timeout).map_err(|_| Error::Timeout)??;
         Ok(token)

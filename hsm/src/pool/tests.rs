@@ -1,5 +1,6 @@
-//! Abandoned threads are counted exactly once.
+//! Abandoned threads are counted exactly once, and a closed pool waits for its threads.
 
+use std::cell::RefCell;
 use std::sync::{Barrier, mpsc};
 
 use super::*;
@@ -44,7 +45,7 @@ fn a_thread_that_returns_while_it_is_abandoned_is_counted_once() {
             scope.spawn(|| {
                 both.wait();
                 if !pool.finish(&call) {
-                    pool.abandoned_thread_ended();
+                    pool.abandoned_thread_ended(1);
                 }
             });
             both.wait();
@@ -54,4 +55,36 @@ fn a_thread_that_returns_while_it_is_abandoned_is_counted_once() {
         let state = lock(&pool.state);
         assert_eq!((state.live, state.abandoned), (usize::from(!abandoned), 0));
     }
+}
+
+/// Destroyed when its thread exits, slower than a thread that does not wait for the exit.
+struct SlowExit(mpsc::Sender<()>);
+
+impl Drop for SlowExit {
+    fn drop(&mut self) {
+        (0..10_000).for_each(|_| thread::yield_now());
+        self.0.send(()).unwrap();
+    }
+}
+
+thread_local! {
+    static OF_THREAD: RefCell<Option<SlowExit>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_closed_pool_waits_until_its_threads_have_exited() {
+    let pool = Arc::new(Pool::<()>::new(4));
+    pool.set_limit(1);
+    let (exits, exited) = mpsc::channel();
+    let minute = Duration::from_secs(60);
+    let call = pool.call(minute, Dispatch::Queue, move |(), _| {
+        OF_THREAD.set(Some(SlowExit(exits)));
+        Ok(())
+    });
+    call.map_err(|_| "the call failed").unwrap();
+
+    pool.close();
+    pool.wait_ended(Instant::now() + minute);
+
+    assert_eq!(exited.try_recv(), Ok(()), "the thread still runs");
 }

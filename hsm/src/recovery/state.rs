@@ -171,14 +171,16 @@ impl SharedState {
     /// Ends the threads and waits for them, at most [`CLOSE_TIMEOUT`]. Each thread closes its session, which ends the
     /// login.
     ///
+    /// Returns whether the recovery thread has made its last call.
+    ///
     /// A process unloads its libraries when it exits, and crashes if a thread is inside one then.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self) -> bool {
         lock(&self.status).closed = true;
         self.changed.notify_all();
         self.pool.close();
         if self.module.check_pid().is_err() {
             // A fork has no threads to wait for.
-            return;
+            return false;
         }
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         self.pool.wait_ended(deadline);
@@ -186,6 +188,7 @@ impl SharedState {
         while status.supervised && Instant::now() < deadline {
             status = wait_until(&self.changed, status, deadline);
         }
+        !status.supervised
     }
 
     /// Records that the recovery thread runs until the guard is dropped.
