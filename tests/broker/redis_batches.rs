@@ -76,7 +76,7 @@ async fn a_lock_is_freed_at_the_end_of_a_lease_that_was_extended_or_recovered() 
     let Some(server) = RedisServer::start_or_skip() else { return };
     let (broker, name) = (broker(&server), queue("mail"));
     let lock = "asynq:{mail}:unique:email:deliver:0123456789abcdef0123456789abcdef";
-    let mut task = task(&name, "locked");
+    let mut task = task(&name, "claimed");
     task.message.unique_key = lock.to_owned();
     let exists = || cmd("EXISTS").arg(lock).query::<bool>(&mut server.raw()).unwrap();
 

@@ -86,6 +86,11 @@ async fn kept_as(fleet: &Fleet, refusal: Refusal, records: &[TaskRecord]) -> Vec
         assert_eq!(payload, record.envelope);
         assert_eq!((&entry.task_id, entry.queue.as_str()), (&record.id, "mail"));
         assert_eq!(entry.unverified_type.as_ref(), Some(&record.task_type));
+        if refusal == Refusal::MetadataMismatch {
+            // What the queue said is the evidence.
+            let said = format!("id {}, queue {}, type {}", record.id, record.queue, record.task_type);
+            assert!(entry.detail.ends_with(&said), "{}", entry.detail);
+        }
         assert_eq!((entry.disposition, entry.count), (Disposition::Archived, 1));
         assert_eq!(entry.digest, <[u8; 32]>::from(Sha256::digest(&record.envelope)));
         let archived = fleet.find(&record.id).await.unwrap();

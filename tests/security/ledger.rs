@@ -148,7 +148,7 @@ fn child_that_stops_inside_a_transaction() {
         .execute_batch(
             "BEGIN IMMEDIATE;
              INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
-             VALUES ('sensor', zeroblob(16), zeroblob(32), 'locked', 'child', 1, 1, 0, 1, 1);",
+             VALUES ('sensor', zeroblob(16), zeroblob(32), 'claimed', 'child', 1, 1, 0, 1, 1);",
         )
         .unwrap();
     println!("\n:1");

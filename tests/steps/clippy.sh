@@ -8,7 +8,7 @@ step_clippy() {
     need_component clippy clippy
     cargo clippy --workspace --all-targets --locked -- -D warnings
     # The library with each of its features alone.
-    for features in '' redis sqlite pkcs11; do
+    for features in "" redis sqlite pkcs11 default; do
         cargo clippy -p taskseal --no-default-features --features "$features" --locked -- -D warnings
     done
     # Core denies unsafe code instead of forbidding it, so that one module and its tests can allow it.

@@ -128,7 +128,10 @@ need_linux() {
 #
 # Tests that flip every bit of an envelope verify about a thousand signatures. This takes minutes in an emulator and
 # tests the envelope, not the machine.
-slow_tests=(flipped_bit every_truncation roots_and_paths_are_those)
+slow_tests=(
+    keyset::signed::tests::tamper::every_flipped_bit keyset::signed::tests::tamper::every_truncation
+    seal::batch::tests::flipped_bits seal::detached::tests::flipped_bits batch::tree::tests::roots_and_paths_match
+)
 
 # core_tests MACHINE EMULATOR [ARGUMENT]...: runs the tests of core in an emulator.
 core_tests() {

@@ -99,7 +99,7 @@ async fn wait_for(what: &str, mut there: impl AsyncFnMut() -> bool) {
 }
 
 async fn kill_workers_in_the_middle(fleet: Fleet, name: &str) {
-    let full = std::env::var_os("TASKSEAL_FULL").is_some();
+    let full = std::env::var_os("TASKSEAL_FULL").is_some_and(|value| value == "1");
     let (tasks, kills): (usize, usize) = if full { (10_000, 20) } else { (2_000, 5) };
     std::fs::write(fleet.path("runs"), "").unwrap();
 

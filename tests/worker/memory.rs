@@ -69,7 +69,8 @@ async fn most_memory(fleet: &Fleet, pending: usize) -> usize {
 }
 
 async fn memory_of_a_worker_does_not_grow_with_its_queue(short: &Fleet, long: &Fleet, name: &str) {
-    let many = if std::env::var_os("TASKSEAL_FULL").is_some() { 1_000_000 } else { 200_000 };
+    let many =
+        if std::env::var_os("TASKSEAL_FULL").is_some_and(|value| value == "1") { 1_000_000 } else { 200_000 };
     let little = most_memory(short, 10_000).await;
     let much = most_memory(long, many).await;
     println!("{name}: {little} KiB with 10000 pending, {much} KiB with {many}");

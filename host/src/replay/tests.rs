@@ -64,7 +64,7 @@ fn other_envelope_with_a_known_id_is_a_conflict_in_every_state() {
     let conflicts = |now| acquire(&ledger, "b", now, &other) == refused(LedgerRefusal::Conflict);
 
     acquire(&ledger, "a", NOW, &task);
-    assert!(conflicts(NOW), "locked");
+    assert!(conflicts(NOW), "claimed");
     assert!(conflicts(after(2)), "lock expired");
     ledger.release("a", &[task.key()]).unwrap();
     assert!(conflicts(NOW), "waiting");

@@ -9,7 +9,7 @@ use taskseal_core::Refusal;
 use super::event::Event;
 use super::shared::Shared;
 use super::task_state::{Completion, Outcome, RefusalDetails};
-use crate::broker::Corrupt;
+use crate::broker::{Corrupt, TaskRecord};
 use crate::quarantine::{Disposition, Held, NewEntry};
 use crate::queue::QueueName;
 use crate::retry::{Retry, retry_until};
@@ -53,7 +53,7 @@ fn entry(completion: &Completion) -> Option<NewEntry> {
         queue: completion.task.queue.clone(),
         task_id: record.id.clone(),
         code: refusal.refusal.code().to_owned(),
-        detail: refusal.detail(),
+        detail: detail(refusal, record),
         kid: refusal.kid.map(|kid| *kid.as_bytes()),
         kid_known: refusal.kid_known,
         unverified_type: Some(record.task_type.clone()),
@@ -63,6 +63,16 @@ fn entry(completion: &Completion) -> Option<NewEntry> {
         disposition,
         seen_at: UnixMillis::now(),
     })
+}
+
+/// Returns what is wrong. If the queue's metadata differs from the signed claims, the metadata is evidence.
+fn detail(refusal: &RefusalDetails, record: &TaskRecord) -> String {
+    let detail = refusal.detail();
+    if refusal.refusal != Refusal::MetadataMismatch {
+        return detail;
+    }
+    let TaskRecord { id, queue, task_type, .. } = record;
+    format!("{detail}; the metadata names id {id}, queue {queue}, type {task_type}")
 }
 
 /// Repeats the call until the quarantine responds. Returns `None` if it does not and the worker is stopping.

@@ -53,7 +53,7 @@ expect_instructions() {
 }
 
 # The instructions of each backend, as lines of a disassembly. Those of 128 bits may be spelled for SSE or for AVX.
-declare -A instructions=(
+declare -gA instructions=(
     [vaes-512]='vaesenc .*%zmm' [vaes-256]='vaesenc .*%ymm' [aes-ni]='v?aesenc .*%xmm'
     [pclmulqdq]='v?pclmul' [sha-ni]='sha256rnds2 '
 )

@@ -67,7 +67,7 @@ impl<'conn> Statements<'conn> {
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<(i64, Entry)> {
     let state = match row.get_ref(2)?.as_str()? {
-        "locked" => State::Locked { until: UnixMillis(row.get(3)?) },
+        "claimed" => State::Locked { until: UnixMillis(row.get(3)?) },
         "waiting" => State::Waiting,
         "finished" => State::Finished,
         // The table allows no other word.

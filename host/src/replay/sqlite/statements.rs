@@ -2,10 +2,11 @@
 
 use crate::sqlite::Schema;
 
+/// The state `claimed` is a lock of the ledger. The word is part of the format of the file.
 pub(in crate::replay) const SCHEMA: Schema = Schema {
     kind: "replay ledger",
     application_id: 0x7453_6c67, // "tSlg"
-    version: 2,
+    version: 1,
     sql: "
         CREATE TABLE identity (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -18,7 +19,7 @@ pub(in crate::replay) const SCHEMA: Schema = Schema {
             issuer TEXT NOT NULL,
             task_id BLOB NOT NULL CHECK (length(task_id) = 16),
             digest BLOB NOT NULL CHECK (length(digest) = 32),
-            state TEXT NOT NULL CHECK (state IN ('locked', 'waiting', 'finished', 'done')),
+            state TEXT NOT NULL CHECK (state IN ('claimed', 'waiting', 'finished', 'done')),
             owner TEXT,
             until INTEGER,
             attempts INTEGER NOT NULL,
@@ -27,7 +28,7 @@ pub(in crate::replay) const SCHEMA: Schema = Schema {
             expires_at INTEGER NOT NULL,
             outcome BLOB,
             UNIQUE (issuer, task_id),
-            CHECK ((state = 'locked') = (owner IS NOT NULL AND until IS NOT NULL)),
+            CHECK ((state = 'claimed') = (owner IS NOT NULL AND until IS NOT NULL)),
             CHECK ((state = 'finished') = (outcome IS NOT NULL))
         ) STRICT;
         CREATE INDEX task_by_expiry ON task (expires_at);
@@ -47,33 +48,33 @@ pub(in crate::replay) const FIND: &str = "
 pub(in crate::replay) const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
 pub(in crate::replay) const FIRST_RUN: &str = "
     INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
-    VALUES (?1, ?2, ?3, 'locked', ?4, ?5, 1, 0, ?6, ?7)";
+    VALUES (?1, ?2, ?3, 'claimed', ?4, ?5, 1, 0, ?6, ?7)";
 pub(in crate::replay) const RUN_AGAIN: &str = "
-    UPDATE task SET state = 'locked', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
+    UPDATE task SET state = 'claimed', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
     WHERE rowid = ?1";
 pub(in crate::replay) const LOSE: &str =
     "UPDATE task SET state = 'waiting', owner = NULL, until = NULL, crashes = ?2 WHERE rowid = ?1";
 
 pub(in crate::replay) const EXTEND: &str = "
-    UPDATE task SET until = ?4 WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+    UPDATE task SET until = ?4 WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
 pub(in crate::replay) const FINISH: &str = "
     UPDATE task SET state = 'finished', owner = NULL, until = NULL, outcome = ?4
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
 pub(in crate::replay) const SETTLED: &str = "
     UPDATE task SET state = 'done', outcome = NULL
     WHERE issuer = ?1 AND task_id = ?2 AND state IN ('finished', 'done')";
 pub(in crate::replay) const RELEASE: &str = "
     UPDATE task SET state = 'waiting', owner = NULL, until = NULL
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
 pub(in crate::replay) const GIVE_BACK: &str = "
     UPDATE task SET state = 'waiting', owner = NULL, until = NULL, attempts = attempts - 1
-    WHERE issuer = ?1 AND task_id = ?2 AND state = 'locked' AND owner = ?3";
+    WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
 
 pub(in crate::replay) const FORGET: &str = "
     DELETE FROM task WHERE rowid IN (
         SELECT rowid FROM task
         WHERE expires_at < ?1
-            AND NOT (state = 'locked' AND until > ?2)
+            AND NOT (state = 'claimed' AND until > ?2)
             AND NOT (state = 'finished' AND expires_at >= ?3)
         ORDER BY expires_at LIMIT ?4
     ) RETURNING expires_at";

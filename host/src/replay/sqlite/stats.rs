@@ -21,7 +21,7 @@ pub(super) fn read(reader: &Connection) -> rusqlite::Result<LedgerStats> {
     while let Some(row) = rows.next()? {
         let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
         match row.get_ref(0)?.as_str()? {
-            "locked" => stats.locked = count,
+            "claimed" => stats.locked = count,
             "waiting" => stats.waiting = count,
             "finished" => stats.finished = count,
             _ => stats.done = count,

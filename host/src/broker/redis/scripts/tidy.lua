@@ -30,7 +30,7 @@ if #active > 0 then
   local zadd = { 'ZADD', KEYS[3], 'NX' }
   for n = #active, 1, -1 do
     if not scores[n] and #zadd - 3 < 2 * limit then
-      -- Long max_reply ago for every recoverer, those that leave a grace included.
+      -- Long enough ago for every recoverer, including those with a grace period.
       zadd[#zadd + 1] = math.floor(now - 60)
       zadd[#zadd + 1] = active[n]
     end
