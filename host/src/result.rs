@@ -22,6 +22,7 @@ pub struct ResultSealer {
 
 /// The request of a result.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Request<'r> {
     /// Type of the task.
     pub task_type: &'r str,

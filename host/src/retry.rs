@@ -9,6 +9,7 @@ use tokio::time::Instant;
 mod tests;
 
 /// Exponential back-off with jitter.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// Delay after the first failure.

@@ -126,14 +126,14 @@ fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
 fn reference_of_the_configuration_has_the_fields_of_the_parser() {
     let page = fs::read_to_string(top("host/docs/configuration.md")).expect("the reference");
     for (heading, source, name) in [
-        ("`[broker]`", "host/src/config/broker.rs", "struct Section"),
-        ("`[keys]`", "host/src/config/file.rs", "struct Keys"),
-        ("`[state]`", "host/src/config/file.rs", "struct State"),
-        ("`[client]`", "host/src/config/file.rs", "struct Client"),
-        ("`[worker]`", "host/src/config/file.rs", "struct Worker"),
+        ("`[broker]`", "host/src/config/broker.rs", "struct BrokerSection"),
+        ("`[keys]`", "host/src/config/file.rs", "struct KeysSection"),
+        ("`[state]`", "host/src/config/file.rs", "struct StateSection"),
+        ("`[client]`", "host/src/config/file.rs", "struct ClientSection"),
+        ("`[worker]`", "host/src/config/file.rs", "struct WorkerSection"),
         ("`[[worker.queue]]`", "host/src/config/file.rs", "struct QueueEntry"),
         ("`[policy]`", "host/src/policy.rs", "struct PolicySettings"),
-        ("`[[handler]]`", "host/src/config/program.rs", "struct Section"),
+        ("`[[handler]]`", "host/src/config/program.rs", "struct HandlerSection"),
     ] {
         let (_, section) = page.split_once(&format!("### {heading}\n")).expect(heading);
         let section = section.split("\n#").next().expect("a section");

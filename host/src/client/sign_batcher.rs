@@ -17,17 +17,17 @@ use crate::task::Task;
 
 /// Collects the tasks of concurrent callers.
 #[derive(Debug, Default)]
-pub(super) struct SignBatcher(Mutex<State>);
+pub(super) struct SignBatcher(Mutex<BatcherState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct BatcherState {
     leader_running: bool,
     /// Tasks to sign, in order of arrival.
-    queue: VecDeque<Pending>,
+    queue: VecDeque<PendingTask>,
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingTask {
     task: Task,
     reply: oneshot::Sender<Result<Sealed, ClientError>>,
 }
@@ -44,7 +44,7 @@ impl SignBatcher {
         producer: &Arc<Producer>,
     ) -> Result<Sealed, ClientError> {
         let (reply, sealed) = oneshot::channel();
-        if let Some(leader) = self.join(Pending { task, reply }) {
+        if let Some(leader) = self.join(PendingTask { task, reply }) {
             let signing = leader.run(Arc::clone(producer));
             match Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(signing)),
@@ -55,14 +55,14 @@ impl SignBatcher {
     }
 
     /// Adds a task to the queue. Returns the leader if the caller must start it.
-    fn join(self: &Arc<Self>, pending: Pending) -> Option<Leader> {
+    fn join(self: &Arc<Self>, pending: PendingTask) -> Option<Leader> {
         let mut state = self.state();
         state.queue.push_back(pending);
         let running = std::mem::replace(&mut state.leader_running, true);
         (!running).then(|| Leader(Some(Arc::clone(self))))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BatcherState> {
         // The state is consistent between any two statements that hold the lock.
         lock(&self.0)
     }
@@ -91,7 +91,7 @@ impl Leader {
         let Some(batcher) = self.0.take() else { return (tasks, replies) };
         let mut state = batcher.state();
         while tasks.len() < limit {
-            let Some(Pending { task, reply }) = state.queue.pop_front() else { break };
+            let Some(PendingTask { task, reply }) = state.queue.pop_front() else { break };
             if !reply.is_closed() {
                 tasks.push(task);
                 replies.push(reply);

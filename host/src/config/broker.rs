@@ -78,14 +78,14 @@ impl PasswordSource {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Section {
+pub(super) struct BrokerSection {
     url: Option<Spanned<String>>,
     prefix: Option<Spanned<String>>,
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
 }
 
-impl Section {
+impl BrokerSection {
     pub(super) fn check(self, context: &Context<'_>) -> Result<BrokerConfig, FileError> {
         let redis_only = [&self.prefix, &self.password_file, &self.password_env];
         let url = match &self.url {

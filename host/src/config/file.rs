@@ -27,7 +27,7 @@ pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError>
         ),
         _ => error,
     })?;
-    let file: File = parse_toml(path, &text).map_err(renamed_field)?;
+    let file: ConfigFile = parse_toml(path, &text).map_err(renamed_field)?;
     file.check(&Context { file: path, text: &text, stores })
 }
 
@@ -52,38 +52,38 @@ fn renamed_field(error: FileError) -> FileError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ConfigFile {
     // `deployment/queue` has at most 128 characters, of which 64 belong to the queue.
     deployment: Name<63, false>,
     #[serde(default)]
-    broker: broker::Section,
+    broker: broker::BrokerSection,
     #[serde(default)]
-    state: State,
+    state: StateSection,
     #[serde(default)]
-    keys: Keys,
-    client: Option<Client>,
-    worker: Option<Worker>,
+    keys: KeysSection,
+    client: Option<ClientSection>,
+    worker: Option<WorkerSection>,
     #[serde(default)]
     policy: PolicySettings,
     #[serde(default)]
-    handler: Vec<program::Section>,
+    handler: Vec<program::HandlerSection>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct State {
+struct StateSection {
     dir: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+struct KeysSection {
     keyset: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Client {
+struct ClientSection {
     issuer: Name<64, true>,
     suite: Spanned<SuiteName>,
     key: Spanned<String>,
@@ -99,7 +99,7 @@ struct Client {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Worker {
+struct WorkerSection {
     id: Option<Name<64, true>>,
     concurrency: Option<Count<1, 4096>>,
     lease: Option<Seconds<2, HOUR>>,
@@ -128,7 +128,7 @@ fn set<T>(setting: &mut T, value: Option<impl Into<T>>) {
     }
 }
 
-impl File {
+impl ConfigFile {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
@@ -157,7 +157,7 @@ fn first(queues: &[QueueEntry]) -> QueueName {
     first.unwrap_or_else(|| QueueName::parse("default").expect("the literal is a queue name"))
 }
 
-impl Client {
+impl ClientSection {
     fn check(
         self,
         context: &Context<'_>,
@@ -185,7 +185,7 @@ impl Client {
     }
 }
 
-impl Worker {
+impl WorkerSection {
     fn check(
         self,
         context: &Context<'_>,

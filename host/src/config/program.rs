@@ -36,7 +36,7 @@ pub struct ProgramSettings {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Section {
+pub(super) struct HandlerSection {
     r#type: Spanned<Name<128, true>>,
     program: Spanned<Vec<String>>,
     timeout: Option<Seconds<1, YEAR>>,
@@ -50,7 +50,10 @@ pub(super) struct Section {
 
 impl ProgramSettings {
     /// Checks the sections, and that no type has two programs.
-    pub(super) fn check_all(sections: Vec<Section>, context: &Context<'_>) -> Result<Vec<Self>, FileError> {
+    pub(super) fn check_all(
+        sections: Vec<HandlerSection>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Self>, FileError> {
         let mut checked: Vec<Self> = Vec::new();
         for section in sections {
             let task_type = &section.r#type;
@@ -64,7 +67,7 @@ impl ProgramSettings {
     }
 }
 
-impl Section {
+impl HandlerSection {
     fn check(self, context: &Context<'_>) -> Result<ProgramSettings, FileError> {
         let task_type = self.r#type.get_ref().0.clone();
         if task_type.strip_suffix('*').unwrap_or(&task_type).contains('*') {

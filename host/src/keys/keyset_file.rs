@@ -27,7 +27,7 @@ pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError>
     let parsed: KeysetFile = parse_toml(file, &text)?;
     let mut records = BTreeMap::new();
     for entry in parsed.key {
-        let context = Context { file, text: &text, entry: entry.span().start };
+        let context = KeysetContext { file, text: &text, entry: entry.span().start };
         let entry = entry.into_inner();
         let kid_at = entry.kid.span().start;
         let record = context.record(entry)?;
@@ -85,13 +85,13 @@ enum Use {
 }
 
 /// The position of an entry, for its errors.
-struct Context<'f> {
+struct KeysetContext<'f> {
     file: &'f Path,
     text: &'f str,
     entry: usize,
 }
 
-impl Context<'_> {
+impl KeysetContext<'_> {
     fn fault(&self, at: usize, message: impl Into<String>, hint: impl Into<String>) -> FileError {
         FileError::new(self.file, message).hint(hint).at(self.text, at)
     }

@@ -55,7 +55,7 @@ pub(super) fn wrap(place: &KeyRef, kek: &KeyUri, cose_key: &[u8]) -> Result<Wrap
         .map_err(|error| cannot_wrap(place, kek, &error))?;
     // By its id: the label may be given to another key later.
     let kek = KeyUri::new(kek.token_uri().clone(), key.kid()).name().to_string();
-    let header = Header { kek: &kek, wrapped: &wrapped, iv: &iv };
+    let header = WrappedHeader { kek: &kek, wrapped: &wrapped, iv: &iv };
     let content = encrypt(&header, &file_key, cose_key).ok_or_else(|| {
         KeyError::invalid(
             place,
@@ -132,14 +132,14 @@ const REPLACE: &str = "restore the file from a backup, or create another key wit
 const ENVIRONMENT: &str = "a wrapped key file names neither library nor PIN source: set TASKSEAL_PKCS11_MODULE and TASKSEAL_PKCS11_PIN_SOURCE";
 
 /// The part before the ciphertext.
-struct Header<'h> {
+struct WrappedHeader<'h> {
     kek: &'h str,
     wrapped: &'h [u8; WRAPPED_LEN],
     iv: &'h [u8; IV_LEN],
 }
 
 /// Returns the content of a file; `None` if a part is longer than its maximum.
-fn encrypt(header: &Header<'_>, file_key: &Secret<32>, cose_key: &[u8]) -> Option<Vec<u8>> {
+fn encrypt(header: &WrappedHeader<'_>, file_key: &Secret<32>, cose_key: &[u8]) -> Option<Vec<u8>> {
     let kek = header.kek.as_bytes();
     let kek_len = u16::try_from(kek.len()).ok().filter(|len| usize::from(*len) <= MAX_KEK)?;
     let mut ciphertext = Zeroizing::new(cose_key.to_vec());

@@ -6,9 +6,9 @@ use crate::time::UnixMillis;
 
 /// The record of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct StoredTask {
     pub(super) digest: [u8; 32],
-    pub(super) state: State,
+    pub(super) state: StoredState,
     pub(super) attempts: u32,
     pub(super) crashes: u32,
     pub(super) first_seen_at: UnixMillis,
@@ -17,7 +17,7 @@ pub(super) struct Entry {
 
 /// The state of a recorded task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum StoredState {
     Locked { until: UnixMillis },
     Waiting,
     Finished,
@@ -26,7 +26,7 @@ pub(super) enum State {
 
 /// What a query results in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Transition {
     /// Lock and run the task, and store these numbers, which include this attempt.
     Run { attempts: u32, crashes: u32, expires_at: UnixMillis },
     /// The task succeeded: settle it.
@@ -41,43 +41,43 @@ pub(super) enum Verdict {
 
 /// Judges one query at `now` about a task with the record `entry`.
 pub(super) fn judge(
-    entry: Option<Entry>,
+    entry: Option<StoredTask>,
     query: &ReplayQuery,
     now: UnixMillis,
     floor: UnixMillis,
-) -> Verdict {
+) -> Transition {
     let Some(entry) = entry else {
         return match query {
             ReplayQuery { expires_at, .. } if *expires_at <= floor => {
-                Verdict::Refuse(LedgerRefusal::Replayed)
+                Transition::Refuse(LedgerRefusal::Replayed)
             }
-            ReplayQuery { max_attempts: 0, .. } => Verdict::Refuse(LedgerRefusal::AttemptsExhausted),
-            _ => Verdict::Run { attempts: 1, crashes: 0, expires_at: query.expires_at },
+            ReplayQuery { max_attempts: 0, .. } => Transition::Refuse(LedgerRefusal::AttemptsExhausted),
+            _ => Transition::Run { attempts: 1, crashes: 0, expires_at: query.expires_at },
         };
     };
     if entry.digest != query.digest {
-        return Verdict::Refuse(LedgerRefusal::Conflict);
+        return Transition::Refuse(LedgerRefusal::Conflict);
     }
     match entry.state {
-        State::Locked { until } if until > now => Verdict::InProgress { until },
-        State::Locked { .. } => {
+        StoredState::Locked { until } if until > now => Transition::InProgress { until },
+        StoredState::Locked { .. } => {
             let crashes = entry.crashes.saturating_add(1);
             match refusal(&entry, crashes, query, now) {
-                Some(reason) => Verdict::Lost { crashes, reason },
+                Some(reason) => Transition::Lost { crashes, reason },
                 None => run_again(&entry, crashes, query),
             }
         }
-        State::Waiting => match refusal(&entry, entry.crashes, query, now) {
-            Some(reason) => Verdict::Refuse(reason),
+        StoredState::Waiting => match refusal(&entry, entry.crashes, query, now) {
+            Some(reason) => Transition::Refuse(reason),
             None => run_again(&entry, entry.crashes, query),
         },
-        State::Finished => Verdict::Settle,
-        State::Done => Verdict::Refuse(LedgerRefusal::Replayed),
+        StoredState::Finished => Transition::Settle,
+        StoredState::Done => Transition::Refuse(LedgerRefusal::Replayed),
     }
 }
 
 /// Returns why no further attempt may begin.
-fn refusal(entry: &Entry, crashes: u32, query: &ReplayQuery, now: UnixMillis) -> Option<LedgerRefusal> {
+fn refusal(entry: &StoredTask, crashes: u32, query: &ReplayQuery, now: UnixMillis) -> Option<LedgerRefusal> {
     if query.ttl.is_some_and(|ttl| entry.first_seen_at.plus(ttl) <= now) {
         return Some(LedgerRefusal::Expired);
     }
@@ -87,8 +87,8 @@ fn refusal(entry: &Entry, crashes: u32, query: &ReplayQuery, now: UnixMillis) ->
     (entry.attempts >= query.max_attempts).then_some(LedgerRefusal::AttemptsExhausted)
 }
 
-fn run_again(entry: &Entry, crashes: u32, query: &ReplayQuery) -> Verdict {
-    Verdict::Run {
+fn run_again(entry: &StoredTask, crashes: u32, query: &ReplayQuery) -> Transition {
+    Transition::Run {
         attempts: entry.attempts.saturating_add(1),
         crashes,
         // A worker with a greater tolerance for skew accepts the task for longer.

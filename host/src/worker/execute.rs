@@ -37,7 +37,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     if let Break(why) = shared.still_runnable(&leased.guard) {
         return Outcome::not_started(why, key);
     }
-    let attempt = Attempt { number: task.attempt, max_attempts, expires_at };
+    let attempt = HandlerRun { number: task.attempt, max_attempts, expires_at };
     shared.observe(&Event::Started { id: leased.lease.id.clone(), attempt: attempt.number });
     let context = ResultContext {
         task_type: task.task_type.clone(),
@@ -91,13 +91,13 @@ async fn run_handler(
 }
 
 /// An attempt that has started, and what limits the following ones.
-struct Attempt {
+struct HandlerRun {
     number: u32,
     max_attempts: u32,
     expires_at: Option<UnixMillis>,
 }
 
-impl Attempt {
+impl HandlerRun {
     fn is_last(&self) -> bool {
         self.number >= self.max_attempts
     }

@@ -18,11 +18,11 @@ pub(super) struct LeaseId(u64);
 /// The leases of one worker.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTable {
-    inner: Mutex<Inner>,
+    inner: Mutex<Leases>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Leases {
     next: u64,
     rows: HashMap<LeaseId, LeaseRow>,
 }
@@ -62,7 +62,7 @@ pub(super) enum Extended {
 }
 
 impl LeaseTable {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Leases> {
         // A panic while the lock is held leaves the map consistent: every change is one insertion or removal.
         lock(&self.inner)
     }

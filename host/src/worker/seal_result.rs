@@ -61,13 +61,13 @@ pub(super) async fn seal_result(
 /// Why an attempt to seal failed.
 enum Unsealed {
     /// The key cannot be used now.
-    Key(KeyError),
+    Key(KeyOutage),
     /// The output cannot be sealed.
     Failed(Failure),
 }
 
 /// A failure of the result key.
-struct KeyError {
+struct KeyOutage {
     retry_after: Duration,
     reason: String,
 }
@@ -98,8 +98,8 @@ fn seal_now(shared: &Shared, unsealed: &(ResultContext, Output)) -> Result<Vec<u
 }
 
 /// Reports the failure of the key and waits until another attempt is worthwhile.
-async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyError) -> ControlFlow<Interruption> {
-    let KeyError { retry_after, reason } = error;
+async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyOutage) -> ControlFlow<Interruption> {
+    let KeyOutage { retry_after, reason } = error;
     let (id, kid) = (task.lease.id.clone(), Some(shared.parts.results.kid()));
     shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid, reason });
     let stopping = shared.lifecycle.sleep_unless(Phase::Stopping, retry_after.max(MIN_DELAY)).await;
@@ -110,7 +110,7 @@ async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyError) -> Co
 impl From<ResultError> for Unsealed {
     fn from(error: ResultError) -> Self {
         match error.of_the_key() {
-            Some(retry_after) => Self::Key(KeyError {
+            Some(retry_after) => Self::Key(KeyOutage {
                 retry_after: retry_after.unwrap_or(KEY_RETRY),
                 reason: error.to_string(),
             }),

@@ -9,10 +9,10 @@ use crate::sync::lock;
 /// The latest owner of each session handle. A library may assign the handle of a lost session to a new one, which the
 /// owner of the lost session must not close.
 #[derive(Debug, Default)]
-pub(crate) struct SessionTable(Mutex<Opened>);
+pub(crate) struct SessionTable(Mutex<OpenSession>);
 
 #[derive(Debug, Default)]
-struct Opened {
+struct OpenSession {
     count: u64,
     owners: HashMap<usize, u64>,
 }

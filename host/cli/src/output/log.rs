@@ -27,7 +27,7 @@ const QUEUE_LEN: usize = 4096;
 
 /// Logs the warnings of the library at once, without the events of workers.
 pub(crate) fn show_warnings(ui: Ui) {
-    install(LogLayer { sink: Sink::Direct(ui), repeats: Arc::default() }, LevelFilter::OFF);
+    install(LogLayer { sink: LogSink::Direct(ui), repeats: Arc::default() }, LevelFilter::OFF);
 }
 
 fn install(layer: LogLayer, worker_level: LevelFilter) {
@@ -55,7 +55,7 @@ impl Log {
     pub(crate) fn start(ui: Ui) -> Self {
         let (lines, queue) = sync_channel(QUEUE_LEN);
         let (dropped, repeats) = (Arc::<AtomicU64>::default(), Arc::<Repeats>::default());
-        let sink = Sink::Queue { lines: lines.clone(), dropped: Arc::clone(&dropped) };
+        let sink = LogSink::Queue { lines: lines.clone(), dropped: Arc::clone(&dropped) };
         let level = if ui.quiet() { LevelFilter::WARN } else { LevelFilter::INFO };
         install(LogLayer { sink, repeats: Arc::clone(&repeats) }, level);
         let writer = std::thread::spawn(move || write(&queue, ui));
@@ -85,7 +85,7 @@ fn write(queue: &Receiver<Option<Line>>, ui: Ui) {
 }
 
 /// Where lines go.
-enum Sink {
+enum LogSink {
     Direct(Ui),
     Queue {
         /// `None` ends the log.
@@ -94,7 +94,7 @@ enum Sink {
     },
 }
 
-impl Sink {
+impl LogSink {
     fn put(&self, line: Line) {
         match self {
             Self::Direct(ui) => line.print(*ui),
@@ -109,7 +109,7 @@ impl Sink {
 
 /// Turns events into lines.
 struct LogLayer {
-    sink: Sink,
+    sink: LogSink,
     repeats: Arc<Repeats>,
 }
 
@@ -132,7 +132,7 @@ mod tests {
     /// Returns the lines that `emit` causes, with the events of workers from `INFO` on.
     fn lines(emit: impl FnOnce()) -> Vec<Line> {
         let (lines, queue) = sync_channel(16);
-        let sink = Sink::Queue { lines, dropped: Arc::default() };
+        let sink = LogSink::Queue { lines, dropped: Arc::default() };
         let layer = LogLayer { sink, repeats: Arc::default() };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(LevelFilter::INFO)));
         tracing::subscriber::with_default(subscriber, emit);

@@ -7,7 +7,7 @@ use taskseal_hsm::{Error, Health, Settings, Token, TokenEvent, TokenUri};
 use super::environment::with_environment;
 
 /// A token that is open.
-struct OpenToken {
+struct RegisteredToken {
     uri: TokenUri,
     token: Token,
     /// Whether the source of its PIN came from the environment.
@@ -15,13 +15,13 @@ struct OpenToken {
 }
 
 /// Tokens stay open until [`close`]: each login with a wrong PIN costs an attempt.
-static TOKENS: Mutex<Vec<OpenToken>> = Mutex::new(Vec::new());
+static TOKENS: Mutex<Vec<RegisteredToken>> = Mutex::new(Vec::new());
 
 type Observer = Arc<dyn Fn(&str, &TokenEvent) + Send + Sync>;
 
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
-fn tokens() -> MutexGuard<'static, Vec<OpenToken>> {
+fn tokens() -> MutexGuard<'static, Vec<RegisteredToken>> {
     TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -47,7 +47,7 @@ pub fn open(uri: &TokenUri) -> Result<Token, Error> {
     }
     let name = uri.name().to_string();
     let environment_pin = !own_pin_source && uri.pin_source().is_some();
-    let is_other = |known: &OpenToken| known.environment_pin && known.uri.name().to_string() != name;
+    let is_other = |known: &RegisteredToken| known.environment_pin && known.uri.name().to_string() != name;
     if environment_pin && tokens.iter().any(is_other) {
         // One of the two tokens would count a wrong PIN, at every start.
         return Err(Error::Config(
@@ -60,7 +60,7 @@ pub fn open(uri: &TokenUri) -> Result<Token, Error> {
         }
     });
     let token = Token::open(&uri, settings)?;
-    tokens.push(OpenToken { uri, token: token.clone(), environment_pin });
+    tokens.push(RegisteredToken { uri, token: token.clone(), environment_pin });
     Ok(token)
 }
 

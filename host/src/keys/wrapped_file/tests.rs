@@ -10,7 +10,7 @@ fn file_key() -> Secret<32> {
 }
 
 fn content_of(kek: &str, plain: &[u8]) -> Option<Vec<u8>> {
-    encrypt(&Header { kek, wrapped: &WRAPPED, iv: &IV }, &file_key(), plain)
+    encrypt(&WrappedHeader { kek, wrapped: &WRAPPED, iv: &IV }, &file_key(), plain)
 }
 
 fn content() -> Vec<u8> {

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
 
 use super::statements::{FIND, FIRST_RUN, LOSE, OUTCOME, RUN_AGAIN};
-use crate::replay::judge::{Entry, State, Verdict, judge};
+use crate::replay::judge::{StoredState, StoredTask, Transition, judge};
 use crate::replay::{Decision, ReplayQuery};
 use crate::time::UnixMillis;
 
@@ -39,7 +39,7 @@ impl<'conn> Statements<'conn> {
         let found = self.find.query_row(params![issuer, task_id], read_entry).optional()?;
         let (rowid, entry) = found.unzip();
         Ok(match judge(entry, query, now, floor) {
-            Verdict::Run { attempts, crashes, expires_at } => {
+            Transition::Run { attempts, crashes, expires_at } => {
                 if rowid.is_some() {
                     let row = params![rowid, owner, until.0, attempts, crashes, expires_at.0];
                     self.run_again.execute(row)?;
@@ -52,12 +52,12 @@ impl<'conn> Statements<'conn> {
                     attempt => Decision::Redelivery { attempt },
                 }
             }
-            Verdict::Settle => {
+            Transition::Settle => {
                 Decision::Finished { outcome: self.outcome.query_row([rowid], |row| row.get(0))? }
             }
-            Verdict::InProgress { until } => Decision::InProgress { until },
-            Verdict::Refuse(reason) => Decision::Refused(reason),
-            Verdict::Lost { crashes, reason } => {
+            Transition::InProgress { until } => Decision::InProgress { until },
+            Transition::Refuse(reason) => Decision::Refused(reason),
+            Transition::Lost { crashes, reason } => {
                 self.lose.execute(params![rowid, crashes])?;
                 Decision::Refused(reason)
             }
@@ -65,15 +65,15 @@ impl<'conn> Statements<'conn> {
     }
 }
 
-fn read_entry(row: &Row<'_>) -> rusqlite::Result<(i64, Entry)> {
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<(i64, StoredTask)> {
     let state = match row.get_ref(2)?.as_str()? {
-        "claimed" => State::Locked { until: UnixMillis(row.get(3)?) },
-        "waiting" => State::Waiting,
-        "finished" => State::Finished,
+        "claimed" => StoredState::Locked { until: UnixMillis(row.get(3)?) },
+        "waiting" => StoredState::Waiting,
+        "finished" => StoredState::Finished,
         // The table allows no other word.
-        _ => State::Done,
+        _ => StoredState::Done,
     };
-    let entry = Entry {
+    let entry = StoredTask {
         digest: row.get(1)?,
         state,
         attempts: row.get(4)?,

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let failed = |error: Error| token_failure(&error, &name);
     let (token, _) = open_token(&args.uri.token)?;
     let keys = selected(&args.uri, token.keys().map_err(failed)?)?;
-    let report = Report {
+    let report = CheckReport {
         description: token.description().map_err(failed)?,
         mechanisms: token.mechanisms().map_err(failed)?,
         tests: keys.into_iter().map(|key| test_key(&token, key)).collect(),
@@ -54,14 +54,14 @@ fn selected(uri: &Target, mut keys: Vec<KeyDescription>) -> Result<Vec<KeyDescri
 }
 
 /// What was found.
-struct Report {
+struct CheckReport {
     description: TokenDescription,
     mechanisms: Vec<String>,
     tests: Vec<KeyTest>,
     health: Health,
 }
 
-impl Report {
+impl CheckReport {
     fn print(&self, ui: &Ui) -> Result<(), Failure> {
         if ui.json() {
             let mut all = members(&self.description);
