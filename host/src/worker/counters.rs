@@ -68,8 +68,8 @@ impl Tally {
             Event::KeyUnavailable { .. } => self.key_unavailable += 1,
             Event::GaveUp { .. } => self.gave_up += 1,
             Event::Refused { refusal, .. } => *self.refused.entry(*refusal).or_default() += 1,
-            // Not part of the tally.
-            _ => {}
+            // Not part of the tally. Listed, so that a new event is not forgotten.
+            Event::KeyBack { .. } => {}
         }
     }
 }
