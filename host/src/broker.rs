@@ -78,8 +78,11 @@ pub trait Broker: Send + Sync + fmt::Debug {
         lease: Duration,
     ) -> Result<Vec<bool>, BrokerError>;
 
-    /// Returns up to `limit` tasks whose lease expired to the front of the queue, and archives those whose worker was
-    /// lost [`MAX_CRASHES`] times. A damaged task does not prevent the recovery of others.
+    /// Returns up to `limit` tasks whose lease expired to the front of the queue. A damaged task does not prevent the
+    /// recovery of others.
+    ///
+    /// A lease also expires when the broker was not reachable, or when its data was changed. Expired leases are therefore
+    /// not counted against a task: the replay ledger counts the workers that were lost while they ran it.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -142,18 +145,12 @@ pub trait Broker: Send + Sync + fmt::Debug {
     async fn wait(&self, queues: &[QueueName], timeout: Duration);
 }
 
-/// Number of lost workers after which a task is archived instead of leased again.
-#[doc(hidden)]
-pub const MAX_CRASHES: u32 = 3;
-
 /// What [`Broker::recover`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Recovered {
     /// Ids that are pending again.
     pub requeued: Vec<String>,
-    /// Ids archived after [`MAX_CRASHES`] lost workers.
-    pub archived: Vec<String>,
     /// Ids dropped because their task no longer exists.
     pub dropped: Vec<String>,
 }

@@ -20,8 +20,8 @@ const TASKS: &str = "taskseal_tasks_total";
 const REFUSED: &str = "taskseal_refused_total";
 const ATTEMPTS: &str = "taskseal_attempts_total";
 const LEASE_LOST: &str = "taskseal_lease_lost_total";
+const LOCK_LOST: &str = "taskseal_lock_lost_total";
 const RECOVERED: &str = "taskseal_recovered_total";
-const POISONOUS: &str = "taskseal_poisonous_total";
 const BROKER_FAILURES: &str = "taskseal_broker_failures_total";
 const STATE_FAILURES: &str = "taskseal_state_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
@@ -33,9 +33,9 @@ const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "
 /// Counters without labels, with their descriptions.
 const COUNTERS: [(&str, &str); 7] = [
     (ATTEMPTS, "Attempts started."),
-    (LEASE_LOST, "Leases lost."),
+    (LEASE_LOST, "Leases lost. Their tasks continue."),
+    (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
     (RECOVERED, "Tasks of lost workers that are pending again."),
-    (POISONOUS, "Tasks archived because workers died while running them."),
     (BROKER_FAILURES, "Failed calls to the broker."),
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
@@ -90,8 +90,8 @@ fn count(event: &Event) {
         Event::GivenBack { .. } => tasks("given_back").increment(1),
         Event::Refused { refusal, .. } => counter!(REFUSED, "reason" => refusal.code()).increment(1),
         Event::LeaseLost { .. } => counter!(LEASE_LOST).increment(1),
+        Event::LockLost { .. } => counter!(LOCK_LOST).increment(1),
         Event::Recovered { count } => counter!(RECOVERED).increment(*count as u64),
-        Event::Poisonous { count } => counter!(POISONOUS).increment(*count as u64),
         Event::BrokerFailed { .. } => counter!(BROKER_FAILURES).increment(1),
         Event::StateFailed { .. } => counter!(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
@@ -119,9 +119,9 @@ fn trace(event: &Event) {
             emit!(warn, "refused", event, id, queue, code, detail, quarantined);
         }
         Event::LeaseLost { id } => emit!(warn, "lease-lost", event, id),
+        Event::LockLost { id } => emit!(warn, "lock-lost", event, id),
         Event::Dropped { count } => emit!(warn, "dropped", event, count),
         Event::Recovered { count } => emit!(warn, "recovered", event, count),
-        Event::Poisonous { count } => emit!(warn, "poisonous", event, count),
         Event::BrokerFailed { doing, error } => {
             let transient = error.is_transient();
             emit!(warn, "broker-failed", event, doing, error = display(error), transient);

@@ -93,7 +93,6 @@ async fn nonsense_in_any_column_of_a_task_stops_no_other_task() {
         "process_at",
         "lease_token",
         "lease_until",
-        "crashes",
         "retries",
         "last_error",
         "last_failed_at",

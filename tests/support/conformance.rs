@@ -93,8 +93,7 @@ macro_rules! conformance {
                 late_settle_of_a_recovered_task_changes_nothing,
                 late_settle_of_a_task_leased_to_another_changes_nothing,
                 late_extend_is_refused,
-                task_that_lost_three_workers_is_archived,
-                crashes_of_one_task_do_not_count_for_another,
+                task_is_recovered_however_many_of_its_leases_expire,
             }
             upkeep {
                 forward_moves_no_more_than_its_limit,
@@ -291,10 +290,9 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(mut attempt: impl FnMu
 pub(crate) async fn recovered(broker: &dyn Broker, count: usize) -> Recovered {
     let mut all = Recovered::default();
     let deadline = Instant::now() + DEADLINE;
-    while all.requeued.len() + all.archived.len() + all.dropped.len() < count {
+    while all.requeued.len() + all.dropped.len() < count {
         let some = broker.recover(&queue(), 1000).await.unwrap();
         all.requeued.extend(some.requeued);
-        all.archived.extend(some.archived);
         all.dropped.extend(some.dropped);
         assert!(Instant::now() < deadline, "only {all:?} recovered");
     }
@@ -332,7 +330,6 @@ pub(crate) struct Picture {
     pub(crate) last_failed_at: Option<UnixMillis>,
     pub(crate) completed_at: Option<UnixMillis>,
     pub(crate) result: Option<Vec<u8>>,
-    pub(crate) crashes: u32,
 }
 
 impl Picture {
@@ -346,7 +343,6 @@ impl Picture {
             last_failed_at: None,
             completed_at: None,
             result: None,
-            crashes: 0,
         }
     }
 }
@@ -360,7 +356,6 @@ pub(crate) fn picture(info: &TaskInfo) -> Picture {
         last_failed_at: info.last_failed_at,
         completed_at: info.completed_at,
         result: info.result.clone(),
-        crashes: info.crashes,
     }
 }
 

@@ -191,6 +191,10 @@ impl FaultyLedger {
 }
 
 impl Ledger for FaultyLedger {
+    fn now(&self) -> UnixMillis {
+        self.inner.now()
+    }
+
     fn acquire(
         &self,
         owner: &str,

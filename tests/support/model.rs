@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use taskseal::broker::{
-    Broker, Enqueued, Lease, MAX_CRASHES, NewTask, QueueStats, Settled, Settlement, TaskRecord, TaskState,
-    Tidied,
+    Broker, Enqueued, Lease, NewTask, QueueStats, Settled, Settlement, TaskRecord, TaskState, Tidied,
 };
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
@@ -109,7 +108,6 @@ struct Task {
     /// Scheduled, retry: when due. Active: the step at which the lease ran out. `None`: not while this runs.
     due: Option<i64>,
     result: Option<Vec<u8>>,
-    crashes: u32,
 }
 
 /// The queue as it should be.
@@ -213,10 +211,7 @@ impl Model {
             if !later {
                 self.line.push(id.clone());
             }
-            self.tasks.insert(
-                id,
-                Task { record, retries: 0, state, lease: None, due: None, result: None, crashes: 0 },
-            );
+            self.tasks.insert(id, Task { record, retries: 0, state, lease: None, due: None, result: None });
             expected.push(Enqueued::New);
         }
         same("answers", &answers, &expected)
@@ -331,7 +326,7 @@ impl Model {
             lost.iter_mut().for_each(|(due, _)| *due = 0);
         }
         let mut taken: Vec<(i64, String)> = Vec::new();
-        for id in recovered.requeued.iter().chain(&recovered.archived) {
+        for id in &recovered.requeued {
             let at = lost.iter().position(|(_, lost)| lost == id).ok_or(format!("{id} was not lost"))?;
             taken.push(lost.remove(at));
         }
@@ -347,19 +342,10 @@ impl Model {
         let mut front = Vec::new();
         for (due, id) in taken {
             let task = self.tasks.get_mut(&id).unwrap();
-            task.crashes += 1;
             task.lease = None;
             task.due = None;
-            let archived = task.crashes >= MAX_CRASHES;
-            same("archived", &recovered.archived.contains(&id), &archived)?;
-            if archived {
-                task.state = TaskState::Archived;
-                self.processed += 1;
-                self.failed += 1;
-            } else {
-                task.state = TaskState::Pending;
-                front.push((due, id));
-            }
+            task.state = TaskState::Pending;
+            front.push((due, id));
         }
         let line = broker.list(&queue(), TaskState::Pending, 0, 1000).await.map_err(text)?;
         let order: Vec<(i64, String)> = line
@@ -430,17 +416,13 @@ impl Model {
             listed.sort_by(|a, b| a.id.cmp(&b.id));
             let listed: Vec<_> = listed
                 .into_iter()
-                .map(|info| {
-                    (info.id, info.record.unwrap_or_default(), info.retries, info.result, info.crashes)
-                })
+                .map(|info| (info.id, info.record.unwrap_or_default(), info.retries, info.result))
                 .collect();
             let expected: Vec<_> = self
                 .tasks
                 .iter()
                 .filter(|(_, task)| task.state == state)
-                .map(|(id, task)| {
-                    (id.clone(), task.record.clone(), task.retries, task.result.clone(), task.crashes)
-                })
+                .map(|(id, task)| (id.clone(), task.record.clone(), task.retries, task.result.clone()))
                 .collect();
             same(state.as_str(), &listed, &expected)?;
         }

@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod few_threads;
+mod lost_leases;
 mod memory;
 mod program_handler;
 mod results;

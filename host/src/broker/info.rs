@@ -71,8 +71,6 @@ pub struct TaskInfo {
     /// Scheduled and retry: when it becomes pending. Active: when the lease expires. Completed: when it is deleted.
     /// Archived: when it was archived. Pending: `None`.
     pub at: Option<UnixMillis>,
-    /// Number of workers lost while they held a lease of it.
-    pub crashes: u32,
     /// Fields of the broker's own format that taskseal neither sets nor reads, by name, for display.
     pub attributes: Vec<(&'static str, Attribute)>,
 }
@@ -90,7 +88,6 @@ impl TaskInfo {
             completed_at: None,
             result: None,
             at: None,
-            crashes: 0,
             attributes: Vec::new(),
         }
     }

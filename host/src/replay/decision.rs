@@ -40,7 +40,7 @@ pub enum LedgerRefusal {
     AttemptsExhausted,
     /// The time to live has passed since the first attempt.
     Expired,
-    /// [`MAX_CRASHES`](crate::broker::MAX_CRASHES) workers were lost while they ran it.
+    /// Three workers were lost while they ran it.
     Poisonous {
         /// Number of lost workers.
         crashes: u32,

@@ -1,8 +1,10 @@
 //! The decision about one query, independent of storage.
 
 use super::{LedgerRefusal, ReplayQuery};
-use crate::broker::MAX_CRASHES;
 use crate::time::UnixMillis;
+
+/// Number of lost workers after which a task is refused instead of run again.
+pub(super) const MAX_CRASHES: u32 = 3;
 
 /// The record of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,12 @@ use crate::time::UnixMillis;
 /// An *owner* identifies one run of one worker process. A process that restarts takes a new name; under the old one it
 /// would own locks whose expiry it must wait for.
 pub trait Ledger: Send + Sync + fmt::Debug {
+    /// Returns the time by the clock that measures locks. All processes that share the ledger read the same clock. Other times,
+    /// such as [`ReplayQuery::expires_at`], are those of the host's clock.
+    fn now(&self) -> UnixMillis {
+        UnixMillis::now()
+    }
+
     /// Decides for each query whether the task may run now, and locks those that may for `owner` until `until`.
     ///
     /// A second copy of a task within one batch is judged after the first, so it is [`Decision::InProgress`]. A lock that

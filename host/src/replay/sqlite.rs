@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use self::acquire::Statements;
+use self::clock::LedgerClock;
 use self::statements::{
     EXTEND, FINISH, FLOOR, FORGET, GIVE_BACK, INSERT_IDENTITY, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
 };
@@ -18,6 +19,7 @@ use crate::state::StateFile;
 use crate::time::UnixMillis;
 
 mod acquire;
+mod clock;
 pub(super) mod statements;
 mod stats;
 
@@ -33,6 +35,7 @@ mod stats;
 pub struct SqliteLedger {
     pub(super) writer: StateFile,
     reader: StateFile,
+    clock: LedgerClock,
     is_new: bool,
 }
 
@@ -48,7 +51,8 @@ impl SqliteLedger {
             connection.busy_handler(Some(wait_for_lock))?;
             insert_identity(connection)
         })?;
-        Ok(Self { writer, reader: open()?, is_new })
+        let clock = writer.write(LedgerClock::of)?;
+        Ok(Self { writer, reader: open()?, clock, is_new })
     }
 
     /// Opens the ledger at `path`, which must exist.
@@ -80,6 +84,10 @@ impl SqliteLedger {
 }
 
 impl Ledger for SqliteLedger {
+    fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
     fn acquire(
         &self,
         owner: &str,
@@ -146,7 +154,8 @@ impl Ledger for SqliteLedger {
             let (mut forgotten, mut latest) = (0, None);
             {
                 let mut statement = transaction.prepare_cached(FORGET)?;
-                let mut rows = statement.query(params![before, now.0, outcomes_before, limit])?;
+                let mut rows =
+                    statement.query(params![before, now.min(self.now()).0, outcomes_before, limit])?;
                 while let Some(row) = rows.next()? {
                     forgotten += 1;
                     latest = latest.max(Some(row.get::<_, i64>(0)?));

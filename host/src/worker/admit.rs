@@ -30,7 +30,7 @@ pub(super) fn admit<'a>(
         Break(_) => None,
     });
     let queries: Vec<ReplayQuery> = to_query.collect();
-    let now = UnixMillis::now();
+    let now = shared.parts.ledger.now();
     let until = now.plus(shared.settings.lease);
     let answers = acquire(shared, &queries, now, until);
     let ledger_responded = answers.is_some();
@@ -41,8 +41,8 @@ pub(super) fn admit<'a>(
         let Some((query, answer)) = answers.next() else {
             return Break(Outcome::GivenBack { acquired: None });
         };
-        let admitted = decide(verified, &query, answer)?;
-        task.guard.acquired(admitted.key.clone(), until);
+        let admitted = decide(verified, &query, answer, now)?;
+        task.guard.locked(admitted.key.clone(), until);
         Continue(admitted)
     };
     let decisions = verified.into_iter().zip(tasks).map(decide).collect();
@@ -109,10 +109,11 @@ fn decide<'a>(
     task: VerifiedTask<'a>,
     query: &ReplayQuery,
     answer: Decision,
+    now: UnixMillis,
 ) -> StageDecision<AdmittedTask<'a>> {
     match task {
-        VerifiedTask::Current(verified) => decide_current(verified, query, answer),
-        VerifiedTask::Expired(expired) => Break(expired_outcome(expired, answer)),
+        VerifiedTask::Current(verified) => decide_current(verified, query, answer, now),
+        VerifiedTask::Expired(expired) => Break(expired_outcome(expired, answer, now)),
     }
 }
 
@@ -120,6 +121,7 @@ fn decide_current<'a>(
     verified: Verified<'a>,
     query: &ReplayQuery,
     answer: Decision,
+    now: UnixMillis,
 ) -> StageDecision<AdmittedTask<'a>> {
     let key = query.key();
     let attempt = match answer {
@@ -129,7 +131,7 @@ fn decide_current<'a>(
             let retention = retention(verified.claims());
             return Break(Outcome::SucceededBefore { key, result, retention });
         }
-        Decision::InProgress { until } => return Break(Outcome::Deferred { at: until, acquired: None }),
+        Decision::InProgress { until } => return Break(after_lock(until, now)),
         Decision::Refused(refusal) => {
             let refusal = RefusalDetails::after_verification(to_refusal(refusal), &verified);
             return Break(Outcome::Refused { refusal, acquired: None });
@@ -138,14 +140,19 @@ fn decide_current<'a>(
     Continue(AdmittedTask { verified, key, attempt, max_attempts: query.max_attempts })
 }
 
-fn expired_outcome(expired: ExpiredTask, answer: Decision) -> Outcome {
+fn expired_outcome(expired: ExpiredTask, answer: Decision, now: UnixMillis) -> Outcome {
     let ExpiredTask { key, retention, refusal, .. } = expired;
     match answer {
         Decision::Finished { outcome: result } => Outcome::SucceededBefore { key, result, retention },
         // That run began before the expiry.
-        Decision::InProgress { until } => Outcome::Deferred { at: until, acquired: None },
+        Decision::InProgress { until } => after_lock(until, now),
         _ => Outcome::Refused { refusal, acquired: None },
     }
+}
+
+/// Defers a task until the lock of another run may expire: at `until`, when the clock of the ledger shows `now`.
+fn after_lock(until: UnixMillis, now: UnixMillis) -> Outcome {
+    Outcome::Deferred { at: UnixMillis::now().plus(until.since(now)), acquired: None }
 }
 
 const fn to_refusal(refusal: LedgerRefusal) -> Refusal {

@@ -24,14 +24,14 @@ pub struct Tally {
     pub archived: u64,
     /// Tasks given back to the queue: not run, postponed, or cut off at the end of a drain.
     pub given_back: u64,
-    /// Leases lost.
+    /// Leases lost. Their tasks continue.
     pub lease_lost: u64,
+    /// Locks of the ledger lost. Their handlers were cancelled.
+    pub lock_lost: u64,
     /// Queue entries dropped: without a task, or a second copy of one that runs.
     pub dropped: u64,
     /// Tasks of lost workers that are pending again.
     pub recovered: u64,
-    /// Tasks archived because workers died while running them.
-    pub poisonous: u64,
     /// Failed calls to the broker.
     pub broker_failures: u64,
     /// Failed calls to the ledger or the quarantine.
@@ -60,9 +60,9 @@ impl Tally {
             Event::Archived { .. } => self.archived += 1,
             Event::GivenBack { .. } => self.given_back += 1,
             Event::LeaseLost { .. } => self.lease_lost += 1,
+            Event::LockLost { .. } => self.lock_lost += 1,
             Event::Dropped { count } => self.dropped += *count as u64,
             Event::Recovered { count } => self.recovered += *count as u64,
-            Event::Poisonous { count } => self.poisonous += *count as u64,
             Event::BrokerFailed { .. } => self.broker_failures += 1,
             Event::StateFailed { .. } => self.state_failures += 1,
             Event::KeyUnavailable { .. } => self.key_unavailable += 1,

@@ -99,7 +99,7 @@ pub(super) fn confirm(
     if keys.is_empty() {
         return true;
     }
-    let answer = shared.extend_entries(&keys).map_err(|error| shared.state_failed(&error));
+    let answer = shared.extend_locks(&keys).map_err(|error| shared.state_failed(&error));
     let responded = answer.is_ok();
     let (held, until) = answer.unwrap_or((Vec::new(), UnixMillis::now()));
     let to_run = decisions.iter_mut().zip(tasks).filter(|(decision, _)| decision.is_continue());
@@ -118,7 +118,7 @@ fn confirm_one(
     until: Option<UnixMillis>,
 ) {
     match until {
-        Some(until) => guard.entry_extended(until),
+        Some(until) => guard.lock_extended(until),
         None => *decision = Break(Outcome::GivenBack { acquired: Some(key) }),
     }
 }

@@ -63,8 +63,13 @@ pub enum Event {
         /// Task id.
         id: String,
     },
-    /// A lease was lost: this worker did not record the outcome of the task.
+    /// The queue does not recognise the lease of a task. The task continues; its next delivery settles it.
     LeaseLost {
+        /// Task id.
+        id: String,
+    },
+    /// The lock of a task in the ledger was lost: its handler was cancelled, and no outcome was recorded.
+    LockLost {
         /// Task id.
         id: String,
     },
@@ -75,11 +80,6 @@ pub enum Event {
     },
     /// Tasks of lost workers are pending again.
     Recovered {
-        /// Number of tasks.
-        count: usize,
-    },
-    /// Tasks were archived because too many workers died while running them.
-    Poisonous {
         /// Number of tasks.
         count: usize,
     },
@@ -153,14 +153,16 @@ impl fmt::Display for Event {
                 }
             }
             Self::GivenBack { id } => write!(f, "gave {id} back to the queue"),
-            Self::LeaseLost { id } => write!(f, "lost the lease of {id}"),
+            Self::LeaseLost { id } => {
+                write!(f, "the queue gave the lease of {id} away; the next delivery settles the task")
+            }
+            Self::LockLost { id } => {
+                write!(f, "lost the lock of {id} in the ledger: its handler was cancelled")
+            }
             Self::Dropped { count } => {
                 write!(f, "dropped {count} queue entries without a task or with a second copy")
             }
             Self::Recovered { count } => write!(f, "recovered {count} tasks of lost workers"),
-            Self::Poisonous { count } => {
-                write!(f, "archived {count} tasks because workers died while running them")
-            }
             Self::BrokerFailed { doing, error } => write!(f, "cannot {doing}: {error}"),
             Self::GaveUp { queue } => write!(f, "gave up on queue {queue}: it does not answer"),
             Self::KeyUnavailable { id, kid, reason, .. } => self.fmt_key_unavailable(f, id, *kid, reason),

@@ -49,7 +49,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     match run_and_seal(shared, leased, handler, task, context).await {
         Continue(Ok(result)) => Outcome::Succeeded { key, result, retention },
         Continue(Err(failure)) => attempt.failed(shared, key, failure),
-        Break(Interruption::LeaseLost) => Outcome::LeaseLost { key, started: true },
+        Break(Interruption::LockLost) => Outcome::LockLost { key, started: true },
         Break(Interruption::GiveBack) => attempt.interrupted(key),
     }
 }

@@ -16,7 +16,6 @@ use super::task_state::{BatchDecision, Completion, DecryptedTask, LeasedTask, St
 use super::{execute, prepare, quarantine};
 use crate::broker::{Dequeued, Leased};
 use crate::queue::QueueName;
-use crate::time::UnixMillis;
 
 /// Fetches tasks until the worker drains, or, with `once`, until nothing is left to do. Returns when every fetched task was
 /// sent to settlement.
@@ -121,12 +120,12 @@ impl Fetcher {
             if slots.permits.is_empty() {
                 break;
             }
-            // Read before the call: the lease ends later than this worker assumes.
-            let until = UnixMillis::now().plus(self.shared.settings.lease);
             let Some(dequeued) = self.dequeue(number, &queue, slots.permits.len()).await else { continue };
             let Dequeued { tasks, corrupt, dropped } = dequeued;
             if !dropped.is_empty() {
                 self.shared.observe(&Event::Dropped { count: dropped.len() });
+                // Behind these entries there may be tasks.
+                fetched = true;
             }
             if !corrupt.is_empty() {
                 quarantine::hold_corrupt(&self.shared, &queue, corrupt).await;
@@ -135,7 +134,7 @@ impl Fetcher {
             if !tasks.is_empty() {
                 fetched = true;
                 let slots = slots.take(tasks.len());
-                let tasks = self.leased(&queue, tasks, until, slots);
+                let tasks = self.leased(&queue, tasks, slots);
                 if !self.start(queue, tasks).await {
                     // All queues use the same ledger.
                     self.scheduler.all_failed();
@@ -161,17 +160,16 @@ impl Fetcher {
         }
     }
 
-    /// Adds the tasks of a batch, leased until `until`, to the lease table.
+    /// Adds the tasks of a batch to the lease table.
     fn leased(
         &self,
         queue: &QueueName,
         tasks: Vec<Leased>,
-        until: UnixMillis,
         Slots { permits, mut trial }: Slots,
     ) -> Vec<LeasedTask> {
         let leased = |(Leased { lease, record }, slot)| LeasedTask {
             queue: queue.clone(),
-            guard: LeaseGuard::new(&self.shared.leases, queue, &lease, until),
+            guard: LeaseGuard::new(&self.shared.leases, queue, &lease),
             lease,
             record,
             _slot: slot,

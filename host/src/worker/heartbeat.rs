@@ -1,8 +1,8 @@
-//! Extends the leases and the ledger entries of running tasks, and cancels the handlers of tasks that cannot be kept.
+//! Extends the leases and the locks of running tasks, and cancels the handlers of tasks whose lock cannot be kept.
 //!
-//! A ledger entry is extended from the moment the ledger grants it until the task is settled: while a token decrypts, while
-//! the handler runs, and while the result waits for a signature; even if the lease is lost. Whatever the queue does, no
-//! second run starts beside one that has not ended. A handler is cancelled before its ledger entry can expire.
+//! A lock is extended from the moment the ledger grants it until the task is settled: while a token decrypts, while the
+//! handler runs, and while the result waits for a signature; even if the lease is lost. Whatever the queue does, no second
+//! run starts beside one that has not ended, and no handler is cancelled. A handler is cancelled before its lock can expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::event::Event;
-use super::lease_table::{Extended, LeaseId};
+use super::lease_table::LeaseId;
 use super::phase::Phase;
 use super::shared::Shared;
 use crate::broker::Lease;
@@ -21,13 +21,13 @@ use crate::replay::TaskKey;
 use crate::time::UnixMillis;
 
 /// Runs until the worker has stopped. A queue or a ledger that does not respond delays neither the other queues nor the
-/// check for leases that expire.
+/// check for locks that expire.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut loops = JoinSet::new();
     for queue in shared.settings.queues.clone() {
         loops.spawn(extend_leases(Arc::clone(&shared), queue.name));
     }
-    loops.spawn(extend_entries(Arc::clone(&shared)));
+    loops.spawn(extend_locks(Arc::clone(&shared)));
     loops.spawn(cancel_expiring(Arc::clone(&shared)));
     loops.join_all().await;
 }
@@ -43,24 +43,25 @@ async fn extend_leases(shared: Arc<Shared>, queue: QueueName) {
         if leases.is_empty() {
             continue;
         }
-        // Read before the call: the lease ends later than this worker assumes.
-        let until = UnixMillis::now().plus(shared.settings.lease);
         match shared.parts.broker.extend(&queue, &leases, shared.settings.lease).await {
-            Ok(held) => record(&shared, &ids, &held, Extended::Lease, until),
+            Ok(held) => {
+                let lost = ids.iter().zip(held).filter(|(_, held)| !held);
+                lost.for_each(|(id, _)| lose_lease(&shared, *id));
+            }
             Err(error) => shared.observe(&Event::BrokerFailed { doing: "extend leases", error }),
         }
     }
 }
 
-async fn extend_entries(shared: Arc<Shared>) {
+async fn extend_locks(shared: Arc<Shared>) {
     while !shared.lifecycle.sleep_unless(Phase::Stopped, interval(&shared)).await {
-        let (ids, keys): (Vec<LeaseId>, Vec<TaskKey>) = shared.leases.entries().into_iter().unzip();
+        let (ids, keys): (Vec<LeaseId>, Vec<TaskKey>) = shared.leases.locks().into_iter().unzip();
         if keys.is_empty() {
             continue;
         }
         let worker = Arc::clone(&shared);
-        match on_new_thread(move || worker.extend_entries(&keys)).await {
-            Ok(Ok((held, until))) => record(&shared, &ids, &held, Extended::LedgerEntry, until),
+        match on_new_thread(move || worker.extend_locks(&keys)).await {
+            Ok(Ok((held, until))) => record(&shared, &ids, &held, until),
             Ok(Err(error)) => shared.state_failed(&error),
             Err(error) => shared.state_failed(&error),
         }
@@ -73,13 +74,13 @@ async fn on_new_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'sta
     thread::Builder::new().name("taskseal-ledger".to_owned()).spawn(move || {
         let _ = sender.send(work());
     })?;
-    receiver.await.map_err(|_| io::Error::other("the thread that extends ledger entries panicked"))
+    receiver.await.map_err(|_| io::Error::other("the thread that extends locks panicked"))
 }
 
-/// Records which leases or ledger entries are held until `until`, and gives up the tasks of the others.
-fn record(shared: &Shared, ids: &[LeaseId], held: &[bool], extended: Extended, until: UnixMillis) {
+/// Records which locks are held until `until`, and cancels the tasks of the others.
+fn record(shared: &Shared, ids: &[LeaseId], held: &[bool], until: UnixMillis) {
     for (id, held) in ids.iter().zip(held) {
-        if *held { shared.leases.extended(*id, extended, until) } else { lose(shared, *id) }
+        if *held { shared.leases.lock_extended(*id, until) } else { lose_lock(shared, *id) }
     }
 }
 
@@ -87,14 +88,20 @@ fn record(shared: &Shared, ids: &[LeaseId], held: &[bool], extended: Extended, u
 async fn cancel_expiring(shared: Arc<Shared>) {
     let margin = shared.margin();
     while !shared.lifecycle.sleep_unless(Phase::Stopped, margin / 2).await {
-        for id in shared.leases.expiring(UnixMillis::now().plus(margin)) {
-            lose(&shared, id);
+        for id in shared.leases.expiring(shared.parts.ledger.now().plus(margin)) {
+            lose_lock(&shared, id);
         }
     }
 }
 
-fn lose(shared: &Shared, id: LeaseId) {
-    if let Some(id) = shared.leases.lose(id) {
+fn lose_lease(shared: &Shared, id: LeaseId) {
+    if let Some(id) = shared.leases.lose_lease(id) {
         shared.observe(&Event::LeaseLost { id });
+    }
+}
+
+fn lose_lock(shared: &Shared, id: LeaseId) {
+    if let Some(id) = shared.leases.lose_lock(id) {
+        shared.observe(&Event::LockLost { id });
     }
 }

@@ -1,12 +1,10 @@
-//! The lease of one task: whether the task may start, may continue, and is to be cancelled.
+//! The lease and the lock of one task: whether the task may start, may continue, and is to be cancelled.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
-
 use tokio::task::AbortHandle;
 
-use super::lease_table::{Extended, LeaseId, LeaseState, LeaseTable};
+use super::lease_table::{LeaseId, LeaseTable, LockState};
 use super::phase::Phase;
 use crate::broker::Lease;
 use crate::queue::QueueName;
@@ -24,33 +22,33 @@ pub(super) struct LeaseGuard {
 /// Why a task must not start or continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interruption {
-    /// The lease is lost: this worker must not settle the task.
-    LeaseLost,
+    /// The lock is lost: this worker must not record an outcome.
+    LockLost,
     /// The worker stops, or the time that is left is too short: the task is given back.
     GiveBack,
 }
 
 impl LeaseGuard {
-    /// Adds a lease, held until `until`, to the table.
-    pub(super) fn new(table: &Arc<LeaseTable>, queue: &QueueName, lease: &Lease, until: UnixMillis) -> Self {
-        Self { table: Arc::clone(table), id: table.insert(queue, lease, until) }
+    /// Adds a lease to the table.
+    pub(super) fn new(table: &Arc<LeaseTable>, queue: &QueueName, lease: &Lease) -> Self {
+        Self { table: Arc::clone(table), id: table.insert(queue, lease) }
     }
 
-    /// Records that the worker acquired the ledger entry of the task until `until`. From here on the heartbeat extends it.
-    pub(super) fn acquired(&self, key: TaskKey, until: UnixMillis) {
-        self.table.with_row(self.id, |row| row.entry = Some((key, until)));
+    /// Records that the worker locked the task in the ledger until `until`. From here on the heartbeat extends the lock.
+    pub(super) fn locked(&self, key: TaskKey, until: UnixMillis) {
+        self.table.with_row(self.id, |row| row.lock = Some((key, until)));
     }
 
-    /// Records that the ledger extended the entry until `until`.
-    pub(super) fn entry_extended(&self, until: UnixMillis) {
-        self.table.extended(self.id, Extended::LedgerEntry, until);
+    /// Records that the ledger extended the lock until `until`.
+    pub(super) fn lock_extended(&self, until: UnixMillis) {
+        self.table.lock_extended(self.id, until);
     }
 
-    /// Checks that the task may start in this phase of the worker: the lease is held, and the ledger entry lasts for
-    /// `margin`, which a handler needs to react to its cancellation.
-    pub(super) fn still_runnable(&self, phase: Phase, margin: Duration) -> ControlFlow<Interruption> {
-        self.still_held()?;
-        if phase == Phase::Running && self.entry_lasts(UnixMillis::now().plus(margin)) {
+    /// Checks that the task may start in this phase of the worker: its lock lasts past `by`, by the clock of the ledger, so
+    /// that a handler has time to react to its cancellation.
+    pub(super) fn still_runnable(&self, phase: Phase, by: UnixMillis) -> ControlFlow<Interruption> {
+        self.still_locked()?;
+        if phase == Phase::Running && self.lock_lasts(by) {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(Interruption::GiveBack)
@@ -58,23 +56,23 @@ impl LeaseGuard {
     }
 
     /// Checks that a task that has started may continue.
-    pub(super) fn still_held(&self) -> ControlFlow<Interruption> {
+    pub(super) fn still_locked(&self) -> ControlFlow<Interruption> {
         match self.state() {
-            LeaseState::Held => ControlFlow::Continue(()),
-            LeaseState::Lost => ControlFlow::Break(Interruption::LeaseLost),
-            LeaseState::Cancelled => ControlFlow::Break(Interruption::GiveBack),
+            LockState::Held => ControlFlow::Continue(()),
+            LockState::Lost => ControlFlow::Break(Interruption::LockLost),
+            LockState::Cancelled => ControlFlow::Break(Interruption::GiveBack),
         }
     }
 
     /// Returns why the handler of the task was cancelled.
     pub(super) fn cancellation(&self) -> Interruption {
-        self.still_held().break_value().unwrap_or(Interruption::GiveBack)
+        self.still_locked().break_value().unwrap_or(Interruption::GiveBack)
     }
 
-    /// Cancels the handler when the lease is lost or the drain time ends, and at once if that has happened.
+    /// Cancels the handler when the lock is lost or the drain time ends, and at once if that has happened.
     pub(super) fn cancel_with(&self, abort: AbortHandle) {
         let held = self.table.with_row(self.id, |row| {
-            let held = row.state == LeaseState::Held;
+            let held = row.state == LockState::Held;
             if held {
                 row.abort = Some(abort.clone());
             }
@@ -86,22 +84,27 @@ impl LeaseGuard {
     }
 
     /// Marks the lease as lost. Returns whether it was not marked before.
-    pub(super) fn mark_lost(&self) -> bool {
-        let before = self.table.with_row(self.id, |row| std::mem::replace(&mut row.state, LeaseState::Lost));
-        before.is_some_and(|before| before != LeaseState::Lost)
+    pub(super) fn mark_lease_lost(&self) -> bool {
+        self.table.with_row(self.id, |row| !std::mem::replace(&mut row.lease_lost, true)).unwrap_or(false)
     }
 
-    /// Records that the task has an outcome. The lease is held until it is settled.
+    /// Marks the lock as lost. Returns whether it was not marked before.
+    pub(super) fn mark_lock_lost(&self) -> bool {
+        let before = self.table.with_row(self.id, |row| std::mem::replace(&mut row.state, LockState::Lost));
+        before.is_some_and(|before| before != LockState::Lost)
+    }
+
+    /// Records that the task has an outcome. The lease and the lock are extended until it is settled.
     pub(super) fn completed(&self) {
         self.table.with_row(self.id, |row| row.completed = true);
     }
 
-    fn state(&self) -> LeaseState {
-        self.table.with_row(self.id, |row| row.state).unwrap_or(LeaseState::Lost)
+    fn state(&self) -> LockState {
+        self.table.with_row(self.id, |row| row.state).unwrap_or(LockState::Lost)
     }
 
-    fn entry_lasts(&self, by: UnixMillis) -> bool {
-        let until = self.table.with_row(self.id, |row| row.entry.as_ref().map(|(_, until)| *until));
+    fn lock_lasts(&self, by: UnixMillis) -> bool {
+        let until = self.table.with_row(self.id, |row| row.lock.as_ref().map(|(_, until)| *until));
         until.flatten().is_some_and(|until| until > by)
     }
 }

@@ -1,4 +1,7 @@
-//! The leases that this worker holds, for the heartbeat, which extends them and stops the tasks of lost ones.
+//! The leases and the locks of the ledger that this worker holds, for the heartbeat.
+//!
+//! Only the lock decides whether a handler runs. The lease belongs to the queue, which is not trusted and may be out of
+//! reach: a task whose lease is lost runs to its end, the ledger records its outcome, and the next delivery settles it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -27,38 +30,31 @@ struct Leases {
     rows: HashMap<LeaseId, LeaseRow>,
 }
 
-/// One lease, and the ledger entry of its task.
+/// One lease, and the lock of its task.
 #[derive(Debug)]
 pub(super) struct LeaseRow {
     queue: QueueName,
     lease: Lease,
-    /// Time until which the lease is certainly held, by the clock of this host.
-    lease_until: UnixMillis,
-    /// The ledger entry that this worker has acquired, and the time until which it is certainly held. Its deadline is
-    /// independent of the lease: the queue, which extends leases, cannot move it.
-    pub(super) entry: Option<(TaskKey, UnixMillis)>,
-    pub(super) state: LeaseState,
-    /// The outcome is on its way to settlement, which learns from the queue whether the lease was lost.
+    /// The queue stated that another worker holds the lease, or none.
+    pub(super) lease_lost: bool,
+    /// The task that this worker has locked, and the time until which it certainly holds the lock, by the clock of the
+    /// ledger. The queue cannot move this deadline.
+    pub(super) lock: Option<(TaskKey, UnixMillis)>,
+    pub(super) state: LockState,
+    /// The outcome is on its way to settlement, which reports what was lost.
     pub(super) completed: bool,
     pub(super) abort: Option<AbortHandle>,
 }
 
-/// What is known about a lease.
+/// What is known about a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeaseState {
-    /// This worker holds it.
+pub(super) enum LockState {
+    /// This worker holds it, or has not acquired it yet.
     Held,
-    /// It expired or was given to another worker: this worker must not settle the task.
+    /// It expired or another worker acquired it: this worker must not record an outcome.
     Lost,
     /// The worker is stopping: the task is cancelled and given back.
     Cancelled,
-}
-
-/// What the heartbeat extends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extended {
-    Lease,
-    LedgerEntry,
 }
 
 impl LeaseTable {
@@ -67,17 +63,17 @@ impl LeaseTable {
         lock(&self.inner)
     }
 
-    /// Adds a lease that is held until `until`.
-    pub(super) fn insert(&self, queue: &QueueName, lease: &Lease, until: UnixMillis) -> LeaseId {
+    /// Adds a lease.
+    pub(super) fn insert(&self, queue: &QueueName, lease: &Lease) -> LeaseId {
         let mut inner = self.lock();
         let id = LeaseId(inner.next);
         inner.next += 1;
         let row = LeaseRow {
             queue: queue.clone(),
             lease: lease.clone(),
-            lease_until: until,
-            entry: None,
-            state: LeaseState::Held,
+            lease_lost: false,
+            lock: None,
+            state: LockState::Held,
             completed: false,
             abort: None,
         };
@@ -100,53 +96,60 @@ impl LeaseTable {
         self.lock().rows.is_empty()
     }
 
-    /// Returns the leases of one queue that are held.
+    /// Returns the leases of one queue that are worth extending.
     pub(super) fn leases(&self, queue: &QueueName) -> Vec<(LeaseId, Lease)> {
         let inner = self.lock();
-        let held = inner.rows.iter().filter(|(_, row)| row.state == LeaseState::Held && row.queue == *queue);
+        let held = inner.rows.iter().filter(|(_, row)| row.is_leased() && row.queue == *queue);
         held.map(|(id, row)| (*id, row.lease.clone())).collect()
     }
 
-    /// Returns the acquired ledger entries of all tasks that are not settled. Those with a lost lease are included: a
-    /// handler that does not react to its cancellation still runs.
-    pub(super) fn entries(&self) -> Vec<(LeaseId, TaskKey)> {
+    /// Returns the locks of all tasks that are not settled. Cancelled tasks are included: a handler that does not react to
+    /// its cancellation still runs.
+    pub(super) fn locks(&self) -> Vec<(LeaseId, TaskKey)> {
         let inner = self.lock();
-        let entries = inner.rows.iter().filter_map(|(id, row)| Some((*id, row.entry.as_ref()?)));
-        entries.map(|(id, (key, _))| (id, key.clone())).collect()
+        let locks = inner.rows.iter().filter_map(|(id, row)| Some((*id, row.lock.as_ref()?)));
+        locks.map(|(id, (key, _))| (id, key.clone())).collect()
     }
 
     /// Returns whether this worker runs the task. The ledger could not distinguish a second run by the same worker.
     pub(super) fn is_in_flight(&self, key: &TaskKey) -> bool {
         let inner = self.lock();
-        inner.rows.values().any(|row| row.entry.as_ref().is_some_and(|(acquired, _)| acquired == key))
+        inner.rows.values().any(|row| row.lock.as_ref().is_some_and(|(locked, _)| locked == key))
     }
 
-    /// Records that a lease or a ledger entry is held until `until`.
-    pub(super) fn extended(&self, id: LeaseId, extended: Extended, until: UnixMillis) {
-        self.with_row(id, |row| match (extended, &mut row.entry) {
-            (Extended::Lease, _) => row.lease_until = until,
-            (Extended::LedgerEntry, Some((_, entry_until))) => *entry_until = until,
-            (Extended::LedgerEntry, None) => {}
+    /// Records that the lock is held until `until`.
+    pub(super) fn lock_extended(&self, id: LeaseId, until: UnixMillis) {
+        self.with_row(id, |row| {
+            if let Some((_, locked_until)) = &mut row.lock {
+                *locked_until = until;
+            }
         });
     }
 
-    /// Returns the held leases that may expire by `by`, or whose ledger entry may.
+    /// Returns the tasks whose lock may expire by `by`.
     pub(super) fn expiring(&self, by: UnixMillis) -> Vec<LeaseId> {
         let inner = self.lock();
-        let expires = |row: &LeaseRow| {
-            let entry_until = row.entry.as_ref().map(|(_, until)| *until);
-            row.lease_until <= by || entry_until.is_some_and(|until| until <= by)
-        };
-        let held = inner.rows.iter().filter(|(_, row)| row.state == LeaseState::Held && expires(row));
+        let expires = |row: &LeaseRow| row.lock.as_ref().is_some_and(|(_, until)| *until <= by);
+        let held = inner.rows.iter().filter(|(_, row)| row.state == LockState::Held && expires(row));
         held.map(|(id, _)| *id).collect()
     }
 
-    /// Marks a lease as lost and cancels the handler of its task. Returns the id of the task, unless the loss was
-    /// reported before or settlement is going to report it.
-    pub(super) fn lose(&self, id: LeaseId) -> Option<String> {
+    /// Records that the queue does not recognise a lease: it is no longer extended, and the task continues. Returns the id of
+    /// the task, unless the loss was reported before or settlement is going to report it.
+    pub(super) fn lose_lease(&self, id: LeaseId) -> Option<String> {
         let lost = self.with_row(id, |row| {
-            (row.state == LeaseState::Held && !row.completed).then(|| {
-                row.cancel(LeaseState::Lost);
+            let reported = std::mem::replace(&mut row.lease_lost, true) || row.completed;
+            (!reported).then(|| row.lease.id.clone())
+        });
+        lost.flatten()
+    }
+
+    /// Marks a lock as lost and cancels the handler of its task. Returns the id of the task, unless the loss was reported
+    /// before or settlement is going to report it.
+    pub(super) fn lose_lock(&self, id: LeaseId) -> Option<String> {
+        let lost = self.with_row(id, |row| {
+            (row.state == LockState::Held && !row.completed).then(|| {
+                row.cancel(LockState::Lost);
                 row.lease.id.clone()
             })
         });
@@ -156,13 +159,17 @@ impl LeaseTable {
     /// Cancels the handlers of all tasks.
     pub(super) fn cancel_all(&self) {
         let mut inner = self.lock();
-        let held = inner.rows.values_mut().filter(|row| row.state == LeaseState::Held);
-        held.for_each(|row| row.cancel(LeaseState::Cancelled));
+        let held = inner.rows.values_mut().filter(|row| row.state == LockState::Held);
+        held.for_each(|row| row.cancel(LockState::Cancelled));
     }
 }
 
 impl LeaseRow {
-    fn cancel(&mut self, state: LeaseState) {
+    const fn is_leased(&self) -> bool {
+        matches!(self.state, LockState::Held) && !self.lease_lost
+    }
+
+    fn cancel(&mut self, state: LockState) {
         self.state = state;
         if let Some(abort) = self.abort.take() {
             abort.abort();

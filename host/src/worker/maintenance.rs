@@ -37,19 +37,16 @@ pub(super) async fn recover(shared: Arc<Shared>) {
 /// Recovers one batch. Returns whether there may be more to recover.
 async fn recover_batch(shared: &Shared, queue: &QueueName) -> bool {
     let recovered = shared.parts.broker.recover(queue, BATCH).await;
-    let Some(Recovered { requeued, archived, dropped }) = answer(shared, "recover tasks", recovered) else {
+    let Some(Recovered { requeued, dropped }) = answer(shared, "recover tasks", recovered) else {
         return false;
     };
     if !requeued.is_empty() {
         shared.observe(&Event::Recovered { count: requeued.len() });
     }
-    if !archived.is_empty() {
-        shared.observe(&Event::Poisonous { count: archived.len() });
-    }
     if !dropped.is_empty() {
         shared.observe(&Event::Dropped { count: dropped.len() });
     }
-    requeued.len() + archived.len() + dropped.len() >= BATCH
+    requeued.len() + dropped.len() >= BATCH
 }
 
 /// Moves due tasks to pending until the worker stops.

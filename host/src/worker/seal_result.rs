@@ -1,5 +1,5 @@
-//! Stage 6: seals the result of a task, bound to its request. Waits while the key cannot be used, as long as the lease is
-//! held.
+//! Stage 6: seals the result of a task, bound to its request. Waits while the key cannot be used, as long as it is
+//! locked.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ async fn attempt(
     }
     // The semaphore is never closed.
     let _permit = shared.seal_permits.acquire().await;
-    task.guard.still_held()?;
+    task.guard.still_locked()?;
     let unsealed = Arc::clone(unsealed);
     let sealed = shared.run_blocking(move |shared| seal_now(shared, &unsealed)).await;
     let panicked = |_| Unsealed::Failed(Failure::TryAgain("sealing the result was interrupted".to_owned()));
@@ -103,7 +103,7 @@ async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyOutage) -> C
     let (id, kid) = (task.lease.id.clone(), Some(shared.parts.results.kid()));
     shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid, reason });
     let stopping = shared.lifecycle.sleep_unless(Phase::Stopping, retry_after.max(MIN_DELAY)).await;
-    task.guard.still_held()?;
+    task.guard.still_locked()?;
     if stopping { Break(Interruption::GiveBack) } else { Continue(()) }
 }
 

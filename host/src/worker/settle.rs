@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -49,20 +50,36 @@ async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, completions: Vec<
         .iter()
         .map(|completion| (completion.task.lease.clone(), settlement::settlement(&completion.outcome)))
         .collect();
-    let settled = send_all(shared, queue, &settlements).await;
+    let answers = send_all(shared, queue, &settlements).await;
     let mut stored = Vec::new();
     // A lease without an answer expires. What the ledger has recorded is settled at the next delivery.
-    for (completion, settled) in completions.into_iter().zip(settled) {
-        match settled {
-            Some(Settled::LeaseLost) => report_lost(shared, &completion.task),
-            Some(_) => {
-                stored.extend(stored_key(&completion.outcome));
-                shared.observe(&settlement::event(completion));
-            }
-            None => {}
+    let answered = completions.into_iter().zip(settlements).zip(answers);
+    for ((completion, (lease, settlement)), Answer { settled, repeated }) in answered {
+        let done = match settled {
+            Some(Settled::LeaseLost) => repeated && applied(shared, queue, &lease.id, &settlement).await,
+            Some(_) => true,
+            None => continue,
+        };
+        if done {
+            stored.extend(stored_key(&completion.outcome));
+            shared.observe(&settlement::event(completion));
+        } else {
+            report_lost(shared, &completion.task);
         }
     }
     record_stored(shared, stored).await;
+}
+
+/// Returns whether the queue has applied `settlement` to a task whose lease it no longer knows: the answer to an earlier call
+/// was lost.
+async fn applied(shared: &Shared, queue: &QueueName, id: &str, settlement: &Settlement) -> bool {
+    match shared.parts.broker.find(queue, id).await {
+        Ok(info) => settlement::matches(settlement, info.map(|info| info.state)),
+        Err(error) => {
+            shared.observe(&Event::BrokerFailed { doing: "look up a settled task", error });
+            false
+        }
+    }
 }
 
 /// Returns the ledger entry of a task whose success the queue has recorded.
@@ -86,7 +103,7 @@ async fn record_stored(shared: &Arc<Shared>, keys: Vec<TaskKey>) {
 
 /// Reports a lost lease, unless the heartbeat has reported it.
 fn report_lost(shared: &Shared, task: &LeasedTask) {
-    if task.guard.mark_lost() {
+    if task.guard.mark_lease_lost() {
         shared.observe(&Event::LeaseLost { id: task.lease.id.clone() });
     }
 }
@@ -100,22 +117,27 @@ enum SettleFailure {
     NoResponse,
 }
 
-/// Has the queue settle tasks. Returns its answers, `None` for each task that it did not settle.
-async fn send_all(
-    shared: &Shared,
-    queue: &QueueName,
-    settlements: &[(Lease, Settlement)],
-) -> Vec<Option<Settled>> {
+/// What the queue answered about one task.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answer {
+    /// `None` if it did not settle the task.
+    settled: Option<Settled>,
+    /// Whether an earlier call may have been applied although its answer was lost.
+    repeated: bool,
+}
+
+/// Has the queue settle tasks. Returns its answers, in order; fewer if it did not respond.
+async fn send_all(shared: &Shared, queue: &QueueName, settlements: &[(Lease, Settlement)]) -> Vec<Answer> {
     match send(shared, queue, settlements).await {
-        Ok(settled) => settled.into_iter().map(Some).collect(),
+        Ok(answers) => answers,
         Err(SettleFailure::Rejected) if settlements.len() > 1 => {
             // One task that the queue cannot settle must not block the others.
-            let mut settled = Vec::with_capacity(settlements.len());
+            let mut answers = Vec::with_capacity(settlements.len());
             for settlement in settlements {
                 let one = send(shared, queue, std::slice::from_ref(settlement)).await;
-                settled.push(one.ok().and_then(|one| one.first().copied()));
+                answers.push(one.ok().and_then(|one| one.first().copied()).unwrap_or_default());
             }
-            settled
+            answers
         }
         Err(_) => Vec::new(),
     }
@@ -126,10 +148,12 @@ async fn send(
     shared: &Shared,
     queue: &QueueName,
     settlements: &[(Lease, Settlement)],
-) -> Result<Vec<Settled>, SettleFailure> {
+) -> Result<Vec<Answer>, SettleFailure> {
+    let repeated = AtomicBool::new(false);
     let attempt = || async {
         shared.parts.broker.settle(queue, settlements).await.map_err(|error| {
             let transient = error.is_transient();
+            repeated.store(true, Ordering::Relaxed);
             shared.observe(&Event::BrokerFailed { doing: "settle tasks", error });
             if transient { SettleFailure::NoResponse } else { SettleFailure::Rejected }
         })
@@ -138,5 +162,7 @@ async fn send(
         SettleFailure::NoResponse => Retry::BackOff,
         SettleFailure::Rejected => Retry::Never,
     };
-    retry_until(&shared.lifecycle, attempt, retry).await
+    let settled = retry_until(&shared.lifecycle, attempt, retry).await?;
+    let answer = |settled| Answer { settled: Some(settled), repeated: repeated.load(Ordering::Relaxed) };
+    Ok(settled.into_iter().map(answer).collect())
 }

@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub(super) cpu_pool: CpuPool,
     pub(super) lifecycle: Lifecycle,
     pub(super) observer: Box<dyn Fn(&Event) + Send + Sync>,
-    /// Held while ledger entries are extended.
+    /// Held while locks are extended.
     extending: Mutex<()>,
 }
 
@@ -91,23 +91,23 @@ impl Shared {
         tokio::task::spawn_blocking(move || work(&shared)).await
     }
 
-    /// Returns what must be left of a lease and of a ledger entry for a handler to start or to continue.
+    /// Returns what must be left of a lock for a handler to start or to continue.
     pub(super) fn margin(&self) -> Duration {
         self.settings.lease / 6
     }
 
-    /// Checks that the task with this lease may start now.
+    /// Checks that the task of this guard may start now.
     pub(super) fn still_runnable(&self, guard: &LeaseGuard) -> ControlFlow<Interruption> {
-        guard.still_runnable(self.lifecycle.phase(), self.margin())
+        guard.still_runnable(self.lifecycle.phase(), self.parts.ledger.now().plus(self.margin()))
     }
 
-    /// Extends the ledger entries of `keys`. Returns which of them this worker still holds, and until when. Blocks.
+    /// Extends the locks of `keys`. Returns which of them this worker still holds, and until when. Blocks.
     ///
     /// Calls are serialised: if a later call overtook an earlier one, the ledger's deadline would be before the one that
     /// this worker relies on.
-    pub(super) fn extend_entries(&self, keys: &[TaskKey]) -> Result<(Vec<bool>, UnixMillis), StateError> {
+    pub(super) fn extend_locks(&self, keys: &[TaskKey]) -> Result<(Vec<bool>, UnixMillis), StateError> {
         let _serialised = lock(&self.extending);
-        let until = UnixMillis::now().plus(self.settings.lease);
+        let until = self.parts.ledger.now().plus(self.settings.lease);
         Ok((self.parts.ledger.extend(&self.owner, keys, until)?, until))
     }
 }

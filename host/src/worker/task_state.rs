@@ -113,15 +113,15 @@ pub(super) enum Outcome {
     GivenBack { acquired: Option<TaskKey> },
     /// The worker stopped while the handler ran. The task is the next one in its queue again; the attempt counts.
     Interrupted { key: TaskKey },
-    /// The lease is lost, and there is nothing to settle. The attempt counts if the handler had started.
-    LeaseLost { key: TaskKey, started: bool },
+    /// The lock is lost, and there is nothing to record or to settle. The attempt counts if the handler had started.
+    LockLost { key: TaskKey, started: bool },
 }
 
 impl Outcome {
     /// Returns the outcome of a task that must not start.
     pub(super) fn not_started(interruption: Interruption, key: TaskKey) -> Self {
         match interruption {
-            Interruption::LeaseLost => Self::LeaseLost { key, started: false },
+            Interruption::LockLost => Self::LockLost { key, started: false },
             Interruption::GiveBack => Self::GivenBack { acquired: Some(key) },
         }
     }

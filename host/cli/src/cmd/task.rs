@@ -158,12 +158,8 @@ fn row(info: &TaskInfo) -> [String; 5] {
 
 /// Returns what the queue stores, without what is not set.
 fn members(queue: &QueueName, info: &TaskInfo) -> Vec<Member> {
-    let mut members = vec![
-        ("queue", json!(queue.as_str())),
-        ("state", json!(info.state.as_str())),
-        ("id", json!(info.id)),
-        ("crashes", json!(info.crashes)),
-    ];
+    let mut members =
+        vec![("queue", json!(queue.as_str())), ("state", json!(info.state.as_str())), ("id", json!(info.id))];
     let mut put = |name, value: Option<Value>| members.extend(value.map(|value| (name, value)));
     put("at", info.at.map(time));
     put("result_bytes", info.result.as_ref().map(|result| json!(result.len())));

@@ -121,7 +121,7 @@ mod tests {
             .collect();
         let codes = Refusal::ALL.iter().map(|refusal| refusal.code());
         expected.extend(codes.map(|code| format!("taskseal_refused_total{{reason=\"{code}\"}} 0")));
-        let names = ["attempts_total", "lease_lost_total", "recovered_total", "poisonous_total"];
+        let names = ["attempts_total", "lease_lost_total", "recovered_total"];
         let failures = ["broker_failures_total", "state_failures_total", "key_unavailable_total"];
         let names = names.iter().chain(&failures).chain(&["results_waiting"]);
         expected.extend(names.clone().map(|name| format!("taskseal_{name} 0")));

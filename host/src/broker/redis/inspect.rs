@@ -105,14 +105,14 @@ impl RedisBroker {
 }
 
 fn info(id: String, state: TaskState, task: Value, at: Value) -> Result<TaskInfo, BrokerError> {
-    let [message, result, crashes] = reply::tuple(task)?;
+    let [message, result] = reply::tuple(task)?;
     let message = reply::optional(message)?.map(Bytes::from);
     let info = match message.map(|stored| Message::decode_shared(&stored)) {
         Some(Ok(message)) => message.to_info(id, state),
         Some(Err(_)) | None => TaskInfo::undecodable(id, state),
     };
     let (result, at) = (reply::optional(result)?, reply::millis(at)?);
-    Ok(TaskInfo { result, at, crashes: reply::crashes(crashes)?, ..info })
+    Ok(TaskInfo { result, at, ..info })
 }
 
 /// Maximum number of tasks a script call returns: each row carries its message.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::scripts::Args;
 use super::{CHUNK, RedisBroker, millis, reply, scripts, to_i64};
-use crate::broker::{BrokerError, Lease, MAX_CRASHES, Recovered, Tidied};
+use crate::broker::{BrokerError, Lease, Recovered, Tidied};
 use crate::queue::QueueName;
 
 impl RedisBroker {
@@ -37,24 +37,18 @@ impl RedisBroker {
         limit: usize,
     ) -> Result<Recovered, BrokerError> {
         let keys = self.keys(queue);
-        let names =
-            [keys.lease.as_str(), &keys.active, &keys.pending, &keys.archived, &keys.processed, &keys.failed];
+        let names = [keys.lease.as_str(), &keys.active, &keys.pending];
         let mut out = Recovered::default();
         let mut left = limit;
         while left > 0 {
             let chunk = left.min(CHUNK);
-            let args = self
-                .announcing(&keys, queue)
-                .int(to_i64(chunk))
-                .int(i64::from(MAX_CRASHES))
-                .int(FOREIGN_LEASE_GRACE_SECS);
-            let [requeued, archived, dropped] =
+            let args = self.announcing(&keys, queue).int(to_i64(chunk)).int(FOREIGN_LEASE_GRACE_SECS);
+            let [requeued, dropped] =
                 reply::tuple(self.connection.run(&scripts::RECOVER, &names, &args).await?)?;
-            let before = out.requeued.len() + out.archived.len() + out.dropped.len();
+            let before = out.requeued.len() + out.dropped.len();
             out.requeued.extend(reply::ids(requeued)?.into_iter().rev());
-            out.archived.extend(reply::ids(archived)?);
             out.dropped.extend(reply::ids(dropped)?);
-            let taken = out.requeued.len() + out.archived.len() + out.dropped.len() - before;
+            let taken = out.requeued.len() + out.dropped.len() - before;
             if taken < chunk {
                 break;
             }

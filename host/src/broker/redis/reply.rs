@@ -57,11 +57,6 @@ pub(super) fn counter(value: Value) -> Result<u64, BrokerError> {
     Ok(optional(value)?.and_then(parse).unwrap_or(0))
 }
 
-/// Reads a number in a hash field; any other value counts as zero.
-pub(super) fn crashes(value: Value) -> Result<u32, BrokerError> {
-    Ok(optional(value)?.and_then(parse).unwrap_or(0))
-}
-
 /// Reads Unix milliseconds as text; none for any other value.
 pub(super) fn millis(value: Value) -> Result<Option<UnixMillis>, BrokerError> {
     Ok(optional(value)?.and_then(parse).map(UnixMillis))

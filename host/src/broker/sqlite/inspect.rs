@@ -67,7 +67,7 @@ fn oldest_pending(
 pub(super) const MAX_ERROR: usize = 64 * 1024;
 
 /// The columns that [`info`] reads, before the one with the time.
-const COLUMNS: &str = "seq, CASE WHEN octet_length(id) <= 1024 THEN id END, crashes, retries,
+const COLUMNS: &str = "seq, CASE WHEN octet_length(id) <= 1024 THEN id END, retries,
     CASE WHEN octet_length(last_error) <= 65536 THEN last_error END, last_failed_at, completed_at";
 
 pub(super) fn list(
@@ -107,7 +107,7 @@ pub(super) fn find(
     ))?;
     statement
         .query_row(params![queue, id], |row| {
-            let Some(state) = row.get_ref(8)?.as_str().ok().and_then(TaskState::parse) else {
+            let Some(state) = row.get_ref(7)?.as_str().ok().and_then(TaskState::parse) else {
                 return Ok(Err(()));
             };
             info(connection, row, queue, state).map(|info| Ok(Some(info)))
@@ -123,14 +123,13 @@ fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -
         Stored::Record(record) => Some(record),
         Stored::Corrupt(_) | Stored::Gone => None,
     };
-    let at = if state == TaskState::Pending { None } else { record::time(row, 7)? };
+    let at = if state == TaskState::Pending { None } else { record::time(row, 6)? };
     Ok(TaskInfo {
         record: stored,
-        crashes: u32::try_from(record::integer(row, 2)?).unwrap_or(0),
-        retries: u32::try_from(record::integer(row, 3)?).unwrap_or(0),
-        last_error: row.get_ref(4)?.as_str().ok().map(str::to_owned),
-        last_failed_at: record::time(row, 5)?.map(UnixMillis),
-        completed_at: record::time(row, 6)?.map(UnixMillis),
+        retries: u32::try_from(record::integer(row, 2)?).unwrap_or(0),
+        last_error: row.get_ref(3)?.as_str().ok().map(str::to_owned),
+        last_failed_at: record::time(row, 4)?.map(UnixMillis),
+        completed_at: record::time(row, 5)?.map(UnixMillis),
         result: if state == TaskState::Completed { record::read_result(connection, seq)? } else { None },
         at: at.map(UnixMillis),
         ..TaskInfo::undecodable(id, state)

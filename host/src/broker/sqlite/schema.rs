@@ -11,7 +11,7 @@ use crate::sqlite::Schema;
 pub(super) const SCHEMA: Schema = Schema {
     kind: "queue",
     application_id: i32::from_be_bytes(*b"tskq"),
-    version: 2,
+    version: 3,
     sql: "
 CREATE TABLE queue (
     name TEXT NOT NULL PRIMARY KEY,
@@ -40,7 +40,6 @@ CREATE TABLE task (
     lease_until INTEGER, -- active: when the lease expires
     archived_at INTEGER, -- archived
     expires_at INTEGER, -- completed: when it is deleted
-    crashes INTEGER NOT NULL DEFAULT 0, -- workers lost while they held it
     retries INTEGER NOT NULL DEFAULT 0,
     last_error TEXT, -- why the last attempt failed
     last_failed_at INTEGER,

@@ -54,7 +54,6 @@ fn repair(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
              lease_until = CASE typeof(lease_until) WHEN 'integer' THEN lease_until END,
              archived_at = CASE typeof(archived_at) WHEN 'integer' THEN archived_at END,
              expires_at = CASE typeof(expires_at) WHEN 'integer' THEN expires_at END,
-             crashes = CASE typeof(crashes) WHEN 'integer' THEN crashes ELSE 0 END,
              retries = CASE typeof(retries) WHEN 'integer' THEN retries ELSE 0 END,
              last_error = CASE typeof(last_error) WHEN 'text' THEN last_error END,
              last_failed_at = CASE typeof(last_failed_at) WHEN 'integer' THEN last_failed_at END,

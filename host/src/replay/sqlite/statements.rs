@@ -6,13 +6,18 @@ use crate::sqlite::Schema;
 pub(in crate::replay) const SCHEMA: Schema = Schema {
     kind: "replay ledger",
     application_id: 0x7453_6c67, // "tSlg"
-    version: 1,
+    version: 2,
     sql: "
         CREATE TABLE identity (
             only INTEGER PRIMARY KEY CHECK (only = 1),
             id BLOB NOT NULL CHECK (length(id) = 16),
             created_at INTEGER NOT NULL,
             floor INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE clock (
+            only INTEGER PRIMARY KEY CHECK (only = 1),
+            boot TEXT NOT NULL,
+            offset INTEGER NOT NULL
         ) STRICT;
         CREATE TABLE task (
             rowid INTEGER PRIMARY KEY,
@@ -41,6 +46,12 @@ pub(in crate::replay) const INSERT_IDENTITY: &str = "
 pub(in crate::replay) const IDENTITY: &str = "SELECT id, created_at, floor FROM identity";
 pub(in crate::replay) const FLOOR: &str = "SELECT floor FROM identity";
 pub(in crate::replay) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
+
+pub(in crate::replay) const CLOCK: &str = "SELECT boot, offset FROM clock";
+pub(in crate::replay) const SET_CLOCK: &str =
+    "INSERT OR REPLACE INTO clock (only, boot, offset) VALUES (1, ?1, ?2)";
+pub(in crate::replay) const END_LOCKS: &str =
+    "UPDATE task SET until = min(until, ?1) WHERE state = 'claimed'";
 
 pub(in crate::replay) const FIND: &str = "
     SELECT rowid, digest, state, until, attempts, crashes, expires_at, first_seen_at

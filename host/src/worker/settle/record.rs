@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::report_lost;
 use crate::lock::lock;
 use crate::replay::{Ledger, StateError, TaskKey};
 use crate::retry::{Retry, retry_until};
+use crate::worker::event::Event;
 use crate::worker::shared::Shared;
 use crate::worker::task_state::{Completion, Outcome};
 
 /// Records how runs ended and returns the tasks that are still to be settled. Returns `None` if the ledger does not respond
-/// and the worker is stopping: leases and ledger entries expire then.
+/// and the worker is stopping: leases and locks expire then.
 pub(super) async fn record(
     shared: &Arc<Shared>,
     mut completions: Vec<Completion>,
@@ -20,19 +20,19 @@ pub(super) async fn record(
     completions.retain(|completion| match completion.outcome {
         Outcome::Succeeded { .. } => {
             let held = still_held.next().unwrap_or(false);
-            if !held {
-                report_lost(shared, &completion.task);
+            if !held && completion.task.guard.mark_lock_lost() {
+                shared.observe(&Event::LockLost { id: completion.task.lease.id.clone() });
             }
             held
         }
         // The heartbeat reported it when it cancelled the handler.
-        Outcome::LeaseLost { .. } => false,
+        Outcome::LockLost { .. } => false,
         _ => true,
     });
     Some(completions)
 }
 
-/// Writes `records`. Returns, for each success in order, whether this worker still held the ledger entry.
+/// Writes `records`. Returns, for each success in order, whether this worker still held the lock.
 async fn write(shared: &Arc<Shared>, records: LedgerRecords) -> Option<Vec<bool>> {
     let records = Arc::new(Mutex::new(records));
     let attempt = || async {
@@ -52,13 +52,13 @@ async fn write(shared: &Arc<Shared>, records: LedgerRecords) -> Option<Vec<bool>
     written.then(|| std::mem::take(&mut lock(&records).still_held))
 }
 
-/// What the ledger is to record. What it has recorded is removed: a second success of one task looks like a lost entry.
+/// What the ledger is to record. What it has recorded is removed: a second success of one task looks like a lost lock.
 #[derive(Default)]
 struct LedgerRecords {
     finished: Vec<(TaskKey, Vec<u8>)>,
     released: Vec<TaskKey>,
     given_back: Vec<TaskKey>,
-    /// For each finished task, in order, whether this worker still held the entry.
+    /// For each finished task, in order, whether this worker still held the lock.
     still_held: Vec<bool>,
 }
 
@@ -75,8 +75,8 @@ impl LedgerRecords {
             // A cancelled handler is not a crash of its worker. It had started, so the attempt counts.
             Outcome::Failed { key, .. }
             | Outcome::Interrupted { key }
-            | Outcome::LeaseLost { key, started: true } => self.released.push(key.clone()),
-            Outcome::LeaseLost { key, started: false } => self.given_back.push(key.clone()),
+            | Outcome::LockLost { key, started: true } => self.released.push(key.clone()),
+            Outcome::LockLost { key, started: false } => self.given_back.push(key.clone()),
             Outcome::GivenBack { acquired }
             | Outcome::Deferred { acquired, .. }
             | Outcome::Refused { acquired, .. } => self.given_back.extend(acquired.clone()),

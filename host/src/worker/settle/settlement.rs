@@ -1,6 +1,6 @@
 //! What the queue and the observer learn about an outcome.
 
-use crate::broker::Settlement;
+use crate::broker::{Settlement, TaskState};
 use crate::worker::event::Event;
 use crate::worker::task_state::{Completion, LeasedTask, Outcome};
 
@@ -26,10 +26,22 @@ pub(super) fn settlement(outcome: &Outcome) -> Settlement {
         Outcome::NotYetValid { at, .. } | Outcome::Deferred { at, .. } => {
             Settlement::Retry { at: *at, failure: None }
         }
-        // A task with a lost lease is removed before: this worker must not settle it.
-        Outcome::GivenBack { .. } | Outcome::Interrupted { .. } | Outcome::LeaseLost { .. } => {
+        // A task with a lost lock is removed before: this worker must not settle it.
+        Outcome::GivenBack { .. } | Outcome::Interrupted { .. } | Outcome::LockLost { .. } => {
             Settlement::Requeue
         }
+    }
+}
+
+/// Returns whether a task in `state`, `None` if there is none, is as `settlement` leaves it.
+pub(super) const fn matches(settlement: &Settlement, state: Option<TaskState>) -> bool {
+    match settlement {
+        Settlement::Done => state.is_none(),
+        Settlement::Complete { .. } => matches!(state, Some(TaskState::Completed)),
+        // It may be due by now.
+        Settlement::Retry { .. } => matches!(state, Some(TaskState::Retry | TaskState::Pending)),
+        Settlement::Archive { .. } => matches!(state, Some(TaskState::Archived)),
+        Settlement::Requeue => matches!(state, Some(TaskState::Pending)),
     }
 }
 
@@ -60,6 +72,6 @@ pub(super) fn event(completion: Completion) -> Event {
         Outcome::Deferred { .. }
         | Outcome::GivenBack { .. }
         | Outcome::Interrupted { .. }
-        | Outcome::LeaseLost { .. } => Event::GivenBack { id },
+        | Outcome::LockLost { .. } => Event::GivenBack { id },
     }
 }

@@ -3,9 +3,9 @@
 -- KEYS[1] <prefix>:{<queue>}:t:<id>
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] id
--- Returns nil, or {state, {message, result, lost workers}, Unix ms or nil}; a message or result that is too long is nil
+-- Returns nil, or {state, {message, result}, Unix ms or nil}; a message or result that is too long is nil
 
-local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_crashes', 'taskseal_lease')
+local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_lease')
 local state = task[1]
 if not state then
   return false
@@ -16,4 +16,4 @@ if state == 'active' then
 elseif state == 'scheduled' or state == 'retry' or state == 'archived' or state == 'completed' then
   at = redis.call('ZSCORE', ARGV[1] .. state, ARGV[2])
 end
-return { state, { bounded(task[2]), bounded(task[3]), task[4] }, at_ms(at, state == 'active' and task[5]) }
+return { state, { bounded(task[2]), bounded(task[3]) }, at_ms(at, state == 'active' and task[4]) }

@@ -6,7 +6,7 @@
 -- ARGV[2] pending, active, scheduled, retry, archived or completed
 -- ARGV[3] number of tasks to skip
 -- ARGV[4] maximum number of tasks
--- Returns {number of ids read, rows}; three values for each row: id, {message, result, lost workers}, Unix ms or nil.
+-- Returns {number of ids read, rows}; three values for each row: id, {message, result}, Unix ms or nil.
 --   An id without a task has no row, and a page that would be too long ends early.
 
 local from, size = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -34,13 +34,13 @@ for n, id in ipairs(ids) do
     break
   end
   passed = n
-  local task = redis.pcall('HMGET', ARGV[1] .. 't:' .. id, 'msg', 'result', 'taskseal_crashes', 'state', 'taskseal_lease')
-  if task.err == nil and (task[1] or task[4]) then
+  local task = redis.pcall('HMGET', ARGV[1] .. 't:' .. id, 'msg', 'result', 'state', 'taskseal_lease')
+  if task.err == nil and (task[1] or task[3]) then
     local message, result = bounded(task[1]), bounded(task[2])
     bytes = bytes + (message and #message or 0) + (result and #result or 0)
     rows[#rows + 1] = shown(id)
-    rows[#rows + 1] = { message, result, task[3] }
-    rows[#rows + 1] = at_ms(scores[n], task[5])
+    rows[#rows + 1] = { message, result }
+    rows[#rows + 1] = at_ms(scores[n], task[4])
   end
 end
 return { passed, rows }

@@ -3,16 +3,12 @@
 -- KEYS[1] <prefix>:{<queue>}:lease
 -- KEYS[2] <prefix>:{<queue>}:active
 -- KEYS[3] <prefix>:{<queue>}:pending
--- KEYS[4] <prefix>:{<queue>}:archived
--- KEYS[5] <prefix>:{<queue>}:processed
--- KEYS[6] <prefix>:{<queue>}:failed
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] wake-up channel
 -- ARGV[3] queue
 -- ARGV[4] maximum number of tasks
--- ARGV[5] number of lost workers after which a task is archived
--- ARGV[6] grace in seconds for leases that are not ours: workers of other makes use their own clock
--- Returns {{id, ...} pending again, {id, ...} archived, {id, ...} dropped}
+-- ARGV[5] grace in seconds for leases that are not ours: workers of other makes use their own clock
+-- Returns {{id, ...} pending again, {id, ...} dropped}
 --
 -- Messages are not decoded here, so that no message can prevent the recovery of others.
 
@@ -24,20 +20,19 @@ local now_ns = nanoseconds(time)
 -- A key of another type fails here, before anything is written.
 redis.call('LLEN', KEYS[2])
 redis.call('LLEN', KEYS[3])
-redis.call('ZCARD', KEYS[4])
 -- Leases of other makes within their grace may be listed between ours: read more than the limit.
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'WITHSCORES', 'LIMIT', 0, limit + 1000)
 
-local requeued, archived, dropped, finished, zadd = {}, {}, {}, {}, { 'ZADD', KEYS[4] }
+local requeued, dropped, finished = {}, {}, {}
 for at = 1, #due, 2 do
   if #finished >= limit then
     break
   end
   local id, lease_score = due[at], due[at + 1]
   local key = prefix .. 't:' .. id
-  local task = redis.pcall('HMGET', key, 'state', 'taskseal_lease', 'taskseal_crashes')
+  local task = redis.pcall('HMGET', key, 'state', 'taskseal_lease')
   local expiry = expiry_of_ours(task[2], lease_score)
-  if (expiry and expiry <= now * 1000) or (not expiry and tonumber(lease_score) <= now - ARGV[6]) then
+  if (expiry and expiry <= now * 1000) or (not expiry and tonumber(lease_score) <= now - ARGV[5]) then
     finished[#finished + 1] = id
     redis.call('LREM', KEYS[2], -1, id)
     if #id > max_id or task.err or redis.call('HEXISTS', key, 'msg') == 0 then
@@ -49,18 +44,10 @@ for at = 1, #due, 2 do
       -- Not active: only the lease was left over.
       redis.call('HDEL', key, 'taskseal_lease')
     else
-      local crashes = (tonumber(task[3]) or 0) + 1
       redis.call('HDEL', key, 'taskseal_lease')
-      if crashes >= tonumber(ARGV[5]) then
-        archived[#archived + 1] = id
-        zadd[#zadd + 1] = score(now)
-        zadd[#zadd + 1] = id
-        redis.call('HSET', key, 'state', 'archived', 'taskseal_crashes', crashes)
-      else
-        -- The task whose lease expired first must be leased next, and that is the last one pushed.
-        table.insert(requeued, 1, id)
-        redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns, 'taskseal_crashes', crashes)
-      end
+      -- The task whose lease expired first must be leased next, and that is the last one pushed.
+      table.insert(requeued, 1, id)
+      redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns)
     end
   end
 end
@@ -68,12 +55,7 @@ end
 if #finished > 0 then
   redis.call('ZREM', KEYS[1], unpack(finished))
 end
-if #archived > 0 then
-  redis.call(unpack(zadd))
-  trim_archive(KEYS[4], prefix .. 't:', now)
-  count(now, KEYS[5], #archived, KEYS[6], #archived)
-end
 if #requeued > 0 and redis.call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
   redis.pcall('PUBLISH', ARGV[2], ARGV[3])
 end
-return { requeued, archived, dropped }
+return { requeued, dropped }
