@@ -8,6 +8,9 @@ step_constant-time() {
     need cc gcc libc6-dev
     need valgrind valgrind
     follow_secrets
+    # As the host builds it: with the table of the base point.
+    cargo test "${constant_time_test[@]}" --features precomputed-tables --profile constant-time --locked -- --ignored
+    cargo test "${wiping_test[@]}" --features precomputed-tables --profile constant-time --locked
     # The same for the implementations for small devices, and the tests of their primitives.
     export RUSTFLAGS="${RUSTFLAGS:-} --cfg taskseal_small" CARGO_TARGET_DIR=$CARGO_TARGET_DIR/small
     cargo test -p taskseal-core --profile constant-time --lib --locked
