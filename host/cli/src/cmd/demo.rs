@@ -2,19 +2,26 @@
 
 mod attacker;
 mod attacks;
+mod configuration;
 mod deployment;
 mod files;
+mod folder;
 mod handlers;
+mod head;
 mod job;
 mod keys;
+mod mismatch;
 mod private_token;
+mod queue;
 mod report;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use taskseal::client::ClientError;
+use taskseal::config::PasswordSource;
 use taskseal::worker::Event;
 use taskseal::{Receipt, Task};
 use taskseal_core::{ContentType, OpenError, Refusal};
@@ -24,34 +31,56 @@ use self::attacker::{AnyError, Attacker};
 use self::attacks::{ATTACKS, Attack, Context, FORGED_BODY, Outcome};
 use self::deployment::{DEPLOYMENT, Deployment, PRODUCER};
 use self::files::Files;
+use self::folder::Folder;
 use self::handlers::{DIGEST, FAIL};
 use self::private_token::Process;
-use self::report::{Attempt, PROGRESS, Report, TokenUse};
+use self::queue::Location;
+use self::report::{Attempt, Report, TokenUse};
 use crate::failure::Failure;
 use crate::session;
 use crate::ui::Ui;
 
 /// Seal real files as tasks, run them, then attack the queue
 ///
-/// Every file below the input folder, except ignored ones, becomes a sealed task. A worker verifies and runs the tasks and
-/// seals the results, which are compared with a direct computation. Then an attacker with full write access to the queue
-/// forges, tampers, replays, redirects and strips. Everything happens in a temporary folder, or on Redis in queues that are
-/// removed afterwards. Exits with 1 if a forged task ran or an input task was lost.
+/// Every file below the input folder, except hidden ones and caches, becomes a sealed task. A worker verifies and runs the
+/// tasks and seals the results, which are compared with a direct computation. Then an attacker with full write access to the
+/// queue forges, tampers, replays, redirects and strips. Everything happens in a temporary folder, or on Redis in queues
+/// that are removed afterwards. Exits with 1 if a forged task ran or an input task was lost.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  taskseal demo --input src --json")]
+#[command(
+    after_help = "Examples:\n  taskseal demo --input src --json\n  taskseal demo --keep attacked && cd attacked && taskseal quarantine ls"
+)]
 pub(crate) struct Args {
     /// Use the Redis at this URL instead of the embedded queue
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
+    /// Read the password of Redis from this file, which only its owner may read
+    #[arg(long, value_name = "FILE", requires = "broker")]
+    password_file: Option<PathBuf>,
+    /// Read the password of Redis from this environment variable
+    #[arg(long, value_name = "NAME", requires = "broker", conflicts_with = "password_file")]
+    password_env: Option<String>,
     /// Keep the keys of the deployment in a token: a private one of SoftHSM, created for the demonstration
     #[arg(long)]
     hsm: bool,
     /// Folder of the files
     #[arg(long, value_name = "DIR", default_value = ".")]
     input: PathBuf,
+    /// Keep keys, queue, ledger and quarantine in this folder, which must be empty or not exist
+    #[arg(long, value_name = "DIR", conflicts_with = "hsm")]
+    keep: Option<PathBuf>,
+}
+
+impl Args {
+    fn location(&self) -> Result<Location, AnyError> {
+        let file = self.password_file.clone().map(PasswordSource::File);
+        let password = file.or_else(|| self.password_env.clone().map(PasswordSource::Environment));
+        Location::new(self.broker.as_deref(), password.as_ref())
+    }
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+    let started = Instant::now();
     let token = match args.hsm {
         false => None,
         true => match private_token::enter()? {
@@ -64,10 +93,25 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         return Err(Failure::usage(format!("no readable file below {}", args.input.display()))
             .hint("name a folder with files: --input DIR"));
     }
-    let mut report = session::runtime()?.block_on(demonstrate(args, token.as_ref(), &files, ui))?;
-    report.token = token.is_some().then(token_use);
-    report.print(ui)?;
+    let location = args.location().map_err(|error| Failure::unavailable(error.to_string()))?;
+    let folder = Folder::create(args.keep.as_deref())?;
+    if !ui.json() {
+        ui.text(&head::text(&location, token.is_some(), &args.input, files.files.len()))?;
+    }
+    let parts = Parts { location, folder, token, files };
+    let mut report = session::runtime()?.block_on(demonstrate(&parts, ui))?;
+    report.token = parts.token.is_some().then(token_use);
+    report.took = started.elapsed();
+    report.print(ui, parts.folder.kept())?;
     if report.succeeded() { Ok(()) } else { Err(Failure::new("the demonstration failed: see the report")) }
+}
+
+/// What the demonstration works with.
+struct Parts {
+    location: Location,
+    folder: Folder,
+    token: Option<TokenUri>,
+    files: Files,
 }
 
 fn token_use() -> TokenUse {
@@ -78,20 +122,18 @@ fn token_use() -> TokenUse {
     }
 }
 
-async fn demonstrate(
-    args: &Args,
-    token: Option<&TokenUri>,
-    files: &Files,
-    ui: &Ui,
-) -> Result<Report, Failure> {
-    let folder = tempfile::tempdir()
-        .map_err(|error| Failure::new(format!("cannot create a temporary folder: {error}")))?;
-    let deployment =
-        Deployment::new(folder.path(), args.broker.as_deref(), token).await.map_err(|error| {
-            let failure = Failure::unavailable(format!("cannot set up the demonstration: {error}"));
-            failure.hint("with --broker, check that a Redis server runs at that URL")
-        })?;
-    let report = run_job_and_attacks(&deployment, files, ui).await;
+async fn demonstrate(parts: &Parts, ui: &Ui) -> Result<Report, Failure> {
+    let deployment = Deployment::new(parts.folder.path(), &parts.location, parts.token.as_ref());
+    let deployment = deployment.await.map_err(|error| {
+        let failure = Failure::unavailable(format!("cannot set up the demonstration: {error}"));
+        match parts.location {
+            Location::Embedded => failure,
+            Location::Redis { .. } => failure.hint(
+                "check that a Redis server runs at the URL of --broker; give its password by --password-file or --password-env",
+            ),
+        }
+    })?;
+    let report = run_job_and_attacks(&deployment, &parts.files, ui).await;
     let cleared = deployment.clear().await;
     report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
 }
@@ -111,14 +153,21 @@ async fn run_job_and_attacks(deployment: &Deployment, files: &Files, ui: &Ui) ->
 async fn attack(deployment: &Deployment, ui: &Ui, report: &mut Report) -> Result<(), AnyError> {
     let victims = prepare_victims(deployment, report).await?;
     let context = context(deployment);
-    let bar = ui.progress(Some(ATTACKS.len() as u64), PROGRESS);
+    let bar = head::progress(ui, ATTACKS.len(), "attacks");
     for (attack, victim) in ATTACKS.iter().zip(&victims) {
+        let mut differing = Vec::new();
         let stopped_by = match attack.run(&context, victim).await? {
-            Outcome::Enqueued(id) => refusal_by_worker(deployment, &id).await?,
+            Outcome::Enqueued(id) => {
+                let refusal = refusal_by_worker(deployment, &id).await?;
+                if refusal == Some(Refusal::MetadataMismatch) {
+                    differing = mismatch::words(deployment, &id).await?;
+                }
+                refusal
+            }
             Outcome::Read(Err(ClientError::Result(OpenError::Refused(refusal)))) => Some(refusal),
             Outcome::Read(_) => None,
         };
-        report.attempts.push(Attempt { attack: *attack, stopped_by });
+        report.attempts.push(Attempt { attack: *attack, stopped_by, differing });
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -142,7 +142,7 @@ fn print(dir: &Path, keys: &Keys, ui: &Ui) -> Result<(), Failure> {
 }
 
 /// Returns the argument as a POSIX shell reads it.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'+' | b'=' | b',')
     };

@@ -1,13 +1,12 @@
-//! A complete deployment in a temporary folder: keys, keyset, queue, ledger, quarantine, one producer, one worker.
+//! A complete deployment in one folder: keys, keyset, queue, ledger, quarantine, one producer, one worker.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal::broker::Broker;
-use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::keys::{Algorithm, Keyring, SealingKey, SealingSource, SecretKey};
 use taskseal::quarantine::{Limits, Quarantine};
 use taskseal::replay::SqliteLedger;
@@ -18,14 +17,19 @@ use taskseal_core::keys::{AgreementPublicKey, SigningKey};
 use taskseal_core::{KeyId, Kind, Suite};
 use taskseal_hsm::TokenUri;
 
-use super::attacker::{AnyError, EmbeddedStorage, RedisStorage, Storage};
+use super::attacker::{AnyError, Storage};
+use super::configuration::configuration;
 use super::handlers::Runs;
 use super::keys::{Keys, location};
+use super::queue::Location;
 use crate::keygen_output::GeneratedKey;
 
-/// Deployment and issuer of the demonstration.
+/// Deployment, issuer and worker of the demonstration.
 pub(super) const DEPLOYMENT: &str = "demo";
 pub(super) const PRODUCER: &str = "producer-1";
+pub(super) const WORKER: &str = "worker-1";
+/// Suite of tasks and results.
+pub(super) const SUITE: Suite = Suite::Sp;
 
 /// A running deployment.
 pub(super) struct Deployment {
@@ -56,11 +60,11 @@ pub(super) struct AttackerKeys {
 }
 
 /// The keys of the deployment and the keyset that lists them.
-struct DeploymentKeys {
-    producer: GeneratedKey,
-    worker: GeneratedKey,
-    worker_results: GeneratedKey,
-    reader: GeneratedKey,
+pub(super) struct DeploymentKeys {
+    pub(super) producer: GeneratedKey,
+    pub(super) worker: GeneratedKey,
+    pub(super) worker_results: GeneratedKey,
+    pub(super) reader: GeneratedKey,
     outsider: SecretKey,
     insider: SecretKey,
     keyring: Keyring,
@@ -79,7 +83,7 @@ impl DeploymentKeys {
         let producer = keys.generate("producer", Algorithm::Es256, &entry("task", PRODUCER, "*"))?;
         let worker = keys.generate("worker", Algorithm::EcdhEs, "use = \"task\"\n")?;
         let worker_results =
-            keys.generate("worker-results", Algorithm::Es256, &entry("result", "worker-1", "*"))?;
+            keys.generate("worker-results", Algorithm::Es256, &entry("result", WORKER, "*"))?;
         let reader = keys.generate("reader", Algorithm::EcdhEs, "use = \"result\"\n")?;
         // The keys of the attacker are never in the token.
         let outsider = SecretKey::create(&keys.file("outsider"), Algorithm::Es256, "outsider")?;
@@ -93,13 +97,12 @@ impl DeploymentKeys {
     }
 
     fn task_key(&self) -> Result<SealingKey, AnyError> {
-        let source = SealingSource::new(Suite::Sp, location(&self.producer)?).recipient(self.worker.kid);
+        let source = SealingSource::new(SUITE, location(&self.producer)?).recipient(self.worker.kid);
         Ok(self.keyring.sealing_key(&source, Kind::Task)?)
     }
 
     fn result_key(&self) -> Result<SealingSource, AnyError> {
-        let source =
-            SealingSource::new(Suite::Sp, location(&self.worker_results)?).recipient(self.reader.kid);
+        let source = SealingSource::new(SUITE, location(&self.worker_results)?).recipient(self.reader.kid);
         self.keyring.sealing_key(&source, Kind::Result)?;
         Ok(source)
     }
@@ -115,19 +118,19 @@ impl DeploymentKeys {
 }
 
 impl Deployment {
-    /// Sets up the deployment in `dir`: on the Redis at `url` or in a file, with keys in the token or in files.
+    /// Sets up the deployment in `dir`, with keys in the token or in files.
     pub(super) async fn new(
         dir: &Path,
-        url: Option<&str>,
+        location_of_queue: &Location,
         token: Option<&TokenUri>,
     ) -> Result<Self, AnyError> {
         let keys = DeploymentKeys::generate(dir, token)?;
         let (task_key, honest, result_key) = (keys.task_key()?, keys.task_key()?, keys.result_key()?);
-        let (broker, storage) = open_queue(dir, url).await?;
-        // Unique names: the Redis server may be in use.
-        let name = format!("taskseal-demo-{}", uuid::Uuid::now_v7().simple());
-        let queue = QueueName::parse(&name)?;
-        let other_queue = QueueName::parse(&format!("{name}-2"))?;
+        let (broker, storage) = location_of_queue.open(dir).await?;
+        let (queue, other_queue) = location_of_queue.names()?;
+        fs::write(dir.join("taskseal.toml"), configuration(&keys, [&queue, &other_queue]))?;
+        let state = dir.join("state");
+        DirBuilder::new().recursive(true).mode(0o700).create(&state)?;
         let mut settings = ClientSettings::new(DEPLOYMENT, PRODUCER, queue.clone());
         settings.retention = Duration::from_secs(3600);
         let reader = keys.keyring.with_decryption_keys([location(&keys.reader)?])?;
@@ -139,8 +142,8 @@ impl Deployment {
             other_queue,
             client,
             keyring: keys.keyring.with_decryption_keys([location(&keys.worker)?])?,
-            ledger: Arc::new(SqliteLedger::open(&dir.join("ledger.db"))?),
-            quarantine: Arc::new(Quarantine::open(&dir.join("quarantine.db"), Limits::default())?),
+            ledger: Arc::new(SqliteLedger::open(&state.join("ledger.db"))?),
+            quarantine: Arc::new(Quarantine::open(&state.join("quarantine.db"), Limits::default())?),
             runs: Runs::default(),
             known: keys.known_to_attacker()?,
             honest,
@@ -151,7 +154,7 @@ impl Deployment {
     /// Returns a worker of the deployment. It records every run of a handler in `runs`.
     pub(super) fn worker(&self) -> Result<Worker, AnyError> {
         let result_key = self.keyring.sealing_key(&self.result_key, Kind::Result)?;
-        let mut settings = WorkerSettings::new("worker-1", DEPLOYMENT, self.queue.clone());
+        let mut settings = WorkerSettings::new(WORKER, DEPLOYMENT, self.queue.clone());
         settings.queues.push(WorkerQueue::new(self.other_queue.clone(), 1));
         settings.concurrency = 64;
         let parts = WorkerParts {
@@ -159,7 +162,7 @@ impl Deployment {
             ledger: Arc::clone(&self.ledger) as _,
             quarantine: Arc::clone(&self.quarantine),
             keyring: self.keyring.clone(),
-            results: ResultSealer::new("worker-1", result_key)?,
+            results: ResultSealer::new(WORKER, result_key)?,
             handlers: self.runs.handlers(),
         };
         Ok(Worker::new(settings, parts))
@@ -174,18 +177,6 @@ impl Deployment {
     pub(super) async fn clear(&self) -> Result<(), AnyError> {
         self.storage.clear(&[self.queue.clone(), self.other_queue.clone()]).await
     }
-}
-
-async fn open_queue(dir: &Path, url: Option<&str>) -> Result<(Arc<dyn Broker>, Box<dyn Storage>), AnyError> {
-    let Some(url) = url else {
-        let path = dir.join("queue.db");
-        return Ok((Arc::new(SqliteBroker::open(&path)?), Box::new(EmbeddedStorage { path })));
-    };
-    let broker = RedisBroker::connect(&RedisConfig::new(url))?;
-    // The first call fails if there is no Redis server.
-    broker.queues().await?;
-    let connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
-    Ok((Arc::new(broker), Box::new(RedisStorage { connection, prefix: "asynq".to_owned() })))
 }
 
 fn signing(key: SecretKey) -> Result<Box<SigningKey>, AnyError> {

@@ -13,7 +13,8 @@ use super::attacker::AnyError;
 use super::deployment::Deployment;
 use super::files::File;
 use super::handlers::{DIGEST, answer};
-use super::report::{PROGRESS, Report};
+use super::head;
+use super::report::Report;
 use crate::ui::Ui;
 
 /// How long the demonstration waits for the next task to succeed.
@@ -35,8 +36,11 @@ pub(super) async fn run(
     report: &mut Report,
 ) -> Result<Vec<FileTask>, AnyError> {
     let (events, mut succeeded) = mpsc::unbounded_channel();
+    let bar = head::progress(ui, files.len(), "tasks sealed, run and answered");
+    let shown = bar.clone();
     let worker = deployment.worker()?.observed_by(move |event| {
         if let Event::Succeeded { .. } = event {
+            shown.inc(1);
             // Fails once all tasks have succeeded and the receiver is gone.
             let _ = events.send(());
         }
@@ -46,7 +50,6 @@ pub(super) async fn run(
         let _ = stopped.await;
     }));
     let started = Instant::now();
-    let bar = ui.progress(Some(files.len() as u64), PROGRESS);
     let mut tasks = Vec::with_capacity(files.len());
     for batch in files.chunks(64) {
         tasks.extend(enqueue(deployment, batch).await?);
@@ -56,7 +59,6 @@ pub(super) async fn run(
         if tokio::time::timeout(STALL_TIMEOUT, succeeded.recv()).await.is_err() {
             break;
         }
-        bar.inc(1);
     }
     report.total_seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();

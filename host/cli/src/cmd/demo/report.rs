@@ -1,17 +1,18 @@
 //! The result of the demonstration, as text and as JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskseal_core::Refusal;
 
 use super::attacks::Attack;
 use super::files::{Files, MAX_BYTES, MAX_FILES};
+use crate::cmd::init::shell_word;
 use crate::failure::Failure;
 use crate::ui::Ui;
-
-/// Text of the progress bars.
-pub(super) const PROGRESS: &str = "{pos}/{len} tasks";
 
 /// The result.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(super) struct Report {
     pub(super) quarantined: u64,
     pub(super) enqueue_seconds: f64,
     pub(super) total_seconds: f64,
+    /// Time from the start of the program to the end of the attacks.
+    pub(super) took: Duration,
     pub(super) attempts: Vec<Attempt>,
     /// Use of the token, if the keys of the deployment are in one.
     pub(super) token: Option<TokenUse>,
@@ -44,15 +47,27 @@ pub(super) struct TokenUse {
 }
 
 /// An attack and the refusal that stopped it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attempt {
     pub(super) attack: Attack,
     pub(super) stopped_by: Option<Refusal>,
+    /// Names of the metadata that differ from the sealed claims, if the refusal is for that.
+    pub(super) differing: Vec<&'static str>,
 }
 
 impl Attempt {
     fn is_stopped(&self) -> bool {
         self.stopped_by == Some(self.attack.expected)
+    }
+
+    /// Returns how the attack ended.
+    fn end(&self) -> String {
+        match self.stopped_by {
+            Some(refusal) if !self.is_stopped() => format!("REFUSED FOR ANOTHER REASON: {}", refusal.code()),
+            Some(refusal) if self.differing.is_empty() => format!("refused: {}", refusal.code()),
+            Some(refusal) => format!("refused: {} ({})", refusal.code(), self.differing.join(", ")),
+            None => "NOT STOPPED".to_owned(),
+        }
     }
 
     fn as_json(&self) -> Value {
@@ -88,20 +103,25 @@ impl Report {
         (inputs / seconds.max(1e-9)).round()
     }
 
-    pub(super) fn print(&self, ui: &Ui) -> Result<(), Failure> {
+    /// Prints the report. `kept` is the folder, if it is kept.
+    pub(super) fn print(&self, ui: &Ui, kept: Option<&Path>) -> Result<(), Failure> {
         if ui.json() {
             return self.print_json(ui);
         }
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = self.write(&mut text);
+        let _ = self.write(&mut text, kept);
         ui.text(&text)
     }
 
-    fn write(&self, text: &mut String) -> std::fmt::Result {
+    fn write(&self, text: &mut String, kept: Option<&Path>) -> std::fmt::Result {
         self.write_job(text)?;
         writeln!(text)?;
-        self.write_attacks(text)
+        self.write_attacks(text)?;
+        writeln!(text)?;
+        self.write_codes(text)?;
+        writeln!(text)?;
+        self.write_end(text, kept)
     }
 
     fn write_job(&self, text: &mut String) -> std::fmt::Result {
@@ -131,15 +151,46 @@ impl Report {
         writeln!(text, "an attacker with full write access to the queue:")?;
         for attempt in &self.attempts {
             let Attack { name, about, .. } = attempt.attack;
-            let end = match attempt.stopped_by {
-                Some(refusal) if attempt.is_stopped() => format!("refused: {}", refusal.code()),
-                Some(refusal) => format!("REFUSED FOR ANOTHER REASON: {}", refusal.code()),
-                None => "NOT STOPPED".to_owned(),
-            };
-            writeln!(text, "  {name:<18} {about:<60} {end}")?;
+            writeln!(text, "  {name:<18} {about:<60} {}", attempt.end())?;
         }
         writeln!(text, "  {:>6} forged tasks ran", self.forged_executed)?;
         writeln!(text, "  {:>6} refused tasks in quarantine", self.quarantined)
+    }
+
+    /// Writes one line for each refusal code, in the order in which a worker checks.
+    fn write_codes(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "what the codes mean:")?;
+        let codes: BTreeSet<Refusal> =
+            self.attempts.iter().filter_map(|attempt| attempt.stopped_by).collect();
+        for refusal in codes {
+            writeln!(text, "  {:<18} {refusal}", refusal.code())?;
+        }
+        Ok(())
+    }
+
+    fn write_end(&self, text: &mut String, kept: Option<&Path>) -> std::fmt::Result {
+        let stopped = self.attempts.iter().filter(|attempt| attempt.is_stopped()).count();
+        let verdict = if self.succeeded() { "passed" } else { "FAILED" };
+        writeln!(
+            text,
+            "{verdict} in {:.1} s: {} of {} tasks ran once, {stopped} of {} attacks were stopped",
+            self.took.as_secs_f64(),
+            self.executed,
+            self.inputs,
+            self.attempts.len()
+        )?;
+        match kept {
+            Some(dir) => {
+                let dir = shell_word(&dir.to_string_lossy());
+                writeln!(text, "kept: cd {dir} && taskseal quarantine ls")?;
+            }
+            None => writeln!(
+                text,
+                "kept: nothing; `--keep DIR` keeps the queue and the quarantine for a closer look"
+            )?,
+        }
+        writeln!(text, "next: taskseal init my-project")?;
+        writeln!(text, "      (install it first: cargo install --locked --path host/cli)")
     }
 
     fn print_json(&self, ui: &Ui) -> Result<(), Failure> {
