@@ -1,0 +1,3 @@
+module taskseal.example/seal
+
+go 1.21
