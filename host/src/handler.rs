@@ -1,8 +1,11 @@
 //! Handlers: run tasks, each with a Rust function or a program, chosen by the signed task type.
 
+mod body_file;
 mod configured;
 mod function;
 mod program;
+pub(crate) mod run_guard;
+mod supervisor;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,18 +23,26 @@ pub use self::program::Program;
 #[doc(hidden)]
 pub use self::program::ProgramLimits;
 
+pub use self::supervisor::supervise;
+
 use crate::queue::QueueName;
 
 /// Runs tasks of one type.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Runs one task. The future may be dropped at any `await`: at the time limit, when the lease is lost, or at the end
-    /// of the drain time. A handler that blocks its thread cannot be cancelled, and the drain waits for it. Run blocking
+    /// Runs one task. The future may be dropped at any `await`: at the time limit, when the worker can no longer hold the
+    /// task's lock, or at the end of the drain time. A handler that blocks its thread cannot be cancelled, and the drain waits for it. Run blocking
     /// work in a program or with `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     /// [`Failure`], which decides whether the task is retried.
     async fn run(&self, task: OpenedTask) -> Result<Output, Failure>;
+
+    /// Returns whether the handler ends by itself when [`OpenedTask::timeout`] has passed, and returns a failure then.
+    #[doc(hidden)]
+    fn keeps_time_limit(&self) -> bool {
+        false
+    }
 }
 
 /// A task that was verified, admitted and decrypted. The body is wiped on drop.
@@ -124,6 +135,14 @@ pub enum Failure {
     /// No retry can succeed.
     #[error("{0}")]
     GiveUp(String),
+    /// The handler could not be started, for a reason of this host, such as a missing program or no free file descriptor. The
+    /// task is put off; no attempt is counted.
+    #[error("{0}")]
+    NotStarted(String),
+    /// A signal that ends a service ended the handler. If the worker is stopping as well, the task is given back;
+    /// otherwise as [`TryAgain`](Self::TryAgain).
+    #[error("{0}")]
+    Terminated(String),
 }
 
 /// Handlers by task type.

@@ -95,7 +95,10 @@ fn count(event: &Event) {
         Event::BrokerFailed { .. } => counter!(BROKER_FAILURES).increment(1),
         Event::StateFailed { .. } => counter!(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
-        Event::Dropped { .. } | Event::GaveUp { .. } | Event::KeyBack { .. } => {}
+        Event::Dropped { .. }
+        | Event::GaveUp { .. }
+        | Event::HandlerNotStarted { .. }
+        | Event::KeyBack { .. } => {}
     }
 }
 
@@ -120,6 +123,9 @@ fn trace(event: &Event) {
         }
         Event::LeaseLost { id } => emit!(warn, "lease-lost", event, id),
         Event::LockLost { id } => emit!(warn, "lock-lost", event, id),
+        Event::HandlerNotStarted { id, task_type, reason, count } => {
+            emit!(warn, "handler-not-started", event, id, task_type, reason, count);
+        }
         Event::Dropped { count } => emit!(warn, "dropped", event, count),
         Event::Recovered { count } => emit!(warn, "recovered", event, count),
         Event::BrokerFailed { doing, error } => {

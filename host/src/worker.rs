@@ -43,6 +43,7 @@ mod seal_result;
 pub(crate) mod settings;
 mod settle;
 mod shared;
+mod start_failures;
 mod task_state;
 mod verify;
 

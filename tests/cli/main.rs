@@ -4,6 +4,7 @@ mod batches;
 mod demo;
 mod device;
 mod guides;
+mod handlers;
 mod output;
 mod queue;
 mod support;

@@ -1,6 +1,7 @@
 //! Programs as handlers: their input, the meaning of their exit status, and that none outlives its time limit.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use taskseal::broker::TaskState;
 use taskseal::handler::{Failure, Handler, Handlers, OpenedTask, Output, Program, ProgramLimits};
 use taskseal::{Task, Worker};
 use taskseal_core::ContentType;
-use taskseal_tests::fleet::{Fleet, mail, new_id, until};
+use taskseal_tests::fleet::{Fleet, Noted, Running, mail, new_id, until};
 
 fn sh(script: &str) -> Program {
     Program::new(["/bin/sh", "-c", script].map(str::to_owned).into()).unwrap()
@@ -42,10 +43,35 @@ fn program_without_a_name_is_none() {
 }
 
 #[tokio::test]
-async fn missing_program_is_tried_again() {
+async fn start_that_fails_is_not_a_failed_attempt() {
     let missing = Program::new(vec!["/nowhere/program".into()]).unwrap();
-    let Err(Failure::TryAgain(reason)) = run(&missing, b"").await else { panic!("started") };
+    let Err(Failure::NotStarted(reason)) = run(&missing, b"").await else { panic!("started") };
     assert!(reason.starts_with("cannot start /nowhere/program: "), "{reason}");
+    let nowhere = sh("true").working_dir("/nowhere".into());
+    assert!(matches!(run(&nowhere, b"").await, Err(Failure::NotStarted(_))));
+}
+
+#[tokio::test]
+async fn task_waits_for_its_program_and_keeps_its_attempts() {
+    let fleet = Fleet::embedded().await;
+    let file = fleet.path("program");
+    let mut handlers = Handlers::default();
+    let program = Program::new(vec![file.to_str().unwrap().to_owned()]).unwrap();
+    handlers.insert("text:upper", Arc::new(program));
+    let worker = Running::start(fleet.worker_settings(), fleet.parts(handlers));
+    let task = Task::from_bytes("text:upper", ContentType::OCTETS, b"ada".to_vec()).unwrap().attempts(1);
+    let receipt = fleet.client().enqueue(task).await.unwrap();
+    let given_back = |noted: &Noted| matches!(noted, Noted::GivenBack { .. });
+    until("several starts to fail", async || (worker.seen.count(given_back) >= 3).then_some(())).await;
+
+    let new = fleet.path("program.new");
+    std::fs::write(&new, "#!/bin/sh\nexec tr a-z A-Z\n").unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::rename(new, file).unwrap();
+
+    fleet.until_in(&receipt.id.to_string(), TaskState::Completed).await;
+    let tally = worker.stop().await;
+    assert_eq!((tally.succeeded, tally.retried, tally.archived), (1, 0, 0));
 }
 
 #[tokio::test]
@@ -54,9 +80,11 @@ async fn exit_65_gives_up_and_every_other_failure_is_tried_again() {
         panic!("did not give up");
     };
     assert!(reason.contains("65") && reason.ends_with("no such account"), "{reason}");
-    for script in ["exit 1", "exit 64", "exit 66", "exit 127", "exit 255", "kill -TERM $$", "kill -KILL $$"] {
+    for script in ["exit 1", "exit 64", "exit 66", "exit 127", "exit 255", "kill -KILL $$"] {
         assert!(matches!(run(&sh(script), b"").await, Err(Failure::TryAgain(_))), "{script}");
     }
+    // The same signal may stop the worker.
+    assert!(matches!(run(&sh("kill -TERM $$"), b"").await, Err(Failure::Terminated(_))));
 }
 
 #[tokio::test]
@@ -89,6 +117,7 @@ async fn environment_holds_nothing_of_the_worker() {
         "LANG=C.UTF-8".to_owned(),
         "PATH=/usr/local/bin:/usr/bin:/bin".to_owned(),
         "TASKSEAL_ATTEMPT=3".to_owned(),
+        "TASKSEAL_BODY_LENGTH=0".to_owned(),
         "TASKSEAL_CONTENT_TYPE=application/json".to_owned(),
         "TASKSEAL_ISSUER=shop".to_owned(),
         "TASKSEAL_QUEUE=mail".to_owned(),
@@ -139,10 +168,11 @@ async fn output_of_exactly_the_limit_is_whole_and_one_byte_more_gives_up() {
 
 #[tokio::test]
 async fn words_of_a_program_are_bounded() {
-    let program = sh("printf 'bad\\033[2J\\nnews' >&2; head -c 1000000 /dev/zero >&2; exit 1")
-        .limits(ProgramLimits { stdout: 10, stderr: 12 });
+    let program =
+        sh("printf 'bad\\033[2J\\nnews' >&2; head -c 1000000 /dev/zero >&2; printf 'the end' >&2; exit 1")
+            .limits(ProgramLimits { stdout: 10, stderr: 12 });
     let Err(Failure::TryAgain(reason)) = run(&program, b"").await else { panic!("succeeded") };
-    assert!(reason.contains("bad") && reason.len() < 200, "{reason:?}");
+    assert!(reason.ends_with("the end") && reason.len() < 200, "{reason:?}");
 }
 
 /// Waits for the process id that a script has written.

@@ -20,6 +20,10 @@ use std::process::ExitCode;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
+    // First: a supervisor of a handler program has other arguments.
+    if let Some(code) = taskseal::handler::supervise() {
+        return code;
+    }
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(exit_code) => return exit_code,

@@ -32,6 +32,8 @@ pub struct ProgramSettings {
     pub working_dir: PathBuf,
     /// Maximum size of its output, in bytes. 1 MiB by default.
     pub max_output: usize,
+    /// Whether its standard error is logged line by line.
+    pub log_stderr: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,19 @@ pub(super) struct HandlerSection {
     pass_env: Vec<String>,
     working_dir: Option<String>,
     max_output: Option<Size<{ taskseal_core::MAX_BODY }>>,
+    #[serde(default)]
+    stderr: StderrMode,
+}
+
+/// What happens to the standard error of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StderrMode {
+    /// Each line is logged.
+    #[default]
+    Log,
+    /// Only the reason of a failure quotes it.
+    Drop,
 }
 
 impl ProgramSettings {
@@ -82,6 +97,7 @@ impl HandlerSection {
             pass_env: self.pass_env,
             working_dir: absolute(&relative_to(context.file, self.working_dir.as_deref().unwrap_or("."))),
             max_output: self.max_output.map_or(1 << 20, usize::from),
+            log_stderr: self.stderr == StderrMode::Log,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The programs of a configuration as handlers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,17 @@ impl Handlers {
         Ok(handlers)
     }
 
+    /// Returns the task types whose program this host cannot start now, each with the reason.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn missing_programs(config: &Config) -> Vec<(String, io::Error)> {
+        let check = |settings: &ProgramSettings| {
+            let error = program(settings)?.check().err()?;
+            Some((settings.task_type.clone(), error))
+        };
+        config.programs.iter().filter_map(check).collect()
+    }
+
     /// Adds the programs of a configuration.
     pub(crate) fn insert_programs(&mut self, config: &Config) -> Result<(), FileError> {
         for settings in &config.programs {
@@ -37,6 +49,7 @@ fn program(settings: &ProgramSettings) -> Option<Program> {
     let limits = ProgramLimits { stdout: settings.max_output, ..ProgramLimits::default() };
     let program =
         Program::new(settings.program.clone())?.limits(limits).working_dir(settings.working_dir.clone());
+    let program = program.log_stderr(settings.log_stderr);
     let passed = settings.pass_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
     let own = settings.env.iter().map(|(name, value)| (name.clone(), value.clone()));
     Some(passed.chain(own).fold(program, |program, (name, value)| program.env(&name, &value)))
@@ -50,8 +63,12 @@ struct Limited {
 
 #[async_trait]
 impl Handler for Limited {
-    async fn run(&self, task: OpenedTask) -> Result<Output, Failure> {
-        let done = tokio::time::timeout(self.limit, self.handler.run(task)).await;
-        done.unwrap_or_else(|_| Err(Failure::TryAgain(format!("not done within {} s", self.limit.as_secs()))))
+    async fn run(&self, mut task: OpenedTask) -> Result<Output, Failure> {
+        task.timeout = task.timeout.min(self.limit);
+        self.handler.run(task).await
+    }
+
+    fn keeps_time_limit(&self) -> bool {
+        self.handler.keeps_time_limit()
     }
 }

@@ -3,21 +3,24 @@
 //! Exit status 0: the output is the result. 65 (`EX_DATAERR`): the task is archived. Any other status or a signal: the task
 //! is retried. Standard error goes to the worker's log, never to the queue.
 
+mod process;
+mod stderr;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::fs::Access;
+use rustix::io::Errno;
 use taskseal_core::ContentType;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
-use tokio::runtime::Handle;
-use zeroize::Zeroizing;
+use tokio::process::Command;
 
+use self::process::Process;
+use self::stderr::Stderr;
+use super::supervisor::{self, Report};
 use super::{Failure, Handler, OpenedTask, Output};
-use crate::wiped_buffer::WipedBuffer;
 
 /// A program that runs once for each task.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ pub struct Program {
     working_dir: Option<PathBuf>,
     output_type: String,
     limits: ProgramLimits,
+    logs_stderr: bool,
 }
 
 /// Limits of what a program may write.
@@ -35,7 +39,7 @@ pub struct Program {
 pub struct ProgramLimits {
     /// Maximum size of standard output, in bytes. A task whose program writes more fails.
     pub stdout: usize,
-    /// Maximum size of standard error kept for the log, in bytes. The rest is read and dropped.
+    /// Maximum size of the end of standard error that becomes part of the reason of a failure, in bytes.
     pub stderr: usize,
 }
 
@@ -57,7 +61,8 @@ impl Program {
         }
         let output_type = ContentType::OCTETS.as_str().to_owned();
         let env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
-        Some(Self { argv, env, working_dir: None, output_type, limits: ProgramLimits::default() })
+        let limits = ProgramLimits::default();
+        Some(Self { argv, env, working_dir: None, output_type, limits, logs_stderr: true })
     }
 
     /// Sets an environment variable. The environment contains only these, `PATH` and the `TASKSEAL_` variables.
@@ -81,6 +86,13 @@ impl Program {
         self
     }
 
+    /// Sets whether the lines that it writes to standard error are logged as they come. They are by default.
+    #[must_use]
+    pub const fn log_stderr(mut self, log: bool) -> Self {
+        self.logs_stderr = log;
+        self
+    }
+
     /// Sets the limits of what it may write.
     #[must_use]
     pub const fn limits(mut self, limits: ProgramLimits) -> Self {
@@ -88,12 +100,18 @@ impl Program {
         self
     }
 
-    fn command(&self, task: &OpenedTask) -> Result<Command, Failure> {
-        let (program, arguments) =
-            self.argv.split_first().ok_or_else(|| Failure::GiveUp("no program".to_owned()))?;
-        let mut command = Command::new(program);
+    fn command(&self, task: &OpenedTask) -> Command {
+        let mut command = if supervisor::is_enabled() {
+            let mut command = Command::new(supervisor::EXECUTABLE);
+            command.arg0("taskseal-supervisor").arg(supervisor::ARGUMENT).args(&self.argv);
+            command
+        } else {
+            let (program, arguments) = self.argv.split_first().expect("a program has a name");
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        };
         command
-            .args(arguments)
             .env_clear()
             .envs(&self.env)
             .env("TASKSEAL_TASK_ID", task.id.to_string())
@@ -102,17 +120,51 @@ impl Program {
             .env("TASKSEAL_QUEUE", task.queue.as_str())
             .env("TASKSEAL_ATTEMPT", task.attempt.to_string())
             .env("TASKSEAL_CONTENT_TYPE", &task.content_type)
-            .stdin(Stdio::piped())
+            .env("TASKSEAL_BODY_LENGTH", task.body.len().to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A separate process group, so that the children of the program are killed with it.
-            .process_group(0)
-            .kill_on_drop(true);
+            // A separate process group, so that the children of the program are killed with it, and a signal from the
+            // terminal reaches the worker only.
+            .process_group(0);
         if let Some(dir) = &self.working_dir {
             command.current_dir(dir);
         }
-        Ok(command)
+        command
     }
+
+    /// Checks that the program exists and may be executed, and that its working directory exists.
+    ///
+    /// # Errors
+    /// The error of the operating system that a start would have.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if let Some(dir) = &self.working_dir
+            && !std::fs::metadata(dir)?.is_dir()
+        {
+            return Err(Errno::NOTDIR.into());
+        }
+        let name = Path::new(self.name());
+        if name.components().count() > 1 {
+            return check_executable(name);
+        }
+        let folders = self.env.get("PATH").into_iter().flat_map(std::env::split_paths);
+        let found = folders.map(|folder| check_executable(&folder.join(name))).find(Result::is_ok);
+        found.unwrap_or_else(|| Err(Errno::NOENT.into()))
+    }
+
+    fn name(&self) -> &str {
+        self.argv.first().map_or("", String::as_str)
+    }
+
+    fn not_started(&self, error: &io::Error) -> Failure {
+        Failure::NotStarted(format!("cannot start {}: {error}", self.name()))
+    }
+}
+
+fn check_executable(program: &Path) -> io::Result<()> {
+    if std::fs::metadata(program)?.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    Ok(rustix::fs::access(program, Access::EXEC_OK)?)
 }
 
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -120,102 +172,50 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[async_trait]
 impl Handler for Program {
     async fn run(&self, task: OpenedTask) -> Result<Output, Failure> {
-        let mut child = self.command(&task)?.spawn().map_err(|error| {
-            let program = self.argv.first().map(String::as_str).unwrap_or_default();
-            Failure::TryAgain(format!("cannot start {program}: {error}"))
-        })?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let mut group = ProcessGroup::of(child);
-        let feed = async {
-            if let Some(mut stdin) = stdin {
-                // A program may end without reading its input: that alone is not a failure.
-                let _ = stdin.write_all(&task.body).await;
-                let _ = stdin.shutdown().await;
+        let mut process = match Process::start(self.command(&task), &task.body) {
+            Ok(process) => process,
+            Err(error) => return Err(self.not_started(&error)),
+        };
+        let stderr = Stderr::new(&task, self.limits.stderr, self.logs_stderr);
+        let done =
+            tokio::time::timeout(task.timeout, process.complete(&task.body, self.limits.stdout, &stderr));
+        match done.await {
+            Ok(Ok((report, body))) => {
+                self.judge(report, &stderr)?;
+                Ok(Output { content_type: self.output_type.clone(), body })
             }
-            Ok(())
-        };
-        let limits = self.limits;
-        let output = async {
-            let (kept, complete) = read_limited(stdout, limits.stdout).await;
-            let too_long = || Failure::GiveUp(format!("more than {} bytes of output", limits.stdout));
-            if complete { Ok(kept) } else { Err(too_long()) }
-        };
-        let errors = async { Ok(read_to_end(stderr, limits.stderr).await) };
-        let status =
-            async { group.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
-        // Returns at the first failure: a program that writes too much is killed, not read until its time limit.
-        let ((), stdout, stderr, status) = tokio::try_join!(feed, output, errors, status)?;
-        // Every process with the pipes open has ended, and the id of the group may be reused: do not kill it.
-        group.id = None;
-        if !status.success() {
-            return Err(failure(status, &String::from_utf8_lossy(&stderr)));
-        }
-        Ok(Output { content_type: self.output_type.clone(), body: stdout })
-    }
-}
-
-fn failure(status: ExitStatus, stderr: &str) -> Failure {
-    let reason = format!("{status}: {}", stderr.trim_end());
-    if status.code() == Some(EXIT_GIVE_UP) { Failure::GiveUp(reason) } else { Failure::TryAgain(reason) }
-}
-
-/// Reads up to `limit` bytes. Returns them, and whether they are all.
-async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
-    let mut kept = WipedBuffer::with_capacity(limit.min(1 << 16));
-    let Some(mut source) = source else { return (kept.into_bytes(), true) };
-    let mut chunk = Zeroizing::new([0; 8192]);
-    loop {
-        match source.read(&mut chunk[..]).await {
-            Ok(0) | Err(_) => return (kept.into_bytes(), true),
-            Ok(read) if read > limit - kept.as_bytes().len() => return (kept.into_bytes(), false),
-            Ok(read) => kept.extend(chunk.get(..read).unwrap_or_default()),
+            Ok(Err(failure)) => {
+                process.kill().await;
+                Err(failure)
+            }
+            Err(_) => {
+                let why = process.overrun(task.timeout);
+                process.kill().await;
+                Err(Failure::TryAgain(stderr.after(&why)))
+            }
         }
     }
-}
 
-/// Reads to the end and keeps the first `limit` bytes.
-async fn read_to_end(source: Option<impl AsyncRead + Unpin>, limit: usize) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut source) = source else { return kept };
-    let mut chunk = [0; 1024];
-    while let Ok(read @ 1..) = source.read(&mut chunk).await {
-        let taken = read.min(limit - kept.len());
-        kept.extend_from_slice(chunk.get(..taken).unwrap_or_default());
-    }
-    kept
-}
-
-/// A program and its process group. Kills them when it is dropped before they have ended: at the time limit, or when the
-/// lease is lost.
-struct ProcessGroup {
-    /// Taken on drop.
-    child: Option<Child>,
-    /// `None` once the program has ended and closed its output.
-    id: Option<Pid>,
-}
-
-impl ProcessGroup {
-    fn of(child: Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Self { child: Some(child), id }
-    }
-
-    async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.as_mut().expect("the child is taken on drop only").wait().await
+    fn keeps_time_limit(&self) -> bool {
+        true
     }
 }
 
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        let (Some(id), Some(mut child)) = (self.id, self.child.take()) else { return };
-        // An error means that no process is left.
-        let _ = kill_process_group(id, Signal::KILL);
-        // The program itself may have left its group.
-        let _ = child.start_kill();
-        // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
-        // The kernel would save the registers on the stack of that thread, and with them parts of a body.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { child.wait().await });
-        }
+impl Program {
+    /// Returns the failure of a program that ended as `report` states.
+    fn judge(&self, report: Report, stderr: &Stderr) -> Result<(), Failure> {
+        Err(match report {
+            Report::Exited(0) => return Ok(()),
+            Report::Exited(EXIT_GIVE_UP) => Failure::GiveUp(stderr.after(&report.to_string())),
+            Report::Exited(_) => Failure::TryAgain(stderr.after(&report.to_string())),
+            Report::Signaled(signal) if ENDS_SERVICE.contains(&signal) => {
+                Failure::Terminated(stderr.after(&report.to_string()))
+            }
+            Report::Signaled(_) => Failure::TryAgain(stderr.after(&report.to_string())),
+            Report::NotStarted(error) => self.not_started(&Errno::from_raw_os_error(error).into()),
+        })
     }
 }
+
+/// Signals that are sent to all processes of a service or of a terminal when it ends: SIGHUP, SIGINT, SIGTERM.
+const ENDS_SERVICE: [i32; 3] = [1, 2, 15];

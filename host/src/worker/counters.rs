@@ -69,7 +69,7 @@ impl Tally {
             Event::GaveUp { .. } => self.gave_up += 1,
             Event::Refused { refusal, .. } => *self.refused.entry(*refusal).or_default() += 1,
             // Not part of the tally. Listed, so that a new event is not forgotten.
-            Event::KeyBack { .. } => {}
+            Event::KeyBack { .. } | Event::HandlerNotStarted { .. } => {}
         }
     }
 }

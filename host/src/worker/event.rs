@@ -73,6 +73,18 @@ pub enum Event {
         /// Task id.
         id: String,
     },
+    /// This host cannot start the handler of a task type. Its tasks are put off; no attempt is counted. Reported for the first
+    /// failure, then more and more rarely.
+    HandlerNotStarted {
+        /// Task id.
+        id: String,
+        /// Task type.
+        task_type: String,
+        /// Why.
+        reason: String,
+        /// Number of consecutive failures.
+        count: u32,
+    },
     /// Queue entries were dropped: without a task, or a second copy of one that runs.
     Dropped {
         /// Number of entries.
@@ -158,6 +170,12 @@ impl fmt::Display for Event {
             }
             Self::LockLost { id } => {
                 write!(f, "lost the lock of {id} in the ledger: its handler was cancelled")
+            }
+            Self::HandlerNotStarted { id, task_type, reason, count } => {
+                write!(
+                    f,
+                    "{reason}: tasks of type {task_type} are put off, among them {id} (failure {count} in a row)"
+                )
             }
             Self::Dropped { count } => {
                 write!(f, "dropped {count} queue entries without a task or with a second copy")

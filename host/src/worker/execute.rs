@@ -2,15 +2,18 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskseal_core::Refusal;
 use tokio::sync::mpsc;
 
 use super::event::Event;
 use super::lease_guard::{Interruption, LeaseGuard};
+use super::phase::Phase;
 use super::seal_result::{self, ResultContext};
 use super::shared::Shared;
 use super::task_state::{Completion, DecryptedTask, LeasedTask, Outcome};
+use crate::handler::run_guard::RunGuard;
 use crate::handler::{Failure, Handler, OpenedTask, Output};
 use crate::replay::TaskKey;
 use crate::time::UnixMillis;
@@ -46,12 +49,35 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
         digest,
         retention,
     };
-    match run_and_seal(shared, leased, handler, task, context).await {
+    let task_type = task.task_type.clone();
+    let outcome = match run_and_seal(shared, leased, handler, task, context).await {
         Continue(Ok(result)) => Outcome::Succeeded { key, result, retention },
+        Continue(Err(Failure::NotStarted(reason))) => {
+            return put_off(shared, leased, &task_type, key, reason);
+        }
+        Continue(Err(Failure::Terminated(_))) if stops_soon(shared).await => attempt.interrupted(key),
         Continue(Err(failure)) => attempt.failed(shared, key, failure),
         Break(Interruption::LockLost) => Outcome::LockLost { key, started: true },
         Break(Interruption::GiveBack) => attempt.interrupted(key),
+    };
+    shared.start_failures.reset(&task_type);
+    outcome
+}
+
+/// Puts off a task whose handler this host cannot start. Nothing has run, so no attempt is counted.
+fn put_off(shared: &Shared, leased: &LeasedTask, task_type: &str, key: TaskKey, reason: String) -> Outcome {
+    let failure = shared.start_failures.add(task_type, shared.settings.key_retry);
+    if failure.is_reported() {
+        let (id, task_type, count) = (leased.lease.id.clone(), task_type.to_owned(), failure.count);
+        shared.observe(&Event::HandlerNotStarted { id, task_type, reason, count });
     }
+    Outcome::Deferred { at: UnixMillis::now().plus(failure.delay), acquired: Some(key) }
+}
+
+/// Returns whether the worker begins to stop within a second: whatever stops a service may send the same signal to its
+/// handlers, and they may end first.
+async fn stops_soon(shared: &Shared) -> bool {
+    shared.lifecycle.sleep_unless(Phase::Draining, Duration::from_secs(1)).await
 }
 
 /// Runs the handler, then seals its output.
@@ -74,11 +100,12 @@ async fn run_handler(
     task: OpenedTask,
     guard: &LeaseGuard,
 ) -> ControlFlow<Interruption, Result<Output, Failure>> {
-    let limit = task.timeout;
+    let limit = if handler.keeps_time_limit() { Duration::MAX } else { task.timeout };
+    let (run, end) = RunGuard::new();
     // A separate async task contains a panic of the handler.
-    let mut running = tokio::spawn(async move { handler.run(task).await });
+    let mut running = tokio::spawn(run.scope(async move { handler.run(task).await }));
     guard.cancel_with(running.abort_handle());
-    match tokio::time::timeout(limit, &mut running).await {
+    let result = match tokio::time::timeout(limit, &mut running).await {
         Ok(Ok(result)) => Continue(result),
         Ok(Err(error)) if error.is_cancelled() => Break(guard.cancellation()),
         Ok(Err(_)) => Continue(Err(Failure::TryAgain("the handler panicked".to_owned()))),
@@ -87,7 +114,10 @@ async fn run_handler(
             let _ = running.await;
             Continue(Err(Failure::TryAgain(format!("not done within {} s", limit.as_secs()))))
         }
-    }
+    };
+    // The heartbeat holds the lock meanwhile: no other run begins beside what is left of this one.
+    end.wait().await;
+    result
 }
 
 /// An attempt that has started, and what limits the following ones.
@@ -105,7 +135,7 @@ impl HandlerRun {
     fn failed(&self, shared: &Shared, key: TaskKey, failure: Failure) -> Outcome {
         let retry_at = UnixMillis::now().plus(shared.settings.backoff.delay(self.number));
         let in_time = self.expires_at.is_none_or(|expires_at| retry_at < expires_at);
-        let retries = matches!(failure, Failure::TryAgain(_)) && !self.is_last() && in_time;
+        let retries = !matches!(failure, Failure::GiveUp(_)) && !self.is_last() && in_time;
         Outcome::Failed { key, failure, retry_at: retries.then_some(retry_at) }
     }
 

@@ -18,6 +18,7 @@ use super::phase::Lifecycle;
 use super::result_key::ResultKey;
 use super::root_cache::SharedRootCache;
 use super::settings::WorkerSettings;
+use super::start_failures::StartFailures;
 use crate::lock::lock;
 use crate::replay::{StateError, TaskKey};
 use crate::telemetry;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     /// Permits to seal a result with a key that may block. They keep blocking threads of the runtime free for the ledger.
     pub(super) seal_permits: Semaphore,
     pub(super) cpu_pool: CpuPool,
+    pub(super) start_failures: StartFailures,
     pub(super) lifecycle: Lifecycle,
     pub(super) observer: Box<dyn Fn(&Event) + Send + Sync>,
     /// Held while locks are extended.
@@ -61,6 +63,7 @@ impl Shared {
             roots: SharedRootCache::default(),
             seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
             cpu_pool: CpuPool::default(),
+            start_failures: StartFailures::default(),
             lifecycle: Lifecycle::default(),
             observer: Box::new(|_| ()),
             extending: Mutex::default(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use taskseal::Worker;
 use taskseal::config::{Config, SetupError};
 use taskseal::file_error::FileError;
@@ -42,6 +43,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let log = Log::start(*ui);
+    hide_memory()?;
     let session = Session::open(global)?;
     let types = handled_types(&session.config)?;
     let metrics = args.metrics.as_deref().map(MetricsFile::create).transpose()?;
@@ -50,6 +52,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         session.check_broker()?;
     }
     log_token_events();
+    warn_of_missing_programs(&session.config);
     let worker = open_worker(&session, &types)?;
     let metrics = metrics.map(|file| file.write_at_intervals(&session.runtime));
     let result = session.runtime.block_on(serve::run(&session, worker, args.once, log.repeats()));
@@ -69,6 +72,25 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             .hint("see the errors above; `taskseal queue ls` shows whether the queues answer"));
     }
     Ok(())
+}
+
+/// Keeps the memory of this process, with keys and bodies, from core files and from other processes of the same user, among them
+/// handlers.
+fn hide_memory() -> Result<(), Failure> {
+    let no_core = Rlimit { current: Some(0), maximum: Some(0) };
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .and_then(|()| setrlimit(Resource::Core, no_core))
+        .map_err(|error| Failure::new(format!("cannot protect the memory of this process: {error}")))
+}
+
+/// Warns of programs that cannot be started: their tasks are put off until they can.
+fn warn_of_missing_programs(config: &Config) {
+    for (task_type, error) in Handlers::missing_programs(config) {
+        tracing::warn!(
+            target: WORKER_TARGET, event = "program-missing", task_type, %error,
+            "the program for tasks of type {task_type} cannot be started: {error}"
+        );
+    }
 }
 
 /// Returns the patterns of the task types that have a handler.

@@ -30,6 +30,7 @@ pub(super) async fn run(
 ) -> Result<Option<Tally>, Failure> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut others = OtherSignals::listen()?;
     let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     let mut keep_alive = interval(keep_alive_interval(watchdog));
     let probe = tokio::spawn(log_return_of(session.broker.clone(), repeats));
@@ -48,6 +49,13 @@ pub(super) async fn run(
                 }
                 continue;
             }
+            name = others.received() => {
+                tracing::warn!(
+                    target: WORKER_TARGET, event = "signal-ignored", signal = name,
+                    "{name} has no effect: restart the worker to read its files again"
+                );
+                continue;
+            }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
@@ -60,6 +68,36 @@ pub(super) async fn run(
     probe.abort();
     let _ = probe.await;
     Ok(tally)
+}
+
+/// Signals that would end the process by default, and are sent by mistake or by habit: when a terminal is closed, to reload a
+/// configuration, or to rotate log files.
+struct OtherSignals {
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+    alarm: Signal,
+}
+
+impl OtherSignals {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            user1: listen(SignalKind::user_defined1())?,
+            user2: listen(SignalKind::user_defined2())?,
+            alarm: listen(SignalKind::alarm())?,
+        })
+    }
+
+    /// Waits for one of them and returns its name.
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.hangup.recv() => "SIGHUP",
+            _ = self.user1.recv() => "SIGUSR1",
+            _ = self.user2.recv() => "SIGUSR2",
+            _ = self.alarm.recv() => "SIGALRM",
+        }
+    }
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {

@@ -1,0 +1,183 @@
+//! One running program, under a supervisor or, in a process that has none, as a direct child.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use zeroize::Zeroizing;
+
+use super::stderr::Stderr;
+use crate::handler::Failure;
+use crate::handler::body_file::BodyFile;
+use crate::handler::run_guard::RunGuard;
+use crate::handler::supervisor::{self, Report, header};
+use crate::wiped_buffer::WipedBuffer;
+
+/// A program and everything it has started. They are killed when this is dropped before they have ended: at the time limit,
+/// when the lock is lost, or when the drain is over.
+pub(super) struct Process {
+    /// The supervisor, or the program itself. Taken on drop.
+    child: Option<Child>,
+    /// Its process group. `None` once everything has ended.
+    group: Option<Pid>,
+    /// The connection to the supervisor, which kills everything when it is closed.
+    supervisor: Option<UnixStream>,
+    report: Option<Report>,
+    /// The body of a program without a supervisor.
+    _body: Option<BodyFile>,
+    guard: Option<RunGuard>,
+}
+
+/// How long a supervisor may take to kill everything before its process group is killed.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+impl Process {
+    /// Starts `command`, which names a supervisor if this process can start one.
+    pub(super) fn start(mut command: Command, body: &[u8]) -> io::Result<Self> {
+        let (supervisor, body) = if supervisor::is_enabled() {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            command.stdin(Stdio::from(OwnedFd::from(theirs)));
+            (Some(UnixStream::from_std(ours)?), None)
+        } else {
+            let body = BodyFile::of(body)?;
+            command.stdin(Stdio::from(body.reader()?));
+            (None, Some(body))
+        };
+        let child = command.spawn()?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let guard = RunGuard::of_current_run();
+        Ok(Self { child: Some(child), group, supervisor, report: None, _body: body, guard })
+    }
+
+    /// Runs the program to its end. Returns how it ended, and its output.
+    ///
+    /// # Errors
+    /// [`Failure`] if it wrote more than `max_output` bytes. It has not ended then.
+    pub(super) async fn complete(
+        &mut self,
+        body: &[u8],
+        max_output: usize,
+        stderr: &Stderr,
+    ) -> Result<(Report, Zeroizing<Vec<u8>>), Failure> {
+        let Self { child, supervisor, report, .. } = self;
+        let child = child.as_mut().expect("the child is taken on drop only");
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let exchange = async {
+            if let Some(supervisor) = supervisor {
+                *report = exchange(supervisor, body).await;
+            }
+            Ok(())
+        };
+        let output = async {
+            let (kept, complete) = read_limited(output, max_output).await;
+            let too_long = || Failure::GiveUp(format!("more than {max_output} bytes of output"));
+            if complete { Ok(kept) } else { Err(too_long()) }
+        };
+        let errors = async {
+            stderr.read(errors).await;
+            Ok(())
+        };
+        let status =
+            async { child.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
+        // Returns at the first failure: a program that writes too much is killed, not read until its time limit.
+        let ((), output, (), status) = tokio::try_join!(exchange, output, errors, status)?;
+        // Every process with the pipes open has ended, and the id of the group may be reused: do not kill it.
+        self.group = None;
+        if self.supervisor.is_none() {
+            self.report = Some(Report::of_child(status));
+        }
+        let lost = || Failure::TryAgain(format!("the supervisor of the program was lost: {status}"));
+        Ok((self.report.ok_or_else(lost)?, output))
+    }
+
+    /// Describes a program that has exceeded its time limit.
+    pub(super) fn overrun(&self, limit: Duration) -> String {
+        let limit = limit.as_secs();
+        match self.report {
+            Some(report) => {
+                format!(
+                    "the program ended ({report}), but a process that it started held its output open for {limit} s"
+                )
+            }
+            None => format!("not done within {limit} s"),
+        }
+    }
+
+    /// Kills everything and waits until it has ended.
+    pub(super) async fn kill(mut self) {
+        let (group, supervisor) = (self.group.take(), self.supervisor.take());
+        if let Some(child) = self.child.take() {
+            kill(child, group, supervisor).await;
+        }
+    }
+}
+
+/// Sends the body to the supervisor, and receives how the program ended.
+async fn exchange(supervisor: &mut UnixStream, body: &[u8]) -> Option<Report> {
+    supervisor.write_all(&header(body.len())).await.ok()?;
+    supervisor.write_all(body).await.ok()?;
+    let mut report = [0; Report::LEN];
+    supervisor.read_exact(&mut report).await.ok()?;
+    Report::from_bytes(report)
+}
+
+async fn kill(mut child: Child, group: Option<Pid>, supervisor: Option<UnixStream>) {
+    let is_supervised = supervisor.is_some();
+    drop(supervisor);
+    if is_supervised && tokio::time::timeout(KILL_LIMIT, child.wait()).await.is_ok() {
+        return;
+    }
+    if let Some(group) = group {
+        // An error means that no process is left.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    // The program itself may have left its group.
+    let _ = child.start_kill();
+    let _ = child.wait().await;
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let (Some(group), Some(child)) = (self.group, self.child.take()) else { return };
+        let (supervisor, guard) = (self.supervisor.take(), self.guard.take());
+        // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
+        // The kernel would save the registers on the stack of that thread, and with them parts of a body.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                kill(child, Some(group), supervisor).await;
+                drop(guard);
+            });
+        }
+    }
+}
+
+impl Report {
+    fn of_child(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(status) => Self::Exited(status),
+            None => Self::Signaled(status.signal().unwrap_or_default()),
+        }
+    }
+}
+
+/// Reads up to `limit` bytes. Returns them, and whether they are all.
+async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (Zeroizing<Vec<u8>>, bool) {
+    let mut kept = WipedBuffer::with_capacity(limit.min(1 << 16));
+    let Some(mut source) = source else { return (kept.into_bytes(), true) };
+    let mut chunk = Zeroizing::new([0; 8192]);
+    loop {
+        match source.read(&mut chunk[..]).await {
+            Ok(0) | Err(_) => return (kept.into_bytes(), true),
+            Ok(read) if read > limit - kept.as_bytes().len() => return (kept.into_bytes(), false),
+            Ok(read) => kept.extend(chunk.get(..read).unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Handler programs of the command `worker`: they end with their worker, and read whole bodies only.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use sha2::{Digest, Sha256};
+
+use crate::support::project::Project;
+use crate::support::queue::{ONCE, until};
+
+/// A handler that writes its process id and that of a child in another session, and does not end.
+const TWO_SESSIONS: &str = "setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 600' & \
+                            echo $$ > pid.new; mv pid.new pid; exec sleep 600";
+
+fn pid_in(project: &Project, file: &str) -> Pid {
+    until("the process runs", || project.path(file).exists());
+    Pid::from_raw(fs::read_to_string(project.path(file)).unwrap().trim().parse().unwrap()).unwrap()
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Returns whether the process has ended. A zombie has.
+fn has_ended(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    test_kill_process(pid).is_err() || status.is_ok_and(|status| status.contains(") Z "))
+}
+
+/// Has a worker run `script` until it is killed by `signal`.
+fn kill_while_it_runs(script: &str, signal: Signal) {
+    let project = Project::new();
+    project.handler(script);
+    project.enqueue();
+    let mut worker = project.spawn(&["worker", "--quiet"], &[]);
+    let pids = ["pid", "child"].map(|file| pid_in(&project, file));
+
+    send(&worker, signal);
+    worker.wait().unwrap();
+
+    let killed = Instant::now();
+    until("the handler and its child have ended", || pids.into_iter().all(has_ended));
+    // The attempt is begun again when the lock has expired, after five seconds.
+    assert!(killed.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn no_process_of_a_handler_outlives_a_killed_worker() {
+    kill_while_it_runs(TWO_SESSIONS, Signal::KILL);
+}
+
+#[test]
+fn no_process_of_a_handler_outlives_a_worker_that_aborts() {
+    kill_while_it_runs(TWO_SESSIONS, Signal::ABORT);
+}
+
+#[test]
+fn process_in_another_session_ends_with_the_time_limit_of_its_task() {
+    let project = Project::new();
+    project.edit("taskseal.toml", "timeout = \"1m\"", "timeout = \"1s\"");
+    project.handler(TWO_SESSIONS);
+    project.enqueue();
+
+    let run = project.run(&[&ONCE[..], &["--json"]].concat());
+
+    assert!(has_ended(pid_in(&project, "pid")) && has_ended(pid_in(&project, "child")));
+    assert!(run.ok().err.contains("not done within 1 s"));
+}
+
+#[test]
+fn time_limit_names_a_child_that_holds_the_output_of_a_program_that_has_ended() {
+    let project = Project::new();
+    project.edit("taskseal.toml", "timeout = \"1m\"", "timeout = \"1s\"");
+    project.handler("sleep 600 & echo done");
+    project.enqueue();
+
+    let run = project.run(&ONCE);
+
+    let expected =
+        "the program ended (exit status: 0), but a process that it started held its output open for 1 s";
+    assert!(run.ok().err.contains(expected));
+}
+
+#[test]
+fn program_is_not_started_with_a_part_of_its_body() {
+    let project = Project::new();
+    let body = vec![b'x'; 300_000];
+    fs::write(project.path("sample.txt"), &body).unwrap();
+    project.handler("echo started >> runs; printf '%s ' $TASKSEAL_BODY_LENGTH >> sums; sha256sum >> sums");
+    project.enqueue();
+    // Killed at some time around the start of the program, several times.
+    for delay in 0..12 {
+        let mut worker = project.spawn(&["worker", "--quiet"], &[]);
+        let deadline = Instant::now() + Duration::from_millis(20 + 5 * delay);
+        until("the time to kill", || Instant::now() > deadline);
+        send(&worker, Signal::KILL);
+        worker.wait().unwrap();
+    }
+    let expected = format!("300000 {}  -", base16ct::lower::encode_string(&Sha256::digest(&body)));
+    let sums = fs::read_to_string(project.path("sums")).unwrap_or_default();
+    assert!(sums.lines().all(|line| line == expected), "{sums}");
+}
+
+#[test]
+fn signals_that_are_sent_by_habit_end_neither_worker_nor_handler() {
+    let project = Project::new();
+    project.handler("echo $$ > pid.new; mv pid.new pid; until [ -e go ]; do sleep 0.02; done; echo ended");
+    let id = project.enqueue();
+    let mut worker = project.spawn(&[&ONCE[..], &["--json"]].concat(), &[]);
+    let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let pid = pid_in(&project, "pid");
+
+    for (signal, name) in [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::USR2, "SIGUSR2"),
+        (Signal::ALARM, "SIGALRM"),
+    ] {
+        send(&worker, signal);
+        assert!(lines.any(|line| line.contains("signal-ignored") && line.contains(name)));
+    }
+    assert!(!has_ended(pid));
+    fs::write(project.path("go"), "").unwrap();
+
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
+    assert_eq!(project.run(&["result", &id]).ok().text(), "ended\n");
+}
+
+#[test]
+fn handler_that_is_terminated_together_with_its_worker_is_given_back() {
+    let project = Project::new();
+    project.handler("echo $$ > pid.new; mv pid.new pid; exec sleep 600");
+    project.enqueue();
+    let worker = project.spawn(&["worker", "--json"], &[]);
+
+    let pid = pid_in(&project, "pid");
+    kill_process(pid, Signal::TERM).unwrap();
+    send(&worker, Signal::TERM);
+
+    let output = worker.wait_with_output().unwrap();
+    let tally: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&tally["given_back"], &tally["retried"], &tally["archived"]),
+        (&1.into(), &0.into(), &0.into())
+    );
+    assert_eq!(project.counts()["pending"], 1);
+}
+
+#[test]
+fn lines_of_standard_error_are_logged_as_they_come_with_id_and_type() {
+    let project = Project::new();
+    project.handler("echo first >&2; until [ -e go ]; do sleep 0.02; done; echo last >&2");
+    let id = project.enqueue();
+    let mut worker = project.spawn(&ONCE, &[]);
+    let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap);
+
+    assert!(lines.any(|line| line.ends_with(&format!("{id} file:digest: first"))));
+    fs::write(project.path("go"), "").unwrap();
+    assert!(lines.any(|line| line.ends_with(&format!("{id} file:digest: last"))));
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn worker_that_is_process_one_leaves_no_zombies() {
+    let unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"];
+    if !Command::new(unshare[0]).args(&unshare[1..]).status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: this machine has no process namespaces");
+        return;
+    }
+    let project = Project::new();
+    // The last task counts what the others have left behind.
+    project
+        .handler("(setsid sleep 0.05 >/dev/null 2>&1 &); [ -e last ] && ps -eo stat= | grep -c '^Z'; exit 0");
+    for _ in 0..10 {
+        project.enqueue();
+    }
+    let as_first = |arguments: &[&str]| {
+        let mut command = Command::new(unshare[0]);
+        command.args(&unshare[1..unshare.len() - 1]).arg(env!("CARGO_BIN_EXE_taskseal")).args(arguments);
+        command.current_dir(project.path("."));
+        assert!(command.status().unwrap().success());
+    };
+    as_first(&["worker", "--once", "--quiet"]);
+    fs::write(project.path("last"), "").unwrap();
+    let id = project.enqueue();
+    as_first(&["worker", "--once", "--quiet"]);
+
+    assert_eq!(project.run(&["result", &id]).ok().text(), "0\n");
+}
