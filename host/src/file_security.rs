@@ -1,6 +1,8 @@
 //! Files that other users must not read or change: checked before they are read, created with the right mode.
 
 mod ancestors;
+mod credential;
+mod secret;
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
@@ -9,46 +11,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use zeroize::Zeroizing;
+
+pub(crate) use self::credential::secret_path;
+pub use self::secret::{MAX_LEN, read, read_line};
 
 use crate::file_error::FileError;
 
 #[cfg(test)]
 mod tests;
-
-/// Maximum length of a file of secrets, in bytes.
-pub const MAX_LEN: usize = 64 << 10;
-
-/// Reads a file of secrets of at most [`MAX_LEN`] bytes into memory that is wiped.
-///
-/// # Errors
-/// [`FileError`] if it cannot be read, is not a regular file, is too long, is accessible to group or others, is owned by
-/// another user than this one or root, or could be replaced by other users through a folder above it.
-pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let (file, metadata) = open(path)?;
-    if let Some(owner) = untrusted_owner(&metadata) {
-        let message = format!("contains a secret and is owned by another user (uid {owner})");
-        return Err(
-            FileError::new(path, message).hint("run as its owner, or copy it and set its mode to 0600")
-        );
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        let message = format!("contains a secret and is accessible to group or others (mode {mode:04o})");
-        return Err(FileError::new(path, message).hint(format!("chmod 600 {}", path.display())));
-    }
-    ancestors::check(path)?;
-    if metadata.len() > MAX_LEN as u64 {
-        return Err(too_long(path, MAX_LEN as u64));
-    }
-    // Allocated once: a growing vector leaves copies behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1));
-    (&file).take(MAX_LEN as u64 + 1).read_to_end(&mut content).map_err(|error| unreadable(path, &error))?;
-    if content.len() > MAX_LEN {
-        return Err(too_long(path, MAX_LEN as u64));
-    }
-    Ok(content)
-}
 
 /// Reads a text file of at most `max_len` bytes that all users may read, but that decides which programs run.
 ///

@@ -6,6 +6,7 @@
 //! A secret key is named by a [`KeyRef`] and opened by the [`KeyStore`] of its URI scheme:
 //!
 //! * `file:`, or a path alone: one key in PEM armour, readable by its owner only, in plain or wrapped by a key in a token;
+//! * `cred:NAME`: the same in a systemd credential;
 //! * `pkcs11:` (feature `pkcs11`): a key that never leaves its token.
 //!
 //! Other key services implement [`KeyStore`] and are registered with [`KeyStores::with`]. The service keeps its keys; they
@@ -14,6 +15,7 @@
 mod agreement;
 mod algorithm;
 mod authenticator;
+mod credential;
 mod error;
 mod file;
 mod handle;

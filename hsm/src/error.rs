@@ -2,6 +2,7 @@
 
 mod fault;
 
+use std::fmt;
 use std::time::Duration;
 
 pub use self::fault::Fault;
@@ -126,30 +127,78 @@ impl Error {
 #[non_exhaustive]
 pub enum KeyDefect {
     /// It can leave the token (`CKA_EXTRACTABLE`), and the settings do not allow that.
-    #[error("it is extractable")]
+    #[error("it is extractable: CKA_EXTRACTABLE is not false")]
     Extractable,
     /// Its value can be read in plaintext (`CKA_SENSITIVE` is false).
-    #[error("it is not sensitive")]
+    #[error("its value can be read: CKA_SENSITIVE is not true")]
     NotSensitive,
     /// It has the wrong type, curve or size.
     #[error("it has the wrong type, curve or size")]
     Type,
     /// It lacks the required use (`CKA_SIGN`, `CKA_DERIVE`, `CKA_WRAP`), allows other uses as well, or the token does
     /// not report its uses.
-    #[error("it is not restricted to the required use")]
-    Usage,
+    #[error("it is not restricted to the required use: {0}")]
+    Usage(WrongUses),
+    /// It was loaded for another use than this call.
+    #[error("it was loaded for another use")]
+    OtherUse,
     /// It requires the PIN for every use (`CKA_ALWAYS_AUTHENTICATE`).
-    #[error("it requires the PIN for every use")]
+    #[error("it requires the PIN for every use: CKA_ALWAYS_AUTHENTICATE is true")]
     AlwaysAuthenticate,
     /// It can be used without a login (`CKA_PRIVATE` is false).
-    #[error("it can be used without a login")]
+    #[error("it can be used without a login: CKA_PRIVATE is not true")]
     NotPrivate,
-    /// Its `CKA_ID` is not a kid, or not the kid of its public key.
-    #[error("its id is not its kid")]
+    /// Its `CKA_ID` has the length of a kid and is not the kid of its public key, or it is a symmetric key whose id is not a
+    /// kid.
+    #[error("its id (CKA_ID) is not its kid")]
     Id,
     /// The token has no usable public key for it.
     #[error("the token has no usable public key for it")]
     PublicKey,
+}
+
+/// The attributes that do not restrict a key to its use, with their values. One bit for each of [`USES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WrongUses {
+    set: u8,
+    clear: u8,
+    missing: u8,
+}
+
+impl WrongUses {
+    /// Adds an attribute; its value is `None` if the token does not report it.
+    pub(crate) fn push(&mut self, name: &'static str, value: Option<bool>) {
+        let bit = USES.iter().position(|used| *used == name).map_or(0, |index| 1 << index);
+        match value {
+            Some(true) => self.set |= bit,
+            Some(false) => self.clear |= bit,
+            None => self.missing |= bit,
+        }
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.set | self.clear | self.missing == 0
+    }
+}
+
+/// The attributes of uses.
+const USES: [&str; 7] =
+    ["CKA_SIGN", "CKA_SIGN_RECOVER", "CKA_DERIVE", "CKA_WRAP", "CKA_UNWRAP", "CKA_ENCRYPT", "CKA_DECRYPT"];
+
+/// Writes `CKA_DECRYPT is true, CKA_UNWRAP is not reported`.
+impl fmt::Display for WrongUses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (index, name) in USES.iter().enumerate() {
+            for (bits, value) in [(self.set, "true"), (self.clear, "false"), (self.missing, "not reported")] {
+                if bits & (1 << index) != 0 {
+                    write!(f, "{separator}{name} is {value}")?;
+                    separator = ", ";
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

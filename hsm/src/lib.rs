@@ -15,7 +15,7 @@ mod sync;
 mod token;
 mod uri;
 
-pub use self::error::{Error, Fault, KeyDefect};
+pub use self::error::{Error, Fault, KeyDefect, WrongUses};
 pub use self::health::{Health, Histogram, TokenEvent, TokenState};
 pub use self::keys::description::{KeyDescription, KeyKind};
 pub use self::keys::ec::EcKey;

@@ -94,7 +94,7 @@ fn current_info(target: LoginTarget<'_>) -> Result<TokenInfo, ConnectError> {
     if target.session.is_stale() || session_slot()? != target.slot {
         return Err(Error::Transient { retry_after: Duration::ZERO }.into());
     }
-    let info = target.module.pkcs11().get_token_info(target.slot).map_err(Error::from)?;
+    let info = target.module.token_info(target.slot).map_err(Error::from)?;
     if Identity::of(&info) == *target.identity { Ok(info) } else { Err(Error::TokenChanged.into()) }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
-use cryptoki::slot::Slot;
+use cryptoki::slot::{Slot, TokenInfo};
 
 pub use self::description::TokenDescription;
 
@@ -101,7 +101,7 @@ impl Module {
         self.check_pid()?;
         let _guard = self.lock_shared()?;
         let slots = self.pkcs11.get_slots_with_token()?;
-        let infos = slots.into_iter().filter_map(|slot| self.pkcs11.get_token_info(slot).ok());
+        let infos = slots.into_iter().filter_map(|slot| self.token_info(slot).ok());
         Ok(infos.map(|info| TokenDescription::of(&info)).collect())
     }
 
@@ -123,14 +123,14 @@ impl Module {
         session.login(UserType::So, Some(so_pin.secret()))?;
         session.init_pin(user_pin.secret())?;
         session.logout()?;
-        Ok(TokenDescription::of(&self.pkcs11.get_token_info(slot)?))
+        Ok(TokenDescription::of(&self.token_info(slot)?))
     }
 
     /// Returns the first slot with an uninitialised token, provided that no other token has this label.
     fn unused_slot(&self, label: &str) -> Result<Slot, Error> {
         let mut unused = None;
         for slot in self.pkcs11.get_slots_with_token()? {
-            let Ok(info) = self.pkcs11.get_token_info(slot) else { continue };
+            let Ok(info) = self.token_info(slot) else { continue };
             if info.token_initialized() && info.label() == label {
                 return Err(Error::Config("a token with this label already exists"));
             }
@@ -139,6 +139,15 @@ impl Module {
             }
         }
         unused.ok_or(Error::NoSuchToken)
+    }
+
+    /// Describes the token in a slot. A library that reads its tokens from files may fail while another process writes to them,
+    /// so `CKR_GENERAL_ERROR` is tried once more.
+    pub(crate) fn token_info(&self, slot: Slot) -> Result<TokenInfo, Cryptoki> {
+        match self.pkcs11.get_token_info(slot) {
+            Err(Cryptoki::Pkcs11(RvError::GeneralError, _)) => self.pkcs11.get_token_info(slot),
+            result => result,
+        }
     }
 
     pub(crate) const fn pkcs11(&self) -> &Pkcs11 {

@@ -116,8 +116,8 @@ impl Token {
     /// [`Error::Transient`] while the token is unavailable; otherwise [`Error`].
     pub fn description(&self) -> Result<TokenDescription, Error> {
         self.run(Retry::Allowed, ObjectAccess::Read, |context| {
-            let pkcs11 = context.session.module().pkcs11();
-            Ok(TokenDescription::of(&pkcs11.get_token_info(context.snapshot.slot)?))
+            let module = context.session.module();
+            Ok(TokenDescription::of(&module.token_info(context.snapshot.slot)?))
         })
     }
 

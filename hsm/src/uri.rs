@@ -13,14 +13,16 @@ use std::str::FromStr;
 pub use self::error::InvalidUri;
 pub use self::token::TokenUri;
 
-use self::attribute::{set_once, text};
+use self::attribute::{malformed, set_once, text};
 use self::percent::{decode, is_plain};
 use crate::login::pin_source::PinSource;
 
 /// A key in a token: `pkcs11:token=…;id=…?module-path=…&pin-source=…`.
 ///
-/// Stricter than RFC 7512, so that a URI names one key or is refused: attributes must be known and occur once, a token
-/// must be named by label or serial number (slot numbers change), a key by id or label, and a PIN is not allowed.
+/// Stricter than RFC 7512, so that a URI names one key or is refused: attributes of the path must be known and occur once, a
+/// token must be named by label or serial number, a key by id or label, and a PIN is not allowed. The attributes `library-*`
+/// and `slot-*` of other tools are accepted and not compared; attributes of the query that begin with `x-` and are not known
+/// are ignored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyUri {
     token: TokenUri,
@@ -35,6 +37,8 @@ pub struct KeyUri {
 pub enum KeyClass {
     /// `private`: the private half of a key pair.
     Private,
+    /// `public`: the public half. It names the key pair.
+    Public,
     /// `secret-key`: a symmetric key.
     Secret,
 }
@@ -72,19 +76,31 @@ impl KeyUri {
     }
 
     fn path_attribute(&mut self, attribute: &str) -> Result<(), InvalidUri> {
-        let (name, value) = attribute.split_once('=').ok_or(InvalidUri::Malformed)?;
-        let value = decode(value, |byte| is_plain(byte, false)).ok_or(InvalidUri::Malformed)?;
+        let (name, value) = attribute.split_once('=').ok_or_else(malformed)?;
+        self.path_value(name, value).map_err(|error| error.of_attribute(name))
+    }
+
+    fn path_value(&mut self, name: &str, value: &str) -> Result<(), InvalidUri> {
+        let value = decode(value, |byte| is_plain(byte, false)).ok_or_else(malformed)?;
         match name {
             "token" | "serial" | "manufacturer" | "model" => self.token.path_attribute(name, text(value)?),
             "object" => set_once(&mut self.object, text(value)?),
-            "id" if value.is_empty() => Err(InvalidUri::Malformed),
+            "id" if value.is_empty() => Err(InvalidUri::Malformed(String::new())),
             "id" => set_once(&mut self.id, value),
             "type" => match value.as_slice() {
                 b"private" => set_once(&mut self.class, KeyClass::Private),
+                b"public" => set_once(&mut self.class, KeyClass::Public),
                 b"secret-key" => set_once(&mut self.class, KeyClass::Secret),
                 _ => Err(InvalidUri::NotAPrivateKey),
             },
-            _ => Err(InvalidUri::UnknownAttribute),
+            // They describe where a token is, which may change. The token is named by its label or serial number.
+            "library-manufacturer"
+            | "library-description"
+            | "library-version"
+            | "slot-manufacturer"
+            | "slot-description"
+            | "slot-id" => text(value).map(|_| ()),
+            _ => Err(InvalidUri::UnknownAttribute(String::new())),
         }
     }
 
@@ -128,7 +144,7 @@ impl KeyUri {
         self.object.as_deref()
     }
 
-    /// Returns the id of the key (`id`, `CKA_ID`), which is its kid.
+    /// Returns the id of the key (`id`, `CKA_ID`), which is its kid if this crate generated the key.
     #[must_use]
     pub fn id(&self) -> Option<&[u8]> {
         self.id.as_deref()

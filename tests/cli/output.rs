@@ -17,12 +17,12 @@ use crate::support::project::{OPEN, Project, SEAL};
 #[test]
 fn key_file_open_to_others_is_refused_with_the_command_that_helps() {
     let project = Project::new();
-    fs::set_permissions(project.path("keys/producer.key"), Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(project.path("keys/producer.key"), Permissions::from_mode(0o644)).unwrap();
 
     let run = project.run(&SEAL);
 
     run.failed(1).hinted();
-    assert!(run.err.contains("mode 0640") && run.err.contains("chmod 600 "), "{}", run.err);
+    assert!(run.err.contains("mode 0644") && run.err.contains("chmod 600 "), "{}", run.err);
     assert!(run.out.is_empty());
 }
 

@@ -303,6 +303,19 @@ fn bad_line_is_named_and_nothing_behind_the_printed_ids_is_enqueued() {
 }
 
 #[test]
+fn lines_in_utf_16_are_named_and_a_byte_order_mark_is_skipped() {
+    let project = Project::new();
+    let lines = ["enqueue", "--queue", "default", "--type", "file:digest", "--jsonl", "-"];
+
+    let run = project.run_with(&lines, &[0xff, 0xfe, b'{', 0, b'}', 0]);
+    run.failed(2);
+    assert!(run.err.contains("-:1: the text is UTF-16"), "{}", run.err);
+
+    let run = project.run_with(&lines, "\u{feff}{\"body\": 1}\r\n{\"body\": 2}\r\n".as_bytes());
+    assert_eq!(run.ok().out.lines().count(), 2);
+}
+
+#[test]
 fn json_lines_are_run_with_the_body_as_it_was_written() {
     let project = Project::new();
     project.handler("printf '%s ' \"$TASKSEAL_CONTENT_TYPE\"; cat");

@@ -38,7 +38,7 @@ pub struct RedisSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordSource {
-    /// A file that only its owner may read. A line break at its end is ignored.
+    /// A file of secrets, or `cred:NAME`. A line break at its end is ignored.
     File(PathBuf),
     /// An environment variable of this name.
     Environment(String),
@@ -51,17 +51,7 @@ impl PasswordSource {
     /// [`FileError`] if the file cannot be read or is accessible to others, or the variable is not set.
     pub fn read(&self, config: &Path) -> Result<Zeroizing<String>, FileError> {
         match self {
-            Self::File(path) => {
-                let content = file_security::read(path)?;
-                let text = std::str::from_utf8(&content)
-                    .map_err(|_| FileError::new(path, "the password is not UTF-8"))?;
-                let text =
-                    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-                if text.is_empty() {
-                    return Err(FileError::new(path, "the file contains no password"));
-                }
-                Ok(Zeroizing::new(text.to_owned()))
-            }
+            Self::File(path) => file_security::read_line(path),
             Self::Environment(name) => {
                 let value = std::env::var(name).ok().filter(|value| !value.is_empty());
                 value.map(Zeroizing::new).ok_or_else(|| {
@@ -126,7 +116,9 @@ impl BrokerSection {
         };
         let password = match (self.password_file, self.password_env) {
             (None, None) => None,
-            (Some(file), None) => Some(PasswordSource::File(relative_to(context.file, file.get_ref()))),
+            (Some(file), None) => {
+                Some(PasswordSource::File(file_security::secret_path(context.file, file.get_ref())))
+            }
             (None, Some(name)) => Some(PasswordSource::Environment(name.into_inner())),
             (Some(_), Some(name)) => {
                 let message = "`password_file` is set as well";

@@ -4,21 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 
 #[test]
-fn file_open_to_group_or_others_is_refused_with_the_command_that_helps() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("key");
-    create(&path, b"secret").unwrap();
-
-    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o666] {
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let fault = read(&path).unwrap_err();
-
-        assert!(fault.message.contains(&format!("mode {mode:04o}")), "{fault}");
-        assert_eq!(fault.hint, Some(format!("chmod 600 {}", path.display())));
-    }
-}
-
-#[test]
 fn file_of_another_user_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");

@@ -20,6 +20,7 @@ use super::wrapped_file;
 use crate::file_security;
 use crate::stack::with_wiped_stack;
 
+mod armour;
 #[cfg(test)]
 mod tests;
 
@@ -56,7 +57,7 @@ impl KeyStore for FileStore {
 }
 
 impl SecretKey {
-    /// Reads a secret key file, in plain or wrapped.
+    /// Reads a secret key file, in plain or wrapped. `cred:NAME` is the file of a systemd credential.
     ///
     /// A wrapped file requires the token that wrapped it. The library and the source of the PIN come from the environment
     /// (`TASKSEAL_PKCS11_MODULE`, `TASKSEAL_PKCS11_PIN_SOURCE`), never from the file.
@@ -115,9 +116,9 @@ pub(super) fn read(place: &KeyRef) -> Result<SecretKey, KeyError> {
         let fault = |message: &str| {
             KeyError::invalid(place, message).hint("`taskseal keygen` creates secret key files")
         };
+        let armour = armour::Armour::find(&pem).map_err(|message| fault(&message))?;
         let mut buffer = Zeroizing::new([0; MAX_CONTENT]);
-        let (label, bytes) = pem_rfc7468::decode(&pem, buffer.as_mut_slice())
-            .map_err(|_| fault("not a secret key in PEM armour"))?;
+        let (label, bytes) = armour.decode(buffer.as_mut_slice()).map_err(|message| fault(&message))?;
         let decoded = match label {
             LABEL => CoseKey::decode(bytes),
             WRAPPED_LABEL => CoseKey::decode(&unwrap(place, bytes)?),

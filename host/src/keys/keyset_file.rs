@@ -13,7 +13,7 @@ use super::algorithm::Algorithm;
 use super::error::KeyringError;
 use super::file;
 use super::record::{KeysetKey, Record, Status};
-use super::reference::{KeyRef, relative_to};
+use super::reference::KeyRef;
 use super::secret_key::SecretKey;
 use crate::file_error::{FileError, MAX_LEN, invalid, parse_toml};
 use crate::file_security;
@@ -172,7 +172,8 @@ impl KeysetContext<'_> {
     }
 
     fn shared_key(&self, algorithm: Algorithm, path: &Spanned<String>) -> Result<KeysetKey, KeyringError> {
-        let place = KeyRef::from(relative_to(self.file, path.get_ref())).with_field("key.secret_file");
+        let place =
+            KeyRef::from(file_security::secret_path(self.file, path.get_ref())).with_field("key.secret_file");
         match (algorithm, file::read(&place)?) {
             (Algorithm::Hs256, SecretKey::Mac(key)) => Ok(KeysetKey::Hs256(key)),
             (Algorithm::A256Gcm, SecretKey::Encrypt(key)) => Ok(KeysetKey::A256Gcm(key)),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::credential::CredentialStore;
 use super::error::KeyError;
 use super::file::FileStore;
 use super::handle::{KeyHandle, KeyUsage};
@@ -18,11 +19,12 @@ mod tests;
 #[derive(Clone, Debug)]
 pub struct KeyStores(Arc<[Arc<dyn KeyStore>]>);
 
-/// The stores of this crate: `file:`, and `pkcs11:` with the feature of that name.
+/// The stores of this crate: `file:`, `cred:`, and `pkcs11:` with the feature of that name.
 impl Default for KeyStores {
     fn default() -> Self {
         Self(Arc::new([
             Arc::new(FileStore),
+            Arc::new(CredentialStore),
             #[cfg(feature = "pkcs11")]
             Arc::new(Pkcs11Store),
         ]))

@@ -3,8 +3,9 @@
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectHandle};
 use taskseal_core::KeyId;
 
+use super::selector::KeySelector;
 use super::usage::Usage;
-use crate::error::{Failure, KeyDefect};
+use crate::error::{Failure, KeyDefect, WrongUses};
 use crate::pool::session::Session;
 
 /// The attributes that decide whether a key is accepted. An attribute that the token does not report counts as the
@@ -63,9 +64,16 @@ impl Attributes {
         self.flag(wanted) == Some(true)
     }
 
-    /// Returns whether the token reports all of the flags as false.
-    fn is_none_of(&self, unwanted: &[AttributeType]) -> bool {
-        unwanted.iter().all(|kind| self.flag(*kind) == Some(false))
+    /// Checks that the token reports the `required` flags as true and the `unwanted` ones as false.
+    fn check_uses(&self, required: &[AttributeType], unwanted: &[AttributeType]) -> Result<(), KeyDefect> {
+        let mut wrong = WrongUses::default();
+        for kind in required.iter().filter(|kind| !self.is(**kind)) {
+            wrong.push(name(*kind), self.flag(*kind));
+        }
+        for kind in unwanted.iter().filter(|kind| self.flag(**kind) != Some(false)) {
+            wrong.push(name(*kind), self.flag(*kind));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(KeyDefect::Usage(wrong)) }
     }
 
     /// Checks that this is the private half of a P-256 key that is restricted to this use.
@@ -79,10 +87,11 @@ impl Attributes {
         };
         // Unwrapping with CKM_ECDH_AES_KEY_WRAP includes a key agreement. EC keys have no mechanism that signs with
         // recovery, so tokens may omit CKA_SIGN_RECOVER; every private key has the other two attributes.
-        let others = [other, AttributeType::Decrypt, AttributeType::Unwrap];
-        if !self.is(wanted) || !self.is_none_of(&others) || self.is(AttributeType::SignRecover) {
-            return Err(KeyDefect::Usage);
+        let mut others = vec![other, AttributeType::Decrypt, AttributeType::Unwrap];
+        if self.is(AttributeType::SignRecover) {
+            others.push(AttributeType::SignRecover);
         }
+        self.check_uses(&[wanted], &others)?;
         // Tokens that do not support the attribute have no such keys.
         if self.is(AttributeType::AlwaysAuthenticate) {
             return Err(KeyDefect::AlwaysAuthenticate);
@@ -103,9 +112,7 @@ impl Attributes {
             AttributeType::Encrypt,
             AttributeType::Decrypt,
         ];
-        if !self.is(AttributeType::Sign) || !self.is_none_of(&others) {
-            return Err(KeyDefect::Usage);
-        }
+        self.check_uses(&[AttributeType::Sign], &others)?;
         self.check_secrecy(allow_extractable)
     }
 
@@ -117,9 +124,7 @@ impl Attributes {
         // A key that decrypts reveals the keys that it wrapped.
         let others =
             [AttributeType::Encrypt, AttributeType::Decrypt, AttributeType::Derive, AttributeType::Sign];
-        if !self.is(AttributeType::Wrap) || !self.is(AttributeType::Unwrap) || !self.is_none_of(&others) {
-            return Err(KeyDefect::Usage);
-        }
+        self.check_uses(&[AttributeType::Wrap, AttributeType::Unwrap], &others)?;
         self.check_secrecy(allow_extractable)
     }
 
@@ -128,19 +133,25 @@ impl Attributes {
             Err(KeyDefect::NotPrivate)
         } else if !self.is(AttributeType::Sensitive) {
             Err(KeyDefect::NotSensitive)
-        } else if !self.is_none_of(&[AttributeType::Extractable]) && !allow_extractable {
+        } else if self.flag(AttributeType::Extractable) != Some(false) && !allow_extractable {
             Err(KeyDefect::Extractable)
         } else {
             Ok(())
         }
     }
 
-    /// Returns the use of a private key; `None` if it has none or several.
-    pub(crate) fn usage(&self) -> Option<Usage> {
+    /// Returns the use of a private key; the error names the attributes if it has none or several.
+    pub(crate) fn usage(&self) -> Result<Usage, KeyDefect> {
         match (self.is(AttributeType::Sign), self.is(AttributeType::Derive)) {
-            (true, false) => Some(Usage::Sign),
-            (false, true) => Some(Usage::Agree),
-            _ => None,
+            (true, false) => Ok(Usage::Sign),
+            (false, true) => Ok(Usage::Agree),
+            _ => {
+                let mut wrong = WrongUses::default();
+                for kind in [AttributeType::Sign, AttributeType::Derive] {
+                    wrong.push(name(kind), self.flag(kind));
+                }
+                Err(KeyDefect::Usage(wrong))
+            }
         }
     }
 
@@ -151,6 +162,24 @@ impl Attributes {
 
     pub(crate) fn is_aes(&self) -> bool {
         self.key_type == Some(KeyType::AES)
+    }
+
+    /// Returns the id of the object, or its label if it has no id. Both halves of a pair have it.
+    pub(crate) fn name(&self) -> KeySelector {
+        if self.id.is_empty() {
+            KeySelector::label(self.label.clone())
+        } else {
+            KeySelector::id(self.id.clone())
+        }
+    }
+
+    /// Checks `CKA_ID` of a private key with this kid. An id of the length of a kid must be the kid, because it would be taken
+    /// for that of another key; any other id belongs to the system that made the key.
+    pub(crate) fn check_id(&self, kid: KeyId) -> Result<(), KeyDefect> {
+        match self.kid() {
+            Ok(id) if id != kid => Err(KeyDefect::Id),
+            _ => Ok(()),
+        }
     }
 
     /// Returns `CKA_ID` as a kid.
@@ -180,6 +209,20 @@ const READ: [AttributeType; 18] = [
     AttributeType::Decrypt,
     AttributeType::AlwaysAuthenticate,
 ];
+
+/// Returns the name of a flag in the PKCS#11 standard.
+const fn name(kind: AttributeType) -> &'static str {
+    match kind {
+        AttributeType::Sign => "CKA_SIGN",
+        AttributeType::SignRecover => "CKA_SIGN_RECOVER",
+        AttributeType::Derive => "CKA_DERIVE",
+        AttributeType::Wrap => "CKA_WRAP",
+        AttributeType::Unwrap => "CKA_UNWRAP",
+        AttributeType::Encrypt => "CKA_ENCRYPT",
+        AttributeType::Decrypt => "CKA_DECRYPT",
+        _ => "an attribute",
+    }
+}
 
 /// The object identifier of P-256 (RFC 5480 section 2.1.1.1), in DER.
 pub(crate) const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -251,7 +294,36 @@ mod tests {
         let mut key = acceptable(KeyType::EC, &[AttributeType::Sign]);
         key.push(Attribute::SignRecover(true));
 
-        assert_eq!(read(&key).check_ec(Usage::Sign, false), Err(KeyDefect::Usage));
+        let defect = read(&key).check_ec(Usage::Sign, false).unwrap_err();
+        assert!(defect.to_string().ends_with(": CKA_SIGN_RECOVER is true"), "{defect}");
+    }
+
+    #[test]
+    fn each_attribute_that_is_wrong_is_named() {
+        let mut key = acceptable(KeyType::EC, &[AttributeType::Derive]);
+        key.retain(|attribute| attribute.attribute_type() != AttributeType::Unwrap);
+        key.iter_mut().for_each(|attribute| {
+            if let Attribute::Decrypt(is) = attribute {
+                *is = true;
+            }
+        });
+
+        let defect = read(&key).check_ec(Usage::Sign, false).unwrap_err();
+
+        let expected = "it is not restricted to the required use: CKA_SIGN is false, CKA_DERIVE is true, CKA_UNWRAP is not \
+                        reported, CKA_DECRYPT is true";
+        assert_eq!(defect.to_string(), expected);
+    }
+
+    #[test]
+    fn only_an_id_of_the_length_of_a_kid_must_be_the_kid() {
+        let with_id = |id: &[u8]| Attributes { id: id.to_vec(), ..Attributes::default() };
+        let kid = KeyId::from_bytes(*b"12345678");
+
+        assert_eq!(with_id(b"87654321").check_id(kid), Err(KeyDefect::Id));
+        for id in [&b""[..], b"\x01", b"\x01\x02", b"12345678", &[7; 20]] {
+            assert_eq!(with_id(id).check_id(kid), Ok(()));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use taskseal_core::keys::AgreementPublicKey;
 
 use super::attributes::Attributes;
 use super::public_key;
+use super::selector::KeySelector;
 use super::usage::Usage;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::pool::operation::{ObjectAccess, Retry, SessionContext};
@@ -18,6 +19,8 @@ use crate::token::Token;
 pub struct KeyDescription {
     /// `CKA_ID`.
     pub id: Vec<u8>,
+    /// The kid: of a private key, computed from its public half; of a symmetric key, its id. `None` if it has none.
+    pub kid: Option<KeyId>,
     /// `CKA_LABEL`.
     pub label: String,
     /// The use of the key.
@@ -46,10 +49,10 @@ pub enum KeyKind {
 }
 
 impl KeyDescription {
-    /// Returns the kid; `None` if `CKA_ID` is not one.
+    /// Returns the selector of the key: its id, or its label if it has no id.
     #[must_use]
-    pub fn kid(&self) -> Option<KeyId> {
-        <[u8; KeyId::LEN]>::try_from(self.id.as_slice()).ok().map(KeyId::from_bytes)
+    pub fn selector(&self) -> KeySelector {
+        if self.id.is_empty() { KeySelector::label(&self.label) } else { KeySelector::id(self.id.clone()) }
     }
 }
 
@@ -81,16 +84,20 @@ fn describe(
     let settings = context.settings;
     let attributes = Attributes::read(context.session, handle)?;
     let (kind, checked) = check(&attributes, class, settings);
-    let mut defect = checked.and(attributes.kid().map(|_| ())).err();
+    let (mut kid, mut defect) = (attributes.kid().ok(), checked.err());
     if class == ObjectClass::PRIVATE_KEY {
-        if settings.allow_other_ids && defect == Some(KeyDefect::Id) {
-            defect = None;
-        } else if defect.is_none() {
-            defect = check_public_key(context, handle, &attributes.id)?.err();
+        kid = None;
+        if defect.is_none() {
+            match check_public_key(context, handle, &attributes)? {
+                Ok(of_point) => kid = Some(of_point),
+                Err(wrong) => defect = Some(wrong),
+            }
         }
+    } else if defect.is_none() && kid.is_none() {
+        defect = Some(KeyDefect::Id);
     }
     let never_left = attributes.never_left();
-    Ok(KeyDescription { id: attributes.id, label: attributes.label, kind, defect, never_left })
+    Ok(KeyDescription { id: attributes.id, kid, label: attributes.label, kind, defect, never_left })
 }
 
 fn check(
@@ -107,26 +114,25 @@ fn check(
         };
     }
     match attributes.usage() {
-        Some(Usage::Sign) => (KeyKind::Signing, attributes.check_ec(Usage::Sign, allow_extractable)),
-        Some(Usage::Agree) => (KeyKind::Agreement, attributes.check_ec(Usage::Agree, allow_extractable)),
-        None => (KeyKind::Other, Err(KeyDefect::Usage)),
+        Ok(Usage::Sign) => (KeyKind::Signing, attributes.check_ec(Usage::Sign, allow_extractable)),
+        Ok(Usage::Agree) => (KeyKind::Agreement, attributes.check_ec(Usage::Agree, allow_extractable)),
+        Err(defect) => (KeyKind::Other, Err(defect)),
     }
 }
 
-/// Checks that the id of a private key is the kid of its public half.
+/// Returns the kid of a private key's public half.
 fn check_public_key(
     context: &SessionContext<'_>,
     handle: ObjectHandle,
-    id: &[u8],
-) -> Result<Result<(), KeyDefect>, Failure> {
-    match public_key::read(context.session, handle, id) {
-        Ok(point) => Ok(match AgreementPublicKey::from_point(&point) {
-            Ok(key) if key.kid().as_bytes() == id => Ok(()),
-            Ok(_) if context.settings.allow_other_ids => Ok(()),
-            Ok(_) => Err(KeyDefect::Id),
-            Err(_) => Err(KeyDefect::PublicKey),
-        }),
-        Err(Failure::Final(_)) => Ok(Err(KeyDefect::PublicKey)),
-        Err(failure) => Err(failure),
-    }
+    attributes: &Attributes,
+) -> Result<Result<KeyId, KeyDefect>, Failure> {
+    let point = match public_key::read(context.session, handle, &attributes.name()) {
+        Ok(point) => point,
+        Err(Failure::Final(_)) => return Ok(Err(KeyDefect::PublicKey)),
+        Err(failure) => return Err(failure),
+    };
+    let Ok(key) = AgreementPublicKey::from_point(&point) else { return Ok(Err(KeyDefect::PublicKey)) };
+    let kid = key.kid();
+    let has_other_id = !context.settings.allow_other_ids && attributes.check_id(kid).is_err();
+    Ok(if has_other_id { Err(KeyDefect::Id) } else { Ok(kid) })
 }

@@ -63,8 +63,8 @@ impl PinnedKey for PinnedEc {
         attributes.check_ec(self.usage, allow_extractable)
     }
 
-    fn prove(&self, session: &Session, handle: ObjectHandle, id: &[u8]) -> Result<(), Failure> {
-        public_key::check_pinned(session, handle, id, &self.verifying.to_point())?;
+    fn prove(&self, session: &Session, handle: ObjectHandle, name: &KeySelector) -> Result<(), Failure> {
+        public_key::check_pinned(session, handle, name, &self.verifying.to_point())?;
         self.self_test(session, handle)
     }
 }
@@ -90,19 +90,20 @@ impl EcKey {
 
     /// Finds a key, checks its attributes, reads its public half and runs its self-test.
     ///
+    /// `CKA_ID` may have any length: the kid is computed from the public half. An id of 8 bytes must be the kid, unless
+    /// [`Settings::allow_other_ids`](crate::Settings::allow_other_ids) is set. A key without an id needs a label that no other
+    /// key has.
+    ///
     /// # Errors
     /// [`Error::NoSuchKey`], [`Error::Ambiguous`], [`Error::WrongKey`], [`Error::FaultyAnswer`]; otherwise [`Error`].
     pub fn load(token: &Token, selector: &KeySelector, usage: Usage) -> Result<Self, Error> {
         let request = LoadRequest { selector, class: ObjectClass::PRIVATE_KEY, access: access(usage) };
         LoadedKey::load(token, request, move |context, handle, attributes| {
             attributes.check_ec(usage, context.settings.allow_extractable)?;
-            let point = public_key::read(context.session, handle, &attributes.id)?;
+            let point = public_key::read(context.session, handle, &attributes.name())?;
             let pinned = PinnedEc::new(usage, &point)?;
-            // After a login the key is found by its id.
-            if attributes.id.is_empty()
-                || (!context.settings.allow_other_ids && attributes.kid()? != pinned.verifying.kid())
-            {
-                return Err(KeyDefect::Id.into());
+            if !context.settings.allow_other_ids {
+                attributes.check_id(pinned.verifying.kid())?;
             }
             pinned.self_test(context.session, handle)?;
             Ok(pinned)
@@ -143,7 +144,7 @@ impl EcKey {
     /// Returns the public key that verifies signatures of this key.
     ///
     /// # Errors
-    /// [`KeyDefect::Usage`] if this is not a signing key.
+    /// [`KeyDefect::OtherUse`] if this is not a signing key.
     pub fn verifying_key(&self) -> Result<VerifyingKey, Error> {
         self.require(Usage::Sign).map(|()| self.0.pinned.verifying)
     }
@@ -151,7 +152,7 @@ impl EcKey {
     /// Returns the public key for key agreement with this key.
     ///
     /// # Errors
-    /// [`KeyDefect::Usage`] if this is not an agreement key.
+    /// [`KeyDefect::OtherUse`] if this is not an agreement key.
     pub fn agreement_key(&self) -> Result<AgreementPublicKey, Error> {
         self.require(Usage::Agree).map(|()| self.0.pinned.agreement)
     }
@@ -205,7 +206,7 @@ impl EcKey {
     }
 
     fn require(&self, usage: Usage) -> Result<(), Error> {
-        if self.usage() == usage { Ok(()) } else { Err(KeyDefect::Usage.into()) }
+        if self.usage() == usage { Ok(()) } else { Err(KeyDefect::OtherUse.into()) }
     }
 }
 

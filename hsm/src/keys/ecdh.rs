@@ -9,7 +9,7 @@ use rand_core::TryRng;
 use taskseal_core::keys::{AgreementPublicKey, POINT_LEN};
 use taskseal_core::{Provider, Secret, Software, tags_match};
 
-use super::secret::{BoxedSecret, read_value};
+use super::secret::{BoxedSecret, read_coordinate};
 use crate::error::{Error, Failure, if_mechanism_missing};
 use crate::pool::session::Session;
 
@@ -47,7 +47,8 @@ fn derive(session: &Session, key: ObjectHandle, point: &[u8]) -> Result<BoxedSec
     let object = session
         .derive_key(&mechanism, key, &template)
         .map_err(|error| if_mechanism_missing(error, "CKM_ECDH1_DERIVE"))?;
-    let value = read_value(session, object);
+    // The peer can choose a point whose coordinate begins with zeros, so a shorter value is not a fault of the token.
+    let value = read_coordinate(session, object);
     session.destroy_object(object)?;
     value
 }

@@ -1,4 +1,4 @@
-//! The handle of a key that is in use: found by id, checked, and pinned to the key that was loaded.
+//! The handle of a key that is in use: found by id or label, checked, and pinned to the key that was loaded.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -26,13 +26,15 @@ pub(crate) trait PinnedKey: Send + Sync {
     /// Checks the type, the uses and the secrecy of the key.
     fn check(&self, attributes: &Attributes, allow_extractable: bool) -> Result<(), KeyDefect>;
 
-    /// Has the object with this handle and `CKA_ID` prove that it is the key that was loaded.
-    fn prove(&self, session: &Session, handle: ObjectHandle, id: &[u8]) -> Result<(), Failure>;
+    /// Has the object with this handle and name prove that it is the key that was loaded.
+    fn prove(&self, session: &Session, handle: ObjectHandle, name: &KeySelector) -> Result<(), Failure>;
 }
 
 /// A key that is in use, and its present object handle.
 pub(crate) struct KeyHandle {
     id: Vec<u8>,
+    /// The id, or the label of a key without an id.
+    name: KeySelector,
     key: Box<dyn PinnedKey>,
     lookup: Mutex<Lookup>,
 }
@@ -47,13 +49,14 @@ struct Lookup {
 impl KeyHandle {
     /// Creates the handle of a key that was just found and has proved itself.
     pub(crate) fn new(
-        id: Vec<u8>,
+        attributes: &Attributes,
         key: impl PinnedKey + 'static,
         generation: u64,
         handle: ObjectHandle,
     ) -> Self {
         let lookup = Lookup { generation, result: Ok(handle), finished: Instant::now() };
-        Self { id, key: Box::new(key), lookup: Mutex::new(lookup) }
+        let (id, name) = (attributes.id.clone(), attributes.name());
+        Self { id, name, key: Box::new(key), lookup: Mutex::new(lookup) }
     }
 
     /// See [`PinnedKey::access`].
@@ -130,9 +133,9 @@ impl KeyHandle {
     }
 
     fn find(&self, settings: &Settings, session: &Session) -> Result<ObjectHandle, Failure> {
-        let handle = KeySelector::id(self.id.clone()).find(session, self.key.class())?;
+        let handle = self.name.find(session, self.key.class())?;
         self.key.check(&Attributes::read(session, handle)?, settings.allow_extractable)?;
-        self.key.prove(session, handle, &self.id)?;
+        self.key.prove(session, handle, &self.name)?;
         Ok(handle)
     }
 }

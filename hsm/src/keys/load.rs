@@ -44,7 +44,7 @@ impl<P: PinnedKey + Clone + 'static> LoadedKey<P> {
             let attributes = Attributes::read(context.session, handle)?;
             let pinned = pin(context, handle, &attributes)?;
             let generation = context.snapshot.generation;
-            let key = KeyHandle::new(attributes.id, pinned.clone(), generation, handle);
+            let key = KeyHandle::new(&attributes, pinned.clone(), generation, handle);
             Ok((key, pinned, attributes.label))
         })?;
         let handle = Arc::new(handle);

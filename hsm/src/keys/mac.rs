@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cryptoki::error::{Error as Cryptoki, RvError};
+use cryptoki::error::Error as Cryptoki;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use taskseal_core::provider::MacStructure;
@@ -45,7 +45,7 @@ impl PinnedKey for PinnedMac {
         attributes.check_mac(allow_extractable)
     }
 
-    fn prove(&self, session: &Session, handle: ObjectHandle, _: &[u8]) -> Result<(), Failure> {
+    fn prove(&self, session: &Session, handle: ObjectHandle, _: &KeySelector) -> Result<(), Failure> {
         if tags_match(&proof(session, handle)?, &self.proof) { Ok(()) } else { Err(Error::KeyChanged.into()) }
     }
 }
@@ -109,8 +109,10 @@ impl MacKey {
 
     fn tag_of(&self, message: Zeroizing<Vec<u8>>) -> Result<[u8; 32], Error> {
         self.0.run(ObjectAccess::Read, move |context, session, key| {
-            let first = tag(session, key, &message)
-                .map_err(|failure| attribute_to_length(failure, session, key, message.len()))?;
+            let first = match tag(session, key, &message) {
+                Err(Failure::Library(error)) => again(session, key, &message, error)?,
+                result => result?,
+            };
             // The host has no key to verify the tag with.
             if context.settings.self_check == SelfCheck::Always
                 && !tags_match(&first, &tag(session, key, &message)?)
@@ -165,15 +167,19 @@ fn tag(session: &Session, key: ObjectHandle, message: &[u8]) -> Result<[u8; 32],
     Ok(tag.try_into().map_err(|_| Error::FaultyAnswer)?)
 }
 
-/// Maps `CKR_DATA_LEN_RANGE` to [`Error::TooLong`], unless the token returns it for a short message too. In that case
-/// the key is the cause, and reporting the length would make callers discard one message after the other.
-fn attribute_to_length(failure: Failure, session: &Session, key: ObjectHandle, len: usize) -> Failure {
-    let by_length =
-        |failure: &Failure| matches!(failure, Failure::Library(Cryptoki::Pkcs11(RvError::DataLenRange, _)));
-    if !by_length(&failure) || proof(session, key).is_err_and(|of_short| by_length(&of_short)) {
-        return failure;
+/// Computes the tag again after an error. Returns [`Error::TooLong`] if the key works for a short message before and after this
+/// one has failed for the second time: then the message is the cause, whichever code the token returns. Otherwise callers would
+/// retry the same message without end.
+fn again(session: &Session, key: ObjectHandle, message: &[u8], error: Cryptoki) -> Result<[u8; 32], Failure> {
+    if message.len() <= SELF_TEST.len() || proof(session, key).is_err() {
+        return Err(error.into());
     }
-    Error::TooLong { len }.into()
+    match tag(session, key, message) {
+        Err(Failure::Library(_)) if proof(session, key).is_ok() => {
+            Err(Error::TooLong { len: message.len() }.into())
+        }
+        result => result,
+    }
 }
 
 /// Returns the tag of [`SELF_TEST`].

@@ -7,9 +7,13 @@ use super::selector::KeySelector;
 use crate::error::{Error, Failure, KeyDefect};
 use crate::pool::session::Session;
 
-/// Returns the point of the public object with this id, or of the private object if there is no public one.
-pub(crate) fn read(session: &Session, private: ObjectHandle, id: &[u8]) -> Result<[u8; POINT_LEN], Failure> {
-    let public = KeySelector::id(id.to_vec()).find_all(session, ObjectClass::PUBLIC_KEY)?;
+/// Returns the point of the public object with the id or label of the pair, or of the private object if there is no public one.
+pub(crate) fn read(
+    session: &Session,
+    private: ObjectHandle,
+    pair: &KeySelector,
+) -> Result<[u8; POINT_LEN], Failure> {
+    let public = pair.find_all(session, ObjectClass::PUBLIC_KEY)?;
     match public.as_slice() {
         [] => point_of(session, private),
         [one] => point_of(session, *one),
@@ -22,10 +26,10 @@ pub(crate) fn read(session: &Session, private: ObjectHandle, id: &[u8]) -> Resul
 pub(crate) fn check_pinned(
     session: &Session,
     private: ObjectHandle,
-    id: &[u8],
+    pair: &KeySelector,
     pinned: &[u8; POINT_LEN],
 ) -> Result<(), Failure> {
-    match read(session, private, id) {
+    match read(session, private, pair) {
         Ok(point) if point == *pinned => Ok(()),
         Ok(_) => Err(Error::KeyChanged.into()),
         Err(Failure::Final(Error::WrongKey(KeyDefect::PublicKey))) => Ok(()),

@@ -26,12 +26,52 @@ pub(crate) fn unboxed(secret: &BoxedSecret) -> Secret<32> {
 
 /// Reads the 32-byte value of a session object.
 pub(crate) fn read_value(session: &Session, object: ObjectHandle) -> Result<BoxedSecret, Failure> {
+    read_with(session, object, |bytes| <&[u8; 32]>::try_from(bytes).map(boxed).ok())
+}
+
+/// Reads the value of a session object that is a coordinate. Tokens that omit leading zeros return fewer than 32 bytes.
+pub(crate) fn read_coordinate(session: &Session, object: ObjectHandle) -> Result<BoxedSecret, Failure> {
+    read_with(session, object, padded)
+}
+
+fn read_with(
+    session: &Session,
+    object: ObjectHandle,
+    decode: impl Fn(&[u8]) -> Option<BoxedSecret>,
+) -> Result<BoxedSecret, Failure> {
     for attribute in session.get_attributes(object, &[AttributeType::Value])? {
         if let Attribute::Value(mut bytes) = attribute {
-            let secret = <&[u8; 32]>::try_from(bytes.as_slice()).map(boxed);
+            let secret = decode(&bytes);
             bytes.zeroize();
-            return Ok(secret.map_err(|_| Error::FaultyAnswer)?);
+            return Ok(secret.ok_or(Error::FaultyAnswer)?);
         }
     }
     Err(Error::FaultyAnswer.into())
+}
+
+/// Returns `bytes` with zeros in front, up to 32 bytes; `None` if there are none or more.
+fn padded(bytes: &[u8]) -> Option<BoxedSecret> {
+    let mut secret = Box::new(Secret::zeroed());
+    let start = secret.as_bytes().len().checked_sub(bytes.len()).filter(|_| !bytes.is_empty())?;
+    secret.as_mut_bytes().get_mut(start..)?.copy_from_slice(bytes);
+    Some(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coordinate_that_is_missing_or_too_long_is_refused() {
+        assert!(padded(&[]).is_none());
+        assert!(padded(&[1; 33]).is_none());
+    }
+
+    #[test]
+    fn a_coordinate_without_its_leading_zeros_is_padded_on_the_left() {
+        assert_eq!(padded(&[7; 32]).unwrap().as_bytes(), &[7; 32]);
+        let mut expected = [0; 32];
+        expected[2..].fill(9);
+        assert_eq!(padded(&[9; 30]).unwrap().as_bytes(), &expected);
+    }
 }

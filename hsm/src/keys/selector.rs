@@ -49,7 +49,7 @@ impl KeySelector {
         class: ObjectClass,
     ) -> Result<Vec<ObjectHandle>, Failure> {
         let requested = match self.class {
-            Some(KeyClass::Private) => class == ObjectClass::PRIVATE_KEY,
+            Some(KeyClass::Private | KeyClass::Public) => class == ObjectClass::PRIVATE_KEY,
             Some(KeyClass::Secret) => class == ObjectClass::SECRET_KEY,
             None => true,
         };

@@ -47,7 +47,7 @@ impl PinnedKey for PinnedWrapping {
         attributes.check_wrapping(allow_extractable)
     }
 
-    fn prove(&self, session: &Session, handle: ObjectHandle, _: &[u8]) -> Result<(), Failure> {
+    fn prove(&self, session: &Session, handle: ObjectHandle, _: &KeySelector) -> Result<(), Failure> {
         if proof(session, handle)? == self.proof { Ok(()) } else { Err(Error::KeyChanged.into()) }
     }
 }

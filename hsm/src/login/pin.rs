@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cryptoki::types::AuthPin;
 use rustix::fs::OFlags;
-use rustix::process::geteuid;
+use rustix::process::{getegid, geteuid, getgroups};
 use zeroize::Zeroizing;
 
 use super::pin_source::PinSource;
@@ -32,8 +32,8 @@ pub enum PinError {
     /// The source is `cred:`, and systemd has passed no credentials to this process.
     #[error("CREDENTIALS_DIRECTORY is not set")]
     NoCredentials,
-    /// Other users than the owner can read or change the file.
-    #[error("the file of the pin-source is accessible to other users: chmod 600")]
+    /// The file is accessible to other users than its owner, root and the groups of root and this user.
+    #[error("the file of the pin-source is accessible to other users")]
     InsecurePermissions,
     /// The file belongs to neither this user nor root.
     #[error("the file of the pin-source belongs to another user")]
@@ -41,9 +41,21 @@ pub enum PinError {
     /// The source is `fd:` and refers to a file, which every child process inherits and can read.
     #[error("the descriptor of the pin-source is a file, which every child process could read: use a pipe")]
     InheritedFile,
-    /// The PIN is empty, longer than 1,024 bytes, not UTF-8, or contains a line break or NUL.
-    #[error("the pin-source does not contain a valid PIN")]
+    /// The PIN is empty, longer than 1,024 bytes, not UTF-8, or contains NUL.
+    #[error("the pin-source does not contain a valid PIN: it is empty, too long, or not UTF-8")]
     Invalid,
+    /// A byte order mark begins the PIN.
+    #[error("a byte order mark begins the PIN")]
+    ByteOrderMark,
+    /// The PIN is UTF-16.
+    #[error("the PIN is UTF-16; expected UTF-8")]
+    Utf16,
+    /// The PIN contains a line break, besides the one at its end.
+    #[error("the PIN contains a line break besides the one at its end")]
+    LineBreak,
+    /// A blank begins or ends the PIN.
+    #[error("a blank begins or ends the PIN")]
+    Blank,
 }
 
 impl Pin {
@@ -55,13 +67,14 @@ impl Pin {
         Self::from_bytes(pin.as_bytes())
     }
 
-    /// Reads a PIN. One line break at the end is not part of it.
+    /// Reads a PIN. One line break at the end is not part of it. A PIN that begins or ends with a blank is accepted from an
+    /// environment variable only.
     ///
     /// # Errors
     /// [`PinError`].
     pub fn read(source: &PinSource) -> Result<Self, PinError> {
         match source {
-            PinSource::File(path) => Self::from_file(path, 0o077),
+            PinSource::File(path) => Self::from_file(path),
             PinSource::Environment(name) => {
                 let value = std::env::var_os(name).ok_or(PinError::NotSet)?;
                 let value = Zeroizing::new(value.into_encoded_bytes());
@@ -70,13 +83,12 @@ impl Pin {
             PinSource::Descriptor(number) => Self::from_descriptor(*number),
             PinSource::Credential(name) => {
                 let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(PinError::NoCredentials)?;
-                // The access control list for the user of the service appears as group permissions.
-                Self::from_file(&PathBuf::from(folder).join(name), 0o007)
+                Self::from_file(&PathBuf::from(folder).join(name))
             }
         }
     }
 
-    fn from_file(path: &Path, forbidden: u32) -> Result<Self, PinError> {
+    fn from_file(path: &Path) -> Result<Self, PinError> {
         // Opening a FIFO must not wait for a writer.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(|_| PinError::Unreadable)?;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -86,7 +98,10 @@ impl Pin {
         if !metadata.is_file() {
             return Err(PinError::Unreadable);
         }
-        if metadata.mode() & forbidden != 0 {
+        // The group of root, because systemd passes credentials with an access control list, which appears as permissions of
+        // the group.
+        let mode = metadata.mode();
+        if mode & 0o037 != 0 || (mode & 0o040 != 0 && !is_own_group(metadata.gid())) {
             return Err(PinError::InsecurePermissions);
         }
         // An owner can change the permissions at any time, and write wrong PINs until the token locks.
@@ -112,13 +127,27 @@ impl Pin {
         let limit = u64::try_from(MAX_LEN + 3).unwrap_or(u64::MAX);
         file.take(limit).read_to_end(&mut content).map_err(|_| PinError::Unreadable)?;
         let line = content.strip_suffix(b"\n").unwrap_or(&content);
-        Self::from_bytes(line.strip_suffix(b"\r").unwrap_or(line))
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // Refused before the token sees it: each wrong PIN costs an attempt.
+        if [[0xff, 0xfe], [0xfe, 0xff]].iter().any(|mark| line.starts_with(mark)) {
+            return Err(PinError::Utf16);
+        }
+        if line.starts_with("\u{feff}".as_bytes()) {
+            return Err(PinError::ByteOrderMark);
+        }
+        if line.first().is_some_and(is_blank) || line.last().is_some_and(is_blank) {
+            return Err(PinError::Blank);
+        }
+        Self::from_bytes(line)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, PinError> {
         let text = std::str::from_utf8(bytes).map_err(|_| PinError::Invalid)?;
-        if text.is_empty() || text.len() > MAX_LEN || text.chars().any(|c| matches!(c, '\0' | '\n' | '\r')) {
+        if text.is_empty() || text.len() > MAX_LEN || text.contains('\0') {
             return Err(PinError::Invalid);
+        }
+        if text.contains(['\n', '\r']) {
+            return Err(PinError::LineBreak);
         }
         Ok(Self(AuthPin::new(text.into())))
     }
@@ -132,6 +161,16 @@ impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pin").finish_non_exhaustive()
     }
+}
+
+const fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Returns whether the group is that of root or one of this user.
+fn is_own_group(group: u32) -> bool {
+    let in_groups = || getgroups().is_ok_and(|all| all.iter().any(|own| own.as_raw() == group));
+    group == 0 || group == getegid().as_raw() || in_groups()
 }
 
 /// Maximum length of a PIN, in bytes.

@@ -29,10 +29,9 @@ impl TokenSelector {
     ///
     /// A slot that cannot describe its token is skipped, so that one broken token does not affect the others.
     pub(crate) fn find(&self, module: &Module) -> Result<(Slot, TokenInfo), Error> {
-        let pkcs11 = module.pkcs11();
         let mut found = Vec::new();
-        for slot in pkcs11.get_slots_with_token()? {
-            if let Ok(info) = pkcs11.get_token_info(slot)
+        for slot in module.pkcs11().get_slots_with_token()? {
+            if let Ok(info) = module.token_info(slot)
                 && info.token_initialized()
                 && self.matches(&info)
             {

@@ -64,6 +64,7 @@ impl Display for UriPath<'_> {
         pairs.write("object", key.object.as_deref().map(str::as_bytes))?;
         let class = key.class.map(|class| match class {
             KeyClass::Private => "private",
+            KeyClass::Public => "public",
             KeyClass::Secret => "secret-key",
         });
         pairs.write("type", class.map(str::as_bytes))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::attribute::{number, set_once, text};
+use super::attribute::{malformed, number, set_once, text};
 use super::percent::{decode, is_plain};
 use super::{InvalidUri, KeyUri};
 use crate::login::pin_source::PinSource;
@@ -47,11 +47,15 @@ impl TokenUri {
     }
 
     pub(super) fn query_attribute(&mut self, attribute: &str) -> Result<(), InvalidUri> {
-        let (name, value) = attribute.split_once('=').ok_or(InvalidUri::Malformed)?;
+        let (name, value) = attribute.split_once('=').ok_or_else(malformed)?;
         if name == "pin-value" {
             return Err(InvalidUri::InlinePin);
         }
-        let value = text(decode(value, |byte| is_plain(byte, true)).ok_or(InvalidUri::Malformed)?)?;
+        self.query_value(name, value).map_err(|error| error.of_attribute(name))
+    }
+
+    fn query_value(&mut self, name: &str, value: &str) -> Result<(), InvalidUri> {
+        let value = text(decode(value, |byte| is_plain(byte, true)).ok_or_else(malformed)?)?;
         match name {
             // The system loader would search a relative path in its own folders.
             "module-path" if !value.starts_with('/') => Err(InvalidUri::ModulePath),
@@ -60,7 +64,9 @@ impl TokenUri {
             "pin-source" => set_once(&mut self.pin_source, value.parse().map_err(|_| InvalidUri::PinSource)?),
             "x-max-sessions" => set_once(&mut self.max_sessions, number(&value, 1..=1024)?),
             "x-timeout-ms" => set_once(&mut self.timeout_ms, number(&value, 100..=600_000)?),
-            _ => Err(InvalidUri::UnknownAttribute),
+            // RFC 7512 section 2.4: attributes of other vendors.
+            _ if name.starts_with("x-") => Ok(()),
+            _ => Err(InvalidUri::UnknownAttribute(String::new())),
         }
     }
 

@@ -4,10 +4,10 @@
  * SHIM_MODULE is the path of the module behind it, SHIM_FOLDER that of the control folder. A file there is a fault:
  *
  *   rv.C_Name     (once)  the next call of C_SignInit, C_Sign, C_OpenSession, C_Login, C_DeriveKey, C_WrapKey,
- *                         C_UnwrapKey or C_GenerateRandom fails with the code in the file
+ *                         C_UnwrapKey, C_GetTokenInfo or C_GenerateRandom fails with the code in the file
  *   every.C_Login         every login of the user fails with this code
  *   every.C_DeriveKey     every key agreement fails with this code
- *   longest               C_Sign fails with CKR_DATA_LEN_RANGE for more than this many bytes
+ *   longest               C_Sign fails with CKR_DATA_LEN_RANGE, or the code in `longest_code`, for more than this many bytes
  *   counted       (once)  renamed to `flags` when a login fails by one of these: the token has counted a wrong PIN
  *   close_all     (once)  C_CloseAllSessions is called before the next C_SignInit or C_DeriveKey
  *   logout        (once)  C_Logout is called before the next C_SignInit or C_DeriveKey
@@ -242,7 +242,9 @@ static num get_slot_info(num slot, void *info) {
 
 static num get_token_info(num slot, unsigned char *info) {
     char label[64];
-    num flags, more, code = REAL(GetTokenInfo, num, unsigned char *)(slot - offset(), info);
+    num flags, more, code;
+    if (once("rv.C_GetTokenInfo", &code)) return code;
+    code = REAL(GetTokenInfo, num, unsigned char *)(slot - offset(), info);
     if (code != OK) return code;
     if (content("broken", label, sizeof label) && strlen(label) <= LABEL_LEN && memcmp(label, info, strlen(label)) == 0)
         return DEVICE_ERROR;
@@ -353,7 +355,7 @@ static num sign(num session, unsigned char *data, num data_len, unsigned char *s
         pthread_rwlock_rdlock(&calls);
         REAL(Sign, num, unsigned char *, num, unsigned char *, num *)(session, data, longest, signature, len);
         pthread_rwlock_unlock(&calls);
-        return DATA_LEN_RANGE;
+        return number("longest_code", &code) ? code : DATA_LEN_RANGE;
     }
     maybe_hang("hang", "hanging");
     if (number("delay", &ms)) pause_ms(ms);

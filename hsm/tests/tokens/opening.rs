@@ -43,6 +43,15 @@ fn a_token_that_cannot_describe_itself_does_not_affect_others(fixture: &Fixture)
     eventually(|| sign(&key, "after"));
 }
 
+fn a_description_that_fails_once_is_asked_for_again(fixture: &Fixture) {
+    let token = fixture.open(Settings::new());
+    // CKR_GENERAL_ERROR
+    fixture.fault("rv.C_GetTokenInfo", "0x5");
+    assert_eq!(token.description().unwrap().label, LABEL);
+    fixture.fault("rv.C_GetTokenInfo", "0x5");
+    drop(Token::open(&fixture.uri(), Settings::new()).unwrap());
+}
+
 fn a_token_with_another_name_is_not_opened(fixture: &Fixture) {
     fixture.init();
     for name in
@@ -151,6 +160,7 @@ fn a_token_that_is_logged_in_does_not_compare_a_pin(fixture: &Fixture) {
 on_every_token! {
     two_tokens_with_one_label_are_ambiguous,
     a_token_that_cannot_describe_itself_does_not_affect_others,
+    a_description_that_fails_once_is_asked_for_again,
     a_token_with_another_name_is_not_opened,
     a_wrong_pin_is_tried_once,
     a_wrong_pin_that_was_not_compared_is_tried_once_at_the_next_login,

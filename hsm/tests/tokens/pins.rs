@@ -29,14 +29,32 @@ fn a_pin_is_read_from_private_sources_only(fixture: &Fixture) {
     };
     let file = || PinSource::File(path.clone());
 
-    for mode in [0o640, 0o604, 0o660] {
+    for mode in [0o604, 0o444] {
         write(mode, PIN);
         refused(file(), PinError::InsecurePermissions);
     }
-    for content in ["", "\n", "1234\n5678\n", "12\u{0}34", &"1".repeat(2000)] {
+    write(0o440, PIN);
+    match chown(&path, None, Some(54_321)) {
+        Ok(()) => refused(file(), PinError::InsecurePermissions),
+        Err(_) => did_not_run("the file of another group", "not running as root"),
+    }
+    for content in ["", "\n", "12\u{0}34", &"1".repeat(2000)] {
         write(0o600, content);
         refused(file(), PinError::Invalid);
     }
+    for (content, expected) in [
+        (format!("\u{feff}{PIN}"), PinError::ByteOrderMark),
+        (format!("{PIN}\n\n"), PinError::LineBreak),
+        (format!("{PIN}\r\n\r\n"), PinError::LineBreak),
+        (format!("\n{PIN}"), PinError::LineBreak),
+        (format!("{PIN} \n"), PinError::Blank),
+        (format!("\t{PIN}"), PinError::Blank),
+    ] {
+        write(0o600, &content);
+        refused(file(), expected);
+    }
+    fs::write(&path, [0xff, 0xfe, b'1', 0, b'2', 0]).unwrap();
+    refused(file(), PinError::Utf16);
     refused(PinSource::File(fixture.folder.clone()), PinError::Unreadable);
     refused(PinSource::File(fixture.folder.join("nothing")), PinError::Unreadable);
     refused(PinSource::Environment("TASKSEAL_NOT_SET".to_owned()), PinError::NotSet);
@@ -54,8 +72,10 @@ fn a_pin_is_read_from_private_sources_only(fixture: &Fixture) {
     }
     assert_eq!(fixture.logins(), 0);
 
-    for content in [format!("{PIN}\n"), PIN.to_owned(), format!("{PIN}\r\n")] {
-        write(0o400, &content);
+    for (mode, content) in
+        [(0o400, format!("{PIN}\n")), (0o440, PIN.to_owned()), (0o640, format!("{PIN}\r\n"))]
+    {
+        write(mode, &content);
         let token = open(file()).unwrap();
         assert!(!format!("{token:?} {:?}", fixture.uri()).contains(PIN));
     }

@@ -121,6 +121,17 @@ fn a_message_that_is_too_long_for_the_token_does_not_affect_the_next_one(fixture
     assert!(matches!(refused, Err(Error::TooLong { len: 1025 })), "{refused:?}");
     assert!(!refused.unwrap_err().is_transient());
     key.mac(&[7; 1024]).unwrap();
+    // CKR_HOST_MEMORY, CKR_ARGUMENTS_BAD, CKR_FUNCTION_FAILED and CKR_DEVICE_MEMORY.
+    for code in ["0x2", "0x7", "0x6", "0x31"] {
+        fixture.fault("longest_code", code);
+        let refused = key.mac(&[7; 1025]);
+        assert!(matches!(refused, Err(Error::TooLong { len: 1025 })), "{code}: {refused:?}");
+    }
+    fixture.mend("longest_code");
+    // One failure of a long message is not a fault of the message.
+    let before = key.mac(&[7; 1024]).unwrap();
+    fixture.fault("rv.C_SignInit", "0x31");
+    assert_eq!(key.mac(&[7; 1024]).unwrap(), before);
     // A token that accepts no message at all does not refuse this one for its length.
     fixture.fault("longest", "16");
     let refused = key.mac(&[7; 1024]);

@@ -14,7 +14,12 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
         Error::Pin(PinError::Unreadable) => {
             "`pin-source` must name a source that exists and that this user can read"
         }
-        Error::Pin(PinError::InsecurePermissions) => "run `chmod 600` on the file that `pin-source` names",
+        Error::Pin(PinError::InsecurePermissions) => {
+            "set its mode to 0600, or to 0440 with a group of the user that runs this"
+        }
+        Error::Pin(PinError::ByteOrderMark | PinError::Utf16 | PinError::LineBreak | PinError::Blank) => {
+            "write the PIN alone into the file, as UTF-8 without a byte order mark; no attempt was made"
+        }
         Error::Pin(PinError::NoSource) => {
             "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the URI, or set TASKSEAL_PKCS11_PIN_SOURCE"
         }

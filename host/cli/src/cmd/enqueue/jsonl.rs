@@ -41,7 +41,9 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
             break;
         }
         number += 1;
-        let task = line::parse(line.as_bytes(), args)
+        let text = if number == 1 { line::without_mark(line.as_bytes()) } else { Ok(line.as_bytes()) };
+        let task = text
+            .and_then(|text| line::parse(text, args))
             .map_err(|message| batch.failure(&format!("{}:{number}: {message}", file.display())))?;
         if let Some(task) = task {
             batch.add(task, len, number)?;

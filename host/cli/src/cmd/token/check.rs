@@ -115,13 +115,18 @@ fn row(test: &KeyTest) -> [String; 5] {
         Err(error) => (error.to_string(), None),
     };
     let rate = rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
-    [hex(&test.key.id), test.key.label.clone(), kind(test.key.kind).to_owned(), state, rate]
+    let kid = test.key.kid.map_or_else(|| "-".to_owned(), |kid| kid.to_string());
+    [kid, test.key.label.clone(), kind(test.key.kind).to_owned(), state, rate]
 }
 
 fn as_json(test: &KeyTest) -> Value {
     let key = &test.key;
-    let mut members =
-        vec![("id", json!(hex(&key.id))), ("label", json!(key.label)), ("kind", json!(kind(key.kind)))];
+    let mut members = vec![
+        ("id", json!(hex(&key.id))),
+        ("kid", json!(key.kid.map(|kid| kid.to_string()))),
+        ("label", json!(key.label)),
+        ("kind", json!(kind(key.kind))),
+    ];
     match &test.outcome {
         Ok(answer) => {
             members.push(("state", json!("ok")));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use taskseal::keys::public_text;
-use taskseal_hsm::{EcKey, Error, KeyDescription, KeyKind, KeySelector, MacKey, Token, Usage, WrappingKey};
+use taskseal_hsm::{EcKey, Error, KeyDescription, KeyKind, MacKey, Token, Usage, WrappingKey};
 
 /// How long signatures are counted.
 const MEASURING_TIME: Duration = Duration::from_secs(1);
@@ -28,10 +28,7 @@ pub(super) struct Answer {
 
 /// Loads the key. Loading tests it: it signs, agrees, authenticates or wraps, and the host verifies the result.
 pub(super) fn test_key(token: &Token, key: KeyDescription) -> KeyTest {
-    let selector = match key.kid() {
-        Some(kid) => KeySelector::kid(kid),
-        None => KeySelector::label(&key.label),
-    };
+    let selector = key.selector();
     let public = |loaded: &EcKey| Some(public_text(&loaded.public_point()));
     let outcome = match key.kind {
         KeyKind::Signing => EcKey::load(token, &selector, Usage::Sign).and_then(|loaded| {

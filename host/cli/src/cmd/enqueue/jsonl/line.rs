@@ -38,6 +38,14 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVal
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// Returns the first line without its byte order mark. Text in UTF-16 is refused.
+pub(super) fn without_mark(line: &[u8]) -> Result<&[u8], String> {
+    if line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff]) {
+        return Err("the text is UTF-16; expected UTF-8".to_owned());
+    }
+    Ok(line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line))
+}
+
 /// Returns the task of a line, or `None` for an empty line.
 pub(super) fn parse(line: &[u8], args: &Args) -> Result<Option<Task>, String> {
     if line.len() > MAX_LINE {

@@ -1,0 +1,85 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use super::super::create;
+use super::*;
+
+/// Returns the path of a new file of secrets with this mode.
+fn secret(dir: &tempfile::TempDir, mode: u32) -> std::path::PathBuf {
+    let path = dir.path().join(format!("key-{mode:o}"));
+    create(&path, b"secret").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+#[test]
+fn file_that_others_can_read_or_that_its_group_can_write_is_refused_with_the_command_that_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    for mode in [0o604, 0o444, 0o620, 0o660, 0o602, 0o610, 0o666] {
+        let path = secret(&dir, mode);
+        let fault = read(&path).unwrap_err();
+
+        assert!(
+            fault.message.contains(&format!("accessible to group or others (mode {mode:04o})")),
+            "{fault}"
+        );
+        assert_eq!(fault.hint, Some(format!("chmod 600 {}", path.display())));
+    }
+}
+
+#[test]
+fn file_that_a_group_of_other_users_can_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = secret(&dir, 0o440);
+    if chown(&path, None, Some(54_321)).is_err() {
+        eprintln!("skipped: only root can change groups");
+        return;
+    }
+
+    let fault = read(&path).unwrap_err();
+
+    assert!(
+        fault.message.contains("accessible to group 54321, to which this user does not belong"),
+        "{fault}"
+    );
+    fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+    assert_eq!(read(&path).unwrap().as_slice(), b"secret");
+}
+
+#[test]
+fn file_of_root_or_this_user_that_its_own_group_can_read_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let groups = rustix::process::getgroups().unwrap();
+    let own = groups.iter().map(|group| group.as_raw()).chain([rustix::process::getegid().as_raw()]);
+    let path = secret(&dir, 0o440);
+    for group in own {
+        chown(&path, None, Some(group)).unwrap();
+        assert_eq!(read(&path).unwrap().as_slice(), b"secret", "group {group}");
+    }
+    for mode in [0o400, 0o600, 0o640] {
+        assert_eq!(read(&secret(&dir, mode)).unwrap().as_slice(), b"secret", "mode {mode:o}");
+    }
+}
+
+#[test]
+fn line_with_something_around_the_secret_is_refused_with_its_place() {
+    let refused = |content: &[u8]| one_line(content).unwrap_err();
+
+    assert_eq!(refused(b"\xef\xbb\xbfhunter2\n"), "a byte order mark begins the file");
+    assert_eq!(refused(b"\xff\xfeh\0u\0"), "the file is UTF-16");
+    assert_eq!(refused(b"hunter2\n\n"), "a line break follows character 7; expected one line");
+    assert_eq!(refused(b"hunter2\r\n\r\n"), "a line break follows character 7; expected one line");
+    assert_eq!(refused(b"\nhunter2\n"), "a line break follows character 0; expected one line");
+    assert_eq!(refused(b"hunter2 \n"), "line 1 ends with a blank");
+    assert_eq!(refused(b"\thunter2"), "line 1 begins with a blank");
+    assert_eq!(refused(b"hunter\xff"), "byte 7 is not UTF-8");
+    assert_eq!(refused(b"hunter\0"), "the file contains a NUL");
+    assert_eq!(refused(b"\n"), "the file is empty");
+}
+
+#[test]
+fn line_is_the_secret_with_or_without_one_line_break() {
+    for content in ["hunter 2", "hunter 2\n", "hunter 2\r\n"] {
+        assert_eq!(one_line(content.as_bytes()), Ok("hunter 2"));
+    }
+}
