@@ -70,7 +70,7 @@ fn wrong_pin_is_tried_once_and_nothing_is_made() {
 #[test]
 fn pin_file_that_others_can_read_is_refused() {
     let folder = TokenFolder::new();
-    fs::set_permissions(folder.path("pin"), Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(folder.path("pin"), Permissions::from_mode(0o644)).unwrap();
     folder.run(&["token", "check", &folder.uri("token=plant")]).failed(5).hinted();
 }
 

@@ -197,7 +197,7 @@ fn wrapped_file_that_others_can_read_is_refused() {
     let host = Host::sharing();
     let mode = |name: &str| fs::metadata(host.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("shared.key"), 0o600);
-    fs::set_permissions(host.path("shared.key"), Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(host.path("shared.key"), Permissions::from_mode(0o644)).unwrap();
     host.run(&SEAL, BODY).failed(1).hinted();
 }
 
