@@ -26,7 +26,7 @@ pub use self::sqlite::SqliteLedger;
 pub use crate::state::{StateError, StateKind};
 
 mod decision;
-mod judge;
+pub(crate) mod judge;
 mod ledger;
 mod query;
 mod sqlite;

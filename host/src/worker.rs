@@ -43,6 +43,8 @@ mod seal_result;
 pub(crate) mod settings;
 mod settle;
 mod shared;
+mod slots;
+mod start;
 mod start_failures;
 mod task_state;
 mod verify;

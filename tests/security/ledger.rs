@@ -107,7 +107,7 @@ fn claims_a_killed_process_was_granted_are_all_on_disk_and_whole() {
     let busy = ledger.acquire("parent", NOW, LEASE_END, &queries).unwrap();
     assert!(busy.iter().all(|admission| *admission == Decision::InProgress { until: LEASE_END }));
     let lost = ledger.acquire("parent", LEASE_END, UnixMillis(LEASE_END.0 + 1), &queries).unwrap();
-    assert!(lost.iter().all(|admission| *admission == Decision::Redelivery { attempt: 2 }));
+    assert!(lost.iter().all(|admission| *admission == Decision::Redelivery { attempt: 2, crashes: 1 }));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn every_state_survives_a_reopening() {
     assert!(!ledger.is_new());
     let expected = [
         Decision::InProgress { until: LEASE_END },
-        Decision::Redelivery { attempt: 2 },
+        Decision::Redelivery { attempt: 2, crashes: 0 },
         Decision::Finished { outcome: b"kept".to_vec() },
         Decision::Refused(LedgerRefusal::Replayed),
         Decision::FirstRun,

@@ -210,7 +210,7 @@ impl Model {
         row.claim = Some((owner.to_owned(), until));
         match row.attempts {
             1 => Decision::FirstRun,
-            attempt => Decision::Redelivery { attempt },
+            attempt => Decision::Redelivery { attempt, crashes: row.crashes },
         }
     }
 

@@ -18,6 +18,7 @@ on_both_brokers! {
     failure_of_a_task_whose_lease_was_taken_counts_once,
     handler_survives_several_leases_without_a_reachable_queue,
     only_the_loss_of_the_lock_cancels_a_handler,
+    tasks_that_were_lost_with_two_workers_run_one_at_a_time,
 }
 
 /// A handler whose first run waits for the test.
@@ -99,9 +100,7 @@ async fn take_ten_times(fleet: &Fleet, worker: &Running, id: &str) {
 
 async fn handler_whose_lease_is_taken_ten_times_runs_once(fleet: Fleet) {
     let gated = Gated::new();
-    let mut settings = short(&fleet);
-    settings.lease = Duration::from_millis(150);
-    let worker = Running::start(settings, fleet.parts(gated.handlers(|| Ok(Output::empty()))));
+    let worker = Running::start(short(&fleet), fleet.parts(gated.handlers(|| Ok(Output::empty()))));
     let client = fleet.client();
     let receipt = client.enqueue(task()).await.unwrap();
     let id = receipt.id.to_string();
@@ -166,4 +165,38 @@ async fn only_the_loss_of_the_lock_cancels_a_handler(fleet: Fleet) {
         Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, row.get::<_, u32>(2)?))
     });
     assert_eq!(counts, Ok(("another".to_owned(), 1, 0)));
+}
+
+async fn tasks_that_were_lost_with_two_workers_run_one_at_a_time(fleet: Fleet) {
+    let tasks = (0..3).map(|number| Task::new("email:send", &number).unwrap().attempts(5));
+    let receipts = fleet.client().enqueue_all(tasks.collect()).await.unwrap();
+    let fails = every_type(|_| async { Err(Failure::TryAgain("told to fail".to_owned())) });
+    let first = fleet.start(fails);
+    let retried = |noted: &Noted| matches!(noted, Noted::Retried { .. });
+    until("all to fail", async || (first.seen.count(retried) >= 3).then_some(())).await;
+    first.stop().await;
+    let file = rusqlite::Connection::open(fleet.path("ledger.db")).unwrap();
+    file.execute("UPDATE task SET crashes = 2", []).unwrap();
+
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&most);
+    let handlers = every_type(move |_| {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&counted));
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok(Output::empty())
+        }
+    });
+    let mut settings = fleet.worker_settings();
+    settings.concurrency = 8;
+    let second = Running::start(settings, fleet.parts(handlers));
+    for receipt in &receipts {
+        fleet.until_in(&receipt.id.to_string(), TaskState::Completed).await;
+    }
+    let tally = second.stop().await;
+    assert_eq!((most.load(Ordering::SeqCst), tally.succeeded), (1, 3));
 }

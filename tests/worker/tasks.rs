@@ -377,7 +377,7 @@ async fn heavier_queue_comes_first_and_the_lighter_is_not_starved(fleet: Fleet) 
     client.enqueue_all(tasks(&mail())).await.unwrap();
     client.enqueue_all(tasks(&bulk)).await.unwrap();
     let mut settings = fleet.worker_settings();
-    settings.concurrency = 1;
+    (settings.concurrency, settings.fetch_ahead) = (1, 0);
     settings.queues = vec![WorkerQueue::new(mail(), 3), WorkerQueue::new(bulk, 1)];
     let tally = Worker::new(settings, fleet.parts(handlers)).run_once().await;
     assert_eq!(tally.succeeded, 80);

@@ -104,6 +104,7 @@ struct WorkerSection {
     concurrency: Option<Count<1, 4096>>,
     lease: Option<Seconds<2, HOUR>>,
     fetch_batch: Option<Count<1, 128>>,
+    fetch_ahead: Option<Count<0, 1024>>,
     drain: Option<Seconds<0, HOUR>>,
     #[serde(default)]
     decryption_keys: Vec<Spanned<String>>,
@@ -198,6 +199,7 @@ impl WorkerSection {
         set(&mut settings.concurrency, self.concurrency);
         set(&mut settings.lease, self.lease);
         set(&mut settings.fetch_batch, self.fetch_batch);
+        set(&mut settings.fetch_ahead, self.fetch_ahead);
         set(&mut settings.drain, self.drain);
         let keys = self.decryption_keys.iter().map(|key| context.key("worker.decryption_keys", key));
         settings.decryption_keys = keys.collect::<Result<_, _>>()?;

@@ -12,6 +12,8 @@ pub enum Decision {
     Redelivery {
         /// Number of this attempt, at least 2.
         attempt: u32,
+        /// Number of workers that were lost while they ran it or held it ready.
+        crashes: u32,
     },
     /// The task succeeded, but the broker has not stored the result: settle it again, do not run it.
     Finished {

@@ -4,7 +4,7 @@ use super::{LedgerRefusal, ReplayQuery};
 use crate::time::UnixMillis;
 
 /// Number of lost workers after which a task is refused instead of run again.
-pub(super) const MAX_CRASHES: u32 = 3;
+pub(crate) const MAX_CRASHES: u32 = 3;
 
 /// The record of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -114,8 +114,8 @@ fn third_lost_worker_makes_a_task_poisonous_for_good() {
     let poisonous = refused(LedgerRefusal::Poisonous { crashes: 3 });
 
     assert_eq!(acquire(&ledger, "a", NOW, &task), Decision::FirstRun);
-    assert_eq!(acquire(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2 });
-    assert_eq!(acquire(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3 });
+    assert_eq!(acquire(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2, crashes: 1 });
+    assert_eq!(acquire(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3, crashes: 2 });
     assert_eq!(acquire(&ledger, "d", after(3), &task), poisonous);
     assert_eq!(
         acquire(&ledger, "e", after(4), &task),
@@ -132,7 +132,7 @@ fn attempts_end_at_what_the_issuer_signed() {
 
     assert_eq!(acquire(&ledger, "a", NOW, &twice), Decision::FirstRun);
     ledger.release("a", &[twice.key()]).unwrap();
-    assert_eq!(acquire(&ledger, "a", NOW, &twice), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "a", NOW, &twice), Decision::Redelivery { attempt: 2, crashes: 0 });
     ledger.release("a", &[twice.key()]).unwrap();
     assert_eq!(acquire(&ledger, "a", NOW, &twice), exhausted);
 
@@ -148,11 +148,11 @@ fn time_to_live_counts_from_the_first_attempt_and_excludes_later_ones() {
     let last = UnixMillis(end.0 - 1);
 
     assert_eq!(acquire(&ledger, "a", NOW, &brief), Decision::FirstRun);
-    assert_eq!(acquire(&ledger, "b", last, &brief), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "b", last, &brief), Decision::Redelivery { attempt: 2, crashes: 1 });
     ledger.release("b", &[brief.key()]).unwrap();
     assert_eq!(acquire(&ledger, "c", end, &brief), refused(LedgerRefusal::Expired));
 
-    assert_eq!(acquire(&ledger, "c", last, &brief), Decision::Redelivery { attempt: 3 });
+    assert_eq!(acquire(&ledger, "c", last, &brief), Decision::Redelivery { attempt: 3, crashes: 1 });
     assert!(matches!(acquire(&ledger, "d", end, &brief), Decision::InProgress { .. }), "it began in time");
     assert_eq!(acquire(&ledger, "d", end.plus(LEASE), &brief), refused(LedgerRefusal::Expired));
 }
@@ -189,7 +189,7 @@ fn archived_task_may_be_run_again_by_an_operator() {
 
     assert_eq!(ledger.release("a", &[task.key()]).unwrap(), [true]);
 
-    assert_eq!(acquire(&ledger, "b", NOW, &task), Decision::Redelivery { attempt: 2 });
+    assert_eq!(acquire(&ledger, "b", NOW, &task), Decision::Redelivery { attempt: 2, crashes: 0 });
 }
 
 #[test]

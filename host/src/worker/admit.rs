@@ -5,6 +5,7 @@
 //! that, it is settled now. Otherwise it would look like a task that never ran.
 
 use std::ops::ControlFlow::{Break, Continue};
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal_core::{Refusal, Verified};
@@ -14,7 +15,8 @@ use super::task_state::{
     AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Outcome, RefusalDetails, StageDecision,
     VerifiedTask, retention,
 };
-use crate::replay::{Decision, LedgerRefusal, ReplayQuery};
+use crate::replay::judge::MAX_CRASHES;
+use crate::replay::{Decision, LedgerRefusal, ReplayQuery, TaskKey};
 use crate::time::UnixMillis;
 
 /// Acquires the ledger entries of all verified tasks of a batch in one call.
@@ -41,7 +43,7 @@ pub(super) fn admit<'a>(
         let Some((query, answer)) = answers.next() else {
             return Break(Outcome::GivenBack { acquired: None });
         };
-        let admitted = decide(verified, &query, answer, now)?;
+        let admitted = decide(shared, verified, &query, answer, now)?;
         task.guard.locked(admitted.key.clone(), until);
         Continue(admitted)
     };
@@ -106,27 +108,30 @@ fn expired_query(expired: &ExpiredTask) -> ReplayQuery {
 }
 
 fn decide<'a>(
+    shared: &Shared,
     task: VerifiedTask<'a>,
     query: &ReplayQuery,
     answer: Decision,
     now: UnixMillis,
 ) -> StageDecision<AdmittedTask<'a>> {
     match task {
-        VerifiedTask::Current(verified) => decide_current(verified, query, answer, now),
+        VerifiedTask::Current(verified) => decide_current(shared, verified, query, answer, now),
         VerifiedTask::Expired(expired) => Break(expired_outcome(expired, answer, now)),
     }
 }
 
 fn decide_current<'a>(
+    shared: &Shared,
     verified: Verified<'a>,
     query: &ReplayQuery,
     answer: Decision,
     now: UnixMillis,
 ) -> StageDecision<AdmittedTask<'a>> {
     let key = query.key();
+    let is_suspect = matches!(answer, Decision::Redelivery { crashes, .. } if crashes + 1 >= MAX_CRASHES);
     let attempt = match answer {
         Decision::FirstRun => 1,
-        Decision::Redelivery { attempt } => attempt,
+        Decision::Redelivery { attempt, .. } => attempt,
         Decision::Finished { outcome: result } => {
             let retention = retention(verified.claims());
             return Break(Outcome::SucceededBefore { key, result, retention });
@@ -137,7 +142,9 @@ fn decide_current<'a>(
             return Break(Outcome::Refused { refusal, acquired: None });
         }
     };
-    Continue(AdmittedTask { verified, key, attempt, max_attempts: query.max_attempts })
+    let permit = is_suspect.then(|| Arc::clone(&shared.suspects).try_acquire_owned());
+    let Ok(suspect) = permit.transpose() else { return Break(after_suspect(shared, key)) };
+    Continue(AdmittedTask { verified, key, attempt, max_attempts: query.max_attempts, suspect })
 }
 
 fn expired_outcome(expired: ExpiredTask, answer: Decision, now: UnixMillis) -> Outcome {
@@ -148,6 +155,12 @@ fn expired_outcome(expired: ExpiredTask, answer: Decision, now: UnixMillis) -> O
         Decision::InProgress { until } => after_lock(until, now),
         _ => Outcome::Refused { refusal, acquired: None },
     }
+}
+
+/// Defers a task that may be the cause of two lost workers while another such task is running. They run one at a time, so that
+/// the third crash counts for the one that causes it and not for all that were lost together.
+fn after_suspect(shared: &Shared, key: TaskKey) -> Outcome {
+    Outcome::Deferred { at: UnixMillis::now().plus(shared.settings.key_retry), acquired: Some(key) }
 }
 
 /// Defers a task until the lock of another run may expire: at `until`, when the clock of the ledger shows `now`.

@@ -25,10 +25,10 @@ use crate::time::UnixMillis;
 pub(super) fn decrypt(
     shared: &Shared,
     queue: &QueueName,
-    admitted: &AdmittedTask<'_>,
+    admitted: AdmittedTask<'_>,
 ) -> StageDecision<Box<DecryptedTask>> {
-    let body = decrypt_body(shared, admitted)?;
-    let AdmittedTask { verified, key, attempt, max_attempts } = admitted;
+    let body = decrypt_body(shared, &admitted)?;
+    let AdmittedTask { verified, key, attempt, max_attempts, suspect } = admitted;
     let claims = verified.claims();
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
@@ -37,18 +37,19 @@ pub(super) fn decrypt(
         task_type: claims.task_type.to_string(),
         queue: queue.clone(),
         content_type: verified.content_type().to_string(),
-        attempt: *attempt,
+        attempt,
         timeout: claims.timeout.map_or(limit, |seconds| Duration::from_secs(seconds.into())).min(limit),
         body,
     };
     let expires_at = claims.expires_at.and_then(|seconds| i64::try_from(seconds).ok());
     Continue(Box::new(DecryptedTask {
         task,
-        key: key.clone(),
+        key,
         digest: *verified.digest(),
-        max_attempts: *max_attempts,
+        max_attempts,
         retention: retention(claims),
         expires_at: expires_at.map(UnixMillis::from_secs),
+        suspect,
     }))
 }
 

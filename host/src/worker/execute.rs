@@ -20,17 +20,18 @@ use crate::time::UnixMillis;
 
 /// Runs a task and sends its outcome to settlement.
 pub(super) async fn execute(
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     task: LeasedTask,
     decrypted: DecryptedTask,
     completions: mpsc::Sender<Completion>,
 ) {
-    let outcome = run(&shared, &task, decrypted).await;
+    let outcome = run(shared, &task, decrypted).await;
     let _ = completions.send(task.complete(outcome)).await;
 }
 
 async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask) -> Outcome {
-    let DecryptedTask { task, key, digest, max_attempts, retention, expires_at } = decrypted;
+    let DecryptedTask { task, key, digest, max_attempts, retention, expires_at, suspect: _suspect } =
+        decrypted;
     let Some(handler) = shared.parts.handlers.find(&task.task_type) else {
         // The policy has refused every type without a handler.
         let failure = Failure::GiveUp(Refusal::TypeNotHandled.to_string());

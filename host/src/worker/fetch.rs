@@ -4,29 +4,31 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
 use super::event::Event;
 use super::lease_guard::LeaseGuard;
 use super::phase::Phase;
 use super::queue_scheduler::QueueScheduler;
 use super::shared::Shared;
+use super::slots::Slot;
+use super::start::ReadyTask;
 use super::task_state::{BatchDecision, Completion, DecryptedTask, LeasedTask, StageDecision};
-use super::{execute, prepare, quarantine};
+use super::{prepare, propagate_panic, quarantine, start};
 use crate::broker::{Dequeued, Leased};
 use crate::queue::QueueName;
 
 /// Fetches tasks until the worker drains, or, with `once`, until nothing is left to do. Returns when every fetched task was
 /// sent to settlement.
 pub(super) async fn run(shared: Arc<Shared>, completions: mpsc::Sender<Completion>, once: bool) {
-    let slots = Arc::new(Semaphore::new(shared.settings.concurrency.max(1)));
     let scheduler = QueueScheduler::new(&shared.settings.queues);
-    let mut fetcher = Fetcher { shared, scheduler, running: JoinSet::new(), completions };
+    let (ready, to_start) = mpsc::unbounded_channel();
+    let starting = tokio::spawn(start::run(Arc::clone(&shared), to_start, completions.clone()));
+    let mut fetcher = Fetcher { shared, scheduler, ready, completions };
     // Without settlement no outcome would be recorded.
     while fetcher.shared.lifecycle.phase() == Phase::Running && !fetcher.completions.is_closed() {
-        while fetcher.running.try_join_next().is_some() {}
-        let Some(slots) = fetcher.slots(&slots).await else { break };
+        let Some(slots) = fetcher.slots().await else { break };
         if !fetcher.fetch(slots).await {
             if once && fetcher.is_done() {
                 break;
@@ -34,29 +36,31 @@ pub(super) async fn run(shared: Arc<Shared>, completions: mpsc::Sender<Completio
             fetcher.idle(once).await;
         }
     }
-    while fetcher.running.join_next().await.is_some() {}
+    drop(fetcher);
+    propagate_panic(starting.await);
 }
 
 struct Fetcher {
     shared: Arc<Shared>,
     scheduler: QueueScheduler,
-    running: JoinSet<()>,
+    /// Tasks for the handlers, in order.
+    ready: mpsc::UnboundedSender<ReadyTask>,
     completions: mpsc::Sender<Completion>,
 }
 
-/// Permits to run tasks.
+/// Slots for the tasks of a batch.
 struct Slots {
     /// One for each task.
-    permits: Vec<OwnedSemaphorePermit>,
+    free: Vec<Slot>,
     /// Set if one task may run to find out whether the result key works again.
     trial: Option<OwnedSemaphorePermit>,
 }
 
 impl Slots {
-    /// Removes as many permits as there are, up to `count`.
+    /// Removes as many slots as there are, up to `count`.
     fn take(&mut self, count: usize) -> Self {
-        let permits = self.permits.split_off(self.permits.len().saturating_sub(count));
-        Self { permits, trial: self.trial.take() }
+        let free = self.free.split_off(self.free.len().saturating_sub(count));
+        Self { free, trial: self.trial.take() }
     }
 }
 
@@ -66,23 +70,20 @@ const DONE_CHECK: Duration = Duration::from_millis(20);
 impl Fetcher {
     /// Waits for a free slot, and until the result key works. Returns all free slots, up to a batch. Returns `None` if the
     /// worker drains.
-    async fn slots(&self, slots: &Arc<Semaphore>) -> Option<Slots> {
-        let lifecycle = &self.shared.lifecycle;
-        let first = tokio::select! {
-            permit = Arc::clone(slots).acquire_owned() => permit.ok()?,
+    async fn slots(&self) -> Option<Slots> {
+        let Shared { lifecycle, settings, slots, result_key, .. } = &*self.shared;
+        let mut free = tokio::select! {
+            free = slots.take(settings.fetch_batch.max(1)) => free,
             () = lifecycle.entered(Phase::Draining) => return None,
         };
-        let more = std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok());
-        let batch = self.shared.settings.fetch_batch.max(1);
-        let mut permits: Vec<_> = std::iter::once(first).chain(more).take(batch).collect();
         let trial = tokio::select! {
-            trial = self.shared.result_key.wait_until_usable() => trial,
+            trial = result_key.wait_until_usable() => trial,
             () = lifecycle.entered(Phase::Draining) => return None,
         };
         if trial.is_some() {
-            permits.truncate(1);
+            free.truncate(1);
         }
-        Some(Slots { permits, trial })
+        Some(Slots { free, trial })
     }
 
     /// Returns whether a worker that ends with its queues may end: every fetched task is settled, and every queue was empty
@@ -96,7 +97,7 @@ impl Fetcher {
         true
     }
 
-    /// Waits until there may be a task to fetch, a handler has ended, or the worker drains.
+    /// Waits until there may be a task to fetch, or the worker drains.
     async fn idle(&mut self, once: bool) {
         let longest = if once { DONE_CHECK } else { self.shared.settings.poll };
         let waiting = async {
@@ -108,7 +109,6 @@ impl Fetcher {
         };
         tokio::select! {
             () = waiting => {}
-            Some(_) = self.running.join_next(), if !self.running.is_empty() => {}
             () = self.shared.lifecycle.entered(Phase::Draining) => {}
         }
     }
@@ -117,10 +117,10 @@ impl Fetcher {
     async fn fetch(&mut self, mut slots: Slots) -> bool {
         let mut fetched = false;
         for (number, queue) in self.scheduler.round() {
-            if slots.permits.is_empty() {
+            if slots.free.is_empty() {
                 break;
             }
-            let Some(dequeued) = self.dequeue(number, &queue, slots.permits.len()).await else { continue };
+            let Some(dequeued) = self.dequeue(number, &queue, slots.free.len()).await else { continue };
             let Dequeued { tasks, corrupt, dropped } = dequeued;
             if !dropped.is_empty() {
                 self.shared.observe(&Event::Dropped { count: dropped.len() });
@@ -165,17 +165,17 @@ impl Fetcher {
         &self,
         queue: &QueueName,
         tasks: Vec<Leased>,
-        Slots { permits, mut trial }: Slots,
+        Slots { free, mut trial }: Slots,
     ) -> Vec<LeasedTask> {
-        let leased = |(Leased { lease, record }, slot)| LeasedTask {
+        let leased = |(Leased { lease, record }, slot): (Leased, Slot)| LeasedTask {
             queue: queue.clone(),
             guard: LeaseGuard::new(&self.shared.leases, queue, &lease),
             lease,
+            _slot: slot.with_bytes(record.envelope.len()),
             record,
-            _slot: slot,
-            _trial: trial.take(),
+            trial: trial.take(),
         };
-        tasks.into_iter().zip(permits).map(leased).collect()
+        tasks.into_iter().zip(free).map(leased).collect()
     }
 
     /// Prepares a batch, starts the tasks that may run, and has the others settled. Returns whether the ledger responded.
@@ -198,13 +198,13 @@ impl Fetcher {
         ledger_responded
     }
 
-    async fn dispatch(&mut self, task: LeasedTask, decision: StageDecision<Box<DecryptedTask>>) {
-        let (shared, completions) = (Arc::clone(&self.shared), self.completions.clone());
+    async fn dispatch(&self, task: LeasedTask, decision: StageDecision<Box<DecryptedTask>>) {
         match decision {
+            // The receiver ends after the last sender.
             Continue(decrypted) => {
-                self.running.spawn(execute::execute(shared, task, *decrypted, completions));
+                drop(self.ready.send(ReadyTask { task, decrypted, since: Instant::now() }));
             }
-            Break(outcome) => drop(completions.send(task.complete(outcome)).await),
+            Break(outcome) => drop(self.completions.send(task.complete(outcome)).await),
         }
     }
 }

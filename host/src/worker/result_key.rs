@@ -45,6 +45,11 @@ impl ResultKey {
         Waiting(self)
     }
 
+    /// Returns whether the last attempt to seal failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state.borrow().fails
+    }
+
     /// Records that a result was sealed. Returns whether the key had failed before.
     pub(super) fn works(&self) -> bool {
         self.state.send_if_modified(|state| std::mem::replace(&mut state.fails, false))

@@ -25,6 +25,8 @@ pub struct WorkerSettings {
     pub concurrency: usize,
     /// Maximum number of tasks leased by one call to the broker. 32 by default.
     pub fetch_batch: usize,
+    /// Maximum number of tasks that are fetched while all handlers are busy, if the handlers are fast. 64 by default.
+    pub fetch_ahead: usize,
     /// Lease of a task, extended while the task is held. When a worker is lost, other workers run its tasks after this
     /// time. 5 seconds by default.
     pub lease: Duration,
@@ -77,6 +79,7 @@ impl WorkerSettings {
             result: None,
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
             fetch_batch: 32,
+            fetch_ahead: 64,
             lease: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             poll: Duration::from_secs(1),

@@ -18,6 +18,7 @@ use super::phase::Lifecycle;
 use super::result_key::ResultKey;
 use super::root_cache::SharedRootCache;
 use super::settings::WorkerSettings;
+use super::slots::SlotPool;
 use super::start_failures::StartFailures;
 use crate::lock::lock;
 use crate::replay::{StateError, TaskKey};
@@ -43,6 +44,9 @@ pub(super) struct Shared {
     pub(super) seal_permits: Semaphore,
     pub(super) cpu_pool: CpuPool,
     pub(super) start_failures: StartFailures,
+    pub(super) slots: Arc<SlotPool>,
+    /// The permit to run a task that may be the cause of lost workers.
+    pub(super) suspects: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
     pub(super) observer: Box<dyn Fn(&Event) + Send + Sync>,
     /// Held while locks are extended.
@@ -52,6 +56,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Creates the state of a worker that is not running yet.
     pub(super) fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
+        let slots = SlotPool::new(settings.concurrency, settings.fetch_ahead);
         Self {
             handled_types: parts.handlers.patterns(),
             owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
@@ -64,6 +69,8 @@ impl Shared {
             seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
             cpu_pool: CpuPool::default(),
             start_failures: StartFailures::default(),
+            slots,
+            suspects: Arc::new(Semaphore::new(1)),
             lifecycle: Lifecycle::default(),
             observer: Box::new(|_| ()),
             extending: Mutex::default(),

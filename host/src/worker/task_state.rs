@@ -8,6 +8,7 @@ use taskseal_core::{KeyId, Refusal, Unverified, Verified};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::lease_guard::{Interruption, LeaseGuard};
+use super::slots::Slot;
 use crate::broker::{Lease, TaskRecord};
 use crate::handler::{Failure, OpenedTask};
 use crate::keys::Keyring;
@@ -34,10 +35,10 @@ pub(super) struct LeasedTask {
     pub(super) lease: Lease,
     pub(super) record: TaskRecord,
     pub(super) guard: LeaseGuard,
-    /// A permit to run one task, released when the task is settled.
-    pub(super) _slot: OwnedSemaphorePermit,
+    /// Released when the task is settled.
+    pub(super) _slot: Slot,
     /// The permit for the only task that runs while the result key fails.
-    pub(super) _trial: Option<OwnedSemaphorePermit>,
+    pub(super) trial: Option<OwnedSemaphorePermit>,
 }
 
 impl LeasedTask {
@@ -73,6 +74,8 @@ pub(super) struct AdmittedTask<'a> {
     pub(super) key: TaskKey,
     pub(super) attempt: u32,
     pub(super) max_attempts: u32,
+    /// The permit of a task that may be the cause of lost workers.
+    pub(super) suspect: Option<OwnedSemaphorePermit>,
 }
 
 /// An admitted task with its body decrypted.
@@ -85,6 +88,8 @@ pub(super) struct DecryptedTask {
     pub(super) max_attempts: u32,
     pub(super) retention: Duration,
     pub(super) expires_at: Option<UnixMillis>,
+    /// As [`AdmittedTask::suspect`].
+    pub(super) suspect: Option<OwnedSemaphorePermit>,
 }
 
 /// A task to settle.

@@ -49,7 +49,7 @@ impl<'conn> Statements<'conn> {
                 }
                 match attempts {
                     1 => Decision::FirstRun,
-                    attempt => Decision::Redelivery { attempt },
+                    attempt => Decision::Redelivery { attempt, crashes },
                 }
             }
             Transition::Settle => {
