@@ -15,7 +15,7 @@ pub use self::error::BrokerError;
 #[doc(hidden)]
 pub use self::info::Attribute;
 pub use self::info::{QueueStats, TaskInfo, TaskState};
-pub use self::lease::{Corrupt, Dequeued, Lease, LeaseToken, Leased};
+pub use self::lease::{Corrupt, DequeueLimits, Dequeued, Lease, LeaseToken, Leased};
 pub use self::record::{Enqueued, NewTask, TaskRecord};
 pub use self::settlement::{Settled, Settlement};
 pub use crate::time::UnixMillis;
@@ -46,16 +46,29 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// [`BrokerError`]; after [`BrokerError::Ambiguous`] some, all or none of the tasks are stored.
     async fn enqueue(&self, queue: &QueueName, tasks: &[NewTask]) -> Result<Vec<Enqueued>, BrokerError>;
 
-    /// Leases up to `limit` pending tasks for `lease`, oldest first. A paused queue leases none.
+    /// Leases pending tasks for `lease`, at most one hour, oldest first. A paused queue leases none.
     ///
     /// # Errors
     /// [`BrokerError`]; a lease whose reply was lost expires and the task is recovered.
+    async fn dequeue_within(
+        &self,
+        queue: &QueueName,
+        limits: DequeueLimits,
+        lease: Duration,
+    ) -> Result<Dequeued, BrokerError>;
+
+    /// Leases up to `limit` pending tasks, as [`dequeue_within`](Self::dequeue_within).
+    ///
+    /// # Errors
+    /// As [`dequeue_within`](Self::dequeue_within).
     async fn dequeue(
         &self,
         queue: &QueueName,
         limit: usize,
         lease: Duration,
-    ) -> Result<Dequeued, BrokerError>;
+    ) -> Result<Dequeued, BrokerError> {
+        self.dequeue_within(queue, DequeueLimits::tasks(limit), lease).await
+    }
 
     /// Ends leases. The outcomes are in the order of `ends`.
     ///
@@ -67,7 +80,7 @@ pub trait Broker: Send + Sync + fmt::Debug {
         ends: &[(Lease, Settlement)],
     ) -> Result<Vec<Settled>, BrokerError>;
 
-    /// Extends leases to `lease` from now. Returns, in the order of `leases`, which are still held.
+    /// Extends leases to `lease` from now, at most one hour. Returns, in the order of `leases`, which are still held.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -94,8 +107,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// [`BrokerError`].
     async fn forward(&self, queue: &QueueName, limit: usize) -> Result<usize, BrokerError>;
 
-    /// Deletes up to `limit` completed tasks past their retention, and gives active tasks without a lease one that has
-    /// expired, so that [`recover`](Self::recover) finds them.
+    /// Deletes up to `limit` completed tasks past their retention, and gives active tasks without a lease, or with one
+    /// that ends in more than an hour, one that has expired, so that [`recover`](Self::recover) finds them.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -108,8 +121,14 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// [`BrokerError`].
     async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<bool, BrokerError>;
 
-    /// Returns every queue that a task was ever enqueued to, in order of name. Names that are not a [`QueueName`] are
-    /// left out.
+    /// Checks that the broker responds.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    async fn ping(&self) -> Result<(), BrokerError>;
+
+    /// Returns the queues that a task was ever enqueued to, at most 10 000, in order of name. Names that are not a
+    /// [`QueueName`] are left out.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -164,3 +183,6 @@ pub struct Tidied {
     /// Number of active tasks without a lease that were given one.
     pub repaired: usize,
 }
+
+/// Maximum duration of a lease. One that ends later counts as none.
+pub(crate) const MAX_LEASE: Duration = Duration::from_secs(3600);

@@ -192,7 +192,7 @@ async fn what_asynq_stored_can_be_listed_and_worked_on() {
 }
 
 #[tokio::test]
-async fn due_tasks_that_asynq_stored_are_forwarded_to_the_list_or_to_their_group() {
+async fn due_task_with_a_group_is_forwarded_to_the_list_where_it_is_not_merged_into_an_unsealed_one() {
     let Some(server) = RedisServer::start_or_skip() else { return };
     let broker = broker(&server);
     let name = queue("low");
@@ -213,8 +213,8 @@ async fn due_tasks_that_asynq_stored_are_forwarded_to_the_list_or_to_their_group
 
     let left = snapshot::of_server(&mut server.raw());
     let Content::Hash(grouped) = &left[&key].content else { panic!() };
-    assert_eq!(grouped["state"], b"aggregating");
-    assert!(left.contains_key("asynq:{low}:g:g1") && left.contains_key("asynq:{low}:groups"));
+    assert_eq!(grouped["state"], b"pending");
+    assert!(!left.contains_key("asynq:{low}:g:g1") && !left.contains_key("asynq:{low}:groups"));
     assert!(!left.contains_key("asynq:{low}:scheduled"));
-    assert_eq!(broker.dequeue(&name, 10, LEASE).await.unwrap().tasks.len(), 1);
+    assert_eq!(broker.dequeue(&name, 10, LEASE).await.unwrap().tasks.len(), 2);
 }

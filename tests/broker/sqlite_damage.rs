@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
 use taskseal::broker::{
-    Broker, BrokerError, NewTask, QueueStats, Settled, Settlement, TaskRecord, TaskState, Tidied,
+    Broker, BrokerError, Corrupt, DequeueLimits, NewTask, QueueStats, Settled, Settlement, TaskRecord,
+    TaskState, Tidied,
 };
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
@@ -373,4 +374,41 @@ async fn a_clock_that_steps_back_delays_and_loses_nothing() {
     assert_eq!(broker.recover(&queue(), 1).await.unwrap().requeued, ["a"]);
     assert_eq!(broker.settle(&queue(), &[(lease, Settlement::Done)]).await.unwrap(), [Settled::LeaseLost]);
     assert_eq!(broker.stats(&queue()).await.unwrap().oldest_pending, Some(Duration::ZERO));
+}
+
+#[tokio::test]
+async fn lease_that_ends_in_years_counts_as_none() {
+    let file = QueueFile::new();
+    let broker = filled(&file, 1).await;
+    broker.dequeue(&queue(), 1, LONG).await.unwrap();
+    assert_eq!(broker.tidy(&queue(), 10).await.unwrap().repaired, 0);
+    file.intruder().execute_batch("UPDATE task SET lease_until = 4000000000000").unwrap();
+
+    assert_eq!(broker.tidy(&queue(), 10).await.unwrap().repaired, 1);
+    assert_eq!(broker.recover(&queue(), 10).await.unwrap().requeued, ["t0"]);
+}
+
+#[tokio::test]
+async fn record_above_the_limit_is_archived_and_not_returned() {
+    let file = QueueFile::new();
+    let broker = SqliteBroker::open(file.path()).unwrap();
+    broker.enqueue(&queue(), &[task("large", vec![7; 100_000]), task("good", vec![7; 50])]).await.unwrap();
+
+    let limits = DequeueLimits::tasks(10).with_task_bytes(50_000);
+    let dequeued = broker.dequeue_within(&queue(), limits, LONG).await.unwrap();
+
+    assert_eq!(dequeued.tasks.len(), 1);
+    assert_eq!(dequeued.corrupt, [Corrupt { id: "large".into(), bytes: Vec::new() }]);
+}
+
+#[tokio::test]
+async fn dequeue_takes_no_more_bytes_than_asked_for_and_at_least_one_task() {
+    let file = QueueFile::new();
+    let broker = filled(&file, 10).await;
+
+    for (bytes, count) in [(1, 1), (100, 2), (149, 2), (1000, 5)] {
+        let limits = DequeueLimits::tasks(10).with_total_bytes(bytes);
+        let tasks = broker.dequeue_within(&queue(), limits, LONG).await.unwrap().tasks;
+        assert_eq!(tasks.len(), count, "{bytes}");
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskseal::QueueName;
 use taskseal::broker::{
-    Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
-    TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled,
+    Settlement, TaskInfo, TaskState, Tidied,
 };
 use taskseal::replay::{Decision, Ledger, LedgerStats, ReplayQuery, StateError, StateKind, TaskKey};
 use taskseal::time::UnixMillis;
@@ -94,13 +94,13 @@ impl Broker for FaultyBroker {
         self.run(Call::Enqueue, self.inner.enqueue(queue, tasks)).await
     }
 
-    async fn dequeue(
+    async fn dequeue_within(
         &self,
         queue: &QueueName,
-        limit: usize,
+        limits: DequeueLimits,
         lease: Duration,
     ) -> Result<Dequeued, BrokerError> {
-        self.run(Call::Dequeue, self.inner.dequeue(queue, limit, lease)).await
+        self.run(Call::Dequeue, self.inner.dequeue_within(queue, limits, lease)).await
     }
 
     async fn settle(
@@ -134,6 +134,10 @@ impl Broker for FaultyBroker {
 
     async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<bool, BrokerError> {
         self.inner.set_paused(queue, paused).await
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.inner.ping().await
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {

@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod embedded;
+pub mod fake_redis;
 pub mod faulty;
 pub mod fleet;
 pub mod fuzzing;

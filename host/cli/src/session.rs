@@ -42,7 +42,7 @@ impl Session {
 
     /// Checks that the broker answers.
     pub(crate) fn check_broker(&self) -> Result<(), Failure> {
-        self.runtime.block_on(self.broker.queues()).map(drop).map_err(|error| self.broker_failure(&error))
+        self.runtime.block_on(self.broker.ping()).map_err(|error| self.broker_failure(&error))
     }
 
     /// Returns the queues of the configuration, then the others that the broker knows.

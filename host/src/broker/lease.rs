@@ -49,6 +49,41 @@ impl LeaseToken {
     }
 }
 
+/// How much one call of [`Broker::dequeue_within`](super::Broker::dequeue_within) takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DequeueLimits {
+    /// Maximum number of tasks.
+    pub tasks: usize,
+    /// Maximum size of one stored task, in bytes. A larger task is archived without being read.
+    pub task_bytes: usize,
+    /// Maximum size of all stored tasks together, in bytes. One task is taken even if it is larger.
+    pub total_bytes: usize,
+}
+
+impl DequeueLimits {
+    /// Largest value of the limits in bytes.
+    pub const MAX_BYTES: usize = 64 << 20;
+
+    /// Limits the number of tasks to `tasks`, and the sizes to [`MAX_BYTES`](Self::MAX_BYTES).
+    #[must_use]
+    pub const fn tasks(tasks: usize) -> Self {
+        Self { tasks, task_bytes: Self::MAX_BYTES, total_bytes: Self::MAX_BYTES }
+    }
+
+    /// Limits the size of one stored task.
+    #[must_use]
+    pub fn with_task_bytes(self, bytes: usize) -> Self {
+        Self { task_bytes: bytes.min(Self::MAX_BYTES), ..self }
+    }
+
+    /// Limits the size of all stored tasks together.
+    #[must_use]
+    pub fn with_total_bytes(self, bytes: usize) -> Self {
+        Self { total_bytes: bytes.min(Self::MAX_BYTES), ..self }
+    }
+}
+
 /// What [`Broker::dequeue`](super::Broker::dequeue) returns.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -77,6 +112,6 @@ pub struct Leased {
 pub struct Corrupt {
     /// Task id.
     pub id: String,
-    /// The stored bytes. Empty if they are longer than any task.
+    /// The stored bytes. Empty if they are longer than [`DequeueLimits::task_bytes`].
     pub bytes: Vec<u8>,
 }

@@ -23,8 +23,8 @@ use self::keys::Keys;
 use self::scripts::Args;
 use self::subscriber::Subscriber;
 use super::{
-    Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
-    TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, QueueStats, Recovered,
+    Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::lock::lock;
 use crate::queue::QueueName;
@@ -93,8 +93,8 @@ impl RedisBroker {
         Args::default().text(&keys.base).text(&self.channel).text(queue.as_str())
     }
 
-    /// Adds a queue to the set of queues, once for each connection: a server that restarted may have lost it. The set is
-    /// in another hash slot than the queue, so this cannot be part of a script.
+    /// Adds a queue to the set of queues, once for each connection: in Redis Cluster the scripts cannot, since the set is in
+    /// another hash slot than the queue.
     async fn register_queue(&self, queue: &QueueName) -> Result<(), BrokerError> {
         let generation = self.connection.generation().await?;
         let is_known = lock(&self.known).get(queue) == Some(&generation);
@@ -115,13 +115,13 @@ impl Broker for RedisBroker {
         self.enqueue_messages(queue, &messages).await
     }
 
-    async fn dequeue(
+    async fn dequeue_within(
         &self,
         queue: &QueueName,
-        limit: usize,
+        limits: DequeueLimits,
         lease: Duration,
     ) -> Result<Dequeued, BrokerError> {
-        self.dequeue_all(queue, limit, lease).await
+        self.dequeue_all(queue, limits, lease.min(MAX_LEASE)).await
     }
 
     async fn settle(
@@ -138,7 +138,7 @@ impl Broker for RedisBroker {
         leases: &[Lease],
         lease: Duration,
     ) -> Result<Vec<bool>, BrokerError> {
-        self.extend_all(queue, leases, lease).await
+        self.extend_all(queue, leases, lease.min(MAX_LEASE)).await
     }
 
     async fn recover(&self, queue: &QueueName, limit: usize) -> Result<Recovered, BrokerError> {
@@ -158,6 +158,10 @@ impl Broker for RedisBroker {
         let args = Args::default().int(i64::from(paused)).text(&self.channel).text(queue.as_str());
         let changed = self.connection.run(&scripts::PAUSE, &[&keys.paused], &args).await?;
         Ok(reply::int(&changed)? == 1)
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.connection.call(&cmd("PING")).await.map(drop)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::OptionalExtension;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -21,8 +22,8 @@ pub use self::config::SqliteConfig;
 
 use self::executor::Executor;
 use super::{
-    Broker, BrokerError, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled, Settlement,
-    TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, QueueStats, Recovered,
+    Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::queue::QueueName;
 use crate::sqlite::{self, Settings};
@@ -49,7 +50,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Maximum number of rows that one call reads.
 const MAX_ROWS: usize = 10_000;
 
-/// Size in bytes after which a call returns no more tasks: 10 000 of them may have 160 GiB.
+/// Size in bytes after which a page has no more tasks: 10 000 of them may have 160 GiB.
 const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// A queue in a SQLite file.
@@ -141,13 +142,14 @@ impl Broker for SqliteBroker {
         Ok(answers)
     }
 
-    async fn dequeue(
+    async fn dequeue_within(
         &self,
         queue: &QueueName,
-        limit: usize,
+        limits: DequeueLimits,
         lease: Duration,
     ) -> Result<Dequeued, BrokerError> {
-        if limit == 0 {
+        let lease = lease.min(MAX_LEASE);
+        if limits.tasks == 0 {
             return Ok(Dequeued::default());
         }
         let mut random = [0; 16];
@@ -157,7 +159,7 @@ impl Broker for SqliteBroker {
             .write_if(
                 move |connection, _| pending::has_any(connection, peeked.as_str()),
                 move |connection, now| {
-                    dequeue::dequeue(connection, queue.as_str(), limit, now.plus(lease).0, random, now.0)
+                    dequeue::dequeue(connection, queue.as_str(), limits, now.plus(lease).0, random, now.0)
                 },
             )
             .await
@@ -194,7 +196,7 @@ impl Broker for SqliteBroker {
         let (queue, leases) = (queue.clone(), leases.to_vec());
         self.executor
             .write(move |connection, now| {
-                lease::extend(connection, queue.as_str(), &leases, now.plus(lease).0)
+                lease::extend(connection, queue.as_str(), &leases, now.plus(lease.min(MAX_LEASE)).0)
             })
             .await
     }
@@ -243,6 +245,15 @@ impl Broker for SqliteBroker {
             .await?;
         self.notify_if(changed && !paused);
         Ok(changed)
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.executor
+            .read(|connection, _| {
+                connection.query_row("SELECT 1 FROM queue LIMIT 1", [], |_| Ok(())).optional()
+            })
+            .await
+            .map(drop)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {

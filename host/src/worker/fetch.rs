@@ -16,7 +16,7 @@ use super::slots::Slot;
 use super::start::ReadyTask;
 use super::task_state::{BatchDecision, Completion, DecryptedTask, LeasedTask, StageDecision};
 use super::{prepare, propagate_panic, quarantine, start};
-use crate::broker::{Dequeued, Leased};
+use crate::broker::{DequeueLimits, Dequeued, Leased};
 use crate::queue::QueueName;
 
 /// Fetches tasks until the worker drains, or, with `once`, until nothing is left to do. Returns when every fetched task was
@@ -63,6 +63,10 @@ impl Slots {
         Self { free, trial: self.trial.take() }
     }
 }
+
+/// Maximum size of a stored task without its body, in bytes: headers, signature, receipt, the fields of the queue and the
+/// text of the last failure.
+const TASK_OVERHEAD: usize = 128 * 1024;
 
 /// Delay between checks by a worker that ends with its queues whether its last tasks are settled.
 const DONE_CHECK: Duration = Duration::from_millis(20);
@@ -146,8 +150,9 @@ impl Fetcher {
     }
 
     async fn dequeue(&mut self, number: usize, queue: &QueueName, limit: usize) -> Option<Dequeued> {
-        let lease = self.shared.settings.lease;
-        match self.shared.parts.broker.dequeue(queue, limit, lease).await {
+        let (lease, max_body) = (self.shared.settings.lease, self.shared.settings.policy.max_body);
+        let limits = DequeueLimits::tasks(limit).with_task_bytes(max_body.saturating_add(TASK_OVERHEAD));
+        match self.shared.parts.broker.dequeue_within(queue, limits, lease).await {
             Ok(dequeued) => {
                 self.scheduler.responded(number);
                 Some(dequeued)

@@ -53,7 +53,8 @@ impl RedisBroker {
             tasks.iter().for_each(|task| args.push_int(task.process_at.map_or(0, |at| at.0)));
             tasks.iter().for_each(|task| args.push_text(&task.message.unique_key));
         }
-        let answer = self.connection.run(&scripts::ENQUEUE, &[&keys.pending, &keys.scheduled], &args).await?;
+        let names = [keys.pending.as_str(), &keys.scheduled, &keys.active, &keys.lease];
+        let answer = self.connection.run(&scripts::ENQUEUE, &names, &args).await?;
         if answer == Value::Int(to_i64(tasks.len())) {
             return Ok(vec![Enqueued::New; tasks.len()]);
         }

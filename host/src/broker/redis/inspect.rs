@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Value, cmd};
+use redis::Value;
 
 use super::asynq::Message;
 use super::scripts::Args;
@@ -14,12 +14,20 @@ use crate::queue::QueueName;
 
 impl RedisBroker {
     pub(super) async fn read_queues(&self) -> Result<Vec<QueueName>, BrokerError> {
-        let mut smembers = cmd("SMEMBERS");
-        smembers.arg(keys::queues(&self.prefix));
-        let names = reply::ids(self.connection.call(&smembers).await?)?;
-        let names: BTreeSet<QueueName> =
-            names.iter().filter_map(|name| QueueName::parse(name).ok()).collect();
-        Ok(names.into_iter().collect())
+        let key = keys::queues(&self.prefix);
+        let mut names = BTreeSet::new();
+        let mut cursor = "0".to_owned();
+        for _ in 0..MAX_PAGES {
+            let args = Args::default().text(&cursor).int(NAMES);
+            let [next, page] = reply::tuple(self.connection.run(&scripts::QUEUES, &[&key], &args).await?)?;
+            let next = reply::id(next)?;
+            names.extend(reply::ids(page)?.iter().filter_map(|name| QueueName::parse(name).ok()));
+            if next == "0" || names.len() >= MAX_QUEUES {
+                break;
+            }
+            cursor = next;
+        }
+        Ok(names.into_iter().take(MAX_QUEUES).collect())
     }
 
     pub(super) async fn read_stats(&self, queue: &QueueName) -> Result<QueueStats, BrokerError> {
@@ -73,11 +81,15 @@ impl RedisBroker {
             let answer =
                 self.connection.run(&scripts::LIST, &[keys.state(state), &keys.lease], &args).await?;
             let [seen, rows] = reply::tuple(answer)?;
-            let mut rows = reply::array(rows)?.into_iter();
+            let (seen, rows) = (reply::count(&seen)?, reply::array(rows)?);
+            if seen > chunk || rows.len() > 3 * seen {
+                return Err(reply::unexpected());
+            }
+            let mut rows = rows.into_iter();
             while let (Some(id), Some(task), Some(at)) = (rows.next(), rows.next(), rows.next()) {
                 page.push(info(reply::id(id)?, state, task, at)?);
             }
-            if reply::count(&seen)? < chunk {
+            if seen < chunk {
                 break;
             }
             passed += chunk;
@@ -117,3 +129,12 @@ fn info(id: String, state: TaskState, task: Value, at: Value) -> Result<TaskInfo
 
 /// Maximum number of tasks a script call returns: each row carries its message.
 const PAGE: usize = 64;
+
+/// About how many names of queues a script call looks at.
+const NAMES: i64 = 1024;
+
+/// Maximum number of these calls: a process that can write to Redis can add any number of names.
+const MAX_PAGES: usize = 256;
+
+/// Maximum number of queues.
+const MAX_QUEUES: usize = 10_000;

@@ -45,14 +45,14 @@ impl RedisBroker {
             let args = self.announcing(&keys, queue).int(to_i64(chunk)).int(FOREIGN_LEASE_GRACE_SECS);
             let [requeued, dropped] =
                 reply::tuple(self.connection.run(&scripts::RECOVER, &names, &args).await?)?;
-            let before = out.requeued.len() + out.dropped.len();
-            out.requeued.extend(reply::ids(requeued)?.into_iter().rev());
-            out.dropped.extend(reply::ids(dropped)?);
-            let taken = out.requeued.len() + out.dropped.len() - before;
+            let (requeued, dropped) = (reply::ids(requeued)?, reply::ids(dropped)?);
+            let taken = reply::at_most(requeued.len() + dropped.len(), chunk)?;
+            out.requeued.extend(requeued.into_iter().rev());
+            out.dropped.extend(dropped);
             if taken < chunk {
                 break;
             }
-            left = left.saturating_sub(taken);
+            left -= taken;
         }
         Ok(out)
     }
@@ -69,8 +69,9 @@ impl RedisBroker {
             let chunk = (limit - total).min(CHUNK);
             let args = self.announcing(&keys, queue).int(to_i64(chunk));
             let [moved, taken] = reply::tuple(self.connection.run(&scripts::FORWARD, &names, &args).await?)?;
-            total += reply::count(&moved)?;
-            if reply::count(&taken)? < chunk {
+            let taken = reply::at_most(reply::count(&taken)?, chunk)?;
+            total += reply::at_most(reply::count(&moved)?, taken)?;
+            if taken < chunk {
                 break;
             }
         }
@@ -87,7 +88,8 @@ impl RedisBroker {
             let args = Args::default().text(&keys.base).int(to_i64(chunk));
             let [expired, repaired] =
                 reply::tuple(self.connection.run(&scripts::TIDY, &names, &args).await?)?;
-            let (expired, repaired) = (reply::count(&expired)?, reply::count(&repaired)?);
+            let expired = reply::at_most(reply::count(&expired)?, chunk)?;
+            let repaired = reply::at_most(reply::count(&repaired)?, chunk)?;
             out.expired += expired;
             out.repaired += repaired;
             if expired.max(repaired) < chunk {

@@ -28,6 +28,11 @@ pub(super) fn count(value: &Value) -> Result<usize, BrokerError> {
     usize::try_from(int(value)?).map_err(|_| unexpected())
 }
 
+/// Returns `count` unless it is more than was asked for.
+pub(super) fn at_most(count: usize, limit: usize) -> Result<usize, BrokerError> {
+    if count <= limit { Ok(count) } else { Err(unexpected()) }
+}
+
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>, BrokerError> {
     optional(value)?.ok_or_else(unexpected)
 }

@@ -91,15 +91,16 @@ macro_rules! script {
     };
 }
 
-script!(ENQUEUE = "clock" "enqueue");
-script!(ENQUEUE_UNIQUE = "clock" "enqueue_unique");
-script!(DEQUEUE = "clock" "holder" "listed" "bounds" "dequeue");
-script!(SETTLE = "clock" "holder" "remove_active" "counters" "archive" "settle");
-script!(EXTEND = "clock" "holder" "extend");
-script!(RECOVER = "clock" "holder" "listed" "bounds" "counters" "archive" "recover");
-script!(FORWARD = "clock" "forward");
-script!(TIDY = "clock" "tidy");
+script!(ENQUEUE = "clock" "wrong_type" "bounds" "enqueue");
+script!(ENQUEUE_UNIQUE = "clock" "wrong_type" "bounds" "enqueue_unique");
+script!(DEQUEUE = "clock" "wrong_type" "holder" "listed" "bounds" "dequeue");
+script!(SETTLE = "clock" "wrong_type" "holder" "remove_active" "counters" "archive" "settle");
+script!(EXTEND = "clock" "wrong_type" "holder" "extend");
+script!(RECOVER = "clock" "wrong_type" "holder" "listed" "bounds" "counters" "archive" "recover");
+script!(FORWARD = "clock" "wrong_type" "forward");
+script!(TIDY = "clock" "holder" "tidy");
 script!(PAUSE = "pause");
-script!(STATS = "clock" "stats");
+script!(STATS = "clock" "bounds" "stats");
 script!(LIST = "holder" "bounds" "list");
 script!(FIND = "holder" "bounds" "find");
+script!(QUEUES = "queues");

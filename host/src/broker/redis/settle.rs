@@ -105,7 +105,8 @@ fn size(lease: &Lease, end: &Settlement) -> usize {
     let stored = lease.stored.as_ref().map_or(0, Bytes::len);
     match end {
         Settlement::Complete { result, .. } => stored + result.len(),
-        Settlement::Retry { .. } | Settlement::Archive { .. } => stored,
+        Settlement::Retry { .. } => stored,
+        Settlement::Archive { reason } => reason.len(),
         Settlement::Done | Settlement::Requeue => 0,
     }
 }
@@ -123,7 +124,7 @@ fn push_end<'a>(args: &mut Args<'a>, lease: &Lease, end: &'a Settlement, now: Un
             args.push_int(at.0);
             args.push_int(i64::from(failure.is_some()));
         }
-        Settlement::Archive { .. } => args.push_owned(settled_message(lease, end, now)),
+        Settlement::Archive { .. } => args.push_owned(appended_fields(lease, end, now)),
         Settlement::Done | Settlement::Requeue => {}
     }
 }
@@ -138,4 +139,16 @@ fn settled_message(lease: &Lease, end: &Settlement, now: UnixMillis) -> Vec<u8> 
         }
         Some(Err(_)) | None => Vec::new(),
     }
+}
+
+/// Returns the encoded fields that say how the lease ended. Appended to a message they replace its own: of a repeated
+/// field the last one counts. So an archived message, which may be long, is not sent back. Empty for a lease without a
+/// stored message.
+fn appended_fields(lease: &Lease, end: &Settlement, now: UnixMillis) -> Vec<u8> {
+    if lease.stored.is_none() {
+        return Vec::new();
+    }
+    let mut fields = Message::default();
+    fields.settle(end, now);
+    fields.encode()
 }

@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::asynq::NewMessage;
 use super::scripts::Args;
-use super::{RedisBroker, enqueue, millis, reply, scripts};
+use super::{RedisBroker, enqueue, keys, millis, reply, scripts};
 use crate::broker::{BrokerError, Enqueued};
 use crate::queue::QueueName;
 
@@ -39,13 +39,15 @@ impl RedisBroker {
         }
         enqueue::check_id(task)?;
         self.register_queue(queue).await?;
+        let queues = keys::queues(&self.prefix);
         let mut args = Args::default().text(&message.id);
         args.push_owned(message.encode());
         let args = args
             .int(task.process_at.map_or(0, |at| at.0))
             .int(millis(ttl))
             .text(&self.channel)
-            .text(queue.as_str());
+            .text(queue.as_str())
+            .text(&queues);
         let hash = keys.task(&message.id);
         let names = [message.unique_key.as_str(), &hash, &keys.pending, &keys.scheduled];
         match self.connection.run(&scripts::ENQUEUE_UNIQUE, &names, &args).await? {

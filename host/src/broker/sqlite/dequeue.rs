@@ -4,14 +4,14 @@ use rusqlite::{Connection, params};
 
 use super::counters::Delta;
 use super::record::Stored;
-use super::{MAX_REPLY_BYTES, MAX_ROWS, archive, pending, record, tasks};
-use crate::broker::{Corrupt, Dequeued, Lease, LeaseToken, Leased, TaskState};
+use super::{MAX_ROWS, archive, pending, record, tasks};
+use crate::broker::{Corrupt, DequeueLimits, Dequeued, Lease, LeaseToken, Leased, TaskState};
 
-/// Leases up to `limit` tasks until `until`. `random` is the fencing token of the first task, the others count up from it.
+/// Leases tasks until `until`. `random` is the fencing token of the first task, the others count up from it.
 pub(super) fn dequeue(
     connection: &Connection,
     queue: &str,
-    limit: usize,
+    limits: DequeueLimits,
     until: i64,
     random: [u8; 16],
     now: i64,
@@ -27,21 +27,23 @@ pub(super) fn dequeue(
         token: u128::from_be_bytes(random),
         answer: Dequeued::default(),
         delta: Delta::default(),
+        limits,
         bytes: 0,
+        is_full: false,
         stuck: 0,
     };
     let mut seen = 0;
     // More than one round only if damaged tasks are pending.
-    while batch.answer.tasks.len() < limit && batch.bytes < MAX_REPLY_BYTES && seen < MAX_ROWS {
-        let round = (limit - batch.answer.tasks.len()).min(MAX_ROWS - seen);
+    while batch.answer.tasks.len() < limits.tasks && !batch.is_full && seen < MAX_ROWS {
+        let round = (limits.tasks - batch.answer.tasks.len()).min(MAX_ROWS - seen);
         let candidates = pending::first(connection, queue, round, batch.stuck)?;
         seen += candidates.len();
         let last = candidates.len() < round;
         for (seq, id) in candidates {
-            if batch.bytes >= MAX_REPLY_BYTES {
+            batch.take(seq, id)?;
+            if batch.is_full {
                 break;
             }
-            batch.take(seq, id)?;
         }
         if last {
             break;
@@ -59,8 +61,11 @@ struct Batch<'a> {
     token: u128,
     answer: Dequeued,
     delta: Delta,
+    limits: DequeueLimits,
     /// Size of the answer, in bytes.
     bytes: usize,
+    /// Set if the next task would make the answer too large.
+    is_full: bool,
     /// Number of damaged tasks that stay pending.
     stuck: usize,
 }
@@ -71,13 +76,20 @@ impl Batch<'_> {
         let Some(id) = id else {
             return self.archive(seq, format!("seq {seq}"), Vec::new());
         };
-        match record::read(self.connection, seq, self.queue, &id)? {
+        match record::read(self.connection, seq, self.queue, &id, self.limits.task_bytes)? {
             Stored::Record(record) => {
-                self.bytes += record::size_of(&record);
+                let size = record::size_of(&record);
+                if !self.has_room(size) {
+                    return Ok(());
+                }
+                self.bytes += size;
                 let lease = self.lease(seq, id)?;
                 self.answer.tasks.push(Leased { lease, record });
             }
             Stored::Corrupt(found) => {
+                if !self.has_room(found.len()) {
+                    return Ok(());
+                }
                 self.bytes += found.len();
                 self.archive(seq, id, found)?;
             }
@@ -88,6 +100,13 @@ impl Batch<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether a task of `size` bytes can be part of the answer. The first one always can.
+    fn has_room(&mut self, size: usize) -> bool {
+        let is_first = self.answer.tasks.is_empty() && self.answer.corrupt.is_empty();
+        self.is_full = !is_first && self.bytes.saturating_add(size) > self.limits.total_bytes;
+        !self.is_full
     }
 
     fn lease(&mut self, seq: i64, id: String) -> rusqlite::Result<Lease> {

@@ -119,7 +119,7 @@ pub(super) fn find(
 fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -> rusqlite::Result<TaskInfo> {
     let seq: i64 = row.get(0)?;
     let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
-    let stored = match record::read(connection, seq, queue, &id)? {
+    let stored = match record::read(connection, seq, queue, &id, record::MAX_BYTES)? {
         Stored::Record(record) => Some(record),
         Stored::Corrupt(_) | Stored::Gone => None,
     };

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::counters::Delta;
 use super::schema::order_of;
 use super::{MAX_ROWS, pending, record, tasks, to_sql};
-use crate::broker::{TaskState, Tidied};
+use crate::broker::{MAX_LEASE, TaskState, Tidied};
 
 /// The counter of a state with fewer tasks than this is checked against the tasks.
 const RECOUNT_BELOW: i64 = 1000;
@@ -56,14 +56,15 @@ pub(super) fn forward(
 const EXPIRED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'completed' AND expires_at <= ?2
                        ORDER BY expires_at, seq LIMIT ?3";
 
-/// SQLite orders every value that is not a number after all numbers, and NULL before them.
+/// Without a lease, or with one that ends too late. SQLite orders every value that is not a number after all numbers, and
+/// NULL before them.
 const UNLEASED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'active'
-                        AND (lease_until IS NULL OR lease_until >= '') AND ?2 = ?2 LIMIT ?3";
+                        AND (lease_until IS NULL OR lease_until > ?2) LIMIT ?3";
 
 /// Returns whether [`tidy`] has anything to do.
 pub(super) fn has_untidy(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<bool> {
     Ok(!tasks::select(connection, EXPIRED, queue, now, 1)?.is_empty()
-        || !tasks::select(connection, UNLEASED, queue, now, 1)?.is_empty()
+        || !tasks::select(connection, UNLEASED, queue, latest(now), 1)?.is_empty()
         || drift(connection, queue)? != Delta::default())
 }
 
@@ -77,13 +78,18 @@ pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64)
         answer.expired += 1;
     }
     let repair = "UPDATE task SET lease_until = ?2 WHERE seq = ?1";
-    for seq in tasks::select(connection, UNLEASED, queue, now, limit)? {
+    for seq in tasks::select(connection, UNLEASED, queue, latest(now), limit)? {
         tasks::change(connection, seq, repair, params![seq, now])?;
         answer.repaired += 1;
     }
     delta.apply(connection, queue)?;
     drift(connection, queue)?.apply(connection, queue)?;
     Ok(answer)
+}
+
+/// Returns when a lease can end at the latest.
+fn latest(now: i64) -> i64 {
+    now.saturating_add(record::millis(MAX_LEASE))
 }
 
 /// Returns the error of the counters of `queue`, for states with few tasks. It is not zero if the tables were edited.

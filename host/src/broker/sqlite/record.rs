@@ -39,16 +39,23 @@ pub(super) fn store(connection: &Connection, seq: i64, record: &TaskRecord) -> r
     Ok(())
 }
 
-/// Reads the record of task `seq` of `queue`, whose id is `id`.
-pub(super) fn read(connection: &Connection, seq: i64, queue: &str, id: &str) -> rusqlite::Result<Stored> {
+/// Reads the record of task `seq` of `queue`, whose id is `id`. A record of more than `max` bytes is corrupt and not read.
+pub(super) fn read(
+    connection: &Connection,
+    seq: i64,
+    queue: &str,
+    id: &str,
+    max: usize,
+) -> rusqlite::Result<Stored> {
+    let max = max.min(MAX_BYTES);
     let mut statement = connection.prepare_cached(
         "SELECT type, max_retries, timeout_ms, retention_ms, envelope FROM record WHERE seq = ?1",
     )?;
     let found = statement
         .query_row([seq], |row| {
-            Ok(match decode(row, queue, id) {
+            Ok(match decode(row, queue, id, max) {
                 Some(record) => Stored::Record(record),
-                None => Stored::Corrupt(bytes(row, 4).unwrap_or_default().to_vec()),
+                None => Stored::Corrupt(bytes(row, 4, max).unwrap_or_default().to_vec()),
             })
         })
         .optional();
@@ -71,7 +78,7 @@ pub(super) fn store_result(connection: &Connection, seq: i64, result: &[u8]) -> 
 pub(super) fn read_result(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Vec<u8>>> {
     let found = connection
         .prepare_cached("SELECT envelope FROM result WHERE seq = ?1")?
-        .query_row([seq], |row| Ok(bytes(row, 0).map(<[u8]>::to_vec)))
+        .query_row([seq], |row| Ok(bytes(row, 0, MAX_BYTES).map(<[u8]>::to_vec)))
         .optional();
     match found {
         Err(error) if is_too_big(&error) => Ok(None),
@@ -125,9 +132,9 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn decode(row: &Row<'_>, queue: &str, id: &str) -> Option<TaskRecord> {
+fn decode(row: &Row<'_>, queue: &str, id: &str, max: usize) -> Option<TaskRecord> {
     let (task_type, envelope) = (row.get_ref(0).ok()?.as_str().ok()?, row.get_ref(4).ok()?.as_blob().ok()?);
-    if task_type.len().saturating_add(envelope.len()) > MAX_BYTES {
+    if task_type.len().saturating_add(envelope.len()) > max {
         return None;
     }
     Some(TaskRecord {
@@ -146,10 +153,10 @@ fn optional(row: &Row<'_>, column: usize) -> Option<Option<i64>> {
     row.get_ref(column).ok()?.as_i64_or_null().ok()
 }
 
-/// Returns the bytes of a text or blob of at most [`MAX_BYTES`].
-fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Option<&'a [u8]> {
+/// Returns the bytes of a text or blob of at most `max` bytes.
+fn bytes<'a>(row: &'a Row<'_>, column: usize, max: usize) -> Option<&'a [u8]> {
     match row.get_ref(column).ok()? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.len() <= MAX_BYTES => Some(bytes),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.len() <= max => Some(bytes),
         _ => None,
     }
 }

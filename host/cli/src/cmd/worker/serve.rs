@@ -124,7 +124,7 @@ fn notify(state: NotifyState<'_>) {
 async fn log_return_of(broker: Arc<dyn Broker>, repeats: Arc<Repeats>) {
     loop {
         sleep(PROBE_INTERVAL).await;
-        if repeats.broker_is_unavailable() && broker.queues().await.is_ok() {
+        if repeats.broker_is_unavailable() && broker.ping().await.is_ok() {
             repeats.mark_broker_available();
             tracing::warn!(target: WORKER_TARGET, event = "broker-back", "the queue answers again");
         }

@@ -9,23 +9,31 @@
 -- ARGV[3] lease in ms
 -- ARGV[4] first 28 hex digits of the fencing tokens
 -- ARGV[5] the last 4 hex digits of each of them, concatenated
+-- ARGV[6] maximum length of a message, in bytes
+-- ARGV[7] maximum length of all messages together, in bytes
+-- ARGV[8] 1 if the first message is returned even if it is longer than that
+-- ARGV[9] maximum number of ids looked at: ids without a task do not count against the number of tasks
 -- Returns {{id, ...} leased, {message, ...} of the leased, {id, ...} dropped}; false for a message that is too long
 --
 -- Dropped: an id without a task, a second copy of an id that is leased or has another state, and a text too long to be
 -- an id. Ids that would make the reply too long stay pending.
+--
+-- Ids leave the pending list last: if a command before is refused (for instance by an ACL), the next call finds them.
 
 local call, pcall = redis.call, redis.pcall
 local format, sub, find = string.format, string.sub, string.find
 if call('EXISTS', KEYS[2]) == 1 then
   return { {}, {}, {} }
 end
--- A key of another type fails here, before ids are removed from the list.
-call('LLEN', KEYS[3])
-local leases = call('ZCARD', KEYS[4])
-local ids = call('RPOP', KEYS[1], ARGV[2])
-if not ids then
+local limit, max_looked = tonumber(ARGV[2]), tonumber(ARGV[9])
+local max_message, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
+local page = call('LRANGE', KEYS[1], -limit, -1)
+if #page == 0 then
   return { {}, {}, {} }
 end
+-- A key of another type fails here, before anything is written.
+call('LLEN', KEYS[3])
+local leases = call('ZCARD', KEYS[4])
 
 local hash, locks = ARGV[1] .. 't:', ARGV[1] .. 'unique:'
 local token_start, token_ends = ARGV[4], ARGV[5]
@@ -34,13 +42,17 @@ local expiry_ms = math.floor(now * 1000 + ARGV[3])
 -- As text: Redis formats every number argument with seventeen digits.
 local expiry, expiry_text = format('%.0f', math.floor(expiry_ms / 1000)), format('%.0f', expiry_ms)
 local without_lock, with_lock = ':' .. expiry_text, '+' .. expiry_text
--- The leased ids move to the front of `ids`. A table made from a list has its final size at once.
-local count, number, bytes = #ids, 0, 0
-local messages, dropped, left = { unpack(ids) }, {}, {}
+-- A table made from a list has its final size at once.
+local ids, messages, dropped = { unpack(page) }, { unpack(page) }, {}
+local looked, number, bytes, is_full = 0, 0, 0, false
+
+-- Changes nothing, and lets the script go on if memory is full.
+call('LTRIM', KEYS[1], 0, -1)
 
 -- Returns the message of an id whose state is not pending; false if the id must be dropped.
 local function message_unless_listed(id, key, state)
   if type(state) == 'table' then
+    raise_unless_wrong_type(state)
     return false
   end
   local message = call('HGET', key, 'msg')
@@ -54,8 +66,8 @@ local function message_unless_listed(id, key, state)
       end
     end
     local lease = call('ZSCORE', KEYS[4], id)
-    local ends = expiry_of_ours(call('HGET', key, 'taskseal_lease'), lease)
-    if lease and (ends or lease * 1000) > now * 1000 then
+    local ends = (expiry_of_ours(call('HGET', key, 'taskseal_lease'), lease) or (lease or 0) * 1000) / 1000
+    if ends > now and ends <= now + max_lease then
       return false
     end
     call('LREM', KEYS[3], -1, id)
@@ -65,46 +77,48 @@ local function message_unless_listed(id, key, state)
   return message
 end
 
-for n = 1, count do
-  local id = ids[n]
-  if bytes >= max_reply then
-    -- The next id to be leased is the last one pushed.
-    for last = count, n, -1 do
-      left[#left + 1] = ids[last]
+while #page > 0 and not is_full do
+  -- The next id to be leased is the last one of the list.
+  for n = #page, 1, -1 do
+    local id = page[n]
+    local key, message = nil, false
+    if #id <= max_id then
+      key = hash .. id
+      local state = pcall('HGET', key, 'state')
+      message = state == 'pending' and call('HGET', key, 'msg') or message_unless_listed(id, key, state)
     end
+
+    if message then
+      local length = #message <= max_message and #message or 0
+      is_full = (number > 0 or ARGV[8] ~= '1') and bytes + length > max_bytes
+      if is_full then
+        break
+      end
+      number = number + 1
+      local token_end = sub(token_ends, 4 * number - 3, 4 * number)
+      -- A message names the lock of its task. A long one is not searched and counts as having a lock.
+      local has_lock = #message > 65536 or find(message, locks, 1, true)
+      local tail = has_lock and with_lock or without_lock
+      call('HSET', key, 'state', 'active', 'taskseal_lease', token_start .. token_end .. tail)
+      call('HDEL', key, 'pending_since')
+      ids[number], messages[number] = id, #message <= max_message and message
+      bytes = bytes + length
+    else
+      dropped[#dropped + 1] = shown(id)
+    end
+    looked = looked + 1
+  end
+  local more = math.min(limit - number, max_looked - looked)
+  if is_full or more <= 0 then
     break
   end
-  local key, message = nil, false
-  if #id <= max_id then
-    key = hash .. id
-    local state = pcall('HGET', key, 'state')
-    message = state == 'pending' and call('HGET', key, 'msg') or message_unless_listed(id, key, state)
-  end
-
-  if message then
-    number = number + 1
-    local token_end = sub(token_ends, 4 * number - 3, 4 * number)
-    -- A message names the lock of its task. A long one is not searched and counts as having a lock.
-    local has_lock = #message > 65536 or find(message, locks, 1, true)
-    local tail = has_lock and with_lock or without_lock
-    call('HSET', key, 'state', 'active', 'taskseal_lease', token_start .. token_end .. tail)
-    call('HDEL', key, 'pending_since')
-    message = #message <= max_value and message
-    ids[number], messages[number] = id, message
-    bytes = bytes + (message and #message or 0)
-  else
-    dropped[#dropped + 1] = shown(id)
-  end
+  page = call('LRANGE', KEYS[1], -(looked + more), -(looked + 1))
 end
-for n = number + 1, count do
+for n = number + 1, #ids do
   ids[n], messages[n] = nil, nil
 end
 
-if #left > 0 then
-  call('RPUSH', KEYS[1], unpack(left))
-end
 if number > 0 then
-  call('LPUSH', KEYS[3], unpack(ids))
   -- Redis orders equal scores by id, and ids mostly increase: in reverse order each is inserted at once.
   local scores = { unpack(ids) }
   for n = 1, number do
@@ -119,5 +133,9 @@ if number > 0 then
   else
     call('ZADD', KEYS[4], unpack(scores))
   end
+  call('LPUSH', KEYS[3], unpack(ids))
+end
+if looked > 0 then
+  call('LTRIM', KEYS[1], 0, -looked - 1)
 end
 return { ids, messages, dropped }

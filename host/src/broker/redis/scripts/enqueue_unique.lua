@@ -10,15 +10,19 @@
 -- ARGV[4] maximum duration of the lock after that, in ms
 -- ARGV[5] wake-up channel
 -- ARGV[6] queue
+-- ARGV[7] <prefix>:queues
 -- Returns 1 stored; 0 the id is taken by a key that is not a task; {message} already stored under the id; or the id
 --   that holds the lock.
 --
 -- The id is checked before the lock is taken, so that an id already taken leaves no lock behind.
 
 local now, time = clock()
+-- As in enqueue.lua.
+redis.pcall('SADD', ARGV[7], ARGV[6])
 local stored = redis.pcall('HGET', KEYS[2], 'msg')
 if stored then
-  local other = type(stored) == 'table' or #stored > #ARGV[2] + 1048576
+  raise_unless_wrong_type(stored)
+  local other = type(stored) == 'table' or #stored > #ARGV[2] + max_growth
   return other and 0 or { stored }
 end
 local process_at = ARGV[3] / 1000
@@ -28,7 +32,7 @@ local ttl = math.max(math.ceil(wait + ARGV[4] / 1000), 1)
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', string.format('%.0f', ttl)) then
   local holder = redis.call('GET', KEYS[1])
   if holder ~= ARGV[1] then
-    return holder
+    return shown(holder)
   end
 end
 if wait > 0 then

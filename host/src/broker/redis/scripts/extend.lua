@@ -16,11 +16,15 @@ for at = 3, #ARGV, 2 do
 end
 local scores = redis.call('ZMSCORE', KEYS[1], unpack(ids))
 
+-- Change nothing: without one of these rights, no lease is changed. The first lets the script go on if memory is full.
+redis.call('ZREM', KEYS[1], '')
+redis.call('ZADD', KEYS[1], 'XX', '0', '')
 local replies, zadd, extended = {}, { 'ZADD', KEYS[1], 'XX' }, {}
 for n, id in ipairs(ids) do
   local token = ARGV[2 * n + 2]
   local key = prefix .. 't:' .. id
   local task = redis.pcall('HMGET', key, 'taskseal_lease')
+  raise_unless_wrong_type(task)
   if extended[id] then
     replies[n] = extended[id] == token and 1 or 0
   elseif is_held_by(token, task[1], scores[n]) then

@@ -3,10 +3,11 @@
 -- KEYS[1] <prefix>:{<queue>}:t:<id>
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] id
--- Returns nil, or {state, {message, result}, Unix ms or nil}; a message or result that is too long is nil
+-- Returns nil, or {state, {message, result}, Unix ms or nil}; a message or result that is too long is nil, and so is a
+--   task whose state is
 
 local task = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'taskseal_lease')
-local state = task[1]
+local state = bounded(task[1], 32)
 if not state then
   return false
 end

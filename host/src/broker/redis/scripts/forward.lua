@@ -9,13 +9,14 @@
 -- ARGV[4] maximum number of tasks
 -- Returns {moved, taken}: taken also counts ids without a task
 --
--- A task of an aggregation group of asynq returns to its group.
+-- A task of an aggregation group of asynq is moved to pending as well: in its group it would be merged with others into
+-- one task without a seal. Ids leave their set last: if a command before is refused, the next call finds them.
 
 local prefix = ARGV[1]
 local limit = tonumber(ARGV[4])
 local now, time = clock()
 local now_ns = nanoseconds(time)
-local ready, moved, taken = {}, 0, 0
+local ready, moved, taken, leaving = {}, 0, 0, {}
 
 redis.call('LLEN', KEYS[1])
 for source = 2, 3 do
@@ -23,28 +24,29 @@ for source = 2, 3 do
   if limit > taken then
     due = redis.call('ZRANGEBYSCORE', KEYS[source], '-inf', string.format('%.6f', now), 'LIMIT', 0, limit - taken)
   end
-  if #due > 0 then
-    redis.call('ZREM', KEYS[source], unpack(due))
-  end
+  -- Changes nothing, and lets the script go on if memory is full.
+  redis.call('ZREM', KEYS[source], '')
   for _, id in ipairs(due) do
     local key = prefix .. 't:' .. id
-    local task = redis.pcall('HMGET', key, 'state', 'group')
+    local task = redis.pcall('HMGET', key, 'state')
+    raise_unless_wrong_type(task)
     taken = taken + 1
     if task[1] then
       moved = moved + 1
-      if task[2] and task[2] ~= '' then
-        redis.call('HSET', key, 'state', 'aggregating')
-        redis.call('ZADD', prefix .. 'g:' .. task[2], math.floor(now), id)
-        redis.call('SADD', prefix .. 'groups', task[2])
-      else
-        ready[#ready + 1] = id
-        redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns)
-      end
+      ready[#ready + 1] = id
+      redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns)
     end
   end
+  leaving[source] = due
 end
 
-if #ready > 0 and redis.call('LPUSH', KEYS[1], unpack(ready)) == #ready then
+local was_empty = #ready > 0 and redis.call('LPUSH', KEYS[1], unpack(ready)) == #ready
+for source = 2, 3 do
+  if #leaving[source] > 0 then
+    redis.call('ZREM', KEYS[source], unpack(leaving[source]))
+  end
+end
+if was_empty then
   redis.pcall('PUBLISH', ARGV[2], ARGV[3])
 end
 return { moved, taken }

@@ -22,3 +22,7 @@ end
 local function at_ms(value, lease)
   return value and string.format('%.0f', expiry_of_ours(lease, value) or value * 1000) or false
 end
+
+-- Maximum duration of a lease of any worker, in seconds. One that ends later counts as none: its end was forged, or set
+-- by a host with a wrong clock.
+local max_lease = 3600

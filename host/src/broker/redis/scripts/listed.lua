@@ -5,6 +5,7 @@
 local function is_listed(prefix, state, id)
   if state == 'scheduled' or state == 'retry' or state == 'archived' or state == 'completed' then
     local found = redis.pcall('ZSCORE', prefix .. state, id)
+    raise_unless_wrong_type(found)
     return found and type(found) ~= 'table'
   end
   return false

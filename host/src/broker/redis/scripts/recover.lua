@@ -31,6 +31,7 @@ for at = 1, #due, 2 do
   local id, lease_score = due[at], due[at + 1]
   local key = prefix .. 't:' .. id
   local task = redis.pcall('HMGET', key, 'state', 'taskseal_lease')
+  raise_unless_wrong_type(task)
   local expiry = expiry_of_ours(task[2], lease_score)
   if (expiry and expiry <= now * 1000) or (not expiry and tonumber(lease_score) <= now - ARGV[5]) then
     finished[#finished + 1] = id
@@ -52,10 +53,12 @@ for at = 1, #due, 2 do
   end
 end
 
+local was_empty = #requeued > 0 and redis.call('RPUSH', KEYS[3], unpack(requeued)) == #requeued
+-- Last: if a command before is refused (for instance by an ACL), the next call finds the ids.
 if #finished > 0 then
   redis.call('ZREM', KEYS[1], unpack(finished))
 end
-if #requeued > 0 and redis.call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
+if was_empty then
   redis.pcall('PUBLISH', ARGV[2], ARGV[3])
 end
 return { requeued, dropped }

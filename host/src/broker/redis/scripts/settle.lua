@@ -17,13 +17,14 @@
 --   done: nothing
 --   complete: message, retention in ms, result
 --   retry: message, Unix ms, 1 if it counts as a failure
---   archive: message
 --   (an empty message leaves the stored one as it is)
+--   archive: fields to append to the stored message, which replace earlier values of these fields
 --   corrupt: nothing (archived, its message unchanged)
 --   requeue: nothing
 -- Returns the number of leases if all were ended, or a value for each lease: 1 ended, 0 not held by this token
 --
--- Commands that free memory come first: once a script has written, Redis lets it finish even if memory is full.
+-- Ids leave the active list and the lease set last: if a command before is refused (for instance by an ACL), the task is
+-- recovered after its lease.
 
 local extra = { done = 0, complete = 3, retry = 3, archive = 1, corrupt = 0, requeue = 0 }
 local places = { complete = KEYS[6], retry = KEYS[4], archive = KEYS[5], corrupt = KEYS[5], requeue = KEYS[3] }
@@ -50,6 +51,7 @@ local known_rest, known_score, known_mark = '', false, false
 -- Returns the character after the token for a lease that is held, otherwise false.
 local function held(token, lease, lease_score)
   if not lease or lease_score ~= known_score or lease ~= token .. known_rest then
+    raise_unless_wrong_type(lease)
     if type(lease) ~= 'string' or not is_held_by(token, lease, lease_score) then
       return false
     end
@@ -86,8 +88,8 @@ if finished < number then
     return replies
   end
 end
-remove_active(KEYS[1], leaving, ended)
-call('ZREM', KEYS[2], unpack(leaving))
+-- Changes nothing: once a script has written, Redis lets it finish even if memory is full.
+call('ZREM', KEYS[2], '')
 
 -- Releases a lock only within the key space of this queue, whatever the hash contains.
 local function unlock(n)
@@ -97,7 +99,7 @@ local function unlock(n)
   end
 end
 
-local gone, requeued, zadds = {}, {}, {}
+local gone, kept, requeued, zadds = {}, {}, {}, {}
 local processed, failed = 0, 0
 
 local function list(place, value, id)
@@ -116,7 +118,7 @@ local function store(key, message, ...)
 end
 
 local function keep(kind, id, key, from)
-  call('HDEL', key, 'taskseal_lease')
+  kept[#kept + 1] = key
   if kind == 'complete' then
     store(key, argv[from], 'state', 'completed', 'result', argv[from + 2])
     list(KEYS[6], now + argv[from + 1] / 1000, id)
@@ -129,7 +131,8 @@ local function keep(kind, id, key, from)
       failed = failed + 1
     end
   elseif kind == 'archive' then
-    store(key, argv[from], 'state', 'archived')
+    local message = argv[from] ~= '' and call('HGET', key, 'msg')
+    store(key, message and message .. argv[from] or '', 'state', 'archived')
     list(KEYS[5], now, id)
     processed = processed + 1
     failed = failed + 1
@@ -171,20 +174,26 @@ while argv[run] do
 end
 processed = processed + #gone
 
-if #gone > 0 then
-  call('DEL', unpack(gone))
-end
 for _, zadd in pairs(zadds) do
   call(unpack(zadd))
 end
-if zadds[KEYS[5]] then
-  trim_archive(KEYS[5], hash, now)
+local was_empty = #requeued > 0 and call('RPUSH', KEYS[3], unpack(requeued)) == #requeued
+if #gone > 0 then
+  call('DEL', unpack(gone))
 end
+for _, key in ipairs(kept) do
+  call('HDEL', key, 'taskseal_lease')
+end
+remove_active(KEYS[1], leaving, ended)
+call('ZREM', KEYS[2], unpack(leaving))
 if processed > 0 then
   count(now, KEYS[7], processed, KEYS[8], failed)
 end
-if #requeued > 0 and call('RPUSH', KEYS[3], unpack(requeued)) == #requeued then
+if was_empty then
   pcall('PUBLISH', argv[2], argv[3])
+end
+if zadds[KEYS[5]] then
+  trim_archive(KEYS[5], hash, now)
 end
 if finished == number then
   return number

@@ -32,8 +32,8 @@ return {
   redis.call('ZCARD', KEYS[4]),
   redis.call('ZCARD', KEYS[5]),
   redis.call('ZCARD', KEYS[6]),
-  redis.call('GET', KEYS[7]),
-  redis.call('GET', KEYS[8]),
+  bounded(redis.call('GET', KEYS[7]), 32),
+  bounded(redis.call('GET', KEYS[8]), 32),
   redis.call('EXISTS', KEYS[9]),
   oldest,
 }

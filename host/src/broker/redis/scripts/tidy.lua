@@ -1,4 +1,5 @@
--- Deletes completed tasks past their retention, and gives active tasks without a lease one that has expired.
+-- Deletes completed tasks past their retention, and gives active tasks without a lease, or with one that ends too late,
+-- one that has expired.
 --
 -- KEYS[1] <prefix>:{<queue>}:completed
 -- KEYS[2] <prefix>:{<queue>}:active
@@ -23,20 +24,28 @@ if #expired > 0 then
   redis.call('ZREM', KEYS[1], unpack(expired))
 end
 
-local repaired = 0
+local zadd = { 'ZADD', KEYS[3] }
+-- Long enough ago for every recoverer, including those with a grace period.
+local ended = math.floor(now - 60)
 local active = redis.call('LRANGE', KEYS[2], -1000, -1)
 if #active > 0 then
   local scores = redis.call('ZMSCORE', KEYS[3], unpack(active))
-  local zadd = { 'ZADD', KEYS[3], 'NX' }
   for n = #active, 1, -1 do
-    if not scores[n] and #zadd - 3 < 2 * limit then
-      -- Long enough ago for every recoverer, including those with a grace period.
-      zadd[#zadd + 1] = math.floor(now - 60)
+    if not scores[n] and #zadd - 2 < 2 * limit then
+      zadd[#zadd + 1] = ended
       zadd[#zadd + 1] = active[n]
     end
   end
-  if #zadd > 3 then
-    repaired = redis.call(unpack(zadd))
+end
+local latest = string.format('(%.6f', now + max_lease)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], latest, '+inf', 'LIMIT', 0, limit)) do
+  if #zadd - 2 < 2 * limit then
+    zadd[#zadd + 1] = ended
+    zadd[#zadd + 1] = id
   end
+end
+local repaired = (#zadd - 2) / 2
+if repaired > 0 then
+  redis.call(unpack(zadd))
 end
 return { #expired, repaired }
