@@ -69,7 +69,7 @@ impl Location {
         }
         let broker = RedisBroker::connect(&config)?;
         // The first call fails if there is no Redis server.
-        broker.queues().await?;
+        broker.ping().await?;
         let connection = redis::Client::open(direct)?.get_multiplexed_async_connection().await?;
         Ok((Arc::new(broker), Box::new(RedisStorage { connection, prefix: "asynq".to_owned() })))
     }
