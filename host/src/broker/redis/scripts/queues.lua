@@ -5,7 +5,7 @@
 -- ARGV[2] about how many names to look at
 -- Returns {next cursor, 0 after the last page; {name, ...}}
 --
--- A process that can write to Redis can add names of 512 MB: those that are no queue's are not returned.
+-- A process that can write to Redis can add names of 512 MB: names that are too long for a queue are not returned.
 
 local page = redis.call('SSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local names = {}
