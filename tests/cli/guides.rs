@@ -1,6 +1,8 @@
 //! The commands of the guides, run as a reader would run them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
+mod other_languages;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
