@@ -37,16 +37,26 @@ impl Backoff {
     #[must_use]
     pub fn delay(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
-        let step = self.first.saturating_mul(1 << doublings).min(self.longest);
-        // Without randomness the delay only lacks its jitter.
-        let jitter = getrandom::u32().unwrap_or(u32::MAX);
-        step / 2 + (step / 2).mul_f64(f64::from(jitter) / f64::from(u32::MAX))
+        with_jitter(self.first.saturating_mul(1 << doublings).min(self.longest))
+    }
+
+    /// Returns the delay after a wait of this length, for delays that grow with the time waited so far: as long, but at
+    /// least the first delay and at most the longest, with jitter.
+    pub(crate) fn delay_after(&self, waited: Duration) -> Duration {
+        with_jitter(waited.max(self.first).min(self.longest))
     }
 
     /// Returns the delays of consecutive failures, beginning with the first failure.
     pub(crate) const fn delays(self) -> Delays {
         Delays { backoff: self, failures: 0 }
     }
+}
+
+/// Returns a time between half of `step` and all of it.
+fn with_jitter(step: Duration) -> Duration {
+    // Without randomness the delay only lacks its jitter.
+    let jitter = getrandom::u32().unwrap_or(u32::MAX);
+    step / 2 + (step / 2).mul_f64(f64::from(jitter) / f64::from(u32::MAX))
 }
 
 /// Consecutive failures and the delays that follow them.

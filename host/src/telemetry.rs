@@ -8,7 +8,9 @@ use taskseal_core::Refusal;
 use tracing::field::display;
 use tracing::{info, warn};
 
+use crate::time::UnixMillis;
 use crate::worker::event::Event;
+use crate::worker::postpone;
 
 /// Target of the `tracing` events that report what a worker does.
 ///
@@ -18,6 +20,7 @@ pub const WORKER_TARGET: &str = "taskseal::worker";
 
 const TASKS: &str = "taskseal_tasks_total";
 const REFUSED: &str = "taskseal_refused_total";
+const POSTPONED: &str = "taskseal_postponed_total";
 const ATTEMPTS: &str = "taskseal_attempts_total";
 const LEASE_LOST: &str = "taskseal_lease_lost_total";
 const LOCK_LOST: &str = "taskseal_lock_lost_total";
@@ -51,6 +54,13 @@ pub fn register_metrics() {
     describe_counter!(REFUSED, "Refused tasks by refusal code.");
     for refusal in Refusal::ALL {
         drop(counter!(REFUSED, "reason" => refusal.code()));
+    }
+    describe_counter!(
+        POSTPONED,
+        "Times that a task was not acceptable yet and was postponed, by refusal code."
+    );
+    for refusal in postpone::REFUSALS {
+        drop(counter!(POSTPONED, "reason" => refusal.code()));
     }
     for (name, description) in COUNTERS {
         describe_counter!(name, description);
@@ -89,6 +99,7 @@ fn count(event: &Event) {
         Event::Archived { .. } => tasks("archived").increment(1),
         Event::GivenBack { .. } => tasks("given_back").increment(1),
         Event::Refused { refusal, .. } => counter!(REFUSED, "reason" => refusal.code()).increment(1),
+        Event::Postponed { refusal, .. } => counter!(POSTPONED, "reason" => refusal.code()).increment(1),
         Event::LeaseLost { .. } => counter!(LEASE_LOST).increment(1),
         Event::LockLost { .. } => counter!(LOCK_LOST).increment(1),
         Event::Recovered { count } => counter!(RECOVERED).increment(*count as u64),
@@ -120,6 +131,11 @@ fn trace(event: &Event) {
         Event::Refused { id, queue, refusal, detail, quarantined } => {
             let (queue, code) = (queue.as_str(), refusal.code());
             emit!(warn, "refused", event, id, queue, code, detail, quarantined);
+        }
+        Event::Postponed { id, queue, refusal, detail, at } => {
+            let (queue, code) = (queue.as_str(), refusal.code());
+            let wait_seconds = at.since(UnixMillis::now()).as_secs();
+            emit!(warn, "postponed", event, id, queue, code, detail, wait_seconds);
         }
         Event::LeaseLost { id } => emit!(warn, "lease-lost", event, id),
         Event::LockLost { id } => emit!(warn, "lock-lost", event, id),

@@ -34,6 +34,7 @@ mod lease_guard;
 mod lease_table;
 mod maintenance;
 mod phase;
+pub(crate) mod postpone;
 mod prepare;
 mod quarantine;
 mod queue_scheduler;

@@ -144,7 +144,7 @@ fn id_that_is_taken_is_a_conflict_and_changes_nothing() {
 }
 
 #[test]
-fn task_of_a_type_without_handler_is_refused_and_explained() {
+fn task_of_a_type_without_handler_is_postponed_and_explained() {
     let project = Project::new();
     let warned = project.run_with(&["enqueue", "--queue", "default", "--type", "no:such"], b"x");
     assert!(
@@ -156,10 +156,10 @@ fn task_of_a_type_without_handler_is_refused_and_explained() {
 
     let run = project.run(&[&ONCE[..], &["--json"]].concat());
 
-    assert_eq!(run.ok().json()["refused"]["type-not-handled"], 1);
-    let entry = project.run(&["quarantine", "show", "1", "--json"]).ok().json();
-    assert_eq!((&entry["code"], &entry["kid_known"]), (&"type-not-handled".into(), &true.into()));
-    assert!(entry["next_step"].as_str().unwrap().contains("[[handler]]"), "{entry}");
+    assert_eq!(run.ok().json()["postponed"]["type-not-handled"], 1);
+    assert!(run.err.contains("[[handler]]"), "{}", run.err);
+    let tasks = project.run(&["task", "ls", "--queue", "default", "--state", "retry"]).ok().text();
+    assert!(tasks.contains("no:such"), "{tasks}");
 }
 
 #[test]

@@ -14,9 +14,9 @@ use taskseal::worker::Tally;
 use taskseal::{Task, Worker, WorkerSettings};
 use taskseal_core::claims::ClockSource;
 use taskseal_core::name::Reference;
-use taskseal_core::{Audience, Issuer, Refusal, Suite, TaskId, TaskType};
+use taskseal_core::{Audience, Issuer, Refusal, TaskId, TaskType};
 use taskseal_tests::fleet::{
-    AnyQueue, Fleet, NARROW, OUTDATED, PRODUCER, REVOKED, Ran, STRANGER, Sealed, mail, unix_now,
+    AnyQueue, Fleet, NARROW, OUTDATED, PRODUCER, REVOKED, Ran, Sealed, mail, unix_now,
 };
 use taskseal_tests::on_both_brokers;
 
@@ -27,17 +27,13 @@ on_both_brokers! {
     undecodable_message_is_refused,
     body_over_the_limit_is_refused,
     result_in_the_place_of_a_task_is_refused,
-    suite_that_is_not_allowed_is_refused,
-    unknown_key_is_refused,
     changed_envelope_is_refused,
     revoked_and_outdated_keys_are_refused,
     key_that_may_not_speak_for_the_issuer_is_refused,
     key_that_may_not_seal_the_type_is_refused,
     key_that_may_not_seal_for_the_queue_is_refused,
     task_of_another_queue_or_deployment_is_refused,
-    type_without_a_handler_is_refused,
     issuer_without_a_clock_is_refused,
-    task_from_the_future_is_refused,
     task_that_lives_too_long_is_refused,
     expired_task_is_refused,
     expired_task_that_had_ended_is_settled_and_not_refused,
@@ -51,7 +47,6 @@ on_both_brokers! {
     second_envelope_under_one_id_is_refused,
     attempts_beyond_the_sealed_number_are_refused,
     task_that_took_workers_down_is_refused,
-    body_for_another_key_is_refused_and_runs_once_the_key_is_here,
 }
 
 /// Runs what is in the queue and one good task behind it; returns the tally. Only the good one may run.
@@ -172,22 +167,6 @@ async fn result_in_the_place_of_a_task_is_refused(fleet: Fleet) {
         .await;
 }
 
-async fn suite_that_is_not_allowed_is_refused(fleet: Fleet) {
-    let only_signed = fleet.seal(&fleet.sealing_key_in(Suite::S), |claims| claims);
-    refused_as(&fleet, Refusal::SuiteNotAllowed, &[only_signed.record()]).await;
-}
-
-async fn unknown_key_is_refused(fleet: Fleet) {
-    let entries = refused_as(
-        &fleet,
-        Refusal::UnknownKey,
-        &[fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims).record()],
-    )
-    .await;
-    assert_eq!((entries[0].kid_known, entries[0].unverified_issuer.as_deref()), (false, Some("shop")));
-    assert!(entries[0].kid.is_some());
-}
-
 async fn changed_envelope_is_refused(fleet: Fleet) {
     let mut records = Vec::new();
     for back in [1, 20, 63, 64] {
@@ -248,27 +227,12 @@ async fn task_of_another_queue_or_deployment_is_refused(fleet: Fleet) {
     assert_eq!((tally.refused, ran.all()), ([(Refusal::WrongAudience, 1)].into(), vec![]));
 }
 
-async fn type_without_a_handler_is_refused(fleet: Fleet) {
-    let bad = fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
-        claims.task_type = TaskType::new("report:make").unwrap();
-        claims
-    });
-    refused_as(&fleet, Refusal::TypeNotHandled, &[bad.record()]).await;
-}
-
 async fn issuer_without_a_clock_is_refused(fleet: Fleet) {
     let bad = fleet.seal(&fleet.sealing_key(PRODUCER), |mut claims| {
         (claims.issued_at, claims.expires_at) = (None, None);
         claims.clock(ClockSource::None).sequence(1, 1)
     });
     refused_as(&fleet, Refusal::ClockNotAllowed, &[bad.record()]).await;
-}
-
-async fn task_from_the_future_is_refused(fleet: Fleet) {
-    let soon = unix_now() + 600;
-    let key = fleet.sealing_key(PRODUCER);
-    let bad = fleet.seal(&key, |claims| claims.issued_at(soon).expires_at(soon + 60));
-    refused_as(&fleet, Refusal::IssuedInFuture, &[bad.record()]).await;
 }
 
 async fn task_that_lives_too_long_is_refused(fleet: Fleet) {
@@ -472,18 +436,4 @@ async fn task_that_took_workers_down_is_refused(fleet: Fleet) {
     let task = fleet.good();
     started_before(&*fleet.ledger(), &task, 3, true);
     refused_as(&fleet, Refusal::Poisonous, &[task.record()]).await;
-}
-
-async fn body_for_another_key_is_refused_and_runs_once_the_key_is_here(fleet: Fleet) {
-    let task = fleet.seal(&fleet.sealing_key_without_a_reader(), |claims| claims.attempts(1));
-    refused_as(&fleet, Refusal::NoDecryptionKey, &[task.record()]).await;
-    // It never ran, so its only attempt is still there.
-    fleet.queue().delete(&task.id());
-    fleet.push(task.record()).await;
-    let ran = Ran::default();
-    let files = ["unshared.key"].map(|name| fleet.path(name));
-    let mut parts = fleet.parts(ran.handlers());
-    parts.keyring = parts.keyring.with_decryption_keys(files).unwrap();
-    let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
-    assert_eq!((tally.refused, ran.all()), ([].into(), vec![task.claims.task_id]));
 }

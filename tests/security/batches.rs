@@ -16,7 +16,7 @@ use taskseal_tests::fleet::{Fleet, PRODUCER, Ran, mail};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
-    worker_without_batches_refuses_and_quarantines_them,
+    worker_without_batches_postpones_them,
     changed_task_of_a_batch_is_refused_and_the_others_run,
     task_under_the_receipt_of_another_is_refused,
     replayed_task_of_a_batch_is_refused,
@@ -45,15 +45,14 @@ async fn enqueue(fleet: &Fleet, count: usize) -> Vec<Receipt> {
     client(fleet).enqueue_all(tasks(count)).await.unwrap()
 }
 
-async fn worker_without_batches_refuses_and_quarantines_them(fleet: Fleet) {
+async fn worker_without_batches_postpones_them(fleet: Fleet) {
     let receipts = enqueue(&fleet, 3).await;
     let ran = Ran::default();
     let tally = Worker::new(fleet.worker_settings(), fleet.parts(ran.handlers())).run_once().await;
-    assert_eq!((tally.refused, ran.all()), ([(Refusal::SuiteNotAllowed, 3)].into(), vec![]));
-    let kept = fleet.quarantine().list(&Filter::default(), 0, 10).unwrap();
-    assert!(kept.iter().all(|entry| entry.code == "suite-not-allowed") && kept.len() == 3);
+    assert_eq!((tally.postponed, ran.all()), ([(Refusal::SuiteNotAllowed, 3)].into(), vec![]));
+    assert_eq!(fleet.quarantine().usage().unwrap().entries, 0);
     for receipt in receipts {
-        fleet.until_in(&receipt.id.to_string(), TaskState::Archived).await;
+        fleet.until_in(&receipt.id.to_string(), TaskState::Retry).await;
     }
 }
 

@@ -5,4 +5,5 @@ mod batches;
 mod floods;
 mod ledger;
 mod ledger_model;
+mod postponed;
 mod replay_while_keys_stall;

@@ -36,7 +36,7 @@ on_both_brokers! {
     task_cut_off_in_its_last_attempt_is_archived_and_never_started_again,
     heavier_queue_comes_first_and_the_lighter_is_not_starved,
     run_once_ends_when_everything_is_settled,
-    unhandled_type_is_refused,
+    unhandled_type_is_postponed,
 }
 
 fn task(body: &str) -> Task {
@@ -406,7 +406,7 @@ async fn run_once_ends_when_everything_is_settled(fleet: Fleet) {
     assert_eq!(fleet.broker().stats(&mail()).await.unwrap().completed, 50);
 }
 
-async fn unhandled_type_is_refused(fleet: Fleet) {
+async fn unhandled_type_is_postponed(fleet: Fleet) {
     let mut handlers = Handlers::default();
     handlers.insert("email:*", Arc::new(Function::new(async |_| Ok(Output::empty()))));
     let client = fleet.client();
@@ -415,7 +415,7 @@ async fn unhandled_type_is_refused(fleet: Fleet) {
     let mail = client.enqueue(Task::new("email:send", &body).unwrap()).await.unwrap();
     let tally = Worker::new(fleet.worker_settings(), fleet.parts(handlers)).run_once().await;
     assert_eq!((tally.started, tally.succeeded), (1, 1));
-    assert_eq!(tally.refused, [(Refusal::TypeNotHandled, 1)].into());
-    fleet.until_in(&other.id.to_string(), TaskState::Archived).await;
+    assert_eq!(tally.postponed, [(Refusal::TypeNotHandled, 1)].into());
+    fleet.until_in(&other.id.to_string(), TaskState::Retry).await;
     fleet.until_in(&mail.id.to_string(), TaskState::Completed).await;
 }

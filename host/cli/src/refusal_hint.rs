@@ -45,7 +45,9 @@ pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
         Refusal::ClockNotAllowed => {
             "the issuer has no synchronised clock: [policy] clockless says whether such issuers are accepted"
         }
-        Refusal::IssuedInFuture => "compare the clock of this host with that of the issuer",
+        Refusal::IssuedInFuture => {
+            "compare the clock of this host with that of the issuer; it runs when its time has come"
+        }
         Refusal::LifetimeTooLong => {
             "[policy] max_lifetime limits the lifetime of a task: shorten it at the producer"
         }

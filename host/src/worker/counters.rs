@@ -22,7 +22,7 @@ pub struct Tally {
     pub retried: u64,
     /// Tasks that failed for the last time.
     pub archived: u64,
-    /// Tasks given back to the queue: not run, postponed, or cut off at the end of a drain.
+    /// Tasks given back to the queue: not run, deferred, or cut off at the end of a drain.
     pub given_back: u64,
     /// Leases lost. Their tasks continue.
     pub lease_lost: u64,
@@ -40,6 +40,8 @@ pub struct Tally {
     pub key_unavailable: u64,
     /// Queues that did not answer for too long, so that a worker in the mode "once" ended without them.
     pub gave_up: u64,
+    /// Tasks that are not acceptable yet, by reason: one count for each time that a task was postponed.
+    pub postponed: BTreeMap<Refusal, u64>,
     /// Refused tasks by reason.
     pub refused: BTreeMap<Refusal, u64>,
 }
@@ -68,6 +70,7 @@ impl Tally {
             Event::KeyUnavailable { .. } => self.key_unavailable += 1,
             Event::GaveUp { .. } => self.gave_up += 1,
             Event::Refused { refusal, .. } => *self.refused.entry(*refusal).or_default() += 1,
+            Event::Postponed { refusal, .. } => *self.postponed.entry(*refusal).or_default() += 1,
             // Not part of the tally. Listed, so that a new event is not forgotten.
             Event::KeyBack { .. } | Event::HandlerNotStarted { .. } => {}
         }

@@ -6,12 +6,13 @@
 use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
-use taskseal_core::OpenError;
 use taskseal_core::replay::Admission;
+use taskseal_core::{NameSet, OpenError, Refusal};
 use zeroize::Zeroizing;
 
 use super::event::Event;
 use super::lease_guard::LeaseGuard;
+use super::postpone;
 use super::shared::Shared;
 use super::task_state::{
     AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, retention,
@@ -65,10 +66,7 @@ fn decrypt_body(shared: &Shared, admitted: &AdmittedTask<'_>) -> StageDecision<Z
         .map_err(|error| keys.verdict(error));
     match opened {
         Ok(body) => Continue(body),
-        Err(OpenError::Refused(refusal)) => {
-            let refusal = RefusalDetails::after_verification(refusal, verified);
-            Break(Outcome::Refused { refusal, acquired: Some(key.clone()) })
-        }
+        Err(OpenError::Refused(refusal)) => Break(refused(shared, admitted, refusal)),
         Err(_) => {
             let (kid, reason) = keys.fault();
             let id = verified.claims().task_id.to_string();
@@ -76,6 +74,23 @@ fn decrypt_body(shared: &Shared, admitted: &AdmittedTask<'_>) -> StageDecision<Z
             let at = UnixMillis::now().plus(shared.settings.key_retry);
             Break(Outcome::Deferred { at, acquired: Some(key.clone()) })
         }
+    }
+}
+
+/// Decides about an admitted task that cannot be decrypted. Without its decryption key it waits for a worker that has it.
+fn refused(shared: &Shared, admitted: &AdmittedTask<'_>, refusal: Refusal) -> Outcome {
+    let AdmittedTask { verified, key, .. } = admitted;
+    let details = RefusalDetails::after_verification(refusal, verified);
+    let acquired = Some(key.clone());
+    if refusal != Refusal::NoDecryptionKey {
+        return Outcome::Refused { refusal: details, acquired };
+    }
+    let claims = verified.claims();
+    let policy = shared.settings.policy.for_tasks(claims.audience, NameSet::new(&shared.handled_types));
+    let (backoff, now) = (shared.settings.postpone, UnixMillis::now());
+    match postpone::retry_at(backoff, &policy, claims, postpone::Reason::DEPLOYMENT, now) {
+        Some(at) => Outcome::Postponed { at, refusal: details, acquired },
+        None => Outcome::Refused { refusal: details, acquired },
     }
 }
 

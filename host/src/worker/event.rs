@@ -6,6 +6,7 @@ use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
 use crate::queue::QueueName;
+use crate::time::UnixMillis;
 
 /// Something that happened in a worker. Its `Display` text is one sentence for an operator.
 ///
@@ -58,7 +59,21 @@ pub enum Event {
         /// Whether the quarantine keeps the task too.
         quarantined: bool,
     },
-    /// A task was given back to the queue: not run, postponed, or cut off at the end of a drain.
+    /// A task was refused for now: it did not run, no attempt counts, and the queue delivers it again. Time or another
+    /// configuration of this worker makes it acceptable.
+    Postponed {
+        /// Task id.
+        id: String,
+        /// Queue that the task was taken from.
+        queue: QueueName,
+        /// Why.
+        refusal: Refusal,
+        /// Details of the refusal, for an operator.
+        detail: String,
+        /// When it is tried again.
+        at: UnixMillis,
+    },
+    /// A task was given back to the queue: not run, deferred, or cut off at the end of a drain.
     GivenBack {
         /// Task id.
         id: String,
@@ -163,6 +178,10 @@ impl fmt::Display for Event {
                 } else {
                     f.write_str("; kept in the queue's archive, not in quarantine")
                 }
+            }
+            Self::Postponed { id, queue, refusal, detail, at } => {
+                let wait = at.since(UnixMillis::now()).as_secs();
+                write!(f, "postponed {id} from queue {queue} by {wait} s ({}): {detail}", refusal.code())
             }
             Self::GivenBack { id } => write!(f, "gave {id} back to the queue"),
             Self::LeaseLost { id } => {

@@ -38,6 +38,9 @@ pub struct WorkerSettings {
     pub retry_for: Duration,
     /// Delays between attempts.
     pub backoff: Backoff,
+    /// Delays of tasks that are not acceptable yet: they grow with the age of the task. 5 seconds up to 10 minutes by
+    /// default, 6 times that for an unknown key.
+    pub postpone: Backoff,
     /// Attempts of a task whose issuer sets no limit. 25 by default.
     pub default_attempts: u16,
     /// How long a task is put off when its decryption key is unavailable. 5 seconds by default.
@@ -85,6 +88,7 @@ impl WorkerSettings {
             poll: Duration::from_secs(1),
             retry_for: Duration::from_secs(30),
             backoff: Backoff::default(),
+            postpone: Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) },
             default_attempts: 25,
             key_retry: Duration::from_secs(5),
             max_timeout: Duration::from_secs(30 * 60),

@@ -1,5 +1,6 @@
 //! The states of a task between the stages of the worker, and how it leaves them.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::slots::Slot;
 use crate::broker::{Lease, TaskRecord};
+use crate::escape::Escaped;
 use crate::handler::{Failure, OpenedTask};
 use crate::keys::Keyring;
 use crate::queue::QueueName;
@@ -110,6 +112,8 @@ pub(super) enum Outcome {
     Failed { key: TaskKey, failure: Failure, retry_at: Option<UnixMillis> },
     /// The task is refused permanently.
     Refused { refusal: RefusalDetails, acquired: Option<TaskKey> },
+    /// The task is refused until time or another configuration makes it acceptable. It is tried again at `at`.
+    Postponed { at: UnixMillis, refusal: RefusalDetails, acquired: Option<TaskKey> },
     /// The task is valid from `at` on.
     NotYetValid { at: UnixMillis, refusal: RefusalDetails },
     /// The task cannot run before `at`.
@@ -141,6 +145,8 @@ pub(super) struct RefusalDetails {
     pub(super) kid_known: bool,
     /// Verified only if the refusal follows the verification of the signature.
     pub(super) claimed: Option<ClaimedSender>,
+    /// The word of the queue's metadata that differs from the seal.
+    pub(super) mismatch: Option<Mismatch>,
     /// Whether the quarantine has stored the task.
     pub(super) quarantined: bool,
 }
@@ -166,6 +172,7 @@ impl RefusalDetails {
             kid,
             kid_known: kid.is_some_and(|kid| keyring.record(kid).is_some()),
             claimed: envelope.map(|envelope| envelope.danger_claims_unverified().into()),
+            mismatch: None,
             quarantined: false,
         }
     }
@@ -177,22 +184,43 @@ impl RefusalDetails {
             kid: Some(verified.kid()),
             kid_known: true,
             claimed: Some(verified.claims().into()),
+            mismatch: None,
             quarantined: false,
         }
     }
 
     /// Returns a sentence for an operator.
     pub(super) fn detail(&self) -> String {
+        let reason = match &self.mismatch {
+            Some(mismatch) => format!("{}: {mismatch}", self.refusal),
+            None => self.refusal.to_string(),
+        };
         match (&self.claimed, self.kid) {
             (Some(claimed), Some(kid)) => {
                 let ClaimedSender { issuer, task_type } = claimed;
-                format!(
-                    "{}; the envelope states type {task_type}, issuer {issuer} and kid {kid}",
-                    self.refusal
-                )
+                format!("{reason}; the envelope states type {task_type}, issuer {issuer} and kid {kid}")
             }
-            _ => self.refusal.to_string(),
+            _ => reason,
         }
+    }
+}
+
+/// A word of the queue's metadata that differs from the seal.
+#[derive(Clone, Debug)]
+pub(super) struct Mismatch {
+    /// Which word: id, type or queue.
+    pub(super) word: &'static str,
+    /// What the queue states.
+    pub(super) stated: String,
+    /// What the seal states.
+    pub(super) sealed: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { word, stated, sealed } = self;
+        let (stated, sealed) = (Escaped::new(stated), Escaped::new(sealed));
+        write!(f, "the queue states {word} \"{stated}\", the seal \"{sealed}\"")
     }
 }
 

@@ -6,11 +6,12 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use sha2::{Digest, Sha256};
 use taskseal_core::claims::Claims;
-use taskseal_core::{Audience, NameSet, OpenError, Refusal, Software, TimeWindow, Unverified};
+use taskseal_core::{Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified};
 
+use super::postpone;
 use super::shared::Shared;
 use super::task_state::{
-    ExpiredTask, LeasedTask, Outcome, RefusalDetails, StageDecision, VerifiedTask, retention,
+    ExpiredTask, LeasedTask, Mismatch, Outcome, RefusalDetails, StageDecision, VerifiedTask, retention,
 };
 use crate::keys::Keyring;
 use crate::replay::TaskKey;
@@ -35,38 +36,49 @@ pub(super) fn verify<'a>(
     let seconds = unix_seconds();
     let policy = shared.settings.policy.for_tasks(audience, NameSet::new(&shared.handled_types));
     let clock = &mut TimeWindow::exact(seconds);
-    let error = match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
-        Ok(verified) if metadata_matches(task, verified.claims()) => {
-            return Continue(VerifiedTask::Current(verified));
-        }
-        Ok(_) => return refuse(Refusal::MetadataMismatch, Some(&unverified), keyring),
-        Err(error) => error,
-    };
-    reject(task, &unverified, error, keyring, seconds)
+    match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
+        Ok(verified) => match mismatch(task, verified.claims()) {
+            None => Continue(VerifiedTask::Current(verified)),
+            Some(mismatch) => refuse_mismatch(mismatch, &unverified, keyring),
+        },
+        Err(error) => reject(shared, task, &policy, &unverified, error, seconds),
+    }
 }
 
 /// Decides about a task whose verification failed with `error` at the Unix time `now`.
 ///
 /// The refusals for reasons of time follow a valid signature: the claims can be relied on then.
 fn reject<'a>(
+    shared: &Shared,
     task: &LeasedTask,
+    policy: &Policy<'_>,
     unverified: &Unverified<'_>,
     error: OpenError,
-    keyring: &Keyring,
     now: u64,
 ) -> StageDecision<VerifiedTask<'a>> {
+    let keyring = &shared.parts.keyring;
     let claims = unverified.danger_claims_unverified();
     match error.refusal().unwrap_or(Refusal::Rejected) {
-        Refusal::Expired if metadata_matches(task, claims) => {
-            Continue(VerifiedTask::Expired(expired(unverified, &task.record.envelope, keyring)))
-        }
-        Refusal::Expired => refuse(Refusal::MetadataMismatch, Some(unverified), keyring),
+        Refusal::Expired => match mismatch(task, claims) {
+            None => Continue(VerifiedTask::Expired(expired(unverified, &task.record.envelope, keyring))),
+            Some(mismatch) => refuse_mismatch(mismatch, unverified, keyring),
+        },
         Refusal::NotYetValid => {
             let from = i64::try_from(claims.not_before.unwrap_or(now)).unwrap_or(i64::MAX);
             let refusal = RefusalDetails::new(Refusal::NotYetValid, Some(unverified), keyring);
             Break(Outcome::NotYetValid { at: UnixMillis::from_secs(from), refusal })
         }
-        refusal => refuse(refusal, Some(unverified), keyring),
+        refusal => {
+            let refusal = RefusalDetails::new(refusal, Some(unverified), keyring);
+            let at = mismatch(task, claims).is_none().then(|| {
+                let reason = postpone::reason(shared, policy, unverified, refusal.refusal, now)?;
+                postpone::retry_at(shared.settings.postpone, policy, claims, reason, UnixMillis::now())
+            });
+            Break(match at.flatten() {
+                Some(at) => Outcome::Postponed { at, refusal, acquired: None },
+                None => Outcome::Refused { refusal, acquired: None },
+            })
+        }
     }
 }
 
@@ -75,15 +87,26 @@ fn refuse<T>(refusal: Refusal, envelope: Option<&Unverified<'_>>, keyring: &Keyr
     Break(Outcome::Refused { refusal, acquired: None })
 }
 
-/// Returns whether the queue's metadata equals the signed claims. Metadata that is only for tools and statistics is not
-/// compared: the worker decides nothing by it.
-fn metadata_matches(task: &LeasedTask, claims: &Claims<'_>) -> bool {
+fn refuse_mismatch<T>(mismatch: Mismatch, envelope: &Unverified<'_>, keyring: &Keyring) -> StageDecision<T> {
+    let mut refusal = RefusalDetails::new(Refusal::MetadataMismatch, Some(envelope), keyring);
+    refusal.mismatch = Some(mismatch);
+    Break(Outcome::Refused { refusal, acquired: None })
+}
+
+/// Returns the first word of the queue's metadata that differs from the signed claims. Metadata that is only for tools and
+/// statistics is not compared: the worker decides nothing by it.
+fn mismatch(task: &LeasedTask, claims: &Claims<'_>) -> Option<Mismatch> {
     let LeasedTask { lease, record, queue, .. } = task;
     let id = queue_id(claims);
-    lease.id == id
-        && record.id == id
-        && record.task_type == claims.task_type.as_str()
-        && record.queue == queue.as_str()
+    // The queue is not sealed by itself: the audience is, which is compared with the queue that the task was taken from.
+    let words = [
+        ("id", &*lease.id, &*id),
+        ("id", &record.id, &id),
+        ("type", &record.task_type, claims.task_type.as_str()),
+        ("queue", &record.queue, queue.as_str()),
+    ];
+    let (word, stated, sealed) = words.into_iter().find(|(_, stated, sealed)| stated != sealed)?;
+    Some(Mismatch { word, stated: stated.to_owned(), sealed: sealed.to_owned() })
 }
 
 fn expired(unverified: &Unverified<'_>, envelope: &[u8], keyring: &Keyring) -> ExpiredTask {

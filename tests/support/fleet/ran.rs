@@ -16,8 +16,14 @@ impl Ran {
     /// The handlers.
     #[must_use]
     pub fn handlers(&self) -> Handlers {
+        self.handlers_of(&["email:*", "invoice:*"])
+    }
+
+    /// Handlers of these patterns.
+    #[must_use]
+    pub fn handlers_of(&self, patterns: &[&str]) -> Handlers {
         let mut handlers = Handlers::default();
-        for pattern in ["email:*", "invoice:*"] {
+        for pattern in patterns {
             let ran = self.clone();
             let run = move |task: OpenedTask| {
                 ran.0.lock().unwrap().push(task.id);

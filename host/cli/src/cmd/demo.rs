@@ -208,12 +208,15 @@ async fn prepare_victims(deployment: &Deployment, report: &mut Report) -> Result
     if ran == prepared.len() { Ok(receipts) } else { Err("a task did not run before the attacks".into()) }
 }
 
-/// Runs a worker and returns its refusal of the task, if it refused and kept it.
+/// Runs a worker and returns its refusal of the task, if it kept the task.
 async fn refusal_by_worker(deployment: &Deployment, task: &str) -> Result<Option<Refusal>, AnyError> {
     let refusals = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&refusals);
     let worker = deployment.worker()?.observed_by(move |event| {
-        if let Event::Refused { id, refusal, quarantined: true, .. } = event {
+        // A task of an unknown key is not kept in quarantine before the times in its envelope have passed.
+        if let Event::Refused { id, refusal, quarantined: true, .. }
+        | Event::Postponed { id, refusal: refusal @ Refusal::UnknownKey, .. } = event
+        {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push((id.clone(), *refusal));
         }
     });

@@ -79,6 +79,7 @@ impl LedgerRecords {
             Outcome::LockLost { key, started: false } => self.given_back.push(key.clone()),
             Outcome::GivenBack { acquired }
             | Outcome::Deferred { acquired, .. }
+            | Outcome::Postponed { acquired, .. }
             | Outcome::Refused { acquired, .. } => self.given_back.extend(acquired.clone()),
             Outcome::SucceededBefore { .. } | Outcome::NotYetValid { .. } => {}
         }

@@ -23,7 +23,7 @@ pub(super) fn settlement(outcome: &Outcome) -> Settlement {
         Outcome::Refused { refusal, .. } => {
             archive(&format!("taskseal: refused: {}", refusal.refusal.code()))
         }
-        Outcome::NotYetValid { at, .. } | Outcome::Deferred { at, .. } => {
+        Outcome::NotYetValid { at, .. } | Outcome::Postponed { at, .. } | Outcome::Deferred { at, .. } => {
             Settlement::Retry { at: *at, failure: None }
         }
         // A task with a lost lock is removed before: this worker must not settle it.
@@ -69,6 +69,9 @@ pub(super) fn event(completion: Completion) -> Event {
             refusal: refusal.refusal,
             quarantined: refusal.quarantined,
         },
+        Outcome::Postponed { refusal, at, .. } => {
+            Event::Postponed { id, queue, detail: refusal.detail(), refusal: refusal.refusal, at }
+        }
         Outcome::Deferred { .. }
         | Outcome::GivenBack { .. }
         | Outcome::Interrupted { .. }

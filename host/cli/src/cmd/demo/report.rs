@@ -64,6 +64,8 @@ impl Attempt {
     fn end(&self) -> String {
         match self.stopped_by {
             Some(refusal) if !self.is_stopped() => format!("REFUSED FOR ANOTHER REASON: {}", refusal.code()),
+            // Nothing of such a task is verified: it is tried again until the times in its envelope have passed.
+            Some(Refusal::UnknownKey) => "postponed: unknown-key".to_owned(),
             Some(refusal) if self.differing.is_empty() => format!("refused: {}", refusal.code()),
             Some(refusal) => format!("refused: {} ({})", refusal.code(), self.differing.join(", ")),
             None => "NOT STOPPED".to_owned(),

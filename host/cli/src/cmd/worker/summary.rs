@@ -1,7 +1,10 @@
 //! What a worker did, printed when it ends.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use taskseal::worker::Tally;
+use taskseal_core::Refusal;
 
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -9,10 +12,9 @@ use crate::ui::Ui;
 /// Prints the counts: as JSON on standard output, else as a note.
 pub(super) fn print(tally: &Tally, ui: &Ui) -> Result<(), Failure> {
     if ui.json() {
-        let refused: Map<String, Value> =
-            tally.refused.iter().map(|(refusal, count)| (refusal.code().to_owned(), json!(count))).collect();
         let counts = counts(tally).into_iter().map(|(name, count)| (name, json!(count)));
-        return ui.object(counts.chain([("refused", Value::Object(refused))]));
+        let by_code = [("postponed", by_code(&tally.postponed)), ("refused", by_code(&tally.refused))];
+        return ui.object(counts.chain(by_code));
     }
     ui.note(&format!("done: {}", text(tally)));
     Ok(())
@@ -24,12 +26,21 @@ fn text(tally: &Tally) -> String {
         .into_iter()
         .filter(|(name, count)| *count > 0 && !matches!(*name, "started" | "succeeded"));
     parts.extend(rest.map(|(name, count)| format!("{count} {}", name.replace('_', " "))));
-    if tally.refused_total() > 0 {
-        let reasons: Vec<_> =
-            tally.refused.iter().map(|(refusal, count)| format!("{count} {}", refusal.code())).collect();
-        parts.push(format!("{} refused ({})", tally.refused_total(), reasons.join(", ")));
+    for (name, counts) in [("postponed", &tally.postponed), ("refused", &tally.refused)] {
+        let total: u64 = counts.values().sum();
+        if total > 0 {
+            let reasons: Vec<_> =
+                counts.iter().map(|(refusal, count)| format!("{count} {}", refusal.code())).collect();
+            parts.push(format!("{total} {name} ({})", reasons.join(", ")));
+        }
     }
     parts.join(", ")
+}
+
+fn by_code(counts: &BTreeMap<Refusal, u64>) -> Value {
+    let counts: Map<String, Value> =
+        counts.iter().map(|(refusal, count)| (refusal.code().to_owned(), json!(count))).collect();
+    Value::Object(counts)
 }
 
 fn counts(tally: &Tally) -> [(&'static str, u64); 14] {

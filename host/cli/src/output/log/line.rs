@@ -5,10 +5,12 @@ use std::fmt::{Debug, Write};
 use serde_json::{Value, json};
 use taskseal::telemetry::WORKER_TARGET;
 use taskseal::time::UnixMillis;
+use taskseal_core::Refusal;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
 use crate::output::json::Member;
+use crate::refusal_hint::refusal_hint;
 use crate::time_arg;
 use crate::ui::Ui;
 
@@ -35,7 +37,18 @@ impl Line {
             line.members.push(("message", json!(line.message)));
             line.append_members();
         }
+        line.add_next_step();
         line
+    }
+
+    /// Adds what to do about a task that is not acceptable yet: no quarantine entry says it.
+    fn add_next_step(&mut self) {
+        let refusal = Refusal::from_code(self.text("code")).filter(|_| self.event == "postponed");
+        if let Some(refusal) = refusal {
+            let next_step = refusal_hint(refusal);
+            let _ = write!(self.message, "; {next_step}");
+            self.members.push(("next_step", json!(next_step)));
+        }
     }
 
     /// A line without further members.

@@ -35,6 +35,10 @@ impl Repeats {
                 self.logged_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_name(line));
                 true
             }
+            // A deployment may postpone many tasks, and an attacker may store any number.
+            "postponed" => {
+                self.is_due(&format!("{} {}", line.text("queue"), line.text("code")), Instant::now())
+            }
             WARNING => self.is_due(line.text("message"), Instant::now()),
             _ => true,
         }
