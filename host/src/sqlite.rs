@@ -1,6 +1,5 @@
 //! Opening a SQLite file that several processes share and that an attacker may have written to.
 
-use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,7 +7,15 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use self::shape::Kind;
+
+pub(crate) use self::location::Location;
+
+mod create;
+mod location;
+mod shape;
 
 /// The format of one kind of file.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +41,12 @@ pub(crate) struct Settings {
     pub(crate) max_value_len: i32,
     /// Size of the page cache, in KiB.
     pub(crate) cache_kib: u32,
+    /// Whether a missing file is created.
+    pub(crate) create: bool,
+    /// Whether the group of a folder with the modes `g+ws` may read and write a file that is created in it.
+    pub(crate) shared: bool,
+    /// Number of pages in the log after which it is folded into the file.
+    pub(crate) log_pages: u32,
 }
 
 impl Default for Settings {
@@ -43,6 +56,9 @@ impl Default for Settings {
             durable: true,
             max_value_len: 40 * 1024 * 1024,
             cache_kib: 4 * 1024,
+            create: true,
+            shared: false,
+            log_pages: 1000,
         }
     }
 }
@@ -53,6 +69,9 @@ pub(crate) enum OpenError {
     /// The file cannot be created or opened.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    /// There is no file, and none was to be created.
+    #[error("{}: no such {kind} file", path.display())]
+    Missing { path: PathBuf, kind: &'static str },
     /// The file belongs to another application or is not a database.
     #[error("{} is not a taskseal {kind} database", path.display())]
     Foreign { path: PathBuf, kind: &'static str },
@@ -70,7 +89,8 @@ pub(crate) enum OpenError {
     Sqlite { path: PathBuf, source: rusqlite::Error },
 }
 
-/// Opens `path`, or creates it, readable and writable only by its owner.
+/// Opens `path`. A file that it creates is readable and writable only by its owner, unless the folder is
+/// [shared](Settings::shared).
 ///
 /// No trigger, view or function of the schema in the file runs: the schema must be exactly `schema`, and SQLite is
 /// configured not to trust it.
@@ -81,15 +101,23 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
     // An absolute path is neither `:memory:` nor a `file:` URI, whatever its name.
     let path = std::path::absolute(path).map_err(|source| OpenError::Io { path: path.into(), source })?;
     let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
-    create(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    let found = if settings.create { create::create(&path, settings.shared) } else { create::find(&path) };
+    found.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound if !settings.create => {
+            OpenError::Missing { path: path.clone(), kind: schema.kind }
+        }
+        _ => OpenError::Io { path: path.clone(), source },
+    })?;
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
     configure_defensively(&connection, settings).map_err(|error| unreadable(&path, schema, error))?;
 
     // Nothing is written until the file is known to be empty or of this format.
-    match kind_now(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
-        Kind::Ours | Kind::Empty => {}
+    match shape::kind_now(&connection, schema).map_err(|error| unreadable(&path, schema, error))? {
+        Kind::Ours => {}
+        // Must be chosen before the first page is written.
+        Kind::Empty => connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?,
         Kind::Foreign => return Err(OpenError::Foreign { path, kind: schema.kind }),
         Kind::Version(found) => {
             return Err(OpenError::Version { path, kind: schema.kind, found, known: schema.version });
@@ -98,38 +126,11 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
     if !write_ahead(&connection, settings).map_err(sqlite)? {
         return Err(OpenError::NotShareable { path });
     }
-    let ours = initialize(&mut connection, schema).map_err(sqlite)?;
+    let ours = shape::initialize(&mut connection, schema).map_err(sqlite)?;
     if !ours {
         return Err(OpenError::Changed { path, kind: schema.kind });
     }
     Ok(connection)
-}
-
-/// Creates an empty file with mode 0600 if there is none, such that its name survives a power failure.
-fn create(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    match options.open(path) {
-        Ok(file) => {
-            file.sync_all()?;
-            #[cfg(unix)]
-            if let Some(folder) = path.parent() {
-                fs::File::open(folder)?.sync_all()?;
-            }
-            Ok(())
-        }
-        // Opening a pipe or a device could block.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path)?.is_file() {
-            true => Ok(()),
-            false => Err(io::Error::other("not a regular file")),
-        },
-        Err(error) => Err(error),
-    }
 }
 
 /// Sets what protects against a tampered file, and the other settings of a connection.
@@ -145,35 +146,6 @@ fn configure_defensively(connection: &Connection, settings: &Settings) -> rusqli
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "cache_size", -i64::from(settings.cache_kib))?;
     connection.pragma_update(None, "synchronous", if settings.durable { "FULL" } else { "NORMAL" })
-}
-
-enum Kind {
-    Ours,
-    Empty,
-    Foreign,
-    Version(i32),
-}
-
-/// Returns the kind of the file at one point in time: in separate reads, a file whose tables are being created would look
-/// foreign.
-fn kind_now(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
-    kind_of(&*connection.unchecked_transaction()?, schema)
-}
-
-/// Returns the kind of the file, within a transaction.
-fn kind_of(connection: &Connection, schema: &Schema) -> rusqlite::Result<Kind> {
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let (application, version) = (number("application_id")?, number("user_version")?);
-    if (application, version) == (0, 0) {
-        let used =
-            connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
-        return Ok(if used { Kind::Foreign } else { Kind::Empty });
-    }
-    Ok(match (application == schema.application_id, version == schema.version) {
-        (false, _) => Kind::Foreign,
-        (true, true) => Kind::Ours,
-        (true, false) => Kind::Version(version),
-    })
 }
 
 /// Converts an error of reading the file: one that is not a database is foreign.
@@ -196,42 +168,42 @@ fn write_ahead(connection: &Connection, settings: &Settings) -> rusqlite::Result
             other => break other?,
         }
     };
-    // Truncates an unusually long log.
-    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", settings.log_pages, |_| Ok(()))?;
+    // Truncates a log that has become longer, for instance because a reader kept it from being folded in.
+    let limit = i64::from(settings.log_pages) * 4096 * 2;
+    connection.pragma_update_and_check(None, "journal_size_limit", limit, |_| Ok(()))?;
     Ok(mode == "wal")
 }
 
-/// Creates the tables in an empty file. Returns whether the tables are the expected ones.
-fn initialize(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<bool> {
-    let model = Connection::open_in_memory()?;
-    model.execute_batch(schema.sql)?;
-    let expected = tables(&model, usize::MAX)?;
-
-    // Of two processes that found the file empty, one creates the tables and the other finds them.
-    if matches!(kind_now(connection, schema)?, Kind::Empty) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if matches!(kind_of(&transaction, schema)?, Kind::Empty) {
-            transaction.execute_batch(schema.sql)?;
-            transaction.pragma_update(None, "application_id", schema.application_id)?;
-            transaction.pragma_update(None, "user_version", schema.version)?;
-        }
-        transaction.commit()?;
-    }
-    Ok(tables(connection, expected.len() + 1)? == expected)
+/// Folds the log into the file and truncates it, as far as other connections allow. The log takes space that a full disk
+/// does not have, and without this call nothing folds it in, because that happens after a commit.
+pub(crate) fn fold_in_log(connection: &Connection) {
+    // Busy, or no space for the file either: the call that follows reports that.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
-/// Returns the definition of every table, index, trigger and view, except those of SQLite itself.
-fn tables(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String, String, String)>> {
-    let mut statement = connection.prepare(
-        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
-    )?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    rows.take(most).collect()
+/// Returns free pages to the file system if they are at least a quarter of the file and 1 MiB, up to `most` pages.
+pub(crate) fn give_back_pages(connection: &Connection, most: u32) -> rusqlite::Result<()> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (free, pages) = (number("freelist_count")?, number("page_count")?);
+    if free < 256 || free.saturating_mul(4) < pages {
+        return Ok(());
+    }
+    // Each step of the statement returns one page.
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({most})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Returns whether another connection holds the lock, so that a retry may succeed.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Returns whether the disk has no space left.
+pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull))
 }
 
 /// Returns whether the same call may succeed later without a change on this host.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::sqlite::{self, OpenError};
 
@@ -49,6 +50,22 @@ pub enum StateError {
         /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// There is no file, although one is expected: it was never created, or it is lost.
+    #[error("{kind} missing: {} does not exist", path.display())]
+    Missing {
+        /// What is missing.
+        kind: StateKind,
+        /// Where it is expected.
+        path: PathBuf,
+    },
+    /// The file was moved, deleted or replaced while this process has it open.
+    #[error("{kind} unusable: {source}")]
+    Moved {
+        /// The file.
+        kind: StateKind,
+        /// The cause.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// An outcome is longer than [`MAX_OUTCOME_LEN`](crate::replay::MAX_OUTCOME_LEN).
     #[error("an outcome of {length} bytes is too long for the ledger")]
     OutcomeTooLong {
@@ -68,6 +85,9 @@ impl StateError {
     }
 
     fn opening(kind: StateKind, error: OpenError) -> Self {
+        if let OpenError::Missing { path, .. } = error {
+            return Self::Missing { kind, path };
+        }
         let transient = matches!(&error, OpenError::Sqlite { source, .. } if sqlite::is_transient(source));
         Self::new(kind, transient, Box::new(error))
     }

@@ -12,4 +12,5 @@ mod redis_repairs;
 mod redis_rights;
 mod redis_vectors;
 mod sqlite_damage;
+mod sqlite_files;
 mod sqlite_processes;

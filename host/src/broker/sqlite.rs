@@ -10,7 +10,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +25,7 @@ use super::{
     Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::queue::QueueName;
-use crate::sqlite::{self, Settings};
+use crate::sqlite::{self, Location, Settings};
 
 mod archive;
 mod config;
@@ -78,7 +77,12 @@ impl SqliteBroker {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, config: &SqliteConfig) -> Result<Self, BrokerError> {
         let path = path.as_ref();
-        let settings = Settings { busy_timeout: config.busy_timeout, ..Settings::default() };
+        let settings = Settings {
+            busy_timeout: config.busy_timeout,
+            create: !config.existing,
+            shared: true,
+            ..Settings::default()
+        };
         let open = || {
             let connection = sqlite::open(path, &schema::SCHEMA, &settings).map_err(error::at_open)?;
             connection.set_prepared_statement_cache_capacity(64);
@@ -86,7 +90,8 @@ impl SqliteBroker {
         };
         let (writer, reader) = (open()?, open()?);
         reader.pragma_update(None, "query_only", true).map_err(error::before_commit)?;
-        let executor = Executor::start(writer, reader, Arc::clone(&config.clock))
+        let location = Location::of(path).map_err(|error| BrokerError::Refused(error.into()))?;
+        let executor = Executor::start(writer, reader, &location, &config.clock)
             .map_err(|error| BrokerError::Unavailable(error.into()))?;
         Ok(Self { path: path.into(), executor, max_bytes: config.max_bytes, pending: Notify::new() })
     }

@@ -26,7 +26,7 @@ impl Quarantine {
     /// # Errors
     /// [`StateError`].
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StateError> {
-        let file = StateFile::open(StateKind::Quarantine, path, &SCHEMA)?;
+        let file = StateFile::open(StateKind::Quarantine, path, &SCHEMA, true)?;
         file.configure(|connection| connection.execute(INIT_USAGE, []))?;
         Ok(Self { file, limits })
     }

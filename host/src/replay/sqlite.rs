@@ -45,7 +45,7 @@ impl SqliteLedger {
     /// # Errors
     /// [`StateError::Unavailable`] or [`StateError::Unusable`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let open = || StateFile::open(StateKind::Ledger, path, &SCHEMA);
+        let open = || StateFile::open(StateKind::Ledger, path, &SCHEMA, true);
         let writer = open()?;
         let is_new = writer.configure(|connection| {
             connection.busy_handler(Some(wait_for_lock))?;

@@ -1,7 +1,10 @@
 use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
+use super::shape::kind_now;
 use super::*;
 
 const SCHEMA: Schema = Schema {
@@ -139,7 +142,7 @@ fn meanwhile(event: TraceEvent<'_>) {
 #[test]
 fn file_whose_tables_are_created_during_the_check_is_not_foreign() {
     let (_folder, path) = scratch();
-    create(&path).unwrap();
+    create::create(&path, false).unwrap();
     let mut connection = Connection::open(&path).unwrap();
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(meanwhile)).unwrap();
     CREATED_MEANWHILE.set(Some(path));
@@ -174,4 +177,83 @@ fn an_opened_file_commits_to_disk_through_a_write_ahead_log() {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!((mode.as_str(), number("synchronous"), number("busy_timeout")), ("wal", 2, 5000));
+}
+
+/// Adds an index that `CREATE INDEX` would refuse because of its name.
+fn inject_index(path: &Path, name: &str) {
+    let intruder = Connection::open(path).unwrap();
+    intruder.execute_batch("CREATE INDEX other ON thing (hex(zeroblob(9000000)))").unwrap();
+    intruder.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
+    intruder.pragma_update(None, "writable_schema", true).unwrap();
+    let sql = format!(
+        "UPDATE sqlite_schema SET name = '{name}', sql = replace(sql, 'other', '{name}') WHERE name = 'other'"
+    );
+    intruder.execute_batch(&sql).unwrap();
+}
+
+#[test]
+fn open_refuses_an_index_with_a_name_reserved_for_sqlite() {
+    let (_folder, path) = scratch();
+    drop(opened(&path).unwrap());
+    inject_index(&path, "sqlite_evil");
+
+    let error = opened(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Changed { .. }), "{error}");
+}
+
+#[test]
+fn open_without_create_refuses_a_missing_file_and_creates_none() {
+    let (_folder, path) = scratch();
+    let settings = Settings { create: false, ..Settings::default() };
+
+    assert!(matches!(open(&path, &SCHEMA, &settings), Err(OpenError::Missing { .. })));
+    assert!(!path.exists());
+    drop(opened(&path).unwrap());
+    open(&path, &SCHEMA, &settings).unwrap();
+}
+
+#[test]
+fn root_creates_no_file_in_the_folder_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can give a folder to another user");
+        return;
+    }
+    let (folder, path) = scratch();
+    std::os::unix::fs::chown(folder.path(), Some(65534), None).unwrap();
+
+    let error = opened(&path).unwrap_err().to_string();
+    assert!(error.contains("uid 65534") && error.contains("box.db"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn only_a_shared_file_in_a_folder_of_its_group_is_accessible_to_the_group() {
+    let mode = |folder_mode: u32, shared: bool| {
+        let (folder, path) = scratch();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(folder_mode)).unwrap();
+        let _open = open(&path, &SCHEMA, &Settings { shared, ..Settings::default() }).unwrap();
+        let log = path.with_file_name("box.db-wal");
+        [path, log].map(|path| fs::metadata(path).unwrap().mode() & 0o777)
+    };
+    assert_eq!(mode(0o2770, false), [0o600; 2]);
+    assert_eq!(mode(0o0770, true), [0o600; 2]);
+    assert_eq!(mode(0o2770, true), [0o660; 2]);
+}
+
+#[test]
+fn each_file_of_a_database_that_is_moved_deleted_or_replaced_is_noticed() {
+    for suffix in ["", "-wal", "-shm"] {
+        let (folder, path) = scratch();
+        let _open = opened(&path).unwrap();
+        let location = Location::of(&path).unwrap();
+        location.check().unwrap();
+        let (file, elsewhere) = (folder.path().join(format!("box.db{suffix}")), folder.path().join("moved"));
+
+        fs::rename(&file, &elsewhere).unwrap();
+        assert!(location.check().is_err(), "{suffix} moved");
+        fs::copy(&elsewhere, &file).unwrap();
+        assert!(location.check().unwrap_err().to_string().contains(&file.display().to_string()));
+        fs::rename(&elsewhere, &file).unwrap();
+        location.check().unwrap();
+    }
 }

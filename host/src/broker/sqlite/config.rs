@@ -14,11 +14,17 @@ pub struct SqliteConfig {
     pub(super) clock: Clock,
     pub(super) busy_timeout: Duration,
     pub(super) max_bytes: Option<u64>,
+    pub(super) existing: bool,
 }
 
 impl Default for SqliteConfig {
     fn default() -> Self {
-        Self { clock: Arc::new(UnixMillis::now), busy_timeout: Duration::from_secs(5), max_bytes: None }
+        Self {
+            clock: Arc::new(UnixMillis::now),
+            busy_timeout: Duration::from_secs(5),
+            max_bytes: None,
+            existing: false,
+        }
     }
 }
 
@@ -44,6 +50,13 @@ impl SqliteConfig {
     pub fn with_max_bytes(self, bytes: u64) -> Self {
         Self { max_bytes: Some(bytes), ..self }
     }
+
+    /// Never creates the file: opening a missing one fails with
+    /// [`BrokerError::Refused`](crate::broker::BrokerError::Refused).
+    #[must_use]
+    pub fn existing(self) -> Self {
+        Self { existing: true, ..self }
+    }
 }
 
 impl fmt::Debug for SqliteConfig {
@@ -51,6 +64,7 @@ impl fmt::Debug for SqliteConfig {
         f.debug_struct("SqliteConfig")
             .field("busy_timeout", &self.busy_timeout)
             .field("max_bytes", &self.max_bytes)
+            .field("existing", &self.existing)
             .finish_non_exhaustive()
     }
 }

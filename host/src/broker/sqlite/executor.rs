@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::error;
 use crate::broker::BrokerError;
+use crate::sqlite::{self, Location};
 use crate::time::UnixMillis;
 
 /// The source of the time.
@@ -21,25 +23,42 @@ pub(super) type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 /// Maximum number of calls that share one commit: limits how long each waits for the others.
 const MAX_SHARED: usize = 32;
 
+/// How often free pages are returned to the file system, and how many at a time: 16 MiB.
+const GIVE_BACK: (Duration, u32) = (Duration::from_secs(1), 4096);
+
 /// A handle to both threads, which end when it is dropped.
 pub(super) struct Executor {
-    writer: Sender<Box<dyn Call>>,
-    reader: Sender<Box<dyn Call>>,
+    writer: Option<Sender<Box<dyn Call>>>,
+    reader: Option<Sender<Box<dyn Call>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One connection with what its thread needs.
+struct Thread {
+    connection: Connection,
+    location: Location,
+    clock: Clock,
 }
 
 impl Executor {
     /// Starts the threads.
-    pub(super) fn start(writer: Connection, reader: Connection, clock: Clock) -> std::io::Result<Self> {
+    pub(super) fn start(
+        writer: Connection,
+        reader: Connection,
+        location: &Location,
+        clock: &Clock,
+    ) -> std::io::Result<Self> {
         let (write, writes) = mpsc::channel();
         let (read, reads) = mpsc::channel();
-        let reader_clock = Arc::clone(&clock);
-        thread::Builder::new()
-            .name("taskseal-write".into())
-            .spawn(move || write_all(&writer, &writes, &clock))?;
-        thread::Builder::new()
-            .name("taskseal-read".into())
-            .spawn(move || read_all(&reader, &reads, &reader_clock))?;
-        Ok(Self { writer: write, reader: read })
+        let with = |connection| Thread { connection, location: location.clone(), clock: Arc::clone(clock) };
+        let (writer, reader) = (with(writer), with(reader));
+        let threads = vec![
+            thread::Builder::new()
+                .name("taskseal-write".into())
+                .spawn(move || write_all(&writer, &writes))?,
+            thread::Builder::new().name("taskseal-read".into()).spawn(move || read_all(&reader, &reads))?,
+        ];
+        Ok(Self { writer: Some(write), reader: Some(read), threads })
     }
 
     /// Runs `run` in a transaction and returns once it is on disk.
@@ -47,7 +66,7 @@ impl Executor {
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        self.call(&self.writer, None, run).await
+        self.call(self.writer.as_ref(), None, run).await
     }
 
     /// Runs `run` like [`write`](Self::write) if `has_work` returns true; otherwise takes no lock and returns the default.
@@ -59,7 +78,7 @@ impl Executor {
         let peek = |connection: &Connection, now| {
             has_work(connection, now).map(|found| if found { None } else { Some(T::default()) })
         };
-        self.call(&self.writer, Some(Box::new(peek)), run).await
+        self.call(self.writer.as_ref(), Some(Box::new(peek)), run).await
     }
 
     /// Runs `run` on one snapshot of the file.
@@ -67,23 +86,36 @@ impl Executor {
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        self.call(&self.reader, None, run).await
+        self.call(self.reader.as_ref(), None, run).await
     }
 
     async fn call<T: Send + 'static>(
         &self,
-        thread: &Sender<Box<dyn Call>>,
+        thread: Option<&Sender<Box<dyn Call>>>,
         peek: Option<Peek<T>>,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
         let (reply, answer) = oneshot::channel();
         let call = Pending { peek, run: Some(run), value: None, reply };
-        if thread.send(Box::new(call)).is_err() {
+        if thread.is_none_or(|thread| thread.send(Box::new(call)).is_err()) {
             return Err(BrokerError::Unavailable("the thread of this queue file has ended".into()));
         }
         answer
             .await
             .unwrap_or_else(|_| Err(BrokerError::Ambiguous("the thread of this queue file has ended".into())))
+    }
+}
+
+impl Drop for Executor {
+    /// Waits until both connections are closed: the last process that closes the file folds its log in, so that a copy of the
+    /// file alone is complete.
+    fn drop(&mut self) {
+        self.writer = None;
+        self.reader = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has closed its connection too.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -139,9 +171,14 @@ where
     }
 }
 
-fn read_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &Clock) {
+fn read_all(thread: &Thread, calls: &Receiver<Box<dyn Call>>) {
+    let Thread { connection, clock, .. } = thread;
     while let Ok(mut call) = calls.recv() {
         if call.is_abandoned() {
+            continue;
+        }
+        if let Err(error) = thread.location.check() {
+            call.answer(Err(BrokerError::Unavailable(error.into())));
             continue;
         }
         let outcome = connection.unchecked_transaction().and_then(|_snapshot| call.run(connection, clock()));
@@ -149,26 +186,40 @@ fn read_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &Cl
     }
 }
 
-fn write_all(connection: &Connection, calls: &Receiver<Box<dyn Call>>, clock: &Clock) {
+fn write_all(thread: &Thread, calls: &Receiver<Box<dyn Call>>) {
+    let Thread { connection, clock, .. } = thread;
+    let mut given_back_at = Instant::now();
     while let Ok(mut first) = calls.recv() {
         if first.is_abandoned() {
             continue;
         }
+        if let Err(error) = thread.location.check() {
+            first.answer(Err(BrokerError::Unavailable(error.into())));
+            continue;
+        }
         match first.is_idle(connection, clock()) {
             Ok(true) => first.answer(Ok(())),
-            Ok(false) => commit_together(connection, first, calls, clock),
+            Ok(false) => commit_together(thread, first, calls),
             Err(error) => first.answer(Err(error::before_commit(error))),
         }
+        if given_back_at.elapsed() >= GIVE_BACK.0 {
+            give_back_pages(thread, GIVE_BACK.1);
+            given_back_at = Instant::now();
+        }
+    }
+    give_back_pages(thread, u32::MAX >> 1);
+}
+
+/// Returns free pages to the file system. A failure leaves them in the file, where new tasks use them.
+fn give_back_pages(thread: &Thread, most: u32) {
+    if thread.location.check().is_ok() {
+        let _ = sqlite::give_back_pages(&thread.connection, most);
     }
 }
 
 /// Runs `first` and the calls that have arrived meanwhile in one transaction, commits, and replies to all.
-fn commit_together(
-    connection: &Connection,
-    first: Box<dyn Call>,
-    calls: &Receiver<Box<dyn Call>>,
-    clock: &Clock,
-) {
+fn commit_together(thread: &Thread, first: Box<dyn Call>, calls: &Receiver<Box<dyn Call>>) {
+    let Thread { connection, clock, location } = thread;
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
         return first.answer(Err(error::before_commit(error)));
     }
@@ -200,12 +251,18 @@ fn commit_together(
     }
     let outcome = connection.execute_batch("COMMIT").map_err(|error| {
         let rolled_back = !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_ok();
+        if sqlite::is_full(&error) {
+            sqlite::fold_in_log(connection);
+        }
         (error, rolled_back)
     });
+    // A change in a file without a name is lost: it must not be reported as stored.
+    let moved = location.check().err();
     for call in done {
-        call.answer(match &outcome {
-            Ok(()) => Ok(()),
-            Err((error, rolled_back)) => Err(error::at_commit(error, *rolled_back)),
+        call.answer(match (&outcome, &moved) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(moved)) => Err(BrokerError::Ambiguous(moved.clone().into())),
+            (Err((error, rolled_back)), _) => Err(error::at_commit(error, *rolled_back)),
         });
     }
 }

@@ -23,7 +23,8 @@ fn executor() -> (TempDir, Executor) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("things.db");
     let clock: Clock = Arc::new(UnixMillis::now);
-    let executor = Executor::start(connection(&path), connection(&path), clock).unwrap();
+    let (writer, reader) = (connection(&path), connection(&path));
+    let executor = Executor::start(writer, reader, &Location::of(&path).unwrap(), &clock).unwrap();
     (folder, executor)
 }
 
