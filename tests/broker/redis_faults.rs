@@ -5,6 +5,7 @@
     reason = "helpers of tests are tests to clippy only inside a test"
 )]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::{Commands, cmd};
@@ -13,6 +14,7 @@ use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskRecord, TaskState};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
+use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::{RedisServer, unavailable};
 
 /// Where tasks are announced.
@@ -69,6 +71,55 @@ async fn a_frozen_server_leaves_a_doubt_and_the_repeated_call_settles_it() {
     let again = eventually(async || broker.enqueue(&queue(), &[task("during")]).await).await;
     assert!(matches!(again[0], Enqueued::New | Enqueued::AlreadyThere));
     assert_eq!(broker.stats(&queue()).await.unwrap().pending, 2);
+}
+
+#[tokio::test]
+async fn connection_that_returns_nothing_but_errors_is_replaced() {
+    for reply in [
+        "-NOPERM no\r\n",
+        "-ERR proxy: no\r\n",
+        "-LOADING wait\r\n",
+        "-ERR READONLY no\r\n",
+        "-NOAUTH no\r\n",
+    ] {
+        let server = FakeRedis::start_numbered(move |connection, _| {
+            if connection == 1 { reply.as_bytes().to_vec() } else { b"+PONG\r\n".to_vec() }
+        });
+        let broker = RedisBroker::connect(&RedisConfig::new(server.url())).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while broker.ping().await.is_err() {
+            assert!(Instant::now() < deadline, "{reply}");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+#[tokio::test]
+async fn password_is_read_again_for_each_connection() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let set = |password: &str| {
+        cmd("CONFIG").arg("SET").arg("requirepass").arg(password).exec(&mut server.raw()).unwrap();
+    };
+    let password = Arc::new(Mutex::new("first".to_owned()));
+    let read = Arc::clone(&password);
+    let config = RedisConfig::new(server.url())
+        .with_password_reader(move || Ok(Password::from(read.lock().unwrap().clone())));
+    let mut admin = server.raw();
+    set("first");
+    let broker = RedisBroker::connect(&config).unwrap();
+    broker.ping().await.unwrap();
+    cmd("CONFIG").arg("SET").arg("requirepass").arg("second").exec(&mut admin).unwrap();
+    cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").exec(&mut admin).unwrap();
+    assert!(broker.ping().await.is_err());
+
+    *password.lock().unwrap() = "second".to_owned();
+
+    let deadline = Instant::now() + PATIENCE;
+    while broker.ping().await.is_err() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

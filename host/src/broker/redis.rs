@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Client, ConnectionAddr, cmd};
+use redis::{ConnectionAddr, cmd};
 use rustls::crypto::CryptoProvider;
 
 pub use self::config::{InvalidPrefix, Password, RedisConfig};
@@ -72,13 +72,12 @@ impl RedisBroker {
             // Another thread may have installed a provider meanwhile; either will do.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let client = Client::open(info).map_err(|error| BrokerError::Refused(error.into()))?;
         let channel = keys::wake_channel(config.prefix());
         Ok(Self {
             prefix: config.prefix().to_owned(),
             channel: channel.clone(),
-            connection: SharedConnection::new(client.clone(), config.response_timeout()),
-            subscriber: Subscriber::new(client, channel),
+            connection: SharedConnection::new(config.clone()),
+            subscriber: Subscriber::new(config.clone(), channel),
             known: Mutex::default(),
             retry_first: AtomicBool::new(false),
         })

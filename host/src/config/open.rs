@@ -53,7 +53,10 @@ impl Config {
                     .with_prefix(&settings.prefix)
                     .map_err(|error| FileError::new(&self.file, error.to_string()))?;
                 if let Some(source) = &settings.password {
-                    redis = redis.with_password(Password::from(source.read(&self.file)?));
+                    // Reports a password that cannot be read now; it is read again for each connection.
+                    source.read(&self.file)?;
+                    let (source, file) = (source.clone(), self.file.clone());
+                    redis = redis.with_password_reader(move || Ok(Password::from(source.read(&file)?)));
                 }
                 Ok(Arc::new(RedisBroker::connect(&redis)?))
             }

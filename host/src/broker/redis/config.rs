@@ -1,9 +1,11 @@
 //! The settings of a connection to Redis.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use zeroize::Zeroizing;
 
 use crate::broker::BrokerError;
@@ -12,10 +14,11 @@ use crate::broker::BrokerError;
 ///
 /// # Security
 /// The URL and the password are wiped on drop and never printed. The broker keeps a copy for reconnecting while it exists.
+#[derive(Clone)]
 pub struct RedisConfig {
     url: Zeroizing<String>,
     username: Option<String>,
-    password: Option<Password>,
+    password: Option<PasswordReader>,
     prefix: String,
     response_timeout: Duration,
 }
@@ -44,7 +47,18 @@ impl RedisConfig {
     /// Authenticates with `password` instead of the one in the URL.
     #[must_use]
     pub fn with_password(mut self, password: Password) -> Self {
-        self.password = Some(password);
+        self.password = Some(Arc::new(move || Ok(Password(password.0.clone()))));
+        self
+    }
+
+    /// Authenticates with what `read` returns, which is called for each connection: the password may change while the
+    /// broker is in use.
+    #[must_use]
+    pub fn with_password_reader(
+        mut self,
+        read: impl Fn() -> Result<Password, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.password = Some(Arc::new(read));
         self
     }
 
@@ -77,6 +91,11 @@ impl RedisConfig {
         self.response_timeout
     }
 
+    /// Returns a client for the next connection, with the password of this moment.
+    pub(super) fn client(&self) -> Result<Client, BrokerError> {
+        Client::open(self.connection_info()?).map_err(|error| BrokerError::Refused(error.into()))
+    }
+
     pub(super) fn connection_info(&self) -> Result<ConnectionInfo, BrokerError> {
         let refused = |reason: &str| BrokerError::Refused(reason.into());
         let mut info =
@@ -89,13 +108,16 @@ impl RedisConfig {
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
         }
-        if let Some(Password(password)) = &self.password {
+        if let Some(read) = &self.password {
+            let Password(password) = read().map_err(BrokerError::Refused)?;
             settings = settings.set_password(password.as_str());
         }
         info = info.set_redis_settings(settings);
         Ok(info)
     }
 }
+
+type PasswordReader = Arc<dyn Fn() -> Result<Password, Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

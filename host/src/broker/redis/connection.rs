@@ -1,25 +1,26 @@
 //! One connection to Redis, shared by all calls, replaced when it is lost.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, PushInfo, RedisError, ServerErrorKind, Value};
-use tokio::sync::Mutex;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, RedisError, ServerErrorKind, Value};
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
+use super::config::RedisConfig;
 use super::error;
 use super::scripts::{Args, Script};
 use crate::broker::BrokerError;
+use crate::lock::lock;
 use crate::retry::{Backoff, Delays};
 
 /// The connection, or the time of the next attempt to connect.
 pub(super) struct SharedConnection {
-    client: Client,
-    response_timeout: Duration,
-    slot: Mutex<Slot>,
+    config: RedisConfig,
+    slot: AsyncMutex<Slot>,
 }
 
 struct Slot {
@@ -35,6 +36,18 @@ struct Connection {
     inner: MultiplexedConnection,
     generation: u64,
     closed: Arc<AtomicBool>,
+    /// When the first of the errors was returned that no reply has followed.
+    failing_since: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Connection {
+    /// Returns whether the connection has returned nothing but errors for this long: the next one may lead to a server
+    /// that works, or use a new password.
+    fn has_failed_for(&self, duration: Duration) -> bool {
+        let now = Instant::now();
+        let mut since = lock(&self.failing_since);
+        now.duration_since(*since.get_or_insert(now)) >= duration
+    }
 }
 
 /// A failed attempt to connect: when the next attempt is allowed, and why it failed.
@@ -44,10 +57,10 @@ struct Outage {
 }
 
 impl SharedConnection {
-    pub(super) fn new(client: Client, response_timeout: Duration) -> Self {
+    pub(super) fn new(config: RedisConfig) -> Self {
         let delays = Backoff::RECONNECT.delays();
         let slot = Slot { connection: None, generation: 0, delays, outage: None };
-        Self { client, response_timeout, slot: Mutex::new(slot) }
+        Self { config, slot: AsyncMutex::new(slot) }
     }
 
     /// Returns the number of the connection: a server that restarted may have lost what earlier ones stored.
@@ -77,7 +90,16 @@ impl SharedConnection {
     async fn try_call(&self, command: &Cmd) -> Result<Result<Value, RedisError>, BrokerError> {
         let mut connection = self.connection().await?;
         let answer = command.query_async::<Value>(&mut connection.inner).await;
-        if answer.as_ref().is_err_and(error::ends_connection) {
+        let is_useless = match &answer {
+            Ok(_) => {
+                *lock(&connection.failing_since) = None;
+                false
+            }
+            // The server is in order, and gets the text of the script next.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => false,
+            Err(error) => error::ends_connection(error) || connection.has_failed_for(RENEW_AFTER),
+        };
+        if is_useless {
             connection.closed.store(true, Ordering::Release);
         }
         Ok(answer)
@@ -100,41 +122,48 @@ impl SharedConnection {
                 slot.generation += 1;
                 slot.delays.reset();
                 slot.outage = None;
-                let connection = Connection { inner, generation: slot.generation, closed };
+                let failing_since = Arc::default();
+                let connection = Connection { inner, generation: slot.generation, closed, failing_since };
                 slot.connection = Some(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
                 let until = Instant::now() + slot.delays.after_failure();
                 slot.outage = Some(Outage { until, reason: error.to_string() });
-                Err(error::while_connecting(error))
+                Err(error)
             }
         }
     }
 
-    async fn open(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), RedisError> {
+    async fn open(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), BrokerError> {
+        let response_timeout = self.config.response_timeout();
         let closed = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&closed);
         // The only push on this connection is the client's own notice that it was closed. Before a request is written it
         // tells "nothing was done" from "no reply came".
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.response_timeout.min(CONNECT_TIMEOUT)))
-            .set_response_timeout(Some(self.response_timeout))
+            .set_connection_timeout(Some(response_timeout.min(CONNECT_TIMEOUT)))
+            .set_response_timeout(Some(response_timeout))
             .set_push_sender(move |_: PushInfo| {
                 seen.store(true, Ordering::Release);
                 Ok::<(), RedisError>(())
             });
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.config.client()?;
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(error::while_connecting)?;
         Ok((connection, closed))
     }
 }
 
 impl fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedConnection")
-            .field("response_timeout", &self.response_timeout)
-            .finish_non_exhaustive()
+        f.debug_struct("SharedConnection").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection may return nothing but errors.
+const RENEW_AFTER: Duration = Duration::from_secs(3);

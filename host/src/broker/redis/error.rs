@@ -28,13 +28,14 @@ pub(super) fn while_calling(error: RedisError) -> BrokerError {
 
 /// Returns whether the connection must be replaced: broken, out of sync, or to a server that became a replica.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) || code_of(error) == "READONLY"
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
+        || matches!(code_of(error).as_str(), "READONLY" | "UNBLOCKED" | "NOAUTH" | "WRONGPASS")
 }
 
 fn from_server(error: RedisError) -> BrokerError {
     match code_of(&error).as_str() {
         "LOADING" | "BUSY" | "UNKILLABLE" | "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "READONLY"
-        | "NOREPLICAS" => BrokerError::Unavailable(error.into()),
+        | "UNBLOCKED" | "NOREPLICAS" => BrokerError::Unavailable(error.into()),
         "OOM" | "MISCONF" => BrokerError::Full(error.into()),
         _ if error.to_string().contains("max number of clients") => BrokerError::Unavailable(error.into()),
         _ => BrokerError::Refused(error.into()),
@@ -45,6 +46,10 @@ fn from_server(error: RedisError) -> BrokerError {
 fn code_of(error: &RedisError) -> String {
     let code = error.code().unwrap_or_default();
     let text = error.to_string();
+    // A proxy puts words before those of the server, or shows them as an unknown error.
+    if text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "READONLY") {
+        return "READONLY".to_owned();
+    }
     if code == "ERR" && text.contains("@user_script") {
         let inner = text.split_whitespace().find_map(|word| word.strip_prefix('-'));
         if let Some(inner) = inner.filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase())) {

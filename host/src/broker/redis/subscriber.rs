@@ -6,19 +6,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::RedisConfig;
+use super::error;
+use crate::broker::BrokerError;
 use crate::lock::lock;
 use crate::queue::QueueName;
 use crate::retry::Backoff;
 
 /// The subscription to the channel of wake-ups.
 pub(super) struct Subscriber {
-    client: Client,
+    config: RedisConfig,
     channel: String,
     announced: Arc<Announced>,
     listener: Mutex<Option<JoinHandle<()>>>,
@@ -33,8 +36,8 @@ struct Announced {
 }
 
 impl Subscriber {
-    pub(super) fn new(client: Client, channel: String) -> Self {
-        Self { client, channel, announced: Arc::default(), listener: Mutex::default() }
+    pub(super) fn new(config: RedisConfig, channel: String) -> Self {
+        Self { config, channel, announced: Arc::default(), listener: Mutex::default() }
     }
 
     /// Forgets the announcements of a queue. Call it before each dequeue, so that later announcements count as new.
@@ -69,9 +72,9 @@ impl Subscriber {
         let mut listener = lock(&self.listener);
         // The runtime it ran on may have ended.
         if listener.as_ref().is_none_or(JoinHandle::is_finished) {
-            let (client, channel, announced) =
-                (self.client.clone(), self.channel.clone(), Arc::clone(&self.announced));
-            *listener = Some(tokio::spawn(async move { subscribe(&client, &channel, &announced).await }));
+            let (config, channel, announced) =
+                (self.config.clone(), self.channel.clone(), Arc::clone(&self.announced));
+            *listener = Some(tokio::spawn(async move { subscribe(&config, &channel, &announced).await }));
         }
     }
 }
@@ -117,10 +120,10 @@ impl Announced {
     }
 }
 
-async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
+async fn subscribe(config: &RedisConfig, channel: &str, announced: &Announced) {
     let mut delays = Backoff::RECONNECT.delays();
     loop {
-        match subscribe_once(client, channel, announced).await {
+        match subscribe_once(config, channel, announced).await {
             Ok(()) => delays.reset(),
             Err(error) => tracing::warn!(%error, "cannot subscribe to wake-ups, polling instead"),
         }
@@ -129,15 +132,23 @@ async fn subscribe(client: &Client, channel: &str, announced: &Announced) {
 }
 
 /// Receives announcements until the subscription is lost.
-async fn subscribe_once(client: &Client, channel: &str, announced: &Announced) -> Result<(), RedisError> {
+async fn subscribe_once(
+    config: &RedisConfig,
+    channel: &str,
+    announced: &Announced,
+) -> Result<(), BrokerError> {
+    let client = config.client()?;
     // Any client of Redis can flood the channel: the oldest announcements are dropped, and every queue is marked instead.
     let (sender, mut pushes) = broadcast::channel::<PushInfo>(PUSHES);
-    let config = AsyncConnectionConfig::new()
+    let settings = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))
         .set_response_timeout(Some(TIMEOUT))
         .set_push_sender(sender);
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    connection.subscribe(channel).await?;
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&settings)
+        .await
+        .map_err(error::while_connecting)?;
+    connection.subscribe(channel).await.map_err(error::while_calling)?;
     announced.announce_all();
     loop {
         match timeout(PROBE_INTERVAL, pushes.recv()).await {
@@ -149,7 +160,7 @@ async fn subscribe_once(client: &Client, channel: &str, announced: &Announced) -
             Ok(Err(RecvError::Lagged(_))) => announced.announce_all(),
             Ok(Err(RecvError::Closed)) => return Ok(()),
             // A connection that a firewall dropped without notice fails only when it is used.
-            Err(_) => redis::cmd("PING").exec_async(&mut connection).await?,
+            Err(_) => redis::cmd("PING").exec_async(&mut connection).await.map_err(error::while_calling)?,
         }
     }
 }

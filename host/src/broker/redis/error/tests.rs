@@ -38,6 +38,9 @@ fn a_server_that_is_busy_with_itself_is_unavailable() {
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
         "READONLY You can't write against a read only replica.",
         "ERR max number of clients reached",
+        "ERR READONLY You can't write against a read only replica.",
+        "ERR proxy: READONLY You can't write against a read only replica.",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
     ] {
         assert!(matches!(while_calling(reply(line)), BrokerError::Unavailable(_)), "{line}");
     }
