@@ -9,6 +9,8 @@ use crate::sqlite::{self, OpenError};
 pub(crate) use self::file::StateFile;
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 /// A state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
