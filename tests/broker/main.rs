@@ -10,6 +10,7 @@ mod redis_layout;
 mod redis_losses;
 mod redis_repairs;
 mod redis_rights;
+mod redis_tls;
 mod redis_vectors;
 mod sqlite_damage;
 mod sqlite_files;

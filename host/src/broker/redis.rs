@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use redis::{ConnectionAddr, cmd};
 use rustls::crypto::CryptoProvider;
 
-pub use self::config::{InvalidPrefix, Password, RedisConfig};
+pub use self::config::{InvalidPrefix, Password, RedisConfig, TlsIdentity};
 pub use self::unique::Unique;
 
 use self::asynq::NewMessage;

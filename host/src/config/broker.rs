@@ -32,7 +32,41 @@ pub struct RedisSettings {
     pub prefix: String,
     /// Source of the password; `None` if none is needed.
     pub password: Option<PasswordSource>,
+    /// Files for TLS.
+    pub tls: TlsFiles,
 }
+
+/// Files with the certificates of TLS connections, as PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsFiles {
+    /// Certificates of the authorities that may certify the server; `None` for the public ones.
+    pub roots: Option<PathBuf>,
+    /// Certificate chain and private key of this client.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl TlsFiles {
+    /// Returns the roots, and the chain and the key of the client.
+    ///
+    /// # Errors
+    /// [`FileError`] if a file cannot be read, or the key is accessible to others.
+    pub(super) fn read(&self) -> Result<TlsContent, FileError> {
+        let public =
+            |path: &PathBuf| std::fs::read(path).map_err(|error| FileError::new(path, error.to_string()));
+        let roots = self.roots.as_ref().map(public).transpose()?;
+        let client = match &self.client {
+            None => None,
+            Some((chain, key)) => {
+                let pem = file_security::read(key)?;
+                Some((public(chain)?, pem))
+            }
+        };
+        Ok((roots, client))
+    }
+}
+
+type TlsContent = (Option<Vec<u8>>, Option<(Vec<u8>, Zeroizing<Vec<u8>>)>);
 
 /// Source of a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +107,21 @@ pub(super) struct BrokerSection {
     prefix: Option<Spanned<String>>,
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
+    ca_file: Option<Spanned<String>>,
+    cert_file: Option<Spanned<String>>,
+    key_file: Option<Spanned<String>>,
 }
 
 impl BrokerSection {
     pub(super) fn check(self, context: &Context<'_>) -> Result<BrokerConfig, FileError> {
-        let redis_only = [&self.prefix, &self.password_file, &self.password_env];
+        let redis_only = [
+            &self.prefix,
+            &self.password_file,
+            &self.password_env,
+            &self.ca_file,
+            &self.cert_file,
+            &self.key_file,
+        ];
         let url = match &self.url {
             Some(url) if is_redis(url.get_ref()) => url,
             embedded => {
@@ -125,7 +169,22 @@ impl BrokerSection {
                 return Err(context.fault(&name, message, "remove one of the two"));
             }
         };
-        Ok(BrokerConfig::Redis(RedisSettings { url: url.get_ref().clone(), prefix, password }))
+        let is_tls = url.get_ref().starts_with("rediss://");
+        let tls_only = [&self.ca_file, &self.cert_file, &self.key_file];
+        if let Some(field) = tls_only.into_iter().flatten().next().filter(|_| !is_tls) {
+            return Err(context.fault(field, "applies to TLS only", "set `url` to a rediss:// URL"));
+        }
+        let path = |file: Spanned<String>| relative_to(context.file, file.get_ref());
+        let client = match (self.cert_file, self.key_file) {
+            (None, None) => None,
+            (Some(chain), Some(key)) => Some((path(chain), path(key))),
+            (Some(one), None) | (None, Some(one)) => {
+                let message = "`cert_file` and `key_file` belong together";
+                return Err(context.fault(&one, message, "set both, or remove it"));
+            }
+        };
+        let tls = TlsFiles { roots: self.ca_file.map(path), client };
+        Ok(BrokerConfig::Redis(RedisSettings { url: url.get_ref().clone(), prefix, password, tls }))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "redis")]
+use super::TlsFiles;
 use super::{BrokerConfig, Config};
 #[cfg(feature = "redis")]
-use crate::broker::redis::{Password, RedisBroker, RedisConfig};
+use crate::broker::redis::{Password, RedisBroker, RedisConfig, TlsIdentity};
 #[cfg(feature = "sqlite")]
 use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
@@ -57,6 +59,14 @@ impl Config {
                     source.read(&self.file)?;
                     let (source, file) = (source.clone(), self.file.clone());
                     redis = redis.with_password_reader(move || Ok(Password::from(source.read(&file)?)));
+                }
+                if settings.tls != TlsFiles::default() {
+                    settings.tls.read()?;
+                    let files = settings.tls.clone();
+                    redis = redis.with_tls_reader(move || {
+                        let (roots, client) = files.read()?;
+                        Ok(TlsIdentity { roots, client })
+                    });
                 }
                 Ok(Arc::new(RedisBroker::connect(&redis)?))
             }

@@ -188,6 +188,27 @@ fn password_file_open_to_others_is_refused() {
 }
 
 #[test]
+fn certificates_need_tls_and_a_client_certificate_needs_its_key() {
+    let fault = |broker: &str| load(&format!("{MINIMAL}\n[broker]\n{broker}")).unwrap_err().to_string();
+    assert!(fault("ca_file = \"ca.crt\"\n").contains("Redis only"));
+    assert!(fault("url = \"redis://h\"\nca_file = \"ca.crt\"\n").contains("TLS only"));
+    assert!(fault("url = \"rediss://h\"\ncert_file = \"c.crt\"\n").contains("belong together"));
+    assert!(fault("url = \"rediss://h\"\nkey_file = \"c.key\"\n").contains("belong together"));
+}
+
+#[test]
+fn certificates_are_relative_to_the_configuration() {
+    let broker =
+        "[broker]\nurl = \"rediss://h\"\nca_file = \"ca.crt\"\ncert_file = \"c.crt\"\nkey_file = \"c.key\"\n";
+    let config = load(&format!("{MINIMAL}\n{broker}")).unwrap();
+    let folder = config.file.parent().unwrap();
+    let BrokerConfig::Redis(redis) = &config.broker else { panic!("not Redis") };
+
+    assert_eq!(redis.tls.roots, Some(folder.join("ca.crt")));
+    assert_eq!(redis.tls.client, Some((folder.join("c.crt"), folder.join("c.key"))));
+}
+
+#[test]
 fn missing_file_says_how_to_get_one() {
     let fault = Config::load(Path::new("/nonexistent/taskseal.toml")).unwrap_err();
 

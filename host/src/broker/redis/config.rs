@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    TlsCertificates,
+};
 use zeroize::Zeroizing;
 
 use crate::broker::BrokerError;
@@ -19,6 +22,7 @@ pub struct RedisConfig {
     url: Zeroizing<String>,
     username: Option<String>,
     password: Option<PasswordReader>,
+    tls: Option<TlsReader>,
     prefix: String,
     response_timeout: Duration,
 }
@@ -32,6 +36,7 @@ impl RedisConfig {
             url: Zeroizing::new(url.into()),
             username: None,
             password: None,
+            tls: None,
             prefix: "asynq".to_owned(),
             response_timeout: Duration::from_secs(5),
         }
@@ -59,6 +64,16 @@ impl RedisConfig {
         read: impl Fn() -> Result<Password, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     ) -> Self {
         self.password = Some(Arc::new(read));
+        self
+    }
+
+    /// Uses the certificates that `read` returns, which is called for each connection. For `rediss://` URLs only.
+    #[must_use]
+    pub fn with_tls_reader(
+        mut self,
+        read: impl Fn() -> Result<TlsIdentity, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.tls = Some(Arc::new(read));
         self
     }
 
@@ -93,7 +108,19 @@ impl RedisConfig {
 
     /// Returns a client for the next connection, with the password of this moment.
     pub(super) fn client(&self) -> Result<Client, BrokerError> {
-        Client::open(self.connection_info()?).map_err(|error| BrokerError::Refused(error.into()))
+        let info = self.connection_info()?;
+        let client = match &self.tls {
+            None => Client::open(info),
+            Some(read) => {
+                let TlsIdentity { roots, client } = read().map_err(BrokerError::Refused)?;
+                let client_tls = client.map(|(client_cert, client_key)| ClientTlsConfig {
+                    client_cert,
+                    client_key: client_key.to_vec(),
+                });
+                Client::build_with_tls(info, TlsCertificates { client_tls, root_cert: roots })
+            }
+        };
+        client.map_err(|error| BrokerError::Refused(error.into()))
     }
 
     pub(super) fn connection_info(&self) -> Result<ConnectionInfo, BrokerError> {
@@ -125,6 +152,24 @@ impl fmt::Debug for RedisConfig {
             .field("prefix", &self.prefix)
             .field("response_timeout", &self.response_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+type TlsReader = Arc<dyn Fn() -> Result<TlsIdentity, Box<dyn Error + Send + Sync>> + Send + Sync>;
+
+/// The certificates of TLS connections, as PEM.
+#[derive(Default)]
+#[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
+pub struct TlsIdentity {
+    /// Certificates of the authorities that may certify the server, instead of the built-in ones.
+    pub roots: Option<Vec<u8>>,
+    /// Certificate chain and private key of this client.
+    pub client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIdentity").finish_non_exhaustive()
     }
 }
 
