@@ -20,9 +20,9 @@ pub struct ClientSettings {
     pub sealing: Option<SealingSource>,
     /// Key that decrypts results, for [`Client::open`](crate::Client::open).
     pub result_key: Option<KeyRef>,
-    /// Time from sealing, or from the time a task is scheduled for, to its expiry. 1 hour by default.
+    /// Time from sealing, or from the time a task is scheduled for, to its expiry. 24 hours by default.
     pub lifetime: Duration,
-    /// Maximum number of attempts, the first included. 5 by default.
+    /// Maximum number of attempts, the first included. 25 by default.
     pub attempts: u16,
     /// Time limit of one attempt. 30 minutes by default.
     pub timeout: Duration,
@@ -50,8 +50,8 @@ impl ClientSettings {
             queue,
             sealing: None,
             result_key: None,
-            lifetime: Duration::from_secs(3600),
-            attempts: 5,
+            lifetime: Duration::from_secs(24 * 3600),
+            attempts: 25,
             timeout: Duration::from_secs(30 * 60),
             retention: Duration::from_secs(24 * 3600),
             sign_batch: 1,

@@ -1,6 +1,7 @@
 //! The text of the configuration file: its sections, read into the settings that clients and workers use.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
@@ -9,7 +10,7 @@ use toml::Spanned;
 use super::context::Context;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
-use super::value::{Count, HOUR, Name, Queue, Seconds, SuiteName, YEAR};
+use super::value::{Count, DAY, HOUR, Name, Queue, Seconds, SuiteName, YEAR};
 use super::{Config, broker};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
@@ -106,6 +107,9 @@ struct WorkerSection {
     fetch_batch: Option<Count<1, 128>>,
     fetch_ahead: Option<Count<0, 1024>>,
     drain: Option<Seconds<0, HOUR>>,
+    retry_first: Option<Seconds<1, HOUR>>,
+    retry_longest: Option<Spanned<Seconds<1, { 7 * DAY }>>>,
+    max_timeout: Option<Seconds<1, YEAR>>,
     #[serde(default)]
     decryption_keys: Vec<Spanned<String>>,
     result_suite: Option<Spanned<SuiteName>>,
@@ -137,6 +141,8 @@ impl ConfigFile {
         let client = self.client.map(|client| client.check(context, &deployment, queue, &self.policy));
         let client = client.transpose()?;
         let worker = self.worker.map(|worker| worker.check(context, &deployment, &self.policy));
+        let worker = worker.transpose()?;
+        let max_timeout = worker.as_ref().map(|worker| worker.max_timeout);
         Ok(Config {
             file: context.file.to_owned(),
             deployment,
@@ -144,9 +150,9 @@ impl ConfigFile {
             state_dir,
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
             client,
-            worker: worker.transpose()?,
+            worker,
             policy: self.policy,
-            programs: ProgramSettings::check_all(self.handler, context)?,
+            programs: ProgramSettings::check_all(self.handler, context, max_timeout)?,
             key_stores: context.stores.clone(),
         })
     }
@@ -176,6 +182,7 @@ impl ClientSection {
         settings.sealing = Some(sealing.check(context, &self.suite)?);
         settings.result_key =
             self.result_key.map(|key| context.key("client.result_key", &key)).transpose()?;
+        settings.lifetime = settings.lifetime.min(policy.max_lifetime);
         set(&mut settings.lifetime, self.lifetime);
         set(&mut settings.attempts, self.attempts);
         set(&mut settings.timeout, self.timeout);
@@ -201,6 +208,16 @@ impl WorkerSection {
         set(&mut settings.fetch_batch, self.fetch_batch);
         set(&mut settings.fetch_ahead, self.fetch_ahead);
         set(&mut settings.drain, self.drain);
+        set(&mut settings.backoff.first, self.retry_first);
+        set(&mut settings.max_timeout, self.max_timeout);
+        if let Some(longest) = &self.retry_longest {
+            settings.backoff.longest = Duration::from(*longest.get_ref());
+            if settings.backoff.longest < settings.backoff.first {
+                let hint = "raise `retry_longest`, or lower `retry_first` (5 s by default)";
+                return Err(context.fault(longest, "`retry_longest` is shorter than `retry_first`", hint));
+            }
+        }
+        settings.backoff.longest = settings.backoff.longest.max(settings.backoff.first);
         let keys = self.decryption_keys.iter().map(|key| context.key("worker.decryption_keys", key));
         settings.decryption_keys = keys.collect::<Result<_, _>>()?;
         settings.result = match (self.result_suite, self.result_key) {

@@ -41,7 +41,7 @@ pub struct ProgramSettings {
 pub(super) struct HandlerSection {
     r#type: Spanned<Name<128, true>>,
     program: Spanned<Vec<String>>,
-    timeout: Option<Seconds<1, YEAR>>,
+    timeout: Option<Spanned<Seconds<1, YEAR>>>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -64,10 +64,11 @@ enum StderrMode {
 }
 
 impl ProgramSettings {
-    /// Checks the sections, and that no type has two programs.
+    /// Checks the sections, that no type has two programs, and that no time limit is longer than the worker's.
     pub(super) fn check_all(
         sections: Vec<HandlerSection>,
         context: &Context<'_>,
+        max_timeout: Option<Duration>,
     ) -> Result<Vec<Self>, FileError> {
         let mut checked: Vec<Self> = Vec::new();
         for section in sections {
@@ -76,6 +77,7 @@ impl ProgramSettings {
                 let message = format!("duplicate task type `{}`", task_type.get_ref().0);
                 return Err(context.fault(task_type, message, "remove one of the two handlers"));
             }
+            section.check_timeout(context, max_timeout)?;
             checked.push(section.check(context)?);
         }
         Ok(checked)
@@ -83,6 +85,15 @@ impl ProgramSettings {
 }
 
 impl HandlerSection {
+    fn check_timeout(&self, context: &Context<'_>, max_timeout: Option<Duration>) -> Result<(), FileError> {
+        let (Some(timeout), Some(max_timeout)) = (&self.timeout, max_timeout) else { return Ok(()) };
+        if Duration::from(*timeout.get_ref()) <= max_timeout {
+            return Ok(());
+        }
+        let message = format!("longer than the worker's limit of {} s", max_timeout.as_secs());
+        Err(context.fault(timeout, message, "raise `max_timeout` in [worker], or shorten `timeout`"))
+    }
+
     fn check(self, context: &Context<'_>) -> Result<ProgramSettings, FileError> {
         let task_type = self.r#type.get_ref().0.clone();
         if task_type.strip_suffix('*').unwrap_or(&task_type).contains('*') {
@@ -92,7 +103,7 @@ impl HandlerSection {
         Ok(ProgramSettings {
             program: command(&self.program, context)?,
             task_type,
-            timeout: self.timeout.map_or(Duration::from_secs(5 * 60), Duration::from),
+            timeout: self.timeout.map_or(Duration::from_secs(5 * 60), |timeout| timeout.into_inner().into()),
             env: self.env,
             pass_env: self.pass_env,
             working_dir: absolute(&relative_to(context.file, self.working_dir.as_deref().unwrap_or("."))),

@@ -156,6 +156,20 @@ fn handlers_without_program_or_for_one_type_twice_are_refused() {
 }
 
 #[test]
+fn time_limit_of_a_handler_over_that_of_the_worker_is_refused() {
+    let handler = "[[handler]]\ntype = \"a:*\"\nprogram = [\"./run\"]\ntimeout = \"2h\"\n";
+    assert_eq!(fault(&format!("{WORKER}{handler}")).2, "longer than the worker's limit of 1800 s");
+    let raised = WORKER.replace("[worker]\n", "[worker]\nmax_timeout = \"2h\"\n");
+    assert!(load(&format!("{raised}{handler}")).is_ok());
+}
+
+#[test]
+fn longest_delay_of_retries_under_the_first_is_refused() {
+    let worker = WORKER.replace("[worker]\n", "[worker]\nretry_longest = \"4s\"\n");
+    assert_eq!(fault(&worker).2, "`retry_longest` is shorter than `retry_first`");
+}
+
+#[test]
 fn settings_of_redis_without_redis_are_refused() {
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "applies to Redis only");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"http://x\"\n")).2, "not a queue");
@@ -265,6 +279,9 @@ max_lifetime = "1h"
 max_body = "64KiB"
 [worker]
 fetch_batch = 7
+retry_first = "2s"
+retry_longest = "6h"
+max_timeout = "2h"
 [[worker.queue]]
 name = "q"
 "#
@@ -282,6 +299,9 @@ name = "q"
     );
     let worker = config.worker().unwrap();
     assert_eq!((worker.deployment.as_str(), worker.fetch_batch, client.queue.as_str()), ("plant-a", 7, "q"));
+    let backoff = worker.backoff;
+    assert_eq!((backoff.first.as_secs(), backoff.longest.as_secs()), (2, 6 * 3600));
+    assert_eq!(worker.max_timeout.as_secs(), 7200);
     assert_eq!((&client.policy, &worker.policy), (&config.policy, &config.policy));
     let policy = config.policy.for_tasks(Audience::new("plant-a/q").unwrap(), NameSet::ANY);
     assert_eq!((policy.skew, policy.max_lifetime, policy.max_body), (5, 3600, 65_536));

@@ -10,7 +10,8 @@ use crate::queue::QueueName;
 use crate::time::{UNITS, parse_duration};
 
 pub(crate) const HOUR: u64 = 3600;
-pub(crate) const YEAR: u64 = 365 * 86_400;
+pub(crate) const DAY: u64 = 86_400;
+pub(crate) const YEAR: u64 = 365 * DAY;
 
 /// A duration of `MIN` to `MAX` seconds, written as a whole number and a unit: `"5s"`, `"10m"`, `"24h"`, `"7d"`.
 #[derive(Clone, Copy)]

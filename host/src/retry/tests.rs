@@ -34,6 +34,13 @@ fn delay_doubles_with_each_failure_up_to_the_longest() {
 }
 
 #[test]
+fn default_attempts_outlast_an_outage_of_hours() {
+    let shortest = |failures: u32| Backoff::default().delay(failures).min(Duration::from_secs(1800));
+    let total: Duration = (1..25).map(shortest).sum();
+    assert!(total > Duration::from_secs(6 * 3600), "{total:?}");
+}
+
+#[test]
 fn delays_start_again_after_a_reset() {
     let mut delays = BACKOFF.delays();
     let sixth = (0..6).map(|_| delays.after_failure()).last().unwrap();

@@ -12,7 +12,7 @@ use super::lease_guard::{Interruption, LeaseGuard};
 use super::phase::Phase;
 use super::seal_result::{self, ResultContext};
 use super::shared::Shared;
-use super::task_state::{Completion, DecryptedTask, LeasedTask, Outcome};
+use super::task_state::{Completion, DecryptedTask, LeasedTask, Outcome, has_expired};
 use crate::handler::run_guard::RunGuard;
 use crate::handler::{Failure, Handler, OpenedTask, Output};
 use crate::replay::TaskKey;
@@ -40,6 +40,10 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     // The task may have waited for settlement of others, or while the machine was suspended.
     if let Break(why) = shared.still_runnable(&leased.guard) {
         return Outcome::not_started(why, key);
+    }
+    // The next delivery refuses it, or settles it if it has succeeded before.
+    if has_expired(expires_at, shared.settings.policy.skew, UnixMillis::now()) {
+        return Outcome::GivenBack { acquired: Some(key) };
     }
     let attempt = HandlerRun { number: task.attempt, max_attempts, expires_at };
     shared.observe(&Event::Started { id: leased.lease.id.clone(), attempt: attempt.number });

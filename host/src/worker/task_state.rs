@@ -94,6 +94,11 @@ pub(super) struct DecryptedTask {
     pub(super) suspect: Option<OwnedSemaphorePermit>,
 }
 
+/// Returns whether a task that expires at `expires_at` must not start at `now`. [`verify`](super::verify) then refuses it.
+pub(super) fn has_expired(expires_at: Option<UnixMillis>, skew: Duration, now: UnixMillis) -> bool {
+    expires_at.is_some_and(|expires_at| now >= expires_at.plus(skew))
+}
+
 /// A task to settle.
 #[derive(Debug)]
 pub(super) struct Completion {
@@ -227,5 +232,18 @@ impl fmt::Display for Mismatch {
 impl From<&Claims<'_>> for ClaimedSender {
     fn from(claims: &Claims<'_>) -> Self {
         Self { issuer: claims.issuer.to_string(), task_type: claims.task_type.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_starts_until_its_expiry_and_the_skew_have_passed() {
+        let (at, skew) = (Some(UnixMillis(10_000)), Duration::from_secs(60));
+        assert!(has_expired(at, skew, UnixMillis(70_000)));
+        assert!(!has_expired(at, skew, UnixMillis(69_999)));
+        assert!(!has_expired(None, skew, UnixMillis(i64::MAX)));
     }
 }

@@ -47,8 +47,8 @@ suite = "SP"
 key = {producer_key}
 recipient = "{worker}"
 result_key = {reader_key}
-lifetime = "1h"
-attempts = 5
+lifetime = "24h"
+attempts = 25
 retention = "24h"
 # Maximum number of tasks under one signature, for many tasks or a slow token. Above 1, every worker needs
 # `batches = true` in [policy].
