@@ -8,7 +8,7 @@ use std::time::Duration;
 use taskseal::broker::{NewTask, TaskRecord, TaskState};
 use taskseal::handler::Output;
 use taskseal::{Task, Worker};
-use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, STRANGER, Sealed, mail, until};
+use taskseal_tests::fleet::{Fleet, Noted, REVOKED, Ran, Running, Sealed, mail, until};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
@@ -22,8 +22,7 @@ on_both_brokers! {
 async fn full_quarantine_still_refuses_bad_tasks(fleet: Fleet) {
     let limits = taskseal::quarantine::Limits { entries: 1, bytes: 1 << 20 };
     let quarantine = taskseal::quarantine::Quarantine::open(&fleet.path("quarantine.db"), limits).unwrap();
-    let bad: Vec<Sealed> =
-        (0..3).map(|_| fleet.seal(&fleet.sealing_key(STRANGER), |claims| claims)).collect();
+    let bad: Vec<Sealed> = (0..3).map(|_| fleet.seal(&fleet.sealing_key(REVOKED), |claims| claims)).collect();
     for task in &bad {
         fleet.push(task.record()).await;
     }

@@ -231,7 +231,7 @@ async fn quarantine_out_of_reach_settles_nothing_that_was_refused_until_it_is_ba
     let parts = fleet.parts(nothing_to_do());
     let lock = rusqlite::Connection::open(fleet.path("quarantine.db")).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let bad = fleet.seal(&fleet.sealing_key("stranger"), |claims| claims);
+    let bad = fleet.seal(&fleet.sealing_key("revoked"), |claims| claims);
     fleet.push(bad.record()).await;
     let worker = Running::start(fleet.worker_settings(), parts);
     worker.seen.until("the quarantine to be missed", |noted| *noted == Noted::StateFailed).await;
