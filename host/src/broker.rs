@@ -15,7 +15,9 @@ pub use self::error::BrokerError;
 #[doc(hidden)]
 pub use self::info::Attribute;
 pub use self::info::{QueueStats, TaskInfo, TaskState};
-pub use self::lease::{Corrupt, DequeueLimits, Dequeued, Lease, LeaseToken, Leased};
+#[doc(hidden)]
+pub use self::lease::DequeueLimits;
+pub use self::lease::{Corrupt, Dequeued, Lease, LeaseToken, Leased};
 pub use self::record::{Enqueued, NewTask, TaskRecord};
 pub use self::settlement::{Settled, Settlement};
 pub use crate::time::UnixMillis;

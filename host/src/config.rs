@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use taskseal_core::Kind;
 
 #[doc(hidden)]
-pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings, TlsFiles};
+#[doc(hidden)]
+pub use self::broker::TlsFiles;
+pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
 pub use self::open::SetupError;
 #[doc(hidden)]
 pub use self::program::ProgramSettings;
