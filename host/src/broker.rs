@@ -18,6 +18,8 @@ pub use self::info::{QueueStats, TaskInfo, TaskState};
 #[doc(hidden)]
 pub use self::lease::DequeueLimits;
 pub use self::lease::{Corrupt, Dequeued, Lease, LeaseToken, Leased};
+#[doc(hidden)]
+pub use self::operation::{Operated, Operation, QueueDeletion};
 pub use self::record::{Enqueued, NewTask, TaskRecord};
 pub use self::settlement::{Settled, Settlement};
 pub use crate::time::UnixMillis;
@@ -25,6 +27,7 @@ pub use crate::time::UnixMillis;
 mod error;
 mod info;
 mod lease;
+mod operation;
 mod record;
 #[cfg(feature = "redis")]
 #[doc(hidden)]
@@ -115,6 +118,23 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`BrokerError`].
     async fn tidy(&self, queue: &QueueName, limit: usize) -> Result<Tidied, BrokerError>;
+
+    /// Runs, archives or deletes tasks that no worker holds. The outcomes are in the order of `ids`.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; some of the tasks may have been changed.
+    async fn operate(
+        &self,
+        queue: &QueueName,
+        ids: &[String],
+        operation: Operation,
+    ) -> Result<Vec<Operated>, BrokerError>;
+
+    /// Deletes the queue, with its tasks if `with_tasks` is set. Nothing is deleted while workers hold tasks of it.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; some of the tasks may have been deleted.
+    async fn delete_queue(&self, queue: &QueueName, with_tasks: bool) -> Result<QueueDeletion, BrokerError>;
 
     /// Pauses or resumes the queue. Returns whether that changed its state. Leases of a paused queue can be extended and
     /// settled.

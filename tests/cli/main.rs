@@ -5,6 +5,7 @@ mod demo;
 mod device;
 mod guides;
 mod handlers;
+mod operate;
 mod output;
 mod queue;
 mod support;

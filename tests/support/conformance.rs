@@ -16,6 +16,7 @@ use taskseal::time::UnixMillis;
 pub mod damage;
 pub mod enqueue;
 pub mod lease;
+pub mod operate;
 pub mod recover;
 pub mod settle;
 pub mod sharing;
@@ -107,6 +108,13 @@ macro_rules! conformance {
                 list_pages_through_a_state_in_order,
                 find_tells_the_state_of_every_task,
                 statistics_equal_what_lists_show_after_every_step,
+            }
+            operate {
+                run_makes_every_waiting_and_archived_task_pending,
+                archive_keeps_every_task_that_waits,
+                delete_removes_every_task_that_no_worker_holds,
+                operation_repeated_changes_nothing,
+                queue_with_tasks_is_deleted_only_on_request_and_never_while_one_is_active,
             }
             damage {
                 damaged_message_is_reported_archived_whole_and_stops_no_other_task,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskseal::QueueName;
 use taskseal::broker::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, NewTask, QueueStats, Recovered, Settled,
-    Settlement, TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, NewTask, Operated, Operation,
+    QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use taskseal::replay::{Decision, Ledger, LedgerStats, ReplayQuery, StateError, StateKind, TaskKey};
 use taskseal::time::UnixMillis;
@@ -138,6 +138,19 @@ impl Broker for FaultyBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.inner.ping().await
+    }
+
+    async fn operate(
+        &self,
+        queue: &QueueName,
+        ids: &[String],
+        operation: Operation,
+    ) -> Result<Vec<Operated>, BrokerError> {
+        self.inner.operate(queue, ids, operation).await
+    }
+
+    async fn delete_queue(&self, queue: &QueueName, with_tasks: bool) -> Result<QueueDeletion, BrokerError> {
+        self.inner.delete_queue(queue, with_tasks).await
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {

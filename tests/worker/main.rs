@@ -7,6 +7,7 @@ mod lost_leases;
 mod memory;
 mod program_handler;
 mod results;
+mod run_again;
 mod sign_batches;
 mod tasks;
 mod throughput;

@@ -23,8 +23,8 @@ use self::keys::Keys;
 use self::scripts::Args;
 use self::subscriber::Subscriber;
 use super::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, QueueStats, Recovered,
-    Settled, Settlement, TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, Operated, Operation,
+    QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::lock::lock;
 use crate::queue::QueueName;
@@ -38,6 +38,7 @@ mod error;
 mod inspect;
 mod keys;
 mod maintenance;
+mod operate;
 mod reply;
 mod scripts;
 mod settle;
@@ -105,6 +106,14 @@ impl RedisBroker {
         }
         Ok(())
     }
+
+    /// Removes a queue from the set of queues.
+    async fn unregister_queue(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        lock(&self.known).remove(queue);
+        let mut srem = cmd("SREM");
+        srem.arg(keys::queues(&self.prefix)).arg(queue.as_str());
+        self.connection.call(&srem).await.map(drop)
+    }
 }
 
 #[async_trait]
@@ -161,6 +170,19 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.connection.call(&cmd("PING")).await.map(drop)
+    }
+
+    async fn operate(
+        &self,
+        queue: &QueueName,
+        ids: &[String],
+        operation: Operation,
+    ) -> Result<Vec<Operated>, BrokerError> {
+        self.operate_all(queue, ids, operation).await
+    }
+
+    async fn delete_queue(&self, queue: &QueueName, with_tasks: bool) -> Result<QueueDeletion, BrokerError> {
+        self.remove_queue(queue, with_tasks).await
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -21,11 +21,12 @@ pub use self::config::SqliteConfig;
 
 use self::executor::Executor;
 use super::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, QueueStats, Recovered,
-    Settled, Settlement, TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, Operated, Operation,
+    QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::queue::QueueName;
 use crate::sqlite::{self, Location, Settings};
+use crate::time::UnixMillis;
 
 mod archive;
 mod config;
@@ -37,6 +38,7 @@ mod executor;
 mod inspect;
 mod lease;
 mod maintenance;
+mod operate;
 mod pending;
 mod record;
 mod schema;
@@ -259,6 +261,28 @@ impl Broker for SqliteBroker {
             })
             .await
             .map(drop)
+    }
+
+    async fn operate(
+        &self,
+        queue: &QueueName,
+        ids: &[String],
+        operation: Operation,
+    ) -> Result<Vec<Operated>, BrokerError> {
+        let (queue, ids) = (queue.clone(), ids.to_vec());
+        let work = move |connection: &Connection, now: UnixMillis| {
+            operate::operate(connection, queue.as_str(), &ids, operation, now.0)
+        };
+        let outcomes = self.executor.write(work).await?;
+        self.notify_if(operation == Operation::Run);
+        Ok(outcomes)
+    }
+
+    async fn delete_queue(&self, queue: &QueueName, with_tasks: bool) -> Result<QueueDeletion, BrokerError> {
+        let queue = queue.clone();
+        self.executor
+            .write(move |connection, _| operate::delete_queue(connection, queue.as_str(), with_tasks))
+            .await
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {

@@ -1,8 +1,8 @@
-//! `taskseal queue`: lists queues, pauses them and resumes them.
+//! `taskseal queue`: lists queues, pauses, resumes and deletes them.
 
 use serde_json::json;
 use taskseal::QueueName;
-use taskseal::broker::QueueStats;
+use taskseal::broker::{QueueDeletion, QueueStats};
 
 use crate::failure::Failure;
 use crate::global::Global;
@@ -11,7 +11,7 @@ use crate::output::text;
 use crate::session::Session;
 use crate::ui::Ui;
 
-/// List, pause and resume queues
+/// List, pause, resume and delete queues
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal queue ls --json")]
 pub(crate) struct Args {
@@ -27,6 +27,9 @@ enum Command {
     /// Stop workers from taking tasks of a queue; running tasks finish and new ones are stored
     #[command(after_help = "Example:\n  taskseal queue pause default")]
     Pause(Named),
+    /// Delete a queue that no worker holds a task of
+    #[command(after_help = "Example:\n  taskseal queue delete old --with-tasks")]
+    Delete(Delete),
     /// Let workers take tasks of a paused queue again
     #[command(after_help = "Example:\n  taskseal queue resume default")]
     Resume(Named),
@@ -39,10 +42,21 @@ struct Named {
     queue: QueueName,
 }
 
+#[derive(Debug, clap::Args)]
+struct Delete {
+    /// The queue
+    #[arg(value_name = "NAME")]
+    queue: QueueName,
+    /// Delete its tasks as well
+    #[arg(long)]
+    with_tasks: bool,
+}
+
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let session = Session::connect(global)?;
     match &args.command {
         Command::Ls => session.runtime.block_on(ls(&session, ui)),
+        Command::Delete(args) => session.runtime.block_on(delete(&session, args, ui)),
         Command::Pause(named) => session.runtime.block_on(set_paused(&session, &named.queue, true, ui)),
         Command::Resume(named) => session.runtime.block_on(set_paused(&session, &named.queue, false, ui)),
     }
@@ -64,6 +78,26 @@ async fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui)
     }
     let already = if changed { "" } else { " already" };
     ui.text(&format!("queue {queue} is{already} {}\n", state(paused)))
+}
+
+async fn delete(session: &Session, args: &Delete, ui: &Ui) -> Result<(), Failure> {
+    let queue = &args.queue;
+    let known = session.broker.queues().await.map_err(|error| session.broker_failure(&error))?;
+    if !known.contains(queue) {
+        return Err(Failure::not_found(format!("queue {queue} not found"))
+            .hint("`taskseal queue ls` lists the queues"));
+    }
+    let deletion = session.broker.delete_queue(queue, args.with_tasks).await;
+    match deletion.map_err(|error| session.broker_failure(&error))? {
+        QueueDeletion::Active(count) => {
+            Err(Failure::new(format!("workers hold {count} tasks of queue {queue}"))
+                .hint(format!("`taskseal queue pause {queue}` keeps workers from taking more")))
+        }
+        QueueDeletion::NotEmpty(count) => Err(Failure::new(format!("queue {queue} has {count} tasks"))
+            .hint("--with-tasks deletes them as well")),
+        _ if ui.json() => ui.object([("queue", json!(queue.as_str())), ("deleted", json!(true))]),
+        _ => ui.text(&format!("queue {queue} is deleted\n")),
+    }
 }
 
 async fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {

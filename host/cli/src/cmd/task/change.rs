@@ -1,0 +1,200 @@
+//! `taskseal task run`, `archive` and `delete`: of tasks by id, or of all that a filter matches.
+
+use std::io::{self, IsTerminal};
+
+use serde_json::json;
+use taskseal::QueueName;
+use taskseal::broker::{Operated, Operation, TaskState};
+
+use super::select::{Filter, each_task, state};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Task ids
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// The queue [default: search all queues for the ids]
+    #[arg(long, required_unless_present = "ids")]
+    queue: Option<QueueName>,
+    /// All tasks in this state that match the filters: pending, scheduled, retry, archived or completed
+    #[arg(long, value_parser = state, conflicts_with = "ids")]
+    state: Option<TaskState>,
+    #[command(flatten)]
+    filter: Filter,
+    /// All tasks of the state, without a filter
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Number of tasks in one call.
+const BATCH: usize = 500;
+
+pub(super) async fn run(
+    session: &Session,
+    args: &Args,
+    operation: Operation,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    if args.ids.is_empty() {
+        many(session, args, operation, ui).await
+    } else {
+        some(session, args, operation, ui).await
+    }
+}
+
+/// Changes the tasks that are named by their ids.
+async fn some(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> Result<(), Failure> {
+    let mut failed = None;
+    for id in &args.ids {
+        let outcome = find_and_change(session, args, operation, id).await?;
+        match outcome {
+            Some((queue, Operated::Done(state))) => report(&queue, id, operation, state, ui)?,
+            Some((queue, Operated::Unchanged(state))) => {
+                let failure = unchanged(&queue, id, operation, state);
+                ui.note(&failure.message);
+                failed.get_or_insert(failure);
+            }
+            _ => {
+                let failure = Failure::not_found(format!("task {id} not found"))
+                    .hint("`taskseal task ls` lists the tasks of a queue");
+                ui.note(&failure.message);
+                failed.get_or_insert(failure);
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn find_and_change(
+    session: &Session,
+    args: &Args,
+    operation: Operation,
+    id: &String,
+) -> Result<Option<(QueueName, Operated)>, Failure> {
+    for queue in session.queues_or(args.queue.as_ref()).await? {
+        let outcomes = session.broker.operate(&queue, std::slice::from_ref(id), operation).await;
+        let outcome = outcomes.map_err(|error| session.broker_failure(&error))?.first().copied();
+        if let Some(outcome) = outcome.filter(|outcome| *outcome != Operated::NotFound) {
+            return Ok(Some((queue, outcome)));
+        }
+    }
+    Ok(None)
+}
+
+/// Changes all tasks that match the filters.
+async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> Result<(), Failure> {
+    let (Some(queue), Some(state)) = (&args.queue, args.state) else {
+        return Err(
+            Failure::usage("no tasks are named").hint("name task ids, or --queue and --state with a filter")
+        );
+    };
+    if args.filter.is_empty() && !args.all {
+        return Err(Failure::usage("no filter is given")
+            .hint(format!("use --all for every {} task of queue {queue}", state.as_str())));
+    }
+    let mut ids = Vec::new();
+    each_task(session, queue, &[state], &args.filter, |info| {
+        ids.push(info.id.clone());
+        Ok(true)
+    })
+    .await?;
+    if !confirmed(args, operation, queue, state, ids.len(), ui)? {
+        return Err(Failure::new("nothing was changed"));
+    }
+    let mut changed = 0;
+    for batch in ids.chunks(BATCH) {
+        let outcomes = session.broker.operate(queue, batch, operation).await;
+        let outcomes = outcomes.map_err(|error| {
+            ui.note(&format!("{changed} tasks were changed before"));
+            session.broker_failure(&error)
+        })?;
+        changed += outcomes.iter().filter(|outcome| matches!(outcome, Operated::Done(_))).count();
+    }
+    if ui.json() {
+        return ui.object([
+            ("queue", json!(queue.as_str())),
+            ("matched", json!(ids.len())),
+            ("changed", json!(changed)),
+        ]);
+    }
+    ui.text(&format!("{}: {changed} of {} tasks in queue {queue}\n", done(operation), ids.len()))
+}
+
+/// Asks before many tasks are changed, on a terminal.
+fn confirmed(
+    args: &Args,
+    operation: Operation,
+    queue: &QueueName,
+    state: TaskState,
+    count: usize,
+    ui: &Ui,
+) -> Result<bool, Failure> {
+    if count == 0 || args.yes {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{count} tasks match")).hint("add --yes to change them"));
+    }
+    ui.note(&format!("{} {count} {} tasks of queue {queue}? [y/N]", verb(operation), state.as_str()));
+    let mut answer = String::new();
+    io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn report(
+    queue: &QueueName,
+    id: &str,
+    operation: Operation,
+    before: TaskState,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    if ui.json() {
+        return ui.object([
+            ("queue", json!(queue.as_str())),
+            ("id", json!(id)),
+            ("before", json!(before.as_str())),
+            ("done", json!(done(operation))),
+        ]);
+    }
+    ui.text(&format!("{}: {id} in queue {queue}, {} before\n", done(operation), before.as_str()))
+}
+
+/// Returns why a task in `state` was not changed.
+fn unchanged(queue: &QueueName, id: &str, operation: Operation, state: TaskState) -> Failure {
+    let message = format!("task {id} in queue {queue} is {}: nothing was changed", state.as_str());
+    let hint = match (operation, state) {
+        (_, TaskState::Active) => {
+            "a worker runs it; the queue is not trusted to end a run. Stop the worker, or wait for the time limit"
+        }
+        (Operation::Run, TaskState::Pending) => "it runs when a worker takes it",
+        (Operation::Run, _) => {
+            "it has succeeded, and the replay ledger refuses a second run: enqueue a new task"
+        }
+        _ => "`taskseal task inspect` shows what the queue stores",
+    };
+    Failure::new(message).hint(hint)
+}
+
+const fn verb(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Run => "run",
+        Operation::Archive => "archive",
+        _ => "delete",
+    }
+}
+
+const fn done(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Run => "pending",
+        Operation::Archive => "archived",
+        _ => "deleted",
+    }
+}

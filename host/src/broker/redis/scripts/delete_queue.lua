@@ -1,0 +1,40 @@
+-- Deletes a queue with its tasks, in bounded steps: the caller repeats the call until nothing is left.
+--
+-- KEYS[1] <prefix>:{<queue>}:pending
+-- KEYS[2] <prefix>:{<queue>}:active
+-- ARGV[1] <prefix>:{<queue>}:
+-- ARGV[2] 1 if the queue may have tasks
+-- ARGV[3] maximum number of tasks to delete
+-- Returns {number of active tasks, number of other tasks, number deleted}; nothing was changed unless the last is above 0
+
+local prefix, limit = ARGV[1], tonumber(ARGV[3])
+local active = redis.call('LLEN', KEYS[2])
+local sets = { prefix .. 'scheduled', prefix .. 'retry', prefix .. 'archived', prefix .. 'completed' }
+local count = redis.call('LLEN', KEYS[1])
+for _, set in ipairs(sets) do
+  count = count + redis.call('ZCARD', set)
+end
+if active > 0 or (count > 0 and ARGV[2] ~= '1') then
+  return { active, count, 0 }
+end
+local deleted = 0
+local function drop(ids)
+  for _, id in ipairs(ids) do
+    redis.call('DEL', prefix .. 't:' .. id)
+  end
+  deleted = deleted + #ids
+end
+drop(redis.call('RPOP', KEYS[1], limit) or {})
+for _, set in ipairs(sets) do
+  if deleted < limit then
+    local ids = redis.call('ZRANGE', set, 0, limit - deleted - 1)
+    if #ids > 0 then
+      drop(ids)
+      redis.call('ZREM', set, unpack(ids))
+    end
+  end
+end
+if deleted == count then
+  redis.call('DEL', prefix .. 'lease', prefix .. 'paused', prefix .. 'processed', prefix .. 'failed')
+end
+return { active, count, deleted }
