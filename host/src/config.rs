@@ -18,6 +18,7 @@ use taskseal_core::Kind;
 #[doc(hidden)]
 #[doc(hidden)]
 pub use self::broker::TlsFiles;
+#[doc(hidden)]
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
 pub use self::open::SetupError;
 #[doc(hidden)]
