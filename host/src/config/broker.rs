@@ -12,6 +12,8 @@ use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::relative_to;
 
+mod address;
+
 /// The broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,7 +125,7 @@ impl BrokerSection {
             &self.key_file,
         ];
         let url = match &self.url {
-            Some(url) if is_redis(url.get_ref()) => url,
+            Some(url) if address::is_redis(url.get_ref()) => url,
             embedded => {
                 if let Some(field) = redis_only.into_iter().flatten().next() {
                     let message = "applies to Redis only";
@@ -138,18 +140,21 @@ impl BrokerSection {
                     Some((url, _)) => Err(context.fault(
                         url,
                         "not a queue",
-                        "redis://HOST:PORT/DB, rediss://…, unix:///PATH or embedded:PATH",
+                        format!("{}, or embedded:PATH", address::FORMS),
                     )),
                 };
             }
         };
-        if has_password(url.get_ref()) {
+        if address::has_password(url.get_ref()) {
             // The error shows the position, not the value.
             return Err(context.fault(
                 url,
                 "contains a password, and this file is not secret",
                 "put it into a file of mode 0600 and name that with `password_file`, or use `password_env`",
             ));
+        }
+        if let Some((message, hint)) = address::fault(url.get_ref()) {
+            return Err(context.fault(url, message, hint));
         }
         let prefix = match self.prefix {
             None => "asynq".to_owned(),
@@ -169,7 +174,7 @@ impl BrokerSection {
                 return Err(context.fault(&name, message, "remove one of the two"));
             }
         };
-        let is_tls = url.get_ref().starts_with("rediss://");
+        let is_tls = address::is_tls(url.get_ref());
         let tls_only = [&self.ca_file, &self.cert_file, &self.key_file];
         if let Some(field) = tls_only.into_iter().flatten().next().filter(|_| !is_tls) {
             return Err(context.fault(field, "applies to TLS only", "set `url` to a rediss:// URL"));
@@ -186,25 +191,6 @@ impl BrokerSection {
         let tls = TlsFiles { roots: self.ca_file.map(path), client };
         Ok(BrokerConfig::Redis(RedisSettings { url: url.get_ref().clone(), prefix, password, tls }))
     }
-}
-
-fn is_redis(url: &str) -> bool {
-    ["redis://", "rediss://", "unix://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme))
-}
-
-/// Returns whether the URL has `user:password@` before the host, or `pass=` among the options of a socket.
-fn has_password(url: &str) -> bool {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    // The last @ counts: an unescaped one may be part of the password. An @ after the authority means that the
-    // password contains a slash.
-    let user_info = authority.rsplit_once('@').map(|(user_info, _)| user_info);
-    let in_authority = user_info.is_some_and(|user_info| user_info.contains(':'));
-    let beyond = user_info.is_none() && authority.contains(':') && after_scheme.contains('@');
-    let option = after_scheme.split_once('?').is_some_and(|(_, options)| {
-        options.split('&').any(|option| option.starts_with("pass=") || option.starts_with("password="))
-    });
-    in_authority || beyond || option
 }
 
 fn is_prefix(prefix: &str) -> bool {

@@ -174,6 +174,9 @@ fn settings_of_redis_without_redis_are_refused() {
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "applies to Redis only");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"http://x\"\n")).2, "not a queue");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"embedded:\"\n")).2, "not a queue");
+    let (line, field, message) = fault(&format!("{MINIMAL}[broker]\nurl = \"redis://h1,h2\"\n"));
+    assert_eq!((line, field.as_str()), (3, "broker.url"));
+    assert_eq!(message, "several servers in one address are not supported");
     assert_eq!(
         fault(&format!("{MINIMAL}[broker]\nurl = \"redis://h\"\nprefix = \"{{a}}\"\n")).2,
         "not a key prefix"

@@ -29,7 +29,7 @@ pub struct RedisConfig {
 
 impl RedisConfig {
     /// Creates settings for `redis://host:port/db`, `rediss://host:port/db` (TLS) or `unix:///path?db=0` (also
-    /// `redis+unix`), user and password optional, with asynq's key prefix and a response timeout of 5 s.
+    /// `redis+unix`, `valkey`, `valkeys`), user and password optional, with asynq's key prefix and a response timeout of 5 s.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl RedisConfig {
         client.map_err(|error| BrokerError::Refused(error.into()))
     }
 
-    pub(super) fn connection_info(&self) -> Result<ConnectionInfo, BrokerError> {
+    pub(crate) fn connection_info(&self) -> Result<ConnectionInfo, BrokerError> {
         let refused = |reason: &str| BrokerError::Refused(reason.into());
         let mut info =
             self.url.as_str().into_connection_info().map_err(|error| BrokerError::Refused(error.into()))?;
