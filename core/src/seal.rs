@@ -213,12 +213,22 @@ mod private {
 
 /// The input of sealing.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Job<'j> {
     claims: &'j Claims<'j>,
     content_type: ContentType<'j>,
     body: &'j [u8],
     kind: Kind,
+}
+
+/// Omits the body, which is secret.
+impl fmt::Debug for Job<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("kind", &self.kind)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Returns the size of tag, array head, header, unprotected map and payload, in bytes, including the heads of byte

@@ -1,5 +1,6 @@
 //! Results: sealed by the worker, bound to their request, opened by the client.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use taskseal_core::name::InvalidName;
@@ -105,8 +106,7 @@ impl ResultSealer {
     }
 }
 
-/// An opened result. The body is wiped on drop.
-#[derive(Debug)]
+/// An opened result. The body is wiped on drop and omitted in `Debug`.
 #[non_exhaustive]
 pub struct TaskResult {
     /// Id of the task.
@@ -119,6 +119,18 @@ pub struct TaskResult {
     pub content_type: String,
     /// The body.
     pub body: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for TaskResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskResult")
+            .field("id", &self.id)
+            .field("worker", &self.worker)
+            .field("sealed_at", &self.sealed_at)
+            .field("content_type", &self.content_type)
+            .field("body_len", &self.body.len())
+            .finish()
+    }
 }
 
 /// Verifies and opens the result of `request`.
@@ -185,3 +197,23 @@ fn open_with(
 
 /// The end of the year 9999, so that the sum with the epoch cannot overflow.
 const MAX_SECONDS: u64 = 253_402_300_799;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_of_a_result_omits_its_body() {
+        let result = TaskResult {
+            id: TaskId::from_bytes([1; 16]),
+            worker: "worker".to_owned(),
+            sealed_at: UNIX_EPOCH,
+            content_type: "text/plain".to_owned(),
+            body: Zeroizing::new(b"canary".to_vec()),
+        };
+        let shown = format!("{result:?} {result:#?}");
+        let bytes = format!("{:?}", b"canary");
+        assert!(shown.contains("body_len: 6"), "{shown}");
+        assert!(!shown.contains("canary") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+    }
+}

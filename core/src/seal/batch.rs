@@ -5,6 +5,7 @@ use core::fmt;
 use heapless::Vec;
 use rand_core::TryCryptoRng;
 
+use super::hedged::HedgeKey;
 use super::signed::{SignerError, sign, signed_header, write_signed};
 use super::{Job, Sealer, SigningMode, bytes_len};
 use crate::batch::{
@@ -17,6 +18,7 @@ use crate::error::SealError;
 use crate::kid::KeyId;
 use crate::name::ContentType;
 use crate::provider::{Provider, Signer};
+use crate::secret::Secret;
 use crate::stack::{Depth, with_wiped_stack};
 use crate::structure::{batch_leaf, signature_digest};
 
@@ -24,8 +26,8 @@ impl<M: SigningMode, P: Provider> Sealer<M, P> {
     /// Creates a batch of up to `N` tasks under one signature; at most [`MAX_BATCH`] are accepted. It takes 64 bytes of
     /// memory per task in addition to the envelopes.
     ///
-    /// Suite SP performs one key agreement for the whole batch. With a weak source of randomness, seal tasks one by
-    /// one, [hedged](Self::seal_hedged).
+    /// Suite SP performs one key agreement for the whole batch. With a weak source of randomness, add tasks
+    /// [hedged](Batch::add_hedged).
     ///
     /// ```
     /// # use taskseal_core::keys::SigningKey;
@@ -134,6 +136,31 @@ impl<M: SigningMode, P: Provider, const N: usize> Batch<'_, M, P, N> {
                 Err(error)
             }
         }
+    }
+
+    /// Like [`add`](Self::add), with hedged randomness as in [`Sealer::seal_hedged`]. In suite SP the tasks share the ephemeral
+    /// key that the first one generates; the nonce of each task depends on its claims and body.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    ///
+    /// # Security
+    /// As [`Sealer::seal`].
+    pub fn add_hedged<R: TryCryptoRng + ?Sized>(
+        &mut self,
+        claims: &Claims<'_>,
+        content_type: ContentType<'_>,
+        body: &[u8],
+        key: &HedgeKey,
+        rng: &mut R,
+        buffer: &mut [u8],
+    ) -> Result<Pending, SealError<SignerError<M>>> {
+        with_wiped_stack(Depth::Hash, || {
+            let mut fresh = Secret::zeroed();
+            rng.try_fill_bytes(fresh.as_mut_bytes()).map_err(|_| SealError::Random)?;
+            let mut stream = self.sealer.stream(claims, content_type, body, key, &fresh);
+            self.add(claims, content_type, body, &mut stream, buffer)
+        })
     }
 
     fn write<R: TryCryptoRng + ?Sized>(

@@ -8,12 +8,14 @@ use core::fmt;
 
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
 
 use super::{Job, Mode, Sealer};
 use crate::cbor::encoder::Sink;
 use crate::claims::Claims;
 use crate::commit::{derive_labelled, hmac_into};
 use crate::error::SealError;
+use crate::keys::{EncryptionKey, SigningKey};
 use crate::name::ContentType;
 use crate::provider::Provider;
 use crate::secret::Secret;
@@ -40,6 +42,26 @@ impl HedgeKey {
         let mut key = Secret::zeroed();
         derive_labelled(secret, b"taskseal/v1 hedge", &mut key);
         Self(key)
+    }
+}
+
+impl HedgeKey {
+    /// Derives a key from a signing key in memory.
+    #[must_use]
+    pub fn of_signing_key(key: &SigningKey) -> Self {
+        with_wiped_stack(Depth::Curve, || {
+            let mut scalar = Secret::zeroed();
+            let mut bytes = key.inner().to_bytes();
+            scalar.as_mut_bytes().copy_from_slice(&bytes);
+            bytes.zeroize();
+            Self::derive(&scalar)
+        })
+    }
+
+    /// Derives a key from a shared key.
+    #[must_use]
+    pub fn of_encryption_key(key: &EncryptionKey) -> Self {
+        Self::derive(key.key())
     }
 }
 
@@ -90,7 +112,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
 
     /// The key of the stream is `HMAC(key, fresh || SHA-256(suite, content type, header, inner kid) || SHA-256(body))`,
     /// its block `n` is `HMAC(stream key, n)`.
-    fn stream(
+    pub(super) fn stream(
         &self,
         claims: &Claims<'_>,
         content_type: ContentType<'_>,
@@ -113,7 +135,7 @@ impl<M: Mode, P: Provider> Sealer<M, P> {
 }
 
 /// The stream of one message. Private, because it must not be used for a second message.
-struct Stream {
+pub(super) struct Stream {
     key: Secret<32>,
     drawn: u32,
 }

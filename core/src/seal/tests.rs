@@ -383,3 +383,11 @@ fn no_two_encryptions_share_key_iv_or_ciphertext() {
         sealed.push(tail);
     }
 }
+
+#[test]
+fn debug_output_of_the_input_omits_the_body() {
+    let claims = claims();
+    let job = Job { claims: &claims, content_type: ContentType::JSON, body: b"canary", kind: Kind::Task };
+    let shown = std::format!("{job:?}");
+    assert!(shown.contains("body_len: 6") && !shown.contains("99, 97, 110"), "{shown}");
+}

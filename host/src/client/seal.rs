@@ -63,8 +63,10 @@ impl Producer {
                 Ok(sealed) => sealed,
                 Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
             };
+            let now = Instant::now();
             match sealed.iter().find_map(retry_delay) {
-                Some(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
+                // The last attempt is made at the deadline, also if the token asks for a longer pause.
+                Some(delay) if now < deadline => tokio::time::sleep_until((now + delay).min(deadline)).await,
                 _ => return sealed,
             }
         }

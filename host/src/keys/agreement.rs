@@ -1,7 +1,8 @@
 //! Key agreement keys, which decrypt bodies of suite SP: in memory, or kept elsewhere.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
 use taskseal_core::{Agree, KeyId, Secret};
@@ -39,8 +40,36 @@ pub trait RemoteAgreement: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub(super) enum Agreement {
     Software(Box<AgreementKey>),
-    Remote(Arc<dyn RemoteAgreement>),
+    Remote(RemoteKey),
 }
+
+/// A key kept elsewhere, and the time of its last self-test that passed.
+#[derive(Debug)]
+pub(super) struct RemoteKey {
+    pub(super) key: Arc<dyn RemoteAgreement>,
+    /// Locked during a test, so that one runs at a time.
+    passed: Mutex<Option<Instant>>,
+}
+
+impl RemoteKey {
+    pub(super) const fn new(key: Arc<dyn RemoteAgreement>) -> Self {
+        Self { key, passed: Mutex::new(None) }
+    }
+
+    /// Returns whether the key passes its self-test, or has passed it in the last [`TEST_VALID_FOR`]. A producer of wrongly sealed
+    /// tasks could otherwise make the token test its key for each of them.
+    pub(super) fn is_sound(&self, now: impl Fn() -> Instant) -> bool {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed.is_some_and(|at| now().saturating_duration_since(at) < TEST_VALID_FOR) {
+            return true;
+        }
+        *passed = self.key.self_test().is_ok().then(now);
+        passed.is_some()
+    }
+}
+
+/// How long a self-test that passed is not repeated.
+pub(super) const TEST_VALID_FOR: Duration = Duration::from_secs(5);
 
 /// Implemented for the reference, so that many threads can decrypt with one key.
 impl Agree for &Agreement {
@@ -49,7 +78,7 @@ impl Agree for &Agreement {
     fn kid(&self) -> KeyId {
         match self {
             Agreement::Software(key) => key.public_key().kid(),
-            Agreement::Remote(key) => key.kid(),
+            Agreement::Remote(remote) => remote.key.kid(),
         }
     }
 
@@ -59,7 +88,7 @@ impl Agree for &Agreement {
                 let mut key: &AgreementKey = key;
                 key.agree(peer).map_err(|never| match never {})
             }
-            Agreement::Remote(key) => key.agree(peer),
+            Agreement::Remote(remote) => remote.key.agree(peer),
         }
     }
 }

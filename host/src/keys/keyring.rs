@@ -8,7 +8,7 @@ use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
 use taskseal_core::keyset::KeyRecord;
 use taskseal_core::{KeyId, KeyLookup, Kind};
 
-use super::agreement::{Agreement, RemoteAgreement};
+use super::agreement::{Agreement, RemoteAgreement, RemoteKey};
 use super::error::{KeyError, KeyringError};
 use super::handle::{KeyHandle, KeyUsage};
 use super::keyset_file;
@@ -82,7 +82,8 @@ impl Keyring {
         &self,
         keys: impl IntoIterator<Item = Arc<dyn RemoteAgreement>>,
     ) -> Self {
-        let agreement = keys.into_iter().map(|key| (key.kid(), Agreement::Remote(key))).collect();
+        let agreement =
+            keys.into_iter().map(|key| (key.kid(), Agreement::Remote(RemoteKey::new(key)))).collect();
         self.decrypting_with(Decryption { agreement, ..Decryption::default() })
     }
 
@@ -186,7 +187,7 @@ impl Decryption {
                 self.agreement.insert(kid, Agreement::Software(key));
             }
             KeyHandle::Agreement(key) => {
-                self.agreement.insert(kid, Agreement::Remote(key));
+                self.agreement.insert(kid, Agreement::Remote(RemoteKey::new(key)));
             }
             KeyHandle::Secret(SecretKey::Encrypt(key)) => {
                 self.encryption.insert(kid, key);

@@ -3,13 +3,13 @@
 //! If an authentic body does not decrypt, either it was sealed wrongly, or the token gave a wrong secret. A faulty token must
 //! not cause a good task to be refused permanently, so the key is tested before the task is refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
 use taskseal_core::keyset::DecryptionKeys;
 use taskseal_core::{Agree, KeyId, OpenError, Refusal, Secret};
 
-use super::agreement::{Agreement, RemoteAgreement};
+use super::agreement::{Agreement, RemoteKey};
 use super::keyring::Keyring;
 use super::signer::SignerFault;
 
@@ -23,7 +23,7 @@ pub struct OpeningKeys<'k> {
 /// A call to a key kept elsewhere, and its answer.
 #[derive(Debug)]
 struct RemoteCall<'k> {
-    key: &'k dyn RemoteAgreement,
+    key: &'k RemoteKey,
     peer: AgreementPublicKey,
     /// In a box: a move would leave a copy.
     answer: Result<Box<Secret<32>>, SignerFault>,
@@ -51,7 +51,7 @@ impl OpeningKeys<'_> {
     /// Returns the final error of an opening that failed with `error`.
     ///
     /// This is [`OpenError::KeyUnavailable`] instead of [`Refusal::Rejected`] if a key kept elsewhere was to decrypt the body
-    /// and gives another answer now, or fails its test ([`RemoteAgreement::self_test`]).
+    /// and gives another answer now, or fails its test ([`RemoteAgreement::self_test`](super::RemoteAgreement::self_test)).
     ///
     /// It may block as the opening did.
     #[must_use]
@@ -75,7 +75,7 @@ impl OpeningKeys<'_> {
 
     /// Returns the key that was called and why its answer cannot be used, after [`OpenError::KeyUnavailable`].
     pub(crate) fn fault(&self) -> (Option<KeyId>, String) {
-        let kid = self.last_call.as_ref().map(|call| call.key.kid());
+        let kid = self.last_call.as_ref().map(|call| call.key.key.kid());
         let reason = match &self.last_call {
             Some(RemoteCall { answer: Err(fault), .. }) => fault.to_string(),
             _ => "its answers contradict each other or are wrong".to_owned(),
@@ -91,7 +91,8 @@ impl RemoteCall<'_> {
     /// out of use, and the test does not depend on an envelope.
     fn is_confirmed(&self) -> bool {
         let Ok(first) = &self.answer else { return false };
-        self.key.self_test().is_ok() && self.key.agree(&self.peer).is_ok_and(|second| same(first, &second))
+        self.key.is_sound(Instant::now)
+            && self.key.key.agree(&self.peer).is_ok_and(|second| same(first, &second))
     }
 }
 
@@ -126,7 +127,7 @@ impl Agree for OpeningAgreement<'_, '_> {
                 Ok(secret) => Ok(boxed(secret)),
                 Err(fault) => Err(fault.clone()),
             };
-            *self.last_call = Some(RemoteCall { key: &**key, peer: *peer, answer: copy });
+            *self.last_call = Some(RemoteCall { key, peer: *peer, answer: copy });
         }
         answer
     }

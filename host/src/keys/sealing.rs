@@ -3,11 +3,16 @@
 mod batch;
 mod open;
 mod source;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use getrandom::SysRng;
+use getrandom::rand_core::TryCryptoRng;
 use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
-use taskseal_core::seal::Mode;
+use taskseal_core::seal::{HedgeKey, Mode};
 use taskseal_core::{Claims, ContentType, KeyId, Kind, MAX_BODY, SealError, Sealer, Suite};
 
 pub use self::source::SealingSource;
@@ -21,6 +26,9 @@ use super::signer::{SignerFault, Signing};
 pub struct SealingKey {
     keys: Keys,
     kind: Kind,
+    /// Set if bodies are encrypted. Salts and nonces then depend on claims and body too, so that two clones of one virtual
+    /// machine whose random number generators return the same bytes do not encrypt different bodies with one nonce.
+    hedge: Option<HedgeKey>,
 }
 
 /// The keys of a suite.
@@ -33,8 +41,8 @@ enum Keys {
     SignEncryptTo(Signing, AgreementPublicKey),
 }
 
-/// The content of an envelope that is yet to be sealed.
-#[derive(Clone, Copy, Debug)]
+/// The content of an envelope that is yet to be sealed. `Debug` omits the body.
+#[derive(Clone, Copy)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct Draft<'d> {
     /// The claims.
@@ -43,6 +51,15 @@ pub struct Draft<'d> {
     pub content_type: ContentType<'d>,
     /// The body in plaintext.
     pub body: &'d [u8],
+}
+
+impl fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("content_type", &self.content_type)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a draft was not sealed.
@@ -62,18 +79,24 @@ impl SealingKey {
         content_type: ContentType<'_>,
         body: &[u8],
     ) -> Result<Vec<u8>, SealFault> {
-        let draft = Draft { claims, content_type, body };
+        self.seal_with_rng(&Draft { claims, content_type, body }, &mut SysRng)
+    }
+
+    fn seal_with_rng<R: TryCryptoRng>(&self, draft: &Draft<'_>, rng: &mut R) -> Result<Vec<u8>, SealFault> {
+        let random = &mut Randomness { hedge: self.hedge.as_ref(), rng };
         match &self.keys {
-            Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), &draft),
-            Keys::Authenticate(key) => seal_alone(&mut self.of_kind(Sealer::authenticate(key)), &draft),
+            Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), draft, random),
+            Keys::Authenticate(key) => {
+                seal_alone(&mut self.of_kind(Sealer::authenticate(key)), draft, random)
+            }
             Keys::Encrypt(key) => {
-                seal_alone(&mut self.of_kind(Sealer::encrypt(key)), &draft).map_err(without_signer)
+                seal_alone(&mut self.of_kind(Sealer::encrypt(key)), draft, random).map_err(without_signer)
             }
             Keys::SignEncrypt(signer, key) => {
-                seal_alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), &draft)
+                seal_alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), draft, random)
             }
             Keys::SignEncryptTo(signer, recipient) => {
-                seal_alone(&mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), &draft)
+                seal_alone(&mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), draft, random)
             }
         }
     }
@@ -87,21 +110,26 @@ impl SealingKey {
     /// As [`seal`](Self::seal).
     #[must_use]
     pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
-        drafts.chunks(MAX_BATCH).flat_map(|drafts| self.seal_chunk(drafts)).collect()
+        drafts.chunks(MAX_BATCH).flat_map(|drafts| self.seal_chunk(drafts, &mut SysRng)).collect()
     }
 
-    fn seal_chunk(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
+    fn seal_chunk<R: TryCryptoRng>(
+        &self,
+        drafts: &[Draft<'_>],
+        rng: &mut R,
+    ) -> Vec<Result<Vec<u8>, SealFault>> {
+        let random = &mut Randomness { hedge: self.hedge.as_ref(), rng };
         match &self.keys {
             Keys::Sign(signer) if drafts.len() > 1 => {
-                seal_together(self.of_kind(Sealer::sign(signer)), drafts)
+                seal_together(self.of_kind(Sealer::sign(signer)), drafts, random)
             }
             Keys::SignEncrypt(signer, key) if drafts.len() > 1 => {
-                seal_together(self.of_kind(Sealer::sign_encrypt(signer, key)), drafts)
+                seal_together(self.of_kind(Sealer::sign_encrypt(signer, key)), drafts, random)
             }
             Keys::SignEncryptTo(signer, recipient) if drafts.len() > 1 => {
-                seal_together(self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), drafts)
+                seal_together(self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), drafts, random)
             }
-            _ => drafts.iter().map(|draft| self.seal(draft.claims, draft.content_type, draft.body)).collect(),
+            _ => drafts.iter().map(|draft| self.seal_with_rng(draft, rng)).collect(),
         }
     }
 
@@ -158,14 +186,27 @@ impl SealingKey {
     }
 }
 
+/// A source of randomness, and the key that hedges it.
+struct Randomness<'r, R> {
+    hedge: Option<&'r HedgeKey>,
+    rng: &'r mut R,
+}
+
 /// Seals one draft under its own signature or tag.
-fn seal_alone<M: Mode>(sealer: &mut Sealer<M>, draft: &Draft<'_>) -> Result<Vec<u8>, SealError<M::Error>> {
+fn seal_alone<M: Mode, R: TryCryptoRng>(
+    sealer: &mut Sealer<M>,
+    draft: &Draft<'_>,
+    random: &mut Randomness<'_, R>,
+) -> Result<Vec<u8>, SealError<M::Error>> {
     let Draft { claims, content_type, body } = *draft;
     if body.len() > MAX_BODY {
         return Err(SealError::BodyTooLong);
     }
     let mut envelope = vec![0; sealer.sealed_len(claims, content_type, body.len())];
-    sealer.seal(claims, content_type, body, &mut SysRng, &mut envelope)?;
+    match random.hedge {
+        Some(hedge) => sealer.seal_hedged(claims, content_type, body, hedge, random.rng, &mut envelope)?,
+        None => sealer.seal(claims, content_type, body, random.rng, &mut envelope)?,
+    };
     Ok(envelope)
 }
 

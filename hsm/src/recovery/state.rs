@@ -73,7 +73,11 @@ impl SharedState {
             && status.since.elapsed().is_ok_and(|waiting| waiting > self.settings.timeout)
         {
             // The recovery thread itself is stuck, so callers must not wait for it.
-            status.phase = Phase::Down { retry_at: Instant::now() + RECOVERY_STUCK, reason: Error::Timeout };
+            let retry_at = Instant::now() + RECOVERY_STUCK;
+            status.phase = Phase::Down { retry_at, not_before: retry_at, reason: Error::Timeout };
+        }
+        if status.phase.hasten(Instant::now()) {
+            self.changed.notify_all();
         }
         match &status.phase {
             Phase::Up | Phase::Recovering => Ok(()),
@@ -131,7 +135,8 @@ impl SharedState {
             self.changed.notify_all();
             return;
         }
-        status.phase = Phase::Down { retry_at: Instant::now() + FIRST_ATTEMPT, reason: reason.clone() };
+        let retry_at = Instant::now() + FIRST_ATTEMPT;
+        status.phase = Phase::Down { retry_at, not_before: retry_at, reason: reason.clone() };
         status.request = Some((level, reason));
         let refusal = status.phase.refusal();
         drop(status);
@@ -144,7 +149,7 @@ impl SharedState {
         let mut status = lock(&self.status);
         if matches!(status.phase, Phase::Up | Phase::Recovering) && !status.closed {
             let retry_at = Instant::now() + FIRST_ATTEMPT;
-            status.phase = Phase::Down { retry_at, reason: Error::Timeout };
+            status.phase = Phase::Down { retry_at, not_before: retry_at, reason: Error::Timeout };
             status.since = SystemTime::now();
             // A new session may suffice: the library cannot be restarted while a thread is inside.
             status.request = Some((RecoveryLevel::Login, Error::Timeout));

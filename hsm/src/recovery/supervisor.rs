@@ -161,7 +161,8 @@ impl<'s> Recovery<'s> {
         let with_pause = library || without_pin;
         let pause = if with_pause { with_jitter(self.pause) } else { Duration::ZERO };
         let wait = pause.max(at_least);
-        set_down(self.state, Instant::now() + wait, &error);
+        let now = Instant::now();
+        set_down(self.state, now + wait, now + at_least, &error);
         if with_pause {
             if !self.reported {
                 self.reported = true;
@@ -229,12 +230,12 @@ fn set_up(state: &SharedState, connection: &Connection) {
     state.changed.notify_all();
 }
 
-fn set_down(state: &SharedState, retry_at: Instant, reason: &Error) {
+fn set_down(state: &SharedState, retry_at: Instant, not_before: Instant, reason: &Error) {
     let mut status = lock(&state.status);
     if !matches!(status.phase, Phase::Down { .. }) {
         status.since = SystemTime::now();
     }
-    status.phase = Phase::Down { retry_at, reason: reason.clone() };
+    status.phase = Phase::Down { retry_at, not_before, reason: reason.clone() };
     let refusal = status.phase.refusal();
     drop(status);
     state.changed.notify_all();
@@ -251,11 +252,19 @@ fn set_failed(state: &SharedState, reason: &Error) {
     state.pool.refuse_queued(&refusal);
 }
 
-/// Returns false if the token was closed meanwhile.
+/// Waits for the pause, or until the time to which a caller has moved the next attempt. Returns false if the token was closed
+/// meanwhile.
 fn sleep(state: &SharedState, pause: Duration) -> bool {
-    let until = Instant::now() + pause;
+    let end = Instant::now() + pause;
     let mut status = lock(&state.status);
-    while !status.closed && Instant::now() < until {
+    loop {
+        let until = match &status.phase {
+            Phase::Down { retry_at, .. } => end.min(*retry_at),
+            _ => end,
+        };
+        if status.closed || Instant::now() >= until {
+            break;
+        }
         status = wait_until(&state.changed, status, until);
     }
     !status.closed

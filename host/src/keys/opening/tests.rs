@@ -6,6 +6,7 @@ use taskseal_core::keys::AgreementKey;
 use taskseal_core::keyset::DecryptionKeys;
 
 use super::*;
+use crate::keys::agreement::{RemoteAgreement, TEST_VALID_FOR};
 use crate::keys::{Algorithm, SecretKey};
 
 /// A key whose answers are wrong where `wrong` says so for the number of the call.
@@ -92,6 +93,23 @@ fn rejection_after_a_confirmed_right_answer_remains_a_rejection() {
     for known in [false, true] {
         assert_eq!(rejected(known, |_| false), Refusal::Rejected.into());
     }
+}
+
+#[test]
+fn self_test_that_passed_is_not_repeated_within_its_time_and_one_that_failed_is() {
+    let failing: Arc<dyn RemoteAgreement> =
+        Arc::new(Faulty { key: generate(), calls: AtomicUsize::new(0), wrong: |number| number == 0 });
+    let key = RemoteKey::new(failing);
+    let now = Instant::now();
+    assert!(!key.is_sound(|| now));
+    assert!(key.is_sound(|| now), "a failure was kept");
+
+    let once: Arc<dyn RemoteAgreement> =
+        Arc::new(Faulty { key: generate(), calls: AtomicUsize::new(0), wrong: |number| number > 0 });
+    let key = RemoteKey::new(once);
+    assert!(key.is_sound(|| now));
+    assert!(key.is_sound(|| now + TEST_VALID_FOR / 2), "the test was repeated");
+    assert!(!key.is_sound(|| now + TEST_VALID_FOR), "the result was kept for too long");
 }
 
 #[test]

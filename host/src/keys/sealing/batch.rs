@@ -1,37 +1,44 @@
 //! Sealing many drafts under one signature, each into its own envelope.
 
-use getrandom::SysRng;
+use getrandom::rand_core::TryCryptoRng;
 use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::seal::{Batch, Pending, SigningMode};
 use taskseal_core::{MAX_BODY, SealError, Sealer, Signer, Software};
 
-use super::{Draft, SealFault, seal_alone, without_signer};
+use super::{Draft, Randomness, SealFault, seal_alone, without_signer};
 use crate::keys::signer::SignerFault;
 
 /// Maximum number of drafts for the small tree. The tree is moved on the stack, so its size matters.
 const SMALL: usize = 64;
 
 /// Seals up to [`MAX_BATCH`] drafts under one signature; returns the envelopes in the same order.
-pub(super) fn seal_together<M>(sealer: Sealer<M>, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>>
+pub(super) fn seal_together<M, R>(
+    sealer: Sealer<M>,
+    drafts: &[Draft<'_>],
+    random: &mut Randomness<'_, R>,
+) -> Vec<Result<Vec<u8>, SealFault>>
 where
+    R: TryCryptoRng,
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
     if drafts.len() <= SMALL {
-        seal_sized::<SMALL, M>(sealer, drafts)
+        seal_sized::<SMALL, M, R>(sealer, drafts, random)
     } else {
-        seal_sized::<MAX_BATCH, M>(sealer, drafts)
+        seal_sized::<MAX_BATCH, M, R>(sealer, drafts, random)
     }
 }
 
 /// An envelope that lacks its signature.
 type Unsigned = Result<(Pending, Vec<u8>), SealFault>;
 
-fn seal_sized<const N: usize, M>(
+fn seal_sized<const N: usize, M, R>(
     mut sealer: Sealer<M>,
     drafts: &[Draft<'_>],
+    random: &mut Randomness<'_, R>,
 ) -> Vec<Result<Vec<u8>, SealFault>>
 where
+    R: TryCryptoRng,
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
@@ -41,13 +48,13 @@ where
     let lens: Vec<usize> = drafts.iter().map(len).collect();
     let mut batch = sealer.batch::<N>();
     let unsigned: Vec<Unsigned> =
-        drafts.iter().zip(lens).map(|(draft, len)| write(&mut batch, draft, len)).collect();
+        drafts.iter().zip(lens).map(|(draft, len)| write(&mut batch, draft, random, len)).collect();
     if batch.len() < 2 {
         // The other drafts cannot be sealed, and one draft needs no batch.
         return unsigned
             .into_iter()
             .zip(drafts)
-            .map(|(unsigned, draft)| unsigned.and_then(|_| seal_alone(&mut sealer, draft)))
+            .map(|(unsigned, draft)| unsigned.and_then(|_| seal_alone(&mut sealer, draft, random)))
             .collect();
     }
     let signed = batch.sign();
@@ -62,8 +69,14 @@ where
 }
 
 /// Writes a draft into a buffer of `len` bytes.
-fn write<M, const N: usize>(batch: &mut Batch<'_, M, Software, N>, draft: &Draft<'_>, len: usize) -> Unsigned
+fn write<M, R, const N: usize>(
+    batch: &mut Batch<'_, M, Software, N>,
+    draft: &Draft<'_>,
+    random: &mut Randomness<'_, R>,
+    len: usize,
+) -> Unsigned
 where
+    R: TryCryptoRng,
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
@@ -72,6 +85,9 @@ where
         return Err(SealError::BodyTooLong);
     }
     let mut buffer = vec![0; len];
-    let pending = batch.add(claims, content_type, body, &mut SysRng, &mut buffer)?;
+    let pending = match random.hedge {
+        Some(hedge) => batch.add_hedged(claims, content_type, body, hedge, random.rng, &mut buffer)?,
+        None => batch.add(claims, content_type, body, random.rng, &mut buffer)?,
+    };
     Ok((pending, buffer))
 }

@@ -1,7 +1,8 @@
 //! Opening the keys of a suite and checking them against the keyset.
 
 use taskseal_core::keys::EncryptionKey;
-use taskseal_core::{KeyId, KeyLookup, Kind, Suite};
+use taskseal_core::seal::HedgeKey;
+use taskseal_core::{KeyId, KeyLookup, Kind, Secret, Suite};
 
 use super::{Keys, SealingKey, SealingSource};
 use crate::keys::authenticator::Authenticating;
@@ -58,7 +59,8 @@ impl Keyring {
             }
         };
         self.check_sealing(source, kid, kind)?;
-        Ok(SealingKey { keys, kind })
+        let hedge = hedge(&keys).map_err(|error| KeyError::no_randomness(&source.key, error))?;
+        Ok(SealingKey { keys, kind, hedge })
     }
 
     /// Returns the keys of a suite that signs.
@@ -112,6 +114,21 @@ impl Keyring {
                 .hint("`taskseal keygen --suite SE` generates shared keys")),
         }
     }
+}
+
+/// Returns the key that hedges the randomness of bodies: derived from a secret in memory, otherwise drawn at random, because a
+/// token reveals no secret. Signatures and tags need no randomness.
+fn hedge(keys: &Keys) -> Result<Option<HedgeKey>, getrandom::Error> {
+    Ok(match keys {
+        Keys::Sign(_) | Keys::Authenticate(_) => None,
+        Keys::Encrypt(key) | Keys::SignEncrypt(_, key) => Some(HedgeKey::of_encryption_key(key)),
+        Keys::SignEncryptTo(Signing::Software(key), _) => Some(HedgeKey::of_signing_key(key)),
+        Keys::SignEncryptTo(Signing::Remote(_), _) => {
+            let mut secret = Secret::zeroed();
+            getrandom::fill(secret.as_mut_bytes())?;
+            Some(HedgeKey::new(secret))
+        }
+    })
 }
 
 /// Returns which key a suite needs.
