@@ -40,6 +40,22 @@ fn pin_in_a_uri_is_refused_and_not_shown() {
 }
 
 #[test]
+fn entry_of_a_key_that_exists_is_printed_with_rights_only() {
+    let folder = TokenFolder::new();
+    let uri = folder.uri("token=plant;object=k");
+    let rights = ["--issuer", "shop", "--type", "a:*", "--audience", "here/*"];
+    folder.run(&["token", "adopt", &uri]).failed(5).hinted();
+    let made =
+        folder.run(&[&["keygen", "--suite", "S", "--pkcs11", &uri][..], &rights].concat()).ok().out.clone();
+    let run = folder.run(&["token", "adopt", &uri]);
+    run.failed(2).hinted();
+    assert!(run.out.is_empty());
+
+    let adopted = folder.run(&[&["token", "adopt", &uri][..], &rights].concat());
+    assert_eq!(adopted.ok().out, made);
+}
+
+#[test]
 fn pin_in_a_uri_of_the_configuration_is_not_shown() {
     for scheme in ["pkcs11", "PKCS11"] {
         let project = Project::new();

@@ -1,5 +1,6 @@
-//! `taskseal token`: lists PKCS#11 tokens, tests their keys, and generates keys that wrap files.
+//! `taskseal token`: lists PKCS#11 tokens, tests and adopts their keys, and generates keys that wrap files.
 
+mod adopt;
 mod check;
 mod key_test;
 mod wrapping_key;
@@ -16,7 +17,7 @@ use crate::output::json::Member;
 use crate::output::text;
 use crate::ui::Ui;
 
-/// List tokens, test their keys, and generate keys that wrap key files
+/// List tokens, test and adopt their keys, and generate keys that wrap key files
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  taskseal token ls --module /usr/lib/softhsm/libsofthsm2.so\n  taskseal token check 'pkcs11:token=prod?pin-source=file:/run/pin'"
@@ -38,6 +39,11 @@ enum Command {
     /// Log in and test every key, or the one that the URI names
     #[command(after_help = "Example:\n  taskseal token check 'pkcs11:token=prod?pin-source=file:/run/pin'")]
     Check(Box<check::Args>),
+    /// Print the keyset entry of a key pair that exists already, and name what prevents its use
+    #[command(
+        after_help = "Example:\n  taskseal token adopt 'pkcs11:token=prod;id=%01?pin-source=file:/run/pin' --issuer shop --type 'invoice:*' --audience 'prod/*' >> keyset.toml"
+    )]
+    Adopt(Box<adopt::Args>),
     /// Generate a key that wraps key files and never leaves the token
     #[command(
         after_help = "Example:\n  taskseal token wrapping-key 'pkcs11:token=prod;object=kek?pin-source=file:/run/pin'"
@@ -49,6 +55,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     match &args.command {
         Command::Ls { module } => ls(module.clone(), ui),
         Command::Check(args) => check::run(args, ui),
+        Command::Adopt(args) => adopt::run(args, ui),
         Command::WrappingKey(args) => wrapping_key::run(args, ui),
     }
 }

@@ -31,7 +31,9 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
         }
         Error::FinalTry | Error::PinLocked => "the security officer of the token can set a new PIN",
         Error::Module(_) => "`module-path` must be the absolute path of a PKCS#11 library for this machine",
-        Error::WrongKey(_) => "generate a key with `taskseal keygen --pkcs11`",
+        Error::WrongKey(_) => {
+            "correct the attribute with the tools of the token, or generate a key with `taskseal keygen --pkcs11`"
+        }
         _ => return None,
     })
 }
