@@ -7,7 +7,7 @@ mod secret;
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -118,20 +118,43 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), FileError> {
     })
 }
 
-/// Replaces a file atomically: readers see the old content or the new one. The umask applies to `mode`.
+/// Replaces a regular file atomically, or creates it: readers see the old content or the new one. The file has `mode` whatever
+/// the umask is.
 ///
 /// # Errors
-/// The error of the operating system if the file or its folder cannot be written.
+/// The error of the operating system if the file or its folder cannot be written. `InvalidInput` if the name is that of a
+/// symbolic link or of anything else than a regular file, such as a device: replacing it would destroy it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            let message = format!("it is {}, and only a regular file is replaced", kind(&metadata));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        _ => {}
+    }
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     let mut next = tempfile::Builder::new()
         .prefix(&prefix)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(parent(path))?;
+    // The umask has removed rights when the file was created.
+    next.as_file().set_permissions(Permissions::from_mode(mode))?;
     next.write_all(content)?;
     next.persist(path)?;
     Ok(())
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_char_device() || kind.is_block_device() => "a device",
+        () => "not a regular file",
+    }
 }
 
 /// Creates a folder, and those above it, that only their owner may enter. Existing folders stay unchanged.

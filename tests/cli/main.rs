@@ -5,6 +5,8 @@ mod demo;
 mod device;
 mod guides;
 mod handlers;
+mod log;
+mod metrics;
 mod operate;
 mod output;
 mod queue;

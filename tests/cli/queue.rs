@@ -177,7 +177,7 @@ fn tampered_task_is_refused_kept_whole_and_never_run() {
     let worker = project.run(&ONCE);
 
     worker.ok();
-    assert!(worker.err.contains(&format!("taskseal: refused {id} from queue default (rejected): ")));
+    assert!(worker.err.contains(&format!("Z refused {id} from queue default (rejected): ")));
     assert!(!project.path("ran").exists());
     let list = project.run(&["quarantine", "ls", "--code", "rejected"]).ok().text();
     assert!(list.contains(&id), "{list}");

@@ -23,8 +23,7 @@ fn words_of_a_failing_handler_reach_the_log_escaped_and_the_queue_not_at_all() {
     let run = project.run(&[&ONCE[..], &["--quiet"]].concat());
 
     run.ok();
-    let expected =
-        format!("taskseal: failed {id}, will be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
+    let expected = format!("Z failed {id}, will be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
     assert!(run.err.contains(&expected), "{run:?}");
     let result = project.run(&["result", &id]);
     result.failed(4).hinted();
@@ -106,7 +105,7 @@ fn second_signal_stops_at_once_and_takes_the_handler_along() {
     let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap);
 
     terminate(&worker);
-    assert!(lines.any(|line| line.starts_with("taskseal: draining")));
+    assert!(lines.any(|line| line.contains(" draining: ")));
     terminate(&worker);
 
     assert_eq!(worker.wait().unwrap().code(), Some(1));

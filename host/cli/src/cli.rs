@@ -57,7 +57,8 @@ mod tests {
     fn help_of_every_command_ends_with_an_example() {
         for command in grammar().get_subcommands() {
             let help = command.get_after_help().unwrap_or_else(|| panic!("{}", command.get_name()));
-            assert!(help.to_string().starts_with("Example:\n  taskseal "), "{}", command.get_name());
+            let help = help.to_string().replacen("Examples:", "Example:", 1);
+            assert!(help.starts_with("Example:\n  taskseal "), "{}", command.get_name());
         }
     }
 }

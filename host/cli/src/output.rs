@@ -3,4 +3,5 @@
 pub(crate) mod json;
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod stderr;
 pub(crate) mod text;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use taskseal::escape::Escaped;
 
 use crate::failure::Failure;
-use crate::output::json;
+use crate::output::{json, stderr};
 
 /// Standard output and standard error, with the options that say what is printed.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ impl Ui {
 
     /// Prints one JSON object on standard error, for a program that reads the log.
     pub(crate) fn log_object(&self, members: impl IntoIterator<Item = (&'static str, Value)>) {
-        let _ = writeln!(io::stderr().lock(), "{}", json::versioned(members));
+        stderr::print(&json::versioned(members));
     }
 
     /// Prints the error and returns its exit code.
@@ -107,5 +107,5 @@ impl Ui {
 
 /// Prints one line on standard error. A failure to write it does not change the result of the command.
 fn print_line(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "taskseal: {}", Escaped::new(text));
+    stderr::print(&format!("taskseal: {}", Escaped::new(text)));
 }

@@ -127,6 +127,8 @@ fn replaced_file_has_the_new_content_and_mode_and_leaves_nothing_beside_it() {
     fs::write(&elsewhere, "kept").unwrap();
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
 
+    assert_eq!(replace(&path, b"", 0o600).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    fs::remove_file(&path).unwrap();
     replace(&path, b"first", 0o600).unwrap();
     replace(&path, b"second", 0o600).unwrap();
 

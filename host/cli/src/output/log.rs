@@ -4,12 +4,14 @@
 //! thread, so that a slow reader of standard error does not slow the worker down.
 
 mod line;
+mod refusals;
 mod repeats;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
 use taskseal::telemetry::WORKER_TARGET;
 use tracing::level_filters::LevelFilter;
@@ -19,15 +21,17 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use self::line::Line;
+use self::refusals::Refusals;
 pub(crate) use self::repeats::Repeats;
+use self::writer::Writer;
 use crate::ui::Ui;
-
-/// Maximum number of lines that wait for the reader; further lines are dropped and counted.
-const QUEUE_LEN: usize = 4096;
 
 /// Logs the warnings of the library at once, without the events of workers.
 pub(crate) fn show_warnings(ui: Ui) {
-    install(LogLayer { sink: LogSink::Direct(ui), repeats: Arc::default() }, LevelFilter::OFF);
+    install(
+        LogLayer { sink: LogSink::Direct(ui), repeats: Arc::default(), refusals: Arc::default() },
+        LevelFilter::OFF,
+    );
 }
 
 fn install(layer: LogLayer, worker_level: LevelFilter) {
@@ -41,25 +45,24 @@ fn targets(worker_level: LevelFilter) -> Targets {
     Targets::new().with_target("taskseal", Level::WARN).with_target(WORKER_TARGET, worker_level)
 }
 
-/// The log of a worker. Dropping it writes the lines that wait.
+/// The log of a worker. Dropping it writes the lines that wait, if they are read in time.
 pub(crate) struct Log {
-    lines: SyncSender<Option<Line>>,
-    dropped: Arc<AtomicU64>,
     repeats: Arc<Repeats>,
-    writer: Option<JoinHandle<()>>,
+    dropped: Arc<AtomicU64>,
+    writer: Writer,
     ui: Ui,
 }
 
 impl Log {
     /// Logs the events of workers and the warnings of the library from now on.
     pub(crate) fn start(ui: Ui) -> Self {
-        let (lines, queue) = sync_channel(QUEUE_LEN);
         let (dropped, repeats) = (Arc::<AtomicU64>::default(), Arc::<Repeats>::default());
-        let sink = LogSink::Queue { lines: lines.clone(), dropped: Arc::clone(&dropped) };
+        let refusals = Arc::<Refusals>::default();
+        let writer = Writer::start(ui, Arc::clone(&refusals));
+        let sink = LogSink::Queue { lines: writer.lines(), dropped: Arc::clone(&dropped) };
         let level = if ui.quiet() { LevelFilter::WARN } else { LevelFilter::INFO };
-        install(LogLayer { sink, repeats: Arc::clone(&repeats) }, level);
-        let writer = std::thread::spawn(move || write(&queue, ui));
-        Self { lines, dropped, repeats, writer: Some(writer), ui }
+        install(LogLayer { sink, repeats: Arc::clone(&repeats), refusals }, level);
+        Self { repeats, dropped, writer, ui }
     }
 
     /// Returns what the log knows of failures that last.
@@ -70,18 +73,12 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Fails only if the writer has panicked; then no line is left to write.
-        let _ = self.lines.send(None);
-        let _ = self.writer.take().map(JoinHandle::join);
+        self.writer.finish();
         let dropped = self.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
             self.ui.warn(&format!("{dropped} lines of the log were dropped: its reader is too slow"));
         }
     }
-}
-
-fn write(queue: &Receiver<Option<Line>>, ui: Ui) {
-    queue.iter().map_while(|line| line).for_each(|line| line.print(ui));
 }
 
 /// Where lines go.
@@ -97,7 +94,7 @@ enum LogSink {
 impl LogSink {
     fn put(&self, line: Line) {
         match self {
-            Self::Direct(ui) => line.print(*ui),
+            Self::Direct(ui) => line.print(*ui, false),
             Self::Queue { lines, dropped } => {
                 if lines.try_send(Some(line)).is_err() {
                     dropped.fetch_add(1, Ordering::Relaxed);
@@ -111,6 +108,7 @@ impl LogSink {
 struct LogLayer {
     sink: LogSink,
     repeats: Arc<Repeats>,
+    refusals: Arc<Refusals>,
 }
 
 impl<S: Subscriber> Layer<S> for LogLayer {
@@ -119,7 +117,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         if let Some(recovery) = self.repeats.recovery(&line) {
             self.sink.put(recovery);
         }
-        if self.repeats.is_news(&line) {
+        if self.repeats.is_news(&line) && self.refusals.is_logged(&line, Instant::now()) {
             self.sink.put(line);
         }
     }
@@ -127,13 +125,15 @@ impl<S: Subscriber> Layer<S> for LogLayer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use super::*;
 
     /// Returns the lines that `emit` causes, with the events of workers from `INFO` on.
     fn lines(emit: impl FnOnce()) -> Vec<Line> {
         let (lines, queue) = sync_channel(16);
         let sink = LogSink::Queue { lines, dropped: Arc::default() };
-        let layer = LogLayer { sink, repeats: Arc::default() };
+        let layer = LogLayer { sink, repeats: Arc::default(), refusals: Arc::default() };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(LevelFilter::INFO)));
         tracing::subscriber::with_default(subscriber, emit);
         queue.try_iter().flatten().collect()

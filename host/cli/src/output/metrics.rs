@@ -33,7 +33,8 @@ pub(crate) struct MetricsWriter {
 
 impl MetricsFile {
     /// Installs the recorder and writes the file with every counter at zero. A file that cannot be written now is
-    /// probably misnamed; later failures are warnings.
+    /// probably misnamed; later failures are warnings. A symbolic link is refused, as a device is: what it points to
+    /// is not what would be replaced.
     ///
     /// # Errors
     /// Exit code 2.
@@ -45,7 +46,11 @@ impl MetricsFile {
         let file = Self { path: path.to_owned(), recorder };
         file.replace().map_err(|error| {
             let error = FileError::io(path, "metrics cannot be written", &error);
-            Failure::config(error.hint("--metrics must name a file in an existing, writable folder"))
+            Failure::config(
+                error.hint(
+                    "--metrics must name a regular file, or a new one, in an existing and writable folder",
+                ),
+            )
         })?;
         Ok(file)
     }
@@ -82,8 +87,8 @@ impl MetricsFile {
     fn replace(&self) -> io::Result<()> {
         let mut text = self.recorder.render();
         text.push_str(&pkcs11::metrics());
-        // The collector may run as another user; the umask applies.
-        file_security::replace(&self.path, text.as_bytes(), 0o666)
+        // The collector may run as another user.
+        file_security::replace(&self.path, text.as_bytes(), 0o644)
     }
 }
 

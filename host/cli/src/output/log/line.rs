@@ -80,11 +80,19 @@ impl Line {
         }
     }
 
-    /// Prints the line on standard error.
-    pub(super) fn print(self, ui: Ui) {
+    /// Returns the line with one more member.
+    pub(super) fn member_added(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
+        self
+    }
+
+    /// Prints the line on standard error. JSON has its time in any case, text only with `with_time`.
+    pub(super) fn print(self, ui: Ui, with_time: bool) {
         if ui.json() {
             let head = [("event", json!(self.event)), ("at", json!(time_arg::show(self.at)))];
             ui.log_object(head.into_iter().chain(self.members));
+        } else if with_time {
+            ui.warn(&format!("{} {}", time_arg::show(self.at), self.message));
         } else {
             ui.warn(&self.message);
         }
