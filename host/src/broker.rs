@@ -13,6 +13,8 @@ use crate::queue::QueueName;
 
 pub use self::error::BrokerError;
 #[doc(hidden)]
+pub use self::error::Cause;
+#[doc(hidden)]
 pub use self::info::Attribute;
 pub use self::info::{QueueStats, TaskInfo, TaskState};
 #[doc(hidden)]

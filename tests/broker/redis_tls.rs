@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use taskseal::broker::redis::{RedisBroker, RedisConfig, TlsIdentity};
-use taskseal::broker::{Broker, BrokerError};
+use taskseal::broker::{Broker, Cause};
 use taskseal_tests::redis::RedisServer;
 
 /// An authority in a folder, with a certificate for `localhost` and one for a client.
@@ -74,12 +74,17 @@ async fn certificate_of_a_private_authority_is_trusted_only_if_it_is_configured(
         &path("ca.crt"),
     ]);
 
-    for (roots, client) in
-        [(None, Some(&ours)), (Some(other.file("ca.crt")), Some(&ours)), (Some(ours.file("ca.crt")), None)]
-    {
+    for (roots, client, cause) in [
+        (None, Some(&ours), Cause::ServerCertificate),
+        (Some(other.file("ca.crt")), Some(&ours), Cause::ServerCertificate),
+        (Some(ours.file("ca.crt")), None, Cause::ClientCertificate),
+    ] {
         let error = broker(port, roots.as_deref(), client).ping().await.unwrap_err();
-        assert!(!matches!(error, BrokerError::Corrupt(_)), "{error}");
+        assert_eq!(error.cause(), Some(cause), "{error}");
     }
+    let plain = RedisBroker::connect(&RedisConfig::new(format!("redis://localhost:{port}/0"))).unwrap();
+    let error = plain.ping().await.unwrap_err();
+    assert_eq!(error.cause(), Some(Cause::Protocol), "{error}");
     broker(port, Some(&ours.file("ca.crt")), Some(&ours)).ping().await.unwrap();
 }
 

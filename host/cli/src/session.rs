@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use taskseal::broker::{Broker, BrokerError};
+use taskseal::broker::{Broker, BrokerError, Cause};
 use taskseal::client::ClientError;
-use taskseal::config::{BrokerConfig, Config, SetupError};
+use taskseal::config::{BrokerConfig, Config, RedisSettings, SetupError};
 use taskseal::{QueueName, WorkerSettings};
 use taskseal_core::{OpenError, SealError};
 use tokio::runtime::Runtime;
@@ -129,8 +129,62 @@ fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
     Failure::unavailable(error.to_string()).hint(match &config.broker {
         BrokerConfig::Sqlite(path) => format!("the queue is the file {}", path.display()),
         BrokerConfig::Redis(redis) => {
-            format!("check that a Redis server runs at {}; see [broker] in {file}", redis.url)
+            let url = &redis.url;
+            match (error.cause(), error) {
+                (Some(cause), _) => {
+                    format!("{}; Redis is at {url}, see [broker] in {file}", hint_of(cause, redis))
+                }
+                (None, BrokerError::Full(_)) => {
+                    format!(
+                        "free memory or disk space of the Redis server at {url}, or raise its `maxmemory`"
+                    )
+                }
+                (None, BrokerError::Refused(_)) => format!("Redis is at {url}, see [broker] in {file}"),
+                // A server that speaks no TLS waits for the end of a line: the connection times out.
+                (None, _) if is_tls(redis) => {
+                    format!("check that a Redis server with TLS runs at {url}; see [broker] in {file}")
+                }
+                (None, _) => format!("check that a Redis server runs at {url}; see [broker] in {file}"),
+            }
         }
         _ => format!("see [broker] in {file}"),
     })
+}
+
+/// Returns the next step for a cause.
+fn hint_of(cause: Cause, redis: &RedisSettings) -> &'static str {
+    match cause {
+        Cause::Credentials if redis.password.is_none() => {
+            "set the user in `url` (redis://USER@HOST), and the password with `password_file` or `password_env`"
+        }
+        Cause::Credentials => {
+            "check the user in `url` (redis://USER@HOST), and the password in `password_file` or `password_env`"
+        }
+        Cause::Permission => "give the Redis user the rights that the guide `redis.md` lists",
+        Cause::ServerCertificate => {
+            "name the authority of the server's certificate with `ca_file`, use a host name of the certificate, and check \
+             that it has not expired"
+        }
+        Cause::ClientCertificate => "set `cert_file` and `key_file` to a certificate that the server accepts",
+        Cause::Protocol if is_tls(redis) => {
+            "check that the port expects TLS: without it, the address is redis://"
+        }
+        Cause::Protocol => {
+            "check that the port is that of Redis: if it expects TLS, the address is rediss://"
+        }
+        Cause::UnknownCommand => {
+            "name a Redis server of version 6.2 or later that has all commands, not a Sentinel"
+        }
+        Cause::Cluster => {
+            "a node of Redis Cluster is not supported: name a server that is not part of a cluster"
+        }
+        Cause::Replica => {
+            "the server is a replica: name the master, or a proxy or a virtual IP that follows the master"
+        }
+        _ => "check the settings",
+    }
+}
+
+fn is_tls(redis: &RedisSettings) -> bool {
+    ["rediss://", "valkeys://"].iter().any(|scheme| redis.url.starts_with(scheme))
 }

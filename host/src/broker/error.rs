@@ -34,4 +34,61 @@ impl BrokerError {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Ambiguous(_) | Self::Full(_))
     }
+
+    /// Returns the setting that is wrong, if the broker's words tell it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Unavailable(source)
+            | Self::Ambiguous(source)
+            | Self::Full(source)
+            | Self::Refused(source) => source.downcast_ref::<Explained>().map(|error| error.cause),
+            Self::Corrupt(_) => None,
+        }
+    }
+
+    /// Adds the cause to an error that was made from text or from another error.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_cause(self, cause: Option<Cause>) -> Self {
+        let Some(cause) = cause else { return self };
+        let explained = |error| Explained { cause, error }.into();
+        match self {
+            Self::Unavailable(source) => Self::Unavailable(explained(source)),
+            Self::Ambiguous(source) => Self::Ambiguous(explained(source)),
+            Self::Full(source) => Self::Full(explained(source)),
+            Self::Refused(source) => Self::Refused(explained(source)),
+            Self::Corrupt(text) => Self::Corrupt(text),
+        }
+    }
+}
+
+/// The setting of this host or of the server that makes calls fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The user or the password is wrong or missing.
+    Credentials,
+    /// The user lacks a right.
+    Permission,
+    /// The certificate of the server is not trusted, has expired, or names another host.
+    ServerCertificate,
+    /// The server does not accept the certificate of this client, or asks for one.
+    ClientCertificate,
+    /// The server speaks another protocol: TLS instead of plain text, or plain text instead of TLS.
+    Protocol,
+    /// The server lacks a command: it is a Sentinel, too old, or restricted.
+    UnknownCommand,
+    /// The server is a node of a cluster.
+    Cluster,
+    /// The server is a replica.
+    Replica,
+}
+
+/// An error with its cause. It shows the words of the error.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Explained {
+    cause: Cause,
+    error: Box<dyn Error + Send + Sync>,
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::config::RedisConfig;
 use super::error;
 use super::scripts::{Args, Script};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Cause};
 use crate::lock::lock;
 use crate::retry::{Backoff, Delays};
 
@@ -54,6 +54,7 @@ impl Connection {
 struct Outage {
     until: Instant,
     reason: String,
+    cause: Option<Cause>,
 }
 
 impl SharedConnection {
@@ -115,7 +116,8 @@ impl SharedConnection {
             slot.connection = None;
         }
         if let Some(outage) = slot.outage.as_ref().filter(|outage| Instant::now() < outage.until) {
-            return Err(BrokerError::Unavailable(outage.reason.clone().into()));
+            let error = BrokerError::Unavailable(outage.reason.clone().into());
+            return Err(error.with_cause(outage.cause));
         }
         match self.open().await {
             Ok((inner, closed)) => {
@@ -129,7 +131,7 @@ impl SharedConnection {
             }
             Err(error) => {
                 let until = Instant::now() + slot.delays.after_failure();
-                slot.outage = Some(Outage { until, reason: error.to_string() });
+                slot.outage = Some(Outage { until, reason: error.to_string(), cause: error.cause() });
                 Err(error)
             }
         }
