@@ -15,6 +15,7 @@ pub use self::usage::{Limits, Usage};
 pub use crate::state::{StateError, StateKind};
 
 mod entry;
+mod groups;
 mod hold;
 mod statements;
 mod store;

@@ -12,14 +12,14 @@ use taskseal_tests::fleet::{Fleet, Noted, REVOKED, Ran, Running, Sealed, mail, u
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
-    full_quarantine_still_refuses_bad_tasks,
+    full_quarantine_keeps_the_newest_of_the_bad_tasks,
     flood_of_bad_tasks_lets_good_ones_run,
     task_pushed_a_hundred_times_runs_once,
     copies_for_eight_workers_run_once,
     copies_of_a_running_task_neither_run_nor_end_it_for_good,
 }
 
-async fn full_quarantine_still_refuses_bad_tasks(fleet: Fleet) {
+async fn full_quarantine_keeps_the_newest_of_the_bad_tasks(fleet: Fleet) {
     let limits = taskseal::quarantine::Limits { entries: 1, bytes: 1 << 20 };
     let quarantine = taskseal::quarantine::Quarantine::open(&fleet.path("quarantine.db"), limits).unwrap();
     let bad: Vec<Sealed> = (0..3).map(|_| fleet.seal(&fleet.sealing_key(REVOKED), |claims| claims)).collect();
@@ -31,8 +31,9 @@ async fn full_quarantine_still_refuses_bad_tasks(fleet: Fleet) {
     parts.quarantine = Arc::new(quarantine);
     let worker = Running::start(fleet.worker_settings(), parts);
     let held = |wanted| move |noted: &Noted| matches!(noted, Noted::Refused { quarantined, .. } if *quarantined == wanted);
-    until("all refused", async || (worker.seen.count(held(false)) == 2).then_some(())).await;
-    assert_eq!((worker.seen.count(held(true)), ran.all()), (1, vec![]));
+    until("all refused", async || (worker.seen.count(held(true)) == 3).then_some(())).await;
+    assert_eq!((worker.seen.count(held(false)), ran.all()), (0, vec![]));
+    assert_eq!(fleet.quarantine().usage().unwrap().entries, 1);
     for task in &bad {
         fleet.until_in(&task.id(), TaskState::Archived).await;
     }

@@ -93,7 +93,7 @@ pub enum Held {
         /// How often the task was refused, this time included.
         count: u64,
     },
-    /// Not stored: the quarantine is full. Leave the task in the archive of its queue.
+    /// Not stored: there is no room and nothing that this task may evict. Leave it in the archive of its queue.
     Full,
     /// Not stored: the payload or id is too long. Leave the task in the archive of its queue.
     TooLong,

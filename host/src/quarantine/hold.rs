@@ -2,16 +2,18 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::groups::{GroupKey, Groups};
 use super::statements::{COUNT_AGAIN, INSERT};
-use super::usage::unsigned;
-use super::{EntryId, Held, Limits, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry, Usage};
+use super::usage::{signed, unsigned};
+use super::{EntryId, Held, Limits, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry};
 
-/// Stores an entry, or counts one that is already stored, and updates `usage`.
+/// Stores an entry, or counts one that is already stored, and updates `groups`. If a limit is reached, older
+/// entries are evicted.
 pub(super) fn hold(
     transaction: &Transaction<'_>,
     entry: &NewEntry,
     limits: &Limits,
-    usage: &mut Usage,
+    groups: &mut Groups,
 ) -> rusqlite::Result<Held> {
     if entry.payload.len() > MAX_PAYLOAD_LEN || entry.task_id.len() > MAX_TASK_ID_LEN {
         return Ok(Held::TooLong);
@@ -20,7 +22,10 @@ pub(super) fn hold(
         return Ok(again);
     }
     let size = size(entry);
-    let Some(more) = usage.with(size, limits) else { return Ok(Held::Full) };
+    let group = GroupKey::new(entry, truncated(&entry.code));
+    if !groups.make_room(transaction, &group, size, limits)? {
+        return Ok(Held::Full);
+    }
     transaction.prepare_cached(INSERT)?.execute(params![
         entry.queue.as_str(),
         entry.task_id,
@@ -34,11 +39,13 @@ pub(super) fn hold(
         entry.disposition.as_str(),
         entry.seen_at.0,
         i64::try_from(entry.payload.len()).unwrap_or(i64::MAX),
-        i64::try_from(size).unwrap_or(i64::MAX),
-        &*entry.payload
+        signed(size),
+        &*entry.payload,
+        group.sender
     ])?;
-    *usage = more;
-    Ok(Held::New { id: EntryId(transaction.last_insert_rowid()) })
+    let id = EntryId(transaction.last_insert_rowid());
+    groups.add(&group, size);
+    Ok(Held::New { id })
 }
 
 fn count_again(transaction: &Transaction<'_>, entry: &NewEntry) -> rusqlite::Result<Option<Held>> {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::groups::{GroupKey, Groups};
 use super::hold::hold;
-use super::statements::{COUNTS, FIND, INIT_USAGE, LIST, REMOVE, SCHEMA};
+use super::statements::{COUNTS, EVICTED, FIND, LIST, REMOVE, SCHEMA};
 use super::usage::unsigned;
 use super::{Disposition, Entry, EntryId, Filter, Held, Limits, NewEntry, StateError, StateKind, Usage};
 use crate::state::StateFile;
@@ -27,24 +28,25 @@ impl Quarantine {
     /// [`StateError`].
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StateError> {
         let file = StateFile::open(StateKind::Quarantine, path, &SCHEMA, true)?;
-        file.configure(|connection| connection.execute(INIT_USAGE, []))?;
         Ok(Self { file, limits })
     }
 
     /// Stores refused tasks. The outcomes are in the order of `entries`.
     ///
     /// A task that was refused before, with the same queue, id, code and payload digest, is counted and not stored again:
-    /// its payload stays, detail and disposition become the newest. That needs no space, so it succeeds in a full
-    /// quarantine too.
+    /// its payload stays, detail and disposition become the newest.
+    ///
+    /// If a limit is reached, the oldest entries with the most frequent code and sender are evicted. Tasks whose sender is
+    /// not proven may use half of the quarantine and evict only one another.
     ///
     /// # Errors
     /// [`StateError`]; nothing was stored.
     pub fn hold(&self, entries: &[NewEntry]) -> Result<Vec<Held>, StateError> {
         self.file.write(|transaction| {
-            let mut usage = Usage::read(transaction)?;
+            let mut groups = Groups::read(transaction)?;
             let held: Result<Vec<_>, _> =
-                entries.iter().map(|entry| hold(transaction, entry, &self.limits, &mut usage)).collect();
-            usage.write(transaction)?;
+                entries.iter().map(|entry| hold(transaction, entry, &self.limits, &mut groups)).collect();
+            groups.write(transaction)?;
             held
         })
     }
@@ -87,6 +89,18 @@ impl Quarantine {
         })
     }
 
+    /// Returns the number of evicted entries of each code that has any, in order of code.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn evicted(&self) -> Result<Vec<(String, u64)>, StateError> {
+        self.file.read(|connection| {
+            let mut statement = connection.prepare_cached(EVICTED)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+            rows.collect()
+        })
+    }
+
     /// Returns how much is stored.
     ///
     /// # Errors
@@ -102,17 +116,21 @@ impl Quarantine {
     /// [`StateError`]; nothing was removed.
     pub fn remove(&self, ids: &[EntryId]) -> Result<Vec<bool>, StateError> {
         self.file.write(|transaction| {
-            let mut usage = Usage::read(transaction)?;
+            let mut groups = Groups::read(transaction)?;
             let mut statement = transaction.prepare_cached(REMOVE)?;
             let mut removed = Vec::with_capacity(ids.len());
             for id in ids {
-                let size = statement.query_row([id.0], |row| row.get::<_, i64>(0)).optional()?;
-                if let Some(size) = size {
-                    usage = usage.without(unsigned(size));
+                let group = |row: &Row<'_>| {
+                    let key = GroupKey { code: row.get(1)?, sender: row.get(2)? };
+                    Ok((key, unsigned(row.get(0)?)))
+                };
+                let found = statement.query_row([id.0], group).optional()?;
+                if let Some((key, size)) = &found {
+                    groups.subtract(key, *size);
                 }
-                removed.push(size.is_some());
+                removed.push(found.is_some());
             }
-            usage.write(transaction)?;
+            groups.write(transaction)?;
             Ok(removed)
         })
     }

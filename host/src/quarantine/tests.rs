@@ -39,17 +39,59 @@ fn new(id: i64) -> Held {
     Held::New { id: EntryId(id) }
 }
 
+/// Returns a replay of an authentic task.
+fn replayed(id: &str, kid: u8) -> NewEntry {
+    NewEntry { kid: Some([kid; 8]), kid_known: true, ..refused(id, "replayed") }
+}
+
+fn ids(quarantine: &Quarantine, code: &str) -> Vec<String> {
+    let filter = Filter { code: Some(code.to_owned()), ..Filter::default() };
+    let entries = quarantine.list(&filter, 0, usize::MAX).unwrap();
+    entries.into_iter().map(|entry| entry.task_id).collect()
+}
+
 #[test]
-fn full_quarantine_takes_no_new_entry_and_drops_no_old_one() {
+fn unproven_tasks_evict_only_one_another_and_never_evidence_of_a_sender() {
+    let (_folder, quarantine) = fresh(Limits { entries: 10, ..Limits::default() });
+    for id in ["early", "earlier"] {
+        hold(&quarantine, replayed(id, 1));
+    }
+
+    for number in 0..30 {
+        let code = if number % 3 == 0 { "malformed" } else { "unknown-key" };
+        assert_eq!(hold(&quarantine, refused(&number.to_string(), code)), new(number + 3));
+    }
+    let held = hold(&quarantine, replayed("late", 2));
+
+    assert_eq!(held, new(33));
+    assert_eq!(ids(&quarantine, "replayed"), ["early", "earlier", "late"]);
+    assert_eq!(quarantine.usage().unwrap().entries, 5 + 3);
+    let evicted: u64 = quarantine.evicted().unwrap().iter().map(|(_, count)| count).sum();
+    assert_eq!(evicted, 25);
+}
+
+#[test]
+fn task_without_a_proven_sender_is_refused_when_only_evidence_is_left_to_evict() {
     let (_folder, quarantine) = fresh(Limits { entries: 2, ..Limits::default() });
+    hold(&quarantine, replayed("1", 1));
+    hold(&quarantine, replayed("2", 1));
 
-    let batch = [refused("1", "rejected"), refused("2", "rejected"), refused("3", "rejected")];
-    assert_eq!(quarantine.hold(&batch).unwrap(), [new(1), new(2), Held::Full]);
+    assert_eq!(hold(&quarantine, refused("3", "replayed")), Held::Full);
+    assert_eq!(hold(&quarantine, NewEntry { kid_known: true, ..refused("4", "rejected") }), Held::Full);
+    assert_eq!(ids(&quarantine, "replayed"), ["1", "2"]);
+}
 
-    let again = hold(&quarantine, refused("1", "rejected"));
-    assert_eq!(again, Held::Again { id: EntryId(1), count: 2 });
-    assert_eq!(quarantine.remove(&[EntryId(2)]).unwrap(), [true]);
-    assert_eq!(hold(&quarantine, refused("3", "rejected")), new(3));
+#[test]
+fn oldest_entry_of_the_noisiest_sender_is_evicted() {
+    let (_folder, quarantine) = fresh(Limits { entries: 4, ..Limits::default() });
+    for (id, kid) in [("quiet", 1), ("1", 2), ("2", 2), ("3", 2)] {
+        hold(&quarantine, replayed(id, kid));
+    }
+
+    assert_eq!(hold(&quarantine, replayed("other", 3)), new(5));
+
+    assert_eq!(ids(&quarantine, "replayed"), ["quiet", "2", "3", "other"]);
+    assert_eq!(quarantine.evicted().unwrap(), [("replayed".to_owned(), 1)]);
 }
 
 #[test]
@@ -64,13 +106,14 @@ fn bytes_are_bounded_and_given_back() {
     let expected = texts.iter().map(|text| text.len()).sum::<usize>() + entry.payload.len();
     assert_eq!(size(&entry), expected as u64);
 
-    let (_folder, quarantine) = fresh(Limits { bytes: size(&entry), ..Limits::default() });
+    let (_folder, quarantine) = fresh(Limits { bytes: 2 * size(&entry), ..Limits::default() });
     let longer = NewEntry { payload: vec![0; entry.payload.len() + 1].into(), ..entry.clone() };
     assert_eq!(hold(&quarantine, longer), Held::Full);
     assert_eq!(hold(&quarantine, entry), new(1));
-    assert_eq!(hold(&quarantine, refused("2", "rejected")), Held::Full);
+    assert_eq!(hold(&quarantine, refused("2", "rejected")), new(2));
+    assert_eq!(ids(&quarantine, "rejected"), ["2"]);
 
-    assert_eq!(quarantine.remove(&[EntryId(1)]).unwrap(), [true]);
+    assert_eq!(quarantine.remove(&[EntryId(1), EntryId(2)]).unwrap(), [false, true]);
     assert_eq!(quarantine.usage().unwrap(), Usage::default());
 }
 
@@ -218,7 +261,7 @@ fn entry_is_removed_for_one_caller_only_and_its_number_stays_free() {
 fn entries_survive_a_reopening_and_two_handles_never_overfill() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("quarantine.db");
-    let limits = Limits { entries: 100, ..Limits::default() };
+    let limits = Limits { entries: 200, ..Limits::default() };
 
     let kept: usize = thread::scope(|scope| {
         let holders: Vec<_> = (0..4)
@@ -234,7 +277,7 @@ fn entries_survive_a_reopening_and_two_handles_never_overfill() {
         holders.into_iter().map(|holder| holder.join().unwrap()).sum()
     });
 
-    assert_eq!(kept, 100);
+    assert_eq!(kept, 200);
     let reopened = Quarantine::open(&path, limits).unwrap();
     assert_eq!(reopened.list(&Filter::default(), 0, 1000).unwrap().len(), 100);
     assert_eq!(reopened.usage().unwrap().entries, 100);

@@ -1,10 +1,10 @@
 //! How much a quarantine stores, and how much it may.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
-use super::statements::{SET_USAGE, USAGE};
+use super::statements::USAGE;
 
-/// How much a quarantine may store. Beyond that new entries get [`Held::Full`](super::Held::Full); no entry is evicted.
+/// How much a quarantine may store. Beyond that older entries are evicted for new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Limits {
@@ -16,7 +16,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 100_000, bytes: 1 << 30 }
+        Self { entries: 100_000, bytes: 256 << 20 }
     }
 }
 
@@ -37,12 +37,6 @@ impl Usage {
             .query_row([], |row| Ok(Self { entries: unsigned(row.get(0)?), bytes: unsigned(row.get(1)?) }))
     }
 
-    pub(super) fn write(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        transaction.prepare_cached(SET_USAGE)?.execute([signed(self.entries), signed(self.bytes)])?;
-        Ok(())
-    }
-
     /// Returns the usage with one more entry of `bytes`; `None` if that exceeds `limits`.
     pub(super) fn with(self, bytes: u64, limits: &Limits) -> Option<Self> {
         let bytes = self.bytes.saturating_add(bytes);
@@ -59,4 +53,9 @@ impl Usage {
 /// Converts a count or size, which is never negative in the file.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
+}
+
+/// Converts a count or size to how the file stores it.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
