@@ -8,6 +8,7 @@ mod receipt;
 mod seal;
 pub(crate) mod settings;
 mod sign_batcher;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,9 +19,9 @@ pub use self::error::ClientError;
 pub use self::receipt::Receipt;
 pub use self::seal::SealedTask;
 pub use self::settings::ClientSettings;
+pub use self::wait::WaitOutcome;
 
 use self::enqueue::store;
-use self::open_result::Found;
 use self::seal::{Producer, Sealed};
 use self::sign_batcher::SignBatcher;
 use crate::broker::{Broker, NewTask, TaskState};
@@ -150,7 +151,8 @@ impl Client {
         &self.producer.settings
     }
 
-    /// Returns the result of a task. `None` if the task has not finished, or its result is not kept.
+    /// Returns the result of a task. `None` if the task has not finished, failed or was refused, or its result is not kept:
+    /// [`wait`](Self::wait) tells them apart.
     ///
     /// An unavailable token is retried until [`ClientSettings::retry_for`] has passed.
     ///
@@ -164,10 +166,7 @@ impl Client {
         else {
             return Ok(None);
         };
-        let audience = self.settings().audience(&receipt.queue);
-        let policy = self.settings().policy.clone();
-        let found = Found { envelope, receipt: receipt.clone(), audience, policy };
-        found.open(&self.keyring, self.settings().retry_for).await.map(Some)
+        self.open_result(receipt, envelope).await.map(Some)
     }
 }
 

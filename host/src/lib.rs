@@ -80,7 +80,7 @@ pub mod wiped_buffer;
 pub mod worker;
 
 #[doc(inline)]
-pub use self::client::{Client, ClientError, ClientSettings, Receipt, SealedTask};
+pub use self::client::{Client, ClientError, ClientSettings, Receipt, SealedTask, WaitOutcome};
 #[doc(no_inline)]
 pub use self::config::{Config, SetupError};
 #[doc(inline)]

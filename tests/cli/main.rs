@@ -13,5 +13,6 @@ mod queue;
 mod support;
 mod tokens;
 mod unavailable_keys;
+mod waiting;
 mod worker;
 mod wrapped_keys;

@@ -21,7 +21,7 @@ fn sample_digest() -> String {
 fn run_the_promise(project: &Project) {
     let id = project.enqueue();
 
-    project.run(&["result", &id]).failed(4).hinted();
+    project.run(&["result", &id]).failed(6).hinted();
     project.run(&ONCE).ok();
     let result = project.run(&["result", &id]);
 
@@ -107,7 +107,7 @@ fn wrong_usage_of_queue_commands_gives_exit_code_2_and_enqueues_nothing() {
         &["enqueue", "--queue", "default", "--type", "t", "--content-type", "\n"],
         &["task", "ls", "--queue", "default", "--state", "lost"],
         &["quarantine", "ls", "--code", "bad-luck"],
-        &["result", "1"],
+        &["result", "a b"],
     ] {
         project.run(arguments).failed(2);
     }
@@ -226,7 +226,7 @@ fn paused_queue_hands_out_no_task_until_it_is_resumed() {
     assert_eq!(again, expected);
     assert_eq!(project.run(&["queue", "ls", "--json"]).ok().json()["paused"], true);
     project.run(&ONCE).ok();
-    project.run(&["result", &id]).failed(4);
+    project.run(&["result", &id]).failed(6);
 
     let resumed = project.run(&["queue", "resume", "default", "--json"]).ok().json();
     let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": false, "changed": true });
@@ -337,7 +337,7 @@ fn json_lines_are_run_with_the_body_as_it_was_written() {
     );
     assert_eq!(result(&tasks[1]).ok().out, b"application/octet-stream \xff\0");
     let later = result(&tasks[2]);
-    later.failed(4).hinted();
+    later.failed(6).hinted();
     assert!(later.err.contains("scheduled, due "), "{later:?}");
 }
 

@@ -26,7 +26,7 @@ fn words_of_a_failing_handler_reach_the_log_escaped_and_the_queue_not_at_all() {
     let expected = format!("Z failed {id}, will be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
     assert!(run.err.contains(&expected), "{run:?}");
     let result = project.run(&["result", &id]);
-    result.failed(4).hinted();
+    result.failed(6).hinted();
     assert!(result.err.contains("retry"), "{result:?}");
     let inspected = project.run(&["task", "inspect", &id]).ok().text();
     assert!(inspected.starts_with("unverified: ") && !inspected.contains("secret"), "{inspected}");
@@ -44,7 +44,7 @@ fn handler_that_gives_up_leaves_an_archived_task() {
     let archived =
         project.run(&["task", "ls", "--queue", "default", "--state", "archived", "--json"]).ok().json();
     assert_eq!((&archived["id"], &archived["unverified"]), (&id.clone().into(), &true.into()));
-    assert!(project.run(&["result", &id, "--wait", "1h"]).failed(4).err.contains("archived"));
+    assert!(project.run(&["result", &id, "--wait", "1h"]).failed(1).err.contains("archived"));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn sigterm_lets_the_running_task_end_and_tells_the_service_manager() {
 
     terminate(&worker);
     assert_eq!([receive(), receive()], ["READY=1", "STOPPING=1"]);
-    project.run(&["result", &id]).failed(4);
+    project.run(&["result", &id]).failed(6);
     fs::write(project.path("go"), "").unwrap();
     let output = worker.wait_with_output().unwrap();
 
@@ -110,7 +110,7 @@ fn second_signal_stops_at_once_and_takes_the_handler_along() {
 
     assert_eq!(worker.wait().unwrap().code(), Some(1));
     until("the handler is gone", || test_kill_process(Pid::from_raw(pid).unwrap()).is_err());
-    project.run(&["result", &id]).failed(4);
+    project.run(&["result", &id]).failed(6);
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod run_again;
 mod sign_batches;
 mod tasks;
 mod throughput;
+mod wait;

@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Refused = 3,
     NotFound = 4,
     Unavailable = 5,
+    /// The task has not ended.
+    NotYet = 6,
 }
 
 impl Failure {
@@ -39,7 +41,7 @@ impl Failure {
 
     /// Prints nothing and exits with the code of a child that has printed its error.
     pub(crate) fn of_child(code: Option<i32>) -> Self {
-        let exit = [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable];
+        let exit = [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable, Exit::NotYet];
         let exit = exit.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure);
         Self::with(exit, "")
     }
@@ -72,6 +74,11 @@ impl Failure {
     /// Exit code 5.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::with(Exit::Unavailable, message)
+    }
+
+    /// Exit code 6.
+    pub(crate) fn not_yet(message: impl Into<String>) -> Self {
+        Self::with(Exit::NotYet, message)
     }
 
     /// Exit code 2: a configuration or keyset file is missing or invalid.

@@ -12,6 +12,7 @@ use crate::queue::QueueName;
 use crate::retry::{Retry, retry_until};
 
 /// An envelope that was enqueued.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {
@@ -25,6 +26,7 @@ pub struct Forwarded {
 ///
 /// # Errors
 /// [`ClientError::NotSealed`] if the bytes are not an envelope; other [`ClientError`]s of the broker.
+#[doc(hidden)]
 pub async fn enqueue_sealed(
     broker: &dyn Broker,
     retry_for: Duration,

@@ -40,7 +40,20 @@ impl Client {
     /// # Errors
     /// [`ClientError::Result`] if what the queue holds is not an authentic task of this issuer and id for this queue.
     pub async fn receipt(&self, queue: &QueueName, id: TaskId) -> Result<Option<Receipt>, ClientError> {
-        let found = self.broker.find(queue, &id.to_string()).await?;
+        self.receipt_by_queue_id(queue, &id.to_string()).await
+    }
+
+    /// Returns the receipt of a task of this client as [`receipt`](Self::receipt) does, by its id in the queue: its sealed
+    /// reference, or its task id if it has none.
+    ///
+    /// # Errors
+    /// As [`receipt`](Self::receipt).
+    pub async fn receipt_by_queue_id(
+        &self,
+        queue: &QueueName,
+        queue_id: &str,
+    ) -> Result<Option<Receipt>, ClientError> {
+        let found = self.broker.find(queue, queue_id).await?;
         let Some(record) = found.and_then(|info| info.record) else { return Ok(None) };
         let unverified = Unverified::parse(&record.envelope).map_err(ClientError::Result)?;
         let audience = self.settings().audience(queue);
@@ -53,11 +66,11 @@ impl Client {
         let mut clock = TimeWindow::exact(from.max(sealed_at));
         let verified = unverified.verify(&self.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
         let claims = verified.claims();
-        if claims.task_id != id || claims.issuer.as_str() != self.settings().issuer {
+        if crate::task::queue_id(claims) != queue_id || claims.issuer.as_str() != self.settings().issuer {
             return Err(ClientError::Result(Refusal::WrongRequest.into()));
         }
-        let (task_type, digest) = (claims.task_type.to_string(), *verified.digest());
-        Ok(Some(Receipt { id, queue: queue.clone(), queue_id: id.to_string(), task_type, digest }))
+        let (id, task_type, digest) = (claims.task_id, claims.task_type.to_string(), *verified.digest());
+        Ok(Some(Receipt { id, queue: queue.clone(), queue_id: queue_id.to_owned(), task_type, digest }))
     }
 }
 

@@ -4,28 +4,29 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
-use taskseal::broker::{TaskInfo, TaskState};
+use taskseal::broker::TaskState;
 use taskseal::result::TaskResult;
 use taskseal::time::UnixMillis;
-use taskseal::{Client, QueueName};
+use taskseal::{Client, QueueName, Receipt, WaitOutcome};
 use taskseal_core::TaskId;
-use tokio::time::{Instant, sleep};
+use taskseal_core::name::Reference;
 
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::text;
 use crate::session::Session;
+use crate::time_arg;
 use crate::ui::Ui;
-use crate::{task_arg, time_arg};
 
 /// Verify and print the result of a task
 ///
-/// Opens only a result that a worker of the keyset sealed as the answer to this task. Exits with 3 if the queue holds
-/// anything else, and with 4 if there is no result (yet).
+/// Opens only a result that a worker of the keyset sealed as the answer to this task. Exits with 1 if the task failed, with
+/// 3 if a worker refused it or the queue holds another result, with 4 if the queue has no such task or no result of it, and
+/// with 6 if the task has not ended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal result 0193a5b0-0000-7000-8000-000000000001 --wait 30s")]
 pub(crate) struct Args {
-    /// Task id
+    /// Task id, or its reference if it was sealed with one
     id: String,
     /// Queue of the task [default: search all queues]
     #[arg(long)]
@@ -36,103 +37,81 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let id = task_arg::id(Some(&args.id))?;
+    if TaskId::parse(&args.id).is_none() && Reference::new(&args.id).is_err() {
+        return Err(Failure::usage(format!("`{}` is neither a task id nor a reference", args.id))
+            .hint("a task id is a UUID in lower case"));
+    }
     let session = Session::connect(global)?;
     let client = Client::open_on(&session.config, session.broker.clone())
         .map_err(|error| session.setup_failure(error))?;
+    let timeout = args.wait.unwrap_or_default();
     let result = session.runtime.block_on(async {
-        let queue = locate(&session, args.queue.as_ref(), id).await?;
-        Search { session: &session, client: &client, queue, id }.wait(args.wait.unwrap_or_default()).await
+        let failed = |error| session.client_failure(&error);
+        let queue = locate(&session, args).await?;
+        let receipt = client.receipt_by_queue_id(&queue, &args.id).await.map_err(failed)?;
+        let receipt = receipt.ok_or_else(|| undecodable(&args.id))?;
+        match client.wait(&receipt, timeout).await.map_err(failed)? {
+            WaitOutcome::Done(result) => Ok(result),
+            other => Err(no_result(&session, &receipt, other, timeout).await),
+        }
     })?;
     print(&result, ui)
 }
 
 /// Returns the queue that has the task.
-async fn locate(session: &Session, named: Option<&QueueName>, id: TaskId) -> Result<QueueName, Failure> {
-    for queue in session.queues_or(named).await? {
-        if find(session, &queue, id).await?.is_some() {
+async fn locate(session: &Session, args: &Args) -> Result<QueueName, Failure> {
+    for queue in session.queues_or(args.queue.as_ref()).await? {
+        let found = session.broker.find(&queue, &args.id).await;
+        if found.map_err(|error| session.broker_failure(&error))?.is_some() {
             return Ok(queue);
         }
     }
-    Err(Failure::not_found(format!("task {id} not found"))
-        .hint("it was not enqueued here, or its retention has ended; `taskseal task ls` lists the tasks"))
+    Err(Failure::not_found(format!("task {} not found", args.id)).hint(
+        "it was not enqueued here, its retention has ended, or it has a reference, which is its id here; \
+         `taskseal task ls` lists the tasks",
+    ))
 }
 
-async fn find(session: &Session, queue: &QueueName, id: TaskId) -> Result<Option<TaskInfo>, Failure> {
-    let found = session.broker.find(queue, &id.to_string()).await;
-    found.map_err(|error| session.broker_failure(&error))
+fn undecodable(id: &str) -> Failure {
+    Failure::new(format!("what the queue holds as task {id} cannot be decoded"))
+        .hint(format!("see `taskseal task inspect {id}`"))
 }
 
-/// A search for the result of one task.
-struct Search<'s> {
-    session: &'s Session,
-    client: &'s Client,
-    queue: QueueName,
-    id: TaskId,
+/// Returns why there is no result, as the queue says.
+async fn no_result(session: &Session, receipt: &Receipt, outcome: WaitOutcome, timeout: Duration) -> Failure {
+    let (queue, id) = (&receipt.queue, &receipt.queue_id);
+    let run_again = format!("`taskseal task run {id}` makes it pending again");
+    match outcome {
+        WaitOutcome::Failed { reason } => {
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            Failure::new(format!("task {id} failed and is archived{reason}"))
+                .hint(format!("see the log of the worker; {run_again}"))
+        }
+        WaitOutcome::Refused { code } => {
+            Failure::refused(format!("a worker refused task {id}, as the queue states ({code})"))
+                .hint(format!("see `taskseal quarantine ls` on the host of the worker; {run_again}"))
+        }
+        WaitOutcome::Pending(state) => {
+            let found = session.broker.find(queue, id).await.ok().flatten();
+            let due = found.filter(|info| info.state == state).and_then(|info| info.at);
+            Failure::not_yet(format!("task {id} has no result yet")).hint(not_yet(queue, state, due, timeout))
+        }
+        _ => Failure::not_found(format!("the result of task {id} is not in queue {queue}"))
+            .hint("it was deleted, or it succeeded without a retention: set one to keep results"),
+    }
 }
 
-impl Search<'_> {
-    /// Polls the queue until the task has a result, is finished without one, or `timeout` has passed.
-    async fn wait(&self, timeout: Duration) -> Result<TaskResult, Failure> {
-        let deadline = Instant::now() + timeout;
-        let mut pause = Duration::from_millis(20);
-        let mut looked_again = false;
-        loop {
-            if let Some(result) = self.result().await? {
-                return Ok(result);
-            }
-            let found = find(self.session, &self.queue, self.id).await?;
-            if !looked_again && found.as_ref().is_some_and(has_result) {
-                // The task may have finished between the two calls; then the next call returns its result.
-                looked_again = true;
-                continue;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if is_finished(found.as_ref()) || left.is_zero() {
-                return Err(self.no_result(found.as_ref(), timeout));
-            }
-            sleep(pause.min(left)).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+fn not_yet(queue: &QueueName, state: TaskState, due: Option<UnixMillis>, timeout: Duration) -> String {
+    let word = state.as_str();
+    let wait = if timeout.is_zero() { "use --wait" } else { "wait longer" };
+    match state {
+        TaskState::Pending => format!("it is {word} in queue {queue}: run `taskseal worker`, or {wait}"),
+        TaskState::Active => format!("it is {word} in queue {queue}: a worker runs it; {wait}"),
+        _ => {
+            let due = due.map(|at| format!(", due {}", time_arg::show(at))).unwrap_or_default();
+            format!("it is {word}{due}, in queue {queue}")
         }
     }
-
-    async fn result(&self) -> Result<Option<TaskResult>, Failure> {
-        let failed = |error| self.session.client_failure(&error);
-        match self.client.receipt(&self.queue, self.id).await.map_err(failed)? {
-            Some(receipt) => self.client.result(&receipt).await.map_err(failed),
-            None => Ok(None),
-        }
-    }
-
-    /// Returns why there is no result, as the queue says.
-    fn no_result(&self, found: Option<&TaskInfo>, timeout: Duration) -> Failure {
-        let (queue, id) = (&self.queue, self.id);
-        let Some(info) = found else {
-            return Failure::not_found(format!("task {id} is no longer in queue {queue}"))
-                .hint("it was deleted, or it succeeded without a retention: set one to keep results");
-        };
-        let state = info.state.as_str();
-        let wait = if timeout.is_zero() { "use --wait" } else { "wait longer" };
-        let at = info.at.map(time_arg::show).unwrap_or_default();
-        let hint = match info.state {
-            TaskState::Pending => format!("it is {state} in queue {queue}: run `taskseal worker`, or {wait}"),
-            TaskState::Active => format!("it is {state} in queue {queue}: a worker runs it; {wait}"),
-            TaskState::Scheduled | TaskState::Retry => format!("it is {state}, due {at}, in queue {queue}"),
-            TaskState::Archived => {
-                format!("it is {state} since {at}; see `taskseal quarantine ls` and the log of the worker")
-            }
-            _ => format!("it is {state} in queue {queue}"),
-        };
-        Failure::not_found(format!("task {id} has no result")).hint(hint)
-    }
-}
-
-fn has_result(info: &TaskInfo) -> bool {
-    info.state == TaskState::Completed && info.result.is_some()
-}
-
-fn is_finished(found: Option<&TaskInfo>) -> bool {
-    found.is_none_or(|info| matches!(info.state, TaskState::Archived | TaskState::Completed))
 }
 
 fn print(result: &TaskResult, ui: &Ui) -> Result<(), Failure> {

@@ -9,12 +9,13 @@ use taskseal::config::Config;
 use taskseal::keys::SealingKey;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
+use taskseal_core::name::Reference;
 use taskseal_core::{Claims, ContentType, MAX_BODY, SealError, TaskId, TaskType};
 
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::ui::Ui;
-use crate::{file_arg, project, task_arg};
+use crate::{file_arg, project, task_arg, time_arg};
 
 /// Seal one task into an envelope, without enqueuing it
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,24 @@ pub(crate) struct Args {
     /// Task id, an unused lower-case UUID [default: a new one]
     #[arg(long, value_name = "UUID")]
     id: Option<String>,
+    /// Id of the task in the queue, instead of its task id
+    #[arg(long = "ref", value_name = "REFERENCE")]
+    reference: Option<String>,
+    /// Earliest time to run
+    #[arg(long, value_name = "RFC3339", value_parser = time_arg::instant)]
+    at: Option<UnixMillis>,
+    /// Maximum number of attempts [default: from the configuration]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    attempts: Option<u16>,
+    /// Time limit of one attempt [default: from the configuration]
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    timeout: Option<Duration>,
+    /// How long the finished task and its result are kept [default: from the configuration]
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    retention: Option<Duration>,
+    /// How long the task may be started, from its earliest time to run [default: from the configuration]
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    lifetime: Option<Duration>,
     /// Media type of the body
     #[arg(long, default_value = "application/octet-stream", value_name = "TYPE")]
     content_type: String,
@@ -54,27 +73,40 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let key = project::task_key(&config, &project::keyset(&config)?)?;
     let body = file_arg::read(&args.file, MAX_BODY)?;
     let audience = config.audience(&args.queue);
-    let claims = claims(&config, task_type, &audience, id)?;
+    let claims = claims(&config, args, task_type, &audience, id)?;
     let envelope = seal(&key, &claims, content_type, &body)?;
     print(args, id, &key, &envelope, ui)
 }
 
 fn claims<'a>(
     config: &'a Config,
+    args: &'a Args,
     task_type: TaskType<'a>,
     audience: &'a str,
     id: TaskId,
 ) -> Result<Claims<'a>, Failure> {
     let client = config.client().map_err(Failure::config)?;
-    let now = u64::try_from(UnixMillis::now().as_secs()).unwrap_or(0);
+    let now = unix_seconds(UnixMillis::now());
+    let from = args.at.map(unix_seconds);
+    let lifetime = args.lifetime.unwrap_or(client.lifetime);
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     let mut claims = Claims::new(project::issuer(client), task_type, project::audience(audience), id)
         .issued_at(now)
-        .expires_at(now.saturating_add(client.lifetime.as_secs()))
-        .attempts(client.attempts)
-        .retention(seconds(client.retention));
-    claims.timeout = Some(seconds(client.timeout));
+        .expires_at(from.unwrap_or(now).max(now).saturating_add(lifetime.as_secs()))
+        .attempts(args.attempts.unwrap_or(client.attempts))
+        .retention(seconds(args.retention.unwrap_or(client.retention)));
+    claims.timeout = Some(seconds(args.timeout.unwrap_or(client.timeout)));
+    claims.not_before = from;
+    claims.reference = args.reference.as_deref().map(reference).transpose()?;
     Ok(claims)
+}
+
+fn unix_seconds(at: UnixMillis) -> u64 {
+    u64::try_from(at.as_secs()).unwrap_or(0)
+}
+
+fn reference(text: &str) -> Result<Reference<'_>, Failure> {
+    Reference::new(text).map_err(|error| Failure::usage(format!("`{text}` is not a reference: {error}")))
 }
 
 fn seal(

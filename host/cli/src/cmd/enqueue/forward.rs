@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     let forwarded = client::enqueue_sealed(&*session.broker, RETRY_TIMEOUT, queue, envelope.to_vec());
     let forwarded = session.runtime.block_on(forwarded).map_err(|error| session.client_failure(&error))?;
     if !forwarded.is_new {
-        warn_if_finished(&session, &forwarded, ui);
+        check_repeated(&session, &forwarded, ui)?;
     }
     print(&forwarded.receipt, ui)
 }
@@ -47,15 +47,21 @@ fn failure(error: OpenError) -> Failure {
     })
 }
 
-/// Warns if the task has been in the queue before and is finished: it is not enqueued again. A caller that repeats the
-/// call wants that; a caller that wants the task to run once more must know.
-fn warn_if_finished(session: &Session, forwarded: &Forwarded, ui: &Ui) {
+/// Warns if the task has been in the queue before and is completed: it is not enqueued again. A caller that repeats the
+/// call wants that. An archived task has not succeeded and does not run again by itself: that is a failure.
+fn check_repeated(session: &Session, forwarded: &Forwarded, ui: &Ui) -> Result<(), Failure> {
     let (queue, id) = (&forwarded.receipt.queue, &forwarded.receipt.queue_id);
     // The task is in the queue: a broker that does not answer now causes no error.
-    if let Ok(Some(info)) = session.runtime.block_on(session.broker.find(queue, id))
-        && matches!(info.state, TaskState::Archived | TaskState::Completed)
-    {
-        let state = info.state.as_str();
-        ui.warn(&format!("{id} has been in the queue before and is {state}: it does not run again"));
+    let Ok(Some(info)) = session.runtime.block_on(session.broker.find(queue, id)) else { return Ok(()) };
+    match info.state {
+        TaskState::Archived => {
+            Err(Failure::new(format!("task {id} is archived in queue {queue}: it was not enqueued again"))
+                .hint(format!("`taskseal task run {id}` makes it pending again")))
+        }
+        TaskState::Completed => {
+            ui.warn(&format!("{id} has been in the queue before and is completed: it does not run again"));
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }

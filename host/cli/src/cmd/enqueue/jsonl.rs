@@ -12,7 +12,7 @@ use taskseal::{Client, Task};
 
 use self::line::MAX_LINE;
 use super::args::Args;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::file_arg;
 use crate::global::Global;
 use crate::session::Session;
@@ -73,7 +73,7 @@ struct Batch<'s> {
     ui: &'s Ui,
     tasks: Vec<Task>,
     bytes: usize,
-    /// Number of tasks that are enqueued and whose ids are printed.
+    /// Number of tasks that are enqueued. Their ids are printed.
     stored: usize,
 }
 
@@ -98,11 +98,20 @@ impl Batch<'_> {
             ));
             self.session.client_failure(&error)
         })?;
-        for receipt in &receipts {
-            super::print(receipt, self.ui)?;
-        }
         self.stored += receipts.len();
-        Ok(())
+        let printed = receipts.iter().try_for_each(|receipt| super::print(receipt, self.ui));
+        printed.map_err(|failure| self.not_printed(failure))
+    }
+
+    /// Returns the failure for ids that cannot be printed. Their tasks are stored, so that a reader of standard output that
+    /// is gone is an error here.
+    fn not_printed(&self, failure: Failure) -> Failure {
+        let message = match failure.exit {
+            Exit::Silent => "the reader of standard output has closed it".to_owned(),
+            _ => failure.into_message(),
+        };
+        Failure::new(format!("{message}: stopped after {} tasks were enqueued", self.stored))
+            .hint("not all of their ids are printed; `taskseal task ls` lists the tasks")
     }
 
     /// Returns the failure for an invalid line. The tasks before it in the same batch are not enqueued either.
