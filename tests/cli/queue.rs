@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::RedisServer;
 
 use crate::support::project::{Project, SEAL};
@@ -65,6 +66,45 @@ fn unavailable_queue_gives_exit_code_5() {
         let run = project.run(arguments);
         run.failed(5).hinted();
         assert!(run.err.contains("redis://127.0.0.1:1"), "{run:?}");
+    }
+}
+
+#[test]
+fn addresses_of_several_servers_give_exit_code_2_and_their_line() {
+    for url in
+        ["redis-sentinel://h:26379/mymaster", "redis+cluster://h", "redis://h1,h2", "redis://h/mymaster"]
+    {
+        let project = Project::new();
+        let line = format!("url = \"{url}\"");
+        project.edit("taskseal.toml", "# url = \"rediss://taskseal@redis.example:6380/0\"", &line);
+
+        let run = project.run(&["queue", "ls"]);
+
+        run.failed(2).hinted();
+        assert!(run.err.contains("taskseal.toml:") && !run.err.contains("not a queue"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_failure_of_redis_names_the_setting_that_is_wrong() {
+    for (reply, step) in [
+        ("-NOAUTH Authentication required", "`password_file`"),
+        ("-WRONGPASS invalid username-password pair or user is disabled", "`password_file`"),
+        ("-NOPERM this user has no permissions to run the 'ping' command", "`redis.md`"),
+        ("-ERR unknown command 'SMEMBERS', with args beginning with: 'asynq:queues'", "Sentinel"),
+        ("-MOVED 3999 127.0.0.1:6381", "Redis Cluster"),
+        ("-READONLY You can't write against a read only replica", "replica"),
+    ] {
+        let server = FakeRedis::start(move |_| format!("{reply}\r\n").into_bytes());
+        let project = Project::new();
+        let url = format!("url = \"{}\"", server.url());
+        project.edit("taskseal.toml", "# url = \"rediss://taskseal@redis.example:6380/0\"", &url);
+
+        let run = project.run(&["queue", "ls"]);
+
+        run.failed(5).hinted();
+        assert!(run.err.contains(step) && run.err.contains(&server.url()), "{run:?}");
+        assert!(!run.err.contains("check that a Redis server runs"), "{run:?}");
     }
 }
 
@@ -177,7 +217,7 @@ fn tampered_task_is_refused_kept_whole_and_never_run() {
     let worker = project.run(&ONCE);
 
     worker.ok();
-    assert!(worker.err.contains(&format!("Z refused {id} from queue default (rejected): ")));
+    assert!(worker.err.contains(&format!(" refused {id} from queue default (rejected): ")));
     assert!(!project.path("ran").exists());
     let list = project.run(&["quarantine", "ls", "--code", "rejected"]).ok().text();
     assert!(list.contains(&id), "{list}");
