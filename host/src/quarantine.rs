@@ -3,11 +3,10 @@
 //! A refused task is never run and never lost: it is archived in its queue only after it is on disk here. Ids, types
 //! and issuers that the queue or the sender wrote are stored unverified and unescaped; escape them for display.
 
-pub use self::entry::Entry;
 #[doc(hidden)]
-pub use self::entry::Filter;
-#[doc(hidden)]
-pub use self::entry::{Disposition, EntryId, Held, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry};
+pub use self::entry::{
+    Disposition, Entry, EntryId, Filter, Held, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry,
+};
 pub use self::store::Quarantine;
 #[doc(hidden)]
 pub use self::usage::{Limits, Usage};

@@ -57,7 +57,7 @@ fn init_leaves_a_folder_with_anything_in_it_alone() {
 #[test]
 fn wrong_configuration_gives_line_field_hint_and_exit_code_2() {
     let project = Project::new();
-    project.edit("taskseal.toml", "lifetime = \"1h\"", "lifetme = \"1h\"");
+    project.edit("taskseal.toml", "lifetime = \"24h\"", "lifetme = \"24h\"");
     let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
     let line = text.lines().position(|line| line.starts_with("lifetme")).unwrap() + 1;
 

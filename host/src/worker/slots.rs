@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::lock::lock;
 
@@ -34,6 +35,8 @@ struct Usage {
     bytes: usize,
     /// The average time that a task occupies a handler. `None` before the first one has ended.
     run: Option<Duration>,
+    /// When the last one has ended.
+    ended: Option<Instant>,
 }
 
 /// The right to hold one task, until it is dropped.
@@ -78,7 +81,9 @@ impl SlotPool {
 
     /// Returns how many tasks may wait for a handler.
     fn ahead(&self, usage: &Usage) -> usize {
-        let Some(run) = usage.run.filter(|_| usage.bytes < MAX_BYTES_AHEAD) else { return 0 };
+        // Handlers that were fast may run a slow task now.
+        let flows = usage.ended.is_some_and(|ended| ended.elapsed() < 2 * AHEAD);
+        let Some(run) = usage.run.filter(|_| flows && usage.bytes < MAX_BYTES_AHEAD) else { return 0 };
         let runs = AHEAD.as_nanos() / run.as_nanos().max(1);
         usize::try_from(runs).unwrap_or(usize::MAX).saturating_mul(self.concurrency).min(self.max_ahead)
     }
@@ -91,6 +96,7 @@ impl SlotPool {
     /// Records how long a task has occupied a handler.
     pub(super) fn ran(&self, time: Duration) {
         let mut usage = lock(&self.usage);
+        usage.ended = Some(Instant::now());
         usage.run = Some(usage.run.map_or(time, |run| run - run / SMOOTHING + time / SMOOTHING));
     }
 }
@@ -140,6 +146,16 @@ mod tests {
         assert_eq!(slots.len(), 66);
         pool.ran(Duration::from_secs(16));
         assert_eq!(pool.try_take(100), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_fetched_ahead_while_no_handler_ends() {
+        let pool = SlotPool::new(2, 64);
+        pool.ran(FAST);
+        tokio::time::advance(2 * AHEAD).await;
+        assert_eq!(pool.try_take(100), 2);
+        pool.ran(FAST);
+        assert_eq!(pool.try_take(100), 64);
     }
 
     #[tokio::test]
