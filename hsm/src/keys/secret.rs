@@ -41,12 +41,24 @@ fn read_with(
 ) -> Result<BoxedSecret, Failure> {
     for attribute in session.get_attributes(object, &[AttributeType::Value])? {
         if let Attribute::Value(mut bytes) = attribute {
-            let secret = decode(&bytes);
+            let (secret, len) = (decode(&bytes), bytes.len());
             bytes.zeroize();
+            overwrite_freed(len);
             return Ok(secret.ok_or(Error::FaultyAnswer)?);
         }
     }
     Err(Error::FaultyAnswer.into())
+}
+
+/// Overwrites what the heap has freed last in blocks of `len` bytes.
+///
+/// The PKCS#11 binding reads an attribute into a buffer of its length, copies it, and frees the buffer without wiping it. The
+/// heap hands recently freed blocks of a size out first, so that a few new ones cover that buffer.
+fn overwrite_freed(len: usize) {
+    const BLOCKS: usize = 16;
+    // Not zeros: memory that is requested as zeros is not written by this thread.
+    let mut blocks: Vec<Vec<u8>> = (0..BLOCKS).map(|_| vec![0xa5; len]).collect();
+    blocks.iter_mut().for_each(Zeroize::zeroize);
 }
 
 /// Returns `bytes` with zeros in front, up to 32 bytes; `None` if there are none or more.
