@@ -157,7 +157,7 @@ pub enum KeyDefect {
     PublicKey,
 }
 
-/// The attributes that do not restrict a key to its use, with their values. One bit for each of [`USES`].
+/// The attributes that do not restrict a key to its use, with their values. One bit for each of `USES`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WrongUses {
     set: u8,

@@ -78,8 +78,15 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
         Ok(child) => child,
         Err(error) => return worker.write_all(&Report::not_started(&error).to_bytes()),
     };
-    kill_after_end_of(worker.try_clone()?)?;
-    let report = wait_for(&child)?;
+    let watched = worker.try_clone().and_then(kill_after_end_of).and_then(|()| wait_for(&child));
+    let report = match watched {
+        Ok(report) => report,
+        Err(error) => {
+            // Without a watch of the worker nothing must run.
+            descendants::kill_all();
+            return Err(error);
+        }
+    };
     // The worker may have ended.
     let _ = worker.write_all(&report.to_bytes());
     wait_for_output();

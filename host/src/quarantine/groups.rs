@@ -33,7 +33,8 @@ impl GroupKey {
     }
 }
 
-/// Returns whether a task is refused with `code` only after its signature or MAC verified.
+/// Returns whether a refusal with `code` is evidence of what its sender did: its signature or MAC verified, and an attacker with
+/// write access to the queue cannot cause it with copies of one task.
 fn implies_sender(code: &str) -> bool {
     Refusal::from_code(code).is_some_and(|refusal| {
         !matches!(
@@ -46,6 +47,8 @@ fn implies_sender(code: &str) -> bool {
                 | Refusal::UnknownKey
                 | Refusal::Rejected
                 | Refusal::NoDecryptionKey
+                | Refusal::MetadataMismatch
+                | Refusal::WrongAudience
         )
     })
 }

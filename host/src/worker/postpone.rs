@@ -142,8 +142,10 @@ fn is_kept(policy: &Policy<'_>, claims: &Claims<'_>, is_verified: bool, now: u64
     let skew = u64::from(policy.skew);
     let longest = policy.max_lifetime;
     let is_within = expires_at.saturating_sub(runs_from) <= longest && now < expires_at.saturating_add(skew);
-    let is_plausible =
-        claims.audience == policy.audience && expires_at <= now.saturating_add(longest).saturating_add(skew);
+    // A start in the future would keep the age, and with it the delay, at zero.
+    let is_plausible = claims.audience == policy.audience
+        && runs_from <= now.saturating_add(skew)
+        && expires_at <= now.saturating_add(longest).saturating_add(skew);
     is_within && (is_verified || is_plausible)
 }
 

@@ -132,7 +132,11 @@ async fn exchange(supervisor: &mut UnixStream, body: &[u8]) -> Option<Report> {
 async fn kill(mut child: Child, group: Option<Pid>, supervisor: Option<UnixStream>) {
     let is_supervised = supervisor.is_some();
     drop(supervisor);
-    if is_supervised && tokio::time::timeout(KILL_LIMIT, child.wait()).await.is_ok() {
+    if is_supervised
+        && let Ok(Ok(status)) = tokio::time::timeout(KILL_LIMIT, child.wait()).await
+        && status.success()
+    {
+        // A supervisor that was killed has left its program behind.
         return;
     }
     if let Some(group) = group {
@@ -148,6 +152,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         let (Some(group), Some(child)) = (self.group, self.child.take()) else { return };
         let (supervisor, guard) = (self.supervisor.take(), self.guard.take());
+        if supervisor.is_none() {
+            // The runtime may be ending, and would not poll the task below.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
         // The kernel would save the registers on the stack of that thread, and with them parts of a body.
         if let Ok(runtime) = Handle::try_current() {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::statements::{CLOCK, END_LOCKS, SET_CLOCK};
+use super::statements::{CLOCK, LIMIT_LOCKS, SET_CLOCK};
+use crate::broker::MAX_LEASE;
 use crate::time::UnixMillis;
 
 /// The clock of a ledger, until the next boot of the host.
@@ -21,10 +22,14 @@ pub(super) struct LedgerClock {
 }
 
 impl LedgerClock {
-    /// Returns the clock of the file. At the first call after a boot, sets it by the host's clock, and ends all locks: the
-    /// processes that held them ended before the boot.
+    /// Returns the clock of the file. At the first call after a boot, sets it by the host's clock, and lets no lock last for longer
+    /// than the longest lease: that clock may have been set back. Locks are not ended, because containers of one host may state
+    /// different boots.
     pub(super) fn of(transaction: &Transaction<'_>) -> rusqlite::Result<Self> {
-        Self::in_boot(transaction, &boot_id())
+        match boot_id() {
+            boot if boot.is_empty() => Ok(Self::by_the_host()),
+            boot => Self::in_boot(transaction, &boot),
+        }
     }
 
     fn in_boot(transaction: &Transaction<'_>, boot: &str) -> rusqlite::Result<Self> {
@@ -32,12 +37,17 @@ impl LedgerClock {
         match stored.optional()? {
             Some((stored, offset)) if stored == boot => Ok(Self { offset }),
             _ => {
-                let clock = Self { offset: UnixMillis::now().0.saturating_sub(since_boot()) };
+                let clock = Self::by_the_host();
                 transaction.execute(SET_CLOCK, params![boot, clock.offset])?;
-                transaction.execute(END_LOCKS, [clock.now().0])?;
+                transaction.execute(LIMIT_LOCKS, [clock.now().plus(MAX_LEASE).0])?;
                 Ok(clock)
             }
         }
+    }
+
+    /// Returns a clock that shows the time of the host's clock now.
+    fn by_the_host() -> Self {
+        Self { offset: UnixMillis::now().0.saturating_sub(since_boot()) }
     }
 
     /// Returns the time.
@@ -52,7 +62,7 @@ fn since_boot() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Returns the id that the kernel drew at its start, the same for all containers of a host. Empty if it has none.
+/// Returns the id that the kernel drew at its start. Empty if it cannot be read.
 fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
@@ -91,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn boot_ends_the_locks_of_processes_that_ended_with_it() {
+    fn lock_lasts_for_the_longest_lease_after_a_boot() {
         let mut file = Connection::open_in_memory().unwrap();
         file.execute_batch(SCHEMA.sql).unwrap();
         clock_in(&mut file, "first");
@@ -99,6 +109,6 @@ mod tests {
         clock_in(&mut file, "first");
         assert_eq!(until(&file), 9_000_000_000_000_000);
         let clock = clock_in(&mut file, "second");
-        assert!(until(&file) <= clock.now().0);
+        assert!(until(&file) <= clock.now().plus(MAX_LEASE).0);
     }
 }

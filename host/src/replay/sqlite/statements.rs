@@ -50,7 +50,7 @@ pub(in crate::replay) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max
 pub(in crate::replay) const CLOCK: &str = "SELECT boot, offset FROM clock";
 pub(in crate::replay) const SET_CLOCK: &str =
     "INSERT OR REPLACE INTO clock (only, boot, offset) VALUES (1, ?1, ?2)";
-pub(in crate::replay) const END_LOCKS: &str =
+pub(in crate::replay) const LIMIT_LOCKS: &str =
     "UPDATE task SET until = min(until, ?1) WHERE state = 'claimed'";
 
 pub(in crate::replay) const FIND: &str = "
