@@ -16,6 +16,7 @@ pub use self::error::BrokerError;
 pub use self::error::Cause;
 #[doc(hidden)]
 pub use self::info::Attribute;
+pub(crate) use self::info::REFUSED;
 pub use self::info::{QueueStats, TaskInfo, TaskState};
 #[doc(hidden)]
 pub use self::lease::DequeueLimits;

@@ -1,6 +1,7 @@
 //! The brokers: what every operation does, on SQLite and on Redis.
 
 mod conformance;
+mod fixture;
 mod model;
 mod redis_asynq_tasks;
 mod redis_batches;

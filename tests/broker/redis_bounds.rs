@@ -10,10 +10,11 @@ use std::time::Duration;
 use redis::cmd;
 use taskseal::broker::redis::asynq::NewMessage;
 use taskseal::broker::redis::{RedisBroker, RedisConfig, Unique};
-use taskseal::broker::{Broker, BrokerError, DequeueLimits, NewTask, TaskRecord, TaskState};
-use taskseal::queue::QueueName;
+use taskseal::broker::{Broker, BrokerError, DequeueLimits, NewTask, TaskState};
 use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::RedisServer;
+
+use crate::fixture::{queue, task};
 
 const LEASE: Duration = Duration::from_secs(30);
 const HUGE: usize = 20 << 20;
@@ -178,17 +179,4 @@ fn connect(url: String) -> RedisBroker {
 
 fn broker(server: &RedisServer) -> RedisBroker {
     connect(server.url())
-}
-
-fn queue() -> QueueName {
-    QueueName::parse("mail").unwrap()
-}
-
-fn task(id: &str) -> NewTask {
-    NewTask::now(TaskRecord {
-        id: id.to_owned(),
-        queue: "mail".to_owned(),
-        envelope: "sealed".into(),
-        ..TaskRecord::default()
-    })
 }

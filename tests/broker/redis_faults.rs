@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use redis::{Commands, cmd};
 use taskseal::broker::redis::asynq::NewMessage;
 use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskRecord, TaskState};
+use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskState};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::{RedisServer, unavailable};
+
+use crate::fixture::{queue, task};
 
 /// Where tasks are announced.
 const CHANNEL: &str = "asynq:taskseal:wake";
@@ -395,17 +397,4 @@ async fn eventually<T>(mut call: impl AsyncFnMut() -> Result<T, BrokerError>) ->
 
 fn broker(server: &RedisServer) -> RedisBroker {
     RedisBroker::connect(&RedisConfig::new(server.url())).unwrap()
-}
-
-fn queue() -> QueueName {
-    QueueName::parse("mail").unwrap()
-}
-
-fn task(id: &str) -> NewTask {
-    NewTask::now(TaskRecord {
-        id: id.to_owned(),
-        queue: "mail".to_owned(),
-        envelope: "sealed".into(),
-        ..TaskRecord::default()
-    })
 }

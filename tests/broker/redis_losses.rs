@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use redis::{ToRedisArgs, cmd};
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, Enqueued, NewTask, TaskRecord};
-use taskseal::queue::QueueName;
+use taskseal::broker::{Broker, Enqueued};
 use taskseal_tests::redis::RedisServer;
+
+use crate::fixture::{queue, task};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -103,17 +104,4 @@ impl Fixture {
     fn raw(&self, command: &str, args: impl IntoIterator<Item = impl ToRedisArgs>) {
         cmd(command).arg(args.into_iter().collect::<Vec<_>>()).exec(&mut self.server.raw()).unwrap();
     }
-}
-
-fn queue() -> QueueName {
-    QueueName::parse("mail").unwrap()
-}
-
-fn task(id: &str) -> NewTask {
-    NewTask::now(TaskRecord {
-        id: id.to_owned(),
-        queue: "mail".to_owned(),
-        envelope: "sealed".into(),
-        ..TaskRecord::default()
-    })
 }

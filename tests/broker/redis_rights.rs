@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use redis::cmd;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, BrokerError, NewTask, Settlement, TaskRecord, TaskState};
-use taskseal::queue::QueueName;
+use taskseal::broker::{Broker, BrokerError, NewTask, Settlement, TaskState};
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;
+
+use crate::fixture::{queue, task};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -134,17 +135,4 @@ async fn kept(server: &RedisServer) -> BTreeSet<String> {
         kept.extend(page.into_iter().map(|task| task.id));
     }
     kept
-}
-
-fn queue() -> QueueName {
-    QueueName::parse("mail").unwrap()
-}
-
-fn task(id: &str) -> NewTask {
-    NewTask::now(TaskRecord {
-        id: id.to_owned(),
-        queue: "mail".to_owned(),
-        envelope: "sealed".into(),
-        ..TaskRecord::default()
-    })
 }

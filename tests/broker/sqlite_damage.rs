@@ -9,32 +9,13 @@ use taskseal::broker::{
     Broker, BrokerError, Corrupt, DequeueLimits, NewTask, QueueStats, Settled, Settlement, TaskRecord,
     TaskState, Tidied,
 };
-use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
 
+use crate::fixture::{filled, queue, task_with as task};
+
 const LONG: Duration = Duration::from_secs(3600);
-
-fn queue() -> QueueName {
-    QueueName::parse("mail").unwrap()
-}
-
-fn task(id: &str, payload: Vec<u8>) -> NewTask {
-    NewTask::now(TaskRecord {
-        id: id.into(),
-        queue: "mail".into(),
-        envelope: payload.into(),
-        ..TaskRecord::default()
-    })
-}
-
-async fn filled(file: &QueueFile, count: usize) -> SqliteBroker {
-    let broker = SqliteBroker::open(file.path()).unwrap();
-    let tasks: Vec<NewTask> = (0..count).map(|number| task(&format!("t{number}"), vec![7; 50])).collect();
-    broker.enqueue(&queue(), &tasks).await.unwrap();
-    broker
-}
 
 /// Removes the constraints of the tables, runs `sql`, and restores the definitions.
 fn without_rules(file: &QueueFile, sql: &str) {

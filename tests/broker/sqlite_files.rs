@@ -4,31 +4,12 @@
 use std::time::Duration;
 
 use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
-use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settlement, TaskRecord};
-use taskseal::queue::QueueName;
+use taskseal::broker::{Broker, BrokerError, Enqueued, Settlement};
 use taskseal_tests::embedded::QueueFile;
 
+use crate::fixture::{filled, queue, task_with as task};
+
 const LONG: Duration = Duration::from_secs(3600);
-
-fn queue() -> QueueName {
-    QueueName::parse("mail").unwrap()
-}
-
-fn task(id: &str, payload: Vec<u8>) -> NewTask {
-    NewTask::now(TaskRecord {
-        id: id.into(),
-        queue: "mail".into(),
-        envelope: payload.into(),
-        ..TaskRecord::default()
-    })
-}
-
-async fn filled(file: &QueueFile, count: usize) -> SqliteBroker {
-    let broker = SqliteBroker::open(file.path()).unwrap();
-    let tasks: Vec<NewTask> = (0..count).map(|number| task(&format!("t{number}"), vec![7; 50])).collect();
-    broker.enqueue(&queue(), &tasks).await.unwrap();
-    broker
-}
 
 #[tokio::test]
 async fn a_moved_queue_file_acknowledges_nothing_until_it_is_back() {

@@ -75,7 +75,17 @@ pub struct TaskInfo {
     pub attributes: Vec<(&'static str, Attribute)>,
 }
 
+/// Begins the reason that a worker gives for the archive of a refused task; the refusal code follows.
+pub(crate) const REFUSED: &str = "taskseal: refused: ";
+
 impl TaskInfo {
+    /// Returns the code with which a worker refused the task, according to the queue: it is archived with that reason.
+    #[must_use]
+    pub fn refusal_code(&self) -> Option<&str> {
+        let reason = self.last_error.as_deref().filter(|_| self.state == TaskState::Archived);
+        reason?.strip_prefix(REFUSED)
+    }
+
     /// Creates what is known of a task whose stored record cannot be decoded.
     pub(super) const fn undecodable(id: String, state: TaskState) -> Self {
         Self {

@@ -9,8 +9,6 @@ use super::{Client, ClientError, Receipt};
 use crate::broker::{TaskInfo, TaskState};
 use crate::result::TaskResult;
 
-/// Begins the reason that workers give to the queue for a refused task; the refusal code follows.
-const REFUSED: &str = "taskseal: refused: ";
 /// Delay before the second look at the queue. It doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -65,12 +63,14 @@ impl Client {
 
     async fn outcome(&self, receipt: &Receipt, found: Option<TaskInfo>) -> Result<WaitOutcome, ClientError> {
         let Some(info) = found else { return Ok(WaitOutcome::NotFound) };
+        if info.state == TaskState::Archived {
+            return Ok(ended(info));
+        }
         match (info.state, info.result) {
             (TaskState::Completed, Some(envelope)) => {
                 self.open_result(receipt, envelope).await.map(WaitOutcome::Done)
             }
             (TaskState::Completed, None) => Ok(WaitOutcome::NotFound),
-            (TaskState::Archived, _) => Ok(ended(info.last_error)),
             (state, _) => Ok(WaitOutcome::Pending(state)),
         }
     }
@@ -88,9 +88,9 @@ impl Client {
 }
 
 /// Returns what became of an archived task, by the reason that the queue states.
-fn ended(reason: Option<String>) -> WaitOutcome {
-    match reason.as_deref().and_then(|reason| reason.strip_prefix(REFUSED)) {
+fn ended(info: TaskInfo) -> WaitOutcome {
+    match info.refusal_code() {
         Some(code) => WaitOutcome::Refused { code: code.to_owned() },
-        None => WaitOutcome::Failed { reason },
+        None => WaitOutcome::Failed { reason: info.last_error },
     }
 }

@@ -1,6 +1,6 @@
 //! What the queue and the observer learn about an outcome.
 
-use crate::broker::{Settlement, TaskState};
+use crate::broker::{REFUSED, Settlement, TaskState};
 use crate::worker::event::Event;
 use crate::worker::task_state::{Completion, LeasedTask, Outcome};
 
@@ -20,9 +20,7 @@ pub(super) fn settlement(outcome: &Outcome) -> Settlement {
             Settlement::Retry { at: *at, failure: Some("taskseal: attempt failed".to_owned()) }
         }
         Outcome::Failed { retry_at: None, .. } => archive("taskseal: given up"),
-        Outcome::Refused { refusal, .. } => {
-            archive(&format!("taskseal: refused: {}", refusal.refusal.code()))
-        }
+        Outcome::Refused { refusal, .. } => archive(&format!("{REFUSED}{}", refusal.refusal.code())),
         Outcome::NotYetValid { at, .. } | Outcome::Postponed { at, .. } | Outcome::Deferred { at, .. } => {
             Settlement::Retry { at: *at, failure: None }
         }

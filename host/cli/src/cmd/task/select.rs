@@ -61,11 +61,7 @@ impl Filter {
                 .and_then(|record| Unverified::parse(&record.envelope).ok())
                 .is_some_and(|envelope| envelope.danger_claims_unverified().issuer.as_str() == wanted)
         };
-        let has_code = |wanted: &String| {
-            let refused =
-                info.last_error.as_deref().and_then(|error| error.strip_prefix("taskseal: refused: "));
-            info.state == TaskState::Archived && refused == Some(wanted)
-        };
+        let has_code = |wanted: &String| info.refusal_code() == Some(wanted);
         let age = info.at.map(|at| now.since(at));
         self.task_type.as_ref().is_none_or(matches_type)
             && self.issuer.as_ref().is_none_or(has_issuer)
