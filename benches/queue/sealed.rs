@@ -302,6 +302,7 @@ fn ledger_alone(dir: &Path) {
             digest: [7; 32],
             expires_at: now.plus(KEPT),
             max_attempts: 25,
+            issued_at: None,
             ttl: None,
         };
         let sightings: Vec<ReplayQuery> = (0..BATCH).map(sighting).collect();

@@ -60,6 +60,14 @@ pub enum StateError {
         /// Where it is expected.
         path: PathBuf,
     },
+    /// There is a file, although one is to be created.
+    #[error("{kind} not created: {} exists", path.display())]
+    Exists {
+        /// What was to be created.
+        kind: StateKind,
+        /// Where it is.
+        path: PathBuf,
+    },
     /// The file was moved, deleted or replaced while this process has it open.
     #[error("{kind} unusable: {source}")]
     Moved {

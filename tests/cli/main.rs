@@ -5,6 +5,7 @@ mod demo;
 mod device;
 mod guides;
 mod handlers;
+mod ledger;
 mod log;
 mod metrics;
 mod operate;

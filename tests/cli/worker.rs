@@ -135,16 +135,6 @@ fn watchdog_is_fed_only_when_it_was_asked_for() {
 }
 
 #[test]
-fn worker_names_a_ledger_that_is_new_and_only_that() {
-    let project = Project::new();
-
-    let (first, second) = (project.run(&ONCE), project.run(&ONCE));
-
-    assert!(first.ok().err.contains("the ledger is new"), "{first:?}");
-    assert!(!second.ok().err.contains("the ledger is new"), "{second:?}");
-}
-
-#[test]
 fn worker_whose_metrics_cannot_be_written_does_not_start() {
     let project = Project::new();
     let id = project.enqueue();
@@ -154,7 +144,7 @@ fn worker_whose_metrics_cannot_be_written_does_not_start() {
         run.failed(2).hinted();
         assert!(run.err.contains(file) && run.err.contains("metrics cannot be written"), "{run:?}");
     }
-    assert!(!project.path("state/ledger.db").exists());
+    assert!(!project.path("state/quarantine.db").exists());
     assert_eq!(project.counts()["pending"], 1);
     project.run(&[&ONCE[..], &["--metrics", "metrics"]].concat()).ok();
     let metrics = fs::read_to_string(project.path("metrics")).unwrap();

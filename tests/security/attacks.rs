@@ -407,6 +407,7 @@ fn query(task: &Sealed, fleet_digest: [u8; 32]) -> ReplayQuery {
         digest: fleet_digest,
         expires_at: UnixMillis::now().plus(Duration::from_secs(7200)),
         max_attempts: 5,
+        issued_at: None,
         ttl: None,
     }
 }

@@ -227,6 +227,7 @@ fn query(number: usize) -> ReplayQuery {
         digest: [0xd1; 32],
         expires_at,
         max_attempts: 5,
+        issued_at: None,
         ttl: None,
     }
 }

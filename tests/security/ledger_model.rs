@@ -118,6 +118,7 @@ impl Task {
             digest: [u8::from(self.forged); 32],
             expires_at,
             max_attempts: u32::from(self.id) + 2,
+            issued_at: None,
             ttl: None,
         }
     }

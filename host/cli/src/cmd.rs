@@ -7,6 +7,7 @@ mod enqueue;
 mod init;
 mod inspect;
 mod keygen;
+mod ledger;
 mod open;
 mod quarantine;
 mod queue;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Queue(queue::Args),
     Task(task::Args),
     Quarantine(quarantine::Args),
+    Ledger(ledger::Args),
     Token(token::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -65,6 +67,7 @@ pub(crate) fn run(
         Command::Queue(args) => queue::run(&args, global, ui),
         Command::Task(args) => task::run(&args, global, ui),
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
+        Command::Ledger(args) => ledger::run(&args, global, ui),
         Command::Token(args) => token::run(&args, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, grammar(), ui),

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use taskseal::broker::{Broker, BrokerError, Cause};
 use taskseal::client::ClientError;
 use taskseal::config::{BrokerConfig, Config, RedisSettings, SetupError};
+use taskseal::quarantine::{StateError, StateKind};
 use taskseal::{QueueName, WorkerSettings};
 use taskseal_core::{OpenError, SealError};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::output::shell::shell_word;
 use crate::project;
 use crate::ui::Ui;
 
@@ -116,8 +118,26 @@ pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
         SetupError::File(error) => Failure::file(error),
         SetupError::Keys(error) => Failure::keyring(error),
         SetupError::Broker(error) => broker_failure(config, &error),
+        SetupError::State(StateError::Missing { kind: StateKind::Ledger, .. }) => Failure::unavailable(
+            error.to_string(),
+        )
+        .hint(format!(
+            "if it is lost, or if this is a new host, run `{} ledger init`; no task runs without a ledger",
+            program(config)
+        )),
+        SetupError::State(StateError::Moved { .. }) => Failure::unavailable(error.to_string()),
         SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
         other => Failure::new(other.to_string()),
+    }
+}
+
+/// Returns the beginning of a command line that uses this configuration.
+fn program(config: &Config) -> String {
+    let file = config.file.display().to_string();
+    if file == "taskseal.toml" {
+        "taskseal".to_owned()
+    } else {
+        format!("taskseal --config {}", shell_word(&file))
     }
 }
 

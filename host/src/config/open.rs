@@ -1,5 +1,6 @@
 //! Opens what a configuration names: broker, replay ledger and quarantine.
 
+use std::io;
 use std::sync::Arc;
 
 #[cfg(feature = "redis")]
@@ -15,7 +16,7 @@ use crate::file_security;
 use crate::keys::KeyringError;
 use crate::quarantine::{Limits, Quarantine};
 use crate::replay::SqliteLedger;
-use crate::state::StateError;
+use crate::state::{StateError, StateKind};
 
 /// Why a client or worker cannot be set up, grouped by who must act.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +78,33 @@ impl Config {
         }
     }
 
-    /// Opens the replay ledger. [`SqliteLedger::is_new`] returns whether this call created it.
+    /// Opens the replay ledger, which must exist: [`create_ledger`](Self::create_ledger) creates the first one.
     ///
     /// # Errors
-    /// [`SetupError`].
+    /// [`SetupError`]; [`StateError::Missing`] if there is no ledger: it was never created, or it is lost.
     pub fn open_ledger(&self) -> Result<SqliteLedger, SetupError> {
+        let path = self.state_dir.join("ledger.db");
+        match file_security::check_dir(&self.state_dir) {
+            Err(error) if error.io == Some(io::ErrorKind::NotFound) => {
+                Err(StateError::Missing { kind: StateKind::Ledger, path }.into())
+            }
+            checked => {
+                checked?;
+                Ok(SqliteLedger::open_existing(&path)?)
+            }
+        }
+    }
+
+    /// Creates the replay ledger, like `taskseal ledger init`. Unless `accept_older`, it refuses tasks that were issued before.
+    ///
+    /// # Security
+    /// Set `accept_older` only if no worker has run on these queues yet: see [`SqliteLedger::create`].
+    ///
+    /// # Errors
+    /// [`SetupError`]; [`StateError::Exists`] if there is a ledger.
+    pub fn create_ledger(&self, accept_older: bool) -> Result<SqliteLedger, SetupError> {
         self.create_state_dir()?;
-        Ok(SqliteLedger::open(&self.state_dir.join("ledger.db"))?)
+        Ok(SqliteLedger::create(&self.state_dir.join("ledger.db"), accept_older)?)
     }
 
     /// Opens the quarantine.

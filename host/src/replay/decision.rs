@@ -36,6 +36,9 @@ pub enum LedgerRefusal {
     /// The task is done, or it expires so early ([`LedgerStats::floor`](super::LedgerStats::floor)) that the ledger may
     /// have forgotten that it is.
     Replayed,
+    /// The task is not recorded, and it was issued before the ledger was created to replace a lost one, which may have recorded
+    /// it.
+    OlderThanLedger,
     /// The issuer and id belong to another envelope.
     Conflict,
     /// The issuer allows no further attempt.

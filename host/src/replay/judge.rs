@@ -41,17 +41,32 @@ pub(super) enum Transition {
     Lost { crashes: u32, reason: LedgerRefusal },
 }
 
+/// What limits the tasks without a record that the ledger admits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Tasks that expire by this time may have been forgotten.
+    pub(super) floor: UnixMillis,
+    /// Tasks that were issued before may be recorded in a ledger that was lost.
+    pub(super) accept_from: UnixMillis,
+}
+
 /// Judges one query at `now` about a task with the record `entry`.
 pub(super) fn judge(
     entry: Option<StoredTask>,
     query: &ReplayQuery,
     now: UnixMillis,
-    floor: UnixMillis,
+    bounds: Bounds,
 ) -> Transition {
     let Some(entry) = entry else {
         return match query {
-            ReplayQuery { expires_at, .. } if *expires_at <= floor => {
+            ReplayQuery { expires_at, .. } if *expires_at <= bounds.floor => {
                 Transition::Refuse(LedgerRefusal::Replayed)
+            }
+            // A task without a time of issue is as old as the oldest.
+            ReplayQuery { issued_at, .. }
+                if issued_at.unwrap_or(UnixMillis(i64::MIN)) < bounds.accept_from =>
+            {
+                Transition::Refuse(LedgerRefusal::OlderThanLedger)
             }
             ReplayQuery { max_attempts: 0, .. } => Transition::Refuse(LedgerRefusal::AttemptsExhausted),
             _ => Transition::Run { attempts: 1, crashes: 0, expires_at: query.expires_at },

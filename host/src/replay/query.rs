@@ -24,6 +24,8 @@ pub struct ReplayQuery {
     pub task_id: [u8; 16],
     /// SHA-256 of the whole envelope: two envelopes with one id are a conflict, not a redelivery.
     pub digest: [u8; 32],
+    /// When the issuer sealed it, according to its signed claims. `None` if the issuer has no clock.
+    pub issued_at: Option<UnixMillis>,
     /// When no worker accepts the task any longer: its expiry and the tolerance for clock skew.
     pub expires_at: UnixMillis,
     /// Maximum number of attempts, the first included; signed by the issuer.

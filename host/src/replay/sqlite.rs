@@ -9,8 +9,9 @@ use rusqlite::{Connection, params};
 use self::acquire::Statements;
 use self::clock::LedgerClock;
 use self::statements::{
-    EXTEND, FINISH, FLOOR, FORGET, GIVE_BACK, INSERT_IDENTITY, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
+    BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
 };
+use super::judge::Bounds;
 use super::{
     Decision, Ledger, LedgerStats, MAX_OUTCOME_LEN, OUTCOME_MARGIN, ReplayQuery, SWEEP_MARGIN, StateError,
     StateKind, TaskKey,
@@ -28,9 +29,9 @@ mod stats;
 /// Any number of processes may have the file open. The file belongs on a local disk (not on a network mount) in a folder
 /// that only the workers can write to: a process that can write to it can make a task run again.
 ///
-/// A missing file is created, so that the first start of a host needs no extra step. If a file disappears, the operator has
-/// to notice: [`is_new`](Self::is_new) returns true for the new one and [`LedgerStats::id`] differs, and a worker logs both.
-/// Use [`open_existing`](Self::open_existing) where a ledger must not be created.
+/// A ledger that is lost must not be replaced unnoticed: what it had recorded could run again. A worker therefore uses
+/// [`open_existing`](Self::open_existing), and an operator uses [`create`](Self::create). [`open`](Self::open) is for tests and for
+/// queues without a past.
 #[derive(Debug)]
 pub struct SqliteLedger {
     pub(super) writer: StateFile,
@@ -40,16 +41,39 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Opens the ledger at `path`, or creates it.
+    /// Opens the ledger at `path`, or creates it as one that admits tasks of any age.
     ///
     /// # Errors
     /// [`StateError::Unavailable`] or [`StateError::Unusable`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let open = || StateFile::open(StateKind::Ledger, path, &SCHEMA, true);
+        Self::open_or_create(path, true, UnixMillis(i64::MIN))
+    }
+
+    /// Creates the ledger at `path`. Unless `accept_older`, it refuses tasks that were issued before now, to the millisecond;
+    /// tasks state their time of issue in whole seconds.
+    ///
+    /// # Security
+    /// `accept_older` lets every task run again that a lost ledger had recorded and that has not expired.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`] if there is a file, otherwise as [`open`](Self::open).
+    pub fn create(path: &Path, accept_older: bool) -> Result<Self, StateError> {
+        let exists = || StateError::Exists { kind: StateKind::Ledger, path: path.to_owned() };
+        if path.symlink_metadata().is_ok() {
+            return Err(exists());
+        }
+        let accept_from = if accept_older { UnixMillis(i64::MIN) } else { after_now() };
+        let ledger = Self::open_or_create(path, true, accept_from)?;
+        // Otherwise another process has created it since.
+        if ledger.is_new { Ok(ledger) } else { Err(exists()) }
+    }
+
+    fn open_or_create(path: &Path, create: bool, accept_from: UnixMillis) -> Result<Self, StateError> {
+        let open = || StateFile::open(StateKind::Ledger, path, &SCHEMA, create);
         let writer = open()?;
         let is_new = writer.configure(|connection| {
             connection.busy_handler(Some(wait_for_lock))?;
-            insert_identity(connection)
+            insert_identity(connection, accept_from)
         })?;
         let clock = writer.write(LedgerClock::of)?;
         Ok(Self { writer, reader: open()?, clock, is_new })
@@ -58,12 +82,10 @@ impl SqliteLedger {
     /// Opens the ledger at `path`, which must exist.
     ///
     /// # Errors
-    /// [`StateError::Unusable`] if there is no file, otherwise as [`open`](Self::open).
+    /// [`StateError::Missing`] if there is no file, otherwise as [`open`](Self::open).
     pub fn open_existing(path: &Path) -> Result<Self, StateError> {
-        match std::fs::metadata(path) {
-            Ok(_) => Self::open(path),
-            Err(error) => Err(StateError::new(StateKind::Ledger, false, Box::new(error))),
-        }
+        // A file that was emptied is a lost ledger: it gets a new identity and admits nothing older.
+        Self::open_or_create(path, false, after_now())
     }
 
     /// Returns whether this handle created the ledger: nothing that happened before is recorded.
@@ -99,10 +121,11 @@ impl Ledger for SqliteLedger {
             return Err(StateError::AlreadyExpired);
         }
         self.writer.write(|transaction| {
-            let floor =
-                transaction.prepare_cached(FLOOR)?.query_row([], |row| Ok(UnixMillis(row.get(0)?)))?;
+            let bounds = transaction.prepare_cached(BOUNDS)?.query_row([], |row| {
+                Ok(Bounds { floor: UnixMillis(row.get(0)?), accept_from: UnixMillis(row.get(1)?) })
+            })?;
             let mut statements = Statements::prepare(transaction)?;
-            queries.iter().map(|query| statements.acquire(owner, now, until, floor, query)).collect()
+            queries.iter().map(|query| statements.acquire(owner, now, until, bounds, query)).collect()
         })
     }
 
@@ -174,9 +197,14 @@ impl Ledger for SqliteLedger {
     }
 }
 
+/// Returns the next millisecond: what was issued at the beginning of this one may be recorded in the lost ledger.
+fn after_now() -> UnixMillis {
+    UnixMillis::now().plus(Duration::from_millis(1))
+}
+
 /// Gives a file without an identity one. Returns whether it had none.
-fn insert_identity(writer: &Connection) -> rusqlite::Result<bool> {
-    let created = writer.execute(INSERT_IDENTITY, [UnixMillis::now().0])?;
+fn insert_identity(writer: &Connection, accept_from: UnixMillis) -> rusqlite::Result<bool> {
+    let created = writer.execute(INSERT_IDENTITY, [UnixMillis::now().0, accept_from.0])?;
     Ok(created > 0)
 }
 

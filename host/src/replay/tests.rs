@@ -23,6 +23,7 @@ fn query(id: u8) -> ReplayQuery {
         digest: [id; 32],
         expires_at: NOW.plus(Duration::from_secs(3600)),
         max_attempts: 5,
+        issued_at: None,
         ttl: None,
     }
 }
@@ -406,7 +407,8 @@ fn new_ledger_is_reported_once_and_keeps_its_id() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let missing = SqliteLedger::open_existing(&path);
-    assert!(matches!(missing, Err(StateError::Unusable { .. })));
+    assert!(matches!(missing, Err(StateError::Missing { .. })));
+    assert!(!path.exists());
 
     let first = SqliteLedger::open(&path).unwrap();
     let second = SqliteLedger::open_existing(&path).unwrap();
@@ -415,6 +417,36 @@ fn new_ledger_is_reported_once_and_keeps_its_id() {
     assert_eq!(first.stats().unwrap(), second.stats().unwrap());
     let other = SqliteLedger::open(Path::new(&folder.path().join("other.db"))).unwrap();
     assert_ne!(first.stats().unwrap().id, other.stats().unwrap().id);
+}
+
+#[test]
+fn ledger_that_replaces_a_lost_one_refuses_what_was_issued_before_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::create(&path, false).unwrap();
+    assert!(matches!(SqliteLedger::create(&path, true), Err(StateError::Exists { .. })));
+    let created_at = ledger.stats().unwrap().created_at;
+    let issued = |id, at| ReplayQuery { issued_at: at, expires_at: UnixMillis(i64::MAX), ..query(id) };
+
+    let refused = Decision::Refused(LedgerRefusal::OlderThanLedger);
+    let earlier = UnixMillis(created_at.0 - 1000);
+    assert_eq!(acquire(&ledger, "a", NOW, &issued(1, Some(earlier))), refused);
+    // An issuer without a clock does not say that the task is new.
+    assert_eq!(acquire(&ledger, "a", NOW, &issued(2, None)), refused);
+    let later = UnixMillis(created_at.0 + 1000);
+    assert_eq!(acquire(&ledger, "a", NOW, &issued(3, Some(later))), Decision::FirstRun);
+}
+
+#[test]
+fn ledger_whose_file_was_emptied_refuses_what_was_issued_before() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ledger.db");
+    std::fs::write(&path, b"").unwrap();
+
+    let ledger = SqliteLedger::open_existing(&path).unwrap();
+
+    let old = ReplayQuery { issued_at: Some(NOW), ..query(1) };
+    assert_eq!(acquire(&ledger, "a", NOW, &old), Decision::Refused(LedgerRefusal::OlderThanLedger));
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn query(number: u64) -> ReplayQuery {
         digest: [7; 32],
         expires_at: NOW.plus(Duration::from_secs(3600)),
         max_attempts: 5,
+        issued_at: None,
         ttl: None,
     }
 }

@@ -85,10 +85,12 @@ fn query(shared: &Shared, task: &VerifiedTask<'_>) -> ReplayQuery {
 fn current_query(verified: &Verified<'_>, default_attempts: u16) -> ReplayQuery {
     let query = verified.admission_request();
     let forget_after = query.forget_after.and_then(|seconds| i64::try_from(seconds).ok());
+    let issued_at = verified.claims().issued_at.and_then(|seconds| i64::try_from(seconds).ok());
     ReplayQuery {
         issuer: query.issuer.as_str().to_owned(),
         task_id: *query.task_id.as_bytes(),
         digest: query.digest,
+        issued_at: issued_at.map(UnixMillis::from_secs),
         expires_at: UnixMillis::from_secs(forget_after.unwrap_or(i64::MAX)),
         max_attempts: u32::from(query.attempts.unwrap_or(default_attempts)),
         ttl: query.ttl.map(|seconds| Duration::from_secs(seconds.into())),
@@ -101,6 +103,7 @@ fn expired_query(expired: &ExpiredTask) -> ReplayQuery {
         issuer: expired.key.issuer.clone(),
         task_id: expired.key.task_id,
         digest: expired.digest,
+        issued_at: None,
         expires_at: UnixMillis(i64::MAX),
         max_attempts: 0,
         ttl: None,
@@ -138,7 +141,9 @@ fn decide_current<'a>(
         }
         Decision::InProgress { until } => return Break(after_lock(until, now)),
         Decision::Refused(refusal) => {
-            let refusal = RefusalDetails::after_verification(to_refusal(refusal), &verified);
+            let older_than_ledger = refusal == LedgerRefusal::OlderThanLedger;
+            let details = RefusalDetails::after_verification(to_refusal(refusal), &verified);
+            let refusal = RefusalDetails { older_than_ledger, ..details };
             return Break(Outcome::Refused { refusal, acquired: None });
         }
     };
@@ -170,7 +175,7 @@ fn after_lock(until: UnixMillis, now: UnixMillis) -> Outcome {
 
 const fn to_refusal(refusal: LedgerRefusal) -> Refusal {
     match refusal {
-        LedgerRefusal::Replayed => Refusal::Replayed,
+        LedgerRefusal::Replayed | LedgerRefusal::OlderThanLedger => Refusal::Replayed,
         LedgerRefusal::Conflict => Refusal::Conflict,
         LedgerRefusal::AttemptsExhausted => Refusal::AttemptsExhausted,
         LedgerRefusal::Poisonous { .. } => Refusal::Poisonous,

@@ -152,6 +152,8 @@ pub(super) struct RefusalDetails {
     pub(super) claimed: Option<ClaimedSender>,
     /// The word of the queue's metadata that differs from the seal.
     pub(super) mismatch: Option<Mismatch>,
+    /// Whether the ledger cannot know if the task ran, because it was created later.
+    pub(super) older_than_ledger: bool,
     /// Whether the quarantine has stored the task.
     pub(super) quarantined: bool,
 }
@@ -178,6 +180,7 @@ impl RefusalDetails {
             kid_known: kid.is_some_and(|kid| keyring.record(kid).is_some()),
             claimed: envelope.map(|envelope| envelope.danger_claims_unverified().into()),
             mismatch: None,
+            older_than_ledger: false,
             quarantined: false,
         }
     }
@@ -190,6 +193,7 @@ impl RefusalDetails {
             kid_known: true,
             claimed: Some(verified.claims().into()),
             mismatch: None,
+            older_than_ledger: false,
             quarantined: false,
         }
     }
@@ -198,6 +202,9 @@ impl RefusalDetails {
     pub(super) fn detail(&self) -> String {
         let reason = match &self.mismatch {
             Some(mismatch) => format!("{}: {mismatch}", self.refusal),
+            None if self.older_than_ledger => {
+                format!("{}: issued before this ledger was created", self.refusal)
+            }
             None => self.refusal.to_string(),
         };
         match (&self.claimed, self.kid) {

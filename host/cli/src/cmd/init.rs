@@ -9,12 +9,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use taskseal::config::Config;
 use taskseal::file_error::FileError;
 use taskseal_hsm::TokenUri;
 
 use self::keys::Keys;
 use crate::failure::Failure;
 use crate::keygen_output::GeneratedKey;
+use crate::output::shell::shell_word;
+use crate::session::setup_failure;
 use crate::ui::Ui;
 
 /// Create a working project: configuration, keys, keyset, a handler and a sample
@@ -83,6 +86,9 @@ fn create_project(args: &Args, in_token: &mut Vec<String>) -> Result<Keys, Failu
     for (name, content, mode) in &files {
         create_file(&dir.join(name), content, *mode)?;
     }
+    let config = Config::load(&dir.join("taskseal.toml")).map_err(Failure::config)?;
+    // No task has run on this queue.
+    config.create_ledger(true).map_err(|error| setup_failure(&config, error))?;
     Ok(keys)
 }
 
@@ -139,16 +145,4 @@ fn print(dir: &Path, keys: &Keys, ui: &Ui) -> Result<(), Failure> {
     }
     ui.note(&format!("created a project in {}; next:", dir.display()));
     ui.text(&format!("{}\n", next.join("\n")))
-}
-
-/// Returns the argument as a POSIX shell reads it.
-pub(super) fn shell_word(text: &str) -> String {
-    let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'+' | b'=' | b',')
-    };
-    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    let quoted = format!("'{}'", text.replace('\'', r"'\''"));
-    if text.starts_with('-') { format!("-- {quoted}") } else { quoted }
 }

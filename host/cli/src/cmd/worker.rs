@@ -122,7 +122,7 @@ fn open_worker(session: &Session, types: &str) -> Result<Worker, Failure> {
     Ok(worker)
 }
 
-/// Warns if the ledger is new: it cannot refuse what ran before.
+/// Warns if the file of the ledger was empty: its records are lost.
 fn warn_if_new(session: &Session, ledger: &SqliteLedger) -> Result<(), Failure> {
     if !ledger.is_new() {
         return Ok(());
@@ -131,8 +131,7 @@ fn warn_if_new(session: &Session, ledger: &SqliteLedger) -> Result<(), Failure> 
     let (file, id) = (session.config.state_dir.join("ledger.db").display().to_string(), hex(&stats.id));
     tracing::warn!(
         target: WORKER_TARGET, event = "ledger-new", id, file,
-        "the ledger is new: {file} records no task that ran before ({id}); if this worker has run before, its tasks \
-         may be run again"
+        "the ledger was empty: {file} records no task that ran before ({id}); tasks that were issued before are refused"
     );
     Ok(())
 }

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
 
 use super::statements::{FIND, FIRST_RUN, LOSE, OUTCOME, RUN_AGAIN};
-use crate::replay::judge::{StoredState, StoredTask, Transition, judge};
+use crate::replay::judge::{Bounds, StoredState, StoredTask, Transition, judge};
 use crate::replay::{Decision, ReplayQuery};
 use crate::time::UnixMillis;
 
@@ -32,13 +32,13 @@ impl<'conn> Statements<'conn> {
         owner: &str,
         now: UnixMillis,
         until: UnixMillis,
-        floor: UnixMillis,
+        bounds: Bounds,
         query: &ReplayQuery,
     ) -> rusqlite::Result<Decision> {
         let ReplayQuery { issuer, task_id, digest, .. } = query;
         let found = self.find.query_row(params![issuer, task_id], read_entry).optional()?;
         let (rowid, entry) = found.unzip();
-        Ok(match judge(entry, query, now, floor) {
+        Ok(match judge(entry, query, now, bounds) {
             Transition::Run { attempts, crashes, expires_at } => {
                 if rowid.is_some() {
                     let row = params![rowid, owner, until.0, attempts, crashes, expires_at.0];

@@ -6,13 +6,14 @@ use crate::sqlite::Schema;
 pub(in crate::replay) const SCHEMA: Schema = Schema {
     kind: "replay ledger",
     application_id: 0x7453_6c67, // "tSlg"
-    version: 2,
+    version: 3,
     sql: "
         CREATE TABLE identity (
             only INTEGER PRIMARY KEY CHECK (only = 1),
             id BLOB NOT NULL CHECK (length(id) = 16),
             created_at INTEGER NOT NULL,
-            floor INTEGER NOT NULL
+            floor INTEGER NOT NULL,
+            accept_from INTEGER NOT NULL
         ) STRICT;
         CREATE TABLE clock (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -41,10 +42,11 @@ pub(in crate::replay) const SCHEMA: Schema = Schema {
 };
 
 pub(in crate::replay) const INSERT_IDENTITY: &str = "
-    INSERT INTO identity (only, id, created_at, floor) VALUES (1, randomblob(16), ?1, -9223372036854775808)
+    INSERT INTO identity (only, id, created_at, floor, accept_from)
+    VALUES (1, randomblob(16), ?1, -9223372036854775808, ?2)
     ON CONFLICT DO NOTHING";
 pub(in crate::replay) const IDENTITY: &str = "SELECT id, created_at, floor FROM identity";
-pub(in crate::replay) const FLOOR: &str = "SELECT floor FROM identity";
+pub(in crate::replay) const BOUNDS: &str = "SELECT floor, accept_from FROM identity";
 pub(in crate::replay) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
 
 pub(in crate::replay) const CLOCK: &str = "SELECT boot, offset FROM clock";

@@ -10,8 +10,8 @@ use taskseal_core::Refusal;
 
 use super::attacks::Attack;
 use super::files::{Files, MAX_BYTES, MAX_FILES};
-use crate::cmd::init::shell_word;
 use crate::failure::Failure;
+use crate::output::shell::shell_word;
 use crate::ui::Ui;
 
 /// The result.

@@ -1,0 +1,66 @@
+//! `taskseal ledger`: creates the replay ledger, the first one or the one that replaces a lost one.
+
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use taskseal::config::SetupError;
+use taskseal::quarantine::StateError;
+
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::project;
+use crate::session::setup_failure;
+use crate::ui::Ui;
+
+/// Create the replay ledger of this host
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  taskseal ledger init")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Create the ledger, the first one or one that replaces a lost one
+    ///
+    /// Tasks that were issued before are refused with the code `replayed`, because a lost ledger may have recorded them.
+    /// `taskseal init` creates the ledger of a new project.
+    #[command(after_help = "Example:\n  taskseal ledger init")]
+    Init(Init),
+}
+
+#[derive(Debug, clap::Args)]
+struct Init {
+    /// Also run tasks that were issued before. Those that have run, and have not expired, can then run again
+    #[arg(long)]
+    accept_older: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let Command::Init(Init { accept_older }) = args.command;
+    let config = project::config(global)?;
+    config.create_ledger(accept_older).map_err(|error| match error {
+        SetupError::State(StateError::Exists { .. }) => Failure::new(error.to_string())
+            .hint("a worker can use it; to replace it, stop the workers and move it away"),
+        other => setup_failure(&config, other),
+    })?;
+    if !accept_older {
+        wait_for_next_second();
+    }
+    let file = config.state_dir.join("ledger.db").display().to_string();
+    if ui.json() {
+        return ui.object([("file", json!(file)), ("accepts_older", json!(accept_older))]);
+    }
+    let older = if accept_older { "accepts" } else { "refuses" };
+    ui.note(&format!("created the ledger {file}; it {older} tasks that were issued before"));
+    Ok(())
+}
+
+/// Waits until the second in which the ledger was created is over. Envelopes state whole seconds, so that a task sealed in
+/// the same second would be refused.
+fn wait_for_next_second() {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    thread::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(since.subsec_nanos().into())));
+}
