@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use taskseal::broker::sqlite::SqliteBroker;
+
 const GET_STARTED: &str = include_str!("../../host/docs/get-started.md");
 const TWO_HOSTS: &str = include_str!("../../host/docs/two-hosts.md");
 /// Ids that the guides print as an example of an output.
@@ -93,6 +95,8 @@ fn guide_for_two_hosts_ends_with_the_result_on_the_host_of_the_producer() {
     for host in ["producer", "worker"] {
         fs::create_dir(top.join(host)).unwrap();
     }
+    fs::create_dir(top.join("queue")).unwrap();
+    SqliteBroker::open(top.join("queue/queue.db")).unwrap();
     let mut last = String::new();
     for block in blocks(TWO_HOSTS) {
         let host = top.join(block.host);

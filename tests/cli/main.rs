@@ -11,6 +11,7 @@ mod metrics;
 mod operate;
 mod output;
 mod queue;
+mod queue_file;
 mod support;
 mod tokens;
 mod unavailable_keys;

@@ -147,6 +147,10 @@ fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
     }
     let file = config.file.display();
     Failure::unavailable(error.to_string()).hint(match &config.broker {
+        BrokerConfig::Sqlite(_) if error.cause() == Some(Cause::MissingFile) => format!(
+            "if it is lost, or if this is a new host, run `{} queue init`, which creates an empty queue",
+            program(config)
+        ),
         BrokerConfig::Sqlite(path) => format!("the queue is the file {}", path.display()),
         BrokerConfig::Redis(redis) => {
             let url = &redis.url;

@@ -49,7 +49,7 @@ impl BrokerError {
     }
 
     /// Adds the cause to an error that was made from text or from another error.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
     pub(crate) fn with_cause(self, cause: Option<Cause>) -> Self {
         let Some(cause) = cause else { return self };
         let explained = |error| Explained { cause, error }.into();
@@ -83,6 +83,8 @@ pub enum Cause {
     Cluster,
     /// The server is a replica.
     Replica,
+    /// There is no queue file.
+    MissingFile,
 }
 
 /// An error with its cause. It shows the words of the error.

@@ -1,6 +1,7 @@
 //! Opens what a configuration names: broker, replay ledger and quarantine.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[cfg(feature = "redis")]
@@ -9,7 +10,7 @@ use super::{BrokerConfig, Config};
 #[cfg(feature = "redis")]
 use crate::broker::redis::{Password, RedisBroker, RedisConfig, TlsIdentity};
 #[cfg(feature = "sqlite")]
-use crate::broker::sqlite::SqliteBroker;
+use crate::broker::sqlite::{SqliteBroker, SqliteConfig};
 use crate::broker::{Broker, BrokerError};
 use crate::file_error::FileError;
 use crate::file_security;
@@ -37,7 +38,8 @@ pub enum SetupError {
 }
 
 impl Config {
-    /// Opens the broker. An unreachable Redis is not an error yet: the first call connects.
+    /// Opens the broker. A queue file must exist: [`create_queue`](Self::create_queue) creates it. An unreachable Redis is not an
+    /// error yet: the first call connects.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -45,10 +47,7 @@ impl Config {
         match &self.broker {
             #[cfg(feature = "sqlite")]
             BrokerConfig::Sqlite(path) => {
-                if let Some(parent) = path.parent() {
-                    file_security::create_dir(parent)?;
-                }
-                Ok(Arc::new(SqliteBroker::open(path)?))
+                Ok(Arc::new(SqliteBroker::open_with(path, &SqliteConfig::default().existing())?))
             }
             #[cfg(feature = "redis")]
             BrokerConfig::Redis(settings) => {
@@ -72,9 +71,41 @@ impl Config {
                 Ok(Arc::new(RedisBroker::connect(&redis)?))
             }
             #[cfg(not(all(feature = "redis", feature = "sqlite")))]
-            _ => Err(FileError::new(&self.file, "this program was built without the broker of `broker.url`")
-                .hint("build it with the features `redis` and `sqlite`")
-                .into()),
+            _ => Err(self.not_built().into()),
+        }
+    }
+
+    #[cfg(not(all(feature = "redis", feature = "sqlite")))]
+    fn not_built(&self) -> FileError {
+        FileError::new(&self.file, "this program was built without the broker of `broker.url`")
+            .hint("build it with the features `redis` and `sqlite`")
+    }
+
+    /// Creates the queue file and its folder, like `taskseal queue init`.
+    ///
+    /// # Errors
+    /// [`SetupError`], also if the file exists, or if the broker is not a file.
+    pub fn create_queue(&self) -> Result<(), SetupError> {
+        match &self.broker {
+            #[cfg(feature = "sqlite")]
+            BrokerConfig::Sqlite(path) => {
+                if path.symlink_metadata().is_ok() {
+                    return Err(FileError::new(path, "exists already").into());
+                }
+                if let Some(parent) = path.parent() {
+                    file_security::create_dir(parent)?;
+                }
+                SqliteBroker::open(path)?;
+                Ok(())
+            }
+            #[cfg(feature = "redis")]
+            BrokerConfig::Redis(_) => Err(FileError::new(
+                &self.file,
+                "`broker.url` is not a file: it is Redis that creates its queues",
+            )
+            .into()),
+            #[cfg(not(all(feature = "redis", feature = "sqlite")))]
+            _ => Err(self.not_built().into()),
         }
     }
 
@@ -107,13 +138,29 @@ impl Config {
         Ok(SqliteLedger::create(&self.state_dir.join("ledger.db"), accept_older)?)
     }
 
-    /// Opens the quarantine.
+    /// Opens the quarantine, or creates it.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn open_quarantine(&self) -> Result<Quarantine, SetupError> {
         self.create_state_dir()?;
-        Ok(Quarantine::open(&self.state_dir.join("quarantine.db"), Limits::default())?)
+        Ok(Quarantine::open(&self.quarantine_file(), Limits::default())?)
+    }
+
+    /// Opens the quarantine if it exists: a worker creates it.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    #[doc(hidden)]
+    pub fn existing_quarantine(&self) -> Result<Option<Quarantine>, SetupError> {
+        match self.quarantine_file().try_exists() {
+            Ok(false) => Ok(None),
+            _ => self.open_quarantine().map(Some),
+        }
+    }
+
+    fn quarantine_file(&self) -> PathBuf {
+        self.state_dir.join("quarantine.db")
     }
 
     /// Creates the folder of ledger and quarantine if it does not exist.

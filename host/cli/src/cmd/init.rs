@@ -87,6 +87,7 @@ fn create_project(args: &Args, in_token: &mut Vec<String>) -> Result<Keys, Failu
         create_file(&dir.join(name), content, *mode)?;
     }
     let config = Config::load(&dir.join("taskseal.toml")).map_err(Failure::config)?;
+    config.create_queue().map_err(|error| setup_failure(&config, error))?;
     // No task has run on this queue.
     config.create_ledger(true).map_err(|error| setup_failure(&config, error))?;
     Ok(keys)

@@ -60,11 +60,13 @@ const PAGE: usize = 256;
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = project::config(global)?;
     let failed = |error: StateError| setup_failure(&config, SetupError::State(error));
-    let quarantine = config.open_quarantine().map_err(|error| setup_failure(&config, error))?;
+    // Without a file, no worker has refused a task yet.
+    let quarantine = config.existing_quarantine().map_err(|error| setup_failure(&config, error))?;
     match &args.command {
-        Command::Ls(args) => ls(&quarantine, &filter(args)?, ui, failed),
+        Command::Ls(args) => ls(quarantine.as_ref(), &filter(args)?, ui, failed),
         Command::Show(args) => {
-            let found = quarantine.find(EntryId(args.number)).map_err(failed)?;
+            let find = |quarantine: Quarantine| quarantine.find(EntryId(args.number)).map_err(failed);
+            let found = quarantine.map(find).transpose()?.flatten();
             let (entry, payload) = found.ok_or_else(|| {
                 Failure::not_found(format!("entry {} not found", args.number))
                     .hint("`taskseal quarantine ls` lists the entries")
@@ -84,14 +86,14 @@ fn filter(args: &Ls) -> Result<Filter, Failure> {
 }
 
 fn ls(
-    quarantine: &Quarantine,
+    quarantine: Option<&Quarantine>,
     filter: &Filter,
     ui: &Ui,
     failed: impl Fn(StateError) -> Failure,
 ) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut offset = 0;
-    loop {
+    while let Some(quarantine) = quarantine {
         let page = quarantine.list(filter, offset, PAGE).map_err(&failed)?;
         if page.is_empty() {
             break;

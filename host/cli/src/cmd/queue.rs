@@ -1,17 +1,19 @@
-//! `taskseal queue`: lists queues, pauses, resumes and deletes them.
+//! `taskseal queue`: creates the queue file, lists queues, pauses, resumes and deletes them.
 
 use serde_json::json;
 use taskseal::QueueName;
 use taskseal::broker::{QueueDeletion, QueueStats};
+use taskseal::config::BrokerConfig;
 
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::json::Member;
 use crate::output::text;
-use crate::session::Session;
+use crate::project;
+use crate::session::{Session, setup_failure};
 use crate::ui::Ui;
 
-/// List, pause, resume and delete queues
+/// Create the queue file; list, pause, resume and delete queues
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal queue ls --json")]
 pub(crate) struct Args {
@@ -21,6 +23,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Create the queue file and its folder: those of a new host, or those that replace lost ones
+    ///
+    /// `taskseal init` creates the queue file of a new project. A Redis server needs no such step.
+    #[command(after_help = "Example:\n  taskseal queue init")]
+    Init,
     /// List every queue with its counts
     #[command(after_help = "Example:\n  taskseal queue ls --json")]
     Ls,
@@ -53,13 +60,29 @@ struct Delete {
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    if matches!(args.command, Command::Init) {
+        return init(global, ui);
+    }
     let session = Session::connect(global)?;
     match &args.command {
+        Command::Init => Ok(()),
         Command::Ls => session.runtime.block_on(ls(&session, ui)),
         Command::Delete(args) => session.runtime.block_on(delete(&session, args, ui)),
         Command::Pause(named) => session.runtime.block_on(set_paused(&session, &named.queue, true, ui)),
         Command::Resume(named) => session.runtime.block_on(set_paused(&session, &named.queue, false, ui)),
     }
+}
+
+fn init(global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let config = project::config(global)?;
+    config.create_queue().map_err(|error| setup_failure(&config, error))?;
+    let BrokerConfig::Sqlite(file) = &config.broker else { return Ok(()) };
+    let file = file.display().to_string();
+    if ui.json() {
+        return ui.object([("file", json!(file))]);
+    }
+    ui.note(&format!("created the queue file {file}"));
+    Ok(())
 }
 
 async fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use rusqlite::ErrorCode;
 
-use crate::broker::BrokerError;
+use crate::broker::{self, BrokerError};
 use crate::sqlite::OpenError;
 
 /// Converts an error before the commit: nothing was stored.
@@ -30,6 +30,9 @@ pub(super) fn at_open(error: OpenError) -> BrokerError {
     match error {
         OpenError::Sqlite { source, .. } => before_commit(source),
         OpenError::Changed { .. } => BrokerError::Corrupt(error.to_string()),
+        OpenError::Missing { .. } => {
+            BrokerError::Refused(Box::new(error)).with_cause(Some(broker::Cause::MissingFile))
+        }
         other => BrokerError::Refused(Box::new(other)),
     }
 }
