@@ -15,6 +15,8 @@ pub use self::error::BrokerError;
 #[doc(hidden)]
 pub use self::error::Cause;
 #[doc(hidden)]
+pub use self::health::Eviction;
+#[doc(hidden)]
 pub use self::info::Attribute;
 pub(crate) use self::info::REFUSED;
 pub use self::info::{QueueStats, TaskInfo, TaskState};
@@ -28,6 +30,7 @@ pub use self::settlement::{Settled, Settlement};
 pub use crate::time::UnixMillis;
 
 mod error;
+mod health;
 mod info;
 mod lease;
 mod operation;
@@ -151,6 +154,16 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`BrokerError`].
     async fn ping(&self) -> Result<(), BrokerError>;
+
+    /// Checks that the broker responds and can be written, without a change that other calls see. Returns whether it deletes
+    /// tasks on its own.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    #[doc(hidden)]
+    async fn health(&self) -> Result<Eviction, BrokerError> {
+        self.ping().await.map(|()| Eviction::Never)
+    }
 
     /// Returns the queues that a task was ever enqueued to, at most 10 000, in order of name. Names that are not a
     /// [`QueueName`] are left out.

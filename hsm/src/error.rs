@@ -41,6 +41,13 @@ pub enum Error {
     /// One more wrong PIN would lock the token (`CKF_USER_PIN_FINAL_TRY`), so no attempt is made.
     #[error("the token accepts only one more PIN attempt, which must be made by an operator")]
     FinalTry,
+    /// The token has counted a wrong PIN since its last login (`CKF_USER_PIN_COUNT_LOW`), and the settings allow no attempt
+    /// in that case.
+    #[error("the token has counted a wrong PIN since its last login, so no attempt was made")]
+    PinCounted,
+    /// A login is needed, and the settings do not allow one.
+    #[error("not logged in")]
+    LoginOmitted,
     /// The PIN is missing or cannot be read.
     #[error("no PIN: {0}")]
     Pin(#[from] PinError),
@@ -118,6 +125,7 @@ impl Error {
                 | Self::LoginFailed(_)
                 | Self::PinLocked
                 | Self::FinalTry
+                | Self::PinCounted
         )
     }
 }

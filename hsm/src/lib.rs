@@ -26,6 +26,6 @@ pub use self::keys::wrapping::{WRAPPED_LEN, WrappingKey};
 pub use self::login::pin::{Pin, PinError};
 pub use self::login::pin_source::{InvalidPinSource, PinSource};
 pub use self::module::{Module, TokenDescription};
-pub use self::settings::{SelfCheck, Settings};
+pub use self::settings::{LoginRule, SelfCheck, Settings};
 pub use self::token::Token;
 pub use self::uri::{InvalidUri, KeyClass, KeyUri, TokenUri};

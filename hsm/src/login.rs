@@ -27,6 +27,7 @@ use crate::error::{Error, Fault};
 use crate::module::{LoginGuard, Module};
 use crate::pool::session::Session;
 use crate::recovery::classify::{Verdict, classify};
+use crate::settings::LoginRule;
 
 /// The token and the session in which a login is made.
 #[derive(Clone, Copy)]
@@ -34,6 +35,7 @@ pub(crate) struct LoginTarget<'t> {
     pub(crate) module: &'t Module,
     pub(crate) slot: Slot,
     pub(crate) session: &'t Session,
+    pub(crate) rule: LoginRule,
     pub(crate) identity: &'t Identity,
     pub(crate) attempts: &'t LoginAttempts,
     /// Whether the token has counted wrong PINs; updated after a failed login.
@@ -45,8 +47,15 @@ pub(crate) struct LoginTarget<'t> {
 pub(crate) fn log_in(pin: &PinKeeper, target: LoginTarget<'_>, info: &TokenInfo) -> Result<(), ConnectError> {
     // Before a PIN is read or a user is asked for one.
     target.attempts.check()?;
-    check_flags(info)?;
-    if pin.is_none() && info.protected_authentication_path() {
+    check_flags(info, target.rule)?;
+    let is_entered_at_token = pin.is_none() && info.protected_authentication_path();
+    if target.rule == LoginRule::Never {
+        if !is_entered_at_token {
+            pin.with_pin(|_| ()).map_err(Error::Pin)?;
+        }
+        return Err(ConnectError::Permanent(Error::LoginOmitted));
+    }
+    if is_entered_at_token {
         return attempt(target, None);
     }
     // Reading the PIN may block, so no lock is held yet.
@@ -66,7 +75,7 @@ fn attempt(target: LoginTarget<'_>, pin: Option<&Pin>) -> Result<(), ConnectErro
         // Another component has logged in since.
         return Ok(());
     }
-    check_flags(&before)?;
+    check_flags(&before, target.rule)?;
     if before.user_pin_count_low()
         && let Some(error) = attempt.previous_unclear()
     {
@@ -98,11 +107,13 @@ fn current_info(target: LoginTarget<'_>) -> Result<TokenInfo, ConnectError> {
     if Identity::of(&info) == *target.identity { Ok(info) } else { Err(Error::TokenChanged.into()) }
 }
 
-fn check_flags(info: &TokenInfo) -> Result<(), ConnectError> {
+fn check_flags(info: &TokenInfo, rule: LoginRule) -> Result<(), ConnectError> {
     if info.user_pin_locked() {
         Err(ConnectError::Permanent(Error::PinLocked))
     } else if info.user_pin_final_try() {
         Err(ConnectError::Permanent(Error::FinalTry))
+    } else if rule != LoginRule::Always && info.user_pin_count_low() {
+        Err(ConnectError::Permanent(Error::PinCounted))
     } else if !info.user_pin_initialized() {
         // Retryable, because the file of a software token may be half-written at this moment.
         Err(ConnectError::Retryable(Error::Config("the token has no user PIN yet"), Duration::ZERO))

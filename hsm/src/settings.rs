@@ -22,10 +22,25 @@ pub enum SelfCheck {
     AtLogin,
 }
 
+/// When a PIN is sent to the token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoginRule {
+    /// At each login, unless the token accepts only one more wrong PIN.
+    #[default]
+    Always,
+    /// Only if the token reports no wrong PIN since its last login, otherwise [`Error::PinCounted`](crate::Error::PinCounted):
+    /// for programs that are started repeatedly, so that a wrong PIN costs one attempt in total.
+    UnlessCounted,
+    /// Never. Where a login is needed, the PIN is read and [`Error::LoginOmitted`](crate::Error::LoginOmitted) is returned.
+    Never,
+}
+
 /// Settings of a token. The `x-` attributes of a URI take precedence.
 #[non_exhaustive]
 pub struct Settings {
     pub(crate) pin: Option<Pin>,
+    pub(crate) login_rule: LoginRule,
     pub(crate) self_check: SelfCheck,
     pub(crate) allow_extractable: bool,
     pub(crate) allow_other_ids: bool,
@@ -45,6 +60,7 @@ impl Settings {
     pub fn new() -> Self {
         Self {
             pin: None,
+            login_rule: LoginRule::Always,
             self_check: SelfCheck::default(),
             allow_extractable: false,
             allow_other_ids: false,
@@ -61,6 +77,13 @@ impl Settings {
     #[must_use]
     pub fn pin(mut self, pin: Pin) -> Self {
         self.pin = Some(pin);
+        self
+    }
+
+    /// Sets when a PIN is sent to the token.
+    #[must_use]
+    pub const fn login_rule(mut self, rule: LoginRule) -> Self {
+        self.login_rule = rule;
         self
     }
 
@@ -143,6 +166,7 @@ impl Default for Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
+            .field("login_rule", &self.login_rule)
             .field("self_check", &self.self_check)
             .field("allow_extractable", &self.allow_extractable)
             .field("allow_other_ids", &self.allow_other_ids)

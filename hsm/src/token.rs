@@ -59,7 +59,7 @@ impl Token {
             settings.timeout = Duration::from_millis(timeout.into());
         }
         let pin = PinKeeper::new(settings.pin.take(), uri.pin_source().cloned());
-        let login = TokenLogin::new(Arc::clone(&module), TokenSelector::new(uri), pin, settings.max_sessions);
+        let login = TokenLogin::new(Arc::clone(&module), TokenSelector::new(uri), pin, &settings);
         let state = Arc::new(SharedState::new(module, login, settings));
         let (sender, opened) = mpsc::sync_channel(1);
         // Created first, so that the token is closed if the rest fails.

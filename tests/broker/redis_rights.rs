@@ -66,6 +66,7 @@ async fn work(broker: &RedisBroker, ids: &[String]) -> Vec<BrokerError> {
     }
     errors.extend(broker.find(&queue(), "0").await.err());
     errors.extend(broker.ping().await.err());
+    errors.extend(broker.health().await.err());
     errors
 }
 

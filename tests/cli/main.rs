@@ -1,6 +1,7 @@
 //! The program `taskseal`: output, exit codes, and whole deployments that are run by its commands.
 
 mod batches;
+mod check;
 mod demo;
 mod device;
 mod guides;

@@ -76,7 +76,7 @@ fn wrong_pin_is_tried_once_and_nothing_is_made() {
     let folder = TokenFolder::new();
     fs::write(folder.path("pin"), "00000000").unwrap();
     let run = folder.run(&["keygen", "--suite", "S", "--pkcs11", &folder.uri("token=plant;object=k")]);
-    run.failed(5).hinted();
+    run.failed(7).hinted();
     assert!(run.err.contains("PIN") && !run.err.contains("00000000"), "{}", run.err);
     fs::write(folder.path("pin"), PIN).unwrap();
     let token = folder.run(&["token", "check", &folder.uri("token=plant"), "--json"]).ok().json();
@@ -142,7 +142,7 @@ fn init_that_cannot_log_in_leaves_nothing_that_blocks_the_next_one() {
     let folder = TokenFolder::new();
     fs::write(folder.path("pin"), "00000000").unwrap();
     let init = ["init", "below/project", "--pkcs11", &folder.uri("token=plant")];
-    folder.run(&init).failed(5).hinted();
+    folder.run(&init).failed(7).hinted();
     assert!(!folder.path("below").exists());
     fs::write(folder.path("pin"), PIN).unwrap();
     folder.run(&init).ok();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskseal::QueueName;
 use taskseal::broker::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, NewTask, Operated, Operation,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, NewTask, Operated, Operation,
     QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use taskseal::replay::{Decision, Ledger, LedgerStats, ReplayQuery, StateError, StateKind, TaskKey};
@@ -138,6 +138,10 @@ impl Broker for FaultyBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.inner.ping().await
+    }
+
+    async fn health(&self) -> Result<Eviction, BrokerError> {
+        self.inner.health().await
     }
 
     async fn operate(

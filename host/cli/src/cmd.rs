@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod completions;
 mod demo;
 mod doctor;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Quarantine(quarantine::Args),
     Ledger(ledger::Args),
     Token(token::Args),
+    Check(check::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -69,6 +71,7 @@ pub(crate) fn run(
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
         Command::Ledger(args) => ledger::run(&args, global, ui),
         Command::Token(args) => token::run(&args, ui),
+        Command::Check(args) => check::run(&args, global, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, grammar(), ui),
     }

@@ -27,6 +27,8 @@ pub(crate) enum Exit {
     Unavailable = 5,
     /// The task has not ended.
     NotYet = 6,
+    /// A token refused a PIN. The same command would make another attempt, which may lock the token.
+    PinRefused = 7,
 }
 
 impl Failure {
@@ -41,7 +43,8 @@ impl Failure {
 
     /// Prints nothing and exits with the code of a child that has printed its error.
     pub(crate) fn of_child(code: Option<i32>) -> Self {
-        let exit = [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable, Exit::NotYet];
+        let exit =
+            [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable, Exit::NotYet, Exit::PinRefused];
         let exit = exit.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure);
         Self::with(exit, "")
     }
@@ -81,6 +84,11 @@ impl Failure {
         Self::with(Exit::NotYet, message)
     }
 
+    /// Exit code 7.
+    pub(crate) fn pin_refused(message: impl Into<String>) -> Self {
+        Self::with(Exit::PinRefused, message)
+    }
+
     /// Exit code 2: a configuration or keyset file is missing or invalid.
     pub(crate) fn config(error: FileError) -> Self {
         Self { hint: error.hint.clone(), ..Self::with(Exit::Usage, error.to_string()) }
@@ -94,11 +102,15 @@ impl Failure {
         }
     }
 
-    /// A key: exit code 5 if it is unavailable, 1 if it cannot be used for another reason.
+    /// A key: exit code 5 if it is unavailable, 7 if its token refused the PIN, 1 if it cannot be used for another reason.
     pub(crate) fn key(error: impl Into<KeyringError>) -> Self {
         let error = error.into();
         let exit = match &error {
-            KeyringError::Key(error) if error.kind == KeyErrorKind::Unavailable => Exit::Unavailable,
+            KeyringError::Key(error) => match error.kind {
+                KeyErrorKind::Unavailable | KeyErrorKind::LoginOmitted => Exit::Unavailable,
+                KeyErrorKind::PinRefused => Exit::PinRefused,
+                _ => Exit::Failure,
+            },
             _ => Exit::Failure,
         };
         Self { hint: error.hint().map(str::to_owned), ..Self::with(exit, error.to_string()) }

@@ -78,7 +78,9 @@ pub(crate) fn open_token(uri: &TokenUri) -> Result<(Token, TokenUri), Failure> {
 
 /// Exit code 5, with a hint for the error.
 pub(crate) fn token_failure(error: &taskseal_hsm::Error, what: &str) -> Failure {
-    let failure = Failure::unavailable(format!("{what}: {error}"));
+    let message = format!("{what}: {error}");
+    let failure =
+        if error.is_locked() { Failure::pin_refused(message) } else { Failure::unavailable(message) };
     match pkcs11::hint(error) {
         Some(hint) => failure.hint(hint),
         None => failure,

@@ -23,8 +23,8 @@ use self::keys::Keys;
 use self::scripts::Args;
 use self::subscriber::Subscriber;
 use super::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, Operated, Operation,
-    QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, MAX_LEASE, NewTask, Operated,
+    Operation, QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::lock::lock;
 use crate::queue::QueueName;
@@ -35,6 +35,7 @@ mod connection;
 mod dequeue;
 mod enqueue;
 mod error;
+mod health;
 mod inspect;
 mod keys;
 mod maintenance;
@@ -170,6 +171,10 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.connection.call(&cmd("PING")).await.map(drop)
+    }
+
+    async fn health(&self) -> Result<Eviction, BrokerError> {
+        self.check_health().await
     }
 
     async fn operate(

@@ -21,8 +21,8 @@ pub use self::config::SqliteConfig;
 
 use self::executor::Executor;
 use super::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Lease, MAX_LEASE, NewTask, Operated, Operation,
-    QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
+    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, MAX_LEASE, NewTask, Operated,
+    Operation, QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
 };
 use crate::queue::QueueName;
 use crate::sqlite::{self, Location, Settings};
@@ -261,6 +261,10 @@ impl Broker for SqliteBroker {
             })
             .await
             .map(drop)
+    }
+
+    async fn health(&self) -> Result<Eviction, BrokerError> {
+        self.executor.write(|connection, _| maintenance::probe(connection)).await.map(|()| Eviction::Never)
     }
 
     async fn operate(

@@ -33,6 +33,12 @@ pub struct KeyFault {
 pub enum KeyErrorKind {
     /// The file cannot be read, or the token or service cannot be used.
     Unavailable,
+    /// The token rejected the PIN, or no attempt was made because more wrong PINs could lock the token. A restart would make
+    /// another attempt.
+    PinRefused,
+    /// The token needs a login, which this process must not make.
+    #[doc(hidden)]
+    LoginOmitted,
     /// The key is damaged, insecurely stored, or of another algorithm than needed.
     Invalid,
     /// The keyset does not allow this use of the key.

@@ -16,10 +16,10 @@ use taskseal_hsm::{EcKey, Error, KeyClass, KeySelector, KeyUri, MacKey, Usage};
 pub use self::environment::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE, with_environment};
 pub use self::hint::hint;
 pub use self::metrics::metrics;
-pub use self::tokens::{close, health, observe, open};
+pub use self::tokens::{close, health, observe, open, set_login_rule};
 
 use self::remote::{Authenticator, Pair};
-use super::error::KeyError;
+use super::error::{KeyError, KeyErrorKind};
 use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{InvalidKeyRef, KeyRef};
 use super::store::KeyStore;
@@ -84,8 +84,17 @@ fn authenticator(key: &KeyRef, uri: &KeyUri) -> Result<Authenticator, KeyError> 
     })
 }
 
+/// Returns the kind of the error of a key in a token, or of one that is wrapped by such a key.
+pub(super) const fn kind(error: &Error) -> KeyErrorKind {
+    match error {
+        Error::LoginOmitted => KeyErrorKind::LoginOmitted,
+        error if error.is_locked() => KeyErrorKind::PinRefused,
+        _ => KeyErrorKind::Unavailable,
+    }
+}
+
 fn unavailable(key: &KeyRef, error: &Error) -> KeyError {
-    let fault = KeyError::unavailable(key, error.to_string());
+    let fault = KeyError::new(key, kind(error), error.to_string());
     match hint(error) {
         Some(hint) => fault.hint(hint),
         None => fault,

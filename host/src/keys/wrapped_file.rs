@@ -117,7 +117,7 @@ fn cannot_unwrap(place: &KeyRef, kek: &KeyUri, error: &Error) -> KeyError {
 }
 
 fn unavailable(place: &KeyRef, kek: &KeyUri, error: &Error) -> KeyError {
-    KeyError::unavailable(place, format!("wrapped by {}: {error}", kek.name()))
+    KeyError::new(place, pkcs11::kind(error), format!("wrapped by {}: {error}", kek.name()))
 }
 
 fn with_hint(fault: KeyError, error: &Error) -> KeyError {

@@ -19,12 +19,14 @@ use crate::error::Error;
 use crate::module::Module;
 use crate::pool::session::{Access, Session};
 use crate::pool::session_table::SessionLosses;
+use crate::settings::{LoginRule, Settings};
 
 /// What is needed to find a token and to log in to it.
 pub(crate) struct TokenLogin {
     module: Arc<Module>,
     selector: TokenSelector,
     pin: PinKeeper,
+    rule: LoginRule,
     max_sessions: Option<u32>,
     /// Identity of the token at the first login. The PIN is sent to no other token.
     identity: OnceLock<Identity>,
@@ -61,13 +63,14 @@ impl TokenLogin {
         module: Arc<Module>,
         selector: TokenSelector,
         pin: PinKeeper,
-        max_sessions: Option<u32>,
+        settings: &Settings,
     ) -> Self {
         Self {
             module,
             selector,
             pin,
-            max_sessions,
+            rule: settings.login_rule,
+            max_sessions: settings.max_sessions,
             identity: OnceLock::new(),
             attempts: OnceLock::new(),
             pin_count_low: AtomicBool::new(false),
@@ -111,6 +114,7 @@ impl TokenLogin {
                 module: &self.module,
                 slot,
                 session: &session,
+                rule: self.rule,
                 identity: &identity,
                 attempts: &attempts,
                 pin_count_low: &self.pin_count_low,

@@ -3,7 +3,7 @@
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
-use taskseal_hsm::{EcKey, Error, Module, Pin, Settings, Token, TokenState, TokenUri, Usage};
+use taskseal_hsm::{EcKey, Error, LoginRule, Module, Pin, Settings, Token, TokenState, TokenUri, Usage};
 
 use crate::support::raw::init_second_token;
 use crate::support::{Fixture, Kind, LABEL, PIN, SO_PIN, eventually, on_every_token, sign, wait_for};
@@ -80,6 +80,42 @@ fn a_wrong_pin_is_tried_once(fixture: &Fixture) {
     if fixture.kind == Kind::SoftHsm {
         assert!(counted.iter().any(|token| token.label == LABEL && token.pin_count_low));
     }
+}
+
+fn a_pin_is_not_sent_where_the_settings_allow_no_login(fixture: &Fixture) {
+    fixture.init();
+    let refused = Token::open(&fixture.uri(), Settings::new().login_rule(LoginRule::Never));
+    assert!(matches!(refused, Err(Error::LoginOmitted)), "{refused:?}");
+    let unreadable = fixture.uri().with_pin_source("env:TASKSEAL_TEST_NO_PIN".parse().unwrap());
+    let refused = Token::open(&unreadable, Settings::new().login_rule(LoginRule::Never));
+    assert!(matches!(refused, Err(Error::Pin(_))), "{refused:?}");
+    assert_eq!(fixture.logins(), 0);
+
+    Token::open(&fixture.uri(), Settings::new().login_rule(LoginRule::UnlessCounted)).unwrap();
+    assert_eq!(fixture.logins(), 1);
+}
+
+fn a_token_that_has_counted_a_wrong_pin_gets_no_pin_where_the_settings_forbid_it(fixture: &Fixture) {
+    if fixture.kind != Kind::SoftHsm {
+        // The other token reports no wrong PIN.
+        return;
+    }
+    fixture.init();
+    let (pkcs11, slot) = fixture.raw();
+    let other = pkcs11.open_ro_session(slot).unwrap();
+    assert!(other.login(UserType::User, Some(&AuthPin::from("00000000".to_owned()))).is_err());
+    drop(other);
+    let logins = fixture.logins();
+
+    for rule in [LoginRule::UnlessCounted, LoginRule::Never] {
+        let refused = Token::open(&fixture.uri(), Settings::new().login_rule(rule));
+        assert!(matches!(refused, Err(Error::PinCounted)), "{rule:?}: {refused:?}");
+    }
+    assert_eq!(fixture.logins(), logins);
+
+    // A login resets the count.
+    Token::open(&fixture.uri(), Settings::new()).unwrap();
+    Token::open(&fixture.uri(), Settings::new().login_rule(LoginRule::UnlessCounted)).unwrap();
 }
 
 /// CKR_USER_ALREADY_LOGGED_IN is returned before the PIN is compared.
@@ -163,6 +199,8 @@ on_every_token! {
     a_description_that_fails_once_is_asked_for_again,
     a_token_with_another_name_is_not_opened,
     a_wrong_pin_is_tried_once,
+    a_pin_is_not_sent_where_the_settings_allow_no_login,
+    a_token_that_has_counted_a_wrong_pin_gets_no_pin_where_the_settings_forbid_it,
     a_wrong_pin_that_was_not_compared_is_tried_once_at_the_next_login,
     a_changed_pin_is_tried_once_by_recovery,
     the_last_attempt_is_left_to_an_operator,

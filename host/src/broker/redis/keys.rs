@@ -65,6 +65,11 @@ pub(super) fn queues(prefix: &str) -> String {
     format!("{prefix}:queues")
 }
 
+/// Returns the key that is written and deleted to find out whether that is possible.
+pub(super) fn probe(prefix: &str) -> String {
+    format!("{prefix}:taskseal:probe")
+}
+
 /// Returns the channel on which an empty queue that got a task is announced.
 pub(super) fn wake_channel(prefix: &str) -> String {
     format!("{prefix}:taskseal:wake")

@@ -100,6 +100,7 @@ script!(RECOVER = "clock" "wrong_type" "holder" "listed" "bounds" "counters" "ar
 script!(FORWARD = "clock" "wrong_type" "forward");
 script!(TIDY = "clock" "holder" "tidy");
 script!(PAUSE = "pause");
+script!(PROBE = "probe");
 script!(OPERATE = "clock" "wrong_type" "operate");
 script!(DELETE_QUEUE = "delete_queue");
 script!(STATS = "clock" "bounds" "stats");

@@ -124,3 +124,11 @@ pub(super) fn set_paused(connection: &Connection, queue: &str, paused: bool) -> 
         .execute(params![queue, paused])?;
     Ok(changed == 1)
 }
+
+/// Writes and deletes a row in one transaction. No queue has its name.
+pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("INSERT OR IGNORE INTO queue (name) VALUES (?1)", [PROBE])?;
+    connection.execute("DELETE FROM queue WHERE name = ?1", [PROBE]).map(drop)
+}
+
+const PROBE: &str = "a probe";

@@ -29,6 +29,9 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
         Error::LoginFailed(_) => {
             "check the token and the PIN, then restart: more attempts could lock the token"
         }
+        Error::PinCounted => {
+            "correct the PIN, and log in once with `taskseal token check URI`: it makes one attempt"
+        }
         Error::FinalTry | Error::PinLocked => "the security officer of the token can set a new PIN",
         Error::Module(_) => "`module-path` must be the absolute path of a PKCS#11 library for this machine",
         Error::WrongKey(_) => {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use taskseal_hsm::{Error, Health, Settings, Token, TokenEvent, TokenUri};
+use taskseal_hsm::{Error, Health, LoginRule, Settings, Token, TokenEvent, TokenUri};
 
 use super::environment::with_environment;
 
@@ -33,6 +33,15 @@ pub fn observe(observer: impl Fn(&str, &TokenEvent) + Send + Sync + 'static) -> 
     OBSERVER.set(Arc::new(observer)).is_ok()
 }
 
+static LOGIN_RULE: OnceLock<LoginRule> = OnceLock::new();
+
+/// Sets when this process sends PINs to the tokens that it opens from now on.
+///
+/// Returns whether the rule was set: a process has one, and the first one stays.
+pub fn set_login_rule(rule: LoginRule) -> bool {
+    LOGIN_RULE.set(rule).is_ok()
+}
+
 /// Opens the token that a URI names, or returns it if it is open. Equal URIs share one login.
 ///
 /// # Errors
@@ -54,7 +63,8 @@ pub fn open(uri: &TokenUri) -> Result<Token, Error> {
             "TASKSEAL_PKCS11_PIN_SOURCE is for one token: add `pin-source` to the URIs",
         ));
     }
-    let settings = Settings::new().observer(move |event| {
+    let rule = LOGIN_RULE.get().copied().unwrap_or_default();
+    let settings = Settings::new().login_rule(rule).observer(move |event| {
         if let Some(observer) = OBSERVER.get() {
             observer(&name, event);
         }

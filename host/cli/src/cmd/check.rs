@@ -1,0 +1,81 @@
+//! `taskseal check`: checks what this host needs before its service starts.
+
+mod broker;
+mod clock;
+mod finding;
+mod keys;
+mod programs;
+mod seals;
+mod state;
+mod tokens;
+
+use taskseal::config::Config;
+use taskseal::keys::pkcs11;
+use taskseal_hsm::LoginRule;
+
+use self::finding::{Finding, Verdict};
+use crate::failure::{Exit, Failure};
+use crate::global::Global;
+use crate::project;
+use crate::ui::Ui;
+
+/// Check configuration, keys, programs, queue, state and clock of this host
+///
+/// Prints one line for each check: `ok`, `warn`, `skip` or `fail`, with the next step. It creates no files and runs no task.
+/// It logs in to a token only if that has counted no wrong PIN since its last login, so that a wrong PIN costs one attempt
+/// however often the command runs. Exits with 0 if no check failed, with 7 if one failed because of a PIN, else with the exit
+/// code of the first one that failed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  taskseal check --config /etc/taskseal/taskseal.toml")]
+pub(crate) struct Args {
+    /// Do not log in to tokens: their keys are not checked
+    #[arg(long)]
+    no_login: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pkcs11::set_login_rule(if args.no_login { LoginRule::Never } else { LoginRule::UnlessCounted });
+    let findings = match project::config(global) {
+        Err(failure) => vec![Finding::fail(CONFIGURATION, failure)],
+        Ok(config) => findings(&config),
+    };
+    if ui.json() {
+        ui.object([("checks", findings.iter().map(Finding::object).collect())])?;
+    } else {
+        ui.text(&findings.iter().map(Finding::text).collect::<String>())?;
+    }
+    verdict(&findings)
+}
+
+const CONFIGURATION: &str = "configuration";
+
+fn findings(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![Finding::ok(CONFIGURATION, config.file.display().to_string())];
+    findings.push(clock::finding(config));
+    let tokens = tokens::open(config);
+    findings.extend(keys::findings(config, &tokens));
+    findings.extend(tokens.findings);
+    findings.extend(programs::findings(config));
+    findings.extend(broker::findings(config));
+    findings.extend(state::findings(config));
+    findings
+}
+
+fn verdict(findings: &[Finding]) -> Result<(), Failure> {
+    let failed: Vec<(Exit, &str)> = findings
+        .iter()
+        .filter_map(|finding| match finding.verdict {
+            Verdict::Fail(exit) => Some((exit, finding.check)),
+            _ => None,
+        })
+        .collect();
+    let of_a_pin = failed.iter().find(|(exit, _)| *exit == Exit::PinRefused);
+    match of_a_pin.or(failed.first()) {
+        None => Ok(()),
+        Some((exit, check)) => {
+            let message =
+                format!("{} of {} checks failed, among them `{check}`", failed.len(), findings.len());
+            Err(Failure { exit: *exit, message, hint: Some("see the lines with `fail`".to_owned()) })
+        }
+    }
+}

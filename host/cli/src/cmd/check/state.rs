@@ -1,0 +1,122 @@
+//! Checks the folder of ledger and quarantine, and opens both files. It creates neither.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access, statvfs};
+use rustix::process::geteuid;
+use taskseal::config::{Config, SetupError};
+use taskseal::file_security;
+
+use super::Finding;
+use crate::failure::Failure;
+use crate::session::setup_failure;
+
+const STATE: &str = "state";
+const SPACE: &str = "disk-space";
+const LEDGER: &str = "ledger";
+const QUARANTINE: &str = "quarantine";
+
+/// Free space below which the ledger may soon be unable to record a task, in bytes.
+const LITTLE_SPACE: u64 = 16 << 20;
+
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let dir = &config.state_dir;
+    if config.worker.is_none() {
+        return vec![Finding::skip(STATE, "no [worker] section: this host runs no tasks")];
+    }
+    if !dir.exists() {
+        let message = format!("{} does not exist; the worker creates it at its first start", dir.display());
+        return vec![Finding::skip(STATE, message)];
+    }
+    if let Err(failure) = folder(dir) {
+        return vec![Finding::fail(STATE, failure)];
+    }
+    let mut findings = vec![Finding::ok(STATE, dir.display().to_string())];
+    findings.extend(space(dir));
+    findings.push(file(config, LEDGER, &dir.join("ledger.db"), |config| config.open_ledger().map(drop)));
+    findings.push(file(config, QUARANTINE, &dir.join("quarantine.db"), |config| {
+        config.open_quarantine().map(drop)
+    }));
+    findings
+}
+
+fn folder(dir: &Path) -> Result<(), Failure> {
+    file_security::check_dir(dir).map_err(Failure::file)?;
+    access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        Failure::unavailable(format!("{}: cannot be written: {error}", dir.display()))
+            .hint("give the folder to the user of the worker, and mount it writable")
+    })
+}
+
+fn space(dir: &Path) -> Option<Finding> {
+    let system = statvfs(dir).ok()?;
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    let message = format!("{} has {} MiB of free space", dir.display(), free >> 20);
+    match free {
+        0 => Some(Finding::fail(SPACE, Failure::unavailable(message).hint("free disk space"))),
+        free if free < LITTLE_SPACE => Some(Finding::warn(SPACE, message).hint("free disk space")),
+        _ => Some(Finding::ok(SPACE, message)),
+    }
+}
+
+/// Opens a state file that exists.
+fn file(
+    config: &Config,
+    check: &'static str,
+    path: &Path,
+    open: impl FnOnce(&Config) -> Result<(), SetupError>,
+) -> Finding {
+    if path.symlink_metadata().is_err() {
+        let message = format!("{} does not exist; the worker creates it at its first start", path.display());
+        return Finding::skip(check, message)
+            .hint("if a worker has run on this host before, find out where the file went");
+    }
+    match file_fault(path, 0o077) {
+        Some(failure) => Finding::fail(check, failure),
+        None => {
+            let opened = open(config).map_err(|error| {
+                let failure = setup_failure(config, error);
+                let hint = || "name the right folder with `dir` in [state], or restore the file".to_owned();
+                Failure { hint: failure.hint.or_else(|| Some(hint())), ..failure }
+            });
+            Finding::of(check, opened.map(|()| path.display().to_string()))
+        }
+    }
+}
+
+/// Returns what is wrong with a database file before it is opened: opening an empty one would fill it. No bit of `forbidden` may
+/// be set in its mode.
+pub(super) fn file_fault(path: &Path, forbidden: u32) -> Option<Failure> {
+    let name = path.display();
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => return Some(Failure::unavailable(format!("{name}: {error}"))),
+    };
+    if !metadata.is_file() {
+        return Some(Failure::new(format!("{name} is not a regular file")).hint("move it away"));
+    }
+    if metadata.len() == 0 {
+        return Some(
+            Failure::new(format!("{name} is empty"))
+                .hint("find out which program truncated it, and move it away"),
+        );
+    }
+    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+    if mode & forbidden != 0 {
+        let failure = Failure::new(format!("{name} is accessible to other users (mode {mode:04o})"));
+        return Some(failure.hint(format!("chmod {:o} {name}", mode & !forbidden)));
+    }
+    if let Err(error) = access(path, Access::READ_OK | Access::WRITE_OK) {
+        let failure = Failure::unavailable(format!("{name}: cannot be written: {error}"));
+        return Some(
+            failure.hint("run this check as the user of the service, or give the file to that user"),
+        );
+    }
+    if geteuid().is_root() && owner != 0 {
+        let failure = Failure::new(format!("{name} is owned by another user (uid {owner})"));
+        return Some(failure.hint("run this check as that user"));
+    }
+    None
+}

@@ -1,0 +1,67 @@
+//! Opens the tokens that the configuration names.
+
+use taskseal::config::Config;
+use taskseal::keys::{KeyRef, pkcs11};
+use taskseal_hsm::{Error, KeyUri, TokenUri};
+
+use super::Finding;
+use crate::keygen_output::token_failure;
+
+const CHECK: &str = "token";
+
+/// What was found of the tokens.
+#[derive(Default)]
+pub(super) struct Tokens {
+    pub(super) findings: Vec<Finding>,
+    /// Those without a login: their keys are not opened, because that would be another attempt.
+    closed: Vec<TokenUri>,
+}
+
+impl Tokens {
+    /// Returns whether the key is in a token that is not open.
+    pub(super) fn is_closed(&self, key: &KeyRef) -> bool {
+        token_of(key).is_some_and(|token| self.closed.contains(&token))
+    }
+}
+
+/// Opens each token once.
+pub(super) fn open(config: &Config) -> Tokens {
+    let mut named: Vec<TokenUri> = Vec::new();
+    for token in keys(config).filter_map(token_of) {
+        if !named.contains(&token) {
+            named.push(token);
+        }
+    }
+    let mut tokens = Tokens::default();
+    for token in named {
+        let name = token.name().to_string();
+        tokens.findings.push(match pkcs11::open(&token) {
+            Ok(_) => Finding::ok(CHECK, format!("{name}: logged in")),
+            Err(error) => {
+                tokens.closed.push(token);
+                match error {
+                    Error::LoginOmitted => {
+                        Finding::skip(CHECK, format!("{name}: found, its PIN is readable; not logged in"))
+                    }
+                    error => Finding::fail(CHECK, token_failure(&error, &name)),
+                }
+            }
+        });
+    }
+    tokens
+}
+
+/// Returns the secret keys that the configuration names.
+fn keys(config: &Config) -> impl Iterator<Item = &KeyRef> {
+    let tasks = config.client.iter().flat_map(|client| &client.sealing);
+    let sealing = tasks.chain(config.worker.iter().flat_map(|worker| &worker.result));
+    let sealing = sealing.flat_map(|source| std::iter::once(&source.key).chain(&source.encryption_key));
+    let decryption = config.worker.iter().flat_map(|worker| &worker.decryption_keys);
+    let result = config.client.iter().flat_map(|client| &client.result_key);
+    decryption.chain(sealing).chain(result)
+}
+
+fn token_of(key: &KeyRef) -> Option<TokenUri> {
+    let uri = (key.scheme() == "pkcs11").then(|| key.address().to_str()).flatten()?;
+    KeyUri::parse(uri).ok().map(|uri| uri.token_uri().clone())
+}

@@ -1,0 +1,314 @@
+//! `taskseal check`: each fault of a host is found before its service starts, and nothing is changed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use redis::cmd;
+use serde_json::Value;
+use taskseal_tests::redis::RedisServer;
+
+use crate::support::program::Run;
+use crate::support::project::Project;
+use crate::support::queue::ONCE;
+
+const CHECK: [&str; 2] = ["check", "--json"];
+
+/// Returns the findings of one check.
+fn findings(run: &Run, check: &str) -> Vec<Value> {
+    let report = run.json();
+    let all = report["checks"].as_array().unwrap().clone();
+    all.into_iter().filter(|finding| finding["check"] == check).collect()
+}
+
+/// Checks that one check has this verdict, that its message contains `text`, and that it says what to do.
+#[track_caller]
+fn assert_found(run: &Run, check: &str, verdict: &str, text: &str) {
+    let found = findings(run, check);
+    let matches = |finding: &&Value| {
+        finding["verdict"] == verdict && finding["message"].as_str().unwrap().contains(text)
+    };
+    let finding = found.iter().find(matches).unwrap_or_else(|| panic!("{check} {verdict} {text}: {run:?}"));
+    let has_hint = finding.get("hint").is_some_and(|hint| hint.is_string());
+    assert!(has_hint || verdict != "fail", "no hint: {finding}");
+}
+
+/// Runs the check, which must fail with this exit code because of `check`.
+#[track_caller]
+fn assert_fails(project: &Project, code: i32, check: &str, text: &str) {
+    let run = project.run(&CHECK);
+    run.failed(code).hinted();
+    assert_found(&run, check, "fail", text);
+}
+
+/// A project whose worker has run one task, so that all its files exist.
+fn used() -> Project {
+    let project = Project::new();
+    project.enqueue();
+    project.run(&ONCE).ok();
+    project
+}
+
+fn on_redis(project: &Project, url: &str) {
+    project.edit(
+        "taskseal.toml",
+        "# url = \"rediss://taskseal@redis.example:6380/0\"",
+        &format!("url = \"{url}\""),
+    );
+}
+
+/// Replaces the content of the entry in the keyset whose `use` and `alg` are these.
+fn edit_entry(project: &Project, words: [&str; 2], from: &str, to: &str) {
+    let text = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    let mut changed = 0;
+    let entries = text.split("[[key]]").map(|entry| {
+        if words.iter().all(|word| entry.contains(word)) {
+            assert!(entry.contains(from), "{entry}");
+            changed += 1;
+            return entry.replace(from, to);
+        }
+        entry.to_owned()
+    });
+    let entries: Vec<String> = entries.collect();
+    assert_eq!(changed, 1, "{text}");
+    fs::write(project.path("keyset.toml"), entries.join("[[key]]")).unwrap();
+}
+
+/// Returns each file below a folder with its content.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.insert(path.clone(), Vec::new());
+            found.extend(contents(&path));
+        } else {
+            let content = fs::read(&path).unwrap();
+            found.insert(path, content);
+        }
+    }
+    found
+}
+
+#[test]
+fn configuration_that_is_missing_or_wrong_is_found() {
+    let project = Project::new();
+    fs::rename(project.path("taskseal.toml"), project.path("other.toml")).unwrap();
+    let run = project.run(&CHECK);
+    run.failed(2);
+    assert_eq!(findings(&run, "configuration")[0]["verdict"], "fail", "{run:?}");
+
+    fs::write(project.path("taskseal.toml"), "[worker]\nconcurency = 2\n").unwrap();
+    let run = project.run(&CHECK);
+    run.failed(2);
+    assert!(
+        findings(&run, "configuration")[0]["message"].as_str().unwrap().contains("concurency"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn keyset_that_is_damaged_is_found() {
+    let project = Project::new();
+    edit_entry(&project, ["ES256", "\"task\""], "kid = \"", "kid = \"zz");
+    let run = project.run(&CHECK);
+    run.failed(2);
+    assert_eq!(findings(&run, "keyset")[0]["verdict"], "fail", "{run:?}");
+    assert_found(&run, "task-key", "skip", "the keyset cannot be used");
+}
+
+#[test]
+fn secret_key_that_others_can_read_or_that_is_missing_is_found() {
+    let project = Project::new();
+    fs::set_permissions(project.path("keys/worker.key"), Permissions::from_mode(0o644)).unwrap();
+    assert_fails(&project, 1, "decryption-key", "worker.decryption_keys");
+    fs::set_permissions(project.path("keys/worker.key"), Permissions::from_mode(0o600)).unwrap();
+    project.run(&CHECK).ok();
+    fs::remove_file(project.path("keys/reader.key")).unwrap();
+    let run = project.run(&CHECK);
+    run.failed(5);
+    assert_found(&run, "decryption-key", "ok", "worker.decryption_keys");
+    let missing = findings(&run, "decryption-key").into_iter().find(|found| found["verdict"] == "fail");
+    assert!(missing.unwrap()["message"].as_str().unwrap().contains("client.result_key"), "{run:?}");
+}
+
+#[test]
+fn decryption_key_that_the_keyset_revokes_is_found() {
+    let project = Project::new();
+    edit_entry(&project, ["ECDH-ES", "\"task\""], "use = \"task\"", "use = \"task\"\nstatus = \"revoked\"");
+    assert_fails(&project, 1, "decryption-key", "revoked");
+}
+
+#[test]
+fn task_key_without_the_rights_to_seal_what_its_host_seals_is_found() {
+    for (from, to, code) in [
+        ("types = [\"*\"]", "types = [\"mail:*\"]", "type-not-allowed"),
+        ("issuers = [\"producer\"]", "issuers = [\"other\"]", "issuer-not-allowed"),
+    ] {
+        let project = Project::new();
+        edit_entry(&project, ["ES256", "\"task\""], from, to);
+        assert_fails(&project, 3, "task-key", code);
+    }
+}
+
+#[test]
+fn task_key_whose_public_key_is_not_in_the_keyset_is_found() {
+    let project = Project::new();
+    fs::remove_file(project.path("keys/producer.key")).unwrap();
+    project.run(&["keygen", "--suite", "S", "--out", "keys/producer.key", "--issuer", "producer"]).ok();
+    assert_fails(&project, 1, "task-key", "is not in keyset.toml");
+}
+
+#[test]
+fn result_key_without_the_rights_to_seal_results_is_found() {
+    let project = Project::new();
+    edit_entry(&project, ["ES256", "\"result\""], "issuers = [\"worker\"]", "issuers = [\"other\"]");
+    assert_fails(&project, 3, "result-key", "issuer-not-allowed");
+}
+
+#[test]
+fn program_that_cannot_be_started_is_found_and_not_run() {
+    let project = Project::new();
+    fs::set_permissions(project.path("handlers/digest"), Permissions::from_mode(0o644)).unwrap();
+    assert_fails(&project, 1, "program", "file:digest");
+    fs::remove_file(project.path("handlers/digest")).unwrap();
+    assert_fails(&project, 1, "program", "No such file");
+
+    project.handler("touch ran");
+    project.run(&CHECK).ok();
+    assert!(!project.path("ran").exists());
+}
+
+#[test]
+fn queue_file_of_another_format_or_open_to_all_users_is_found() {
+    let project = used();
+    let file = project.path("queue/queue.db");
+    fs::set_permissions(&file, Permissions::from_mode(0o606)).unwrap();
+    assert_fails(&project, 1, "broker", "accessible to other users");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&file, "").unwrap();
+    assert_fails(&project, 1, "broker", "is empty");
+    fs::write(&file, "not a database, and longer than the header of one").unwrap();
+    assert_fails(&project, 5, "broker", "not a taskseal queue database");
+}
+
+#[test]
+fn redis_that_does_not_answer_or_must_not_be_written_is_found() {
+    let Some(mut server) = RedisServer::start_or_skip() else { return };
+    let project = Project::new();
+    let url = server.url();
+    on_redis(&project, &url.replace("redis://", "redis://reader@"));
+    project.edit("taskseal.toml", "[broker]", "[broker]\npassword_file = \"password\"");
+    fs::write(project.path("password"), "secret").unwrap();
+    fs::set_permissions(project.path("password"), Permissions::from_mode(0o600)).unwrap();
+    let rule = ["reader", "on", ">secret", "~asynq:*", "+@read", "+ping", "+hello", "+eval", "+evalsha"];
+    cmd("ACL").arg("SETUSER").arg(&rule).exec(&mut server.raw()).unwrap();
+    let run = project.run(&CHECK);
+    run.failed(5);
+    assert!(findings(&run, "broker")[0]["hint"].as_str().unwrap().contains("rights"), "{run:?}");
+
+    fs::set_permissions(project.path("password"), Permissions::from_mode(0o644)).unwrap();
+    assert_fails(&project, 1, "broker", "password");
+    fs::set_permissions(project.path("password"), Permissions::from_mode(0o600)).unwrap();
+    server.kill();
+    assert_fails(&project, 5, "broker", "unavailable");
+}
+
+#[test]
+fn redis_that_deletes_tasks_or_does_not_say_whether_is_found() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let project = Project::new();
+    on_redis(&project, &server.url());
+    cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru").exec(&mut server.raw()).unwrap();
+    let run = project.run(&CHECK);
+    assert_found(run.ok(), "eviction", "warn", "allkeys-lru");
+
+    cmd("ACL").arg("SETUSER").arg(&["default", "-info"]).exec(&mut server.raw()).unwrap();
+    let run = project.run(&CHECK);
+    assert_found(run.ok(), "eviction", "skip", "+info");
+}
+
+#[test]
+fn state_folder_that_others_can_write_to_is_found() {
+    let project = used();
+    fs::set_permissions(project.path("state"), Permissions::from_mode(0o770)).unwrap();
+    assert_fails(&project, 1, "state", "can be written by group or others");
+}
+
+#[test]
+fn ledger_and_quarantine_that_cannot_be_opened_are_found() {
+    for (check, name) in [("ledger", "state/ledger.db"), ("quarantine", "state/quarantine.db")] {
+        let project = used();
+        let file = project.path(name);
+        let content = fs::read(&file).unwrap();
+        fs::write(&file, "not a database, and longer than the header of one").unwrap();
+        assert_fails(&project, 1, check, "not a taskseal");
+        fs::write(&file, "").unwrap();
+        assert_fails(&project, 1, check, "is empty");
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        assert_fails(&project, 1, check, "accessible to other users");
+    }
+}
+
+#[test]
+fn clock_that_is_behind_the_files_of_the_host_is_found() {
+    let project = Project::new();
+    let file = File::options().append(true).open(project.path("taskseal.toml")).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    let run = project.run(&CHECK);
+    assert_found(run.ok(), "clock", "warn", "taskseal.toml");
+}
+
+#[test]
+fn check_before_the_first_start_makes_no_files() {
+    let project = Project::new();
+    let before = contents(project.dir.path());
+    let run = project.run(&CHECK);
+    assert_found(run.ok(), "broker", "skip", "does not exist");
+    assert_eq!(contents(project.dir.path()), before);
+}
+
+#[test]
+fn host_in_order_passes_and_stays_as_it_was() {
+    let project = used();
+    let before = contents(project.dir.path());
+    let run = project.run(&CHECK);
+    let checks = run.ok().json()["checks"].as_array().unwrap().clone();
+    assert!(checks.iter().all(|finding| finding["verdict"] == "ok"), "{run:?}");
+    let names: Vec<_> = contents(project.dir.path()).into_keys().collect();
+    assert_eq!(names, before.into_keys().collect::<Vec<_>>());
+    let text = project.run(&["check"]).ok().text();
+    assert_eq!(text.lines().count(), checks.len(), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("ok    ")), "{text}");
+}
+
+#[test]
+fn host_on_redis_in_order_passes_and_no_key_is_left_in_redis() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let project = Project::new();
+    on_redis(&project, &server.url());
+    let run = project.run(&CHECK);
+    assert_found(run.ok(), "broker", "ok", "can be written");
+    assert_found(&run, "eviction", "ok", "");
+    assert_eq!(cmd("DBSIZE").query::<u64>(&mut server.raw()).unwrap(), 0);
+}
+
+#[test]
+fn host_that_only_seals_needs_no_state_and_no_programs() {
+    let project = Project::new();
+    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let end = text.find("[worker]").unwrap();
+    fs::write(project.path("taskseal.toml"), &text[..end]).unwrap();
+    let run = project.run(&CHECK);
+    run.ok();
+    for check in ["program", "state", "result-key"] {
+        assert_found(&run, check, "skip", "this host");
+    }
+    assert_found(&run, "task-key", "ok", "accepted");
+}
