@@ -4,7 +4,7 @@ mod batches;
 mod check;
 mod demo;
 mod device;
-mod guides;
+mod documents;
 mod handlers;
 mod ledger;
 mod log;

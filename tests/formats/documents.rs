@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn top(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
+use taskseal_tests::documents::{pages, top};
 
 /// The source files below a folder: path and text.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
@@ -83,20 +81,16 @@ fn the_example_of_the_first_page_is_the_one_that_is_compiled() {
 
 #[test]
 fn links_to_files_lead_somewhere() {
-    let mut pages = Vec::new();
-    for folder in [".github", "benches", "core", "fuzz", "host", "hsm", "tests"] {
-        collect_pages(&top(folder), &mut pages);
-    }
-    pages.push(top("README.md"));
+    let pages = pages();
     assert!(pages.len() > 30, "{} pages are checked", pages.len());
     for page in pages {
-        let text = fs::read_to_string(&page).expect("a page");
-        let folder = page.parent().expect("a folder");
+        let file = top(&page.path);
+        let folder = file.parent().expect("a folder");
         let targets =
-            text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+            page.text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
         for target in targets.filter(|target| is_path(target)) {
             let file = target.split('#').next().unwrap_or_default();
-            assert!(folder.join(file).exists(), "{}: {target}", page.display());
+            assert!(folder.join(file).exists(), "{}: {target}", page.path);
         }
     }
 }
@@ -105,20 +99,6 @@ fn links_to_files_lead_somewhere() {
 fn is_path(target: &str) -> bool {
     let path = |character: char| character.is_ascii_alphanumeric() || "/._-#".contains(character);
     !target.starts_with('#') && target.contains(['/', '.']) && target.chars().all(path)
-}
-
-/// Adds the Markdown pages in a folder and its subfolders, without built files.
-fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let (path, name) = (entry.path(), entry.file_name());
-        let is_folder = entry.file_type().expect("a type").is_dir();
-        if is_folder && name != "target" && name != "node_modules" && name != "corpus" {
-            collect_pages(&path, pages);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            pages.push(path);
-        }
-    }
 }
 
 /// A field that the parser has and the reference lacks, or the other way round.

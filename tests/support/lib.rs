@@ -1,6 +1,7 @@
 //! Fixtures of all tests that cross a crate: deployments, servers, tokens, and models to compare with.
 
 pub mod conformance;
+pub mod documents;
 pub mod embedded;
 pub mod fake_redis;
 pub mod faulty;

@@ -1,0 +1,72 @@
+//! Pages for one host, with what their readers have before they begin.
+
+use super::reader::{Reader, first};
+
+/// The page needs nothing.
+pub(crate) fn whole(reader: &mut Reader) {
+    let _ = reader.run_all();
+}
+
+/// Creates a project in a folder of the home folder, which becomes the folder of the shell.
+pub(crate) fn project(reader: &mut Reader, name: &str) {
+    reader.enter(name);
+    let _ = reader.prepare("taskseal init .");
+}
+
+pub(crate) fn handlers(reader: &mut Reader) {
+    project(reader, "project");
+    let page = reader.page.clone();
+    reader.write("handlers/digest", first(&page, "sh").text, 0o755);
+    let configuration = reader.read("taskseal.toml");
+    let (before, _) = configuration.split_once("[[handler]]").unwrap();
+    reader.write("taskseal.toml", &format!("{before}{}", first(&page, "toml").text), 0o644);
+
+    let id = reader.prepare("taskseal enqueue --queue default --type file:digest --payload sample.txt");
+    let _ = reader.prepare("taskseal worker --once");
+    let result = reader.prepare(&format!("taskseal result {id}"));
+
+    let digest = reader.prepare("sha256sum < sample.txt");
+    assert!(result.contains(digest.split(' ').next().unwrap()), "{result}");
+}
+
+/// A task whose handler gives up, a refused one, and one of a type that no handler has.
+pub(crate) fn when_a_task_fails(reader: &mut Reader) {
+    project(reader, "project");
+    let configuration = reader.read("taskseal.toml");
+    reader.write("handlers/digest", "#!/bin/sh\nexit 65\n", 0o755);
+    reader.write(
+        "longer.toml",
+        &configuration.replace("max_lifetime = \"24h\"", "max_lifetime = \"72h\""),
+        0o644,
+    );
+    let enqueue = "taskseal enqueue --quiet --queue default --payload sample.txt --type";
+    let id = reader.prepare(&format!("{enqueue} file:digest"));
+    let _ = reader.prepare(&format!("{enqueue} file:digest --lifetime 48h --config longer.toml"));
+    let _ = reader.prepare(&format!("{enqueue} file:other --config longer.toml"));
+    let _ = reader.prepare("taskseal worker --once");
+    reader.replace("ID", id.trim());
+    reader.expect("taskseal result ID", 1);
+
+    let _ = reader.run_all();
+}
+
+/// The command line and the settings of the unit.
+pub(crate) fn service(reader: &mut Reader) {
+    project(reader, "etc/taskseal");
+    let page = reader.page.clone();
+    let configuration = reader.read("taskseal.toml");
+    reader.write("taskseal.toml", &format!("{configuration}\n{}", first(&page, "toml").text), 0o644);
+    let _ = reader.prepare("mkdir -p -m 700 ~/run ~/run/taskseal ~/var ~/var/lib ~/var/lib/taskseal");
+    let _ = reader.run_all();
+    let _ = reader.prepare("taskseal enqueue --queue default --type file:digest --payload sample.txt");
+    let unit = first(&page, "ini").text;
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+
+    let printed = reader.prepare_as_printed(start);
+
+    assert!(printed.contains("succeeded"), "{printed}");
+    assert!(
+        reader.path("run/taskseal/metrics.prom").exists()
+            && reader.path("var/lib/taskseal/ledger.db").exists()
+    );
+}
