@@ -14,6 +14,7 @@ use taskseal::broker::{
 };
 use taskseal::replay::{Decision, Ledger, LedgerStats, ReplayQuery, StateError, StateKind, TaskKey};
 use taskseal::time::UnixMillis;
+use tokio::sync::Notify;
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +44,53 @@ pub enum Call {
 pub struct FaultyBroker {
     inner: Arc<dyn Broker>,
     faults: Mutex<BTreeMap<Call, (Fault, usize)>>,
+    held: Mutex<BTreeMap<Call, (When, Arc<Held>)>>,
+}
+
+/// When a call is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Before it is carried out.
+    Before,
+    /// After it was carried out, before its answer is returned.
+    After,
+}
+
+/// A call that waits for the test.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Notified when the call waits.
+    pub reached: Notify,
+    /// Lets the call go on.
+    pub go_on: Notify,
 }
 
 impl FaultyBroker {
     /// Wraps `inner`, without a fault.
     #[must_use]
     pub fn new(inner: Arc<dyn Broker>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Mutex::default() })
+        Arc::new(Self { inner, faults: Mutex::default(), held: Mutex::default() })
+    }
+
+    /// Lets the next call wait.
+    pub fn hold(&self, call: Call, when: When) -> Arc<Held> {
+        let held = Arc::<Held>::default();
+        self.held.lock().unwrap().insert(call, (when, Arc::clone(&held)));
+        held
+    }
+
+    async fn wait_if_held(&self, call: Call, now: When) {
+        let held = {
+            let mut all = self.held.lock().unwrap();
+            match all.get(&call) {
+                Some((when, _)) if *when == now => all.remove(&call),
+                _ => None,
+            }
+        };
+        if let Some((_, held)) = held {
+            held.reached.notify_one();
+            held.go_on.notified().await;
+        }
     }
 
     /// Lets the next `times` calls fail.
@@ -76,7 +117,12 @@ impl FaultyBroker {
         carried_out: impl Future<Output = Result<T, BrokerError>>,
     ) -> Result<T, BrokerError> {
         match self.next(call) {
-            None => carried_out.await,
+            None => {
+                self.wait_if_held(call, When::Before).await;
+                let answer = carried_out.await;
+                self.wait_if_held(call, When::After).await;
+                answer
+            }
             Some(Fault::Unavailable) => Err(BrokerError::Unavailable("told to fail".into())),
             Some(Fault::RequestLost) => Err(BrokerError::Ambiguous("told to fail".into())),
             Some(Fault::Refused) => Err(BrokerError::Refused("told to fail".into())),

@@ -12,9 +12,9 @@ use taskseal::worker::WorkerQueue;
 use taskseal::{QueueName, Task, Worker, WorkerParts};
 use taskseal_core::Refusal;
 use taskseal_core::name::Reference;
-use taskseal_tests::faulty::{Call, Fault, FaultyBroker, FaultyLedger};
+use taskseal_tests::faulty::{Call, Fault, FaultyBroker, FaultyLedger, When};
 use taskseal_tests::fleet::{
-    AnyQueue, Fleet, Noted, PRODUCER, Running, every_type, mail, new_id, nothing_to_do, until,
+    AnyQueue, Fleet, Noted, PRODUCER, Running, Seen, every_type, mail, new_id, nothing_to_do, until,
 };
 use taskseal_tests::on_both_brokers;
 use tokio::sync::Notify;
@@ -33,6 +33,7 @@ on_both_brokers! {
     broker_that_cannot_be_reached_is_asked_again,
     queue_that_fails_does_not_hold_up_another,
     queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queues,
+    worker_that_ends_with_its_queues_runs_a_task_that_it_has_just_given_back,
     panic_of_an_observer_ends_the_worker_loudly,
 }
 
@@ -285,6 +286,33 @@ async fn queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queu
     fleet.client().enqueue(task("x")).await.unwrap();
     let tally = Worker::new(settings, fleet.parts(handlers)).run_once().await;
     assert_eq!((tally.gave_up, tally.succeeded, runs.load(Ordering::SeqCst)), (1, 1, 1));
+}
+
+async fn worker_that_ends_with_its_queues_runs_a_task_that_it_has_just_given_back(fleet: Fleet) {
+    fleet.client().enqueue(task("x")).await.unwrap();
+    let (broker, ledger) = (FaultyBroker::new(fleet.broker()), FaultyLedger::new(fleet.ledger()));
+    ledger.set_unavailable(true);
+    let requeue = broker.hold(Call::Settle, When::Before);
+    let parts = WorkerParts {
+        broker: Arc::clone(&broker) as Arc<dyn Broker>,
+        ledger: Arc::clone(&ledger) as Arc<dyn taskseal::replay::Ledger>,
+        ..fleet.parts(nothing_to_do())
+    };
+    let seen = Seen::default();
+    let noting = seen.clone();
+    let worker = Worker::new(fleet.worker_settings(), parts).observed_by(move |event| noting.note(event));
+    let run = tokio::spawn(worker.run_once());
+
+    // The queue answers that it is empty before the task is pending again, and the answer arrives after.
+    requeue.reached.notified().await;
+    ledger.set_unavailable(false);
+    let empty = broker.hold(Call::Dequeue, When::After);
+    empty.reached.notified().await;
+    requeue.go_on.notify_one();
+    seen.until("the task to be given back", |noted| matches!(noted, Noted::GivenBack { .. })).await;
+    empty.go_on.notify_one();
+
+    assert_eq!(run.await.unwrap().succeeded, 1);
 }
 
 async fn panic_of_an_observer_ends_the_worker_loudly(fleet: Fleet) {

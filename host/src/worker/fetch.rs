@@ -29,8 +29,10 @@ pub(super) async fn run(shared: Arc<Shared>, completions: mpsc::Sender<Completio
     // Without settlement no outcome would be recorded.
     while fetcher.shared.lifecycle.phase() == Phase::Running && !fetcher.completions.is_closed() {
         let Some(slots) = fetcher.slots().await else { break };
+        // A task that is given back during the call may not be in its answer.
+        let is_settled = fetcher.shared.leases.is_empty();
         if !fetcher.fetch(slots).await {
-            if once && fetcher.is_done() {
+            if once && is_settled && fetcher.is_done() {
                 break;
             }
             fetcher.idle(once).await;
@@ -90,12 +92,8 @@ impl Fetcher {
         Some(Slots { free, trial })
     }
 
-    /// Returns whether a worker that ends with its queues may end: every fetched task is settled, and every queue was empty
-    /// or has not responded for too long.
+    /// Returns whether a worker that ends with its queues may end: every queue was empty or has not responded for too long.
     fn is_done(&self) -> bool {
-        if !self.shared.leases.is_empty() {
-            return false;
-        }
         let Some(lost) = self.scheduler.unresponsive(self.shared.settings.retry_for) else { return false };
         lost.into_iter().for_each(|queue| self.shared.observe(&Event::GaveUp { queue }));
         true
