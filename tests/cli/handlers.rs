@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 use sha2::{Digest, Sha256};
 
 use crate::support::project::Project;
@@ -56,6 +56,93 @@ fn no_process_of_a_handler_outlives_a_killed_worker() {
 #[test]
 fn no_process_of_a_handler_outlives_a_worker_that_aborts() {
     kill_while_it_runs(TWO_SESSIONS, Signal::ABORT);
+}
+
+/// Returns the process id of the supervisor of a program.
+fn supervisor_of(program: Pid) -> Pid {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", program.as_raw_nonzero())).unwrap();
+    let parent = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap();
+    Pid::from_raw(parent.parse().unwrap()).unwrap()
+}
+
+#[test]
+fn worker_that_stops_waits_for_processes_that_it_is_killing() {
+    let project = Project::new();
+    project.edit("taskseal.toml", "timeout = \"1m\"", "timeout = \"1s\"");
+    project.edit("taskseal.toml", "[worker]\n", "[worker]\ndrain = \"0s\"\n");
+    project.handler(TWO_SESSIONS);
+    project.enqueue();
+    let mut worker = project.spawn(&["worker", "--quiet"], &[]);
+    let pids = ["pid", "child"].map(|file| pid_in(&project, file));
+    kill_process(supervisor_of(pids[0]), Signal::STOP).unwrap();
+    let limit = Instant::now() + Duration::from_millis(1500);
+    until("the time limit has passed", || Instant::now() > limit);
+
+    send(&worker, Signal::TERM);
+    worker.wait().unwrap();
+
+    assert!(pids.into_iter().all(has_ended));
+}
+
+#[test]
+fn processes_of_a_killed_supervisor_are_killed() {
+    let project = Project::new();
+    project.handler("echo $$ > pid.new; mv pid.new pid; exec sleep 600 > /dev/null 2>&1");
+    project.enqueue();
+    let worker = project.spawn(&[&ONCE[..], &["--json"]].concat(), &[]);
+    let pid = pid_in(&project, "pid");
+
+    kill_process(supervisor_of(pid), Signal::KILL).unwrap();
+
+    let output = worker.wait_with_output().unwrap();
+    assert!(has_ended(pid));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the supervisor of the program was lost"));
+}
+
+/// Starts a worker without a capability that root has by default.
+fn spawn_without(capability: &str, project: &Project, arguments: &[&str]) -> Child {
+    let program = env!("CARGO_BIN_EXE_taskseal");
+    let mut command = if geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--bounding-set=-{capability}"), program]);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(arguments).current_dir(project.dir.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn memory_of_a_supervisor_is_closed_to_its_program() {
+    let project = Project::new();
+    project.handler("readlink /proc/$PPID/fd/0 > /dev/null && echo readable || echo closed");
+    let id = project.enqueue();
+
+    let worker = spawn_without("sys_ptrace", &project, &ONCE);
+
+    assert!(worker.wait_with_output().unwrap().status.success());
+    assert_eq!(project.run(&["result", &id]).ok().text(), "closed\n");
+}
+
+#[test]
+fn process_that_the_worker_may_not_kill_is_reported_and_does_not_hold_the_worker() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can start a process of another user");
+        return;
+    }
+    let project = Project::new();
+    project.edit("taskseal.toml", "timeout = \"1m\"", "timeout = \"1s\"");
+    project.handler("echo $$ > pid.new; mv pid.new pid; exec setpriv --reuid=65534 --clear-groups sleep 600");
+    project.enqueue();
+
+    let worker = spawn_without("kill", &project, &ONCE);
+    let pid = pid_in(&project, "pid");
+    let output = worker.wait_with_output().unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(log.matches("cannot be killed and runs on").count(), 1, "{log}");
 }
 
 #[test]

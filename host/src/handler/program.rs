@@ -172,7 +172,7 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[async_trait]
 impl Handler for Program {
     async fn run(&self, task: OpenedTask) -> Result<Output, Failure> {
-        let mut process = match Process::start(self.command(&task), &task.body) {
+        let mut process = match Process::start(self.command(&task), &task) {
             Ok(process) => process,
             Err(error) => return Err(self.not_started(&error)),
         };

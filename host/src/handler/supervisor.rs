@@ -11,17 +11,20 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{self, Child, Command, ExitCode, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 use std::{env, sync::Arc};
 
-use rustix::process::{WaitOptions, getpid, set_child_subreaper, wait};
+use rustix::process::{
+    DumpableBehavior, WaitOptions, getpid, set_child_subreaper, set_dumpable_behavior, wait,
+};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-pub(super) use self::protocol::{Report, header};
+pub(super) use self::descendants::kill_below;
+pub(super) use self::protocol::{LEFT_BEHIND, Report, header};
 use super::body_file::BodyFile;
 
 /// The first argument of a supervisor.
@@ -54,7 +57,11 @@ static ENABLED: OnceLock<()> = OnceLock::new();
 pub fn supervise() -> Option<ExitCode> {
     let mut arguments = env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == ARGUMENT) {
-        return Some(if run(arguments).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Some(match run(arguments) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(LEFT_BEHIND),
+            Err(_) => ExitCode::FAILURE,
+        });
     }
     ENABLED.get_or_init(|| ());
     None
@@ -65,8 +72,10 @@ pub(super) fn is_enabled() -> bool {
     ENABLED.get().is_some()
 }
 
-/// Supervises one program until nothing is left of it.
-fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
+/// Supervises one program until nothing is left of it. Returns false if a process of it cannot be ended.
+fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<bool> {
+    // The body must stay out of core files, and out of reach of other processes of the same user. The program gets other memory.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     survive_signals()?;
     set_child_subreaper(Some(getpid()))?;
     let mut worker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -76,7 +85,9 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
     let program = arguments.next().unwrap_or_default();
     let child = match Command::new(program).args(arguments).stdin(Stdio::from(body.reader()?)).spawn() {
         Ok(child) => child,
-        Err(error) => return worker.write_all(&Report::not_started(&error).to_bytes()),
+        Err(error) => {
+            return worker.write_all(&Report::not_started(&error).to_bytes()).map(|()| true);
+        }
     };
     let watched = worker.try_clone().and_then(kill_after_end_of).and_then(|()| wait_for(&child));
     let report = match watched {
@@ -90,8 +101,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
     // The worker may have ended.
     let _ = worker.write_all(&report.to_bytes());
     wait_for_output();
-    descendants::kill_all();
-    Ok(())
+    Ok(descendants::kill_all())
 }
 
 /// Keeps this process alive when a signal is sent to all processes of a service: the worker decides when its programs end.
@@ -104,12 +114,15 @@ fn survive_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a thread that kills everything once the worker has closed its end of the socket.
+/// Starts a thread that kills everything once the worker has closed its end of the socket. If it cannot, it ends this process,
+/// which would otherwise wait for what is left.
 fn kill_after_end_of(mut worker: UnixStream) -> io::Result<()> {
     thread::Builder::new().spawn(move || {
         let mut byte = [0];
         while matches!(worker.read(&mut byte), Err(error) if error.kind() == io::ErrorKind::Interrupted) {}
-        descendants::kill_all();
+        if !descendants::kill_all() {
+            process::exit(LEFT_BEHIND.into());
+        }
     })?;
     Ok(())
 }

@@ -11,13 +11,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::stderr::Stderr;
-use crate::handler::Failure;
 use crate::handler::body_file::BodyFile;
 use crate::handler::run_guard::RunGuard;
-use crate::handler::supervisor::{self, Report, header};
+use crate::handler::supervisor::{self, LEFT_BEHIND, Report, header};
+use crate::handler::{Failure, OpenedTask};
+use crate::telemetry::WORKER_TARGET;
 use crate::wiped_buffer::WipedBuffer;
 
 /// A program and everything it has started. They are killed when this is dropped before they have ended: at the time limit,
@@ -33,6 +35,8 @@ pub(super) struct Process {
     /// The body of a program without a supervisor.
     _body: Option<BodyFile>,
     guard: Option<RunGuard>,
+    /// Id and type of the task, for the log.
+    task: [String; 2],
 }
 
 /// How long a supervisor may take to kill everything before its process group is killed.
@@ -40,21 +44,22 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 impl Process {
     /// Starts `command`, which names a supervisor if this process can start one.
-    pub(super) fn start(mut command: Command, body: &[u8]) -> io::Result<Self> {
+    pub(super) fn start(mut command: Command, task: &OpenedTask) -> io::Result<Self> {
         let (supervisor, body) = if supervisor::is_enabled() {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
             command.stdin(Stdio::from(OwnedFd::from(theirs)));
             (Some(UnixStream::from_std(ours)?), None)
         } else {
-            let body = BodyFile::of(body)?;
+            let body = BodyFile::of(&task.body)?;
             command.stdin(Stdio::from(body.reader()?));
             (None, Some(body))
         };
         let child = command.spawn()?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let guard = RunGuard::of_current_run();
-        Ok(Self { child: Some(child), group, supervisor, report: None, _body: body, guard })
+        let task = [task.id.to_string(), task.task_type.clone()];
+        Ok(Self { child: Some(child), group, supervisor, report: None, _body: body, guard, task })
     }
 
     /// Runs the program to its end. Returns how it ended, and its output.
@@ -67,7 +72,8 @@ impl Process {
         max_output: usize,
         stderr: &Stderr,
     ) -> Result<(Report, Zeroizing<Vec<u8>>), Failure> {
-        let Self { child, supervisor, report, .. } = self;
+        let Self { child, supervisor, report, task, .. } = self;
+        let supervised_group = self.group.filter(|_| supervisor.is_some());
         let child = child.as_mut().expect("the child is taken on drop only");
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let exchange = async {
@@ -85,8 +91,16 @@ impl Process {
             stderr.read(errors).await;
             Ok(())
         };
-        let status =
-            async { child.wait().await.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}"))) };
+        let status = async {
+            let status = child.wait().await;
+            let status = status.map_err(|error| Failure::TryAgain(format!("cannot wait: {error}")))?;
+            if let Some(group) = supervised_group.filter(|_| !status.success()) {
+                report_left_behind(status, task);
+                // At once, before another process can get the id of the group.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            Ok(status)
+        };
         // Returns at the first failure: a program that writes too much is killed, not read until its time limit.
         let ((), output, (), status) = tokio::try_join!(exchange, output, errors, status)?;
         // Every process with the pipes open has ended, and the id of the group may be reused: do not kill it.
@@ -113,10 +127,28 @@ impl Process {
 
     /// Kills everything and waits until it has ended.
     pub(super) async fn kill(mut self) {
-        let (group, supervisor) = (self.group.take(), self.supervisor.take());
-        if let Some(child) = self.child.take() {
-            kill(child, group, supervisor).await;
+        if let Some(killing) = self.start_to_kill() {
+            let _ = killing.await;
         }
+    }
+
+    /// Starts to kill everything, unless it has ended. An async task does so and keeps the guard: the wait for it may be
+    /// cancelled, and the processes still live then.
+    fn start_to_kill(&mut self) -> Option<JoinHandle<()>> {
+        let (group, child) = (self.group.take()?, self.child.take()?);
+        let (supervisor, guard) = (self.supervisor.take(), self.guard.take());
+        let task = std::mem::take(&mut self.task);
+        if supervisor.is_none() {
+            // The runtime may be ending, and would not poll the task below.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
+        // The kernel would save the registers on the stack of that thread, and with them parts of a body.
+        let runtime = Handle::try_current().ok()?;
+        Some(runtime.spawn(async move {
+            kill(child, group, supervisor, &task).await;
+            drop(guard);
+        }))
     }
 }
 
@@ -129,41 +161,38 @@ async fn exchange(supervisor: &mut UnixStream, body: &[u8]) -> Option<Report> {
     Report::from_bytes(report)
 }
 
-async fn kill(mut child: Child, group: Option<Pid>, supervisor: Option<UnixStream>) {
+async fn kill(mut child: Child, group: Pid, supervisor: Option<UnixStream>, task: &[String; 2]) {
     let is_supervised = supervisor.is_some();
     drop(supervisor);
-    if is_supervised
-        && let Ok(Ok(status)) = tokio::time::timeout(KILL_LIMIT, child.wait()).await
-        && status.success()
-    {
-        // A supervisor that was killed has left its program behind.
-        return;
+    if is_supervised {
+        match tokio::time::timeout(KILL_LIMIT, child.wait()).await {
+            Ok(Ok(status)) if status.success() => return,
+            Ok(Ok(status)) => report_left_behind(status, task),
+            // A supervisor that does not run has left its program alone. The leader of the group has the same id.
+            _ => supervisor::kill_below(group),
+        }
     }
-    if let Some(group) = group {
-        // An error means that no process is left.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
+    // An error means that no process is left. A supervisor that was killed has left its program behind.
+    let _ = kill_process_group(group, Signal::KILL);
     // The program itself may have left its group.
     let _ = child.start_kill();
     let _ = child.wait().await;
 }
 
+/// Warns if the supervisor could not end every process.
+fn report_left_behind(status: ExitStatus, [id, task_type]: &[String; 2]) {
+    if status.code() == Some(LEFT_BEHIND.into()) {
+        tracing::warn!(
+            target: WORKER_TARGET, event = "processes-left", id, task_type,
+            "{id} {task_type}: a process of the handler cannot be killed and runs on; the worker may kill those of its user only"
+        );
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
-        let (Some(group), Some(child)) = (self.group, self.child.take()) else { return };
-        let (supervisor, guard) = (self.supervisor.take(), self.guard.take());
-        if supervisor.is_none() {
-            // The runtime may be ending, and would not poll the task below.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
-        // The kernel would save the registers on the stack of that thread, and with them parts of a body.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                kill(child, Some(group), supervisor).await;
-                drop(guard);
-            });
-        }
+        // The async task goes on without its handle.
+        drop(self.start_to_kill());
     }
 }
 

@@ -1,31 +1,72 @@
-//! The processes below this one, found in /proc.
+//! The processes below this one, found in /proc, and their end.
 //!
 //! This process is their subreaper: a process whose parent has ended becomes a child of this one, also one that has left its
 //! session.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 
-/// Kills all descendants and waits until none is left. A process that is started meanwhile is found in the next round.
-pub(super) fn kill_all() {
+/// How long to go on while no process ends, before the rest is left behind. The worker waits for longer.
+const LIMIT: Duration = Duration::from_secs(4);
+/// Delays between rounds: the first after a process has ended, and the longest.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
+/// What a look at the children of this process has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaped {
+    /// No child has ended.
+    None,
+    /// Some have ended.
+    Some,
+    /// There are no more.
+    All,
+}
+
+/// Kills all descendants and waits until none is left. Returns false if some cannot be ended: this user may not kill processes of
+/// another one, which a program can start with `sudo`.
+pub(super) fn kill_all() -> bool {
+    repeat(|| kill_below(getpid()), reap, LIMIT)
+}
+
+/// Repeats `kill` until nothing is left to `reap`. A process that is started meanwhile is found in the next round. Returns false if
+/// nothing has ended for `limit`.
+fn repeat(mut kill: impl FnMut(), mut reap: impl FnMut() -> Reaped, limit: Duration) -> bool {
+    let (mut delay, mut latest_end) = (DELAYS.0, Instant::now());
     loop {
-        for pid in all() {
-            let _ = kill_process(pid, Signal::KILL);
+        kill();
+        match reap() {
+            Reaped::All => return true,
+            Reaped::Some => (delay, latest_end) = (DELAYS.0, Instant::now()),
+            Reaped::None if latest_end.elapsed() >= limit => return false,
+            Reaped::None => {}
         }
-        loop {
-            match wait(WaitOptions::NOHANG) {
-                // Another thread may have waited for the last one.
-                Err(Errno::CHILD) => return,
-                Ok(Some(_)) | Err(Errno::INTR) => {}
-                Ok(None) | Err(_) => break,
-            }
+        thread::sleep(delay);
+        delay = (2 * delay).min(DELAYS.1);
+    }
+}
+
+/// Sends SIGKILL to all descendants of a process.
+pub(in crate::handler) fn kill_below(root: Pid) {
+    for pid in below(root) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+fn reap() -> Reaped {
+    let mut reaped = Reaped::None;
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            // Another thread may have waited for the last one.
+            Err(Errno::CHILD) => return Reaped::All,
+            Ok(Some(_)) => reaped = Reaped::Some,
+            Err(Errno::INTR) => {}
+            Ok(None) | Err(_) => return reaped,
         }
-        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -33,7 +74,7 @@ pub(super) fn kill_all() {
 pub(super) fn hold_output() -> bool {
     let outputs: Vec<PathBuf> =
         ["/proc/self/fd/1", "/proc/self/fd/2"].iter().filter_map(|fd| fs::read_link(fd).ok()).collect();
-    all().into_iter().any(|pid| {
+    below(getpid()).into_iter().any(|pid| {
         let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())) else {
             return false;
         };
@@ -42,17 +83,32 @@ pub(super) fn hold_output() -> bool {
     })
 }
 
-/// Returns all descendants that have not ended.
-fn all() -> Vec<Pid> {
-    let mut found = children(getpid());
+/// Returns all descendants of a process that were not waited for.
+fn below(root: Pid) -> Vec<Pid> {
+    // Only kernels with CONFIG_PROC_CHILDREN list the children of a process.
+    if Path::new("/proc/thread-self/children").exists() {
+        closure(root, children)
+    } else {
+        let parents = parents();
+        closure(root, |of| {
+            parents.iter().filter(|(_, parent)| *parent == Some(of)).map(|(pid, _)| *pid).collect()
+        })
+    }
+}
+
+fn closure(root: Pid, children: impl Fn(Pid) -> Vec<Pid>) -> Vec<Pid> {
+    let mut found = children(root);
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
-        found.extend(children(pid));
+        // A process whose id was used again since may look like its own ancestor.
+        let new: Vec<Pid> = children(pid).into_iter().filter(|child| !found.contains(child)).collect();
+        found.extend(new);
         next += 1;
     }
     found
 }
 
+/// Returns the children that the kernel lists.
 fn children(of: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero())) else { return Vec::new() };
     let lists =
@@ -61,4 +117,62 @@ fn children(of: Pid) -> Vec<Pid> {
         list.split_whitespace().filter_map(|number| number.parse().ok()).collect::<Vec<i32>>()
     });
     numbers.filter_map(Pid::from_raw).collect()
+}
+
+/// Returns every process of the host with its parent.
+fn parents() -> Vec<(Pid, Option<Pid>)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| {
+        // The name of the program, in brackets, may contain anything.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        Some((Pid::from_raw(pid)?, Pid::from_raw(parent)))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn killing_ends_when_nothing_ends_for_the_limit() {
+        let mut kills = 0;
+        assert!(!repeat(|| kills += 1, || Reaped::None, Duration::ZERO));
+        assert_eq!(kills, 1);
+    }
+
+    #[test]
+    fn killing_goes_on_while_processes_end() {
+        let mut rounds = [Reaped::Some, Reaped::Some, Reaped::All].into_iter();
+        assert!(repeat(|| (), || rounds.next().unwrap(), Duration::ZERO));
+        assert_eq!(rounds.next(), None);
+    }
+
+    #[test]
+    fn descendants_are_found_with_and_without_lists_of_children() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid = |number: &str| Pid::from_raw(number.trim().parse().unwrap()).unwrap();
+        let expected = [pid(&shell.id().to_string()), pid(&line)];
+
+        let listed = closure(getpid(), children);
+        let parents = parents();
+        let of =
+            |pid| parents.iter().filter(|(_, parent)| *parent == Some(pid)).map(|(pid, _)| *pid).collect();
+        let searched = closure(getpid(), of);
+
+        kill_below(expected[0]);
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert!(expected.iter().all(|pid| listed.contains(pid)), "{listed:?}");
+        assert!(expected.iter().all(|pid| searched.contains(pid)), "{searched:?}");
+    }
 }

@@ -6,6 +6,9 @@ use std::{fmt, io};
 
 use rustix::process::WaitStatus;
 
+/// Exit status of a supervisor that could not end every process of its program.
+pub(in crate::handler) const LEFT_BEHIND: u8 = 3;
+
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::handler) enum Report {
