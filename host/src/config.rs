@@ -29,6 +29,7 @@ pub use crate::policy::PolicySettings;
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
 use crate::keys::{KeyRef, KeyStores, Keyring, KeyringError, SealingKey};
+use crate::quarantine::Limits;
 use crate::queue::QueueName;
 use crate::worker::settings::WorkerSettings;
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// Folder of the replay ledger and the quarantine.
     pub state_dir: PathBuf,
+    /// How much the quarantine may store.
+    pub quarantine: Limits,
     /// The keyset file.
     pub keyset: PathBuf,
     /// How tasks are sealed; `None` if this host seals none.

@@ -27,7 +27,7 @@ pub struct PolicySettings {
     #[serde(deserialize_with = "value::seconds::<_, 1, { value::YEAR }>")]
     pub max_lifetime: Duration,
     /// Maximum size of a body, in bytes. 1 MiB by default.
-    #[serde(deserialize_with = "value::size::<_, { taskseal_core::MAX_BODY }>")]
+    #[serde(deserialize_with = "value::size::<_, { taskseal_core::MAX_BODY as u64 }>")]
     pub max_body: usize,
 }
 

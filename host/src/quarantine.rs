@@ -5,7 +5,8 @@
 
 #[doc(hidden)]
 pub use self::entry::{
-    Disposition, Entry, EntryId, Filter, Held, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry,
+    Disposition, Entry, EntryId, Filter, Held, HoldOutcome, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN,
+    NewEntry,
 };
 pub use self::store::Quarantine;
 #[doc(hidden)]

@@ -8,6 +8,7 @@ use taskseal_core::Refusal;
 use tracing::field::display;
 use tracing::{info, warn};
 
+use crate::quarantine::{Quarantine, StateError};
 use crate::time::UnixMillis;
 use crate::worker::event::Event;
 use crate::worker::postpone;
@@ -29,19 +30,33 @@ const BROKER_FAILURES: &str = "taskseal_broker_failures_total";
 const STATE_FAILURES: &str = "taskseal_state_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
 const RESULTS_WAITING: &str = "taskseal_results_waiting";
+const QUARANTINE_ENTRIES: &str = "taskseal_quarantine_entries";
+const QUARANTINE_BYTES: &str = "taskseal_quarantine_bytes";
+const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 
 /// Values of the label `outcome` of `taskseal_tasks_total`.
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 7] = [
+const COUNTERS: [(&str, &str); 8] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
     (RECOVERED, "Tasks of lost workers that are pending again."),
     (BROKER_FAILURES, "Failed calls to the broker."),
+    (
+        QUARANTINE_EVICTED,
+        "Entries evicted from the quarantine of this host for newer ones, since it was created.",
+    ),
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
+];
+
+/// Gauges, with their descriptions.
+const GAUGES: [(&str, &str); 3] = [
+    (RESULTS_WAITING, "Executed tasks whose results wait for their key."),
+    (QUARANTINE_ENTRIES, "Refused tasks in the quarantine of this host."),
+    (QUARANTINE_BYTES, "Size of the tasks in the quarantine of this host, in bytes."),
 ];
 
 /// Registers every metric of the worker with the installed recorder, so that each has a description and a value before
@@ -66,8 +81,10 @@ pub fn register_metrics() {
         describe_counter!(name, description);
         drop(counter!(name));
     }
-    describe_gauge!(RESULTS_WAITING, "Executed tasks whose results wait for their key.");
-    drop(gauge!(RESULTS_WAITING));
+    for (name, description) in GAUGES {
+        describe_gauge!(name, description);
+        drop(gauge!(name));
+    }
 }
 
 /// Reports an event to the subscriber and the recorder.
@@ -84,6 +101,17 @@ pub(crate) fn result_waits() {
 /// Reports that a result no longer waits for its key.
 pub(crate) fn result_waits_no_more() {
     gauge!(RESULTS_WAITING).decrement(1.0);
+}
+
+/// Reports what the quarantine stores, and how many entries it has evicted: the workers of a host share it.
+pub(crate) fn measure_quarantine(quarantine: &Quarantine) -> Result<(), StateError> {
+    let (usage, evicted) = (quarantine.usage()?, quarantine.evicted()?);
+    #[expect(clippy::cast_precision_loss, reason = "an approximate value is enough")]
+    let (entries, bytes) = (usage.entries as f64, usage.bytes as f64);
+    gauge!(QUARANTINE_ENTRIES).set(entries);
+    gauge!(QUARANTINE_BYTES).set(bytes);
+    counter!(QUARANTINE_EVICTED).absolute(evicted.iter().map(|(_, count)| count).sum());
+    Ok(())
 }
 
 fn tasks(outcome: &'static str) -> Counter {
@@ -108,6 +136,8 @@ fn count(event: &Event) {
         Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
         Event::Dropped { .. }
         | Event::GaveUp { .. }
+        // The counter is that of the quarantine, which several workers share.
+        | Event::QuarantineFull { .. }
         | Event::HandlerNotStarted { .. }
         | Event::KeyBack { .. } => {}
     }
@@ -156,6 +186,7 @@ fn trace(event: &Event) {
         Event::KeyBack { kid } => {
             emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());
         }
+        Event::QuarantineFull { evicted } => emit!(warn, "quarantine-full", event, evicted),
         Event::StateFailed { error } => emit!(warn, "state-failed", event, error),
     }
 }

@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod operate;
 mod output;
+mod quarantine;
 mod queue;
 mod queue_file;
 mod support;

@@ -37,7 +37,7 @@ async fn full_quarantine_keeps_the_newest_of_the_bad_tasks(fleet: Fleet) {
     for task in &bad {
         fleet.until_in(&task.id(), TaskState::Archived).await;
     }
-    worker.stop().await;
+    assert_eq!(worker.stop().await.evicted, 2);
 }
 
 async fn flood_of_bad_tasks_lets_good_ones_run(fleet: Fleet) {

@@ -10,13 +10,14 @@ use toml::Spanned;
 use super::context::Context;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
-use super::value::{Count, DAY, HOUR, Name, Queue, Seconds, SuiteName, YEAR};
+use super::value::{Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, YEAR};
 use super::{Config, broker};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::file_security::read_guarded;
 use crate::keys::{KeyStores, Kid, relative_to};
 use crate::policy::PolicySettings;
+use crate::quarantine::Limits;
 use crate::queue::QueueName;
 use crate::worker::settings::{WorkerQueue, WorkerSettings};
 
@@ -74,6 +75,8 @@ struct ConfigFile {
 #[serde(deny_unknown_fields)]
 struct StateSection {
     dir: Option<String>,
+    quarantine_entries: Option<Count<100, 10_000_000>>,
+    quarantine_bytes: Option<Spanned<Size<{ 1 << 20 }, { 1 << 40 }>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,6 +140,7 @@ impl ConfigFile {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
+        let quarantine = self.state.quarantine_limits(context, &self.policy)?;
         let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
         let client = self.client.map(|client| client.check(context, &deployment, queue, &self.policy));
         let client = client.transpose()?;
@@ -148,6 +152,7 @@ impl ConfigFile {
             deployment,
             broker: self.broker.check(context)?,
             state_dir,
+            quarantine,
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
             client,
             worker,
@@ -162,6 +167,27 @@ impl ConfigFile {
 fn first(queues: &[QueueEntry]) -> QueueName {
     let first = queues.first().map(|queue| queue.name.get_ref().0.clone());
     first.unwrap_or_else(|| QueueName::parse("default").expect("the literal is a queue name"))
+}
+
+impl StateSection {
+    /// Returns how much the quarantine may store: at least two of the longest task, so that a task whose sender is not proven fits
+    /// into its half.
+    fn quarantine_limits(&self, context: &Context<'_>, policy: &PolicySettings) -> Result<Limits, FileError> {
+        let mut limits = Limits::default();
+        set(&mut limits.entries, self.quarantine_entries);
+        let Some(bytes) = &self.quarantine_bytes else { return Ok(limits) };
+        limits.bytes = u64::from(*bytes.get_ref());
+        if limits.bytes < Limits::least_bytes(policy.max_body) {
+            let hint =
+                "raise `quarantine_bytes` to more than twice `max_body` of [policy], or lower `max_body`";
+            return Err(context.fault(
+                bytes,
+                "`quarantine_bytes` is too small for a task of `max_body`",
+                hint,
+            ));
+        }
+        Ok(limits)
+    }
 }
 
 impl ClientSection {

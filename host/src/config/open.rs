@@ -15,7 +15,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::KeyringError;
-use crate::quarantine::{Limits, Quarantine};
+use crate::quarantine::Quarantine;
 use crate::replay::SqliteLedger;
 use crate::state::{StateError, StateKind};
 
@@ -144,7 +144,7 @@ impl Config {
     /// [`SetupError`].
     pub fn open_quarantine(&self) -> Result<Quarantine, SetupError> {
         self.create_state_dir()?;
-        Ok(Quarantine::open(&self.quarantine_file(), Limits::default())?)
+        Ok(Quarantine::open(&self.quarantine_file(), self.quarantine)?)
     }
 
     /// Opens the quarantine if it exists: a worker creates it.

@@ -47,7 +47,7 @@ pub(super) struct HandlerSection {
     #[serde(default)]
     pass_env: Vec<String>,
     working_dir: Option<String>,
-    max_output: Option<Size<{ taskseal_core::MAX_BODY }>>,
+    max_output: Option<Size<1, { taskseal_core::MAX_BODY as u64 }>>,
     #[serde(default)]
     stderr: StderrMode,
 }

@@ -77,6 +77,34 @@ fn values_out_of_range_or_without_unit_are_refused() {
 }
 
 #[test]
+fn limits_of_the_quarantine_out_of_range_or_too_small_for_a_task_are_refused() {
+    let policy = "[policy]\nmax_body = \"1MiB\"\n";
+    for (line, field, message) in [
+        ("quarantine_entries = 99", "quarantine_entries", "99 is out of range"),
+        ("quarantine_entries = 10000001", "quarantine_entries", "10000001 is out of range"),
+        ("quarantine_bytes = \"1023KiB\"", "quarantine_bytes", "1047552 bytes are out of range"),
+        ("quarantine_bytes = \"1025GiB\"", "quarantine_bytes", "1100585369600 bytes are out of range"),
+        (
+            "quarantine_bytes = \"2MiB\"",
+            "quarantine_bytes",
+            "`quarantine_bytes` is too small for a task of `max_body`",
+        ),
+    ] {
+        let found = fault(&format!("{MINIMAL}[state]\n{line}\n{policy}"));
+        assert_eq!(found.0, 3);
+        assert!(
+            found.2 == message && (found.1 == format!("state.{field}") || found.1.is_empty()),
+            "{found:?}"
+        );
+    }
+    let limits = |lines: &str| load(&format!("{MINIMAL}[state]\n{lines}")).unwrap().quarantine;
+    assert_eq!(limits(""), Limits::default());
+    let smallest = "quarantine_entries = 100\nquarantine_bytes = \"1MiB\"\n[policy]\nmax_body = \"64KiB\"\n";
+    assert_eq!(limits(smallest), Limits { entries: 100, bytes: 1 << 20 });
+    assert_eq!(limits("quarantine_bytes = \"1024GiB\"\n").bytes, 1 << 40);
+}
+
+#[test]
 fn batch_of_zero_or_above_the_limit_of_a_signature_is_refused() {
     for (batch, message) in [("0", "0 is out of range"), ("1025", "1025 is out of range")] {
         let found = fault(&format!("{CLIENT}sign_batch = {batch}\n"));

@@ -60,50 +60,60 @@ fn show_seconds(seconds: u64) -> String {
     format!("\"{}{unit}\"", seconds / factor)
 }
 
-/// A number of bytes from 1 to `MAX`, written with a unit: `"64KiB"`, `"1MiB"`, `"512B"`.
+/// A number of bytes from `MIN` to `MAX`, written with a unit: `"64KiB"`, `"1MiB"`, `"512B"`.
 #[derive(Clone, Copy)]
-pub(super) struct Size<const MAX: usize>(pub(super) usize);
+pub(super) struct Size<const MIN: u64, const MAX: u64>(pub(super) u64);
 
-impl<'de, const MAX: usize> Deserialize<'de> for Size<MAX> {
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Size<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let Some(bytes) = parse_bytes(&text) else {
             return Err(invalid(
                 format_args!("`{}` is not a size", text.escape_default()),
-                "write a whole number and a unit: \"512B\", \"64KiB\" or \"1MiB\"",
+                "write a whole number and a unit: \"512B\", \"64KiB\", \"1MiB\" or \"2GiB\"",
             ));
         };
-        if !(1..=MAX).contains(&bytes) {
-            let most = MAX >> 10;
+        if !(MIN..=MAX).contains(&bytes) {
+            let (least, most) = (show_bytes(MIN), show_bytes(MAX));
             return Err(invalid(
                 format_args!("{bytes} bytes are out of range"),
-                format_args!("from \"1B\" to \"{most}KiB\""),
+                format_args!("from {least} to {most}"),
             ));
         }
         Ok(Self(bytes))
     }
 }
 
-impl<const MAX: usize> From<Size<MAX>> for usize {
-    fn from(size: Size<MAX>) -> Self {
+impl<const MIN: u64, const MAX: u64> From<Size<MIN, MAX>> for usize {
+    fn from(size: Size<MIN, MAX>) -> Self {
+        Self::try_from(size.0).unwrap_or(Self::MAX)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> From<Size<MIN, MAX>> for u64 {
+    fn from(size: Size<MIN, MAX>) -> Self {
         size.0
     }
 }
 
 /// Reads a size of 1 to `MAX` bytes into a field.
-pub(crate) fn size<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result<usize, D::Error> {
-    Size::<MAX>::deserialize(deserializer).map(usize::from)
+pub(crate) fn size<'de, D: Deserializer<'de>, const MAX: u64>(deserializer: D) -> Result<usize, D::Error> {
+    Size::<1, MAX>::deserialize(deserializer).map(usize::from)
 }
 
-fn parse_bytes(text: &str) -> Option<usize> {
+/// Units of sizes, and their numbers of bytes.
+const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+fn parse_bytes(text: &str) -> Option<u64> {
     let (digits, unit) = split_unit(text)?;
-    let factor = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        _ => return None,
-    };
-    usize::try_from(digits).ok()?.checked_mul(factor)
+    let (_, factor) = SIZE_UNITS.into_iter().find(|(name, _)| *name == unit)?;
+    digits.checked_mul(factor)
+}
+
+fn show_bytes(bytes: u64) -> String {
+    let whole = |factor: &u64| bytes != 0 && bytes.is_multiple_of(*factor);
+    let (unit, factor) = SIZE_UNITS.into_iter().rev().find(|(_, factor)| whole(factor)).unwrap_or(("B", 1));
+    format!("\"{}{unit}\"", bytes / factor)
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
@@ -123,6 +133,12 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
             Ok(count) if (MIN..=MAX).contains(&count) => Ok(Self(count)),
             _ => Err(invalid(format_args!("{count} is out of range"), format_args!("from {MIN} to {MAX}"))),
         }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> From<Count<MIN, MAX>> for u64 {
+    fn from(count: Count<MIN, MAX>) -> Self {
+        count.0
     }
 }
 

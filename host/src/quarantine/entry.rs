@@ -77,6 +77,16 @@ impl Disposition {
     }
 }
 
+/// The outcome of [`Quarantine::hold`](super::Quarantine::hold).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HoldOutcome {
+    /// The outcome for each entry, in order.
+    pub held: Vec<Held>,
+    /// Number of older entries that were evicted for them.
+    pub evicted: u64,
+}
+
 /// The outcome for one entry of [`Quarantine::hold`](super::Quarantine::hold).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -63,7 +63,11 @@ struct Group {
 
 /// The groups of a quarantine within one transaction.
 #[derive(Debug)]
-pub(super) struct Groups(Vec<Group>);
+pub(super) struct Groups {
+    groups: Vec<Group>,
+    /// Number of entries evicted in this transaction.
+    evicted: u64,
+}
 
 impl Groups {
     pub(super) fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Self> {
@@ -76,16 +80,21 @@ impl Groups {
                 changed: false,
             })
         })?;
-        rows.collect::<rusqlite::Result<_>>().map(Self)
+        Ok(Self { groups: rows.collect::<rusqlite::Result<_>>()?, evicted: 0 })
     }
 
     pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let mut statement = transaction.prepare_cached(SET_GROUP)?;
-        for Group { key, usage, evicted, .. } in self.0.iter().filter(|group| group.changed) {
+        for Group { key, usage, evicted, .. } in self.groups.iter().filter(|group| group.changed) {
             let numbers = (signed(usage.entries), signed(usage.bytes), signed(*evicted));
             statement.execute(params![key.code, key.sender, numbers.0, numbers.1, numbers.2])?;
         }
         Ok(())
+    }
+
+    /// Returns the number of entries evicted in this transaction.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Counts an entry that is stored now.
@@ -143,7 +152,7 @@ impl Groups {
         let evictable =
             |group: &&Group| group.usage.entries > 0 && (key.is_authentic() || !group.key.is_authentic());
         let weight = |group: &&Group| if by_entries { group.usage.entries } else { group.usage.bytes };
-        let Some(largest) = self.0.iter().filter(evictable).max_by_key(weight) else { return Ok(false) };
+        let Some(largest) = self.groups.iter().filter(evictable).max_by_key(weight) else { return Ok(false) };
         let largest = largest.key.clone();
         let evicted = transaction
             .prepare_cached(EVICT)?
@@ -154,12 +163,13 @@ impl Groups {
             group.usage = group.usage.without(unsigned(bytes));
             group.evicted = group.evicted.saturating_add(1);
         });
+        self.evicted = self.evicted.saturating_add(1);
         Ok(true)
     }
 
     /// Returns the usage of all groups, or of those that prove no sender.
     fn sum(&self, unproven_only: bool) -> Usage {
-        let counted = self.0.iter().filter(|group| !(unproven_only && group.key.is_authentic()));
+        let counted = self.groups.iter().filter(|group| !(unproven_only && group.key.is_authentic()));
         counted.fold(Usage::default(), |sum, Group { usage, .. }| Usage {
             entries: sum.entries.saturating_add(usage.entries),
             bytes: sum.bytes.saturating_add(usage.bytes),
@@ -168,10 +178,10 @@ impl Groups {
 
     /// Changes the group with `key`, which is created if it is missing.
     fn change(&mut self, key: &GroupKey, change: impl FnOnce(&mut Group)) {
-        if !self.0.iter().any(|group| group.key == *key) {
-            self.0.push(Group { key: key.clone(), usage: Usage::default(), evicted: 0, changed: true });
+        if !self.groups.iter().any(|group| group.key == *key) {
+            self.groups.push(Group { key: key.clone(), usage: Usage::default(), evicted: 0, changed: true });
         }
-        if let Some(group) = self.0.iter_mut().find(|group| group.key == *key) {
+        if let Some(group) = self.groups.iter_mut().find(|group| group.key == *key) {
             group.changed = true;
             change(group);
         }

@@ -8,7 +8,9 @@ use super::groups::{GroupKey, Groups};
 use super::hold::hold;
 use super::statements::{COUNTS, EVICTED, FIND, LIST, REMOVE, SCHEMA};
 use super::usage::unsigned;
-use super::{Disposition, Entry, EntryId, Filter, Held, Limits, NewEntry, StateError, StateKind, Usage};
+use super::{
+    Disposition, Entry, EntryId, Filter, HoldOutcome, Limits, NewEntry, StateError, StateKind, Usage,
+};
 use crate::state::StateFile;
 use crate::time::UnixMillis;
 
@@ -31,7 +33,7 @@ impl Quarantine {
         Ok(Self { file, limits })
     }
 
-    /// Stores refused tasks. The outcomes are in the order of `entries`.
+    /// Stores refused tasks.
     ///
     /// A task that was refused before, with the same queue, id, code and payload digest, is counted and not stored again:
     /// its payload stays, detail and disposition become the newest.
@@ -41,13 +43,13 @@ impl Quarantine {
     ///
     /// # Errors
     /// [`StateError`]; nothing was stored.
-    pub fn hold(&self, entries: &[NewEntry]) -> Result<Vec<Held>, StateError> {
+    pub fn hold(&self, entries: &[NewEntry]) -> Result<HoldOutcome, StateError> {
         self.file.write(|transaction| {
             let mut groups = Groups::read(transaction)?;
-            let held: Result<Vec<_>, _> =
+            let held: rusqlite::Result<Vec<_>> =
                 entries.iter().map(|entry| hold(transaction, entry, &self.limits, &mut groups)).collect();
             groups.write(transaction)?;
-            held
+            Ok(HoldOutcome { held: held?, evicted: groups.evicted() })
         })
     }
 

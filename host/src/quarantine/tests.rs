@@ -30,7 +30,7 @@ fn refused(id: &str, code: &str) -> NewEntry {
 }
 
 fn hold(quarantine: &Quarantine, entry: NewEntry) -> Held {
-    let held = quarantine.hold(&[entry]).unwrap();
+    let held = quarantine.hold(&[entry]).unwrap().held;
     assert_eq!(held.len(), 1);
     held[0]
 }
@@ -123,7 +123,7 @@ fn too_long_payload_or_id_is_left_in_the_queue() {
     let long_id = refused(&"x".repeat(MAX_TASK_ID_LEN + 1), "rejected");
     let long_payload = NewEntry { payload: vec![0; MAX_PAYLOAD_LEN + 1].into(), ..refused("1", "rejected") };
 
-    assert_eq!(quarantine.hold(&[long_id, long_payload]).unwrap(), [Held::TooLong; 2]);
+    assert_eq!(quarantine.hold(&[long_id, long_payload]).unwrap().held, [Held::TooLong; 2]);
 
     let longest = NewEntry {
         payload: vec![9; MAX_PAYLOAD_LEN].into(),
@@ -159,7 +159,7 @@ fn repeated_refusal_is_counted_and_keeps_its_first_payload() {
     };
     let stale = NewEntry { seen_at: UnixMillis(3000), ..later.clone() };
 
-    let held = quarantine.hold(&[later, stale]).unwrap();
+    let held = quarantine.hold(&[later, stale]).unwrap().held;
 
     let id = EntryId(1);
     assert_eq!(held, [Held::Again { id, count: 2 }, Held::Again { id, count: 3 }]);
@@ -197,7 +197,7 @@ fn other_queue_id_code_or_payload_is_another_entry() {
         NewEntry { digest: [8; 32], ..first },
     ];
 
-    assert_eq!(quarantine.hold(&others).unwrap(), [new(1), new(2), new(3), new(4), new(5)]);
+    assert_eq!(quarantine.hold(&others).unwrap().held, [new(1), new(2), new(3), new(4), new(5)]);
 }
 
 #[test]

@@ -3,6 +3,10 @@
 use rusqlite::Connection;
 
 use super::statements::USAGE;
+use super::{MAX_TASK_ID_LEN, MAX_TEXT_LEN};
+
+/// Maximum size of an entry beside the body of its task, in bytes: the rest of the envelope, the id and the texts.
+const MAX_AROUND_BODY: u64 = 4096 + MAX_TASK_ID_LEN as u64 + 5 * MAX_TEXT_LEN as u64;
 
 /// How much a quarantine may store. Beyond that older entries are evicted for new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { entries: 100_000, bytes: 256 << 20 }
+    }
+}
+
+impl Limits {
+    /// Returns the least number of bytes with which a task that has a body of `max_body` bytes fits into the half for tasks
+    /// whose sender is not proven.
+    pub(crate) fn least_bytes(max_body: usize) -> u64 {
+        u64::try_from(max_body).unwrap_or(u64::MAX).saturating_add(MAX_AROUND_BODY).saturating_mul(2)
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Tally {
     pub recovered: u64,
     /// Failed calls to the broker.
     pub broker_failures: u64,
+    /// Quarantine entries that were evicted for newer ones.
+    pub evicted: u64,
     /// Failed calls to the ledger or the quarantine.
     pub state_failures: u64,
     /// Uses of a key in a token or service that failed because the key was unavailable.
@@ -66,6 +68,7 @@ impl Tally {
             Event::Dropped { count } => self.dropped += *count as u64,
             Event::Recovered { count } => self.recovered += *count as u64,
             Event::BrokerFailed { .. } => self.broker_failures += 1,
+            Event::QuarantineFull { evicted } => self.evicted += evicted,
             Event::StateFailed { .. } => self.state_failures += 1,
             Event::KeyUnavailable { .. } => self.key_unavailable += 1,
             Event::GaveUp { .. } => self.gave_up += 1,

@@ -139,6 +139,11 @@ pub enum Event {
         /// The key.
         kid: KeyId,
     },
+    /// The quarantine is full: older entries were evicted for new ones.
+    QuarantineFull {
+        /// Number of entries evicted.
+        evicted: u64,
+    },
     /// The ledger or the quarantine failed: the worker runs nothing until it works again.
     StateFailed {
         /// Error of the ledger or quarantine.
@@ -205,6 +210,9 @@ impl fmt::Display for Event {
             Self::KeyUnavailable { id, kid, reason, .. } => self.fmt_key_unavailable(f, id, *kid, reason),
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
+            }
+            Self::QuarantineFull { evicted } => {
+                write!(f, "the quarantine is full: {evicted} older entries were evicted")
             }
             Self::StateFailed { error } => write!(f, "no tasks are run: {error}"),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::event::Event;
 use super::phase::Phase;
+use super::quarantine;
 use super::shared::Shared;
 use crate::broker::{BrokerError, Recovered, Tidied};
 use crate::queue::QueueName;
@@ -62,8 +63,9 @@ pub(super) async fn forward(shared: Arc<Shared>) {
     }
 }
 
-/// Deletes expired tasks from the queues and the ledger until the worker stops.
+/// Deletes expired tasks from the queues and the ledger, and measures the quarantine, until the worker stops.
 pub(super) async fn tidy(shared: Arc<Shared>) {
+    quarantine::measure(&shared).await;
     while !shared.lifecycle.sleep_unless(Phase::Stopping, TIDY_EVERY).await {
         for queue in queues(&shared) {
             let more = |tidied: Option<Tidied>| {
@@ -72,6 +74,7 @@ pub(super) async fn tidy(shared: Arc<Shared>) {
             while more(answer(&shared, "tidy queues", shared.parts.broker.tidy(&queue, BATCH).await)) {}
         }
         while sweep(&shared).await && continues(&shared) {}
+        quarantine::measure(&shared).await;
     }
 }
 

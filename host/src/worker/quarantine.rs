@@ -10,9 +10,10 @@ use super::event::Event;
 use super::shared::Shared;
 use super::task_state::{Completion, Outcome, RefusalDetails};
 use crate::broker::{Corrupt, TaskRecord};
-use crate::quarantine::{Disposition, Held, NewEntry};
+use crate::quarantine::{Disposition, Held, HoldOutcome, NewEntry, StateError};
 use crate::queue::QueueName;
 use crate::retry::{Retry, retry_until};
+use crate::telemetry;
 use crate::time::UnixMillis;
 
 /// Stores the refused tasks among `completions`. A task for which the quarantine has no room stays in the archive of its
@@ -80,8 +81,13 @@ async fn store(shared: &Arc<Shared>, entries: Vec<NewEntry>) -> Option<Vec<Held>
     let entries = Arc::new(entries);
     let attempt = || async {
         let entries = Arc::clone(&entries);
-        match shared.run_blocking(move |shared| shared.parts.quarantine.hold(&entries)).await {
-            Ok(Ok(held)) => Ok(Some(held)),
+        match shared.run_blocking(move |shared| hold_and_measure(shared, &entries)).await {
+            Ok(Ok(HoldOutcome { held, evicted })) => {
+                if evicted > 0 {
+                    shared.observe(&Event::QuarantineFull { evicted });
+                }
+                Ok(Some(held))
+            }
             Ok(Err(error)) => {
                 shared.state_failed(&error);
                 Err(())
@@ -91,6 +97,22 @@ async fn store(shared: &Arc<Shared>, entries: Vec<NewEntry>) -> Option<Vec<Held>
         }
     };
     retry_until(&shared.lifecycle, attempt, |()| Retry::BackOff).await.ok().flatten()
+}
+
+fn hold_and_measure(shared: &Shared, entries: &[NewEntry]) -> Result<HoldOutcome, StateError> {
+    let quarantine = &shared.parts.quarantine;
+    let outcome = quarantine.hold(entries)?;
+    // The entries are stored. A failure that lasts is reported by `measure`.
+    let _ = telemetry::measure_quarantine(quarantine);
+    Ok(outcome)
+}
+
+/// Measures the quarantine: other processes change it too.
+pub(super) async fn measure(shared: &Arc<Shared>) {
+    let measure = |shared: &Shared| telemetry::measure_quarantine(&shared.parts.quarantine);
+    if let Ok(Err(error)) = shared.run_blocking(measure).await {
+        shared.state_failed(&error);
+    }
 }
 
 const fn is_stored(held: Held) -> bool {

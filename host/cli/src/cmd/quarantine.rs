@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use taskseal::QueueName;
 use taskseal::config::SetupError;
 use taskseal::quarantine::{Entry, EntryId, Filter, Quarantine, StateError};
@@ -107,10 +107,32 @@ fn ls(
             }
         }
     }
+    let evicted = quarantine.map(Quarantine::evicted).transpose().map_err(&failed)?.unwrap_or_default();
     if ui.json() {
+        return show_evicted_as_json(&evicted, ui);
+    }
+    ui.text(&text::table(["NUMBER", "CODE", "COUNT", "LAST SEEN", "QUEUE", "TASK"], &rows))?;
+    note_evicted(&evicted, ui);
+    Ok(())
+}
+
+/// Prints how many entries were evicted, by code, as the last object, if there are any.
+fn show_evicted_as_json(evicted: &[(String, u64)], ui: &Ui) -> Result<(), Failure> {
+    if evicted.is_empty() {
         return Ok(());
     }
-    ui.text(&text::table(["NUMBER", "CODE", "COUNT", "LAST SEEN", "QUEUE", "TASK"], &rows))
+    let by_code: Map<String, Value> =
+        evicted.iter().map(|(code, count)| (code.clone(), json!(count))).collect();
+    ui.object([("evicted", Value::Object(by_code))])
+}
+
+fn note_evicted(evicted: &[(String, u64)], ui: &Ui) {
+    if evicted.is_empty() {
+        return;
+    }
+    let total: u64 = evicted.iter().map(|(_, count)| count).sum();
+    let by_code: Vec<_> = evicted.iter().map(|(code, count)| format!("{count} {code}")).collect();
+    ui.note(&format!("evicted since the quarantine was created: {total} ({})", by_code.join(", ")));
 }
 
 fn row(entry: &Entry) -> [String; 6] {

@@ -43,7 +43,7 @@ fn by_code(counts: &BTreeMap<Refusal, u64>) -> Value {
     Value::Object(counts)
 }
 
-fn counts(tally: &Tally) -> [(&'static str, u64); 14] {
+fn counts(tally: &Tally) -> [(&'static str, u64); 15] {
     [
         ("started", tally.started),
         ("succeeded", tally.succeeded),
@@ -56,6 +56,7 @@ fn counts(tally: &Tally) -> [(&'static str, u64); 14] {
         ("dropped", tally.dropped),
         ("recovered", tally.recovered),
         ("broker_failures", tally.broker_failures),
+        ("evicted", tally.evicted),
         ("state_failures", tally.state_failures),
         ("key_unavailable", tally.key_unavailable),
         ("gave_up", tally.gave_up),

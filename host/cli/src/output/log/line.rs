@@ -41,11 +41,17 @@ impl Line {
         line
     }
 
-    /// Adds what to do about a task that is not acceptable yet: no quarantine entry says it.
+    /// Adds what to do about a task that is not acceptable yet, which no quarantine entry says, and about a full quarantine.
     fn add_next_step(&mut self) {
-        let refusal = Refusal::from_code(self.text("code")).filter(|_| self.event == "postponed");
-        if let Some(refusal) = refusal {
-            let next_step = refusal_hint(refusal);
+        let next_step = match self.event.as_str() {
+            "postponed" => Refusal::from_code(self.text("code")).map(refusal_hint),
+            "quarantine-full" => Some(
+                "find the most frequent code with `taskseal quarantine ls`, or raise `quarantine_entries` and \
+                 `quarantine_bytes` in [state]",
+            ),
+            _ => None,
+        };
+        if let Some(next_step) = next_step {
             let _ = write!(self.message, "; {next_step}");
             self.members.push(("next_step", json!(next_step)));
         }
@@ -60,6 +66,11 @@ impl Line {
     /// Returns a member that is a string, or the empty string.
     pub(super) fn text(&self, name: &str) -> &str {
         self.member(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Returns a member that is a number, or zero.
+    pub(super) fn number(&self, name: &str) -> u64 {
+        self.member(name).and_then(Value::as_u64).unwrap_or_default()
     }
 
     /// Returns whether a member is `true`.
