@@ -3,7 +3,7 @@
 
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -79,18 +79,15 @@ fn edit_entry(project: &Project, words: [&str; 2], from: &str, to: &str) {
     fs::write(project.path("keyset.toml"), entries.join("[[key]]")).unwrap();
 }
 
-/// Returns each file below a folder with its content.
-fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
+/// Returns the names of all files and folders below a folder.
+fn names(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.insert(path.clone(), Vec::new());
-            found.extend(contents(&path));
-        } else {
-            let content = fs::read(&path).unwrap();
-            found.insert(path, content);
+            found.extend(names(&path));
         }
+        found.insert(path);
     }
     found
 }
@@ -188,6 +185,9 @@ fn program_that_cannot_be_started_is_found_and_not_run() {
 fn queue_file_of_another_format_or_open_to_all_users_is_found() {
     let project = used();
     let file = project.path("queue/queue.db");
+    fs::rename(&file, project.path("away")).unwrap();
+    assert_fails(&project, 5, "broker", "queue.db");
+    fs::rename(project.path("away"), &file).unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o606)).unwrap();
     assert_fails(&project, 1, "broker", "accessible to other users");
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
@@ -241,6 +241,18 @@ fn state_folder_that_others_can_write_to_is_found() {
 }
 
 #[test]
+fn ledger_that_is_missing_is_found_and_not_created() {
+    let project = used();
+    fs::remove_file(project.path("state/ledger.db")).unwrap();
+    let run = project.run(&CHECK);
+    run.failed(5);
+    assert!(findings(&run, "ledger")[0]["hint"].as_str().unwrap().contains("ledger init"), "{run:?}");
+    assert!(!project.path("state/ledger.db").exists());
+    fs::remove_dir_all(project.path("state")).unwrap();
+    assert_fails(&project, 5, "ledger", "ledger.db");
+}
+
+#[test]
 fn ledger_and_quarantine_that_cannot_be_opened_are_found() {
     for (check, name) in [("ledger", "state/ledger.db"), ("quarantine", "state/quarantine.db")] {
         let project = used();
@@ -268,21 +280,20 @@ fn clock_that_is_behind_the_files_of_the_host_is_found() {
 #[test]
 fn check_before_the_first_start_makes_no_files() {
     let project = Project::new();
-    let before = contents(project.dir.path());
+    let before = names(project.dir.path());
     let run = project.run(&CHECK);
-    assert_found(run.ok(), "broker", "skip", "does not exist");
-    assert_eq!(contents(project.dir.path()), before);
+    assert_found(run.ok(), "quarantine", "skip", "does not exist");
+    assert_eq!(names(project.dir.path()), before);
 }
 
 #[test]
 fn host_in_order_passes_and_stays_as_it_was() {
     let project = used();
-    let before = contents(project.dir.path());
+    let before = names(project.dir.path());
     let run = project.run(&CHECK);
     let checks = run.ok().json()["checks"].as_array().unwrap().clone();
     assert!(checks.iter().all(|finding| finding["verdict"] == "ok"), "{run:?}");
-    let names: Vec<_> = contents(project.dir.path()).into_keys().collect();
-    assert_eq!(names, before.into_keys().collect::<Vec<_>>());
+    assert_eq!(names(project.dir.path()), before);
     let text = project.run(&["check"]).ok().text();
     assert_eq!(text.lines().count(), checks.len(), "{text}");
     assert!(text.lines().all(|line| line.starts_with("ok    ")), "{text}");

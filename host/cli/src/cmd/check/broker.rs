@@ -1,7 +1,5 @@
 //! Checks that the broker answers, can be written, and deletes no tasks on its own.
 
-use std::path::Path;
-
 use taskseal::broker::Eviction;
 use taskseal::config::{BrokerConfig, Config, SetupError};
 
@@ -14,11 +12,6 @@ const CHECK: &str = "broker";
 const EVICTION: &str = "eviction";
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
-    if let BrokerConfig::Sqlite(path) = &config.broker
-        && let Some(finding) = unopened_file(path)
-    {
-        return vec![finding];
-    }
     match health(config) {
         Err(failure) => {
             vec![Finding::fail(CHECK, failure), Finding::skip(EVICTION, "the broker cannot be used")]
@@ -27,21 +20,16 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     }
 }
 
-/// Returns what is wrong with a queue file that must not be opened, because that would create or fill it.
-fn unopened_file(path: &Path) -> Option<Finding> {
-    match path.symlink_metadata() {
-        Err(_) => {
-            let message = format!("{} does not exist yet; the first task creates it", path.display());
-            Some(Finding::skip(CHECK, message))
-        }
-        Ok(_) => file_fault(path, 0o007).map(|failure| Finding::fail(CHECK, failure)),
-    }
-}
-
 fn health(config: &Config) -> Result<Eviction, Failure> {
     let runtime = runtime()?;
     let _entered = runtime.enter();
     let failed = |error| setup_failure(config, error);
+    if let BrokerConfig::Sqlite(path) = &config.broker
+        && path.symlink_metadata().is_ok()
+        && let Some(failure) = file_fault(path, 0o007)
+    {
+        return Err(failure);
+    }
     let broker = config.open_broker().map_err(failed)?;
     runtime.block_on(broker.health()).map_err(|error| failed(SetupError::Broker(error)))
 }

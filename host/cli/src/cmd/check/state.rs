@@ -26,19 +26,24 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     if config.worker.is_none() {
         return vec![Finding::skip(STATE, "no [worker] section: this host runs no tasks")];
     }
+    let ledger = || file(config, LEDGER, &dir.join("ledger.db"), |config| config.open_ledger().map(drop));
     if !dir.exists() {
-        let message = format!("{} does not exist; the worker creates it at its first start", dir.display());
-        return vec![Finding::skip(STATE, message)];
+        // The error of the ledger names the command that creates both.
+        return vec![Finding::skip(STATE, format!("{} does not exist", dir.display())), ledger()];
     }
     if let Err(failure) = folder(dir) {
         return vec![Finding::fail(STATE, failure)];
     }
     let mut findings = vec![Finding::ok(STATE, dir.display().to_string())];
     findings.extend(space(dir));
-    findings.push(file(config, LEDGER, &dir.join("ledger.db"), |config| config.open_ledger().map(drop)));
-    findings.push(file(config, QUARANTINE, &dir.join("quarantine.db"), |config| {
-        config.open_quarantine().map(drop)
-    }));
+    findings.push(ledger());
+    let quarantine = dir.join("quarantine.db");
+    findings.push(if quarantine.symlink_metadata().is_ok() {
+        file(config, QUARANTINE, &quarantine, |config| config.existing_quarantine().map(drop))
+    } else {
+        let message = format!("{} does not exist; the worker creates it", quarantine.display());
+        Finding::skip(QUARANTINE, message)
+    });
     findings
 }
 
@@ -61,19 +66,15 @@ fn space(dir: &Path) -> Option<Finding> {
     }
 }
 
-/// Opens a state file that exists.
+/// Opens a state file. `open` must not create it.
 fn file(
     config: &Config,
     check: &'static str,
     path: &Path,
     open: impl FnOnce(&Config) -> Result<(), SetupError>,
 ) -> Finding {
-    if path.symlink_metadata().is_err() {
-        let message = format!("{} does not exist; the worker creates it at its first start", path.display());
-        return Finding::skip(check, message)
-            .hint("if a worker has run on this host before, find out where the file went");
-    }
-    match file_fault(path, 0o077) {
+    let exists = path.symlink_metadata().is_ok();
+    match file_fault(path, 0o077).filter(|_| exists) {
         Some(failure) => Finding::fail(check, failure),
         None => {
             let opened = open(config).map_err(|error| {
