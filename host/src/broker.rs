@@ -11,6 +11,8 @@ use async_trait::async_trait;
 
 use crate::queue::QueueName;
 
+#[doc(hidden)]
+pub use self::archive::ArchiveLimits;
 pub use self::error::BrokerError;
 #[doc(hidden)]
 pub use self::error::Cause;
@@ -29,6 +31,7 @@ pub use self::record::{Enqueued, NewTask, TaskRecord};
 pub use self::settlement::{Settled, Settlement};
 pub use crate::time::UnixMillis;
 
+mod archive;
 mod error;
 mod health;
 mod info;
@@ -118,8 +121,9 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// [`BrokerError`].
     async fn forward(&self, queue: &QueueName, limit: usize) -> Result<usize, BrokerError>;
 
-    /// Deletes up to `limit` completed tasks past their retention, and gives active tasks without a lease, or with one
-    /// that ends in more than an hour, one that has expired, so that [`recover`](Self::recover) finds them.
+    /// Deletes up to `limit` completed tasks past their retention, and up to `limit` archived tasks beyond the limits of the
+    /// archive, oldest first. Gives active tasks without a lease, or with one that ends in more than an hour, one that has
+    /// expired, so that [`recover`](Self::recover) finds them.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -220,6 +224,8 @@ pub struct Tidied {
     pub expired: usize,
     /// Number of active tasks without a lease that were given one.
     pub repaired: usize,
+    /// Number of archived tasks deleted because of the limits of the archive.
+    pub trimmed: usize,
 }
 
 /// Maximum duration of a lease. One that ends later counts as none.

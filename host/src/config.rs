@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use taskseal_core::Kind;
 
 #[doc(hidden)]
-#[doc(hidden)]
 pub use self::broker::TlsFiles;
 #[doc(hidden)]
 pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
@@ -26,6 +25,7 @@ pub use self::program::ProgramSettings;
 #[doc(hidden)]
 pub use crate::policy::PolicySettings;
 
+use crate::broker::ArchiveLimits;
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
 use crate::keys::{KeyRef, KeyStores, Keyring, KeyringError, SealingKey};
@@ -46,6 +46,8 @@ pub struct Config {
     pub deployment: String,
     /// Where the queue is.
     pub broker: BrokerConfig,
+    /// Limits of the archive of each queue.
+    pub archive: ArchiveLimits,
     /// Folder of the replay ledger and the quarantine.
     pub state_dir: PathBuf,
     /// How much the quarantine may store.

@@ -26,6 +26,7 @@ const ATTEMPTS: &str = "taskseal_attempts_total";
 const LEASE_LOST: &str = "taskseal_lease_lost_total";
 const LOCK_LOST: &str = "taskseal_lock_lost_total";
 const RECOVERED: &str = "taskseal_recovered_total";
+const ARCHIVE_TRIMMED: &str = "taskseal_archive_trimmed_total";
 const BROKER_FAILURES: &str = "taskseal_broker_failures_total";
 const STATE_FAILURES: &str = "taskseal_state_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
@@ -38,11 +39,12 @@ const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 9] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
     (RECOVERED, "Tasks of lost workers that are pending again."),
+    (ARCHIVE_TRIMMED, "Archived tasks deleted by the limits of the archive."),
     (BROKER_FAILURES, "Failed calls to the broker."),
     (
         QUARANTINE_EVICTED,
@@ -131,6 +133,7 @@ fn count(event: &Event) {
         Event::LeaseLost { .. } => counter!(LEASE_LOST).increment(1),
         Event::LockLost { .. } => counter!(LOCK_LOST).increment(1),
         Event::Recovered { count } => counter!(RECOVERED).increment(*count as u64),
+        Event::ArchiveTrimmed { count, .. } => counter!(ARCHIVE_TRIMMED).increment(*count as u64),
         Event::BrokerFailed { .. } => counter!(BROKER_FAILURES).increment(1),
         Event::StateFailed { .. } => counter!(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
@@ -174,6 +177,9 @@ fn trace(event: &Event) {
         }
         Event::Dropped { count } => emit!(warn, "dropped", event, count),
         Event::Recovered { count } => emit!(warn, "recovered", event, count),
+        Event::ArchiveTrimmed { queue, count } => {
+            emit!(warn, "archive-trimmed", event, queue = queue.as_str(), count);
+        }
         Event::BrokerFailed { doing, error } => {
             let transient = error.is_transient();
             emit!(warn, "broker-failed", event, doing, error = display(error), transient);

@@ -281,43 +281,47 @@ async fn a_lease_left_over_from_a_task_that_is_elsewhere_is_cleared_without_runn
 #[tokio::test]
 async fn the_archive_is_kept_within_its_bounds_with_the_hashes_of_what_leaves_it() {
     let Some(it) = Fixture::with(&["new"]).await else { return };
-    let fill = "for n = 1, tonumber(ARGV[1]) do
-        redis.call('ZADD', KEYS[1], ARGV[2] + n / 1000, 'old' .. n)
-        redis.call('HSET', 'asynq:{mail}:t:old' .. n, 'msg', '', 'state', 'archived')
-    end";
-    let recent = unix_now() - 1000.0;
-    let () = cmd("EVAL")
-        .arg(fill)
-        .arg(1)
-        .arg("asynq:{mail}:archived")
-        .arg(10_003)
-        .arg(recent)
-        .query(&mut it.server.raw())
-        .unwrap();
+    it.raw().archive_old(10_003, unix_now() - 1000.0);
     let task = it.dequeue(1).await.tasks.remove(0);
-
     it.settle(&task.lease, Settlement::Archive { reason: "refused".into() }).await;
 
-    assert_eq!(it.broker.stats(&it.queue).await.unwrap().archived, 10_000);
+    let tidied = it.broker.tidy(&it.queue, 1000).await.unwrap();
+
+    let stats = it.broker.stats(&it.queue).await.unwrap();
+    assert_eq!((tidied.trimmed, stats.archived, stats.trimmed), (4, 10_000, 4));
     let exists = |id: &str| cmd("EXISTS").arg(key(id)).query::<u8>(&mut it.server.raw()).unwrap();
     assert_eq!([exists("old4"), exists("old5"), exists("new")], [0, 1, 1]);
 }
 
 #[tokio::test]
-async fn archived_tasks_leave_after_ninety_days() {
-    let Some(it) = Fixture::with(&["new"]).await else { return };
-    let task = it.dequeue(1).await.tasks.remove(0);
-    for (id, days) in [("ancient", 91.0), ("old", 89.0)] {
-        let score = unix_now() - days * 86400.0;
+async fn archived_tasks_leave_after_ninety_days_and_those_without_a_time_do_not() {
+    let Some(it) = Fixture::with(&[]).await else { return };
+    let now = unix_now();
+    for (id, at) in [("ancient", now - 91.0 * 86400.0), ("old", now - 89.0 * 86400.0), ("undated", 0.0)] {
         let mut raw = it.server.raw();
-        let () = cmd("ZADD").arg("asynq:{mail}:archived").arg(score).arg(id).query(&mut raw).unwrap();
+        let () = cmd("ZADD").arg("asynq:{mail}:archived").arg(at).arg(id).query(&mut raw).unwrap();
         let () = cmd("HSET").arg(key(id)).arg("state").arg("archived").query(&mut raw).unwrap();
     }
 
-    it.settle(&task.lease, Settlement::Archive { reason: "refused".into() }).await;
+    assert_eq!(it.broker.tidy(&it.queue, 100).await.unwrap().trimmed, 1);
 
-    assert!(it.broker.find(&it.queue, "ancient").await.unwrap().is_none());
-    assert!(it.broker.find(&it.queue, "old").await.unwrap().is_some());
+    for (id, is_kept) in [("ancient", false), ("old", true), ("undated", true)] {
+        assert_eq!(it.broker.find(&it.queue, id).await.unwrap().is_some(), is_kept, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_counter_does_not_keep_tasks_in_the_archive() {
+    let Some(it) = Fixture::with(&[]).await else { return };
+    it.raw().archive_old(10_001, unix_now() - 1000.0);
+    for (wrong, counted) in [("many", 0), ("7", 8)] {
+        let counter = "asynq:{mail}:taskseal:trimmed";
+        let () = cmd("SET").arg(counter).arg(wrong).query(&mut it.server.raw()).unwrap();
+        it.raw().archive_old(1, unix_now() - 2000.0);
+
+        assert_eq!(it.broker.tidy(&it.queue, 10).await.unwrap().trimmed, 1);
+        assert_eq!(it.broker.stats(&it.queue).await.unwrap().trimmed, counted);
+    }
 }
 
 #[tokio::test]
@@ -429,6 +433,23 @@ impl Raw {
         let script = "local old = redis.call('HGET', KEYS[1], ARGV[1]) or ''
                       redis.call('HSET', KEYS[1], ARGV[1], old .. string.rep('\\0', ARGV[2] - #old))";
         let () = cmd("EVAL").arg(script).arg(1).arg(key(id)).arg(field).arg(len).query(&mut self.0).unwrap();
+    }
+
+    /// Archives tasks `old1` and on, a millisecond apart.
+    fn archive_old(&mut self, count: usize, from: f64) {
+        let fill = "for n = 1, tonumber(ARGV[1]) do
+            redis.call('ZADD', KEYS[1], ARGV[2] + n / 1000, 'old' .. n)
+            redis.call('HSET', 'asynq:{mail}:t:old' .. n, 'msg', '', 'state', 'archived')
+        end";
+        let mut call = cmd("EVAL");
+        let () = call
+            .arg(fill)
+            .arg(1)
+            .arg("asynq:{mail}:archived")
+            .arg(count)
+            .arg(from)
+            .query(&mut self.0)
+            .unwrap();
     }
 
     fn push(&mut self, id: &str) {

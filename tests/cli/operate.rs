@@ -77,3 +77,19 @@ fn queue_is_deleted_with_its_tasks_only_on_request() {
     project.run(&["queue", "delete", "default", "--with-tasks"]).ok();
     assert_eq!(project.counts()["archived"], 0);
 }
+
+#[test]
+fn tasks_beyond_the_limit_of_the_archive_are_deleted_counted_and_reported() {
+    let (project, _) = failed(5);
+    assert_eq!(project.counts()["trimmed"], 0);
+    project.edit("taskseal.toml", "[broker]", "[broker]\narchive_max_tasks = 2");
+
+    let worker = project.run(&["worker", "--once", "--json", "--metrics", "metrics"]);
+
+    assert_eq!(worker.ok().json()["trimmed"], 3);
+    assert!(worker.err.contains("\"event\":\"archive-trimmed\""), "{worker:?}");
+    let counts = project.counts();
+    assert_eq!((&counts["archived"], &counts["trimmed"]), (&2.into(), &3.into()));
+    let metrics = std::fs::read_to_string(project.path("metrics")).unwrap();
+    assert!(metrics.contains("\ntaskseal_archive_trimmed_total 3\n"), "{metrics}");
+}

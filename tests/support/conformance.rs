@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use taskseal::broker::{
-    Broker, Lease, Leased, NewTask, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskRecord,
-    TaskState,
+    ArchiveLimits, Broker, Lease, Leased, NewTask, QueueStats, Recovered, Settled, Settlement, TaskInfo,
+    TaskRecord, TaskState,
 };
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
@@ -26,7 +26,12 @@ pub mod upkeep;
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Opens a separate handle, as another process would.
-    async fn open(&self) -> Arc<dyn Broker>;
+    async fn open(&self) -> Arc<dyn Broker> {
+        self.open_with(ArchiveLimits::default()).await
+    }
+
+    /// Opens a handle with these limits of the archive.
+    async fn open_with(&self, archive: ArchiveLimits) -> Arc<dyn Broker>;
 
     /// Overwrites the stored message of a task by bytes that no decoder understands.
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]);
@@ -101,6 +106,8 @@ macro_rules! conformance {
                 forward_leaves_what_is_not_due,
                 tidy_deletes_completed_tasks_past_their_retention_only,
                 tidy_deletes_no_more_than_its_limit,
+                archived_tasks_beyond_the_limit_are_deleted_by_tidy_oldest_first_and_counted,
+                archived_tasks_past_the_age_limit_are_deleted_by_tidy_and_counted,
                 active_task_without_a_lease_is_repaired_and_recovered,
                 pausing_twice_changes_nothing_the_second_time,
                 unknown_queue_is_empty,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use taskseal::broker::Broker;
-use taskseal::broker::sqlite::SqliteBroker;
+use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
+use taskseal::broker::{ArchiveLimits, Broker};
 use taskseal::queue::QueueName;
 use tempfile::TempDir;
 
@@ -54,8 +54,9 @@ fn intruder(path: &Path) -> Connection {
 
 #[async_trait]
 impl Store for QueueFile {
-    async fn open(&self) -> Arc<dyn Broker> {
-        Arc::new(SqliteBroker::open(self.path()).unwrap())
+    async fn open_with(&self, archive: ArchiveLimits) -> Arc<dyn Broker> {
+        let config = SqliteConfig::default().with_archive_limits(archive);
+        Arc::new(SqliteBroker::open_with(self.path(), &config).unwrap())
     }
 
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]) {

@@ -377,7 +377,7 @@ impl Model {
     async fn tidy(&mut self, broker: &dyn Broker, limit: usize) -> Check {
         let tidied = broker.tidy(&queue(), limit).await.map_err(text)?;
         let mut over = self.due(TaskState::Completed);
-        same("tidied", &tidied, &Tidied { expired: over.len().min(limit), repaired: 0 })?;
+        same("tidied", &tidied, &Tidied { expired: over.len().min(limit), ..Tidied::default() })?;
         over.sort();
         // Of those that ended at once, which go first is the broker's own choice.
         let mut gone = 0;
@@ -403,6 +403,7 @@ impl Model {
             processed: self.processed,
             failed: self.failed,
             paused: self.paused,
+            trimmed: 0,
             oldest_pending: None,
         };
         let stats = broker.stats(&queue()).await.map_err(text)?;

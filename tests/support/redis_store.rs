@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use redis::Commands;
-use taskseal::broker::Broker;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
+use taskseal::broker::{ArchiveLimits, Broker};
 use taskseal::queue::QueueName;
 
 use crate::conformance::Store;
@@ -14,8 +14,9 @@ use crate::redis::RedisServer;
 
 #[async_trait]
 impl Store for RedisServer {
-    async fn open(&self) -> Arc<dyn Broker> {
-        Arc::new(RedisBroker::connect(&RedisConfig::new(self.url())).unwrap())
+    async fn open_with(&self, archive: ArchiveLimits) -> Arc<dyn Broker> {
+        let config = RedisConfig::new(self.url()).with_archive_limits(archive);
+        Arc::new(RedisBroker::connect(&config).unwrap())
     }
 
     async fn damage(&self, queue: &QueueName, id: &str, bytes: &[u8]) {

@@ -133,6 +133,8 @@ pub struct QueueStats {
     pub processed: u64,
     /// Number of failures since the queue was created.
     pub failed: u64,
+    /// Number of archived tasks that the limits of the archive deleted since the queue was created.
+    pub trimmed: u64,
     /// Whether the queue is paused: no task can be leased from it.
     pub paused: bool,
     /// How long the oldest pending task has waited.

@@ -23,8 +23,9 @@ use self::keys::Keys;
 use self::scripts::Args;
 use self::subscriber::Subscriber;
 use super::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, MAX_LEASE, NewTask, Operated,
-    Operation, QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
+    ArchiveLimits, Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, MAX_LEASE,
+    NewTask, Operated, Operation, QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo,
+    TaskState, Tidied,
 };
 use crate::lock::lock;
 use crate::queue::QueueName;
@@ -61,6 +62,7 @@ pub struct RedisBroker {
     known: Mutex<BTreeMap<QueueName, u64>>,
     /// Which of scheduled and retry is forwarded first. Alternates, so that neither starves.
     retry_first: AtomicBool,
+    archive: ArchiveLimits,
 }
 
 impl RedisBroker {
@@ -82,6 +84,7 @@ impl RedisBroker {
             subscriber: Subscriber::new(config.clone(), channel),
             known: Mutex::default(),
             retry_first: AtomicBool::new(false),
+            archive: config.archive(),
         })
     }
 

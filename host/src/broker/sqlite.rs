@@ -21,8 +21,9 @@ pub use self::config::SqliteConfig;
 
 use self::executor::Executor;
 use super::{
-    Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, MAX_LEASE, NewTask, Operated,
-    Operation, QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo, TaskState, Tidied,
+    ArchiveLimits, Broker, BrokerError, DequeueLimits, Dequeued, Enqueued, Eviction, Lease, MAX_LEASE,
+    NewTask, Operated, Operation, QueueDeletion, QueueStats, Recovered, Settled, Settlement, TaskInfo,
+    TaskState, Tidied,
 };
 use crate::queue::QueueName;
 use crate::sqlite::{self, Location, Settings};
@@ -59,6 +60,7 @@ pub struct SqliteBroker {
     path: PathBuf,
     executor: Executor,
     max_bytes: Option<u64>,
+    archive: ArchiveLimits,
     /// Notifies waiting calls of this process that tasks became pending.
     pending: Notify,
 }
@@ -95,7 +97,8 @@ impl SqliteBroker {
         let location = Location::of(path).map_err(|error| BrokerError::Refused(error.into()))?;
         let executor = Executor::start(writer, reader, &location, &config.clock)
             .map_err(|error| BrokerError::Unavailable(error.into()))?;
-        Ok(Self { path: path.into(), executor, max_bytes: config.max_bytes, pending: Notify::new() })
+        let (max_bytes, archive) = (config.max_bytes, config.archive);
+        Ok(Self { path: path.into(), executor, max_bytes, archive, pending: Notify::new() })
     }
 
     fn notify_if(&self, tasks_became_pending: bool) {
@@ -235,11 +238,11 @@ impl Broker for SqliteBroker {
     }
 
     async fn tidy(&self, queue: &QueueName, limit: usize) -> Result<Tidied, BrokerError> {
-        let (queue, peeked) = (queue.clone(), queue.clone());
+        let (queue, peeked, limits) = (queue.clone(), queue.clone(), self.archive);
         self.executor
             .write_if(
-                move |connection, now| maintenance::has_untidy(connection, peeked.as_str(), now.0),
-                move |connection, now| maintenance::tidy(connection, queue.as_str(), limit, now.0),
+                move |connection, now| maintenance::has_untidy(connection, peeked.as_str(), limits, now.0),
+                move |connection, now| maintenance::tidy(connection, queue.as_str(), limit, limits, now.0),
             )
             .await
     }

@@ -2,12 +2,15 @@
 //! contain it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::context::Context;
+use super::value::{Count, Seconds, YEAR};
+use crate::broker::ArchiveLimits;
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::relative_to;
@@ -112,9 +115,20 @@ pub(super) struct BrokerSection {
     ca_file: Option<Spanned<String>>,
     cert_file: Option<Spanned<String>>,
     key_file: Option<Spanned<String>>,
+    archive_max_tasks: Option<Count<1, 10_000_000>>,
+    archive_max_age: Option<Seconds<1, { 10 * YEAR }>>,
 }
 
 impl BrokerSection {
+    /// Returns the limits of the archive.
+    pub(super) fn archive(&self) -> ArchiveLimits {
+        let default = ArchiveLimits::default();
+        ArchiveLimits {
+            tasks: self.archive_max_tasks.map_or(default.tasks, |count| count.0),
+            age: self.archive_max_age.map_or(default.age, Duration::from),
+        }
+    }
+
     pub(super) fn check(self, context: &Context<'_>) -> Result<BrokerConfig, FileError> {
         let redis_only = [
             &self.prefix,

@@ -150,6 +150,7 @@ impl ConfigFile {
         Ok(Config {
             file: context.file.to_owned(),
             deployment,
+            archive: self.broker.archive(),
             broker: self.broker.check(context)?,
             state_dir,
             quarantine,

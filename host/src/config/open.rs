@@ -47,11 +47,13 @@ impl Config {
         match &self.broker {
             #[cfg(feature = "sqlite")]
             BrokerConfig::Sqlite(path) => {
-                Ok(Arc::new(SqliteBroker::open_with(path, &SqliteConfig::default().existing())?))
+                let settings = SqliteConfig::default().existing().with_archive_limits(self.archive);
+                Ok(Arc::new(SqliteBroker::open_with(path, &settings)?))
             }
             #[cfg(feature = "redis")]
             BrokerConfig::Redis(settings) => {
                 let mut redis = RedisConfig::new(settings.url.clone())
+                    .with_archive_limits(self.archive)
                     .with_prefix(&settings.prefix)
                     .map_err(|error| FileError::new(&self.file, error.to_string()))?;
                 if let Some(source) = &settings.password {

@@ -129,6 +129,21 @@ fn field_of_an_earlier_version_is_refused_with_the_name_of_the_new_one() {
 }
 
 #[test]
+fn limits_of_the_archive_are_those_of_asynq_unless_they_are_set() {
+    let found = fault(&format!("{MINIMAL}[broker]\narchive_max_tasks = 0\n"));
+    assert_eq!(found, (3, "broker.archive_max_tasks".into(), "0 is out of range".into()));
+    let found = fault(&format!("{MINIMAL}[broker]\narchive_max_age = \"0s\"\n"));
+    assert_eq!(found, (3, "broker.archive_max_age".into(), "\"0s\" is out of range".into()));
+
+    assert_eq!(load(MINIMAL).unwrap().archive, ArchiveLimits::default());
+    for url in ["", "url = \"redis://localhost\"\n"] {
+        let set = format!("{MINIMAL}[broker]\n{url}archive_max_tasks = 5\narchive_max_age = \"2d\"\n");
+        let age = std::time::Duration::from_secs(2 * 86_400);
+        assert_eq!(load(&set).unwrap().archive, ArchiveLimits { tasks: 5, age });
+    }
+}
+
+#[test]
 fn password_in_the_url_is_refused_and_not_shown() {
     for url in [
         "redis://user:hunter2@localhost:6379/0",

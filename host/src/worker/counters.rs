@@ -32,6 +32,8 @@ pub struct Tally {
     pub dropped: u64,
     /// Tasks of lost workers that are pending again.
     pub recovered: u64,
+    /// Archived tasks deleted by the limits of the archive.
+    pub trimmed: u64,
     /// Failed calls to the broker.
     pub broker_failures: u64,
     /// Quarantine entries that were evicted for newer ones.
@@ -67,6 +69,7 @@ impl Tally {
             Event::LockLost { .. } => self.lock_lost += 1,
             Event::Dropped { count } => self.dropped += *count as u64,
             Event::Recovered { count } => self.recovered += *count as u64,
+            Event::ArchiveTrimmed { count, .. } => self.trimmed += *count as u64,
             Event::BrokerFailed { .. } => self.broker_failures += 1,
             Event::QuarantineFull { evicted } => self.evicted += evicted,
             Event::StateFailed { .. } => self.state_failures += 1,

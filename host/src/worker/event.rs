@@ -110,6 +110,13 @@ pub enum Event {
         /// Number of tasks.
         count: usize,
     },
+    /// The limits of the archive deleted archived tasks.
+    ArchiveTrimmed {
+        /// The queue.
+        queue: QueueName,
+        /// Number of tasks.
+        count: usize,
+    },
     /// A call to the broker failed.
     BrokerFailed {
         /// The operation, such as "take tasks".
@@ -205,6 +212,13 @@ impl fmt::Display for Event {
                 write!(f, "dropped {count} queue entries without a task or with a second copy")
             }
             Self::Recovered { count } => write!(f, "recovered {count} tasks of lost workers"),
+            Self::ArchiveTrimmed { queue, count } => {
+                write!(
+                    f,
+                    "deleted the {count} oldest tasks in the archive of queue {queue}: they were beyond \
+                     `archive_max_tasks` or `archive_max_age`"
+                )
+            }
             Self::BrokerFailed { doing, error } => write!(f, "cannot {doing}: {error}"),
             Self::GaveUp { queue } => write!(f, "gave up on queue {queue}: it does not answer"),
             Self::KeyUnavailable { id, kid, reason, .. } => self.fmt_key_unavailable(f, id, *kid, reason),

@@ -63,18 +63,37 @@ pub(super) async fn forward(shared: Arc<Shared>) {
     }
 }
 
-/// Deletes expired tasks from the queues and the ledger, and measures the quarantine, until the worker stops.
+/// Deletes expired tasks from the queues and the ledger, and measures the quarantine, until the worker stops. The first
+/// turn of the queues is at once: a worker in the mode "once" may end before the first delay.
 pub(super) async fn tidy(shared: Arc<Shared>) {
     quarantine::measure(&shared).await;
-    while !shared.lifecycle.sleep_unless(Phase::Stopping, TIDY_EVERY).await {
+    loop {
         for queue in queues(&shared) {
-            let more = |tidied: Option<Tidied>| {
-                tidied.is_some_and(|tidied| tidied.expired + tidied.repaired >= BATCH) && continues(&shared)
-            };
-            while more(answer(&shared, "tidy queues", shared.parts.broker.tidy(&queue, BATCH).await)) {}
+            tidy_queue(&shared, queue).await;
+        }
+        if shared.lifecycle.sleep_unless(Phase::Stopping, TIDY_EVERY).await {
+            return;
         }
         while sweep(&shared).await && continues(&shared) {}
         quarantine::measure(&shared).await;
+    }
+}
+
+/// Deletes expired tasks of one queue. Reports all that left the archive as one event.
+async fn tidy_queue(shared: &Shared, queue: QueueName) {
+    let mut count = 0;
+    loop {
+        let tidied = shared.parts.broker.tidy(&queue, BATCH).await;
+        let Some(Tidied { expired, repaired, trimmed }) = answer(shared, "tidy queues", tidied) else {
+            break;
+        };
+        count += trimmed;
+        if expired.max(repaired).max(trimmed) < BATCH || !continues(shared) {
+            break;
+        }
+    }
+    if count > 0 {
+        shared.observe(&Event::ArchiveTrimmed { queue, count });
     }
 }
 

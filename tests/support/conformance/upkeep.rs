@@ -22,6 +22,11 @@ async fn complete(broker: &dyn Broker, ids: &[impl AsRef<str>], retention: Durat
     broker.settle(&queue(), &ends).await.unwrap();
 }
 
+async fn archived(broker: &dyn Broker, id: &str) {
+    let lease = leased(broker, id, LONG).await;
+    assert_eq!(settle_one(broker, &lease, archive("failed")).await, Settled::Done);
+}
+
 pub async fn forward_moves_no_more_than_its_limit(store: &dyn Store) {
     let broker = store.open().await;
     retry_at(&*broker, &names(5), UnixMillis(1000)).await;
@@ -59,7 +64,7 @@ pub async fn tidy_deletes_completed_tasks_past_their_retention_only(store: &dyn 
     })
     .await;
 
-    assert_eq!(tidied, Tidied { expired: 1, repaired: 0 });
+    assert_eq!(tidied, Tidied { expired: 1, ..Tidied::default() });
     assert!(broker.find(&queue(), "expired").await.unwrap().is_none());
     let stats = consistent(&*broker).await;
     assert_eq!((stats.completed, stats.pending, stats.processed), (1, 1, 2));
@@ -79,6 +84,41 @@ pub async fn tidy_deletes_no_more_than_its_limit(store: &dyn Store) {
     }
 }
 
+pub async fn archived_tasks_beyond_the_limit_are_deleted_by_tidy_oldest_first_and_counted(store: &dyn Store) {
+    let broker = store.open_with(ArchiveLimits { tasks: 3, age: LONG }).await;
+    for id in names(8) {
+        archived(&*broker, &id).await;
+    }
+    assert_eq!((stats(&*broker).await.archived, stats(&*broker).await.trimmed), (8, 0));
+
+    let trimmed = |count| Tidied { trimmed: count, ..Tidied::default() };
+    assert_eq!(broker.tidy(&queue(), 0).await.unwrap(), trimmed(0));
+    for count in [4, 1, 0] {
+        assert_eq!(broker.tidy(&queue(), 4).await.unwrap(), trimmed(count));
+    }
+
+    let stats = consistent(&*broker).await;
+    assert_eq!((stats.archived, stats.trimmed, stats.failed), (3, 5, 8));
+    assert_eq!(ids_in(&*broker, TaskState::Archived).await, names(8)[5..]);
+    assert!(broker.find(&queue(), "t00000").await.unwrap().is_none());
+}
+
+pub async fn archived_tasks_past_the_age_limit_are_deleted_by_tidy_and_counted(store: &dyn Store) {
+    let broker = store.open_with(ArchiveLimits { tasks: 10, age: SHORT }).await;
+    archived(&*broker, "old").await;
+    complete(&*broker, &["completed"], LONG).await;
+
+    let tidied = eventually(|| async {
+        let tidied = broker.tidy(&queue(), 10).await.unwrap();
+        (tidied != Tidied::default()).then_some(tidied)
+    })
+    .await;
+
+    assert_eq!(tidied, Tidied { trimmed: 1, ..Tidied::default() });
+    let stats = consistent(&*broker).await;
+    assert_eq!((stats.archived, stats.trimmed, stats.completed), (0, 1, 1));
+}
+
 pub async fn active_task_without_a_lease_is_repaired_and_recovered(store: &dyn Store) {
     let broker = store.open().await;
     fill(&*broker, &["stranded", "held"]).await;
@@ -86,7 +126,8 @@ pub async fn active_task_without_a_lease_is_repaired_and_recovered(store: &dyn S
     store.lose_lease(&queue(), "stranded").await;
     assert_eq!(broker.recover(&queue(), 10).await.unwrap(), Recovered::default());
 
-    assert_eq!(broker.tidy(&queue(), 10).await.unwrap(), Tidied { expired: 0, repaired: 1 });
+    let repaired = Tidied { repaired: 1, ..Tidied::default() };
+    assert_eq!(broker.tidy(&queue(), 10).await.unwrap(), repaired);
 
     assert_eq!(recovered(&*broker, 1).await.requeued, ["stranded"]);
     assert_eq!(broker.tidy(&queue(), 10).await.unwrap(), Tidied::default());

@@ -139,7 +139,7 @@ async fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {
     ui.text(&text::table(HEAD, &rows))
 }
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
     "QUEUE",
     "PENDING",
     "ACTIVE",
@@ -148,11 +148,12 @@ const HEAD: [&str; 10] = [
     "ARCHIVED",
     "COMPLETED",
     "FAILED",
+    "TRIMMED",
     "STATE",
     "OLDEST",
 ];
 
-fn row(queue: &QueueName, stats: &QueueStats) -> [String; 10] {
+fn row(queue: &QueueName, stats: &QueueStats) -> [String; 11] {
     [
         queue.to_string(),
         stats.pending.to_string(),
@@ -162,6 +163,7 @@ fn row(queue: &QueueName, stats: &QueueStats) -> [String; 10] {
         stats.archived.to_string(),
         stats.completed.to_string(),
         stats.failed.to_string(),
+        stats.trimmed.to_string(),
         state(stats.paused).to_owned(),
         oldest_pending_seconds(stats).map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s")),
     ]
@@ -178,6 +180,7 @@ fn members(queue: &QueueName, stats: &QueueStats) -> Vec<Member> {
         ("completed", json!(stats.completed)),
         ("processed", json!(stats.processed)),
         ("failed", json!(stats.failed)),
+        ("trimmed", json!(stats.trimmed)),
         ("paused", json!(stats.paused)),
         ("oldest_pending_seconds", json!(oldest_pending_seconds(stats))),
     ]

@@ -11,7 +11,7 @@ use redis::{
 };
 use zeroize::Zeroizing;
 
-use crate::broker::BrokerError;
+use crate::broker::{ArchiveLimits, BrokerError};
 
 /// The settings of a connection to Redis.
 ///
@@ -25,6 +25,7 @@ pub struct RedisConfig {
     tls: Option<TlsReader>,
     prefix: String,
     response_timeout: Duration,
+    archive: ArchiveLimits,
 }
 
 impl RedisConfig {
@@ -39,6 +40,7 @@ impl RedisConfig {
             tls: None,
             prefix: "asynq".to_owned(),
             response_timeout: Duration::from_secs(5),
+            archive: ArchiveLimits::default(),
         }
     }
 
@@ -98,6 +100,17 @@ impl RedisConfig {
         self
     }
 
+    /// Sets the limits of the archive; by default those of asynq.
+    #[must_use]
+    pub const fn with_archive_limits(mut self, archive: ArchiveLimits) -> Self {
+        self.archive = archive;
+        self
+    }
+
+    pub(super) const fn archive(&self) -> ArchiveLimits {
+        self.archive
+    }
+
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -151,6 +164,7 @@ impl fmt::Debug for RedisConfig {
         f.debug_struct("RedisConfig")
             .field("prefix", &self.prefix)
             .field("response_timeout", &self.response_timeout)
+            .field("archive", &self.archive)
             .finish_non_exhaustive()
     }
 }

@@ -42,10 +42,22 @@ impl RedisBroker {
             &keys.processed,
             &keys.failed,
             &keys.paused,
+            &keys.trimmed,
         ];
         let answer = self.connection.run(&scripts::STATS, &names, &Args::default().text(&keys.base)).await?;
-        let [pending, active, scheduled, retry, archived, completed, processed, failed, paused, oldest] =
-            reply::tuple(answer)?;
+        let [
+            pending,
+            active,
+            scheduled,
+            retry,
+            archived,
+            completed,
+            processed,
+            failed,
+            paused,
+            trimmed,
+            oldest,
+        ] = reply::tuple(answer)?;
         let count = |value: &Value| reply::count(value).map(|count| count as u64);
         Ok(QueueStats {
             pending: count(&pending)?,
@@ -57,6 +69,7 @@ impl RedisBroker {
             processed: reply::counter(processed)?,
             failed: reply::counter(failed)?,
             paused: reply::int(&paused)? == 1,
+            trimmed: reply::counter(trimmed)?,
             oldest_pending: u64::try_from(reply::int(&oldest)?).ok().map(Duration::from_millis),
         })
     }

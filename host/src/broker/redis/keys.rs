@@ -18,6 +18,8 @@ pub(super) struct Keys {
     pub(super) paused: String,
     pub(super) processed: String,
     pub(super) failed: String,
+    /// Counter of archived tasks that the limits of the archive deleted. asynq has none.
+    pub(super) trimmed: String,
 }
 
 impl Keys {
@@ -35,6 +37,7 @@ impl Keys {
             paused: key("paused"),
             processed: key("processed"),
             failed: key("failed"),
+            trimmed: key("taskseal:trimmed"),
             base,
         }
     }

@@ -80,19 +80,22 @@ impl RedisBroker {
 
     pub(super) async fn tidy_queue(&self, queue: &QueueName, limit: usize) -> Result<Tidied, BrokerError> {
         let keys = self.keys(queue);
-        let names = [keys.completed.as_str(), &keys.active, &keys.lease];
+        let names = [keys.completed.as_str(), &keys.active, &keys.lease, &keys.archived, &keys.trimmed];
+        let (tasks, age) = (i64::try_from(self.archive.tasks).unwrap_or(i64::MAX), millis(self.archive.age));
         let mut out = Tidied::default();
         let mut left = limit;
         while left > 0 {
             let chunk = left.min(CHUNK);
-            let args = Args::default().text(&keys.base).int(to_i64(chunk));
-            let [expired, repaired] =
+            let args = Args::default().text(&keys.base).int(to_i64(chunk)).int(tasks).int(age);
+            let [expired, repaired, trimmed] =
                 reply::tuple(self.connection.run(&scripts::TIDY, &names, &args).await?)?;
             let expired = reply::at_most(reply::count(&expired)?, chunk)?;
             let repaired = reply::at_most(reply::count(&repaired)?, chunk)?;
             out.expired += expired;
+            let trimmed = reply::at_most(reply::count(&trimmed)?, chunk)?;
             out.repaired += repaired;
-            if expired.max(repaired) < chunk {
+            out.trimmed += trimmed;
+            if expired.max(repaired).max(trimmed) < chunk {
                 break;
             }
             left -= chunk;

@@ -94,9 +94,9 @@ macro_rules! script {
 script!(ENQUEUE = "clock" "wrong_type" "bounds" "enqueue");
 script!(ENQUEUE_UNIQUE = "clock" "wrong_type" "bounds" "enqueue_unique");
 script!(DEQUEUE = "clock" "wrong_type" "holder" "listed" "bounds" "dequeue");
-script!(SETTLE = "clock" "wrong_type" "holder" "remove_active" "counters" "archive" "settle");
+script!(SETTLE = "clock" "wrong_type" "holder" "remove_active" "counters" "settle");
 script!(EXTEND = "clock" "wrong_type" "holder" "extend");
-script!(RECOVER = "clock" "wrong_type" "holder" "listed" "bounds" "counters" "archive" "recover");
+script!(RECOVER = "clock" "wrong_type" "holder" "listed" "bounds" "recover");
 script!(FORWARD = "clock" "wrong_type" "forward");
 script!(TIDY = "clock" "holder" "tidy");
 script!(PAUSE = "pause");

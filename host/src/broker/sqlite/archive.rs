@@ -4,36 +4,54 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::counters::Delta;
 use super::{record, tasks};
-use crate::broker::TaskState;
+use crate::broker::{ArchiveLimits, TaskState};
 
-/// Keeps the archive within asynq's limits, so that it cannot fill the disk. What one call leaves over is deleted with the
-/// next archived task.
+/// A time of 0 is none: such a task leaves the archive by the number of tasks only.
+const TOO_OLD: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'archived' AND archived_at <= ?2
+                       AND archived_at > 0 ORDER BY archived_at, seq LIMIT ?3";
+
+const OLDEST: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'archived'
+                      AND ?2 IS NOT NULL ORDER BY archived_at, seq LIMIT ?3";
+
+/// Deletes up to `limit` tasks beyond the limits, oldest first, and counts them. Returns their number.
 pub(super) fn trim(
     connection: &Connection,
     queue: &str,
+    limits: ArchiveLimits,
     now: i64,
+    limit: i64,
     delta: &mut Delta,
-) -> rusqlite::Result<()> {
-    const MAX_TASKS: i64 = 10_000;
-    const MAX_AGE_MS: i64 = 90 * 86_400_000;
-    const MAX_DELETED: i64 = 500;
-
-    let oldest = "SELECT seq FROM task WHERE queue = ?1 AND state = 'archived' AND archived_at <= ?2
-                  ORDER BY archived_at, seq LIMIT ?3";
-    let mut seqs = tasks::select(connection, oldest, queue, now.saturating_sub(MAX_AGE_MS), MAX_DELETED)?;
-    if seqs.is_empty() {
-        let counted: Option<i64> = connection
-            .prepare_cached("SELECT archived FROM queue WHERE name = ?1")?
-            .query_row([queue], |row| record::integer(row, 0))
-            .optional()?;
-        let excess = counted.unwrap_or(0).saturating_sub(MAX_TASKS);
-        if excess > 0 {
-            seqs = tasks::select(connection, oldest, queue, i64::MAX, excess.min(MAX_DELETED))?;
-        }
-    }
-    for seq in seqs {
-        tasks::delete(connection, seq)?;
+) -> rusqlite::Result<usize> {
+    let seqs = beyond(connection, queue, limits, now, limit)?;
+    for seq in &seqs {
+        tasks::delete(connection, *seq)?;
         delta.leave(TaskState::Archived);
+        delta.trimmed += 1;
     }
-    Ok(())
+    Ok(seqs.len())
+}
+
+/// Returns up to `limit` tasks beyond the limits: those that are too old, or if there is none the oldest of too many.
+pub(super) fn beyond(
+    connection: &Connection,
+    queue: &str,
+    limits: ArchiveLimits,
+    now: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<i64>> {
+    let until = now.saturating_sub(record::millis(limits.age));
+    let seqs = tasks::select(connection, TOO_OLD, queue, until, limit)?;
+    let excess = count(connection, queue)?.saturating_sub(i64::try_from(limits.tasks).unwrap_or(i64::MAX));
+    if !seqs.is_empty() || excess <= 0 {
+        return Ok(seqs);
+    }
+    tasks::select(connection, OLDEST, queue, i64::MAX, excess.min(limit))
+}
+
+fn count(connection: &Connection, queue: &str) -> rusqlite::Result<i64> {
+    let counted: Option<i64> = connection
+        .prepare_cached("SELECT archived FROM queue WHERE name = ?1")?
+        .query_row([queue], |row| record::integer(row, 0))
+        .optional()?;
+    Ok(counted.unwrap_or(0))
 }

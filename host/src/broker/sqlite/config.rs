@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::executor::Clock;
+use crate::broker::ArchiveLimits;
 use crate::time::UnixMillis;
 
 /// The settings of a queue file.
@@ -15,6 +16,7 @@ pub struct SqliteConfig {
     pub(super) busy_timeout: Duration,
     pub(super) max_bytes: Option<u64>,
     pub(super) existing: bool,
+    pub(super) archive: ArchiveLimits,
 }
 
 impl Default for SqliteConfig {
@@ -24,6 +26,7 @@ impl Default for SqliteConfig {
             busy_timeout: Duration::from_secs(5),
             max_bytes: None,
             existing: false,
+            archive: ArchiveLimits::default(),
         }
     }
 }
@@ -51,6 +54,12 @@ impl SqliteConfig {
         Self { max_bytes: Some(bytes), ..self }
     }
 
+    /// Sets the limits of the archive; by default those of asynq.
+    #[must_use]
+    pub fn with_archive_limits(self, archive: ArchiveLimits) -> Self {
+        Self { archive, ..self }
+    }
+
     /// Never creates the file: opening a missing one fails with
     /// [`BrokerError::Refused`](crate::broker::BrokerError::Refused).
     #[must_use]
@@ -65,6 +74,7 @@ impl fmt::Debug for SqliteConfig {
             .field("busy_timeout", &self.busy_timeout)
             .field("max_bytes", &self.max_bytes)
             .field("existing", &self.existing)
+            .field("archive", &self.archive)
             .finish_non_exhaustive()
     }
 }

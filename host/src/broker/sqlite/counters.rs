@@ -11,6 +11,7 @@ pub(super) struct Delta {
     pub(super) enqueued: i64,
     pub(super) processed: i64,
     pub(super) failed: i64,
+    pub(super) trimmed: i64,
 }
 
 impl Delta {
@@ -62,7 +63,8 @@ impl Delta {
             completed,
             self.enqueued,
             self.processed,
-            self.failed
+            self.failed,
+            self.trimmed
         ])?;
         Ok(())
     }
@@ -71,8 +73,9 @@ impl Delta {
 /// Clamps before it adds: a counter that was tampered with may be the largest integer, and beyond that SQLite would compute
 /// a float, which the table refuses.
 const ADD: &str = "
-    INSERT INTO queue (name, pending, active, scheduled, retry, archived, completed, enqueued, processed, failed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    INSERT INTO queue (name, pending, active, scheduled, retry, archived, completed, enqueued, processed, failed,
+        trimmed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
     ON CONFLICT (name) DO UPDATE SET
         pending = min(max(pending, -1 << 62), 1 << 62) + ?2,
         active = min(max(active, -1 << 62), 1 << 62) + ?3,
@@ -82,4 +85,5 @@ const ADD: &str = "
         completed = min(max(completed, -1 << 62), 1 << 62) + ?7,
         enqueued = min(max(enqueued, -1 << 62), 1 << 62) + ?8,
         processed = min(max(processed, -1 << 62), 1 << 62) + ?9,
-        failed = min(max(failed, -1 << 62), 1 << 62) + ?10";
+        failed = min(max(failed, -1 << 62), 1 << 62) + ?10,
+        trimmed = min(max(trimmed, -1 << 62), 1 << 62) + ?11";

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::counters::Delta;
 use super::record::Stored;
-use super::{MAX_ROWS, archive, pending, record, tasks};
+use super::{MAX_ROWS, pending, record, tasks};
 use crate::broker::{Corrupt, DequeueLimits, Dequeued, Lease, LeaseToken, Leased, TaskState};
 
 /// Leases tasks until `until`. `random` is the fencing token of the first task, the others count up from it.
@@ -131,10 +131,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> rusqlite::Result<Dequeued> {
-        if !self.answer.corrupt.is_empty() {
-            archive::trim(self.connection, self.queue, self.now, &mut self.delta)?;
-        }
+    fn finish(self) -> rusqlite::Result<Dequeued> {
         self.delta.apply(self.connection, self.queue)?;
         Ok(self.answer)
     }

@@ -24,8 +24,8 @@ pub(super) fn queues(connection: &Connection) -> rusqlite::Result<Vec<QueueName>
 pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> rusqlite::Result<QueueStats> {
     let counted = connection
         .prepare_cached(
-            "SELECT pending, active, scheduled, retry, archived, completed, processed, failed, paused
-             FROM queue WHERE name = ?1",
+            "SELECT pending, active, scheduled, retry, archived, completed, processed, failed, paused,
+             trimmed FROM queue WHERE name = ?1",
         )?
         .query_row([queue], |row| {
             let count = |column| record::integer(row, column).map(|count| u64::try_from(count).unwrap_or(0));
@@ -39,6 +39,7 @@ pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> ru
                 processed: count(6)?,
                 failed: count(7)?,
                 paused: record::integer(row, 8)? != 0,
+                trimmed: count(9)?,
                 oldest_pending: None,
             })
         })

@@ -1,11 +1,11 @@
-//! Periodic work: due tasks, expired results, active tasks without a lease, counters; and pausing.
+//! Periodic work: due tasks, expired results, the archive, active tasks without a lease, counters; and pausing.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Delta;
 use super::schema::order_of;
-use super::{MAX_ROWS, pending, record, tasks, to_sql};
-use crate::broker::{MAX_LEASE, TaskState, Tidied};
+use super::{MAX_ROWS, archive, pending, record, tasks, to_sql};
+use crate::broker::{ArchiveLimits, MAX_LEASE, TaskState, Tidied};
 
 /// The counter of a state with fewer tasks than this is checked against the tasks.
 const RECOUNT_BELOW: i64 = 1000;
@@ -62,13 +62,25 @@ const UNLEASED: &str = "SELECT seq FROM task WHERE queue = ?1 AND state = 'activ
                         AND (lease_until IS NULL OR lease_until > ?2) LIMIT ?3";
 
 /// Returns whether [`tidy`] has anything to do.
-pub(super) fn has_untidy(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<bool> {
+pub(super) fn has_untidy(
+    connection: &Connection,
+    queue: &str,
+    limits: ArchiveLimits,
+    now: i64,
+) -> rusqlite::Result<bool> {
     Ok(!tasks::select(connection, EXPIRED, queue, now, 1)?.is_empty()
         || !tasks::select(connection, UNLEASED, queue, latest(now), 1)?.is_empty()
+        || !archive::beyond(connection, queue, limits, now, 1)?.is_empty()
         || drift(connection, queue)? != Delta::default())
 }
 
-pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64) -> rusqlite::Result<Tidied> {
+pub(super) fn tidy(
+    connection: &Connection,
+    queue: &str,
+    limit: usize,
+    limits: ArchiveLimits,
+    now: i64,
+) -> rusqlite::Result<Tidied> {
     let limit = to_sql(limit.min(MAX_ROWS));
     let mut delta = Delta::default();
     let mut answer = Tidied::default();
@@ -82,6 +94,7 @@ pub(super) fn tidy(connection: &Connection, queue: &str, limit: usize, now: i64)
         tasks::change(connection, seq, repair, params![seq, now])?;
         answer.repaired += 1;
     }
+    answer.trimmed = archive::trim(connection, queue, limits, now, limit, &mut delta)?;
     delta.apply(connection, queue)?;
     drift(connection, queue)?.apply(connection, queue)?;
     Ok(answer)

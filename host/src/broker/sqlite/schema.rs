@@ -11,7 +11,7 @@ use crate::sqlite::Schema;
 pub(super) const SCHEMA: Schema = Schema {
     kind: "queue",
     application_id: i32::from_be_bytes(*b"tskq"),
-    version: 3,
+    version: 4,
     sql: "
 CREATE TABLE queue (
     name TEXT NOT NULL PRIMARY KEY,
@@ -19,6 +19,7 @@ CREATE TABLE queue (
     enqueued INTEGER NOT NULL DEFAULT 0,
     processed INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0,
+    trimmed INTEGER NOT NULL DEFAULT 0, -- archived tasks deleted by the limits of the archive
     pending INTEGER NOT NULL DEFAULT 0,
     active INTEGER NOT NULL DEFAULT 0,
     scheduled INTEGER NOT NULL DEFAULT 0,

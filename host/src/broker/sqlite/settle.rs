@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Delta;
 use super::inspect::MAX_ERROR;
-use super::{archive, pending, record, tasks};
+use super::{pending, record, tasks};
 use crate::broker::{BrokerError, Lease, Settled, Settlement, TaskState};
 
 /// Refuses ends that could not be read back.
@@ -34,7 +34,7 @@ pub(super) fn settle(
     ends: &[(Lease, Settlement)],
     now: i64,
 ) -> rusqlite::Result<Vec<Settled>> {
-    let mut batch = Batch { connection, now, delta: Delta::default(), front: Vec::new(), archived: false };
+    let mut batch = Batch { connection, now, delta: Delta::default(), front: Vec::new() };
     let mut answers = Vec::with_capacity(ends.len());
     for (lease, settlement) in ends {
         answers.push(match held(connection, queue, lease)? {
@@ -63,7 +63,6 @@ struct Batch<'a> {
     delta: Delta,
     /// Tasks that go to the front of the queue, in order.
     front: Vec<i64>,
-    archived: bool,
 }
 
 impl Batch<'_> {
@@ -121,7 +120,6 @@ impl Batch<'_> {
         tasks::change(self.connection, seq, sql, params![seq, reason, self.now])?;
         tasks::archive(self.connection, seq, self.now)?;
         self.delta.archive(TaskState::Active);
-        self.archived = true;
         Ok(())
     }
 
@@ -134,11 +132,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn finish(mut self, queue: &str) -> rusqlite::Result<()> {
+    fn finish(self, queue: &str) -> rusqlite::Result<()> {
         pending::to_front(self.connection, queue, &self.front, self.now)?;
-        if self.archived {
-            archive::trim(self.connection, queue, self.now, &mut self.delta)?;
-        }
         self.delta.apply(self.connection, queue)
     }
 }

@@ -43,7 +43,7 @@ fn by_code(counts: &BTreeMap<Refusal, u64>) -> Value {
     Value::Object(counts)
 }
 
-fn counts(tally: &Tally) -> [(&'static str, u64); 15] {
+fn counts(tally: &Tally) -> [(&'static str, u64); 16] {
     [
         ("started", tally.started),
         ("succeeded", tally.succeeded),
@@ -55,6 +55,7 @@ fn counts(tally: &Tally) -> [(&'static str, u64); 15] {
         ("lock_lost", tally.lock_lost),
         ("dropped", tally.dropped),
         ("recovered", tally.recovered),
+        ("trimmed", tally.trimmed),
         ("broker_failures", tally.broker_failures),
         ("evicted", tally.evicted),
         ("state_failures", tally.state_failures),

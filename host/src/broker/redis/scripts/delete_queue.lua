@@ -35,6 +35,7 @@ for _, set in ipairs(sets) do
   end
 end
 if deleted == count then
-  redis.call('DEL', prefix .. 'lease', prefix .. 'paused', prefix .. 'processed', prefix .. 'failed')
+  redis.call('DEL', prefix .. 'lease', prefix .. 'paused', prefix .. 'processed', prefix .. 'failed',
+    prefix .. 'taskseal:trimmed')
 end
 return { active, count, deleted }

@@ -192,9 +192,6 @@ end
 if was_empty then
   pcall('PUBLISH', argv[2], argv[3])
 end
-if zadds[KEYS[5]] then
-  trim_archive(KEYS[5], hash, now)
-end
 if finished == number then
   return number
 end

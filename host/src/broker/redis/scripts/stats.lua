@@ -9,9 +9,10 @@
 -- KEYS[7] <prefix>:{<queue>}:processed
 -- KEYS[8] <prefix>:{<queue>}:failed
 -- KEYS[9] <prefix>:{<queue>}:paused
+-- KEYS[10] <prefix>:{<queue>}:taskseal:trimmed
 -- ARGV[1] <prefix>:{<queue>}:
--- Returns {pending, active, scheduled, retry, archived, completed, processed, failed, paused, ms that the
---   oldest pending task has waited or -1}
+-- Returns {pending, active, scheduled, retry, archived, completed, processed, failed, paused, trimmed,
+--   ms that the oldest pending task has waited or -1}
 
 local now = clock()
 local oldest = -1
@@ -35,5 +36,6 @@ return {
   bounded(redis.call('GET', KEYS[7]), 32),
   bounded(redis.call('GET', KEYS[8]), 32),
   redis.call('EXISTS', KEYS[9]),
+  bounded(redis.call('GET', KEYS[10]), 32),
   oldest,
 }

@@ -1,12 +1,16 @@
--- Deletes completed tasks past their retention, and gives active tasks without a lease, or with one that ends too late,
--- one that has expired.
+-- Deletes completed tasks past their retention and archived tasks beyond the limits of the archive, and gives active tasks
+-- without a lease, or with one that ends too late, one that has expired.
 --
 -- KEYS[1] <prefix>:{<queue>}:completed
 -- KEYS[2] <prefix>:{<queue>}:active
 -- KEYS[3] <prefix>:{<queue>}:lease
+-- KEYS[4] <prefix>:{<queue>}:archived
+-- KEYS[5] <prefix>:{<queue>}:taskseal:trimmed
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] maximum number of each
--- Returns {deleted, repaired}
+-- ARGV[3] maximum number of archived tasks
+-- ARGV[4] how long an archived task is kept, in ms
+-- Returns {completed tasks deleted, active tasks repaired, archived tasks deleted}
 --
 -- Every script that moves a task writes list and lease together, so an active task without a lease is not one that is
 -- being moved. Stranded ids collect at the tail of the list: only the tail is checked.
@@ -14,14 +18,31 @@
 local now = clock()
 local limit = tonumber(ARGV[2])
 
-local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, limit)
-if #expired > 0 then
-  local keys = {}
-  for n, id in ipairs(expired) do
-    keys[n] = ARGV[1] .. 't:' .. id
+local function delete(set, ids)
+  if #ids > 0 then
+    local keys = {}
+    for n, id in ipairs(ids) do
+      keys[n] = ARGV[1] .. 't:' .. id
+    end
+    redis.call('DEL', unpack(keys))
+    redis.call('ZREM', set, unpack(ids))
   end
-  redis.call('DEL', unpack(keys))
-  redis.call('ZREM', KEYS[1], unpack(expired))
+  return #ids
+end
+
+local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, limit)
+delete(KEYS[1], expired)
+
+-- A time of 0 is none: such a task leaves the archive by the number of tasks only.
+local oldest = string.format('%.6f', now - ARGV[4] / 1000)
+local beyond = redis.call('ZRANGEBYSCORE', KEYS[4], '(0', oldest, 'LIMIT', 0, limit)
+if #beyond == 0 then
+  local excess = math.min(redis.call('ZCARD', KEYS[4]) - ARGV[3], limit)
+  beyond = excess > 0 and redis.call('ZRANGE', KEYS[4], 0, excess - 1) or {}
+end
+if delete(KEYS[4], beyond) > 0 then
+  -- A counter that was tampered with must not keep the tasks.
+  redis.pcall('INCRBY', KEYS[5], #beyond)
 end
 
 local zadd = { 'ZADD', KEYS[3] }
@@ -48,4 +69,4 @@ local repaired = (#zadd - 2) / 2
 if repaired > 0 then
   redis.call(unpack(zadd))
 end
-return { #expired, repaired }
+return { #expired, repaired, #beyond }
