@@ -1,7 +1,9 @@
 //! Every command of every document is run as printed, or is listed with the reason why no test can run it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
+mod examples;
 mod hosts;
+mod inline;
 mod languages;
 mod not_run;
 mod output;
@@ -36,6 +38,7 @@ read! {
     commands_of_the_first_page_run: "README.md", pages::whole;
     commands_of_the_program_run: "host/cli/README.md", pages::whole;
     guide_to_get_started_ends_with_the_result_of_the_task: "host/docs/get-started.md", pages::whole;
+    commands_of_the_command_line_run: "host/docs/command-line.md", pages::command_line;
     guide_for_two_hosts_ends_with_the_result_on_the_host_of_the_producer: "host/docs/two-hosts.md", hosts::two_hosts;
     guide_to_add_a_producer_ends_with_its_task_run: "host/docs/add-a-producer.md", hosts::add_a_producer;
     guide_for_failed_tasks_runs_them_again: "host/docs/when-a-task-fails.md", pages::when_a_task_fails;

@@ -1,10 +1,11 @@
-//! Documents agree with the tree: the table of attacks names existing tests, links have targets, examples are compiled.
+//! Documents agree with the tree: the table of attacks names existing tests, links and paths lead to files, examples are
+//! compiled.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use taskseal_tests::documents::{pages, top};
+use taskseal_tests::documents::{Page, pages, top};
 
 /// The source files below a folder: path and text.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
@@ -69,14 +70,95 @@ fn every_row_names_a_test() {
     }
 }
 
+/// Pages whose examples in Rust are compiled as tests of a crate, because they are its documentation.
+const COMPILED: [(&str, &str); 3] =
+    [("core/README.md", "core"), ("host/README.md", "host"), ("hsm/README.md", "hsm")];
+/// The source of examples that are shortened.
+const SHORTENED: [(&str, &str); 1] = [("core/docs/devices.md", "core/firmware/src/adapter.rs")];
+
 #[test]
-fn the_example_of_the_first_page_is_the_one_that_is_compiled() {
-    let example = |page: &str| {
-        let page = fs::read_to_string(top(page)).expect("a page");
-        let (_, example) = page.split_once("```rust,no_run\n").expect("an example");
-        example.split_once("```").expect("its end").0.to_owned()
+fn every_example_in_rust_is_compiled() {
+    let compiled: Vec<Page> = COMPILED.iter().map(|(page, _)| Page::read(page)).collect();
+    for (page, package) in COMPILED {
+        let root = fs::read_to_string(top(package).join("src/lib.rs")).expect("the root of a crate");
+        assert!(root.starts_with("#![doc = include_str!(\"../README.md\")]"), "{page}");
+    }
+    for page in pages() {
+        for block in page.blocks().into_iter().filter(|block| block.language.starts_with("rust")) {
+            let place = format!("{}:{}", page.path, block.line);
+            if let Some((_, source)) = SHORTENED.iter().find(|(path, _)| *path == page.path) {
+                is_part_of(&place, block.text, source);
+                continue;
+            }
+            assert!(!block.language.contains("ignore"), "{place}");
+            let same = |page: &Page| page.blocks().iter().any(|other| other.text == block.text);
+            assert!(compiled.iter().any(same), "{place}: nothing compiles this example");
+        }
+    }
+}
+
+/// Checks that each line of an example is one of the source, except for those that are shortened.
+fn is_part_of(place: &str, example: &str, source: &str) {
+    let text = fs::read_to_string(top(source)).expect("a source");
+    for line in example.lines().filter(|line| !line.contains('…')) {
+        assert!(text.lines().any(|other| other.trim() == line.trim()), "{place}: {source} has no {line}");
+    }
+}
+
+/// Paths that documents name as examples, or in the project of a reader.
+const NOT_OURS: [&str; 4] = ["foo/bar.rs", "foo/mod.rs", "/etc/", "vectors/..."];
+
+#[test]
+fn files_that_a_document_names_are_there() {
+    const ENDS: [&str; 10] = [".rs", ".sh", ".md", ".toml", ".py", ".lua", ".c", ".h", ".json", "/"];
+    let mut files = Vec::new();
+    files_below(&top(""), "", &mut files);
+    let is_path = |span: &String| {
+        span.trim_matches(['.', '/']).contains('/')
+            && ENDS.iter().any(|end| span.ends_with(end))
+            && span
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || "._-/<>*".contains(character))
+            && !NOT_OURS.iter().any(|other| span.contains(other))
     };
-    assert_eq!(example("README.md"), example("host/README.md"));
+    for page in pages().iter().filter(|page| !page.path.ends_with("CHANGELOG.md")) {
+        for span in page.spans().iter().filter(|span| is_path(span)) {
+            let wanted = span.trim_start_matches("../").trim_end_matches('/');
+            let is_there = |file: &String| matches(file, wanted);
+            assert!(files.iter().any(is_there), "{}: {span} does not exist", page.path);
+        }
+    }
+}
+
+/// Returns whether a path is, or ends with, the wanted one, in which `*` and `<name>` stand for a part of a name.
+fn matches(file: &str, wanted: &str) -> bool {
+    let (file, wanted): (Vec<_>, Vec<_>) = (file.split('/').collect(), wanted.split('/').collect());
+    let Some(tail) = file.len().checked_sub(wanted.len()).and_then(|start| file.get(start..)) else {
+        return false;
+    };
+    tail.iter().zip(&wanted).all(|(name, wanted)| {
+        let (start, end) = (wanted.split(['*', '<']).next(), wanted.rsplit(['*', '>']).next());
+        if !wanted.contains(['*', '<']) {
+            return name == wanted;
+        }
+        name.starts_with(start.unwrap_or_default()) && name.ends_with(end.unwrap_or_default())
+    })
+}
+
+/// Adds the files and folders in a folder and its subfolders, without built files.
+fn files_below(folder: &Path, name: &str, files: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let path = if name.is_empty() { file.clone() } else { format!("{name}/{file}") };
+        if [".git", "target", "node_modules"].contains(&file.as_str()) {
+            continue;
+        }
+        if entry.file_type().expect("a type").is_dir() {
+            files_below(&entry.path(), &path, files);
+        }
+        files.push(path);
+    }
 }
 
 #[test]

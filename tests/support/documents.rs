@@ -75,6 +75,25 @@ impl Page {
         }
         blocks
     }
+
+    /// Returns the code spans outside of the blocks, each in one line.
+    #[must_use]
+    pub fn spans(&self) -> Vec<String> {
+        let mut outside = String::new();
+        let mut in_block = false;
+        for line in self.text.lines() {
+            let is_fence = line.starts_with("```");
+            in_block ^= is_fence;
+            // A span does not go beyond its paragraph.
+            let line = if is_fence || line.trim().is_empty() { "\n" } else { line };
+            if is_fence || !in_block {
+                outside.push_str(line);
+                outside.push(if line == "\n" { '\n' } else { ' ' });
+            }
+        }
+        let paragraphs = outside.split('\n');
+        paragraphs.flat_map(|text| text.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    }
 }
 
 impl<'p> Block<'p> {

@@ -29,6 +29,15 @@ pub(crate) fn handlers(reader: &mut Reader) {
     assert!(result.contains(digest.split(' ').next().unwrap()), "{result}");
 }
 
+/// A project with a key file that other users can read.
+pub(crate) fn command_line(reader: &mut Reader) {
+    project(reader, "project");
+    let _ = reader.prepare("chmod 644 keys/worker.key");
+    reader.expect("taskseal check", 1);
+
+    let _ = reader.run_all();
+}
+
 /// A task whose handler gives up, a refused one, and one of a type that no handler has.
 pub(crate) fn when_a_task_fails(reader: &mut Reader) {
     project(reader, "project");
