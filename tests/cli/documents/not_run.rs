@@ -29,7 +29,7 @@ const fn of(page: &'static str, command: &'static str, reason: &'static str) -> 
 }
 
 const BUILDS: &str = "builds the program that these tests have built";
-const CAPI: &str = "builds the C library in release: the step `capi` does it";
+const CAPI: &str = "builds the C library: `core/capi/check` runs it, or does the same";
 const DEVICE: &str = "builds and runs a firmware: the step `devices` does it";
 const INTEROP: &str = "downloads packages: the step `interop` does it";
 const SYSTEM: &str = "changes the system";
