@@ -28,6 +28,7 @@ on_both_brokers! {
     answer_lost_while_settling_neither_loses_nor_repeats,
     settlement_that_the_queue_refuses_keeps_no_other_from_being_settled,
     ledger_out_of_reach_runs_nothing_and_keeps_the_order,
+    ledger_that_stays_out_of_reach_is_asked_less_and_less_and_ends_a_worker_that_runs_once,
     ledger_lost_while_tasks_run_settles_them_when_it_is_back,
     quarantine_out_of_reach_settles_nothing_that_was_refused_until_it_is_back,
     broker_that_cannot_be_reached_is_asked_again,
@@ -200,6 +201,26 @@ async fn ledger_out_of_reach_runs_nothing_and_keeps_the_order(fleet: Fleet) {
     assert_eq!((tally.started, tally.succeeded, tally.refused_total()), (6, 6, 0));
     let sent: Vec<_> = receipts.iter().map(|receipt| receipt.id).collect();
     assert_eq!(*order.lock().unwrap(), sent);
+}
+
+async fn ledger_that_stays_out_of_reach_is_asked_less_and_less_and_ends_a_worker_that_runs_once(
+    fleet: Fleet,
+) {
+    let (handlers, runs) = counted();
+    let ledger = FaultyLedger::new(fleet.ledger());
+    ledger.set_unavailable(true);
+    let parts = WorkerParts { ledger: Arc::clone(&ledger) as _, ..fleet.parts(handlers) };
+    let mut settings = fleet.worker_settings();
+    settings.retry_for = Duration::from_secs(1);
+    let receipt = fleet.client().enqueue(task("x")).await.unwrap();
+
+    let ended = tokio::time::timeout(Duration::from_secs(30), Worker::new(settings, parts).run_once()).await;
+
+    let tally = ended.expect("a worker that ends");
+    assert_eq!((tally.gave_up, tally.started, runs.load(Ordering::SeqCst)), (1, 0, 0));
+    // Without delays that grow, there are 20 and more in a second.
+    assert!((2..=12).contains(&tally.state_failures), "{tally:?}");
+    assert_eq!(fleet.find(&receipt.id.to_string()).await.unwrap().state, TaskState::Pending);
 }
 
 async fn ledger_lost_while_tasks_run_settles_them_when_it_is_back(fleet: Fleet) {

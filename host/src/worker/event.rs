@@ -124,7 +124,7 @@ pub enum Event {
         /// Error of the broker.
         error: BrokerError,
     },
-    /// A queue did not answer for too long, so a worker in the mode "once" ends without it.
+    /// A queue, or the ledger about its tasks, did not answer for too long, so a worker in the mode "once" ends without it.
     GaveUp {
         /// The queue.
         queue: QueueName,
@@ -220,7 +220,9 @@ impl fmt::Display for Event {
                 )
             }
             Self::BrokerFailed { doing, error } => write!(f, "cannot {doing}: {error}"),
-            Self::GaveUp { queue } => write!(f, "gave up on queue {queue}: it does not answer"),
+            Self::GaveUp { queue } => {
+                write!(f, "gave up on queue {queue}: it, or the ledger, does not answer")
+            }
             Self::KeyUnavailable { id, kid, reason, .. } => self.fmt_key_unavailable(f, id, *kid, reason),
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")

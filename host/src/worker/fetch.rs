@@ -138,11 +138,12 @@ impl Fetcher {
                 let slots = slots.take(tasks.len());
                 let tasks = self.leased(&queue, tasks, slots);
                 if !self.start(queue, tasks).await {
-                    // All queues use the same ledger.
+                    // All queues use the same ledger. A queue that has responded is not asked earlier for that.
                     self.scheduler.all_failed();
                     break;
                 }
             }
+            self.scheduler.responded(number);
         }
         fetched
     }
@@ -151,10 +152,7 @@ impl Fetcher {
         let (lease, max_body) = (self.shared.settings.lease, self.shared.settings.policy.max_body);
         let limits = DequeueLimits::tasks(limit).with_task_bytes(max_body.saturating_add(TASK_OVERHEAD));
         match self.shared.parts.broker.dequeue_within(queue, limits, lease).await {
-            Ok(dequeued) => {
-                self.scheduler.responded(number);
-                Some(dequeued)
-            }
+            Ok(dequeued) => Some(dequeued),
             Err(error) => {
                 self.shared.observe(&Event::BrokerFailed { doing: "take tasks", error });
                 self.scheduler.failed(number);

@@ -73,12 +73,12 @@ impl QueueScheduler {
         }
     }
 
-    /// Records that no queue can be used.
+    /// Records that no queue can be used, because the ledger does not respond.
     pub(super) fn all_failed(&mut self) {
         (0..self.queues.len()).for_each(|number| self.failed(number));
     }
 
-    /// Records that a queue responded.
+    /// Records that a queue responded, and the ledger about its tasks.
     pub(super) fn responded(&mut self, number: usize) {
         if let Some(queue) = self.queues.get_mut(number) {
             queue.delays.reset();

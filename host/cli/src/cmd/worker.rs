@@ -33,7 +33,7 @@ use crate::ui::Ui;
 #[command(after_help = "Example:\n  taskseal worker --once")]
 pub(crate) struct Args {
     /// End when the queues have no more tasks to run. Refused and failed tasks are counted and do not change the exit
-    /// code. Exits with 5 if a queue does not answer for 30 seconds
+    /// code. Exits with 5 if a queue or the ledger does not answer for 30 seconds
     #[arg(long)]
     once: bool,
     /// Write counters, and the health of tokens, to this file every ten seconds, in the text format of Prometheus
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     drop(log);
     summary::print(&tally, ui)?;
     if tally.gave_up > 0 {
-        return Err(Failure::unavailable("not every queue answered")
+        return Err(Failure::unavailable("a queue or the ledger did not answer")
             .hint("see the errors above; `taskseal queue ls` shows whether the queues answer"));
     }
     Ok(())
