@@ -17,6 +17,7 @@ pub struct Task {
     pub(crate) content_type: String,
     pub(crate) body: Zeroizing<Vec<u8>>,
     pub(crate) id: Option<TaskId>,
+    pub(crate) reference: Option<String>,
     pub(crate) queue: Option<QueueName>,
     pub(crate) process_at: Option<UnixMillis>,
     pub(crate) lifetime: Option<Duration>,
@@ -59,6 +60,7 @@ impl Task {
             content_type: content_type.as_str().to_owned(),
             body,
             id: None,
+            reference: None,
             queue: None,
             process_at: None,
             lifetime: None,
@@ -72,6 +74,14 @@ impl Task {
     #[must_use]
     pub const fn id(mut self, id: TaskId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// Sets the id of the task in its queue, instead of its task id. It is sealed. It must be a
+    /// [`Reference`](taskseal_core::name::Reference), which is checked when the task is sealed.
+    #[must_use]
+    pub fn reference(mut self, reference: &str) -> Self {
+        self.reference = Some(reference.to_owned());
         self
     }
 

@@ -39,7 +39,11 @@ fn two_envelopes(project: &Project) -> Vec<Vec<u8>> {
 #[test]
 fn worker_without_batches_postpones_them_and_names_the_setting() {
     let project = batching();
-    let ids = enqueue(&project, 3);
+    let lines = "{\"body\": 1}\n".repeat(3);
+    let refused = project.run_with(&JSONL, lines.as_bytes());
+    assert!(refused.failed(3).hinted().err.contains("3 suite-not-allowed"), "{refused:?}");
+    let forced = project.run_with(&[&JSONL[..], &["--force"]].concat(), lines.as_bytes()).ok().text();
+    let ids: Vec<_> = forced.lines().collect();
 
     let run = project.run(&[&ONCE[..], &["--json"]].concat());
 

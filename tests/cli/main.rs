@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod device;
 mod documents;
+mod enqueue;
 mod handlers;
 mod ledger;
 mod log;

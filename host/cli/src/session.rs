@@ -80,7 +80,7 @@ impl Session {
         match error {
             ClientError::Broker(error) => self.broker_failure(error),
             ClientError::Conflict(_) => {
-                Failure::new(error.to_string()).hint("omit the id, and a new one is generated")
+                Failure::new(error.to_string()).hint("use another id or reference, or omit it")
             }
             ClientError::NotSealed(OpenError::Refused(refusal))
             | ClientError::Result(OpenError::Refused(refusal)) => {

@@ -1,5 +1,6 @@
-//! Arguments that describe a task: its id, type and media type.
+//! Arguments that describe a task: its id, reference, type and media type.
 
+use taskseal_core::name::Reference;
 use taskseal_core::{ContentType, TaskId, TaskType};
 
 use crate::failure::Failure;
@@ -22,4 +23,9 @@ pub(crate) fn task_type(text: &str) -> Result<TaskType<'_>, Failure> {
 /// Returns the media type of a body.
 pub(crate) fn content_type(text: &str) -> Result<ContentType<'_>, Failure> {
     ContentType::new(text).map_err(|_| Failure::usage(format!("`{text}` is not a media type")))
+}
+
+/// Returns the reference of a task.
+pub(crate) fn reference(text: &str) -> Result<Reference<'_>, Failure> {
+    Reference::new(text).map_err(|error| Failure::usage(format!("`{text}` is not a reference: {error}")))
 }

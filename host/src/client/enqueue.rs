@@ -1,12 +1,13 @@
 //! Stores sealed tasks in a queue, with retries while the broker is unavailable.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal_core::Unverified;
 
 use super::seal::new_task;
-use super::{ClientError, Receipt};
+use super::{Client, ClientError, Receipt, STORE_BATCH, SealedTask};
 use crate::broker::{Broker, BrokerError, Enqueued, NewTask};
 use crate::queue::QueueName;
 use crate::retry::{Retry, retry_until};
@@ -42,6 +43,28 @@ pub async fn enqueue_sealed(
     let stored = store(broker, retry_for, queue, &[task]).await?;
     let receipt = Receipt { id, queue: queue.clone(), queue_id, task_type, digest };
     Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
+}
+
+impl Client {
+    /// Enqueues sealed tasks in batches, as [`enqueue_all`](Self::enqueue_all) does.
+    ///
+    /// # Errors
+    /// As [`enqueue_all`](Self::enqueue_all).
+    #[doc(hidden)]
+    pub async fn enqueue_all_sealed(&self, tasks: Vec<SealedTask>) -> Result<(), ClientError> {
+        let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
+        for SealedTask { receipt, envelope } in tasks {
+            let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
+            let task = new_task(&receipt.queue, unverified.danger_claims_unverified(), envelope.clone());
+            by_queue.entry(receipt.queue).or_default().push(task);
+        }
+        for (queue, tasks) in by_queue {
+            for batch in tasks.chunks(STORE_BATCH) {
+                self.store(&queue, batch).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Stores a batch and returns the outcome of each task, none of them a conflict. Retries send the same envelopes, so that

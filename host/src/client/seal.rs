@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal_core::batch::MAX_BATCH;
+use taskseal_core::name::Reference;
 use taskseal_core::{Audience, Claims, ContentType, Issuer, SealError, TaskId, TaskType};
 use tokio::time::Instant;
 
@@ -126,6 +127,7 @@ impl Producer {
         .attempts(task.attempts.unwrap_or(settings.attempts))
         .timeout(timeout.max(1));
         claims.not_before = from;
+        claims.reference = task.reference.as_deref().map(Reference::new).transpose()?;
         claims.retention = Some(retention).filter(|seconds| *seconds > 0);
         Ok(Claimed { claims, content_type: ContentType::new(&task.content_type)?, body: &task.body })
     }

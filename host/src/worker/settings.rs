@@ -71,6 +71,10 @@ impl WorkerQueue {
 }
 
 impl WorkerSettings {
+    /// Default of `max_timeout`.
+    #[doc(hidden)]
+    pub const DEFAULT_MAX_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
     /// Creates settings for one queue, with the default of every other field.
     #[must_use]
     pub fn new(id: &str, deployment: &str, queue: QueueName) -> Self {
@@ -91,7 +95,7 @@ impl WorkerSettings {
             postpone: Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) },
             default_attempts: 25,
             key_retry: Duration::from_secs(5),
-            max_timeout: Duration::from_secs(30 * 60),
+            max_timeout: Self::DEFAULT_MAX_TIMEOUT,
             policy: PolicySettings::default(),
         }
     }

@@ -3,24 +3,21 @@
 mod args;
 mod forward;
 mod jsonl;
+mod receipt;
+mod verdict;
 
 use std::path::Path;
 
-use serde_json::json;
-use taskseal::client::SealedTask;
-use taskseal::handler::Handlers;
-use taskseal::keys::Keyring;
-use taskseal::{Client, QueueName, Receipt, Task};
-use taskseal_core::{ContentType, MAX_BODY, NameSet, OpenError, Refusal, Unverified};
+use taskseal::{Client, Task};
+use taskseal_core::{ContentType, MAX_BODY};
 
 pub(crate) use self::args::Args;
+use self::verdict::{Verdict, Verifier, describe};
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::output::json::hex;
-use crate::refusal_hint::refusal_hint;
 use crate::session::Session;
 use crate::ui::Ui;
-use crate::{file_arg, project, task_arg};
+use crate::{file_arg, task_arg};
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     match (&args.sealed, &args.jsonl) {
@@ -35,6 +32,7 @@ fn enqueue_one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let content_type =
         task_arg::content_type(args.content_type.as_deref().unwrap_or(ContentType::OCTETS.as_str()))?;
     let id = task_arg::id(args.id.as_deref())?;
+    args.reference.as_deref().map(task_arg::reference).transpose()?;
     let session = Session::open(global)?;
     let client = open_client(&session, ui)?;
     let body = file_arg::read(args.payload.as_deref().unwrap_or(Path::new("-")), MAX_BODY)?;
@@ -46,42 +44,29 @@ fn enqueue_one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(error.to_string()))?;
     let failed = |error| session.client_failure(&error);
     let sealed = session.runtime.block_on(client.seal(args.apply(task).id(id))).map_err(failed)?;
-    warn_if_refused(&session, &sealed, ui)?;
+    let mut verifier = Verifier::new(&session.config)?;
+    check(verifier.of_own(&sealed)?, args, ui)?;
+    verifier.note_timeout(&sealed.envelope, ui);
     let enqueued = client.enqueue_sealed(&sealed.receipt.queue, sealed.envelope);
     let receipt = session.runtime.block_on(enqueued).map_err(failed)?;
-    print(&receipt, ui)
+    receipt::print(&receipt, ui)
 }
 
-/// Warns if a worker with this configuration would refuse the task. Another worker may accept it.
-fn warn_if_refused(session: &Session, sealed: &SealedTask, ui: &Ui) -> Result<(), Failure> {
-    let keyring = project::keyset(&session.config)?;
-    let verdict = verify_as_worker(session, &keyring, &sealed.receipt.queue, &sealed.envelope)?;
-    if let Err(OpenError::Refused(refusal)) = verdict {
-        let (code, hint) = (refusal.code(), refusal_hint(refusal));
-        ui.warn(&format!("a worker with this configuration would refuse it: {refusal} ({code}); {hint}"));
+/// Fails if a worker with this configuration would refuse the task, unless it is to be enqueued nevertheless.
+fn check(verdict: Verdict, args: &Args, ui: &Ui) -> Result<(), Failure> {
+    match verdict {
+        Verdict::Refused(refusal) if !args.force => {
+            let message = format!(
+                "a worker with this configuration would refuse it: {}; nothing was enqueued",
+                describe(refusal)
+            );
+            Err(verdict::failure(message, refusal))
+        }
+        other => {
+            verdict::warn(other, ui);
+            Ok(())
+        }
     }
-    Ok(())
-}
-
-/// Verifies an envelope as a worker with this configuration does before it decrypts: this host may not have its keys.
-fn verify_as_worker(
-    session: &Session,
-    keyring: &Keyring,
-    queue: &QueueName,
-    envelope: &[u8],
-) -> Result<Result<(), OpenError>, Failure> {
-    let audience = session.config.audience(queue);
-    let handlers = Handlers::of_programs(&session.config).map_err(Failure::config)?;
-    let patterns = handlers.patterns();
-    let types = if handlers.is_empty() { NameSet::ANY } else { NameSet::new(&patterns) };
-    let policy = session.config.policy.for_tasks(project::audience(&audience), types);
-    let verified = Unverified::parse(envelope)
-        .and_then(|unverified| unverified.verify(keyring, &policy, &mut taskseal::time::clock()).map(drop));
-    Ok(match verified {
-        // The queue holds such a task back, and a worker that gets it early postpones it.
-        Err(OpenError::Refused(Refusal::NotYetValid)) => Ok(()),
-        other => other,
-    })
 }
 
 fn open_client(session: &Session, ui: &Ui) -> Result<Client, Failure> {
@@ -93,17 +78,4 @@ fn open_client(session: &Session, ui: &Ui) -> Result<Client, Failure> {
         ui.warn("[client] seals in batches, which [policy] does not accept: set `batches = true` there");
     }
     Ok(client)
-}
-
-/// Prints the id of an enqueued task.
-fn print(receipt: &Receipt, ui: &Ui) -> Result<(), Failure> {
-    if !ui.json() {
-        return ui.text(&format!("{}\n", receipt.id));
-    }
-    ui.object([
-        ("id", json!(receipt.id.to_string())),
-        ("queue", json!(receipt.queue.as_str())),
-        ("type", json!(receipt.task_type)),
-        ("digest", json!(hex(&receipt.digest))),
-    ])
 }

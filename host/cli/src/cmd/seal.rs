@@ -9,7 +9,6 @@ use taskseal::config::Config;
 use taskseal::keys::SealingKey;
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
-use taskseal_core::name::Reference;
 use taskseal_core::{Claims, ContentType, MAX_BODY, SealError, TaskId, TaskType};
 
 use crate::failure::Failure;
@@ -97,16 +96,12 @@ fn claims<'a>(
         .retention(seconds(args.retention.unwrap_or(client.retention)));
     claims.timeout = Some(seconds(args.timeout.unwrap_or(client.timeout)));
     claims.not_before = from;
-    claims.reference = args.reference.as_deref().map(reference).transpose()?;
+    claims.reference = args.reference.as_deref().map(task_arg::reference).transpose()?;
     Ok(claims)
 }
 
 fn unix_seconds(at: UnixMillis) -> u64 {
     u64::try_from(at.as_secs()).unwrap_or(0)
-}
-
-fn reference(text: &str) -> Result<Reference<'_>, Failure> {
-    Reference::new(text).map_err(|error| Failure::usage(format!("`{text}` is not a reference: {error}")))
 }
 
 fn seal(

@@ -11,8 +11,11 @@ use crate::time_arg;
 /// Seal tasks and enqueue them
 ///
 /// Prints the id of every enqueued task, one a line. With --jsonl each line of the input is one task: a JSON object with
-/// "type" (or --type) and "body" (any JSON) or "body_base64". The members "queue", "content_type", "id", "at", "in",
+/// "type" (or --type) and "body" (any JSON) or "body_base64". The members "queue", "content_type", "id", "ref", "at", "in",
 /// "attempts", "timeout", "retention" and "lifetime" are optional and take precedence over the options of the same name.
+///
+/// A task that a worker with this configuration would refuse is not enqueued: the exit code is 3. With --jsonl the other
+/// lines are enqueued. A task without a handler in this configuration is enqueued, with a warning.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  taskseal enqueue --queue default --type file:digest --payload sample.txt --in 10m"
@@ -31,10 +34,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", conflicts_with = "sealed")]
     pub(super) content_type: Option<String>,
     /// Many tasks, one JSON object a line; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["sealed", "id"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sealed", "id", "reference"])]
     pub(super) jsonl: Option<PathBuf>,
     /// An envelope that was sealed elsewhere, enqueued if a worker would accept it; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["task_type", "id", "at", "in", "attempts", "timeout", "retention", "lifetime"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["task_type", "id", "reference", "at", "in", "attempts", "timeout", "retention", "lifetime"])]
     pub(super) sealed: Option<PathBuf>,
     /// Earliest time to run
     #[arg(long, value_name = "RFC3339", value_parser = time_arg::instant, conflicts_with = "in")]
@@ -45,6 +48,9 @@ pub(crate) struct Args {
     /// Task id, an unused lower-case UUID [default: a new one]
     #[arg(long, value_name = "UUID")]
     pub(super) id: Option<String>,
+    /// Id of the task in the queue, instead of its task id
+    #[arg(long = "ref", value_name = "REFERENCE")]
+    pub(super) reference: Option<String>,
     /// Maximum number of attempts [default: from the configuration]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) attempts: Option<u16>,
@@ -57,6 +63,9 @@ pub(crate) struct Args {
     /// How long the task may be started, from its earliest time to run [default: from the configuration]
     #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
     pub(super) lifetime: Option<Duration>,
+    /// Enqueue also what a worker with this configuration would refuse
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 impl Args {
@@ -68,6 +77,9 @@ impl Args {
         }
         if let Some(queue) = &self.queue {
             task = task.queue(queue.clone());
+        }
+        if let Some(reference) = &self.reference {
+            task = task.reference(reference);
         }
         if let Some(attempts) = self.attempts {
             task = task.attempts(attempts);

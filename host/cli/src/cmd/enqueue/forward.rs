@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use taskseal::broker::TaskState;
 use taskseal::client::{self, Forwarded};
-use taskseal_core::{OpenError, Refusal};
+use taskseal_core::{OpenError, Refusal, Unverified};
 
 use super::args::Args;
-use super::{print, verify_as_worker};
+use super::verdict::{Verifier, describe};
+use super::{check, receipt};
 use crate::failure::Failure;
+use crate::file_arg;
 use crate::global::Global;
 use crate::refusal_hint::refusal_hint;
 use crate::session::Session;
 use crate::ui::Ui;
-use crate::{file_arg, project};
 
 /// How long a broker that does not answer is called again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,21 +27,24 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
         .as_ref()
         .ok_or_else(|| Failure::usage("the queue is missing").hint("name it with --queue"))?;
     let session = Session::open(global)?;
-    let keyring = project::keyset(&session.config)?;
     let envelope = file_arg::read(file, file_arg::MAX_ENVELOPE)?;
-    verify_as_worker(&session, &keyring, queue, &envelope)?.map_err(failure)?;
+    // Even if it is forced: the queue stores nothing else.
+    Unverified::parse(&envelope).map_err(not_an_envelope)?;
+    let mut verifier = Verifier::new(&session.config)?;
+    check(verifier.of_envelope(queue, &envelope)?, args, ui)?;
+    verifier.note_timeout(&envelope, ui);
     session.check_broker()?;
     let forwarded = client::enqueue_sealed(&*session.broker, RETRY_TIMEOUT, queue, envelope.to_vec());
     let forwarded = session.runtime.block_on(forwarded).map_err(|error| session.client_failure(&error))?;
     if !forwarded.is_new {
         check_repeated(&session, &forwarded, ui)?;
     }
-    print(&forwarded.receipt, ui)
+    receipt::print(&forwarded.receipt, ui)
 }
 
-fn failure(error: OpenError) -> Failure {
+fn not_an_envelope(error: OpenError) -> Failure {
     let OpenError::Refused(refusal) = error else { return Failure::new(error.to_string()) };
-    let message = format!("refused: {refusal} ({}); nothing was enqueued", refusal.code());
+    let message = format!("not an envelope: {}; nothing was enqueued", describe(refusal));
     Failure::refused(message).hint(match refusal {
         Refusal::Unsealed | Refusal::Malformed => "--sealed takes the output of `taskseal seal`",
         _ => refusal_hint(refusal),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use taskseal::time::UnixMillis;
 use taskseal::{QueueName, Task};
+use taskseal_core::name::Reference;
 use taskseal_core::{ContentType, MAX_BODY, TaskId};
 use zeroize::Zeroize;
 
@@ -25,6 +26,7 @@ struct Line<'l> {
     body_base64: Option<String>,
     content_type: Option<String>,
     id: Option<String>,
+    r#ref: Option<String>,
     at: Option<String>,
     r#in: Option<String>,
     attempts: Option<u16>,
@@ -90,7 +92,7 @@ impl Line<'_> {
         Task::from_bytes(task_type, content_type, body).map_err(|error| error.to_string())
     }
 
-    /// Sets queue, start time and id.
+    /// Sets queue, start time, id and reference.
     fn route(&self, mut task: Task, args: &Args) -> Result<Task, String> {
         match &self.queue {
             Some(queue) => {
@@ -109,6 +111,11 @@ impl Line<'_> {
         }
         if let Some(id) = &self.id {
             task = task.id(TaskId::parse(id).ok_or_else(|| format!("`{id}` is not a UUID in lower case"))?);
+        }
+        if let Some(reference) = &self.r#ref {
+            let valid = Reference::new(reference);
+            valid.map_err(|error| format!("`{reference}` is not a reference: {error}"))?;
+            task = task.reference(reference);
         }
         Ok(task)
     }
