@@ -15,6 +15,7 @@ mod output;
 mod quarantine;
 mod queue;
 mod queue_file;
+mod start;
 mod support;
 mod tokens;
 mod unavailable_keys;

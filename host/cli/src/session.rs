@@ -146,7 +146,8 @@ fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
         return Failure::new(error.to_string());
     }
     let file = config.file.display();
-    Failure::unavailable(error.to_string()).hint(match &config.broker {
+    // Redis ends some of its errors with a full stop.
+    Failure::unavailable(error.to_string().trim_end_matches('.')).hint(match &config.broker {
         BrokerConfig::Sqlite(_) if error.cause() == Some(Cause::MissingFile) => format!(
             "if it is lost, or if this is a new host, run `{} queue init`, which creates an empty queue",
             program(config)

@@ -47,6 +47,13 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     verdict(&findings)
 }
 
+/// Returns why clients with the keyset of this worker refuse its results; `None` if they do not, or if a key cannot be opened.
+pub(super) fn refused_results(config: &Config) -> Option<String> {
+    let keyset = project::keyset(config).ok()?;
+    let key = config.result_key(&keyset).ok()?;
+    seals::results(config, &keyset, &key).err().map(Failure::into_message)
+}
+
 const CONFIGURATION: &str = "configuration";
 
 fn findings(config: &Config) -> Vec<Finding> {

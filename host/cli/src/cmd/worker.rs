@@ -1,6 +1,7 @@
 //! `taskseal worker`: runs the configured programs on the tasks of the queues until it is stopped.
 
 mod serve;
+mod start;
 mod summary;
 
 use std::path::PathBuf;
@@ -9,15 +10,13 @@ use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use taskseal::Worker;
-use taskseal::config::{Config, SetupError};
+use taskseal::config::Config;
 use taskseal::file_error::FileError;
 use taskseal::handler::Handlers;
-use taskseal::replay::{Ledger, SqliteLedger};
 use taskseal::telemetry::WORKER_TARGET;
 
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::output::json::hex;
 use crate::output::log::Log;
 use crate::output::metrics::MetricsFile;
 use crate::session::Session;
@@ -47,15 +46,11 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let session = Session::open(global)?;
     let types = handled_types(&session.config)?;
     let metrics = args.metrics.as_deref().map(MetricsFile::create).transpose()?;
-    if args.once {
-        // A long-running worker waits for its broker; one that ends on its own reports the error now.
-        session.check_broker()?;
-    }
     log_token_events();
-    warn_of_missing_programs(&session.config);
-    let worker = open_worker(&session, &types)?;
+    let worker = open_worker(&session)?;
     let metrics = metrics.map(|file| file.write_at_intervals(&session.runtime));
-    let result = session.runtime.block_on(serve::run(&session, worker, args.once, log.repeats()));
+    let ready = || log_ready(&session.config, &types);
+    let result = session.runtime.block_on(serve::run(&session, worker, args.once, log.repeats(), &ready));
     if let Some(metrics) = metrics {
         metrics.finish(&session.runtime);
     }
@@ -83,16 +78,6 @@ fn hide_memory() -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot protect the memory of this process: {error}")))
 }
 
-/// Warns of programs that cannot be started: their tasks are put off until they can.
-fn warn_of_missing_programs(config: &Config) {
-    for (task_type, error) in Handlers::missing_programs(config) {
-        tracing::warn!(
-            target: WORKER_TARGET, event = "program-missing", task_type, %error,
-            "the program for tasks of type {task_type} cannot be started: {error}"
-        );
-    }
-}
-
 /// Returns the patterns of the task types that have a handler.
 fn handled_types(config: &Config) -> Result<String, Failure> {
     let handlers = Handlers::of_programs(config).map_err(Failure::config)?;
@@ -103,37 +88,28 @@ fn handled_types(config: &Config) -> Result<String, Failure> {
     Ok(handlers.patterns())
 }
 
-fn open_worker(session: &Session, types: &str) -> Result<Worker, Failure> {
+fn open_worker(session: &Session) -> Result<Worker, Failure> {
     let config = &session.config;
     let ledger = config.open_ledger().map_err(|error| session.setup_failure(error))?;
-    warn_if_new(session, &ledger)?;
+    start::warn_if_new(session, &ledger)?;
     let worker = Worker::builder(config)
         .programs()
         .broker(session.broker.clone())
         .ledger(Arc::new(ledger))
         .build()
         .map_err(|error| session.setup_failure(error))?;
+    start::warn_of_faults(config);
+    Ok(worker)
+}
+
+/// Logs that the worker takes tasks.
+fn log_ready(config: &Config, types: &str) {
     let queues = config.worker.iter().flat_map(|worker| &worker.queues);
     let queues = queues.map(|queue| queue.name.to_string()).collect::<Vec<_>>().join(" ");
     tracing::info!(
         target: WORKER_TARGET, event = "ready", queues, types,
         "ready: queues {queues}; types {types}"
     );
-    Ok(worker)
-}
-
-/// Warns if the file of the ledger was empty: its records are lost.
-fn warn_if_new(session: &Session, ledger: &SqliteLedger) -> Result<(), Failure> {
-    if !ledger.is_new() {
-        return Ok(());
-    }
-    let stats = ledger.stats().map_err(|error| session.setup_failure(SetupError::State(error)))?;
-    let (file, id) = (session.config.state_dir.join("ledger.db").display().to_string(), hex(&stats.id));
-    tracing::warn!(
-        target: WORKER_TARGET, event = "ledger-new", id, file,
-        "the ledger was empty: {file} records no task that ran before ({id}); tasks that were issued before are refused"
-    );
-    Ok(())
 }
 
 /// Logs when a token becomes unavailable, recovers, or is given up.

@@ -89,7 +89,11 @@ fn task_key(config: &Config, keyset: &Keyring) -> Finding {
 fn result_key(config: &Config, keyset: &Keyring) -> Finding {
     match config.result_key(keyset) {
         Err(error) => key_failure(RESULT_KEY, "worker.result_key", error),
-        Ok(key) => seals::results(RESULT_KEY, config, keyset, &key),
+        Ok(key) => {
+            let accepted = seals::results(config, keyset, &key);
+            let message = format!("key {}: its results are accepted", key.kid());
+            Finding::of(RESULT_KEY, accepted.map(|()| message))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use taskseal::keys::{Keyring, KeysetKey, SealingKey};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, NameSet, OpenError, Policy, TaskType, Unverified,
+    Audience, Claims, ContentType, Issuer, NameSet, OpenError, Policy, SuiteSet, TaskType, Unverified,
 };
 
 use super::Finding;
@@ -51,18 +51,17 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
 }
 
 /// Checks the key of the worker for each queue and task type that it serves.
-pub(super) fn results(check: &'static str, config: &Config, keyset: &Keyring, key: &SealingKey) -> Finding {
-    let probed = queues(config).into_iter().try_for_each(|queue| {
-        let mut types = types(config, keyset, key).into_iter();
-        types.try_for_each(|task_type| {
+pub(super) fn results(config: &Config, keyset: &Keyring, key: &SealingKey) -> Result<(), Failure> {
+    for queue in queues(config) {
+        for task_type in types(config, keyset, key) {
             probe_result(config, keyset, key, queue, &task_type).map_err(|failure| {
                 let message =
                     format!("a result of type {task_type} in queue {queue} is refused: {}", failure.message);
                 Failure { message, ..failure }
-            })
-        })
-    });
-    Finding::of(check, probed.map(|()| format!("key {}: its results are accepted", key.kid())))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the queues of the worker, or that of a host that only seals.
@@ -110,7 +109,11 @@ fn probe_result(
     let issuer = Issuer::new(&worker.id).map_err(|error| Failure::usage(error.to_string()))?;
     let request = Sha256::digest(b"taskseal check").into();
     let claims = claims(issuer, task_arg::task_type(task_type)?, project::audience(&audience))?;
-    let policy = config.policy.for_results(project::audience(&audience), request);
+    let mut policy = config.policy.for_results(project::audience(&audience), request);
+    if config.client.is_none() {
+        // Its own list of suites is for tasks; clients have the one for results.
+        policy.suites = SuiteSet::NONE.with(key.suite());
+    }
     probe(keyset, key, &claims.request(request), &policy)
 }
 

@@ -14,35 +14,58 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
 
+use super::start;
 use crate::failure::Failure;
 use crate::output::log::Repeats;
 use crate::session::Session;
 
-/// How often a broker that does not answer is called to find out whether it does again.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Runs the worker. Returns `None` if a second signal ended the drain early.
+///
+/// A worker whose broker does not answer is not ready, and runs: it takes tasks as soon as it can.
 pub(super) async fn run(
     session: &Session,
     worker: Worker,
     once: bool,
     repeats: Arc<Repeats>,
+    log_ready: &dyn Fn(),
 ) -> Result<Option<Tally>, Failure> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut others = OtherSignals::listen()?;
     let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     let mut keep_alive = interval(keep_alive_interval(watchdog));
+    let mut is_ready = match start::check_broker(&*session.broker, &repeats).await {
+        Err(error) if once => return Err(session.broker_failure(&error)),
+        Err(error) => {
+            start::log_failure(&error);
+            false
+        }
+        Ok(()) => true,
+    };
+    let report_ready = || {
+        log_ready();
+        notify(NotifyState::Ready);
+    };
+    if is_ready {
+        report_ready();
+    }
+    let mut waiting = pin!(start::wait_for_broker(session.broker.clone(), repeats.clone()));
     let probe = tokio::spawn(log_return_of(session.broker.clone(), repeats));
     let (stop, stopped) = oneshot::channel::<()>();
     let mut stop = Some(stop);
     let mut work = pin!(work(worker, once, async {
         let _ = stopped.await;
     }));
-    notify(NotifyState::Ready);
     let tally = loop {
         tokio::select! {
             tally = &mut work => break Some(tally),
+            () = &mut waiting, if !is_ready => {
+                is_ready = true;
+                if stop.is_some() {
+                    report_ready();
+                }
+                continue;
+            }
             _ = keep_alive.tick() => {
                 if watchdog.is_some() {
                     notify(NotifyState::Watchdog);
@@ -123,10 +146,9 @@ fn notify(state: NotifyState<'_>) {
 /// Logs when a broker that did not answer answers again: the worker reports failures only.
 async fn log_return_of(broker: Arc<dyn Broker>, repeats: Arc<Repeats>) {
     loop {
-        sleep(PROBE_INTERVAL).await;
+        sleep(start::PROBE_INTERVAL).await;
         if repeats.broker_is_unavailable() && broker.ping().await.is_ok() {
-            repeats.mark_broker_available();
-            tracing::warn!(target: WORKER_TARGET, event = "broker-back", "the queue answers again");
+            start::log_return(&repeats);
         }
     }
 }
