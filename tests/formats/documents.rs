@@ -105,62 +105,6 @@ fn is_part_of(place: &str, example: &str, source: &str) {
     }
 }
 
-/// Paths that documents name as examples, or in the project of a reader.
-const NOT_OURS: [&str; 4] = ["foo/bar.rs", "foo/mod.rs", "/etc/", "vectors/..."];
-
-#[test]
-fn files_that_a_document_names_are_there() {
-    const ENDS: [&str; 10] = [".rs", ".sh", ".md", ".toml", ".py", ".lua", ".c", ".h", ".json", "/"];
-    let mut files = Vec::new();
-    files_below(&top(""), "", &mut files);
-    let is_path = |span: &String| {
-        span.trim_matches(['.', '/']).contains('/')
-            && ENDS.iter().any(|end| span.ends_with(end))
-            && span
-                .chars()
-                .all(|character| character.is_ascii_alphanumeric() || "._-/<>*".contains(character))
-            && !NOT_OURS.iter().any(|other| span.contains(other))
-    };
-    for page in pages().iter().filter(|page| !page.path.ends_with("CHANGELOG.md")) {
-        for span in page.spans().iter().filter(|span| is_path(span)) {
-            let wanted = span.trim_start_matches("../").trim_end_matches('/');
-            let is_there = |file: &String| matches(file, wanted);
-            assert!(files.iter().any(is_there), "{}: {span} does not exist", page.path);
-        }
-    }
-}
-
-/// Returns whether a path is, or ends with, the wanted one, in which `*` and `<name>` stand for a part of a name.
-fn matches(file: &str, wanted: &str) -> bool {
-    let (file, wanted): (Vec<_>, Vec<_>) = (file.split('/').collect(), wanted.split('/').collect());
-    let Some(tail) = file.len().checked_sub(wanted.len()).and_then(|start| file.get(start..)) else {
-        return false;
-    };
-    tail.iter().zip(&wanted).all(|(name, wanted)| {
-        let (start, end) = (wanted.split(['*', '<']).next(), wanted.rsplit(['*', '>']).next());
-        if !wanted.contains(['*', '<']) {
-            return name == wanted;
-        }
-        name.starts_with(start.unwrap_or_default()) && name.ends_with(end.unwrap_or_default())
-    })
-}
-
-/// Adds the files and folders in a folder and its subfolders, without built files.
-fn files_below(folder: &Path, name: &str, files: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let file = entry.file_name().to_string_lossy().into_owned();
-        let path = if name.is_empty() { file.clone() } else { format!("{name}/{file}") };
-        if [".git", "target", "node_modules"].contains(&file.as_str()) {
-            continue;
-        }
-        if entry.file_type().expect("a type").is_dir() {
-            files_below(&entry.path(), &path, files);
-        }
-        files.push(path);
-    }
-}
-
 #[test]
 fn links_to_files_lead_somewhere() {
     let pages = pages();

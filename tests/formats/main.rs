@@ -3,4 +3,5 @@
 mod differential;
 mod documents;
 mod fuzz_corpus;
+mod names;
 mod round_trip;
