@@ -14,6 +14,9 @@
 //!                    waiting
 //! ```
 //!
+//! An attempt counts from `acquire`. An attempt whose loss would end the task counts from [`Ledger::begin`]: the worker may be lost
+//! while the task waits for a handler.
+//!
 //! A failed call is an error, and a worker that gets an error runs nothing.
 
 pub use self::decision::{Decision, LedgerRefusal};

@@ -10,7 +10,7 @@
 //! 4. **Decrypt** (`decrypt.rs`). Decrypts the body. A token may take long: the ledger entry is extended meanwhile, and
 //!    confirmed before the handler starts.
 //! 5. **Execute** (`execute.rs`). Runs the handler of the signed type. A handler that fails, panics, hangs or is killed
-//!    affects only its own task.
+//!    affects only its own task. Before an attempt whose loss would end the task, the ledger records that it begins (`begin.rs`).
 //! 6. **Seal the result** (`seal_result.rs`). Seals the output, bound to the request. While the key cannot be used, the task
 //!    waits for it and no others are fetched.
 //! 7. **Settle** (`settle.rs`). The ledger records the result, then the queue stores it, then the ledger deletes it. A failed
@@ -22,6 +22,7 @@
 //! deletes expired ones.
 
 mod admit;
+mod begin;
 mod builder;
 mod counters;
 mod cpu_pool;

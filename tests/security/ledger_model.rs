@@ -41,6 +41,10 @@ proptest! {
                         model.each(owner, &keys, |row| row.claim = Some((owner.to_owned(), until)));
                     prop_assert_eq!(answer, expected);
                 }
+                Verb::Begin => {
+                    let answer = ledger.begin(owner, &keys).unwrap();
+                    prop_assert_eq!(answer, model.each(owner, &keys, |row| row.begun = true));
+                }
                 Verb::Finish => {
                     let answer = ledger.finish(owner, &outcomes).unwrap();
                     let expected = model.each(owner, &keys, |row| (row.claim, row.ended) = (None, true));
@@ -89,6 +93,7 @@ struct Step {
 enum Verb {
     Acquire,
     Extend,
+    Begin,
     Finish,
     Settled,
     Release,
@@ -128,6 +133,7 @@ fn step() -> impl Strategy<Value = Step> {
     let verb = prop_oneof![
         8 => Just(Verb::Acquire),
         2 => Just(Verb::Extend),
+        2 => Just(Verb::Begin),
         3 => Just(Verb::Finish),
         2 => Just(Verb::Settled),
         4 => Just(Verb::Release),
@@ -167,6 +173,8 @@ struct ModelRow {
     attempts: u32,
     crashes: u32,
     claim: Option<(String, i64)>,
+    /// Whether the attempt under the claim counts if the claim expires.
+    begun: bool,
     ended: bool,
     settled: bool,
 }
@@ -183,6 +191,7 @@ impl Model {
             attempts: 0,
             crashes: 0,
             claim: None,
+            begun: false,
             ended: false,
             settled: false,
         });
@@ -197,7 +206,8 @@ impl Model {
         }
         match row.claim {
             Some((_, end)) if end > now => return Decision::InProgress { until: UnixMillis(end) },
-            Some(_) => row.crashes += 1,
+            Some(_) if row.begun => row.crashes += 1,
+            Some(_) => row.attempts -= 1,
             None => {}
         }
         row.claim = None;
@@ -208,6 +218,7 @@ impl Model {
             return Decision::Refused(LedgerRefusal::AttemptsExhausted);
         }
         row.attempts += 1;
+        row.begun = row.attempts < query.max_attempts && row.crashes < 2;
         row.claim = Some((owner.to_owned(), until));
         match row.attempts {
             1 => Decision::FirstRun,

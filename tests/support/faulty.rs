@@ -276,6 +276,10 @@ impl Ledger for FaultyLedger {
         self.reach()?.extend(owner, keys, until)
     }
 
+    fn begin(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
+        self.reach()?.begin(owner, keys)
+    }
+
     fn finish(&self, owner: &str, outcomes: &[(TaskKey, Vec<u8>)]) -> Result<Vec<bool>, StateError> {
         self.reach()?.finish(owner, outcomes)
     }

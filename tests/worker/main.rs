@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod few_threads;
+mod killed_while_waiting;
 mod lost_leases;
 mod memory;
 mod program_handler;

@@ -24,7 +24,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Decides for each query whether the task may run now, and locks those that may for `owner` until `until`.
     ///
     /// A second copy of a task within one batch is judged after the first, so it is [`Decision::InProgress`]. A lock that
-    /// expired by `now` counts as a lost worker.
+    /// expired by `now` counts as a lost worker, and its attempt counts; but before [`begin`](Self::begin) neither does if it is the
+    /// last attempt, or if the task must not lose another worker.
     ///
     /// # Errors
     /// [`StateError`]; nothing was locked and nothing may run.
@@ -42,6 +43,13 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StateError`]; no lock was extended.
     fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, StateError>;
+
+    /// Records that the handler of a last attempt begins, or that of a task that must not lose another worker. Returns which locks
+    /// `owner` holds: only these handlers may begin.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing was recorded, and no handler may begin.
+    fn begin(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError>;
 
     /// Records that the handler succeeded, and stores the outcome until the broker has it. From then on the task never
     /// runs again. Returns for which tasks `owner` held the lock; for the others nothing was recorded.

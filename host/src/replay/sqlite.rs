@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use self::acquire::Statements;
 use self::clock::LedgerClock;
 use self::statements::{
-    BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
+    BEGIN, BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
 };
 use super::judge::Bounds;
 use super::{
@@ -136,6 +136,10 @@ impl Ledger for SqliteLedger {
                 .map(|key| Ok(statement.execute(params![key.issuer, key.task_id, owner, until.0])? > 0))
                 .collect()
         })
+    }
+
+    fn begin(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
+        self.change_each(BEGIN, owner, keys)
     }
 
     fn finish(&self, owner: &str, outcomes: &[(TaskKey, Vec<u8>)]) -> Result<Vec<bool>, StateError> {

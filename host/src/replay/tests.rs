@@ -117,6 +117,7 @@ fn third_lost_worker_makes_a_task_poisonous_for_good() {
     assert_eq!(acquire(&ledger, "a", NOW, &task), Decision::FirstRun);
     assert_eq!(acquire(&ledger, "b", after(1), &task), Decision::Redelivery { attempt: 2, crashes: 1 });
     assert_eq!(acquire(&ledger, "c", after(2), &task), Decision::Redelivery { attempt: 3, crashes: 2 });
+    ledger.begin("c", &[task.key()]).unwrap();
     assert_eq!(acquire(&ledger, "d", after(3), &task), poisonous);
     assert_eq!(
         acquire(&ledger, "e", after(4), &task),
@@ -159,6 +160,24 @@ fn time_to_live_counts_from_the_first_attempt_and_excludes_later_ones() {
 }
 
 #[test]
+fn time_to_live_does_not_count_from_an_attempt_that_was_given_back_or_never_began() {
+    let (_folder, ledger) = fresh();
+    let brief = ReplayQuery { ttl: Some(LEASE), max_attempts: 1, ..query(1) };
+
+    assert_eq!(acquire(&ledger, "a", NOW, &brief), Decision::FirstRun);
+    ledger.give_back("a", &[brief.key()]).unwrap();
+    assert_eq!(acquire(&ledger, "b", after(2), &brief), Decision::FirstRun);
+    assert_eq!(acquire(&ledger, "c", after(4), &brief), Decision::FirstRun);
+
+    let twice = ReplayQuery { max_attempts: 2, ..brief };
+    ledger.release("c", &[twice.key()]).unwrap();
+    let last = UnixMillis(after(5).0 - 1);
+    assert_eq!(acquire(&ledger, "d", last, &twice), Decision::Redelivery { attempt: 2, crashes: 0 });
+    ledger.give_back("d", &[twice.key()]).unwrap();
+    assert_eq!(acquire(&ledger, "d", after(5), &twice), refused(LedgerRefusal::Expired));
+}
+
+#[test]
 fn task_that_ended_is_settled_or_replayed_whatever_its_time_to_live() {
     let (_folder, ledger) = fresh();
     let brief = ReplayQuery { ttl: Some(LEASE), ..query(1) };
@@ -177,9 +196,55 @@ fn lost_worker_used_its_attempt() {
     let once = ReplayQuery { max_attempts: 1, ..query(1) };
 
     acquire(&ledger, "a", NOW, &once);
+    assert_eq!(ledger.begin("a", &[once.key()]).unwrap(), [true]);
 
     assert_eq!(acquire(&ledger, "b", after(1), &once), refused(LedgerRefusal::AttemptsExhausted));
     assert_eq!(ledger.stats().unwrap().waiting, 1);
+}
+
+#[test]
+fn worker_lost_before_the_last_attempt_began_has_not_used_it() {
+    let (_folder, ledger) = fresh();
+    let (once, twice) =
+        (ReplayQuery { max_attempts: 1, ..query(1) }, ReplayQuery { max_attempts: 2, ..query(2) });
+
+    for lapses in 0..5 {
+        assert_eq!(acquire(&ledger, "a", after(lapses), &once), Decision::FirstRun);
+    }
+    assert_eq!(acquire(&ledger, "a", NOW, &twice), Decision::FirstRun);
+    ledger.release("a", &[twice.key()]).unwrap();
+    for lapses in 0..5 {
+        let again = Decision::Redelivery { attempt: 2, crashes: 0 };
+        assert_eq!(acquire(&ledger, "b", after(lapses), &twice), again);
+    }
+}
+
+#[test]
+fn worker_lost_before_a_suspect_began_does_not_make_it_poisonous() {
+    let (_folder, ledger) = fresh();
+    let task = query(1);
+
+    acquire(&ledger, "a", NOW, &task);
+    acquire(&ledger, "b", after(1), &task);
+    for lapses in 2..7 {
+        let suspect = Decision::Redelivery { attempt: 3, crashes: 2 };
+        assert_eq!(acquire(&ledger, "c", after(lapses), &task), suspect);
+    }
+}
+
+#[test]
+fn last_attempt_does_not_begin_without_its_lock() {
+    let (_folder, ledger) = fresh();
+    let once = ReplayQuery { max_attempts: 1, ..query(1) };
+    let begin = |owner| ledger.begin(owner, &[once.key()]).unwrap();
+
+    acquire(&ledger, "a", NOW, &once);
+    assert_eq!(acquire(&ledger, "b", after(1), &once), Decision::FirstRun);
+
+    assert_eq!((begin("a"), begin("b")), (vec![false], vec![true]));
+    // That of another owner counts, and that of an earlier one did not.
+    assert_eq!(acquire(&ledger, "c", after(2), &once), refused(LedgerRefusal::AttemptsExhausted));
+    assert_eq!(begin("b"), [false]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::task_state::{
     AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Outcome, RefusalDetails, StageDecision,
     VerifiedTask, retention,
 };
-use crate::replay::judge::MAX_CRASHES;
+use crate::replay::judge::{MAX_CRASHES, is_final};
 use crate::replay::{Decision, LedgerRefusal, ReplayQuery, TaskKey};
 use crate::time::UnixMillis;
 
@@ -131,10 +131,9 @@ fn decide_current<'a>(
     now: UnixMillis,
 ) -> StageDecision<AdmittedTask<'a>> {
     let key = query.key();
-    let is_suspect = matches!(answer, Decision::Redelivery { crashes, .. } if crashes + 1 >= MAX_CRASHES);
-    let attempt = match answer {
-        Decision::FirstRun => 1,
-        Decision::Redelivery { attempt, .. } => attempt,
+    let (attempt, crashes) = match answer {
+        Decision::FirstRun => (1, 0),
+        Decision::Redelivery { attempt, crashes } => (attempt, crashes),
         Decision::Finished { outcome: result } => {
             let retention = retention(verified.claims());
             return Break(Outcome::SucceededBefore { key, result, retention });
@@ -147,9 +146,12 @@ fn decide_current<'a>(
             return Break(Outcome::Refused { refusal, acquired: None });
         }
     };
+    let is_suspect = crashes + 1 >= MAX_CRASHES;
     let permit = is_suspect.then(|| Arc::clone(&shared.suspects).try_acquire_owned());
     let Ok(suspect) = permit.transpose() else { return Break(after_suspect(shared, key)) };
-    Continue(AdmittedTask { verified, key, attempt, max_attempts: query.max_attempts, suspect })
+    let max_attempts = query.max_attempts;
+    let must_begin = is_final(attempt, crashes, max_attempts);
+    Continue(AdmittedTask { verified, key, attempt, max_attempts, must_begin, suspect })
 }
 
 fn expired_outcome(expired: ExpiredTask, answer: Decision, now: UnixMillis) -> Outcome {

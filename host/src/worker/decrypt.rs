@@ -29,7 +29,7 @@ pub(super) fn decrypt(
     admitted: AdmittedTask<'_>,
 ) -> StageDecision<Box<DecryptedTask>> {
     let body = decrypt_body(shared, &admitted)?;
-    let AdmittedTask { verified, key, attempt, max_attempts, suspect } = admitted;
+    let AdmittedTask { verified, key, attempt, max_attempts, must_begin, suspect } = admitted;
     let claims = verified.claims();
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
@@ -48,6 +48,7 @@ pub(super) fn decrypt(
         key,
         digest: *verified.digest(),
         max_attempts,
+        must_begin,
         retention: retention(claims),
         expires_at: expires_at.map(UnixMillis::from_secs),
         suspect,

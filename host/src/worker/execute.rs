@@ -7,6 +7,7 @@ use std::time::Duration;
 use taskseal_core::Refusal;
 use tokio::sync::mpsc;
 
+use super::begin;
 use super::event::Event;
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::phase::Phase;
@@ -30,8 +31,16 @@ pub(super) async fn execute(
 }
 
 async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask) -> Outcome {
-    let DecryptedTask { task, key, digest, max_attempts, retention, expires_at, suspect: _suspect } =
-        decrypted;
+    let DecryptedTask {
+        task,
+        key,
+        digest,
+        max_attempts,
+        must_begin,
+        retention,
+        expires_at,
+        suspect: _suspect,
+    } = decrypted;
     let Some(handler) = shared.parts.handlers.find(&task.task_type) else {
         // The policy has refused every type without a handler.
         let failure = Failure::GiveUp(Refusal::TypeNotHandled.to_string());
@@ -44,6 +53,9 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     // The next delivery refuses it, or settles it if it has succeeded before.
     if has_expired(expires_at, shared.settings.policy.skew, UnixMillis::now()) {
         return Outcome::GivenBack { acquired: Some(key) };
+    }
+    if must_begin && let Break(outcome) = begin::begin(shared, leased, &key).await {
+        return outcome;
     }
     let attempt = HandlerRun { number: task.attempt, max_attempts, expires_at };
     shared.observe(&Event::Started { id: leased.lease.id.clone(), attempt: attempt.number });

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 use super::WorkerParts;
+use super::begin::Beginnings;
 use super::counters::Counters;
 use super::cpu_pool::CpuPool;
 use super::event::Event;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) cpu_pool: CpuPool,
     pub(super) start_failures: StartFailures,
     pub(super) slots: Arc<SlotPool>,
+    pub(super) beginnings: Beginnings,
     /// The permit to run a task that may be the cause of lost workers.
     pub(super) suspects: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
@@ -70,6 +72,7 @@ impl Shared {
             cpu_pool: CpuPool::default(),
             start_failures: StartFailures::default(),
             slots,
+            beginnings: Beginnings::default(),
             suspects: Arc::new(Semaphore::new(1)),
             lifecycle: Lifecycle::default(),
             observer: Box::new(|_| ()),

@@ -76,6 +76,8 @@ pub(super) struct AdmittedTask<'a> {
     pub(super) key: TaskKey,
     pub(super) attempt: u32,
     pub(super) max_attempts: u32,
+    /// Whether the ledger must record that the handler begins.
+    pub(super) must_begin: bool,
     /// The permit of a task that may be the cause of lost workers.
     pub(super) suspect: Option<OwnedSemaphorePermit>,
 }
@@ -88,6 +90,8 @@ pub(super) struct DecryptedTask {
     /// SHA-256 of the envelope.
     pub(super) digest: [u8; 32],
     pub(super) max_attempts: u32,
+    /// As [`AdmittedTask::must_begin`].
+    pub(super) must_begin: bool,
     pub(super) retention: Duration,
     pub(super) expires_at: Option<UnixMillis>,
     /// As [`AdmittedTask::suspect`].

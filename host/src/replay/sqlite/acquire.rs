@@ -39,12 +39,13 @@ impl<'conn> Statements<'conn> {
         let found = self.find.query_row(params![issuer, task_id], read_entry).optional()?;
         let (rowid, entry) = found.unzip();
         Ok(match judge(entry, query, now, bounds) {
-            Transition::Run { attempts, crashes, expires_at } => {
+            Transition::Run { attempts, crashes, begun, first_seen_at, expires_at } => {
+                let (seen, expires) = (first_seen_at.0, expires_at.0);
                 if rowid.is_some() {
-                    let row = params![rowid, owner, until.0, attempts, crashes, expires_at.0];
+                    let row = params![rowid, owner, until.0, begun, seen, expires, attempts, crashes];
                     self.run_again.execute(row)?;
                 } else {
-                    let row = params![issuer, task_id, digest, owner, until.0, now.0, expires_at.0];
+                    let row = params![issuer, task_id, digest, owner, until.0, begun, seen, expires];
                     self.first_run.execute(row)?;
                 }
                 match attempts {
@@ -57,8 +58,8 @@ impl<'conn> Statements<'conn> {
             }
             Transition::InProgress { until } => Decision::InProgress { until },
             Transition::Refuse(reason) => Decision::Refused(reason),
-            Transition::Lost { crashes, reason } => {
-                self.lose.execute(params![rowid, crashes])?;
+            Transition::Lost { attempts, crashes, reason } => {
+                self.lose.execute(params![rowid, attempts, crashes])?;
                 Decision::Refused(reason)
             }
         })
@@ -67,7 +68,7 @@ impl<'conn> Statements<'conn> {
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<(i64, StoredTask)> {
     let state = match row.get_ref(2)?.as_str()? {
-        "claimed" => StoredState::Locked { until: UnixMillis(row.get(3)?) },
+        "claimed" => StoredState::Locked { until: UnixMillis(row.get(3)?), begun: row.get(8)? },
         "waiting" => StoredState::Waiting,
         "finished" => StoredState::Finished,
         // The table allows no other word.

@@ -6,7 +6,7 @@ use crate::sqlite::Schema;
 pub(in crate::replay) const SCHEMA: Schema = Schema {
     kind: "replay ledger",
     application_id: 0x7453_6c67, // "tSlg"
-    version: 3,
+    version: 4,
     sql: "
         CREATE TABLE identity (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -28,6 +28,7 @@ pub(in crate::replay) const SCHEMA: Schema = Schema {
             state TEXT NOT NULL CHECK (state IN ('claimed', 'waiting', 'finished', 'done')),
             owner TEXT,
             until INTEGER,
+            begun INTEGER NOT NULL DEFAULT 1 CHECK (begun IN (0, 1)),
             attempts INTEGER NOT NULL,
             crashes INTEGER NOT NULL,
             first_seen_at INTEGER NOT NULL,
@@ -56,20 +57,23 @@ pub(in crate::replay) const LIMIT_LOCKS: &str =
     "UPDATE task SET until = min(until, ?1) WHERE state = 'claimed'";
 
 pub(in crate::replay) const FIND: &str = "
-    SELECT rowid, digest, state, until, attempts, crashes, expires_at, first_seen_at
+    SELECT rowid, digest, state, until, attempts, crashes, expires_at, first_seen_at, begun
     FROM task WHERE issuer = ?1 AND task_id = ?2";
 pub(in crate::replay) const OUTCOME: &str = "SELECT outcome FROM task WHERE rowid = ?1";
 pub(in crate::replay) const FIRST_RUN: &str = "
-    INSERT INTO task (issuer, task_id, digest, state, owner, until, attempts, crashes, first_seen_at, expires_at)
-    VALUES (?1, ?2, ?3, 'claimed', ?4, ?5, 1, 0, ?6, ?7)";
+    INSERT INTO task
+        (issuer, task_id, digest, state, owner, until, begun, first_seen_at, expires_at, attempts, crashes)
+    VALUES (?1, ?2, ?3, 'claimed', ?4, ?5, ?6, ?7, ?8, 1, 0)";
 pub(in crate::replay) const RUN_AGAIN: &str = "
-    UPDATE task SET state = 'claimed', owner = ?2, until = ?3, attempts = ?4, crashes = ?5, expires_at = ?6
+    UPDATE task
+    SET state = 'claimed', owner = ?2, until = ?3, begun = ?4, first_seen_at = ?5, expires_at = ?6, attempts = ?7, crashes = ?8
     WHERE rowid = ?1";
-pub(in crate::replay) const LOSE: &str =
-    "UPDATE task SET state = 'waiting', owner = NULL, until = NULL, crashes = ?2 WHERE rowid = ?1";
+pub(in crate::replay) const LOSE: &str = "UPDATE task SET state = 'waiting', owner = NULL, until = NULL, attempts = ?2, crashes = ?3 WHERE rowid = ?1";
 
 pub(in crate::replay) const EXTEND: &str = "
     UPDATE task SET until = ?4 WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
+pub(in crate::replay) const BEGIN: &str = "
+    UPDATE task SET begun = 1 WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
 pub(in crate::replay) const FINISH: &str = "
     UPDATE task SET state = 'finished', owner = NULL, until = NULL, outcome = ?4
     WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
