@@ -49,6 +49,8 @@ pub use self::handle::{KeyHandle, KeyUsage};
 pub use self::keyring::Keyring;
 pub(crate) use self::keyset_file::Kid;
 #[doc(hidden)]
+pub use self::keyset_file::{append_entry, check_appendable, is_pattern};
+#[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
 #[doc(hidden)]
 pub use self::record::{KeysetKey, Record, Status};

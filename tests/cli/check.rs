@@ -13,6 +13,7 @@ use redis::cmd;
 use serde_json::Value;
 use taskseal_tests::redis::RedisServer;
 
+use crate::support::keygen::keygen;
 use crate::support::program::Run;
 use crate::support::project::Project;
 use crate::support::queue::ONCE;
@@ -157,7 +158,7 @@ fn task_key_without_the_rights_to_seal_what_its_host_seals_is_found() {
 fn task_key_whose_public_key_is_not_in_the_keyset_is_found() {
     let project = Project::new();
     fs::remove_file(project.path("keys/producer.key")).unwrap();
-    project.run(&["keygen", "--suite", "S", "--out", "keys/producer.key", "--issuer", "producer"]).ok();
+    project.run(&keygen("S", &["--out", "keys/producer.key"])).ok();
     assert_fails(&project, 1, "task-key", "is not in keyset.toml");
 }
 

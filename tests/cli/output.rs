@@ -11,6 +11,7 @@ use serde_json::Value;
 use taskseal::keys::{Keyring, SealingSource};
 use taskseal_core::{Audience, Claims, ContentType, Issuer, Kind, Suite, TaskId, TaskType};
 
+use crate::support::keygen::keygen;
 use crate::support::program::{run_in, run_with_environment, spawn};
 use crate::support::project::{OPEN, Project, SEAL};
 
@@ -39,7 +40,7 @@ fn key_is_never_overwritten() {
     let project = Project::new();
     let before = fs::read(project.path("keys/producer.key")).unwrap();
 
-    project.run(&["keygen", "--suite", "S", "--out", "keys/producer.key"]).failed(1).hinted();
+    project.run(&keygen("S", &["--out", "keys/producer.key"])).failed(1).hinted();
 
     assert_eq!(fs::read(project.path("keys/producer.key")).unwrap(), before);
 }
@@ -75,10 +76,6 @@ fn missing_configuration_and_wrong_usage_give_exit_code_2() {
         ["open", "--queue", "default", "-"].as_slice(),
         &["open"],
         &["open", "--queue", "a b"],
-        &["keygen", "--suite", "X", "--out", "k"],
-        &["keygen", "--suite", "Sign", "--out", "k"],
-        &["keygen", "--suite", "SE", "--out", "k", "--type", "*"],
-        &["keygen", "--suite", "SP", "--out", "k", "--issuer", "me"],
         &["init", "d", "--deployment", "a/b"],
         &["no-such-command"],
         &["inspect", "--no-such-option"],
@@ -144,7 +141,7 @@ fn no_secret_is_printed_by_any_command() {
     for suite in ["S", "M", "E", "SE", "SP"] {
         for format in [[].as_slice(), &["--json"]] {
             let name = format!("{}.key", names.len());
-            let run = project.run(&[&["keygen", "--suite", suite, "--out", &name], format].concat());
+            let run = project.run(&keygen(suite, &[&["--out", &name], format].concat()));
             printed.extend([run.ok().out.clone(), run.err.into_bytes()]);
             names.push(name);
         }
@@ -325,45 +322,11 @@ fn inspect_says_unverified_and_needs_no_configuration() {
 }
 
 #[test]
-fn entry_that_keygen_prints_can_be_appended_to_the_keyset() {
-    let project = Project::new();
-    for (suite, name) in [("S", "s.key"), ("M", "m.key"), ("E", "e.key"), ("SE", "se.key"), ("SP", "p.key")] {
-        let run = project.run(&["keygen", "--suite", suite, "--out", name, "--label", "a \"label\"\n"]);
-        let mut keyset = fs::read(project.path("keyset.toml")).unwrap();
-        keyset.extend(&run.ok().out);
-        fs::write(project.path("keyset.toml"), keyset).unwrap();
-    }
-
-    let keyring = Keyring::load(&project.path("keyset.toml")).unwrap();
-
-    assert_eq!(keyring.records().filter(|record| record.label() == Some("a \"label\"\n")).count(), 5);
-    project.run_with(&OPEN, &project.seal(b"")).ok();
-}
-
-#[test]
-fn keygen_accepts_either_name_of_a_suite() {
-    let project = Project::new();
-    for (short_name, name) in
-        [("S", "sign"), ("M", "mac"), ("E", "encrypt"), ("SE", "sign-encrypt"), ("SP", "sign-encrypt-to")]
-    {
-        let entry = |suite: &str| {
-            let out = format!("{suite}.key");
-            let text = project.run(&["keygen", "--suite", suite, "--out", &out, "--json"]).ok().text();
-            let entry: Value = serde_json::from_str(&text).unwrap();
-            let rights =
-                entry["entry"].as_str().unwrap().lines().filter(|line| line.contains("[\"*\"]")).count();
-            (entry["alg"].clone(), entry["use"].clone(), rights)
-        };
-        assert_eq!(entry(short_name), entry(name), "{name}");
-    }
-}
-
-#[test]
 fn shared_key_that_keygen_makes_for_suite_se_encrypts_inside_a_signature_and_one_of_suite_e_does_not() {
     let project = Project::new();
     let shared = |suite, name| {
         let mut keyset = fs::read(project.path("keyset.toml")).unwrap();
-        keyset.extend(&project.run(&["keygen", "--suite", suite, "--out", name]).ok().out);
+        keyset.extend(&project.run(&keygen(suite, &["--out", name])).ok().out);
         fs::write(project.path("keyset.toml"), keyset).unwrap();
     };
     let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();

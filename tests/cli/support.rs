@@ -1,6 +1,7 @@
 //! Fixtures that need the program itself. All others are in `tests/support`.
 
 pub(crate) mod brokers;
+pub(crate) mod keygen;
 pub(crate) mod program;
 pub(crate) mod project;
 pub(crate) mod queue;

@@ -16,6 +16,7 @@ use taskseal_tests::test_path;
 use taskseal_tests::token::PIN;
 use taskseal_tests::token_folder::{TokenFolder, import_requested};
 
+use crate::support::keygen::keygen;
 use crate::support::program::{Run, run_in};
 use crate::support::project::Project;
 use crate::support::token::RunWithToken;
@@ -28,8 +29,7 @@ fn pin_in_a_uri_is_refused_and_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     for scheme in ["pkcs11", "PKCS11"] {
         let uri = format!("{scheme}:token=a;object=b?pin-value=secret77");
-        for arguments in [&["token", "check"][..], &["keygen", "--suite", "S", "--pkcs11"], &["token", "ls"]]
-        {
+        for arguments in [&["token", "check"][..], &["keygen", "sign", "--pkcs11"], &["token", "ls"]] {
             let run = run_in(dir.path(), &[arguments, &[&uri]].concat(), b"");
             run.failed(2);
             assert!(!run.err.contains("secret77"), "{arguments:?}: {}", run.err);
@@ -45,8 +45,7 @@ fn entry_of_a_key_that_exists_is_printed_with_rights_only() {
     let uri = folder.uri("token=plant;object=k");
     let rights = ["--issuer", "shop", "--type", "a:*", "--audience", "here/*"];
     folder.run(&["token", "adopt", &uri]).failed(5).hinted();
-    let made =
-        folder.run(&[&["keygen", "--suite", "S", "--pkcs11", &uri][..], &rights].concat()).ok().out.clone();
+    let made = folder.run(&[&["keygen", "sign", "--pkcs11", &uri][..], &rights].concat()).ok().out.clone();
     let run = folder.run(&["token", "adopt", &uri]);
     run.failed(2).hinted();
     assert!(run.out.is_empty());
@@ -75,7 +74,7 @@ fn pin_in_a_uri_of_the_configuration_is_not_shown() {
 fn wrong_pin_is_tried_once_and_nothing_is_made() {
     let folder = TokenFolder::new();
     fs::write(folder.path("pin"), "00000000").unwrap();
-    let run = folder.run(&["keygen", "--suite", "S", "--pkcs11", &folder.uri("token=plant;object=k")]);
+    let run = folder.run(&keygen("S", &["--pkcs11", &folder.uri("token=plant;object=k")]));
     run.failed(7).hinted();
     assert!(run.err.contains("PIN") && !run.err.contains("00000000"), "{}", run.err);
     fs::write(folder.path("pin"), PIN).unwrap();
@@ -112,20 +111,20 @@ fn uri_without_a_library_says_how_to_name_one() {
 fn shared_key_and_a_key_with_a_given_id_are_not_made_in_a_token() {
     let folder = TokenFolder::new();
     let uri = folder.uri("token=plant;object=k");
-    folder.run(&["keygen", "--suite", "E", "--pkcs11", &uri]).failed(2).hinted();
+    folder.run(&keygen("E", &["--out", "k", "--pkcs11", &uri])).failed(2).hinted();
     // No worker could verify with an HMAC key that never leaves the token.
-    folder.run(&["keygen", "--suite", "M", "--pkcs11", &uri]).failed(2).hinted();
+    folder.run(&keygen("M", &["--pkcs11", &uri])).failed(2).hinted();
     let uri = folder.uri("token=plant;object=k;id=%01");
-    folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).failed(2).hinted();
-    folder.run(&["keygen", "--suite", "S", "--out", "k", "--pkcs11", &uri]).failed(2).hinted();
+    folder.run(&keygen("S", &["--pkcs11", &uri])).failed(2).hinted();
+    folder.run(&keygen("S", &["--out", "k", "--pkcs11", &uri])).failed(2).hinted();
 }
 
 #[test]
 fn label_that_is_taken_is_not_given_twice() {
     let folder = TokenFolder::new();
     let uri = folder.uri("token=plant;object=k");
-    folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).ok();
-    folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri]).failed(5);
+    folder.run(&keygen("S", &["--pkcs11", &uri])).ok();
+    folder.run(&keygen("S", &["--pkcs11", &uri])).failed(5);
 }
 
 /// The labels of all keys in a token, in order.
@@ -153,7 +152,7 @@ fn init_whose_last_label_is_taken_makes_no_key_and_no_folder() {
     let folder = TokenFolder::new();
     let uri = folder.uri("token=plant");
     let reader = folder.uri("token=plant;object=local%2Freader");
-    folder.run(&["keygen", "--suite", "SP", "--pkcs11", &reader]).ok();
+    folder.run(&keygen("SP", &["--pkcs11", &reader])).ok();
     fs::create_dir(folder.path("project")).unwrap();
     let run = folder.run(&["init", "project", "--pkcs11", &uri]);
     run.failed(5).hinted();
@@ -302,7 +301,7 @@ fn key_made_in_a_token_seals_by_the_uri_that_keygen_prints() {
     let folder = TokenFolder::new();
     let project = folder.project();
     let uri = folder.uri("token=plant;object=second");
-    let made = folder.run(&["keygen", "--suite", "S", "--pkcs11", &uri, "--issuer", "producer", "--json"]);
+    let made = folder.run(&keygen("S", &["--pkcs11", &uri, "--json"]));
     let made = made.ok().json();
     let keyset = fs::read_to_string(project.join("keyset.toml")).unwrap();
     fs::write(project.join("keyset.toml"), keyset + made["entry"].as_str().unwrap()).unwrap();
@@ -329,7 +328,7 @@ fn task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file() {
     let folder = TokenFolder::new();
     folder.run(&["init", "project"]).ok();
     let project = folder.path("project");
-    let arguments = ["keygen", "--suite", "M", "--out", "mac.key", "--issuer", "producer", "--json"];
+    let arguments = keygen("M", &["--out", "mac.key", "--json"]);
     let made = folder.run_in(&project, &arguments).ok().json();
     let (kid, entry) = (made["kid"].as_str().unwrap(), made["entry"].as_str().unwrap());
     // The worker has the secret; the results stay in suite SP.

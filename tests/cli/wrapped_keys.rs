@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use pem_rfc7468::LineEnding;
 use taskseal_tests::token_folder::TokenFolder;
 
+use crate::support::keygen::keygen;
 use crate::support::program::Run;
 use crate::support::project::{OPEN, SEAL};
 use crate::support::token::RunWithToken;
@@ -44,7 +45,7 @@ impl Host {
 
     /// Generates a key; returns its kid.
     fn key(&mut self, suite: &str, name: &str, more: &[&str]) -> String {
-        let arguments = [&["keygen", "--suite", suite, "--out", name, "--json"], more].concat();
+        let arguments = keygen(suite, &[&["--out", name, "--json"], more].concat());
         let made = self.tokens.run_in(&self.dir, &arguments).ok().json();
         self.keyset.push_str(made["entry"].as_str().unwrap());
         made["kid"].as_str().unwrap().to_owned()
@@ -204,16 +205,15 @@ fn wrapped_file_that_others_can_read_is_refused() {
 #[test]
 fn key_is_not_wrapped_by_a_key_that_is_not_there_or_signs_and_no_file_is_left() {
     let host = Host::new();
-    let keygen =
-        |uri: &str| host.tokens.run_in(&host.dir, &["keygen", "--suite", "SE", "--out", "k", "--wrap", uri]);
-    let missing = keygen(&host.tokens.uri("token=plant;object=nothing"));
+    let wrapped = |uri: &str| host.tokens.run_in(&host.dir, &keygen("SE", &["--out", "k", "--wrap", uri]));
+    let missing = wrapped(&host.tokens.uri("token=plant;object=nothing"));
     missing.failed(5).hinted();
     assert!(missing.err.contains("wrapping-key"), "{}", missing.err);
     let signing = host.tokens.uri("token=plant;object=signs");
-    host.tokens.run(&["keygen", "--suite", "S", "--pkcs11", &signing]).ok();
-    keygen(&signing).failed(5).hinted();
-    keygen("pkcs11:token=plant").failed(2);
-    host.tokens.run(&["keygen", "--suite", "S", "--pkcs11", &signing, "--wrap", &host.kek]).failed(2);
+    host.tokens.run(&keygen("S", &["--pkcs11", &signing])).ok();
+    wrapped(&signing).failed(5).hinted();
+    wrapped("pkcs11:token=plant").failed(2);
+    host.tokens.run(&keygen("S", &["--pkcs11", &signing, "--wrap", &host.kek])).failed(2);
     assert!(!host.path("k").exists());
 }
 
@@ -284,7 +284,7 @@ fn worker_with_keys_in_the_token_and_a_wrapped_shared_key_runs_a_task() {
     let tokens = TokenFolder::new();
     let project = tokens.project();
     let kek = wrapping_key(&tokens, "kek");
-    let arguments = ["keygen", "--suite", "SE", "--out", "shared.key", "--wrap", &kek];
+    let arguments = keygen("SE", &["--out", "shared.key", "--wrap", &kek]);
     let entry = tokens.run_in(&project, &arguments).ok().text();
     let read = |name: &str| fs::read_to_string(project.join(name)).unwrap();
     fs::write(project.join("keyset.toml"), read("keyset.toml") + &entry).unwrap();

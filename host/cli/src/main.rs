@@ -3,10 +3,12 @@
 
 mod cli;
 mod cmd;
+mod entry_args;
 mod failure;
 mod file_arg;
 mod global;
-mod keygen_output;
+mod key_summary;
+mod keyset_entry;
 mod output;
 mod project;
 mod refusal_hint;

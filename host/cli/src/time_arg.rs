@@ -18,6 +18,24 @@ pub(crate) fn instant(text: &str) -> Result<UnixMillis, String> {
     Ok(UnixMillis(instant.as_millisecond()))
 }
 
+/// Parses the time of a period of validity, in whole seconds: a date (its first second, UTC), a time in RFC 3339, or a duration
+/// from now.
+pub(crate) fn instant_or_from_now(text: &str) -> Result<UnixMillis, String> {
+    let at = match (parse_duration(text), text.parse::<jiff::civil::Date>()) {
+        (Some(duration), _) => UnixMillis::now().plus(duration),
+        (None, Ok(_)) if text.len() == DATE.len() => instant(&format!("{text}T00:00:00Z"))?,
+        _ => instant(text).map_err(|_| {
+            format!("`{text}` is not a time: expected {DATE}, {DATE}T08:00:00Z or a duration from now, such as 90d")
+        })?,
+    };
+    if at.0 < 0 {
+        return Err(format!("`{text}` is before 1970"));
+    }
+    Ok(UnixMillis::from_secs(at.as_secs()))
+}
+
+const DATE: &str = "2030-01-31";
+
 /// Returns a time in RFC 3339, or the number of milliseconds if it is outside the calendar.
 pub(crate) fn show(at: UnixMillis) -> String {
     let instant = jiff::Timestamp::from_millisecond(at.0);
@@ -27,6 +45,26 @@ pub(crate) fn show(at: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_of_validity_in_another_form_is_refused() {
+        for text in
+            ["2030-02-30", "2030-1-31", "20300131", "2030-01-31T08:00:00", "90", "1969-12-31", "-1d", ""]
+        {
+            assert!(instant_or_from_now(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn time_of_validity_is_a_date_a_time_or_a_duration_from_now() {
+        let shown = |text| show(instant_or_from_now(text).unwrap());
+        assert_eq!(shown("2030-01-31"), "2030-01-31T00:00:00Z");
+        assert_eq!(shown("2030-01-31T09:00:00.5+01:00"), "2030-01-31T08:00:00Z");
+        let (before, parsed) = (UnixMillis::now(), instant_or_from_now("90d").unwrap());
+        let days = i64::from(90 * 24 * 3600);
+        assert!((before.as_secs() + days..=UnixMillis::now().as_secs() + days).contains(&parsed.as_secs()));
+        assert_eq!(parsed.0 % 1000, 0);
+    }
 
     #[test]
     fn time_is_printed_as_it_is_parsed() {

@@ -138,7 +138,7 @@ impl Keyring {
         let KeysetKey::EcdhEs(key) = record.key() else {
             return fault(
                 format!("recipient {kid} must be an ECDH-ES key, found {}", record.key().algorithm()),
-                "`taskseal keygen --suite SP` generates keys to encrypt to",
+                "`taskseal keygen receive` generates keys to encrypt to",
             );
         };
         record.may_seal(kind, unix_seconds()).map_err(|reason| {
@@ -195,7 +195,7 @@ impl Decryption {
             other => {
                 let message = format!("an {} key cannot decrypt", other.algorithm());
                 return Err(KeyError::invalid(key, message).hint(
-                    "`taskseal keygen` generates decryption keys with `--suite SP`, `--suite SE` or `--suite E`",
+                    "`taskseal keygen receive` and `taskseal keygen shared` generate decryption keys",
                 ));
             }
         }

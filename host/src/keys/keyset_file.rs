@@ -1,11 +1,10 @@
 //! The keyset file: `[[key]]` entries, each checked for consistency.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::{Deserialize, Deserializer};
-use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
+use serde::Deserialize;
+use taskseal_core::keys::{AgreementPublicKey, VerifyingKey};
 use taskseal_core::{KeyId, Kind};
 use toml::Spanned;
 
@@ -15,29 +14,44 @@ use super::file;
 use super::record::{KeysetKey, Record, Status};
 use super::reference::KeyRef;
 use super::secret_key::SecretKey;
-use crate::file_error::{FileError, MAX_LEN, invalid, parse_toml};
+use crate::file_error::{FileError, MAX_LEN, parse_toml};
 use crate::file_security;
 
+pub use self::append::{append_entry, check_appendable};
+pub(crate) use self::fields::Kid;
+pub use self::fields::is_pattern;
+use self::fields::{Instant, Patterns, Point};
+
+mod append;
+mod fields;
 #[cfg(test)]
 mod tests;
 
 /// Reads and checks a keyset file.
 pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
     let text = file_security::read_guarded(file, MAX_LEN)?;
-    let parsed: KeysetFile = parse_toml(file, &text)?;
     let mut records = BTreeMap::new();
-    for entry in parsed.key {
+    for entry in parse(file, &text)? {
         let context = KeysetContext { file, text: &text, entry: entry.span().start };
-        let entry = entry.into_inner();
-        let kid_at = entry.kid.span().start;
-        let record = context.record(entry)?;
-        let kid = record.kid();
-        if records.insert(kid, record).is_some() {
-            let message = format!("duplicate kid \"{kid}\"");
-            return Err(context.fault(kid_at, message, "remove one of the two entries").into());
-        }
+        let record = context.record(entry.into_inner())?;
+        records.insert(record.kid(), record);
     }
     Ok(records)
+}
+
+/// Parses a keyset file, whose kids differ.
+fn parse(file: &Path, text: &str) -> Result<Vec<Spanned<Entry>>, FileError> {
+    let parsed: KeysetFile = parse_toml(file, text)?;
+    let mut kids = BTreeSet::new();
+    for entry in &parsed.key {
+        let (kid, at) = (entry.get_ref().kid.get_ref(), entry.get_ref().kid.span().start);
+        if !kids.insert(kid) {
+            let context = KeysetContext { file, text, entry: entry.span().start };
+            let message = format!("duplicate kid \"{kid}\"");
+            return Err(context.fault(at, message, "remove one of the two entries"));
+        }
+    }
+    Ok(parsed.key)
 }
 
 #[derive(Deserialize)]
@@ -50,7 +64,7 @@ struct KeysetFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    #[serde(deserialize_with = "kid")]
+    #[serde(deserialize_with = "fields::kid")]
     kid: Spanned<KeyId>,
     alg: Spanned<Algorithm>,
     r#use: Use,
@@ -204,70 +218,5 @@ impl KeysetContext<'_> {
             // A shared key that only decrypts (suite SE) has no rights.
             (_, patterns) => Ok(patterns.map_or_else(String::new, |patterns| patterns.into_inner().0)),
         }
-    }
-}
-
-fn kid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<KeyId>, D::Error> {
-    let text = Spanned::<Kid>::deserialize(deserializer)?;
-    Ok(Spanned::new(text.span(), text.get_ref().0))
-}
-
-pub(crate) struct Kid(pub(crate) KeyId);
-
-impl<'de> Deserialize<'de> for Kid {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        KeyId::parse_hex(&text)
-            .map(Self)
-            .map_err(|_| invalid("not a kid", "write the 16 hex digits that `taskseal keygen` printed"))
-    }
-}
-
-struct Point([u8; POINT_LEN]);
-
-impl<'de> Deserialize<'de> for Point {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut point = [0; POINT_LEN];
-        match Base64UrlUnpadded::decode(&text, &mut point) {
-            Ok(decoded) if decoded.len() == POINT_LEN => Ok(Self(point)),
-            _ => Err(invalid("not a public key", "write the uncompressed point in base64url, 87 characters")),
-        }
-    }
-}
-
-/// Patterns joined by spaces.
-struct Patterns(String);
-
-impl<'de> Deserialize<'de> for Patterns {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let patterns = Vec::<String>::deserialize(deserializer)?;
-        let is_pattern = |pattern: &String| {
-            let name = pattern.strip_suffix('*').unwrap_or(pattern);
-            !pattern.is_empty()
-                && pattern.len() <= 128
-                && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*')
-        };
-        if let Some(wrong) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
-            return Err(invalid(
-                format_args!("`{}` is not a pattern", wrong.escape_default()),
-                "write a name, or the start of one followed by `*`, in printable ASCII without spaces",
-            ));
-        }
-        Ok(Self(patterns.join(" ")))
-    }
-}
-
-/// Unix time in seconds.
-#[derive(Clone, Copy)]
-struct Instant(u64);
-
-impl<'de> Deserialize<'de> for Instant {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let seconds = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
-        seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Self).ok_or_else(|| {
-            invalid("not a time", "write RFC 3339 with an offset, for example \"2026-01-31T00:00:00Z\"")
-        })
     }
 }

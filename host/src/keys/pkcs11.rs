@@ -52,7 +52,7 @@ impl KeyStore for Pkcs11Store {
             KeyUsage::Decrypt => Ok(KeyHandle::Agreement(Arc::new(pair(key, &uri, Usage::Agree)?))),
             KeyUsage::Authenticate => Ok(KeyHandle::Authenticator(Arc::new(authenticator(key, &uri)?))),
             KeyUsage::Encrypt => Err(KeyError::invalid(key, "a token does not hand out shared keys").hint(
-                "keep shared keys in files; `taskseal keygen --wrap` creates files that a token wraps",
+                "keep shared keys in files; `taskseal keygen shared --wrap` creates files that a token wraps",
             )),
         }
     }

@@ -127,7 +127,8 @@ fn with_hint(fault: KeyError, error: &Error) -> KeyError {
     }
 }
 
-const REPLACE: &str = "restore the file from a backup, or create another key with `taskseal keygen --wrap`";
+const REPLACE: &str =
+    "restore the file from a backup, or create another key with `taskseal keygen` and `--wrap`";
 
 const ENVIRONMENT: &str = "a wrapped key file names neither library nor PIN source: set TASKSEAL_PKCS11_MODULE and TASKSEAL_PKCS11_PIN_SOURCE";
 

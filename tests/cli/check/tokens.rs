@@ -7,6 +7,7 @@ use taskseal_tests::token::PIN;
 use taskseal_tests::token_folder::TokenFolder;
 
 use super::{CHECK, assert_found};
+use crate::support::keygen::keygen;
 use crate::support::token::RunWithToken;
 
 const WITHOUT_LOGIN: [&str; 3] = ["check", "--json", "--no-login"];
@@ -49,7 +50,7 @@ fn wrong_pin_of_a_key_that_wraps_files_is_found_with_one_attempt() {
     let project = folder.path("project");
     let text = fs::read_to_string(project.join("taskseal.toml")).unwrap();
     let keyset = fs::read_to_string(project.join("keyset.toml")).unwrap();
-    let arguments = ["keygen", "--suite", "SP", "--out", "wrapped.key", "--wrap", &kek, "--json"];
+    let arguments = keygen("SP", &["--out", "wrapped.key", "--wrap", &kek, "--json"]);
     let made = folder.run_in(&project, &arguments).ok().json();
     fs::write(project.join("keyset.toml"), keyset + made["entry"].as_str().unwrap()).unwrap();
     fs::write(project.join("taskseal.toml"), text.replace("keys/worker.key", "wrapped.key")).unwrap();

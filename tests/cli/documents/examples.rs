@@ -6,6 +6,7 @@ use std::path::Path;
 use taskseal::Config;
 use taskseal_tests::documents::{Block, pages, top};
 
+use crate::support::keygen::keygen;
 use crate::support::project::Project;
 
 #[test]
@@ -40,7 +41,7 @@ fn configuration(place: &str, block: &Block<'_>) {
 /// The key of an example is shortened, so a new key takes its place.
 fn keyset(place: &str, block: &Block<'_>) {
     let project = Project::new();
-    let run = project.run(&["keygen", "--suite", "S", "--out", "keys/other.key"]);
+    let run = project.run(&keygen("S", &["--out", "keys/other.key"]));
     let entry = run.ok().text();
     let value = |name: &str| entry.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     let example = block.text.lines().map(|line| match line {

@@ -79,8 +79,8 @@ mod tests {
                 &["taskseal", "token", "check", &uri][..],
                 &["taskseal", "token", &uri],
                 &["taskseal", &uri],
-                &["taskseal", "keygen", "--pkcs11", &uri, &uri],
-                &["taskseal", "keygen", "--suite", &uri],
+                &["taskseal", "keygen", "sign", "--pkcs11", &uri, &uri],
+                &["taskseal", "keygen", "shared", "--suite", &uri],
             ] {
                 let error = grammar().try_get_matches_from(arguments).unwrap_err();
                 let printed = format!("{:?}", failure(&error));

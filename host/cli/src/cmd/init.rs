@@ -15,7 +15,7 @@ use taskseal_hsm::TokenUri;
 
 use self::keys::Keys;
 use crate::failure::Failure;
-use crate::keygen_output::GeneratedKey;
+use crate::key_summary::KeySummary;
 use crate::output::shell::shell_word;
 use crate::session::setup_failure;
 use crate::ui::Ui;
@@ -134,7 +134,7 @@ fn print(dir: &Path, keys: &Keys, ui: &Ui) -> Result<(), Failure> {
         "taskseal result ID".to_owned(),
     ];
     if ui.json() {
-        let kid = |key: &GeneratedKey| json!(key.kid.to_string());
+        let kid = |key: &KeySummary| json!(key.kid.to_string());
         return ui.object([
             ("dir", json!(dir.to_string_lossy())),
             ("producer", kid(&keys.producer)),

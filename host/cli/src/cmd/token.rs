@@ -12,7 +12,7 @@ use taskseal::keys::pkcs11::MODULE_VARIABLE;
 use taskseal_hsm::{KeyUri, Module, TokenDescription, TokenUri, softhsm};
 
 use crate::failure::Failure;
-use crate::keygen_output::token_failure;
+use crate::key_summary::token_failure;
 use crate::output::json::Member;
 use crate::output::text;
 use crate::ui::Ui;

@@ -8,7 +8,7 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NoSuchToken => "`taskseal token ls` lists the tokens of a library",
         Error::NoSuchKey => {
-            "`taskseal token check URI` lists the keys of a token; `taskseal keygen --pkcs11` generates one"
+            "`taskseal token check URI` lists the keys of a token; `taskseal keygen` generates one with `--pkcs11`"
         }
         Error::Ambiguous { .. } => "name the token by `serial`, and the key by `id`",
         Error::Pin(PinError::Unreadable) => {
@@ -35,7 +35,7 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
         Error::FinalTry | Error::PinLocked => "the security officer of the token can set a new PIN",
         Error::Module(_) => "`module-path` must be the absolute path of a PKCS#11 library for this machine",
         Error::WrongKey(_) => {
-            "correct the attribute with the tools of the token, or generate a key with `taskseal keygen --pkcs11`"
+            "correct the attribute with the tools of the token, or generate a key with `taskseal keygen` and `--pkcs11`"
         }
         _ => return None,
     })

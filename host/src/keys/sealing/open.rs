@@ -111,7 +111,7 @@ impl Keyring {
             }
             KeyHandle::Secret(SecretKey::Encrypt(key)) => Ok(key),
             other => Err(KeyError::invalid(place, format!("an {} key cannot encrypt", other.algorithm()))
-                .hint("`taskseal keygen --suite SE` generates shared keys")),
+                .hint("`taskseal keygen shared --suite SE` generates shared keys")),
         }
     }
 }
@@ -134,8 +134,8 @@ fn hedge(keys: &Keys) -> Result<Option<HedgeKey>, getrandom::Error> {
 /// Returns which key a suite needs.
 const fn needed(suite: Suite) -> &'static str {
     match suite {
-        Suite::M => "use an HS256 key: `taskseal keygen --suite M`",
-        Suite::E => "use an A256GCM key: `taskseal keygen --suite E`",
-        _ => "use an ES256 key: `taskseal keygen --suite S`",
+        Suite::M => "use an HS256 key: `taskseal keygen shared --suite M`",
+        Suite::E => "use an A256GCM key: `taskseal keygen shared --suite E`",
+        _ => "use an ES256 key: `taskseal keygen sign`",
     }
 }

@@ -5,7 +5,7 @@ use taskseal::keys::{KeyRef, pkcs11};
 use taskseal_hsm::{Error, KeyUri, TokenUri};
 
 use super::Finding;
-use crate::keygen_output::token_failure;
+use crate::key_summary::token_failure;
 
 const CHECK: &str = "token";
 

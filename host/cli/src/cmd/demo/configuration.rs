@@ -3,7 +3,7 @@
 use taskseal::QueueName;
 
 use super::deployment::{DEPLOYMENT, DeploymentKeys, PRODUCER, SUITE, WORKER};
-use crate::keygen_output::quoted;
+use crate::keyset_entry::quoted;
 
 /// Returns the content of `taskseal.toml`.
 pub(super) fn configuration(keys: &DeploymentKeys, queues: [&QueueName; 2]) -> String {

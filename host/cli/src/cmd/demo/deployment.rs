@@ -22,7 +22,7 @@ use super::configuration::configuration;
 use super::handlers::Runs;
 use super::keys::{Keys, location};
 use super::queue::Location;
-use crate::keygen_output::GeneratedKey;
+use crate::key_summary::KeySummary;
 
 /// Deployment, issuer and worker of the demonstration.
 pub(super) const DEPLOYMENT: &str = "demo";
@@ -61,10 +61,10 @@ pub(super) struct AttackerKeys {
 
 /// The keys of the deployment and the keyset that lists them.
 pub(super) struct DeploymentKeys {
-    pub(super) producer: GeneratedKey,
-    pub(super) worker: GeneratedKey,
-    pub(super) worker_results: GeneratedKey,
-    pub(super) reader: GeneratedKey,
+    pub(super) producer: KeySummary,
+    pub(super) worker: KeySummary,
+    pub(super) worker_results: KeySummary,
+    pub(super) reader: KeySummary,
     outsider: SecretKey,
     insider: SecretKey,
     keyring: Keyring,
@@ -89,7 +89,7 @@ impl DeploymentKeys {
         let outsider = SecretKey::create(&keys.file("outsider"), Algorithm::Es256, "outsider")?;
         let stolen = keys.file("stolen-device");
         let insider = SecretKey::create(&stolen, Algorithm::Es256, "stolen device")?;
-        keys.add(&GeneratedKey::of_file(&insider, &stolen), &entry("task", "sensor-2", "note:*"))?;
+        keys.add(&KeySummary::of_file(&insider, &stolen), &entry("task", "sensor-2", "note:*"))?;
         let keyset = dir.join("keyset.toml");
         fs::write(&keyset, keys.into_keyset())?;
         let keyring = Keyring::load(&keyset)?;

@@ -7,7 +7,7 @@ use taskseal_hsm::{TokenUri, Usage};
 
 use super::attacker::AnyError;
 use crate::failure::Failure;
-use crate::keygen_output::GeneratedKey;
+use crate::key_summary::KeySummary;
 
 /// Generates keys and collects their keyset entries.
 pub(super) struct Keys<'t> {
@@ -27,11 +27,11 @@ impl<'t> Keys<'t> {
         name: &str,
         algorithm: Algorithm,
         entry: &str,
-    ) -> Result<GeneratedKey, AnyError> {
+    ) -> Result<KeySummary, AnyError> {
         let key = match (self.token, algorithm) {
-            (Some(token), Algorithm::Es256) => GeneratedKey::in_token(token, Usage::Sign, name),
-            (Some(token), Algorithm::EcdhEs) => GeneratedKey::in_token(token, Usage::Agree, name),
-            _ => GeneratedKey::in_file(&self.file(name), algorithm, name),
+            (Some(token), Algorithm::Es256) => KeySummary::in_token(token, Usage::Sign, name),
+            (Some(token), Algorithm::EcdhEs) => KeySummary::in_token(token, Usage::Agree, name),
+            _ => KeySummary::in_file(&self.file(name), algorithm, name),
         };
         let key = key.map_err(Failure::into_message)?;
         self.add(&key, entry)?;
@@ -39,7 +39,7 @@ impl<'t> Keys<'t> {
     }
 
     /// Adds a key to the keyset.
-    pub(super) fn add(&mut self, key: &GeneratedKey, entry: &str) -> Result<(), AnyError> {
+    pub(super) fn add(&mut self, key: &KeySummary, entry: &str) -> Result<(), AnyError> {
         let (kid, algorithm, public) = (key.kid, key.algorithm, key.public().ok_or("not a public key")?);
         self.keyset +=
             &format!("[[key]]\nkid = \"{kid}\"\nalg = \"{algorithm}\"\npublic = \"{public}\"\n{entry}\n");
@@ -57,7 +57,7 @@ impl<'t> Keys<'t> {
 }
 
 /// Returns the location of a generated key.
-pub(super) fn location(key: &GeneratedKey) -> Result<KeyRef, AnyError> {
+pub(super) fn location(key: &KeySummary) -> Result<KeyRef, AnyError> {
     // The paths are absolute, so the base folder does not matter.
     Ok(KeyStores::default().parse(&key.location, Path::new(""))?)
 }

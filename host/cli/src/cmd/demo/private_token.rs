@@ -8,7 +8,7 @@ use std::process::Command;
 use taskseal_hsm::{Module, Pin, PinSource, TokenUri, softhsm};
 
 use crate::failure::Failure;
-use crate::keygen_output::token_failure;
+use crate::key_summary::token_failure;
 
 /// Set in the environment of the child, which initialises the token.
 const CHILD: &str = "TASKSEAL_DEMO_TOKEN";

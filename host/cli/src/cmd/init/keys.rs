@@ -7,14 +7,15 @@ use taskseal_core::Kind;
 use taskseal_hsm::{KeyKind, TokenUri, Usage};
 
 use crate::failure::Failure;
-use crate::keygen_output::{Entry, GeneratedKey, open_token, token_failure};
+use crate::key_summary::{KeySummary, open_token, token_failure};
+use crate::keyset_entry::{Entry, Validity};
 
 /// The keys of a project.
 pub(super) struct Keys {
-    pub(super) producer: GeneratedKey,
-    pub(super) worker: GeneratedKey,
-    pub(super) worker_sign: GeneratedKey,
-    pub(super) reader: GeneratedKey,
+    pub(super) producer: KeySummary,
+    pub(super) worker: KeySummary,
+    pub(super) worker_sign: KeySummary,
+    pub(super) reader: KeySummary,
 }
 
 /// Names of the keys in a token and their usage.
@@ -51,8 +52,8 @@ impl Keys {
         let create = |name: &str, algorithm, purpose: &str| {
             // The configuration names the files relative to its own folder.
             let location = format!("keys/{name}");
-            let key = GeneratedKey::in_file(&dir.join(&location), algorithm, purpose)?;
-            Ok(GeneratedKey { location, ..key })
+            let key = KeySummary::in_file(&dir.join(&location), algorithm, purpose)?;
+            Ok(KeySummary { location, ..key })
         };
         Ok(Self {
             producer: create("producer.key", Algorithm::Es256, "tasks, held by the producer")?,
@@ -70,7 +71,7 @@ impl Keys {
     ) -> Result<Self, Failure> {
         let mut create = |(name, usage): (&str, Usage)| {
             let label = label(deployment, name);
-            recorded(names, &label, || GeneratedKey::in_token(token, usage, &label))
+            recorded(names, &label, || KeySummary::in_token(token, usage, &label))
         };
         let [producer, worker, worker_sign, reader] = TOKEN_KEYS;
         Ok(Self {
@@ -87,7 +88,7 @@ impl Keys {
             let rights = issuer.map(|issuer| {
                 [issuer.to_owned(), "*".to_owned(), format!("{deployment}/*")].map(|pattern| vec![pattern])
             });
-            Entry { key, kind, label: Some(label), rights }.to_toml()
+            Entry { key, kind, label: Some(label), rights, validity: Validity::default() }.to_toml()
         };
         [
             "# What each key may seal. The file contains no secret, but write access to it decides which tasks run.\n\n"
@@ -106,8 +107,8 @@ impl Keys {
 fn recorded(
     names: &mut Vec<String>,
     label: &str,
-    generate: impl FnOnce() -> Result<GeneratedKey, Failure>,
-) -> Result<GeneratedKey, Failure> {
+    generate: impl FnOnce() -> Result<KeySummary, Failure>,
+) -> Result<KeySummary, Failure> {
     let key = generate().inspect_err(|_| names.push(format!("{label} (perhaps)")))?;
     names.push(format!("{label} ({})", key.kid));
     Ok(key)

@@ -1,7 +1,7 @@
 //! The files of a new project.
 
 use super::keys::Keys;
-use crate::keygen_output::quoted;
+use crate::keyset_entry::quoted;
 
 /// A handler that computes the SHA-256 digest of the body.
 pub(super) const HANDLER: &str = r#"#!/bin/sh

@@ -6,7 +6,7 @@ use taskseal_hsm::{Error, Health, KeyDescription, KeyKind, TokenDescription};
 use super::key_test::{KeyTest, test_key};
 use super::{Target, members};
 use crate::failure::Failure;
-use crate::keygen_output::{open_token, token_failure};
+use crate::key_summary::{open_token, token_failure};
 use crate::output::json::{self, hex};
 use crate::output::text;
 use crate::ui::Ui;

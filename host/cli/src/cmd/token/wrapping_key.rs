@@ -1,10 +1,10 @@
-//! `taskseal token wrapping-key`: generates an AES-256 key in a token, for `taskseal keygen --wrap`.
+//! `taskseal token wrapping-key`: generates an AES-256 key in a token, for the option `--wrap` of `taskseal keygen`.
 
 use serde_json::json;
 use taskseal_hsm::{KeyClass, KeyUri, WrappingKey};
 
 use crate::failure::Failure;
-use crate::keygen_output::{open_token, token_failure};
+use crate::key_summary::{open_token, token_failure};
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]

@@ -1,19 +1,18 @@
-//! Keys that a command generates, in a new file or in a token, and their keyset entries.
+//! What a command prints of a key, and the keys that it generates in a new file or in a token.
 
 use std::path::Path;
 
 use taskseal::keys::pkcs11;
 use taskseal::keys::{Algorithm, SecretKey, public_text};
+use taskseal_core::KeyId;
 use taskseal_core::keys::POINT_LEN;
-use taskseal_core::{KeyId, Kind};
-use taskseal_hsm::{EcKey, KeyUri, Token, TokenUri, Usage};
+use taskseal_hsm::{EcKey, KeyKind, KeySelector, KeyUri, Token, TokenUri, Usage};
 
 use crate::failure::Failure;
-use crate::output::json;
 
-/// The public part of a generated key, and the location that a configuration names it by.
-#[derive(Debug)]
-pub(crate) struct GeneratedKey {
+/// What may be printed of a secret key, and the location that a configuration names it by.
+#[derive(Clone, Debug)]
+pub(crate) struct KeySummary {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: KeyId,
     /// The uncompressed point; `None` for a symmetric key.
@@ -22,25 +21,27 @@ pub(crate) struct GeneratedKey {
     pub(crate) location: String,
 }
 
-impl GeneratedKey {
+impl KeySummary {
     /// Generates a key in a new file.
     pub(crate) fn in_file(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, Failure> {
-        SecretKey::create(path, algorithm, purpose).map(|key| Self::of_file(&key, path)).map_err(Failure::key)
+        Self::in_new_file(path, algorithm, purpose, None)
     }
 
-    /// Generates a key in a new file that only the key `kek` of a token can decrypt.
-    pub(crate) fn in_wrapped_file(
+    /// Generates a key in a new file. With `wrapping_key`, the file cannot be read without that key of a token.
+    pub(crate) fn in_new_file(
         path: &Path,
         algorithm: Algorithm,
         purpose: &str,
-        kek: &KeyUri,
+        wrapping_key: Option<&KeyUri>,
     ) -> Result<Self, Failure> {
-        SecretKey::create_wrapped(path, algorithm, purpose, kek)
-            .map(|key| Self::of_file(&key, path))
-            .map_err(Failure::key)
+        let created = match wrapping_key {
+            Some(uri) => SecretKey::create_wrapped(path, algorithm, purpose, uri),
+            None => SecretKey::create(path, algorithm, purpose),
+        };
+        created.map(|key| Self::of_file(&key, path)).map_err(Failure::key)
     }
 
-    /// Describes a key that was generated in a file.
+    /// Describes the key in a file.
     pub(crate) fn of_file(key: &SecretKey, path: &Path) -> Self {
         Self {
             algorithm: key.algorithm(),
@@ -61,6 +62,28 @@ impl GeneratedKey {
             point: Some(key.public_point()),
             location: KeyUri::new(uri, key.kid()).to_string(),
         })
+    }
+
+    /// Loads a key pair that a token has. Loading names the attribute that is wrong, and has the key prove that it works.
+    pub(crate) fn of_token(uri: &KeyUri) -> Result<Self, Failure> {
+        let name = uri.name().to_string();
+        let failed = |error: taskseal_hsm::Error| token_failure(&error, &name);
+        let (token, _) = open_token(uri.token_uri())?;
+        let is_named = |id: &[u8], label: &str| {
+            uri.id().is_none_or(|wanted| wanted == id) && uri.object().is_none_or(|wanted| wanted == label)
+        };
+        let keys = token.keys().map_err(failed)?;
+        let decrypts = keys.iter().any(|key| is_named(&key.id, &key.label) && key.kind == KeyKind::Agreement);
+        let (usage, algorithm) =
+            if decrypts { (Usage::Agree, Algorithm::EcdhEs) } else { (Usage::Sign, Algorithm::Es256) };
+        let key = EcKey::load(&token, &KeySelector::from(uri), usage).map_err(failed)?;
+        let (point, location) = (Some(key.public_point()), uri.to_string());
+        Ok(Self { algorithm, kid: key.kid(), point, location })
+    }
+
+    /// Returns whether the key is in a token, which a URI names.
+    pub(crate) fn is_in_token(&self) -> bool {
+        KeyUri::parse(&self.location).is_ok()
     }
 
     /// Returns the public key in the form of keyset files.
@@ -85,41 +108,4 @@ pub(crate) fn token_failure(error: &taskseal_hsm::Error, what: &str) -> Failure 
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-/// An entry of the keyset file.
-pub(crate) struct Entry<'k> {
-    pub(crate) key: &'k GeneratedKey,
-    pub(crate) kind: Kind,
-    pub(crate) label: Option<&'k str>,
-    /// Patterns of issuers, types and audiences; `None` for a key that authenticates nothing.
-    pub(crate) rights: Option<[Vec<String>; 3]>,
-}
-
-impl Entry<'_> {
-    /// Returns the entry in TOML, followed by an empty line.
-    pub(crate) fn to_toml(&self) -> String {
-        let mut lines = vec![
-            "[[key]]".to_owned(),
-            format!("kid = {}", quoted(&self.key.kid.to_string())),
-            format!("alg = {}", quoted(self.key.algorithm.name())),
-            format!("use = {}", quoted(json::kind(self.kind))),
-        ];
-        match self.key.public() {
-            Some(public) => lines.push(format!("public = {}", quoted(&public))),
-            None => lines.push(format!("secret_file = {}", quoted(&self.key.location))),
-        }
-        for (name, patterns) in ["issuers", "types", "audiences"].iter().zip(self.rights.iter().flatten()) {
-            let patterns: Vec<_> = patterns.iter().map(|pattern| quoted(pattern)).collect();
-            lines.push(format!("{name} = [{}]", patterns.join(", ")));
-        }
-        lines.extend(self.label.map(|label| format!("label = {}", quoted(label))));
-        lines.push("\n".to_owned());
-        lines.join("\n")
-    }
-}
-
-/// Returns a TOML string with escapes.
-pub(crate) fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
 }

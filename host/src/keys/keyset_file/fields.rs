@@ -1,0 +1,75 @@
+//! The values of fields in a keyset file.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Deserializer};
+use taskseal_core::KeyId;
+use taskseal_core::keys::POINT_LEN;
+use toml::Spanned;
+
+use crate::file_error::invalid;
+
+pub(super) fn kid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<KeyId>, D::Error> {
+    let text = Spanned::<Kid>::deserialize(deserializer)?;
+    Ok(Spanned::new(text.span(), text.get_ref().0))
+}
+
+pub(crate) struct Kid(pub(crate) KeyId);
+
+impl<'de> Deserialize<'de> for Kid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        KeyId::parse_hex(&text)
+            .map(Self)
+            .map_err(|_| invalid("not a kid", "write the 16 hex digits that `taskseal keygen` printed"))
+    }
+}
+
+pub(super) struct Point(pub(super) [u8; POINT_LEN]);
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut point = [0; POINT_LEN];
+        match Base64UrlUnpadded::decode(&text, &mut point) {
+            Ok(decoded) if decoded.len() == POINT_LEN => Ok(Self(point)),
+            _ => Err(invalid("not a public key", "write the uncompressed point in base64url, 87 characters")),
+        }
+    }
+}
+
+/// Patterns joined by spaces.
+pub(super) struct Patterns(pub(super) String);
+
+impl<'de> Deserialize<'de> for Patterns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let patterns = Vec::<String>::deserialize(deserializer)?;
+        if let Some(wrong) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
+            return Err(invalid(
+                format_args!("`{}` is not a pattern", wrong.escape_default()),
+                "write a name, or the start of one followed by `*`, in printable ASCII without spaces",
+            ));
+        }
+        Ok(Self(patterns.join(" ")))
+    }
+}
+
+/// Returns whether a text is a pattern of names: a name, or the start of one followed by `*`.
+#[must_use]
+pub fn is_pattern(text: &str) -> bool {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    !text.is_empty() && text.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*')
+}
+
+/// Unix time in seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Instant(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let seconds = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
+        seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Self).ok_or_else(|| {
+            invalid("not a time", "write RFC 3339 with an offset, for example \"2026-01-31T00:00:00Z\"")
+        })
+    }
+}
