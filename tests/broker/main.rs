@@ -15,4 +15,5 @@ mod redis_tls;
 mod redis_vectors;
 mod sqlite_damage;
 mod sqlite_files;
+mod sqlite_overlong;
 mod sqlite_processes;

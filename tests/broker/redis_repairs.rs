@@ -306,7 +306,10 @@ async fn archived_tasks_leave_after_ninety_days_and_those_without_a_time_do_not(
     assert_eq!(it.broker.tidy(&it.queue, 100).await.unwrap().trimmed, 1);
 
     for (id, is_kept) in [("ancient", false), ("old", true), ("undated", true)] {
-        assert_eq!(it.broker.find(&it.queue, id).await.unwrap().is_some(), is_kept, "{id}");
+        let found = it.broker.find(&it.queue, id).await.unwrap();
+        assert_eq!(found.is_some(), is_kept, "{id}");
+        // No time is not the year 1970.
+        assert_eq!(found.is_some_and(|info| info.at.is_some()), id == "old", "{id}");
     }
 }
 

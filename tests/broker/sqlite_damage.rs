@@ -6,8 +6,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
 use taskseal::broker::{
-    Broker, BrokerError, Corrupt, DequeueLimits, NewTask, QueueStats, Settled, Settlement, TaskRecord,
-    TaskState, Tidied,
+    Broker, BrokerError, Corrupt, DequeueLimits, NewTask, Operation, QueueStats, Settled, Settlement,
+    TaskRecord, TaskState, Tidied,
 };
 use taskseal::time::UnixMillis;
 use taskseal_tests::conformance::eventually;
@@ -134,18 +134,6 @@ async fn rows_larger_than_any_record_are_corrupt_and_never_loaded() {
         .query_row("SELECT octet_length(envelope) FROM record WHERE seq = 2", [], |row| row.get(0))
         .unwrap();
     assert_eq!(length, 300 << 20);
-}
-
-#[tokio::test]
-async fn an_id_too_long_to_copy_is_reported_and_stops_no_other_task() {
-    let file = QueueFile::new();
-    let broker = filled(&file, 3).await;
-    file.intruder().execute_batch("UPDATE task SET id = hex(zeroblob(30 << 20)) WHERE seq = 1").unwrap();
-
-    let dequeued = broker.dequeue(&queue(), 2, LONG).await.unwrap();
-
-    let ids: Vec<_> = dequeued.tasks.iter().map(|task| &*task.lease.id).collect();
-    assert_eq!((ids, &*dequeued.corrupt[0].id), (vec!["t1", "t2"], "seq 1"));
 }
 
 #[tokio::test]
@@ -392,4 +380,21 @@ async fn dequeue_takes_no_more_bytes_than_asked_for_and_at_least_one_task() {
         let tasks = broker.dequeue_within(&queue(), limits, LONG).await.unwrap().tasks;
         assert_eq!(tasks.len(), count, "{bytes}");
     }
+}
+
+#[tokio::test]
+async fn time_of_zero_counts_as_unknown_and_does_not_age() {
+    let file = QueueFile::new();
+    let broker = filled(&file, 2).await;
+    let ids = ["t0".to_owned(), "t1".to_owned()];
+    broker.operate(&queue(), &ids[..1], Operation::Archive).await.unwrap();
+    let zero = "UPDATE task SET archived_at = 0, last_failed_at = 0, completed_at = 0, pending_since = 0";
+    file.intruder().execute_batch(zero).unwrap();
+
+    assert_eq!(broker.tidy(&queue(), 10).await.unwrap().trimmed, 0);
+
+    let info = broker.find(&queue(), "t0").await.unwrap().unwrap();
+    assert_eq!((info.at, info.last_failed_at, info.completed_at), (None, None, None));
+    assert_eq!(broker.list(&queue(), TaskState::Archived, 0, 10).await.unwrap()[0].at, None);
+    assert_eq!(broker.stats(&queue()).await.unwrap().oldest_pending, None);
 }

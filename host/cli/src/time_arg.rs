@@ -42,6 +42,11 @@ pub(crate) fn show(at: UnixMillis) -> String {
     instant.map_or_else(|_| format!("{} ms", at.0), |instant| instant.to_string())
 }
 
+/// Returns a time as [`show`] does. `None` for 0, which stands for none: a clock that was not set, or a changed file.
+pub(crate) fn known(at: UnixMillis) -> Option<String> {
+    (at.0 > 0).then(|| show(at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +77,11 @@ mod tests {
         assert_eq!(show(at), "2030-01-31T08:00:00Z");
         assert!(instant("noon").is_err() && instant("2030-01-31T08:00:00").is_err());
         assert_eq!(show(UnixMillis(i64::MAX)), format!("{} ms", i64::MAX));
+    }
+
+    #[test]
+    fn zero_stands_for_an_unknown_time() {
+        assert_eq!(known(UnixMillis(0)), None);
+        assert_eq!(known(UnixMillis(1000)).as_deref(), Some("1970-01-01T00:00:01Z"));
     }
 }

@@ -62,9 +62,9 @@ pub(super) fn counter(value: Value) -> Result<u64, BrokerError> {
     Ok(optional(value)?.and_then(parse).unwrap_or(0))
 }
 
-/// Reads Unix milliseconds as text; none for any other value.
+/// Reads Unix milliseconds as text; none for 0 and any other value.
 pub(super) fn millis(value: Value) -> Result<Option<UnixMillis>, BrokerError> {
-    Ok(optional(value)?.and_then(parse).map(UnixMillis))
+    Ok(optional(value)?.and_then(parse).filter(|millis| *millis > 0).map(UnixMillis))
 }
 
 fn parse<T: std::str::FromStr>(bytes: Vec<u8>) -> Option<T> {

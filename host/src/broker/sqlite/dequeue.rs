@@ -30,13 +30,12 @@ pub(super) fn dequeue(
         limits,
         bytes: 0,
         is_full: false,
-        stuck: 0,
     };
     let mut seen = 0;
     // More than one round only if damaged tasks are pending.
     while batch.answer.tasks.len() < limits.tasks && !batch.is_full && seen < MAX_ROWS {
         let round = (limits.tasks - batch.answer.tasks.len()).min(MAX_ROWS - seen);
-        let candidates = pending::first(connection, queue, round, batch.stuck)?;
+        let candidates = pending::first(connection, queue, round)?;
         seen += candidates.len();
         let last = candidates.len() < round;
         for (seq, id) in candidates {
@@ -66,14 +65,13 @@ struct Batch<'a> {
     bytes: usize,
     /// Set if the next task would make the answer too large.
     is_full: bool,
-    /// Number of damaged tasks that stay pending.
-    stuck: usize,
 }
 
 impl Batch<'_> {
     /// Takes the pending task `seq`: leases it, or archives or drops what cannot be leased.
     fn take(&mut self, seq: i64, id: Option<String>) -> rusqlite::Result<()> {
         let Some(id) = id else {
+            tasks::repair(self.connection, seq)?;
             return self.archive(seq, format!("seq {seq}"), Vec::new());
         };
         match record::read(self.connection, seq, self.queue, &id, self.limits.task_bytes)? {
@@ -121,12 +119,8 @@ impl Batch<'_> {
 
     /// Archives a task that cannot be decoded.
     fn archive(&mut self, seq: i64, id: String, bytes: Vec<u8>) -> rusqlite::Result<()> {
-        match tasks::archive(self.connection, seq, self.now) {
-            Ok(()) => self.delta.archive(TaskState::Pending),
-            // The id is too long to be replaced: its entry in the index cannot be read.
-            Err(error) if record::is_too_big(&error) => self.stuck += 1,
-            Err(error) => return Err(error),
-        }
+        tasks::archive(self.connection, seq, self.now)?;
+        self.delta.archive(TaskState::Pending);
         self.answer.corrupt.push(Corrupt { id, bytes });
         Ok(())
     }

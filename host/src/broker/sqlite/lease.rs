@@ -1,6 +1,6 @@
 //! Extending leases, and recovering tasks of lost workers.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Delta;
 use super::{MAX_ROWS, pending, record, tasks, to_sql};
@@ -12,13 +12,22 @@ pub(super) fn extend(
     leases: &[Lease],
     until: i64,
 ) -> rusqlite::Result<Vec<bool>> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE task SET lease_until = ?4 WHERE queue = ?1 AND id = ?2 AND state = 'active' AND lease_token = ?3",
-    )?;
-    leases
-        .iter()
-        .map(|lease| Ok(statement.execute(params![queue, lease.id, lease.token.to_hex(), until])? == 1))
-        .collect()
+    let extend = |lease: &Lease| {
+        let Some(seq) = held(connection, queue, lease)? else { return Ok(false) };
+        let sql = "UPDATE task SET lease_until = ?2 WHERE seq = ?1";
+        tasks::change(connection, seq, sql, params![seq, until]).map(|()| true)
+    };
+    leases.iter().map(extend).collect()
+}
+
+/// Returns the row of the task whose lease this is.
+pub(super) fn held(connection: &Connection, queue: &str, lease: &Lease) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT seq FROM task WHERE queue = ?1 AND id = ?2 AND state = 'active' AND lease_token = ?3",
+        )?
+        .query_row(params![queue, lease.id, lease.token.to_hex()], |row| row.get(0))
+        .optional()
 }
 
 /// Returns whether the lease of an active task has expired.

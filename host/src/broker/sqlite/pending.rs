@@ -19,13 +19,12 @@ pub(super) fn first(
     connection: &Connection,
     queue: &str,
     limit: usize,
-    skip: usize,
 ) -> rusqlite::Result<Vec<(i64, Option<String>)>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, CASE WHEN octet_length(id) BETWEEN 1 AND 1024 THEN id END FROM task
-         WHERE queue = ?1 AND state = 'pending' ORDER BY position, seq LIMIT ?2 OFFSET ?3",
+         WHERE queue = ?1 AND state = 'pending' ORDER BY position, seq LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![queue, to_sql(limit), to_sql(skip)], |row| {
+    let rows = statement.query_map(params![queue, to_sql(limit)], |row| {
         Ok((row.get(0)?, row.get_ref(1)?.as_str().ok().map(str::to_owned)))
     })?;
     rows.collect()

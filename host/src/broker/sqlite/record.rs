@@ -117,9 +117,9 @@ pub(super) fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     Ok(row.get_ref(column)?.as_i64().unwrap_or(0))
 }
 
-/// Reads a point in time; any value that is not an integer counts as none.
+/// Reads a point in time; 0 and any value that is not an integer count as none.
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
-    Ok(row.get_ref(column)?.as_i64().ok())
+    Ok(row.get_ref(column)?.as_i64().ok().filter(|time| *time > 0))
 }
 
 /// Returns whether a value is longer than this connection accepts.

@@ -71,6 +71,9 @@ CREATE TABLE result (
 ",
 };
 
+/// The statement of [`SCHEMA`] that creates the index of the ids: the comparison of tables is to the letter.
+pub(super) const ID_INDEX: &str = "CREATE UNIQUE INDEX task_id ON task (queue, id)";
+
 /// Returns the column of `task` by which tasks in `state` are ordered.
 pub(super) const fn order_of(state: TaskState) -> &'static str {
     match state {

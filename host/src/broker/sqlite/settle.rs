@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::counters::Delta;
 use super::inspect::MAX_ERROR;
+use super::lease::held;
 use super::{pending, record, tasks};
 use crate::broker::{BrokerError, Lease, Settled, Settlement, TaskState};
 
@@ -44,16 +45,6 @@ pub(super) fn settle(
     }
     batch.finish(queue)?;
     Ok(answers)
-}
-
-/// Returns the row of the task whose lease this is.
-fn held(connection: &Connection, queue: &str, lease: &Lease) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached(
-            "SELECT seq FROM task WHERE queue = ?1 AND id = ?2 AND state = 'active' AND lease_token = ?3",
-        )?
-        .query_row(params![queue, lease.id, lease.token.to_hex()], |row| row.get(0))
-        .optional()
 }
 
 /// The ends of one call.

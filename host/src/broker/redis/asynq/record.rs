@@ -98,7 +98,7 @@ fn text(text: &str) -> Option<String> {
 }
 
 fn time(seconds: i64) -> Option<UnixMillis> {
-    Some(seconds).filter(|seconds| *seconds != 0).map(UnixMillis::from_secs)
+    Some(seconds).filter(|seconds| *seconds > 0).map(UnixMillis::from_secs)
 }
 
 fn duration(seconds: i64) -> Duration {

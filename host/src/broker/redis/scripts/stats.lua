@@ -21,7 +21,7 @@ local next_out = redis.call('LRANGE', KEYS[1], -16, -1)
 for n = #next_out, 1, -1 do
   local since = redis.pcall('HGET', ARGV[1] .. 't:' .. next_out[n], 'pending_since')
   since = type(since) == 'string' and tonumber(since)
-  if since then
+  if since and since > 0 then
     oldest = math.max(math.floor(now * 1000 - since / 1000000), 0)
     break
   end
