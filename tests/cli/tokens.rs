@@ -343,6 +343,7 @@ fn task_authenticated_by_a_key_in_a_token_runs_where_its_secret_is_in_a_file() {
     let uri = folder.uri(&format!("token=plant;id={id};type=secret-key"));
     let lines = text.lines().map(|line| match line.split(' ').next() {
         Some("suite") => "suite = \"M\"".to_owned(),
+        Some("suites") => "suites = [\"M\", \"SP\"]".to_owned(),
         Some("key") => format!("key = \"{uri}\""),
         Some("[broker]") => "[keys]\nkeyset = \"producer.toml\"\n[broker]".to_owned(),
         Some("recipient") => String::new(),
