@@ -28,8 +28,12 @@ struct Helps(BTreeMap<String, String>);
 impl Helps {
     fn of(&mut self, command: &[&str]) -> &str {
         self.0.entry(command.join(" ")).or_insert_with(|| {
-            let output =
-                Command::new(env!("CARGO_BIN_EXE_taskseal")).args(command).arg("--help").output().unwrap();
+            let output = Command::new(env!("CARGO_BIN_EXE_taskseal"))
+                .args(command)
+                .arg("--help")
+                .env("COLUMNS", "1000")
+                .output()
+                .unwrap();
             String::from_utf8(output.stdout).unwrap()
         })
     }
@@ -87,6 +91,35 @@ fn command_or_option_that_the_program_lacks_is_in_no_document() {
     }
     assert!(checked > 80, "{checked} command lines are checked");
     assert!(helps.fault(&["task", "frobnicate"]).is_some() && helps.fault(&["worker", "--never"]).is_some());
+}
+
+/// Calls a function with each command that has subcommands or an example.
+fn each_command(helps: &mut Helps, command: &[&str], check: &mut impl FnMut(&mut Helps, &str)) {
+    let help = helps.of(command).to_owned();
+    check(helps, &help);
+    let commands = help.split_once("\nCommands:\n").map_or("", |(_, commands)| commands);
+    for line in commands.split("\n\n").next().unwrap().lines() {
+        let name = line.trim_start().split(' ').next().unwrap();
+        if name != "help" && line.starts_with("  ") && !line.starts_with("   ") {
+            each_command(helps, &[command, &[name]].concat(), check);
+        }
+    }
+}
+
+#[test]
+fn examples_of_every_help_use_commands_and_options_that_exist() {
+    let mut checked = 0;
+    each_command(&mut Helps::default(), &[], &mut |helps, help| {
+        let examples = help.split_once("\nExample").map_or("", |(_, examples)| examples);
+        let parts =
+            examples.lines().flat_map(|line| line.split([';', '|'])).flat_map(|line| line.split("&&"));
+        for example in parts {
+            let Some(words) = words(example.trim(), "taskseal") else { continue };
+            assert_eq!(helps.fault(&words), None, "{example}");
+            checked += 1;
+        }
+    });
+    assert!(checked > 30, "{checked} examples are checked");
 }
 
 /// Returns the folder of a package of this repository.

@@ -7,7 +7,7 @@ use super::pages::project;
 use super::reader::{Reader, first};
 
 /// Returns whether the program can be started; otherwise prints that the test is skipped.
-fn have(program: &str, argument: &str) -> bool {
+pub(crate) fn have(program: &str, argument: &str) -> bool {
     let found = Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("SKIPPED: {program} is missing");
@@ -20,7 +20,7 @@ pub(crate) fn any_program(reader: &mut Reader) {
     let page = reader.page.clone();
     if have("python3", "--version") {
         reader.write("producer.py", first(&page, "python").text, 0o644);
-        let ids = reader.prepare("python3 producer.py");
+        let ids = reader.prepare("python3 producer.py 2> progress");
         assert_eq!(ids.lines().count(), 2, "{ids}");
         let _ = reader.prepare("taskseal worker --once");
         // The second one starts later.

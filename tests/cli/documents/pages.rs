@@ -1,5 +1,6 @@
 //! Pages for one host, with what their readers have before they begin.
 
+use super::languages::have;
 use super::reader::{Reader, first};
 
 /// The page needs nothing.
@@ -69,6 +70,7 @@ pub(crate) fn service(reader: &mut Reader) {
     let _ = reader.run_all();
     let _ = reader.prepare("taskseal enqueue --queue default --type file:digest --payload sample.txt");
     let unit = first(&page, "ini").text;
+    check_unit(reader, unit);
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
 
     let printed = reader.prepare_as_printed(start);
@@ -78,4 +80,19 @@ pub(crate) fn service(reader: &mut Reader) {
         reader.path("run/taskseal/metrics.prom").exists()
             && reader.path("var/lib/taskseal/ledger.db").exists()
     );
+}
+
+/// Lets systemd check the unit, where it is installed.
+fn check_unit(reader: &mut Reader, unit: &str) {
+    if !have("systemd-analyze", "--version") {
+        return;
+    }
+    let name = "taskseal-worker.service";
+    std::fs::write(
+        reader.path(name),
+        unit.replace("/usr/local/bin/taskseal", env!("CARGO_BIN_EXE_taskseal")),
+    )
+    .unwrap();
+    let printed = reader.prepare(&format!("systemd-analyze verify --man=no ~/{name} 2>&1 || true"));
+    assert!(!printed.contains(name), "{printed}");
 }
