@@ -164,6 +164,8 @@ fn what_is_not_there_gives_exit_code_4() {
         &["task", "inspect", id, "--queue", "default"],
         &["task", "ls", "--queue", "nowhere"],
         &["quarantine", "show", "7"],
+        &["quarantine", "export", "7"],
+        &["quarantine", "prune", "7"],
     ] {
         project.run(arguments).failed(4).hinted();
     }
@@ -222,10 +224,11 @@ fn tampered_task_is_refused_kept_whole_and_never_run() {
     let list = project.run(&["quarantine", "ls", "--code", "rejected"]).ok().text();
     assert!(list.contains(&id), "{list}");
     assert_eq!(project.run(&["quarantine", "ls", "--code", "expired", "--json"]).ok().text(), "");
-    let shown = project.run(&["quarantine", "show", "1", "--payload", "kept"]).ok().text();
+    let shown = project.run(&["quarantine", "show", "1"]).ok().text();
     for expected in ["rejected", "not authentic", "check who can write", "archived", "kid_known"] {
         assert!(shown.contains(expected), "{shown}");
     }
+    project.run(&["quarantine", "export", "1", "-o", "kept"]).ok();
     assert_eq!(fs::read(project.path("kept")).unwrap(), payload);
     project.run(&["result", &id]).failed(3);
 }

@@ -1,7 +1,8 @@
 //! Files in arguments: `-` stands for standard input or standard output.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use taskseal::file_error::FileError;
@@ -42,10 +43,21 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail
 
 /// Writes to a new file or to standard output.
 pub(crate) fn write(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
+    write_with(File::options(), path, bytes, ui)
+}
+
+/// Writes to a new file with mode 0600 or to standard output.
+pub(crate) fn write_private(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
+    let mut options = File::options();
+    options.mode(0o600);
+    write_with(options, path, bytes, ui)
+}
+
+fn write_with(mut options: OpenOptions, path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Failure> {
     if is_standard(path) {
         return ui.data(bytes);
     }
-    let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
+    let written = options.write(true).create_new(true).open(path).and_then(|mut file| file.write_all(bytes));
     written.map_err(|error| {
         let failure = Failure::new(FileError::io(path, "cannot be written", &error).to_string());
         match error.kind() {

@@ -3,6 +3,7 @@
 
 mod cli;
 mod cmd;
+mod confirmation;
 mod entry_args;
 mod failure;
 mod file_arg;

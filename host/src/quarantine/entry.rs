@@ -54,11 +54,14 @@ pub enum Disposition {
     Archived,
     /// In the quarantine and in its queue, scheduled for the time before which it must not run.
     Rescheduled,
+    /// In the quarantine, and pending in its queue again: an operator has released it. The entry is removed when a worker has
+    /// accepted the task, and replaced when a worker has refused it again.
+    Released,
 }
 
 impl Disposition {
     /// Every disposition.
-    pub const ALL: [Self; 3] = [Self::Held, Self::Archived, Self::Rescheduled];
+    pub const ALL: [Self; 4] = [Self::Held, Self::Archived, Self::Rescheduled, Self::Released];
 
     /// Returns the word that is stored and displayed.
     #[must_use]
@@ -67,6 +70,7 @@ impl Disposition {
             Self::Held => "held",
             Self::Archived => "archived",
             Self::Rescheduled => "rescheduled",
+            Self::Released => "released",
         }
     }
 
@@ -150,7 +154,7 @@ pub struct Entry {
     pub payload_len: u64,
 }
 
-/// Which entries to list; the default is all.
+/// Which entries to select: those that match all fields; the default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct Filter {
@@ -158,4 +162,16 @@ pub struct Filter {
     pub code: Option<String>,
     /// Only those from this queue.
     pub queue: Option<QueueName>,
+    /// Only those whose envelope names this key.
+    pub kid: Option<[u8; 8]>,
+    /// Only those of this type, or of types with this prefix followed by `*`, as the queue states.
+    pub task_type: Option<String>,
+    /// Only those of this issuer, as the envelope states.
+    pub issuer: Option<String>,
+    /// Only those with this disposition.
+    pub disposition: Option<Disposition>,
+    /// Only those last refused at this time or before.
+    pub seen_until: Option<UnixMillis>,
+    /// Only those last refused at this time or after.
+    pub seen_from: Option<UnixMillis>,
 }

@@ -3,7 +3,7 @@
 //! A group is a code and, where the refusal implies an authentic sender, its key. Messages that prove nothing may use half
 //! of the quarantine and evict only one another: they cost an attacker nothing.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Params, Transaction, params};
 use taskseal_core::Refusal;
 
 use super::statements::{EVICT, GROUPS, SET_GROUP};
@@ -105,9 +105,24 @@ impl Groups {
         });
     }
 
-    /// Counts an entry that is stored no more.
-    pub(super) fn subtract(&mut self, key: &GroupKey, size: u64) {
-        self.change(key, |group| group.usage = group.usage.without(size));
+    /// Runs a statement that deletes one entry. Returns whether there was one.
+    pub(super) fn remove(
+        &mut self,
+        transaction: &Transaction<'_>,
+        statement: &str,
+        params: impl Params,
+    ) -> rusqlite::Result<bool> {
+        let removed = transaction
+            .prepare_cached(statement)?
+            .query_row(params, |row| {
+                let key = GroupKey { code: row.get(1)?, sender: row.get(2)? };
+                Ok((key, unsigned(row.get(0)?)))
+            })
+            .optional()?;
+        if let Some((key, size)) = &removed {
+            self.change(key, |group| group.usage = group.usage.without(*size));
+        }
+        Ok(removed.is_some())
     }
 
     /// Evicts entries until one of `size` bytes fits. Returns false if it cannot fit.

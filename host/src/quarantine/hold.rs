@@ -3,13 +3,42 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::groups::{GroupKey, Groups};
-use super::statements::{COUNT_AGAIN, INSERT};
+use super::statements::{COUNT_AGAIN, INSERT, REMOVE_RELEASED};
 use super::usage::{signed, unsigned};
 use super::{EntryId, Held, Limits, MAX_PAYLOAD_LEN, MAX_TASK_ID_LEN, MAX_TEXT_LEN, NewEntry};
 
 /// Stores an entry, or counts one that is already stored, and updates `groups`. If a limit is reached, older
-/// entries are evicted.
+/// entries are evicted. Replaces the entries with which the same task was released.
 pub(super) fn hold(
+    transaction: &Transaction<'_>,
+    entry: &NewEntry,
+    limits: &Limits,
+    groups: &mut Groups,
+) -> rusqlite::Result<Held> {
+    let held = hold_one(transaction, entry, limits, groups)?;
+    if let Held::New { id } | Held::Again { id, .. } = held {
+        remove_released(transaction, groups, entry.queue.as_str(), &entry.digest, Some(id))?;
+    }
+    Ok(held)
+}
+
+/// Removes the released entries of a task. Returns their number.
+pub(super) fn remove_released(
+    transaction: &Transaction<'_>,
+    groups: &mut Groups,
+    queue: &str,
+    digest: &[u8; 32],
+    except: Option<EntryId>,
+) -> rusqlite::Result<usize> {
+    let except = except.map_or(0, |id| id.0);
+    let mut removed = 0;
+    while groups.remove(transaction, REMOVE_RELEASED, params![queue, digest, except])? {
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+fn hold_one(
     transaction: &Transaction<'_>,
     entry: &NewEntry,
     limits: &Limits,

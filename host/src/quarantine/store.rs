@@ -2,15 +2,20 @@
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension, Row, params};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use sha2::{Digest, Sha256};
 
-use super::groups::{GroupKey, Groups};
-use super::hold::hold;
-use super::statements::{COUNTS, EVICTED, FIND, LIST, REMOVE, SCHEMA};
+use super::groups::Groups;
+use super::hold::{hold, remove_released};
+use super::statements::{
+    ANY_RELEASED, COUNTS, EVICTED, FIND, LIST, LIST_IDS, REMOVE, SCHEMA, SET_DISPOSITION,
+};
 use super::usage::unsigned;
 use super::{
     Disposition, Entry, EntryId, Filter, HoldOutcome, Limits, NewEntry, StateError, StateKind, Usage,
 };
+use crate::queue::QueueName;
 use crate::state::StateFile;
 use crate::time::UnixMillis;
 
@@ -58,12 +63,48 @@ impl Quarantine {
     /// # Errors
     /// [`StateError`].
     pub fn list(&self, filter: &Filter, offset: usize, limit: usize) -> Result<Vec<Entry>, StateError> {
+        self.select(LIST, filter, offset, limit, read_entry)
+    }
+
+    /// Returns the numbers of all entries that `filter` selects, lowest first.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn ids(&self, filter: &Filter) -> Result<Vec<EntryId>, StateError> {
+        self.select(LIST_IDS, filter, 0, usize::MAX, |row| row.get(0).map(EntryId))
+    }
+
+    fn select<T>(
+        &self,
+        statement: &str,
+        filter: &Filter,
+        offset: usize,
+        limit: usize,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StateError> {
         let page = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let queue = filter.queue.as_ref().map(|queue| queue.as_str());
+        let (task_type, prefix) = match filter.task_type.as_deref() {
+            Some(pattern) => {
+                (pattern.strip_suffix('*').is_none().then_some(pattern), pattern.strip_suffix('*'))
+            }
+            None => (None, None),
+        };
         self.file.read(|connection| {
-            let mut statement = connection.prepare_cached(LIST)?;
-            let rows =
-                statement.query_map(params![filter.code, queue, page(limit), page(offset)], read_entry)?;
+            let mut statement = connection.prepare_cached(statement)?;
+            let params = named_params! {
+                ":code": filter.code,
+                ":queue": filter.queue.as_ref().map(|queue| queue.as_str()),
+                ":kid": filter.kid,
+                ":issuer": filter.issuer,
+                ":type": task_type,
+                ":prefix": prefix,
+                ":disposition": filter.disposition.map(Disposition::as_str),
+                ":until": filter.seen_until.map(|at| at.0),
+                ":from": filter.seen_from.map(|at| at.0),
+                ":limit": page(limit),
+                ":offset": page(offset),
+            };
+            let rows = statement.query_map(params, &read)?;
             rows.collect()
         })
     }
@@ -119,18 +160,49 @@ impl Quarantine {
     pub fn remove(&self, ids: &[EntryId]) -> Result<Vec<bool>, StateError> {
         self.file.write(|transaction| {
             let mut groups = Groups::read(transaction)?;
-            let mut statement = transaction.prepare_cached(REMOVE)?;
-            let mut removed = Vec::with_capacity(ids.len());
-            for id in ids {
-                let group = |row: &Row<'_>| {
-                    let key = GroupKey { code: row.get(1)?, sender: row.get(2)? };
-                    Ok((key, unsigned(row.get(0)?)))
-                };
-                let found = statement.query_row([id.0], group).optional()?;
-                if let Some((key, size)) = &found {
-                    groups.subtract(key, *size);
-                }
-                removed.push(found.is_some());
+            let removed: rusqlite::Result<Vec<_>> =
+                ids.iter().map(|id| groups.remove(transaction, REMOVE, [id.0])).collect();
+            groups.write(transaction)?;
+            removed
+        })
+    }
+
+    /// Changes the disposition of an entry, if it is `from` or that is `None`. Returns whether it did.
+    ///
+    /// An entry is marked as released before its task is enqueued: [`accept`](Self::accept) finds it then.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing was changed.
+    pub fn set_disposition(
+        &self,
+        id: EntryId,
+        from: Option<Disposition>,
+        to: Disposition,
+    ) -> Result<bool, StateError> {
+        let params = (id.0, from.map(Disposition::as_str), to.as_str());
+        self.file.write(|transaction| {
+            transaction.prepare_cached(SET_DISPOSITION)?.execute(params).map(|changed| changed > 0)
+        })
+    }
+
+    /// Removes the released entries of tasks of `queue` with these envelopes, which a worker has accepted. Returns their number.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing was removed.
+    pub fn accept(&self, queue: &QueueName, envelopes: &[Bytes]) -> Result<usize, StateError> {
+        let any = |connection: &Connection| {
+            connection.prepare_cached(ANY_RELEASED)?.query_row([], |row| row.get::<_, bool>(0))
+        };
+        if envelopes.is_empty() || !self.file.read(any)? {
+            return Ok(0);
+        }
+        let digests: Vec<[u8; 32]> =
+            envelopes.iter().map(|envelope| Sha256::digest(envelope).into()).collect();
+        self.file.write(|transaction| {
+            let mut groups = Groups::read(transaction)?;
+            let mut removed = 0;
+            for digest in &digests {
+                removed += remove_released(transaction, &mut groups, queue.as_str(), digest, None)?;
             }
             groups.write(transaction)?;
             Ok(removed)

@@ -1,5 +1,6 @@
 use std::thread;
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
@@ -212,7 +213,7 @@ fn text_from_the_wire_is_kept_as_it_came() {
 
     hold(&quarantine, entry);
 
-    let filter = Filter { code: Some(hostile.to_owned()), queue: None };
+    let filter = Filter { code: Some(hostile.to_owned()), ..Filter::default() };
     let listed = quarantine.list(&filter, 0, 10).unwrap();
     assert_eq!(listed.len(), 1);
     let Entry { task_id, code, unverified_type, unverified_issuer, .. } = &listed[0];
@@ -231,6 +232,7 @@ fn list_pages_and_filters_and_counts_by_code() {
         let filter = Filter {
             code: code.map(str::to_owned),
             queue: queue.map(|name| QueueName::parse(name).unwrap()),
+            ..Filter::default()
         };
         let listed = quarantine.list(&filter, offset, limit).unwrap();
         listed.iter().map(|entry| entry.id.0).collect::<Vec<_>>()
@@ -243,6 +245,92 @@ fn list_pages_and_filters_and_counts_by_code() {
     assert!(ids(Some("unknown"), None, 0, usize::MAX).is_empty());
     let counts = quarantine.counts().unwrap();
     assert_eq!(counts, [("expired".to_owned(), 2), ("rejected".to_owned(), 2)]);
+}
+
+#[test]
+fn filter_selects_by_key_type_issuer_time_and_disposition() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let other = NewEntry {
+        kid: Some([9; 8]),
+        unverified_type: Some("email:digest".to_owned()),
+        unverified_issuer: Some("web".to_owned()),
+        disposition: Disposition::Archived,
+        seen_at: UnixMillis(2000),
+        ..refused("2", "expired")
+    };
+    let unread = NewEntry { kid: None, unverified_type: None, ..refused("3", "unsealed") };
+    quarantine.hold(&[refused("1", "expired"), other, unread]).unwrap();
+    let ids = |filter: Filter| -> Vec<i64> {
+        quarantine.ids(&filter).unwrap().into_iter().map(|id| id.0).collect()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let all = Filter::default;
+
+    assert_eq!(ids(all()), [1, 2, 3]);
+    assert_eq!(ids(Filter { kid: Some([9; 8]), ..all() }), [2]);
+    assert_eq!(ids(Filter { task_type: text("email:deliver"), ..all() }), [1]);
+    assert_eq!(ids(Filter { task_type: text("email:*"), ..all() }), [1, 2]);
+    assert!(ids(Filter { task_type: text("email"), ..all() }).is_empty());
+    assert_eq!(ids(Filter { issuer: text("web"), ..all() }), [2]);
+    assert_eq!(ids(Filter { disposition: Some(Disposition::Held), ..all() }), [1, 3]);
+    assert_eq!(ids(Filter { seen_until: Some(UnixMillis(1000)), ..all() }), [1, 3]);
+    assert_eq!(ids(Filter { seen_from: Some(UnixMillis(1001)), ..all() }), [2]);
+    assert_eq!(ids(Filter { code: text("expired"), seen_until: Some(UnixMillis(1000)), ..all() }), [1]);
+}
+
+#[test]
+fn released_entry_is_removed_when_its_task_is_accepted_and_no_other() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let of = |id: &str, envelope: &'static [u8]| NewEntry {
+        digest: Sha256::digest(envelope).into(),
+        payload: envelope.into(),
+        ..refused(id, "expired")
+    };
+    quarantine.hold(&[of("1", b"one"), of("2", b"two"), of("3", b"three")]).unwrap();
+    let queue = QueueName::parse("mail").unwrap();
+    let accept =
+        |queue: &QueueName, envelope: &'static [u8]| quarantine.accept(queue, &[envelope.into()]).unwrap();
+    let release = |id| quarantine.set_disposition(EntryId(id), None, Disposition::Released).unwrap();
+
+    assert_eq!(accept(&queue, b"one"), 0);
+    assert!(release(1) && release(2) && !release(9));
+    assert_eq!(accept(&QueueName::parse("bulk").unwrap(), b"one"), 0);
+    assert_eq!(accept(&queue, b"three"), 0);
+    assert_eq!(accept(&queue, b"one"), 1);
+
+    assert_eq!(quarantine.ids(&Filter::default()).unwrap(), [EntryId(2), EntryId(3)]);
+    let usage = quarantine.usage().unwrap();
+    assert_eq!(quarantine.remove(&[EntryId(2), EntryId(3)]).unwrap(), [true, true]);
+    assert!(usage.entries == 2 && quarantine.usage().unwrap() == Usage::default());
+}
+
+#[test]
+fn released_entry_is_replaced_when_its_task_is_refused_again() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    let archived = |code| NewEntry { disposition: Disposition::Archived, ..refused("1", code) };
+    hold(&quarantine, archived("expired"));
+    let release = |id| quarantine.set_disposition(EntryId(id), None, Disposition::Released).unwrap();
+    let state = |id| quarantine.find(EntryId(id)).unwrap().map(|(entry, _)| entry.disposition);
+
+    assert!(release(1));
+    assert_eq!(hold(&quarantine, archived("expired")), Held::Again { id: EntryId(1), count: 2 });
+    assert_eq!(state(1), Some(Disposition::Archived));
+    assert!(release(1));
+    assert_eq!(hold(&quarantine, archived("replayed")), new(2));
+
+    assert_eq!((state(1), state(2)), (None, Some(Disposition::Archived)));
+    assert_eq!(quarantine.usage().unwrap().entries, 1);
+}
+
+#[test]
+fn disposition_is_restored_only_if_it_is_unchanged() {
+    let (_folder, quarantine) = fresh(Limits::default());
+    hold(&quarantine, refused("1", "expired"));
+    let set = |from, to| quarantine.set_disposition(EntryId(1), Some(from), to).unwrap();
+
+    assert!(!set(Disposition::Released, Disposition::Archived));
+    assert!(set(Disposition::Held, Disposition::Released));
+    assert!(set(Disposition::Released, Disposition::Held));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::event::Event;
@@ -51,7 +52,7 @@ async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, completions: Vec<
         .map(|completion| (completion.task.lease.clone(), settlement::settlement(&completion.outcome)))
         .collect();
     let answers = send_all(shared, queue, &settlements).await;
-    let mut stored = Vec::new();
+    let mut stored = Settlements::default();
     // A lease without an answer expires. What the ledger has recorded is settled at the next delivery.
     let answered = completions.into_iter().zip(settlements).zip(answers);
     for ((completion, (lease, settlement)), Answer { settled, repeated }) in answered {
@@ -61,13 +62,13 @@ async fn settle_queue(shared: &Arc<Shared>, queue: &QueueName, completions: Vec<
             None => continue,
         };
         if done {
-            stored.extend(stored_key(&completion.outcome));
+            stored.add(&completion);
             shared.observe(&settlement::event(completion));
         } else {
             report_lost(shared, &completion.task);
         }
     }
-    record_stored(shared, stored).await;
+    record_stored(shared, queue.clone(), stored).await;
 }
 
 /// Returns whether the queue has applied `settlement` to a task whose lease it no longer knows: the answer to an earlier call
@@ -82,21 +83,42 @@ async fn applied(shared: &Shared, queue: &QueueName, id: &str, settlement: &Sett
     }
 }
 
-/// Returns the ledger entry of a task whose success the queue has recorded.
-fn stored_key(outcome: &Outcome) -> Option<TaskKey> {
-    match outcome {
-        Outcome::Succeeded { key, .. } | Outcome::SucceededBefore { key, .. } => Some(key.clone()),
-        _ => None,
+/// What the queue has recorded about the tasks of a batch.
+#[derive(Default)]
+struct Settlements {
+    /// Ledger entries of tasks that succeeded.
+    succeeded: Vec<TaskKey>,
+    /// Envelopes of tasks that were accepted, whether their handlers succeeded or failed.
+    accepted: Vec<Bytes>,
+}
+
+impl Settlements {
+    fn add(&mut self, completion: &Completion) {
+        match &completion.outcome {
+            Outcome::Succeeded { key, .. } | Outcome::SucceededBefore { key, .. } => {
+                self.succeeded.push(key.clone());
+            }
+            Outcome::Failed { .. } => {}
+            _ => return,
+        }
+        self.accepted.push(completion.task.record.envelope.clone());
     }
 }
 
-/// Records in the ledger that the queue has stored the results of `keys`. After a failure the results stay in the ledger: a
-/// copy of the task is settled again, and never run.
-async fn record_stored(shared: &Arc<Shared>, keys: Vec<TaskKey>) {
-    if keys.is_empty() {
+/// Records in the ledger that the queue has stored results, and in the quarantine that released tasks were accepted. After a
+/// failure the results stay in the ledger: a copy of the task is settled again, and never run.
+async fn record_stored(shared: &Arc<Shared>, queue: QueueName, stored: Settlements) {
+    if stored.accepted.is_empty() {
         return;
     }
-    if let Ok(Err(error)) = shared.run_blocking(move |shared| shared.parts.ledger.settled(&keys)).await {
+    let record = move |shared: &Shared| {
+        let recorded = match &stored.succeeded[..] {
+            [] => Ok(()),
+            keys => shared.parts.ledger.settled(keys).map(drop),
+        };
+        recorded.and(shared.parts.quarantine.accept(&queue, &stored.accepted))
+    };
+    if let Ok(Err(error)) = shared.run_blocking(record).await {
         shared.state_failed(&error);
     }
 }

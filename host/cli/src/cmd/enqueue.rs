@@ -12,7 +12,8 @@ use taskseal::{Client, Task};
 use taskseal_core::{ContentType, MAX_BODY};
 
 pub(crate) use self::args::Args;
-use self::verdict::{Verdict, Verifier, describe};
+use self::verdict::describe;
+pub(super) use self::verdict::{Verdict, Verifier};
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::session::Session;

@@ -15,7 +15,7 @@ use crate::ui::Ui;
 
 /// What a worker with this configuration would do with a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::cmd) enum Verdict {
     /// It would run it, or this host cannot know.
     Accepted,
     /// It would keep it until a worker has a handler for its type.
@@ -24,7 +24,7 @@ pub(super) enum Verdict {
 }
 
 /// Verifies tasks as a worker with this configuration does before it decrypts them.
-pub(super) struct Verifier<'c> {
+pub(in crate::cmd) struct Verifier<'c> {
     config: &'c Config,
     keyring: Keyring,
     /// Patterns of the task types that have a handler; empty if the configuration has no handlers.
@@ -36,7 +36,7 @@ pub(super) struct Verifier<'c> {
 }
 
 impl<'c> Verifier<'c> {
-    pub(super) fn new(config: &'c Config) -> Result<Self, Failure> {
+    pub(in crate::cmd) fn new(config: &'c Config) -> Result<Self, Failure> {
         let keyring = project::keyset(config)?;
         let handled = Handlers::of_programs(config).map_err(Failure::config)?.patterns();
         let worker = config.worker.as_ref();
@@ -56,7 +56,11 @@ impl<'c> Verifier<'c> {
     }
 
     /// Returns the verdict about an envelope for a queue.
-    pub(super) fn of_envelope(&mut self, queue: &QueueName, envelope: &[u8]) -> Result<Verdict, Failure> {
+    pub(in crate::cmd) fn of_envelope(
+        &mut self,
+        queue: &QueueName,
+        envelope: &[u8],
+    ) -> Result<Verdict, Failure> {
         let audience = self.config.audience(queue);
         let types = if self.handled.is_empty() { NameSet::ANY } else { NameSet::new(&self.handled) };
         let policy = self.config.policy.for_tasks(project::audience(&audience), types);

@@ -1,12 +1,11 @@
 //! `taskseal task run`, `archive` and `delete`: of tasks by id, or of all that a filter matches.
 
-use std::io::{self, IsTerminal};
-
 use serde_json::json;
 use taskseal::QueueName;
 use taskseal::broker::{Operated, Operation, TaskState};
 
 use super::select::{Filter, each_task, state};
+use crate::confirmation::confirm;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::ui::Ui;
@@ -104,9 +103,8 @@ async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
         Ok(true)
     })
     .await?;
-    if !confirmed(args, operation, queue, state, ids.len(), ui)? {
-        return Err(Failure::new("nothing was changed"));
-    }
+    let question = format!("{} {} {} tasks of queue {queue}", verb(operation), ids.len(), state.as_str());
+    confirm(&question, ids.len(), args.yes, ui)?;
     let mut changed = 0;
     for batch in ids.chunks(BATCH) {
         let outcomes = session.broker.operate(queue, batch, operation).await;
@@ -124,29 +122,6 @@ async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
         ]);
     }
     ui.text(&format!("{}: {changed} of {} tasks in queue {queue}\n", done(operation), ids.len()))
-}
-
-/// Asks before many tasks are changed, on a terminal.
-fn confirmed(
-    args: &Args,
-    operation: Operation,
-    queue: &QueueName,
-    state: TaskState,
-    count: usize,
-    ui: &Ui,
-) -> Result<bool, Failure> {
-    if count == 0 || args.yes {
-        return Ok(true);
-    }
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("{count} tasks match")).hint("add --yes to change them"));
-    }
-    ui.note(&format!("{} {count} {} tasks of queue {queue}? [y/N]", verb(operation), state.as_str()));
-    let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn report(
