@@ -5,6 +5,7 @@ mod error;
 mod open;
 mod open_result;
 mod receipt;
+mod receipt_text;
 mod seal;
 pub(crate) mod settings;
 mod sign_batcher;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taskseal_core::{ContentType, NameSet, TaskId};
 use zeroize::Zeroizing;
@@ -26,6 +27,7 @@ pub use self::program::ProgramLimits;
 pub use self::supervisor::supervise;
 
 use crate::queue::QueueName;
+use crate::wiped_buffer::WipedBuffer;
 
 /// Runs tasks of one type.
 #[async_trait]
@@ -103,6 +105,16 @@ impl Output {
     #[must_use]
     pub fn new(content_type: ContentType<'_>, body: Vec<u8>) -> Self {
         Self { content_type: content_type.as_str().to_owned(), body: Zeroizing::new(body) }
+    }
+
+    /// Creates an output with `body` as JSON.
+    ///
+    /// # Errors
+    /// [`Failure::GiveUp`] if the body cannot be serialised: a retry would fail as well.
+    pub fn json(body: &impl Serialize) -> Result<Self, Failure> {
+        let json = WipedBuffer::json(body)
+            .map_err(|error| Failure::GiveUp(format!("the output cannot be written as json: {error}")))?;
+        Ok(Self { content_type: ContentType::JSON.as_str().to_owned(), body: json })
     }
 
     /// Creates an output without a body.

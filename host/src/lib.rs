@@ -79,6 +79,10 @@ pub mod wiped_buffer;
 #[doc(hidden)]
 pub mod worker;
 
+// What the methods of this crate take and return.
+#[doc(no_inline)]
+pub use taskseal_core::{ContentType, Suite, SuiteSet, TaskId, TaskType};
+
 #[doc(inline)]
 pub use self::client::{Client, ClientError, ClientSettings, Receipt, SealedTask, WaitOutcome};
 #[doc(no_inline)]

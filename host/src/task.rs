@@ -32,9 +32,8 @@ impl Task {
     /// # Errors
     /// [`InvalidTask`] if the type is not a [`TaskType`] or the body cannot be serialised.
     pub fn new(task_type: &str, body: &impl Serialize) -> Result<Self, InvalidTask> {
-        let mut json = WipedBuffer::with_capacity(USUAL_BODY);
-        serde_json::to_writer(&mut json, body).map_err(InvalidTask::Body)?;
-        Self::with_body(task_type, ContentType::JSON, json.into_bytes())
+        let json = WipedBuffer::json(body).map_err(InvalidTask::Body)?;
+        Self::with_body(task_type, ContentType::JSON, json)
     }
 
     /// Creates a task with `body` unchanged.
@@ -99,6 +98,12 @@ impl Task {
         self
     }
 
+    /// Sets the time before which the task does not run to `delay` from now, as [`process_at`](Self::process_at) does.
+    #[must_use]
+    pub fn process_in(self, delay: Duration) -> Self {
+        self.process_at(UnixMillis::now().plus(delay))
+    }
+
     /// Sets the time from when the task may first run to its expiry.
     #[must_use]
     pub const fn within(mut self, lifetime: Duration) -> Self {
@@ -127,9 +132,6 @@ impl Task {
         self
     }
 }
-
-/// Initial capacity for a body whose length is not known, in bytes.
-const USUAL_BODY: usize = 512;
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

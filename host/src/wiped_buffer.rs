@@ -3,7 +3,11 @@
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
+use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
+
+/// Initial capacity for a body whose length is not known, in bytes.
+const USUAL_BODY: usize = 512;
 
 /// Bytes that are wiped on drop, and when they move to a larger allocation.
 #[derive(Default)]
@@ -14,6 +18,16 @@ impl WipedBuffer {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    /// Returns `value` as JSON.
+    ///
+    /// # Errors
+    /// The value cannot be serialised.
+    pub fn json(value: &impl Serialize) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        let mut json = Self::with_capacity(USUAL_BODY);
+        serde_json::to_writer(&mut json, value)?;
+        Ok(json.into_bytes())
     }
 
     /// Appends `bytes`.

@@ -87,6 +87,29 @@ fn missing_configuration_and_wrong_usage_give_exit_code_2() {
 }
 
 #[test]
+fn errors_with_json_are_objects_even_if_the_arguments_do_not_parse() {
+    let project = Project::new();
+    for (arguments, code) in [
+        (&["queue", "xyzzy", "--json"][..], 2),
+        (&["--json", "open", "--unknown"], 2),
+        (&["--json", "result", "xyzzy"], 4),
+        (&["--json", "--config", "missing.toml", "queue", "ls"], 2),
+    ] {
+        let run = project.run(arguments);
+        run.failed_as_json(code);
+        assert!(run.out.is_empty(), "{run:?}");
+    }
+}
+
+#[test]
+fn help_is_a_command_too() {
+    let project = Project::new();
+    assert!(project.run(&["help"]).ok().text().contains("Commands:"));
+    let of_command = project.run(&["help", "enqueue"]).ok().text();
+    assert_eq!(of_command, project.run(&["enqueue", "--help"]).ok().text());
+}
+
+#[test]
 fn refused_envelopes_give_exit_code_3_the_code_and_no_body() {
     let project = Project::new();
     let envelope = project.seal(b"the body");
@@ -97,7 +120,7 @@ fn refused_envelopes_give_exit_code_3_the_code_and_no_body() {
         run.failed(3);
         assert!(run.out.is_empty(), "{run:?}");
         assert!(run.err.contains(&format!("({code})")), "{run:?}");
-        let json = project.run_with(&[arguments, &["--json"]].concat(), input).failed(3).json();
+        let json = project.run_with(&[arguments, &["--json"]].concat(), input).failed_as_json(3).json();
         assert_eq!((&json["v"], &json["refused"]), (&1.into(), &code.into()));
         assert!(json.get("body").is_none());
     };

@@ -2,6 +2,7 @@
 
 mod usage;
 
+use std::ffi::OsString;
 use std::io::ErrorKind as IoErrorKind;
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use crate::ui::Ui;
 
 /// Task queues whose broker need not be trusted.
 #[derive(Debug, Parser)]
-#[command(name = "taskseal", version, disable_help_subcommand = true, after_help = EXAMPLE)]
+#[command(name = "taskseal", version, after_help = EXAMPLE)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -35,8 +36,13 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
             Err(broken) if broken.kind() != IoErrorKind::BrokenPipe => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         },
-        _ => Ui::new(false, false).fail(&usage::failure(&error)),
+        _ => Ui::new(wants_json(std::env::args_os()), false).fail(&usage::failure(&error)),
     })
+}
+
+/// Returns whether the arguments have `--json`, for arguments that do not parse.
+fn wants_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.any(|argument| argument == "--json")
 }
 
 /// Returns the grammar with all commands, for shell completions.

@@ -2,7 +2,7 @@
 //!
 //! * Standard output carries data only.
 //! * Every line on standard error starts with `taskseal:`; an error is `taskseal: error: FACT`, then
-//!   `taskseal: hint: NEXT STEP`; lower case, no full stop.
+//!   `taskseal: hint: NEXT STEP`; lower case, no full stop. With `--json` every line is a JSON object instead.
 //! * Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused (verification or policy), 4 not
 //!   found, 5 unavailable (queue, token, key file), 6 not yet, 7 PIN refused.
 //! * No secret is an argument or is printed.
@@ -15,9 +15,12 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use taskseal::escape::Escaped;
+use taskseal::time::UnixMillis;
 
 use crate::failure::Failure;
+use crate::output::json::Member;
 use crate::output::{json, stderr};
+use crate::time_arg;
 
 /// Standard output and standard error, with the options that say what is printed.
 #[derive(Clone, Copy, Debug)]
@@ -71,13 +74,22 @@ impl Ui {
     /// Prints a note on standard error, unless only warnings are wanted.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            print_line(text);
+            self.line("note", text);
         }
     }
 
     /// Prints a warning on standard error.
     pub(crate) fn warn(&self, text: &str) {
-        print_line(text);
+        self.line("warning", text);
+    }
+
+    /// Prints one line on standard error, with `--json` as an object in the form of the events of a worker.
+    fn line(&self, event: &str, text: &str) {
+        if self.json {
+            self.log_object(message(event, text));
+        } else {
+            print_line(text);
+        }
     }
 
     /// Returns a progress bar on standard error, hidden if only warnings are wanted. `template` is its text.
@@ -95,7 +107,14 @@ impl Ui {
 
     /// Prints the error and returns its exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        if !failure.message.is_empty() {
+        if failure.message.is_empty() {
+            return ExitCode::from(failure.exit as u8);
+        }
+        if self.json {
+            let hint = failure.hint.as_deref().map(|hint| ("hint", hint.into()));
+            let code = ("exit_code", (failure.exit as u8).into());
+            self.log_object(message("error", &failure.message).into_iter().chain(hint).chain([code]));
+        } else {
             print_line(&format!("error: {}", failure.message));
             if let Some(hint) = &failure.hint {
                 print_line(&format!("hint: {hint}"));
@@ -103,6 +122,11 @@ impl Ui {
         }
         ExitCode::from(failure.exit as u8)
     }
+}
+
+/// Returns the members of a line on standard error as an object.
+fn message(event: &str, text: &str) -> Vec<Member> {
+    vec![("event", event.into()), ("at", time_arg::show(UnixMillis::now()).into()), ("message", text.into())]
 }
 
 /// Prints one line on standard error. A failure to write it does not change the result of the command.

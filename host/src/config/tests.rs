@@ -77,6 +77,17 @@ fn values_out_of_range_or_without_unit_are_refused() {
 }
 
 #[test]
+fn number_in_place_of_a_duration_or_size_is_answered_with_one_in_quotes() {
+    for (line, hint) in [
+        ("max_lifetime = 3600", "expected a duration in quotes, such as \"30s\" or \"24h\""),
+        ("max_body = 1024", "expected a size in quotes, such as \"64KiB\" or \"1MiB\""),
+    ] {
+        let error = load(&format!("{MINIMAL}[policy]\n{line}\n")).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some(hint), "{error}");
+    }
+}
+
+#[test]
 fn limits_of_the_quarantine_out_of_range_or_too_small_for_a_task_are_refused() {
     let policy = "[policy]\nmax_body = \"1MiB\"\n";
     for (line, field, message) in [

@@ -1,7 +1,9 @@
 //! Values of the configuration file: durations, sizes, counts and names, each with its range.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use taskseal_core::{Suite, SuiteSet};
 
@@ -12,6 +14,21 @@ use crate::time::{UNITS, parse_duration};
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 86_400;
 pub(crate) const YEAR: u64 = 365 * DAY;
+
+/// Reads a string, and says of anything else what was expected.
+struct Text(&'static str);
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
 
 /// A duration of `MIN` to `MAX` seconds, written as a whole number and a unit: `"5s"`, `"10m"`, `"24h"`, `"7d"`.
 #[derive(Clone, Copy)]
@@ -32,7 +49,7 @@ pub(crate) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = deserializer.deserialize_str(Text("a duration in quotes, such as \"30s\" or \"24h\""))?;
         let Some(seconds) = parse_seconds(&text) else {
             return Err(invalid(
                 format_args!("`{}` is not a duration", text.escape_default()),
@@ -66,7 +83,7 @@ pub(super) struct Size<const MIN: u64, const MAX: u64>(pub(super) u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Size<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = deserializer.deserialize_str(Text("a size in quotes, such as \"64KiB\" or \"1MiB\""))?;
         let Some(bytes) = parse_bytes(&text) else {
             return Err(invalid(
                 format_args!("`{}` is not a size", text.escape_default()),

@@ -193,7 +193,8 @@ impl Decryption {
                 self.encryption.insert(kid, key);
             }
             other => {
-                let message = format!("an {} key cannot decrypt", other.algorithm());
+                let message =
+                    format!("an {} key cannot decrypt; were two key files exchanged?", other.algorithm());
                 return Err(KeyError::invalid(key, message).hint(
                     "`taskseal keygen receive` and `taskseal keygen shared` generate decryption keys",
                 ));

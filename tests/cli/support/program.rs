@@ -24,8 +24,24 @@ impl Run {
         String::from_utf8(self.out.clone()).unwrap()
     }
 
-    /// Checks the contract of every failure: prefixed lines only, and one of them an error.
+    /// Checks the contract of every failure with `--json`: objects only, and the last an error with its exit code.
+    pub(crate) fn failed_as_json(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let error = self.last_object();
+        for (member, value) in [("v", 1.into()), ("event", "error".into()), ("exit_code", Value::from(code))]
+        {
+            assert_eq!(error.get(member), Some(&value), "{self:?}");
+        }
+        assert!(["message", "at"].iter().all(|member| error.get(member).is_some()), "{self:?}");
+        self
+    }
+
+    /// Checks the contract of every failure: prefixed lines only, and one of them an error; with `--json` as
+    /// [`failed_as_json`](Self::failed_as_json) does.
     pub(crate) fn failed(&self, code: i32) -> &Self {
+        if self.err.starts_with('{') {
+            return self.failed_as_json(code);
+        }
         assert_eq!(self.code, Some(code), "{self:?}");
         let lines: Vec<_> = self.err.lines().collect();
         assert!(lines.iter().all(|line| line.starts_with("taskseal: ")), "{self:?}");
@@ -35,8 +51,17 @@ impl Run {
     }
 
     pub(crate) fn hinted(&self) -> &Self {
+        if self.err.starts_with('{') {
+            assert!(self.last_object().get("hint").is_some(), "{self:?}");
+            return self;
+        }
         assert!(self.err.lines().last().unwrap_or_default().starts_with("taskseal: hint: "), "{self:?}");
         self
+    }
+
+    fn last_object(&self) -> Value {
+        let lines: Result<Vec<Value>, _> = self.err.lines().map(serde_json::from_str).collect();
+        lines.unwrap_or_default().pop().unwrap_or_else(|| panic!("{self:?}"))
     }
 
     pub(crate) fn ok(&self) -> &Self {

@@ -2,6 +2,7 @@
 
 use clap::error::{ContextValue, Error, ErrorKind};
 
+use super::grammar;
 use crate::failure::Failure;
 
 /// Converts an error of the parser.
@@ -15,6 +16,9 @@ pub(super) fn failure(error: &Error) -> Failure {
     let fact = fact.strip_prefix("error: ").unwrap_or(fact);
     let tip = paragraphs.clone().find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
     let usage = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("Usage: "));
+    if let (ErrorKind::InvalidSubcommand, None, Some(usage)) = (error.kind(), tip, usage) {
+        return Failure::usage(on_one_line(fact)).hint(format!("one of: {}", names_below(usage)));
+    }
     let hint = tip.or(usage).map_or("see `taskseal --help`", str::trim);
     Failure::usage(on_one_line(fact)).hint(on_one_line(hint))
 }
@@ -30,6 +34,17 @@ fn command_names(help: &str) -> String {
     let names: Vec<_> =
         commands.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next()).collect();
     names.join(", ")
+}
+
+/// Returns the names of the commands of the command that a usage line is about.
+fn names_below(usage: &str) -> String {
+    let mut command = &grammar();
+    // A word that is not a command, such as `[OPTIONS]`, names nothing.
+    for word in usage.split_whitespace().skip(1) {
+        command = command.find_subcommand(word).unwrap_or(command);
+    }
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.map(clap::Command::get_name).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the text of the parser without the URIs in the arguments.
@@ -69,7 +84,18 @@ const SCHEME: &str = "pkcs11:";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::grammar;
+
+    #[test]
+    fn unknown_command_is_answered_with_those_there_are() {
+        for (arguments, first) in [
+            (&["taskseal", "xyzzy"][..], "one of: demo, init, "),
+            (&["taskseal", "queue", "xyzzy"], "one of: init, ls, "),
+        ] {
+            let error = grammar().try_get_matches_from(arguments).unwrap_err();
+            let hint = failure(&error).hint.unwrap_or_default();
+            assert!(hint.starts_with(first), "{arguments:?}: {hint}");
+        }
+    }
 
     #[test]
     fn no_part_of_an_unparsable_uri_is_printed() {

@@ -54,7 +54,10 @@ impl Keyring {
             (Suite::M, KeyHandle::Authenticator(key)) => Keys::Authenticate(Authenticating::Remote(key)),
             (Suite::E, KeyHandle::Secret(SecretKey::Encrypt(key))) => Keys::Encrypt(key),
             (suite, other) => {
-                let message = format!("an {} key cannot seal with suite {suite}", other.algorithm());
+                let message = format!(
+                    "an {} key cannot seal with suite {suite}; were two key files exchanged?",
+                    other.algorithm()
+                );
                 return Err(KeyError::invalid(&source.key, message).hint(needed(suite)).into());
             }
         };
