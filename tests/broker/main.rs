@@ -3,6 +3,7 @@
 mod conformance;
 mod fixture;
 mod model;
+mod redis_asynq_groups;
 mod redis_asynq_tasks;
 mod redis_batches;
 mod redis_bounds;

@@ -172,6 +172,16 @@ macro_rules! conformance {
 /// Maximum time to wait for an event that must occur.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The states that our brokers give to tasks; asynq has another one.
+pub(crate) const OURS: [TaskState; 6] = [
+    TaskState::Pending,
+    TaskState::Active,
+    TaskState::Scheduled,
+    TaskState::Retry,
+    TaskState::Archived,
+    TaskState::Completed,
+];
+
 /// Longer than any test runs.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 

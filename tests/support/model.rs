@@ -400,6 +400,7 @@ impl Model {
             retry: count(TaskState::Retry),
             archived: count(TaskState::Archived),
             completed: count(TaskState::Completed),
+            aggregating: 0,
             processed: self.processed,
             failed: self.failed,
             paused: self.paused,

@@ -21,12 +21,21 @@ pub enum TaskState {
     Archived,
     /// Succeeded, kept with its result.
     Completed,
+    /// In a group of asynq, of which one of its servers makes one task. A worker of taskseal does not run it.
+    Aggregating,
 }
 
 impl TaskState {
     /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Active, Self::Scheduled, Self::Retry, Self::Archived, Self::Completed];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Active,
+        Self::Scheduled,
+        Self::Retry,
+        Self::Archived,
+        Self::Completed,
+        Self::Aggregating,
+    ];
 
     /// Returns the word for the state, which is also asynq's.
     #[must_use]
@@ -38,6 +47,7 @@ impl TaskState {
             Self::Retry => "retry",
             Self::Archived => "archived",
             Self::Completed => "completed",
+            Self::Aggregating => "aggregating",
         }
     }
 
@@ -69,7 +79,7 @@ pub struct TaskInfo {
     /// The sealed result of a completed task.
     pub result: Option<Vec<u8>>,
     /// Scheduled and retry: when it becomes pending. Active: when the lease expires. Completed: when it is deleted.
-    /// Archived: when it was archived. Pending: `None`.
+    /// Archived: when it was archived. Aggregating: since when it is in its group. Pending: `None`.
     pub at: Option<UnixMillis>,
     /// Fields of the broker's own format that taskseal neither sets nor reads, by name, for display.
     pub attributes: Vec<(&'static str, Attribute)>,
@@ -129,6 +139,8 @@ pub struct QueueStats {
     pub archived: u64,
     /// Number of completed tasks that are kept with their result.
     pub completed: u64,
+    /// Number of tasks in groups of asynq, which do not run.
+    pub aggregating: u64,
     /// Number of tasks processed since the queue was created, failures included.
     pub processed: u64,
     /// Number of failures since the queue was created.

@@ -43,8 +43,14 @@ impl Operation {
     /// Returns whether it changes a task in `state`.
     pub(super) const fn applies_to(self, state: TaskState) -> bool {
         match self {
-            Self::Run => matches!(state, TaskState::Scheduled | TaskState::Retry | TaskState::Archived),
-            Self::Archive => matches!(state, TaskState::Pending | TaskState::Scheduled | TaskState::Retry),
+            Self::Run => matches!(
+                state,
+                TaskState::Scheduled | TaskState::Retry | TaskState::Archived | TaskState::Aggregating
+            ),
+            Self::Archive => matches!(
+                state,
+                TaskState::Pending | TaskState::Scheduled | TaskState::Retry | TaskState::Aggregating
+            ),
             Self::Delete => !matches!(state, TaskState::Active),
         }
     }

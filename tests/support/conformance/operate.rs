@@ -1,7 +1,7 @@
 //! What an operator does with stored tasks and queues.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
-use taskseal::broker::{Operated, Operation, QueueDeletion, TaskState};
+use taskseal::broker::{Operated, Operation, QueueDeletion};
 
 use super::*;
 
@@ -21,7 +21,7 @@ async fn one_in_each_state(broker: &dyn Broker) {
 }
 
 fn every_id() -> Vec<String> {
-    let states = TaskState::ALL.map(|state| state.as_str().to_owned());
+    let states = OURS.map(|state| state.as_str().to_owned());
     states.into_iter().chain(["unknown".to_owned()]).collect()
 }
 

@@ -139,7 +139,7 @@ async fn ls(session: &Session, ui: &Ui) -> Result<(), Failure> {
     ui.text(&text::table(HEAD, &rows))
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "QUEUE",
     "PENDING",
     "ACTIVE",
@@ -147,13 +147,14 @@ const HEAD: [&str; 11] = [
     "RETRY",
     "ARCHIVED",
     "COMPLETED",
+    "AGGREGATING",
     "FAILED",
     "TRIMMED",
     "STATE",
     "OLDEST",
 ];
 
-fn row(queue: &QueueName, stats: &QueueStats) -> [String; 11] {
+fn row(queue: &QueueName, stats: &QueueStats) -> [String; 12] {
     [
         queue.to_string(),
         stats.pending.to_string(),
@@ -162,6 +163,7 @@ fn row(queue: &QueueName, stats: &QueueStats) -> [String; 11] {
         stats.retry.to_string(),
         stats.archived.to_string(),
         stats.completed.to_string(),
+        stats.aggregating.to_string(),
         stats.failed.to_string(),
         stats.trimmed.to_string(),
         state(stats.paused).to_owned(),
@@ -178,6 +180,7 @@ fn members(queue: &QueueName, stats: &QueueStats) -> Vec<Member> {
         ("retry", json!(stats.retry)),
         ("archived", json!(stats.archived)),
         ("completed", json!(stats.completed)),
+        ("aggregating", json!(stats.aggregating)),
         ("processed", json!(stats.processed)),
         ("failed", json!(stats.failed)),
         ("trimmed", json!(stats.trimmed)),

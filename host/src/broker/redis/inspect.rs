@@ -56,6 +56,7 @@ impl RedisBroker {
             failed,
             paused,
             trimmed,
+            aggregating,
             oldest,
         ] = reply::tuple(answer)?;
         let count = |value: &Value| reply::count(value).map(|count| count as u64);
@@ -66,6 +67,7 @@ impl RedisBroker {
             retry: count(&retry)?,
             archived: count(&archived)?,
             completed: count(&completed)?,
+            aggregating: count(&aggregating)?,
             processed: reply::counter(processed)?,
             failed: reply::counter(failed)?,
             paused: reply::int(&paused)? == 1,
@@ -123,7 +125,7 @@ impl RedisBroker {
         }
         let [state, task, at] = reply::tuple(answer)?;
         let state = String::from_utf8(reply::bytes(state)?).unwrap_or_default();
-        // A state of asynq that is not one of ours (aggregating).
+        // Not a state of asynq.
         let Some(state) = TaskState::parse(&state) else { return Ok(None) };
         info(id.to_owned(), state, task, at).map(Some)
     }

@@ -15,6 +15,8 @@ pub(super) struct Keys {
     pub(super) retry: String,
     pub(super) archived: String,
     pub(super) completed: String,
+    /// Names of the aggregation groups of asynq.
+    pub(super) groups: String,
     pub(super) paused: String,
     pub(super) processed: String,
     pub(super) failed: String,
@@ -34,6 +36,7 @@ impl Keys {
             retry: key("retry"),
             archived: key("archived"),
             completed: key("completed"),
+            groups: key("groups"),
             paused: key("paused"),
             processed: key("processed"),
             failed: key("failed"),
@@ -54,6 +57,7 @@ impl Keys {
             TaskState::Retry => &self.retry,
             TaskState::Archived => &self.archived,
             TaskState::Completed => &self.completed,
+            TaskState::Aggregating => &self.groups,
         }
     }
 

@@ -67,7 +67,7 @@ fn outcome(pair: &[Value]) -> Result<Operated, BrokerError> {
     let Some(word) = reply::optional(state.clone())? else { return Ok(Operated::NotFound) };
     let state = std::str::from_utf8(&word).ok().and_then(TaskState::parse);
     Ok(match (state, reply::int(changed)?) {
-        // A state of asynq that is not one of ours.
+        // Not a state of asynq.
         (None, _) => Operated::NotFound,
         (Some(state), 1) => Operated::Done(state),
         (Some(state), _) => Operated::Unchanged(state),

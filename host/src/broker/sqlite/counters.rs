@@ -2,12 +2,13 @@
 
 use rusqlite::{Connection, params};
 
+use super::schema::STATES;
 use crate::broker::TaskState;
 
 /// What a transaction adds to the counters of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delta {
-    states: [i64; TaskState::ALL.len()],
+    states: [i64; STATES.len()],
     pub(super) enqueued: i64,
     pub(super) processed: i64,
     pub(super) failed: i64,
@@ -33,7 +34,7 @@ impl Delta {
 
     /// Counts `count` more tasks in `state`.
     pub(super) fn add(&mut self, state: TaskState, count: i64) {
-        for (known, entry) in TaskState::ALL.into_iter().zip(&mut self.states) {
+        for (known, entry) in STATES.into_iter().zip(&mut self.states) {
             if known == state {
                 *entry += count;
             }

@@ -36,6 +36,7 @@ pub(super) fn stats(connection: &Connection, queue: &str, now: UnixMillis) -> ru
                 retry: count(3)?,
                 archived: count(4)?,
                 completed: count(5)?,
+                aggregating: 0,
                 processed: count(6)?,
                 failed: count(7)?,
                 paused: record::integer(row, 8)? != 0,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Delta;
-use super::schema::order_of;
+use super::schema::{STATES, order_of};
 use super::{MAX_ROWS, archive, pending, record, tasks, to_sql};
 use crate::broker::{ArchiveLimits, MAX_LEASE, TaskState, Tidied};
 
@@ -108,7 +108,7 @@ fn latest(now: i64) -> i64 {
 /// Returns the error of the counters of `queue`, for states with few tasks. It is not zero if the tables were edited.
 fn drift(connection: &Connection, queue: &str) -> rusqlite::Result<Delta> {
     let mut delta = Delta::default();
-    for state in TaskState::ALL {
+    for state in STATES {
         let word = state.as_str();
         let counted: i64 = connection
             .prepare_cached(&format!("SELECT {word} FROM queue WHERE name = ?1"))?

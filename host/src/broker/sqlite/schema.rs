@@ -74,6 +74,16 @@ CREATE TABLE result (
 /// The statement of [`SCHEMA`] that creates the index of the ids: the comparison of tables is to the letter.
 pub(super) const ID_INDEX: &str = "CREATE UNIQUE INDEX task_id ON task (queue, id)";
 
+/// The states of tasks in a queue file. Only asynq has others.
+pub(super) const STATES: [TaskState; 6] = [
+    TaskState::Pending,
+    TaskState::Active,
+    TaskState::Scheduled,
+    TaskState::Retry,
+    TaskState::Archived,
+    TaskState::Completed,
+];
+
 /// Returns the column of `task` by which tasks in `state` are ordered.
 pub(super) const fn order_of(state: TaskState) -> &'static str {
     match state {
@@ -81,6 +91,6 @@ pub(super) const fn order_of(state: TaskState) -> &'static str {
         TaskState::Active => "lease_until",
         TaskState::Scheduled | TaskState::Retry => "process_at",
         TaskState::Archived => "archived_at",
-        TaskState::Completed => "expires_at",
+        TaskState::Completed | TaskState::Aggregating => "expires_at",
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Args {
     /// The queue [default: search all queues for the ids]
     #[arg(long, required_unless_present = "ids")]
     queue: Option<QueueName>,
-    /// All tasks in this state that match the filters: pending, scheduled, retry, archived or completed
+    /// All tasks in this state that match the filters: pending, scheduled, retry, archived, completed or aggregating
     #[arg(long, value_parser = state, conflicts_with = "ids")]
     state: Option<TaskState>,
     #[command(flatten)]

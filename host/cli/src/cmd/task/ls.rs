@@ -17,7 +17,7 @@ pub(super) struct Args {
     /// The queue
     #[arg(long)]
     queue: QueueName,
-    /// Only tasks in this state: pending, active, scheduled, retry, archived or completed
+    /// Only tasks in this state: pending, active, scheduled, retry, archived, completed or aggregating
     #[arg(long, value_parser = state)]
     state: Option<TaskState>,
     #[command(flatten)]
@@ -86,6 +86,7 @@ const fn time_head(state: Option<TaskState>) -> &'static str {
         Some(TaskState::Scheduled | TaskState::Retry) => "NEXT TRY",
         Some(TaskState::Archived) => "ARCHIVED AT",
         Some(TaskState::Completed) => "KEPT UNTIL",
+        Some(TaskState::Aggregating) => "GROUPED AT",
         _ => "TIME",
     }
 }

@@ -11,6 +11,11 @@ local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local active = redis.call('LLEN', KEYS[2])
 local sets = { prefix .. 'scheduled', prefix .. 'retry', prefix .. 'archived', prefix .. 'completed' }
 local count = redis.call('LLEN', KEYS[1])
+for _, key in ipairs(groups(prefix)) do
+  if group_size(key) > 0 then
+    sets[#sets + 1] = key
+  end
+end
 for _, set in ipairs(sets) do
   count = count + redis.call('ZCARD', set)
 end
@@ -36,6 +41,6 @@ for _, set in ipairs(sets) do
 end
 if deleted == count then
   redis.call('DEL', prefix .. 'lease', prefix .. 'paused', prefix .. 'processed', prefix .. 'failed',
-    prefix .. 'taskseal:trimmed')
+    prefix .. 'taskseal:trimmed', prefix .. 'groups')
 end
 return { active, count, deleted }

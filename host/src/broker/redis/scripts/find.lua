@@ -16,5 +16,7 @@ if state == 'active' then
   at = redis.call('ZSCORE', ARGV[1] .. 'lease', ARGV[2])
 elseif state == 'scheduled' or state == 'retry' or state == 'archived' or state == 'completed' then
   at = redis.call('ZSCORE', ARGV[1] .. state, ARGV[2])
+elseif state == 'aggregating' then
+  at = grouped_since(ARGV[1], KEYS[1], ARGV[2])
 end
 return { state, { bounded(task[2]), bounded(task[3]) }, at_ms(at, state == 'active' and task[4]) }

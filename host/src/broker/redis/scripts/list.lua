@@ -1,9 +1,9 @@
 -- Returns one page of the tasks in a state, in the order in which they leave it.
 --
--- KEYS[1] <prefix>:{<queue>}:<state>
+-- KEYS[1] <prefix>:{<queue>}:<state>; aggregating: <prefix>:{<queue>}:groups
 -- KEYS[2] <prefix>:{<queue>}:lease
 -- ARGV[1] <prefix>:{<queue>}:
--- ARGV[2] pending, active, scheduled, retry, archived or completed
+-- ARGV[2] pending, active, scheduled, retry, archived, completed or aggregating
 -- ARGV[3] number of tasks to skip
 -- ARGV[4] maximum number of tasks
 -- Returns {number of ids read, rows}; three values for each row: id, {message, result}, Unix ms or nil.
@@ -21,10 +21,19 @@ if ARGV[2] == 'pending' or ARGV[2] == 'active' then
     scores = redis.call('ZMSCORE', KEYS[2], unpack(ids))
   end
 else
-  local page = redis.call('ZRANGE', KEYS[1], from, from + size - 1, 'WITHSCORES')
-  for n = 1, #page, 2 do
-    ids[#ids + 1] = page[n]
-    scores[#ids] = page[n + 1]
+  local skip = from
+  for _, key in ipairs(ARGV[2] == 'aggregating' and groups(ARGV[1]) or { KEYS[1] }) do
+    local page = {}
+    if #ids < size and (ARGV[2] ~= 'aggregating' or group_size(key) > skip) then
+      page = redis.call('ZRANGE', key, skip, skip + size - #ids - 1, 'WITHSCORES')
+      skip = 0
+    elseif #ids < size then
+      skip = skip - group_size(key)
+    end
+    for n = 1, #page, 2 do
+      ids[#ids + 1] = page[n]
+      scores[#ids] = page[n + 1]
+    end
   end
 end
 

@@ -14,9 +14,9 @@
 local prefix, kind = ARGV[1], ARGV[4]
 local now, time = clock()
 local allowed = {
-  run = { scheduled = true, retry = true, archived = true },
-  archive = { pending = true, scheduled = true, retry = true },
-  delete = { pending = true, scheduled = true, retry = true, archived = true, completed = true },
+  run = { scheduled = true, retry = true, archived = true, aggregating = true },
+  archive = { pending = true, scheduled = true, retry = true, aggregating = true },
+  delete = { pending = true, scheduled = true, retry = true, archived = true, completed = true, aggregating = true },
 }
 -- A key of another type fails here, before anything is written.
 redis.call('LLEN', KEYS[1])
@@ -27,14 +27,18 @@ end
 local function holds(state, id)
   if state == 'pending' then
     return redis.call('LPOS', KEYS[1], id)
+  elseif state == 'aggregating' then
+    return grouped_since(prefix, prefix .. 't:' .. id, id)
   end
   return redis.call('ZSCORE', prefix .. state, id)
 end
 
 -- Called last: if a command before it is not permitted, the task is still where it was.
-local function remove(state, id)
+local function remove(state, id, group)
   if state == 'pending' then
     redis.call('LREM', KEYS[1], 0, id)
+  elseif state == 'aggregating' then
+    redis.call('ZREM', group, id)
   else
     redis.call('ZREM', prefix .. state, id)
   end
@@ -54,6 +58,7 @@ for at = 5, #ARGV do
   local key = prefix .. 't:' .. id
   local state = redis.pcall('HGET', key, 'state')
   raise_unless_wrong_type(state)
+  local group = state == 'aggregating' and group_of(prefix, key)
   local changed = type(state) == 'string' and allowed[kind][state] and holds(state, id)
   if changed and kind == 'run' then
     redis.call('HSET', key, 'state', 'pending', 'pending_since', nanoseconds(time))
@@ -68,7 +73,7 @@ for at = 5, #ARGV do
     redis.call('DEL', key)
   end
   if changed then
-    remove(state, id)
+    remove(state, id, group)
   end
   replies[#replies + 1] = type(state) == 'string' and string.sub(state, 1, 16)
   replies[#replies + 1] = changed and 1 or 0

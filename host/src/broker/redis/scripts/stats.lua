@@ -12,7 +12,7 @@
 -- KEYS[10] <prefix>:{<queue>}:taskseal:trimmed
 -- ARGV[1] <prefix>:{<queue>}:
 -- Returns {pending, active, scheduled, retry, archived, completed, processed, failed, paused, trimmed,
---   ms that the oldest pending task has waited or -1}
+--   aggregating, ms that the oldest pending task has waited or -1}
 
 local now = clock()
 local oldest = -1
@@ -26,6 +26,10 @@ for n = #next_out, 1, -1 do
     break
   end
 end
+local aggregating = 0
+for _, key in ipairs(groups(ARGV[1])) do
+  aggregating = aggregating + group_size(key)
+end
 return {
   redis.call('LLEN', KEYS[1]),
   redis.call('LLEN', KEYS[2]),
@@ -37,5 +41,6 @@ return {
   bounded(redis.call('GET', KEYS[8]), 32),
   redis.call('EXISTS', KEYS[9]),
   bounded(redis.call('GET', KEYS[10]), 32),
+  aggregating,
   oldest,
 }
