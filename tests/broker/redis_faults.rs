@@ -182,6 +182,8 @@ async fn a_server_that_became_a_replica_is_unavailable_until_it_is_master_again(
 
     let error = broker.enqueue(&queue(), &[task("during")]).await.unwrap_err();
     assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
+    let error = broker.health().await.unwrap_err();
+    assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
     cmd("REPLICAOF").arg("NO").arg("ONE").exec(&mut server.raw()).unwrap();
 
     let stored = eventually(async || broker.enqueue(&queue(), &[task("during")]).await).await;

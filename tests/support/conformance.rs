@@ -102,6 +102,7 @@ macro_rules! conformance {
                 task_is_recovered_however_many_of_its_leases_expire,
             }
             upkeep {
+                health_of_a_broker_in_order_is_found_without_a_change,
                 forward_moves_no_more_than_its_limit,
                 forward_leaves_what_is_not_due,
                 tidy_deletes_completed_tasks_past_their_retention_only,

@@ -1,7 +1,7 @@
 //! Periodic maintenance, and what an operator sees.
 #![allow(missing_docs)] // the name of a behaviour is its sentence
 
-use taskseal::broker::{Settlement, TaskState, Tidied};
+use taskseal::broker::{Eviction, Settlement, TaskState, Tidied};
 
 use super::*;
 
@@ -25,6 +25,19 @@ async fn complete(broker: &dyn Broker, ids: &[impl AsRef<str>], retention: Durat
 async fn archived(broker: &dyn Broker, id: &str) {
     let lease = leased(broker, id, LONG).await;
     assert_eq!(settle_one(broker, &lease, archive("failed")).await, Settled::Done);
+}
+
+pub async fn health_of_a_broker_in_order_is_found_without_a_change(store: &dyn Store) {
+    let broker = store.open().await;
+    assert_eq!(broker.health().await.unwrap(), Eviction::Never);
+    assert_eq!(broker.queues().await.unwrap(), []);
+    fill(&*broker, &["a"]).await;
+
+    assert_eq!(broker.health().await.unwrap(), Eviction::Never);
+
+    assert_eq!(consistent(&*broker).await.pending, 1);
+    assert_eq!(broker.queues().await.unwrap(), [queue()]);
+    assert_eq!(take(&*broker, 10, LONG).await.len(), 1);
 }
 
 pub async fn forward_moves_no_more_than_its_limit(store: &dyn Store) {
