@@ -177,6 +177,9 @@ fn no_secret_is_printed_by_any_command() {
     let secrets: Vec<_> = names.iter().map(|name| fs::read_to_string(project.path(name)).unwrap()).collect();
     project.edit("keys/worker.key", "END", "EDN");
     printed.push(project.run_with(&OPEN, &envelope).failed(1).err.clone().into_bytes());
+    for arguments in [["check"].as_slice(), &["check", "--json"]] {
+        printed.push(project.run(arguments).failed(1).out.clone());
+    }
 
     for secret in &secrets {
         let armour: String = secret.lines().filter(|line| !line.starts_with(['#', '-'])).collect();
@@ -203,6 +206,8 @@ fn text_from_files_and_arguments_reaches_the_terminal_escaped() {
     for run in [argument.failed(2), name.failed(1), option.failed(2), file.failed(2)] {
         assert!(!run.err.contains(['\u{1b}', '\u{202e}']), "{run:?}");
     }
+    let check = project.run(&["check"]).failed(2).text();
+    assert!(check.starts_with("fail  configuration") && !check.contains('\u{1b}'), "{check:?}");
 }
 
 #[test]
