@@ -5,6 +5,7 @@ mod cli;
 mod cmd;
 mod confirmation;
 mod entry_args;
+mod envelope_fault;
 mod failure;
 mod file_arg;
 mod global;

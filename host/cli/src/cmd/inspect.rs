@@ -6,9 +6,9 @@ use serde_json::json;
 use taskseal_core::{OpenError, Unverified};
 
 use crate::failure::Failure;
-use crate::file_arg;
 use crate::output::{json, text};
 use crate::ui::Ui;
+use crate::{envelope_fault, file_arg};
 
 /// Show what an envelope claims, unverified
 ///
@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     let bytes = file_arg::read(&args.file, file_arg::MAX_ENVELOPE)?;
     let envelope = Unverified::parse(&bytes).map_err(|error| {
         let OpenError::Refused(refusal) = error else { return Failure::new(error.to_string()) };
-        Failure::refused(format!("not an envelope: {refusal} ({})", refusal.code()))
+        Failure::refused(format!("not an envelope: {}", envelope_fault::describe(refusal, &bytes)))
             .hint("nothing was verified; `taskseal seal` creates envelopes")
     })?;
     let members = json::envelope(&envelope, bytes.len());

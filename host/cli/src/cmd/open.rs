@@ -18,7 +18,7 @@ use crate::global::Global;
 use crate::output::json::{self, Member};
 use crate::output::text;
 use crate::ui::Ui;
-use crate::{file_arg, project};
+use crate::{envelope_fault, file_arg, project};
 
 /// Verify one envelope and print its body
 ///
@@ -122,7 +122,7 @@ fn failure(error: OpenError, bytes: &[u8], keyring: &Keyring, ui: &Ui) -> Failur
     {
         return failure;
     }
-    let failure = Failure::refused(format!("refused: {refusal} ({})", refusal.code()));
+    let failure = Failure::refused(format!("refused: {}", envelope_fault::describe(refusal, bytes)));
     match hint::hint(refusal, envelope, keyring) {
         Some(hint) => failure.hint(hint),
         None => failure,

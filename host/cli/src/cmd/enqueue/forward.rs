@@ -8,14 +8,14 @@ use taskseal::client::{self, Forwarded};
 use taskseal_core::{OpenError, Refusal, Unverified};
 
 use super::args::Args;
-use super::verdict::{Verifier, describe};
+use super::verdict::Verifier;
 use super::{check, receipt};
 use crate::failure::Failure;
-use crate::file_arg;
 use crate::global::Global;
 use crate::refusal_hint::refusal_hint;
 use crate::session::Session;
 use crate::ui::Ui;
+use crate::{envelope_fault, file_arg};
 
 /// How long a broker that does not answer is called again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     let session = Session::open(global)?;
     let envelope = file_arg::read(file, file_arg::MAX_ENVELOPE)?;
     // Even if it is forced: the queue stores nothing else.
-    Unverified::parse(&envelope).map_err(not_an_envelope)?;
+    Unverified::parse(&envelope).map_err(|error| not_an_envelope(error, &envelope))?;
     let mut verifier = Verifier::new(&session.config)?;
     check(verifier.of_envelope(queue, &envelope)?, args, ui)?;
     verifier.note_timeout(&envelope, ui);
@@ -42,9 +42,10 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     receipt::print(&forwarded.receipt, ui)
 }
 
-fn not_an_envelope(error: OpenError) -> Failure {
+fn not_an_envelope(error: OpenError, bytes: &[u8]) -> Failure {
     let OpenError::Refused(refusal) = error else { return Failure::new(error.to_string()) };
-    let message = format!("not an envelope: {}; nothing was enqueued", describe(refusal));
+    let message =
+        format!("not an envelope: {}; nothing was enqueued", envelope_fault::describe(refusal, bytes));
     Failure::refused(message).hint(match refusal {
         Refusal::Unsealed | Refusal::Malformed => "--sealed takes the output of `taskseal seal`",
         _ => refusal_hint(refusal),

@@ -139,7 +139,7 @@ impl Done {
         })
     }
 
-    /// Prints what became of the lines, and fails if the input was not read to its end or tasks are refused.
+    /// Warns about tasks that no worker with this configuration runs, and fails if the input was not read to its end or tasks are refused.
     pub(super) fn finish(&self, is_complete: bool, ui: &Ui) -> Result<(), Failure> {
         self.warn_of_kept(ui);
         let summary = self.summary();
@@ -148,11 +148,8 @@ impl Done {
             return Err(Failure::new(format!("stopped by a signal after line {line}: {summary}"))
                 .hint(format!("continue after line {line}")));
         }
-        let Some(refusal) = self.refused.keys().next() else {
-            ui.note(&summary);
-            return Ok(());
-        };
-        Err(verdict::failure(summary, *refusal))
+        let refusal = self.refused.keys().next();
+        refusal.map_or(Ok(()), |refusal| Err(verdict::failure(summary, *refusal)))
     }
 
     fn summary(&self) -> String {
