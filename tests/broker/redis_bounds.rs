@@ -10,7 +10,8 @@ use std::time::Duration;
 use redis::cmd;
 use taskseal::broker::redis::asynq::NewMessage;
 use taskseal::broker::redis::{RedisBroker, RedisConfig, Unique};
-use taskseal::broker::{Broker, BrokerError, DequeueLimits, NewTask, TaskState};
+use taskseal::broker::{Broker, BrokerError, DequeueLimits, NewTask, QueueDeletion, TaskState};
+use taskseal::time::UnixMillis;
 use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::RedisServer;
 
@@ -45,6 +46,7 @@ async fn message_above_the_limit_is_archived_and_never_sent() {
 
     assert_eq!(dequeued.tasks.len(), 1);
     assert_eq!((dequeued.corrupt[0].id.as_str(), dequeued.corrupt[0].bytes.len()), ("huge", 0));
+    assert!(dequeued.corrupt[0].is_too_large);
     assert!(sent(&server) - before < SMALL);
     assert_eq!(broker.stats(&queue()).await.unwrap().archived, 1);
 }
@@ -108,6 +110,32 @@ async fn huge_fields_and_counters_are_not_sent_to_who_looks_at_a_task() {
     assert_eq!(broker.stats(&queue()).await.unwrap().processed, 0);
 
     assert!(sent(&server) - before < SMALL);
+}
+
+#[tokio::test]
+async fn deleted_queue_leaves_no_key_and_no_lock_of_its_tasks() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let broker = broker(&server);
+    let lock = |id: &str| format!("asynq:{{mail}}:unique:email:{id}");
+    for (id, at) in [("pending", None), ("scheduled", Some(UnixMillis::now().plus(LEASE)))] {
+        let mut locking = NewMessage::from(&task(id));
+        locking.message.unique_key = lock(id);
+        locking.process_at = at;
+        let stored = broker.enqueue_unique(&queue(), &locking, LEASE).await.unwrap();
+        assert!(matches!(stored, Unique::Enqueued(_)), "{stored:?}");
+    }
+    // A lock that another task holds, and a key that is no lock of this queue.
+    broker.enqueue(&queue(), &[task("liar"), task("stray")]).await.unwrap();
+    cmd("SET").arg(lock("held")).arg("another").exec(&mut server.raw()).unwrap();
+    cmd("SET").arg("elsewhere").arg("stray").exec(&mut server.raw()).unwrap();
+    set(&server, "asynq:{mail}:t:liar", "unique_key", lock("held").as_bytes());
+    set(&server, "asynq:{mail}:t:stray", "unique_key", b"elsewhere");
+
+    assert_eq!(broker.delete_queue(&queue(), true).await.unwrap(), QueueDeletion::Deleted);
+
+    let mut keys: Vec<String> = cmd("KEYS").arg("*").query(&mut server.raw()).unwrap();
+    keys.sort();
+    assert_eq!(keys, [lock("held"), "elsewhere".to_owned()]);
 }
 
 #[tokio::test]

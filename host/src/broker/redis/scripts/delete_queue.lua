@@ -22,10 +22,16 @@ end
 if active > 0 or (count > 0 and ARGV[2] ~= '1') then
   return { active, count, 0 }
 end
-local deleted = 0
+local deleted, space = 0, prefix .. 'unique:'
 local function drop(ids)
   for _, id in ipairs(ids) do
-    redis.call('DEL', prefix .. 't:' .. id)
+    local key = prefix .. 't:' .. id
+    -- Releases a lock only within the key space of this queue, whatever the hash contains.
+    local lock = redis.pcall('HGET', key, 'unique_key')
+    if type(lock) == 'string' and string.sub(lock, 1, #space) == space and redis.pcall('GET', lock) == id then
+      redis.call('DEL', lock)
+    end
+    redis.call('DEL', key)
   end
   deleted = deleted + #ids
 end
