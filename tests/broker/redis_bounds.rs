@@ -124,7 +124,7 @@ async fn deleted_queue_leaves_no_key_and_no_lock_of_its_tasks() {
         let stored = broker.enqueue_unique(&queue(), &locking, LEASE).await.unwrap();
         assert!(matches!(stored, Unique::Enqueued(_)), "{stored:?}");
     }
-    // A lock that another task holds, and a key that is no lock of this queue.
+    // A lock that another task holds, and a key outside the locks of this queue.
     broker.enqueue(&queue(), &[task("liar"), task("stray")]).await.unwrap();
     cmd("SET").arg(lock("held")).arg("another").exec(&mut server.raw()).unwrap();
     cmd("SET").arg("elsewhere").arg("stray").exec(&mut server.raw()).unwrap();

@@ -367,7 +367,7 @@ async fn record_above_the_limit_is_archived_and_not_returned() {
     let dequeued = broker.dequeue_within(&queue(), limits, LONG).await.unwrap();
 
     assert_eq!(dequeued.tasks.len(), 1);
-    assert_eq!(dequeued.corrupt, [Corrupt { id: "large".into(), bytes: Vec::new() }]);
+    assert_eq!(dequeued.corrupt, [Corrupt { id: "large".into(), bytes: Vec::new(), is_too_large: true }]);
 }
 
 #[tokio::test]

@@ -88,8 +88,8 @@ fn addresses_of_several_servers_give_exit_code_2_and_their_line() {
 #[test]
 fn a_failure_of_redis_names_the_setting_that_is_wrong() {
     for (reply, step) in [
-        ("-NOAUTH Authentication required", "`password_file`"),
-        ("-WRONGPASS invalid username-password pair or user is disabled", "`password_file`"),
+        ("-NOAUTH Authentication required.", "`password_file`"),
+        ("-WRONGPASS invalid username-password pair or user is disabled.", "`password_file`"),
         ("-NOPERM this user has no permissions to run the 'ping' command", "`redis.md`"),
         ("-ERR unknown command 'SMEMBERS', with args beginning with: 'asynq:queues'", "Sentinel"),
         ("-MOVED 3999 127.0.0.1:6381", "Redis Cluster"),

@@ -25,6 +25,8 @@ on_both_brokers! {
     truncated_envelope_is_refused_at_every_length,
     envelope_that_is_not_canonical_is_refused,
     undecodable_message_is_refused,
+    message_longer_than_any_task_is_refused_as_too_large,
+    refusal_of_changed_metadata_names_the_word_that_differs,
     body_over_the_limit_is_refused,
     result_in_the_place_of_a_task_is_refused,
     changed_envelope_is_refused,
@@ -152,6 +154,21 @@ async fn undecodable_message_is_refused(fleet: Fleet) {
     assert_eq!((entries.len(), entries[0].task_id.as_str()), (1, bad.id().as_str()));
     let (_, whole) = fleet.quarantine().find(entries[0].id).unwrap().unwrap();
     assert!(whole.ends_with(b"no message"));
+    assert_eq!(fleet.find(&bad.id()).await.unwrap().state, TaskState::Archived);
+}
+
+async fn message_longer_than_any_task_is_refused_as_too_large(fleet: Fleet) {
+    let bad = fleet.good();
+    fleet.push(bad.record()).await;
+    fleet.queue().store().damage(&mail(), &bad.id(), &vec![b'x'; 2 << 20]).await;
+    let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
+    assert_eq!(tally.refused, [(Refusal::TooLarge, 1)].into());
+    let entries = fleet.quarantine().list(&Filter::default(), 0, 10).unwrap();
+    assert_eq!(
+        (entries.len(), entries[0].code.as_str(), entries[0].task_id.as_str()),
+        (1, "too-large", bad.id().as_str())
+    );
+    assert!(entries[0].detail.contains("1048576 bytes at most"), "{}", entries[0].detail);
     assert_eq!(fleet.find(&bad.id()).await.unwrap().state, TaskState::Archived);
 }
 
@@ -346,6 +363,23 @@ async fn words_of_the_queue_that_differ_from_the_seal_are_refused(fleet: Fleet) 
     refused_as(&fleet, Refusal::MetadataMismatch, &records).await;
 }
 
+async fn refusal_of_changed_metadata_names_the_word_that_differs(fleet: Fleet) {
+    let (renamed, retyped) = (fleet.good().record(), fleet.good().record());
+    let (id, sealed_type) = (renamed.id.clone(), retyped.task_type.clone());
+    let records = [
+        TaskRecord { id: "another".into(), ..renamed },
+        TaskRecord { task_type: "invoice:pay\n".into(), ..retyped },
+    ];
+    let entries = refused_as(&fleet, Refusal::MetadataMismatch, &records).await;
+    let expected = [
+        format!("the queue states id \"another\", the seal \"{id}\""),
+        format!("the queue states type \"invoice:pay\\n\", the seal \"{sealed_type}\""),
+    ];
+    for (entry, expected) in entries.iter().zip(expected) {
+        assert!(entry.detail.contains(&expected), "{}", entry.detail);
+    }
+}
+
 async fn message_of_another_queue_is_refused(fleet: Fleet) {
     let AnyQueue::Redis(_) = fleet.queue() else { return };
     let task = fleet.good();
@@ -354,7 +388,9 @@ async fn message_of_another_queue_is_refused(fleet: Fleet) {
     fleet.queue().store().damage(&mail(), &task.id(), &Message::from(&moved).encode()).await;
     let tally = run_with_a_good_one_behind(&fleet, fleet.worker_settings()).await;
     assert_eq!(tally.refused, [(Refusal::MetadataMismatch, 1)].into());
-    kept_as(&fleet, Refusal::MetadataMismatch, &[moved]).await;
+    let entries = kept_as(&fleet, Refusal::MetadataMismatch, &[moved]).await;
+    let detail = &entries[0].detail;
+    assert!(detail.contains("the queue states queue \"bulk\", the seal \"mail\""), "{detail}");
 }
 
 async fn swapped_payloads_are_refused(fleet: Fleet) {

@@ -12,20 +12,27 @@ mod tests;
 #[non_exhaustive]
 pub enum BrokerError {
     /// Nothing was done: the broker is unreachable, loading, or busy. A retry may succeed.
-    #[error("broker unavailable: {}", Escaped::new(&.0.to_string()))]
+    #[error("broker unavailable: {}", Escaped::new(&words(.0.as_ref())))]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// The request was sent and no reply came: it may have been executed. Every call may be repeated.
-    #[error("no reply from the broker: {}", Escaped::new(&.0.to_string()))]
+    #[error("no reply from the broker: {}", Escaped::new(&words(.0.as_ref())))]
     Ambiguous(#[source] Box<dyn Error + Send + Sync>),
     /// The broker has no space; nothing was stored. A retry may succeed once it has.
-    #[error("broker is out of space: {}", Escaped::new(&.0.to_string()))]
+    #[error("broker is out of space: {}", Escaped::new(&words(.0.as_ref())))]
     Full(#[source] Box<dyn Error + Send + Sync>),
     /// The broker rejects the call: wrong password, missing permission, wrong server, invalid argument.
-    #[error("broker refused: {}", Escaped::new(&.0.to_string()))]
+    #[error("broker refused: {}", Escaped::new(&words(.0.as_ref())))]
     Refused(#[source] Box<dyn Error + Send + Sync>),
     /// The stored data is not what this program or asynq would store.
-    #[error("unexpected data in the broker: {}", Escaped::new(.0))]
+    #[error("unexpected data in the broker: {}", Escaped::new(.0.trim_end_matches('.')))]
     Corrupt(String),
+}
+
+/// Returns the words of an error without a full stop, as messages are written.
+fn words(error: &(dyn Error + Send + Sync)) -> String {
+    let mut words = error.to_string();
+    words.truncate(words.trim_end_matches(['.', '\r', '\n']).len());
+    words
 }
 
 impl BrokerError {

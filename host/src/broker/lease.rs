@@ -114,4 +114,6 @@ pub struct Corrupt {
     pub id: String,
     /// The stored bytes. Empty if they are longer than [`DequeueLimits::task_bytes`].
     pub bytes: Vec<u8>,
+    /// Whether they are longer than [`DequeueLimits::task_bytes`].
+    pub is_too_large: bool,
 }

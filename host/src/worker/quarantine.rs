@@ -119,26 +119,38 @@ const fn is_stored(held: Held) -> bool {
     matches!(held, Held::New { .. } | Held::Again { .. })
 }
 
-/// Stores messages that are not task messages. The broker has archived them.
+/// Stores messages that are not task messages, or longer than this worker reads. The broker has archived them.
 pub(super) async fn hold_corrupt(shared: &Arc<Shared>, queue: &QueueName, corrupt: Vec<Corrupt>) {
-    let ids: Vec<String> = corrupt.iter().map(|corrupt| corrupt.id.clone()).collect();
-    let entries = corrupt.into_iter().map(|corrupt| corrupt_entry(queue, corrupt)).collect();
-    let held = store(shared, entries).await.unwrap_or_default();
-    for (index, id) in ids.into_iter().enumerate() {
+    let refused: Vec<(String, Refusal, String)> =
+        corrupt.iter().map(|corrupt| reason(shared, corrupt)).collect();
+    let entries = corrupt.into_iter().zip(&refused);
+    let entries =
+        entries.map(|(corrupt, (_, refusal, detail))| corrupt_entry(queue, corrupt, *refusal, detail));
+    let held = store(shared, entries.collect()).await.unwrap_or_default();
+    for (index, (id, refusal, detail)) in refused.into_iter().enumerate() {
         let quarantined = held.get(index).is_some_and(|held| is_stored(*held));
-        let (queue, detail) = (queue.clone(), CORRUPT.to_owned());
-        shared.observe(&Event::Refused { id, queue, refusal: Refusal::Malformed, detail, quarantined });
+        shared.observe(&Event::Refused { id, queue: queue.clone(), refusal, detail, quarantined });
     }
 }
 
-const CORRUPT: &str = "the queue holds no task message under this id";
+/// Returns the id of a message that is not a task, the refusal and a sentence for an operator.
+fn reason(shared: &Shared, corrupt: &Corrupt) -> (String, Refusal, String) {
+    let id = corrupt.id.clone();
+    if corrupt.is_too_large {
+        let max = shared.settings.policy.max_body;
+        let detail =
+            format!("{}: not read, because the body can have {max} bytes at most", Refusal::TooLarge);
+        return (id, Refusal::TooLarge, detail);
+    }
+    (id, Refusal::Malformed, "the queue holds no task message under this id".to_owned())
+}
 
-fn corrupt_entry(queue: &QueueName, corrupt: Corrupt) -> NewEntry {
+fn corrupt_entry(queue: &QueueName, corrupt: Corrupt, refusal: Refusal, detail: &str) -> NewEntry {
     NewEntry {
         queue: queue.clone(),
         task_id: corrupt.id,
-        code: Refusal::Malformed.code().to_owned(),
-        detail: CORRUPT.to_owned(),
+        code: refusal.code().to_owned(),
+        detail: detail.to_owned(),
         kid: None,
         kid_known: false,
         unverified_type: None,

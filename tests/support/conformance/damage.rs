@@ -16,7 +16,8 @@ pub async fn damaged_message_is_reported_archived_whole_and_stops_no_other_task(
     let dequeued = broker.dequeue(&queue(), 10, LONG).await.unwrap();
 
     assert_eq!(ids_of(&dequeued.tasks), ["before", "after"]);
-    assert_eq!(dequeued.corrupt, [Corrupt { id: "damaged".into(), bytes: NONSENSE.to_vec() }]);
+    let expected = Corrupt { id: "damaged".into(), bytes: NONSENSE.to_vec(), is_too_large: false };
+    assert_eq!(dequeued.corrupt, [expected]);
     assert!(dequeued.dropped.is_empty());
     let info = found(&*broker, "damaged").await;
     assert_eq!((info.state, info.record), (TaskState::Archived, None));

@@ -17,3 +17,11 @@ fn the_words_of_a_broker_are_shown_escaped() {
         assert!(shown.ends_with("ERR \\u{1b}[2J\\nforged line"), "{shown}");
     }
 }
+
+#[test]
+fn the_words_of_a_broker_are_shown_without_a_full_stop() {
+    let said = || "NOAUTH Authentication required.";
+    for error in [BrokerError::Unavailable(said().into()), BrokerError::Corrupt(said().into())] {
+        assert!(error.to_string().ends_with("required"), "{error}");
+    }
+}

@@ -97,11 +97,11 @@ impl RedisBroker {
         settle::push_leases(&mut args, corrupt.iter());
         let args = args.text("corrupt").int(to_i64(corrupt.len()));
         match self.settle_chunk(keys, &args, corrupt.len()).await {
-            Ok(_) => out.corrupt.extend(
-                corrupt
-                    .into_iter()
-                    .map(|Lease { id, stored, .. }| Corrupt { id, bytes: stored.unwrap_or_default().into() }),
-            ),
+            Ok(_) => out.corrupt.extend(corrupt.into_iter().map(|Lease { id, stored, .. }| Corrupt {
+                id,
+                is_too_large: stored.is_none(),
+                bytes: stored.unwrap_or_default().into(),
+            })),
             // They stay leased, expire and are leased again, so the valid tasks can be returned.
             Err(error) => tracing::warn!(%error, %queue, "cannot archive undecodable messages"),
         }

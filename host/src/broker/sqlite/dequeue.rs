@@ -72,7 +72,8 @@ impl Batch<'_> {
     fn take(&mut self, seq: i64, id: Option<String>) -> rusqlite::Result<()> {
         let Some(id) = id else {
             tasks::repair(self.connection, seq)?;
-            return self.archive(seq, format!("seq {seq}"), Vec::new());
+            let id = format!("seq {seq}");
+            return self.archive(seq, Corrupt { id, bytes: Vec::new(), is_too_large: false });
         };
         match record::read(self.connection, seq, self.queue, &id, self.limits.task_bytes)? {
             Stored::Record(record) => {
@@ -89,8 +90,9 @@ impl Batch<'_> {
                     return Ok(());
                 }
                 self.bytes += found.len();
-                self.archive(seq, id, found)?;
+                self.archive(seq, Corrupt { id, bytes: found, is_too_large: false })?;
             }
+            Stored::TooLarge => self.archive(seq, Corrupt { id, bytes: Vec::new(), is_too_large: true })?,
             Stored::Gone => {
                 tasks::delete(self.connection, seq)?;
                 self.delta.leave(TaskState::Pending);
@@ -118,10 +120,10 @@ impl Batch<'_> {
     }
 
     /// Archives a task that cannot be decoded.
-    fn archive(&mut self, seq: i64, id: String, bytes: Vec<u8>) -> rusqlite::Result<()> {
+    fn archive(&mut self, seq: i64, corrupt: Corrupt) -> rusqlite::Result<()> {
         tasks::archive(self.connection, seq, self.now)?;
         self.delta.archive(TaskState::Pending);
-        self.answer.corrupt.push(Corrupt { id, bytes });
+        self.answer.corrupt.push(corrupt);
         Ok(())
     }
 

@@ -123,7 +123,7 @@ fn info(connection: &Connection, row: &Row<'_>, queue: &str, state: TaskState) -
     let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
     let stored = match record::read(connection, seq, queue, &id, record::MAX_BYTES)? {
         Stored::Record(record) => Some(record),
-        Stored::Corrupt(_) | Stored::Gone => None,
+        Stored::Corrupt(_) | Stored::TooLarge | Stored::Gone => None,
     };
     let at = if state == TaskState::Pending { None } else { record::time(row, 6)? };
     Ok(TaskInfo {

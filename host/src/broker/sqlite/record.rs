@@ -18,6 +18,8 @@ pub(super) enum Stored {
     Record(TaskRecord),
     /// A row that is not a record, and its envelope if that can be read.
     Corrupt(Vec<u8>),
+    /// A row with an envelope that is longer than asked for.
+    TooLarge,
     Gone,
 }
 
@@ -55,13 +57,14 @@ pub(super) fn read(
         .query_row([seq], |row| {
             Ok(match decode(row, queue, id, max) {
                 Some(record) => Stored::Record(record),
+                None if is_longer(row, 4, max) => Stored::TooLarge,
                 None => Stored::Corrupt(bytes(row, 4, max).unwrap_or_default().to_vec()),
             })
         })
         .optional();
     match found {
         Ok(found) => Ok(found.unwrap_or(Stored::Gone)),
-        Err(error) if is_too_big(&error) => Ok(Stored::Corrupt(Vec::new())),
+        Err(error) if is_too_big(&error) => Ok(Stored::TooLarge),
         Err(error) => Err(error),
     }
 }
@@ -151,6 +154,12 @@ fn decode(row: &Row<'_>, queue: &str, id: &str, max: usize) -> Option<TaskRecord
 /// Reads an integer or NULL; the outer `None` is any other value.
 fn optional(row: &Row<'_>, column: usize) -> Option<Option<i64>> {
     row.get_ref(column).ok()?.as_i64_or_null().ok()
+}
+
+/// Returns whether a text or blob has more than `max` bytes.
+fn is_longer(row: &Row<'_>, column: usize, max: usize) -> bool {
+    let value = row.get_ref(column);
+    matches!(value, Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) if bytes.len() > max)
 }
 
 /// Returns the bytes of a text or blob of at most `max` bytes.
