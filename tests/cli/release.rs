@@ -4,6 +4,7 @@
 use std::fs;
 
 use serde_json::Value;
+use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::RedisServer;
 
 use crate::support::project::Project;
@@ -193,6 +194,40 @@ fn entries_that_do_not_exist_or_are_not_named_are_not_released() {
     let both = project.run(&["quarantine", "release", "1", "7"]);
     both.failed(4).hinted();
     assert!(both.text().starts_with("released: entry 1, "), "{both:?}");
+}
+
+#[test]
+fn task_that_its_queue_does_not_store_is_not_released_and_stays() {
+    let project = Project::new();
+    project.handler("echo run >> runs");
+    refused(&project);
+    let server = FakeRedis::start(|words| match words[0].to_ascii_uppercase().as_slice() {
+        b"PING" => b"+PONG\r\n".to_vec(),
+        _ => b"-NOPERM this user has no permissions\r\n".to_vec(),
+    });
+    let configuration = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let url = format!("url = \"{}\"", server.url());
+    project.edit("taskseal.toml", "# url = \"rediss://taskseal@redis.example:6380/0\"", &url);
+
+    project.run(&["quarantine", "release", "1"]).failed(5).hinted();
+
+    fs::write(project.path("taskseal.toml"), configuration).unwrap();
+    assert_eq!(entries(&project)[0]["disposition"], "archived");
+    assert_eq!(project.counts()["archived"], 1);
+}
+
+#[test]
+fn released_task_whose_handler_fails_leaves_the_quarantine() {
+    let project = Project::new();
+    project.handler("exit 65");
+    let id = refused(&project);
+    correct(&project);
+    project.run(&["quarantine", "release", "1"]).ok();
+    assert!(project.run(&["quarantine", "ls", "--state", "released"]).ok().text().contains(&id));
+
+    project.run(&ONCE).ok();
+
+    assert_eq!((entries(&project).len(), &project.counts()["archived"]), (0, &1.into()));
 }
 
 #[test]

@@ -89,7 +89,7 @@ async fn no_result(session: &Session, receipt: &Receipt, outcome: WaitOutcome, t
         }
         WaitOutcome::Refused { code } => {
             Failure::refused(format!("a worker refused task {id}, as the queue states ({code})"))
-                .hint(format!("see `taskseal quarantine ls` on the host of the worker; {run_again}"))
+                .hint("see `taskseal quarantine ls` on the host of the worker; `taskseal quarantine release` there makes it pending again")
         }
         WaitOutcome::Pending(state) => {
             let found = session.broker.find(queue, id).await.ok().flatten();

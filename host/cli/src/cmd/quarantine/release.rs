@@ -3,16 +3,17 @@
 //! The entry is marked as released before its task is stored, so that the worker that accepts the task finds it, and it stays until
 //! then: whatever fails, the quarantine or the queue has the task.
 
+mod requeue;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::json;
 use taskseal::QueueName;
-use taskseal::broker::{BrokerError, Operated, Operation, TaskInfo, TaskState};
-use taskseal::client::{self, ClientError, Receipt};
-use taskseal::quarantine::{Disposition, Entry, EntryId};
+use taskseal::escape::Escaped;
+use taskseal::quarantine::{Disposition, EntryId};
 use taskseal_core::{Refusal, Unverified};
 
+use self::requeue::{Released, Requeue, Stopped};
 use super::Store;
 use super::select::Selection;
 use crate::cmd::enqueue::{Verdict, Verifier};
@@ -26,12 +27,6 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
 }
-
-/// How long a broker that does not answer is called again.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often a task is looked up again that other processes change meanwhile.
-const LOOKS: usize = 3;
 
 pub(super) fn run(session: &Session, store: &Store<'_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
     let ids = args.selection.entries(store, "release", ui)?;
@@ -77,7 +72,7 @@ fn report(id: EntryId, released: &Released, args: &Args, ui: &Ui) -> Result<(), 
             ("changed", json!(state.is_none())),
         ]);
     }
-    let task_id = taskseal::escape::Escaped::new(task_id);
+    let task_id = Escaped::new(task_id);
     ui.text(&match state {
         None => format!("released: entry {}, task {task_id} in queue {queue}\n", id.0),
         Some(state) => format!(
@@ -93,26 +88,6 @@ fn summary(matched: usize, released: usize, ui: &Ui) -> Result<(), Failure> {
         return ui.object([("matched", json!(matched)), ("released", json!(released))]);
     }
     ui.text(&format!("released: {released} of {matched} entries\n"))
-}
-
-/// A task that is in its queue again.
-struct Released {
-    queue: QueueName,
-    task_id: String,
-    /// Its state, if it was waiting for a worker or running already.
-    state: Option<TaskState>,
-}
-
-/// Why a task was not stored, and whether it may be stored nevertheless.
-struct Stopped {
-    failure: Failure,
-    may_be_stored: bool,
-}
-
-impl From<Failure> for Stopped {
-    fn from(failure: Failure) -> Self {
-        Self { may_be_stored: failure.exit == Exit::Unavailable, failure }
-    }
 }
 
 struct Release<'r> {
@@ -137,7 +112,8 @@ impl Release<'_> {
                 )));
         }
         self.mark(id, None, Disposition::Released)?;
-        match self.session.runtime.block_on(self.store_again(&entry, &queue, &payload)) {
+        let requeue = Requeue { session: self.session, entry: &entry, queue: &queue, payload: &payload };
+        match self.session.runtime.block_on(requeue.run()) {
             Ok(released) => {
                 self.count_refused(&queue, &payload);
                 Ok(released)
@@ -153,96 +129,6 @@ impl Release<'_> {
 
     fn mark(&self, id: EntryId, from: Option<Disposition>, to: Disposition) -> Result<(), Failure> {
         self.store.call(|quarantine| quarantine.set_disposition(id, from, to)).map(drop)
-    }
-
-    /// Stores the task under its id, or runs the copy that the queue still has.
-    async fn store_again(
-        &self,
-        entry: &Entry,
-        queue: &QueueName,
-        payload: &[u8],
-    ) -> Result<Released, Stopped> {
-        for _ in 0..LOOKS {
-            let forwarded =
-                client::enqueue_sealed(&*self.session.broker, RETRY_TIMEOUT, queue, payload.to_vec());
-            let forwarded = forwarded.await.map_err(|error| self.stopped(&error, entry))?;
-            let released =
-                |state| Released { queue: queue.clone(), task_id: forwarded.receipt.queue_id.clone(), state };
-            let state = if forwarded.is_new {
-                None
-            } else {
-                match self.run_stored(entry, &forwarded.receipt).await? {
-                    Some(state) => state,
-                    None => continue,
-                }
-            };
-            self.delete_misnamed(entry, &forwarded.receipt, payload).await?;
-            return Ok(released(state));
-        }
-        Err(Failure::new(format!("the task of entry {} is being changed by another process", entry.id.0))
-            .hint("run the command again")
-            .into())
-    }
-
-    /// Makes a stored task pending. Returns its state if it is waiting or running already, and `None` if it is to be stored
-    /// again.
-    async fn run_stored(
-        &self,
-        entry: &Entry,
-        receipt: &Receipt,
-    ) -> Result<Option<Option<TaskState>>, Failure> {
-        let Some(info) = self.find(&receipt.queue, &receipt.queue_id).await? else { return Ok(None) };
-        // What was changed around the envelope is not stored again.
-        let operation = if is_as_sealed(&info, receipt) { Operation::Run } else { Operation::Delete };
-        if info.state == TaskState::Completed {
-            return Err(completed(entry, receipt));
-        }
-        Ok(match self.operate(&receipt.queue, &receipt.queue_id, operation).await? {
-            Operated::Done(_) if operation == Operation::Run => Some(None),
-            Operated::Unchanged(TaskState::Completed) => return Err(completed(entry, receipt)),
-            Operated::Unchanged(state) => Some(Some(state)),
-            _ => None,
-        })
-    }
-
-    /// Deletes the archived copy of a task whose id in the queue was not that of its envelope.
-    async fn delete_misnamed(&self, entry: &Entry, receipt: &Receipt, payload: &[u8]) -> Result<(), Failure> {
-        if entry.task_id == receipt.queue_id {
-            return Ok(());
-        }
-        let found = self.find(&receipt.queue, &entry.task_id).await?;
-        let is_copy = |info: &TaskInfo| {
-            info.state == TaskState::Archived
-                && info.record.as_ref().is_some_and(|record| record.envelope == payload)
-        };
-        if found.is_some_and(|info| is_copy(&info)) {
-            self.operate(&receipt.queue, &entry.task_id, Operation::Delete).await?;
-        }
-        Ok(())
-    }
-
-    async fn find(&self, queue: &QueueName, id: &str) -> Result<Option<TaskInfo>, Failure> {
-        self.session.broker.find(queue, id).await.map_err(|error| self.session.broker_failure(&error))
-    }
-
-    async fn operate(&self, queue: &QueueName, id: &str, operation: Operation) -> Result<Operated, Failure> {
-        let outcomes = self.session.broker.operate(queue, &[id.to_owned()], operation).await;
-        let outcomes = outcomes.map_err(|error| self.session.broker_failure(&error))?;
-        Ok(outcomes.first().copied().unwrap_or(Operated::NotFound))
-    }
-
-    fn stopped(&self, error: &ClientError, entry: &Entry) -> Stopped {
-        if let ClientError::Conflict(id) = error {
-            let message =
-                format!("entry {}: queue {} has another task with id {id}", entry.id.0, entry.queue);
-            return Failure::new(message)
-                .hint(format!(
-                    "`taskseal task inspect {id}` shows it, `taskseal task delete {id}` deletes it"
-                ))
-                .into();
-        }
-        let may_be_stored = matches!(error, ClientError::Broker(BrokerError::Ambiguous(_)));
-        Stopped { failure: self.session.client_failure(error), may_be_stored }
     }
 
     fn count_refused(&mut self, queue: &QueueName, payload: &[u8]) {
@@ -261,20 +147,4 @@ impl Release<'_> {
             ));
         }
     }
-}
-
-/// Returns whether the queue's copies of the claims are those of the envelope.
-fn is_as_sealed(info: &TaskInfo, receipt: &Receipt) -> bool {
-    info.record.as_ref().is_some_and(|record| {
-        record.id == receipt.queue_id
-            && record.queue == receipt.queue.as_str()
-            && record.task_type == receipt.task_type
-    })
-}
-
-fn completed(entry: &Entry, receipt: &Receipt) -> Failure {
-    let (number, queue, id) = (entry.id.0, &receipt.queue, &receipt.queue_id);
-    Failure::new(format!("entry {number}: according to queue {queue}, task {id} is completed")).hint(format!(
-        "`taskseal result {id}` verifies its result, `taskseal quarantine prune {number}` removes the entry"
-    ))
 }
