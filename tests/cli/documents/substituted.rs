@@ -30,8 +30,6 @@ pub(crate) const SUBSTITUTED: &[Substituted] = &[
     entry(FAILS, "taskseal task run ", "taskseal task run --yes "),
     entry(TOKENS, "/usr/lib/softhsm/libsofthsm2.so", "{library}"),
     entry(TOKENS, "/run/taskseal/pin", "{home}/pin"),
-    // Its id is that of a key of another program, which this test does not have.
-    entry(TOKENS, "pkcs11:token=plant;id=%01", "pkcs11:token=plant;object=shop"),
     entry("hsm/README.md", "/usr/lib/softhsm/libsofthsm2.so", "{library}"),
     entry(SERVICE, "sudo -u taskseal ", ""),
     entry(SERVICE, "/usr/local/bin/taskseal worker", "taskseal worker --once"),
