@@ -174,6 +174,9 @@ fn program_that_cannot_be_started_is_found_and_not_run() {
     let project = Project::new();
     fs::set_permissions(project.path("handlers/digest"), Permissions::from_mode(0o644)).unwrap();
     assert_fails(&project, 1, "program", "file:digest");
+    fs::write(project.path("handlers/digest"), "#!/missing/python3\n").unwrap();
+    fs::set_permissions(project.path("handlers/digest"), Permissions::from_mode(0o755)).unwrap();
+    assert_fails(&project, 1, "program", "its interpreter /missing/python3");
     fs::remove_file(project.path("handlers/digest")).unwrap();
     assert_fails(&project, 1, "program", "No such file");
 

@@ -3,6 +3,7 @@
 //! Exit status 0: the output is the result. 65 (`EX_DATAERR`): the task is archived. Any other status or a signal: the task
 //! is retried. Standard error goes to the worker's log, never to the queue.
 
+mod executable;
 mod process;
 mod stderr;
 
@@ -12,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use async_trait::async_trait;
-use rustix::fs::Access;
 use rustix::io::Errno;
 use taskseal_core::ContentType;
 use tokio::process::Command;
@@ -132,7 +132,7 @@ impl Program {
         command
     }
 
-    /// Checks that the program exists and may be executed, and that its working directory exists.
+    /// Checks that the program exists and may be executed, and that its interpreter and its working directory exist.
     ///
     /// # Errors
     /// The error of the operating system that a start would have.
@@ -144,10 +144,10 @@ impl Program {
         }
         let name = Path::new(self.name());
         if name.components().count() > 1 {
-            return check_executable(name);
+            return executable::check(name);
         }
         let folders = self.env.get("PATH").into_iter().flat_map(std::env::split_paths);
-        let found = folders.map(|folder| check_executable(&folder.join(name))).find(Result::is_ok);
+        let found = folders.map(|folder| executable::check(&folder.join(name))).find(Result::is_ok);
         found.unwrap_or_else(|| Err(Errno::NOENT.into()))
     }
 
@@ -158,13 +158,6 @@ impl Program {
     fn not_started(&self, error: &io::Error) -> Failure {
         Failure::NotStarted(format!("cannot start {}: {error}", self.name()))
     }
-}
-
-fn check_executable(program: &Path) -> io::Result<()> {
-    if std::fs::metadata(program)?.is_dir() {
-        return Err(Errno::ISDIR.into());
-    }
-    Ok(rustix::fs::access(program, Access::EXEC_OK)?)
 }
 
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
