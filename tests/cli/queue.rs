@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::RedisServer;
 
+use crate::support::brokers::on_both_brokers;
 use crate::support::project::{Project, SEAL};
 use crate::support::queue::{ENQUEUE, ONCE, terminate};
 
@@ -257,27 +258,28 @@ fn forged_and_swapped_results_give_exit_code_3() {
 
 #[test]
 fn paused_queue_hands_out_no_task_until_it_is_resumed() {
-    let project = Project::new();
-    let id = project.enqueue();
+    on_both_brokers(|project| {
+        let id = project.enqueue();
 
-    let missing = project.run(&["queue", "pause", "nowhere"]);
-    missing.failed(4).hinted();
-    assert!(missing.out.is_empty(), "{missing:?}");
-    assert_eq!(project.run(&["queue", "pause", "default"]).ok().text(), "queue default is paused\n");
-    let again = project.run(&["queue", "pause", "default", "--json"]).ok().json();
-    let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": true, "changed": false });
-    assert_eq!(again, expected);
-    assert_eq!(project.run(&["queue", "ls", "--json"]).ok().json()["paused"], true);
-    project.run(&ONCE).ok();
-    project.run(&["result", &id]).failed(6);
+        let missing = project.run(&["queue", "pause", "nowhere"]);
+        missing.failed(4).hinted();
+        assert!(missing.out.is_empty(), "{missing:?}");
+        assert_eq!(project.run(&["queue", "pause", "default"]).ok().text(), "queue default is paused\n");
+        let again = project.run(&["queue", "pause", "default", "--json"]).ok().json();
+        let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": true, "changed": false });
+        assert_eq!(again, expected);
+        assert_eq!(project.run(&["queue", "ls", "--json"]).ok().json()["paused"], true);
+        project.run(&ONCE).ok();
+        project.run(&["result", &id]).failed(6);
 
-    let resumed = project.run(&["queue", "resume", "default", "--json"]).ok().json();
-    let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": false, "changed": true });
-    assert_eq!(resumed, expected);
-    let again = project.run(&["queue", "resume", "default"]).ok().text();
-    assert_eq!(again, "queue default is already running\n");
-    project.run(&ONCE).ok();
-    project.run(&["result", &id]).ok();
+        let resumed = project.run(&["queue", "resume", "default", "--json"]).ok().json();
+        let expected = serde_json::json!({ "v": 1, "queue": "default", "paused": false, "changed": true });
+        assert_eq!(resumed, expected);
+        let again = project.run(&["queue", "resume", "default"]).ok().text();
+        assert_eq!(again, "queue default is already running\n");
+        project.run(&ONCE).ok();
+        project.run(&["result", &id]).ok();
+    });
 }
 
 #[test]

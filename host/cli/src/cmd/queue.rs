@@ -29,6 +29,9 @@ enum Command {
     #[command(after_help = "Example:\n  taskseal queue init")]
     Init,
     /// List every queue with its counts
+    ///
+    /// FAILED counts attempts that failed, TRIMMED tasks that the limits of the archive deleted. The others count the tasks
+    /// that the queue has now. OLDEST is how long the oldest pending task has waited.
     #[command(after_help = "Example:\n  taskseal queue ls --json")]
     Ls,
     /// Stop workers from taking tasks of a queue; running tasks finish and new ones are stored

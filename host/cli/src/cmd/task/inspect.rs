@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskseal::QueueName;
-use taskseal::broker::{Attribute, TaskInfo};
+use taskseal::broker::{Attribute, TaskInfo, TaskState};
 use taskseal::time::UnixMillis;
 use taskseal_core::{OpenError, Unverified};
 
@@ -30,6 +30,7 @@ pub(super) fn members(queue: &QueueName, info: &TaskInfo) -> Vec<Member> {
         vec![("queue", json!(queue.as_str())), ("state", json!(info.state.as_str())), ("id", json!(info.id))];
     let mut put = |name, value: Option<Value>| members.extend(value.map(|value| (name, value)));
     put("at", info.at.map(time));
+    put("at_is", info.at.and(time_meaning(info.state)).map(Value::from));
     put("result_bytes", info.result.as_ref().map(|result| json!(result.len())));
     put("readable", info.record.is_none().then_some(Value::Bool(false)));
     if let Some(record) = &info.record {
@@ -46,6 +47,18 @@ pub(super) fn members(queue: &QueueName, info: &TaskInfo) -> Vec<Member> {
         info.attributes.iter().for_each(|(name, value)| put(name, Some(attribute(value))));
     }
     members
+}
+
+/// Returns what the time of a task in this state is.
+pub(super) const fn time_meaning(state: TaskState) -> Option<&'static str> {
+    match state {
+        TaskState::Active => Some("leased until"),
+        TaskState::Scheduled | TaskState::Retry => Some("next try"),
+        TaskState::Archived => Some("archived at"),
+        TaskState::Completed => Some("kept until"),
+        TaskState::Aggregating => Some("grouped at"),
+        _ => None,
+    }
 }
 
 /// Returns an attribute that only the format of one broker has.
@@ -91,8 +104,15 @@ fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
             text.push_str(&format!("\nunverified: what the envelope claims\n{}", text::members(&members)));
         }
     }
-    ui.text(&text)
+    ui.text(&text)?;
+    if info.last_error.as_deref().is_some_and(|error| HANDLER_FAILURES.contains(&error)) {
+        ui.note("the reason of the failure is in the log of the worker: the queue does not get it");
+    }
+    Ok(())
 }
+
+/// What the queue gets of a handler that has failed.
+const HANDLER_FAILURES: [&str; 2] = ["taskseal: attempt failed", "taskseal: given up"];
 
 /// Returns what the envelope claims, or why the payload is none.
 fn envelope(payload: &[u8]) -> Result<Vec<Member>, &'static str> {

@@ -4,7 +4,7 @@ use serde_json::json;
 use taskseal::QueueName;
 use taskseal::broker::{TaskInfo, TaskState};
 
-use super::inspect::members;
+use super::inspect::{members, time_meaning};
 use super::select::{Filter, each_task, state};
 use crate::failure::Failure;
 use crate::output::text;
@@ -63,13 +63,15 @@ impl Listing<'_> {
             let unverified = std::iter::once(("unverified", json!(true)));
             return self.ui.object(unverified.chain(members(&self.args.queue, info)));
         }
-        self.rows.push(row(info));
+        self.rows.push(row(info, self.args.state.is_none()));
         Ok(())
     }
 
     fn finish(&self) -> Result<(), Failure> {
         if !self.ui.json() {
-            let head = ["STATE", "ID", "TYPE", "RETRIED", time_head(self.args.state)];
+            let time = self.args.state.and_then(time_meaning);
+            let time = time.map_or_else(|| "TIME".to_owned(), str::to_uppercase);
+            let head = ["STATE", "ID", "TYPE", "RETRIED", &time];
             self.ui.text(&text::table(head, &self.rows))?;
         }
         if self.has_more {
@@ -79,20 +81,8 @@ impl Listing<'_> {
     }
 }
 
-/// Returns what the time of a task in this state means.
-const fn time_head(state: Option<TaskState>) -> &'static str {
-    match state {
-        Some(TaskState::Active) => "LEASED UNTIL",
-        Some(TaskState::Scheduled | TaskState::Retry) => "NEXT TRY",
-        Some(TaskState::Archived) => "ARCHIVED AT",
-        Some(TaskState::Completed) => "KEPT UNTIL",
-        Some(TaskState::Aggregating) => "GROUPED AT",
-        _ => "TIME",
-    }
-}
-
-/// Returns the time of a task, with its meaning if the tasks of several states are listed.
-fn row(info: &TaskInfo) -> [String; 5] {
+/// Returns a row; with the meaning of its time if the tasks of several states are listed.
+fn row(info: &TaskInfo, has_states: bool) -> [String; 5] {
     let record = info.record.as_ref();
     let retries = |limit: Option<u32>| {
         format!("{}/{}", info.retries, limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()))
@@ -102,6 +92,12 @@ fn row(info: &TaskInfo) -> [String; 5] {
         info.id.clone(),
         record.map_or_else(|| "(undecodable)".to_owned(), |record| record.task_type.clone()),
         record.map_or_else(|| "-".to_owned(), |record| retries(record.max_retries)),
-        info.at.map_or_else(|| "-".to_owned(), time_arg::show),
+        info.at.map_or_else(
+            || "-".to_owned(),
+            |at| match time_meaning(info.state) {
+                Some(meaning) if has_states => format!("{meaning} {}", time_arg::show(at)),
+                _ => time_arg::show(at),
+            },
+        ),
     ]
 }
