@@ -16,6 +16,7 @@ mod output;
 mod quarantine;
 mod queue;
 mod queue_file;
+mod redis_tls;
 mod release;
 mod start;
 mod support;

@@ -1,5 +1,6 @@
 //! Fixtures of all tests that cross a crate: deployments, servers, tokens, and models to compare with.
 
+pub mod authority;
 pub mod conformance;
 pub mod documents;
 pub mod embedded;

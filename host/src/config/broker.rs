@@ -45,9 +45,9 @@ pub struct RedisSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsFiles {
-    /// Certificates of the authorities that may certify the server; `None` for the public ones.
+    /// Certificates of the authorities that may certify the server; `None` for those of the system.
     pub roots: Option<PathBuf>,
-    /// Certificate chain and private key of this client.
+    /// Certificate chain of this client, and its private key: a file of secrets, or `cred:NAME`.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
@@ -196,7 +196,9 @@ impl BrokerSection {
         let path = |file: Spanned<String>| relative_to(context.file, file.get_ref());
         let client = match (self.cert_file, self.key_file) {
             (None, None) => None,
-            (Some(chain), Some(key)) => Some((path(chain), path(key))),
+            (Some(chain), Some(key)) => {
+                Some((path(chain), file_security::secret_path(context.file, key.get_ref())))
+            }
             (Some(one), None) | (None, Some(one)) => {
                 let message = "`cert_file` and `key_file` belong together";
                 return Err(context.fault(&one, message, "set both, or remove it"));

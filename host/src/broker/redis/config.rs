@@ -175,7 +175,7 @@ type TlsReader = Arc<dyn Fn() -> Result<TlsIdentity, Box<dyn Error + Send + Sync
 #[derive(Default)]
 #[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct TlsIdentity {
-    /// Certificates of the authorities that may certify the server, instead of the built-in ones.
+    /// Certificates of the authorities that may certify the server, instead of those of the system.
     pub roots: Option<Vec<u8>>,
     /// Certificate chain and private key of this client.
     pub client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
