@@ -22,6 +22,8 @@ mod handle;
 mod keyring;
 mod keyset_file;
 mod opening;
+#[doc(hidden)]
+pub mod pem;
 #[cfg(feature = "pkcs11")]
 #[doc(hidden)]
 pub mod pkcs11;

@@ -48,6 +48,7 @@ read! {
     guide_for_go_ends_with_the_result_of_a_task_of_asynq: "host/docs/seal-from-go.md", languages::go;
     commands_for_a_device_write_its_flash_and_forward_its_readings: "core/firmware/README.md", languages::firmware;
     guide_for_tokens_adds_a_key_and_a_wrapped_key: "host/docs/keys-in-tokens.md", tokens::keys_in_tokens;
+    guide_for_keys_of_other_programs_imports_and_exports_them: "host/docs/keys-of-other-programs.md", pages::keys_of_other_programs;
     first_task_with_keys_in_a_token_runs: "hsm/README.md", tokens::from_the_first_token;
 }
 

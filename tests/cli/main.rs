@@ -7,6 +7,7 @@ mod device;
 mod documents;
 mod enqueue;
 mod handlers;
+mod key;
 mod keygen;
 mod ledger;
 mod log;

@@ -7,6 +7,7 @@ mod doctor;
 mod enqueue;
 mod init;
 mod inspect;
+mod key;
 mod keygen;
 mod ledger;
 mod open;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Init(init::Args),
     Keygen(Box<keygen::Args>),
+    Key(key::Args),
     Seal(seal::Args),
     Open(open::Args),
     Inspect(inspect::Args),
@@ -60,6 +62,7 @@ pub(crate) fn run(
         Command::Demo(args) => demo::run(&args, ui),
         Command::Init(args) => init::run(&args, ui),
         Command::Keygen(args) => keygen::run(&args, ui),
+        Command::Key(args) => key::run(&args, ui),
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),
         Command::Inspect(args) => inspect::run(&args, ui),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use taskseal::keys::{append_entry, check_appendable, is_pattern};
+use taskseal::keys::{Algorithm, append_entry, check_appendable, is_pattern};
 use taskseal::time::UnixMillis;
 use taskseal_core::Kind;
 
@@ -81,6 +81,16 @@ impl RightsArgs {
         }
         Err(Failure::usage(format!("{key} authenticates nothing"))
             .hint("omit --issuer, --type and --audience"))
+    }
+
+    /// Returns the rights of a key that exists. A key of A256GCM without rights is one of suite SE, which authenticates
+    /// nothing.
+    pub(crate) fn of(&self, algorithm: Algorithm) -> Result<Option<Rights>, Failure> {
+        match algorithm {
+            Algorithm::EcdhEs => self.refused("a key that decrypts").map(|()| None),
+            Algorithm::A256Gcm if self.rights().iter().all(Vec::is_empty) => Ok(None),
+            _ => self.required().map(Some),
+        }
     }
 
     fn rights(&self) -> Rights {
@@ -165,7 +175,7 @@ fn members(key: &KeySummary, kind: Kind, entry: &str) -> Vec<Member> {
         ("kid", json!(key.kid.to_string())),
         ("alg", json!(key.algorithm.name())),
         ("use", json!(json::kind(kind))),
-        (if key.is_in_token() { "uri" } else { "file" }, json!(key.location)),
+        (key.member(), json!(key.location)),
     ];
     members.extend(key.public().map(|public| ("public", json!(public))));
     members.push(("entry", json!(entry)));

@@ -5,7 +5,7 @@ use std::path::Path;
 use taskseal::keys::pkcs11;
 use taskseal::keys::{Algorithm, SecretKey, public_text};
 use taskseal_core::KeyId;
-use taskseal_core::keys::POINT_LEN;
+use taskseal_core::keys::{POINT_LEN, VerifyingKey};
 use taskseal_hsm::{EcKey, KeyKind, KeySelector, KeyUri, Token, TokenUri, Usage};
 
 use crate::failure::Failure;
@@ -81,8 +81,41 @@ impl KeySummary {
         Ok(Self { algorithm, kid: key.kid(), point, location })
     }
 
+    /// Describes the key in a file or a token.
+    pub(crate) fn of(location: &str) -> Result<Self, Failure> {
+        match Self::file(location) {
+            Some(path) => SecretKey::read(path).map(|key| Self::of_file(&key, path)).map_err(Failure::key),
+            // The error repeats no part of the URI, which may contain a PIN.
+            None => KeyUri::parse(location)
+                .map_err(|error| Failure::usage(error.to_string()))
+                .and_then(|uri| Self::of_token(&uri)),
+        }
+    }
+
+    /// Returns the path in the argument of a command; `None` for the URI of a key in a token.
+    pub(crate) fn file(location: &str) -> Option<&Path> {
+        let is_uri = location.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("pkcs11:"));
+        (!is_uri).then(|| Path::new(location.strip_prefix("file:").unwrap_or(location)))
+    }
+
+    /// Describes a public key, which another program wrote to `path`.
+    pub(crate) fn of_public(
+        point: &[u8; POINT_LEN],
+        algorithm: Algorithm,
+        path: &Path,
+    ) -> Result<Self, Failure> {
+        let key = VerifyingKey::from_point(point).map_err(|error| Failure::new(error.to_string()))?;
+        let location = path.to_string_lossy().into_owned();
+        Ok(Self { algorithm, kid: key.kid(), point: Some(*point), location })
+    }
+
+    /// Returns the name of the location in JSON.
+    pub(crate) fn member(&self) -> &'static str {
+        if self.is_in_token() { "uri" } else { "file" }
+    }
+
     /// Returns whether the key is in a token, which a URI names.
-    pub(crate) fn is_in_token(&self) -> bool {
+    fn is_in_token(&self) -> bool {
         KeyUri::parse(&self.location).is_ok()
     }
 

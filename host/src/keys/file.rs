@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use pem_rfc7468::LineEnding;
-use taskseal_core::keys::{CoseKey, EncodedCoseKey};
+use taskseal_core::keys::CoseKey;
+use taskseal_core::{KeyId, Secret};
 #[cfg(feature = "pkcs11")]
 use taskseal_hsm::KeyUri;
 use zeroize::Zeroizing;
@@ -20,7 +21,7 @@ use super::wrapped_file;
 use crate::file_security;
 use crate::stack::with_wiped_stack;
 
-mod armour;
+pub(super) mod armour;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,25 @@ impl KeyStore for FileStore {
 }
 
 impl SecretKey {
+    /// Writes a private key of another program to a new file with mode 0600. A comment in the file contains `purpose`.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the scalar or the algorithm is not that of a key pair on P-256, or the file exists or cannot be written.
+    pub fn import(
+        path: &Path,
+        algorithm: Algorithm,
+        purpose: &str,
+        scalar: &Secret<32>,
+    ) -> Result<Self, KeyError> {
+        let place = &path.into();
+        with_wiped_stack(|| {
+            // The kid of a key pair is that of its public key.
+            let cose_key = CoseKey::new(algorithm.cose(), KeyId::from_bytes([0; KeyId::LEN]), scalar)
+                .map_err(|error| KeyError::invalid(place, format!("cannot import the key: {error}")))?;
+            store(place, cose_key, purpose)
+        })
+    }
+
     /// Reads a secret key file, in plain or wrapped. `cred:NAME` is the file of a systemd credential.
     ///
     /// A wrapped file requires the token that wrapped it. The library and the source of the PIN come from the environment
@@ -75,11 +95,7 @@ impl SecretKey {
     /// [`KeyError`] if there is no randomness, or the file exists or cannot be written.
     pub fn create(path: &Path, algorithm: Algorithm, purpose: &str) -> Result<Self, KeyError> {
         let place = &path.into();
-        with_wiped_stack(|| {
-            let (key, cose_key) = generate(place, algorithm)?;
-            write(place, &armour(LABEL, cose_key.as_bytes(), &comment(&key, purpose)))?;
-            Ok(key)
-        })
+        with_wiped_stack(|| store(place, generate(place, algorithm)?, purpose))
     }
 
     /// Generates a key and writes it to a new file that cannot be read without the token: the file is encrypted, and the
@@ -99,7 +115,9 @@ impl SecretKey {
     ) -> Result<Self, KeyError> {
         let place = &path.into();
         with_wiped_stack(|| {
-            let (key, cose_key) = generate(place, algorithm)?;
+            let cose_key = generate(place, algorithm)?;
+            let key = of_cose_key(place, &cose_key)?;
+            let cose_key = cose_key.encode();
             let wrapped_file::Wrapped { content, kek } = wrapped_file::wrap(place, kek, cose_key.as_bytes())?;
             let comment = format!("{}# wrapped by: {kek}\n", comment(&key, purpose));
             write(place, &armour(WRAPPED_LABEL, &content, &comment))?;
@@ -110,12 +128,15 @@ impl SecretKey {
 
 /// Reads a secret key file, in plain or wrapped.
 pub(super) fn read(place: &KeyRef) -> Result<SecretKey, KeyError> {
+    with_wiped_stack(|| read_cose_key(place).and_then(|cose_key| of_cose_key(place, &cose_key)))
+}
+
+/// Reads the COSE_Key of a secret key file, in plain or wrapped.
+pub(super) fn read_cose_key(place: &KeyRef) -> Result<CoseKey, KeyError> {
     with_wiped_stack(|| {
         let pem = file_security::read(Path::new(place.address()))
             .map_err(|error| KeyError::of_file(place, &error))?;
-        let fault = |message: &str| {
-            KeyError::invalid(place, message).hint("`taskseal keygen` creates secret key files")
-        };
+        let fault = |message: &str| KeyError::invalid(place, message).hint(CREATED_BY);
         let armour = armour::Armour::find(&pem).map_err(|message| fault(&message))?;
         let mut buffer = Zeroizing::new([0; MAX_CONTENT]);
         let (label, bytes) = armour.decode(buffer.as_mut_slice()).map_err(|message| fault(&message))?;
@@ -125,14 +146,19 @@ pub(super) fn read(place: &KeyRef) -> Result<SecretKey, KeyError> {
             other => {
                 let message =
                     format!("expected `{LABEL}` in the PEM armour, found `{}`", other.escape_default());
-                return Err(fault(&message));
+                return Err(KeyError::invalid(place, message).hint(hint_of_label(other)));
             }
         };
-        let damaged =
-            |reason: &dyn fmt::Display| fault(&format!("the secret key in the file is damaged: {reason}"));
-        let cose_key = decoded.map_err(|error| damaged(&error))?;
-        SecretKey::from_cose_key(&cose_key).map_err(|error| damaged(&error))
+        decoded.map_err(|error| damaged(place, &error))
     })
+}
+
+fn of_cose_key(place: &KeyRef, cose_key: &CoseKey) -> Result<SecretKey, KeyError> {
+    SecretKey::from_cose_key(cose_key).map_err(|error| damaged(place, &error))
+}
+
+fn damaged(place: &KeyRef, reason: &dyn fmt::Display) -> KeyError {
+    KeyError::invalid(place, format!("the secret key in the file is damaged: {reason}")).hint(CREATED_BY)
 }
 
 #[cfg(feature = "pkcs11")]
@@ -152,12 +178,15 @@ fn write(place: &KeyRef, content: &[u8]) -> Result<(), KeyError> {
     created.map_err(|error| KeyError::of_file(place, &error))
 }
 
-/// Generates a key and encodes it as a COSE_Key.
-fn generate(place: &KeyRef, algorithm: Algorithm) -> Result<(SecretKey, EncodedCoseKey), KeyError> {
-    let cose_key = SecretKey::random(algorithm).map_err(|error| KeyError::no_randomness(place, error))?;
-    let key = SecretKey::from_cose_key(&cose_key)
-        .map_err(|error| KeyError::invalid(place, format!("cannot generate an {algorithm} key: {error}")))?;
-    Ok((key, cose_key.encode()))
+fn generate(place: &KeyRef, algorithm: Algorithm) -> Result<CoseKey, KeyError> {
+    SecretKey::random(algorithm).map_err(|error| KeyError::no_randomness(place, error))
+}
+
+/// Writes a key to a new file.
+fn store(place: &KeyRef, cose_key: CoseKey, purpose: &str) -> Result<SecretKey, KeyError> {
+    let key = of_cose_key(place, &cose_key)?;
+    write(place, &armour(LABEL, cose_key.encode().as_bytes(), &comment(&key, purpose)))?;
+    Ok(key)
 }
 
 /// Returns the comment above the armour.
@@ -173,7 +202,7 @@ fn comment(key: &SecretKey, purpose: &str) -> String {
     comment
 }
 
-fn armour(label: &str, content: &[u8], comment: &str) -> Zeroizing<Vec<u8>> {
+pub(super) fn armour(label: &str, content: &[u8], comment: &str) -> Zeroizing<Vec<u8>> {
     let mut armour = Zeroizing::new([0; 2 * MAX_CONTENT]);
     let armour = pem_rfc7468::encode(label, LineEnding::LF, content, armour.as_mut_slice())
         .expect("the armour of the longest content is less than twice as long");
@@ -182,6 +211,17 @@ fn armour(label: &str, content: &[u8], comment: &str) -> Zeroizing<Vec<u8>> {
     content.extend_from_slice(armour.as_bytes());
     content
 }
+
+/// Returns what to do with a file of another format.
+fn hint_of_label(label: &str) -> &'static str {
+    if label.ends_with("PRIVATE KEY") {
+        "`taskseal key import` reads private keys of other programs"
+    } else {
+        CREATED_BY
+    }
+}
+
+const CREATED_BY: &str = "`taskseal keygen` creates secret key files";
 
 /// Label of the armour around a COSE_Key.
 const LABEL: &str = "TASKSEAL SECRET KEY";

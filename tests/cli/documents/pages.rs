@@ -8,6 +8,15 @@ pub(crate) fn whole(reader: &mut Reader) {
     let _ = reader.run_all();
 }
 
+pub(crate) fn keys_of_other_programs(reader: &mut Reader) {
+    let _ = reader.run_all();
+
+    let entries = reader.read("keyset.toml").matches("[[key]]").count();
+    assert_eq!(entries, 2);
+    let same = reader.prepare("openssl pkey -in private.pem -pubout | cmp - public.pem && echo same");
+    assert_eq!(same.trim(), "same");
+}
+
 /// Creates a project in a folder of the home folder, which becomes the folder of the shell.
 pub(crate) fn project(reader: &mut Reader, name: &str) {
     reader.enter(name);

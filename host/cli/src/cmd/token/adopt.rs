@@ -1,6 +1,5 @@
 //! `taskseal token adopt`: prints the keyset entry of a key pair that another program generated in a token.
 
-use taskseal::keys::Algorithm;
 use taskseal_hsm::KeyUri;
 
 use crate::entry_args::{EntryArgs, RightsArgs};
@@ -22,10 +21,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     args.entry.check()?;
     let key = KeySummary::of_token(&args.uri)?;
-    let rights = match key.algorithm {
-        Algorithm::EcdhEs => args.rights.refused("a key that decrypts").map(|()| None)?,
-        _ => Some(args.rights.required()?),
-    };
+    let rights = args.rights.of(key.algorithm)?;
     ui.note(&format!("in a configuration, use \"{}\" in the place of a key file", key.location));
     args.entry.finish(&key, rights, ui)
 }
