@@ -24,6 +24,8 @@ pub use self::open::SetupError;
 pub use self::program::ProgramSettings;
 #[doc(hidden)]
 pub use crate::policy::PolicySettings;
+#[doc(hidden)]
+pub use crate::time::ClockError;
 
 use crate::broker::ArchiveLimits;
 use crate::client::ClientSettings;

@@ -137,7 +137,8 @@ fn count(event: &Event) {
         Event::BrokerFailed { .. } => counter!(BROKER_FAILURES).increment(1),
         Event::StateFailed { .. } => counter!(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
-        Event::Dropped { .. }
+        Event::ClockSetBack { .. }
+        | Event::Dropped { .. }
         | Event::GaveUp { .. }
         // The counter is that of the quarantine, which several workers share.
         | Event::QuarantineFull { .. }
@@ -193,6 +194,7 @@ fn trace(event: &Event) {
             emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());
         }
         Event::QuarantineFull { evicted } => emit!(warn, "quarantine-full", event, evicted),
+        Event::ClockSetBack { by } => emit!(warn, "clock-set-back", event, seconds = by.as_secs()),
         Event::StateFailed { error } => emit!(warn, "state-failed", event, error),
     }
 }

@@ -5,6 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::{Span, SpanRelativeTo};
 use taskseal_core::TimeWindow;
 
+pub use self::plausible::{ClockError, EARLIEST, check_release};
+
+pub(crate) mod plausible;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number with a unit")]

@@ -19,11 +19,12 @@
 //!
 //! `prepare.rs` takes a batch through stages 2 to 4, and `task_state.rs` has the states of a task between the stages.
 //! `heartbeat.rs` extends leases while tasks run; `maintenance.rs` recovers the tasks of lost workers, moves due tasks, and
-//! deletes expired ones.
+//! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back.
 
 mod admit;
 mod begin;
 mod builder;
+mod clock_steps;
 mod counters;
 mod cpu_pool;
 mod decrypt;
@@ -155,6 +156,7 @@ fn start_background(shared: &Arc<Shared>) -> JoinSet<()> {
     background.spawn(maintenance::recover(Arc::clone(shared)));
     background.spawn(maintenance::forward(Arc::clone(shared)));
     background.spawn(maintenance::tidy(Arc::clone(shared)));
+    background.spawn(clock_steps::watch(Arc::clone(shared)));
     background
 }
 

@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use taskseal::time::UnixMillis;
 
 use crate::support::project::Project;
 use crate::support::queue::ONCE;
@@ -80,6 +84,47 @@ fn waiting_task_runs_if_the_operator_accepts_older_ones() {
     lose_ledger(&project);
 
     project.run(&["ledger", "init", "--accept-older"]).ok();
+    project.run(&ONCE).ok();
+
+    assert_eq!(runs(&project), 1);
+}
+
+/// Lets the ledger have recorded a time that is `ahead` of the clock of this host.
+fn record_later_time(project: &Project, ahead: Duration) {
+    let latest = UnixMillis::now().plus(ahead).0;
+    let ledger = Connection::open(project.path("state/ledger.db")).unwrap();
+    assert_eq!(ledger.execute("UPDATE identity SET latest = ?1", [latest]).unwrap(), 1);
+}
+
+#[test]
+fn worker_whose_clock_is_behind_the_ledger_does_not_start_until_an_operator_accepts_the_clock() {
+    let project = Project::new();
+    project.handler("echo run >> runs");
+    project.enqueue();
+    record_later_time(&project, Duration::from_secs(3600));
+
+    for command in [&["worker"][..], &ONCE] {
+        let run = project.run(command);
+        run.failed(5).hinted();
+        assert!(run.err.contains("(clock-behind-ledger)"), "{run:?}");
+        assert!(run.err.contains("`taskseal ledger accept-clock`"), "{run:?}");
+    }
+    let check = project.run(&["check"]);
+    assert!(check.failed(5).text().contains("(clock-behind-ledger)"), "{check:?}");
+    assert_eq!(project.counts()["pending"], 1);
+
+    project.run(&["ledger", "accept-clock"]).ok();
+    project.run(&ONCE).ok();
+    assert_eq!(runs(&project), 1);
+}
+
+#[test]
+fn clock_that_is_behind_the_ledger_by_less_than_the_skew_is_accepted() {
+    let project = Project::new();
+    project.handler("echo run >> runs");
+    project.enqueue();
+    record_later_time(&project, Duration::from_secs(30));
+
     project.run(&ONCE).ok();
 
     assert_eq!(runs(&project), 1);

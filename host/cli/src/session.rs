@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskseal::broker::{Broker, BrokerError, Cause};
 use taskseal::client::ClientError;
-use taskseal::config::{BrokerConfig, Config, RedisSettings, SetupError};
+use taskseal::config::{BrokerConfig, ClockError, Config, RedisSettings, SetupError};
 use taskseal::quarantine::{StateError, StateKind};
 use taskseal::{QueueName, WorkerSettings};
 use taskseal_core::{OpenError, SealError};
@@ -125,9 +125,22 @@ pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
             "if it is lost, or if this is a new host, run `{} ledger init`; no task runs without a ledger",
             program(config)
         )),
+        SetupError::Clock(clock) => Failure::unavailable(error.to_string()).hint(clock_hint(config, clock)),
         SetupError::State(StateError::Moved { .. }) => Failure::unavailable(error.to_string()),
         SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
         other => Failure::new(other.to_string()),
+    }
+}
+
+/// Returns the next step for a clock that cannot be right.
+fn clock_hint(config: &Config, error: ClockError) -> String {
+    let set = "set the clock of this host, with NTP for example, and start again";
+    match error {
+        ClockError::BehindLedger { .. } => {
+            let accept = program(config);
+            format!("{set}; if it is right now and was ahead before, run `{accept} ledger accept-clock`")
+        }
+        _ => set.to_owned(),
     }
 }
 

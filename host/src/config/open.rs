@@ -15,9 +15,11 @@ use crate::broker::{Broker, BrokerError};
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::KeyringError;
+use crate::policy::PolicySettings;
 use crate::quarantine::Quarantine;
 use crate::replay::SqliteLedger;
 use crate::state::{StateError, StateKind};
+use crate::time::{ClockError, UnixMillis, check_release, plausible};
 
 /// Why a client or worker cannot be set up, grouped by who must act.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,9 @@ pub enum SetupError {
     /// The replay ledger or the quarantine cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The clock of this host cannot be right.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
 }
 
 impl Config {
@@ -114,8 +119,29 @@ impl Config {
     /// Opens the replay ledger, which must exist: [`create_ledger`](Self::create_ledger) creates the first one.
     ///
     /// # Errors
-    /// [`SetupError`]; [`StateError::Missing`] if there is no ledger: it was never created, or it is lost.
+    /// [`SetupError`]; [`StateError::Missing`] if there is no ledger: it was never created, or it is lost. [`SetupError::Clock`] if
+    /// the clock of this host is earlier than the release of this program, or than the latest time that the ledger has recorded,
+    /// by more than `skew` of `[policy]`.
     pub fn open_ledger(&self) -> Result<SqliteLedger, SetupError> {
+        let skew =
+            self.worker.as_ref().map_or_else(PolicySettings::default, |worker| worker.policy.clone()).skew;
+        let ledger = self.open_ledger_at_any_time()?;
+        plausible::check_recorded(UnixMillis::now(), ledger.latest()?, skew)?;
+        Ok(ledger)
+    }
+
+    /// Has the ledger accept the clock of this host, although it has recorded a later time, like `taskseal ledger accept-clock`.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    #[doc(hidden)]
+    pub fn accept_clock(&self) -> Result<(), SetupError> {
+        Ok(self.open_ledger_at_any_time()?.accept_clock()?)
+    }
+
+    /// Opens the ledger at any time since the release of this program.
+    fn open_ledger_at_any_time(&self) -> Result<SqliteLedger, SetupError> {
+        check_release(UnixMillis::now())?;
         let path = self.state_dir.join("ledger.db");
         match file_security::check_dir(&self.state_dir) {
             Err(error) if error.io == Some(io::ErrorKind::NotFound) => {
@@ -136,6 +162,8 @@ impl Config {
     /// # Errors
     /// [`SetupError`]; [`StateError::Exists`] if there is a ledger.
     pub fn create_ledger(&self, accept_older: bool) -> Result<SqliteLedger, SetupError> {
+        // What was issued before this time is refused.
+        check_release(UnixMillis::now())?;
         self.create_state_dir()?;
         Ok(SqliteLedger::create(&self.state_dir.join("ledger.db"), accept_older)?)
     }

@@ -9,7 +9,8 @@ use rusqlite::{Connection, params};
 use self::acquire::Statements;
 use self::clock::LedgerClock;
 use self::statements::{
-    BEGIN, BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, RAISE_FLOOR, RELEASE, SCHEMA, SETTLED,
+    BEGIN, BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, LATEST, RAISE_FLOOR, RAISE_LATEST,
+    RELEASE, SCHEMA, SET_LATEST, SETTLED,
 };
 use super::judge::Bounds;
 use super::{
@@ -94,6 +95,22 @@ impl SqliteLedger {
         self.is_new
     }
 
+    /// Returns the latest time by the clocks of the hosts at which the ledger was created or decided about a task, to the second.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn latest(&self) -> Result<UnixMillis, StateError> {
+        self.reader.read(|reader| reader.query_row(LATEST, [], |row| Ok(UnixMillis(row.get(0)?))))
+    }
+
+    /// Forgets later times than that of the host's clock, which was ahead. What ran is still recorded.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn accept_clock(&self) -> Result<(), StateError> {
+        self.writer.write(|transaction| transaction.execute(SET_LATEST, [UnixMillis::now().0]).map(drop))
+    }
+
     /// Executes one statement for each key. Returns which of them changed a row.
     fn change_each(&self, sql: &str, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
         self.writer.write(|transaction| {
@@ -124,6 +141,7 @@ impl Ledger for SqliteLedger {
             let bounds = transaction.prepare_cached(BOUNDS)?.query_row([], |row| {
                 Ok(Bounds { floor: UnixMillis(row.get(0)?), accept_from: UnixMillis(row.get(1)?) })
             })?;
+            transaction.prepare_cached(RAISE_LATEST)?.execute([UnixMillis::now().0])?;
             let mut statements = Statements::prepare(transaction)?;
             queries.iter().map(|query| statements.acquire(owner, now, until, bounds, query)).collect()
         })

@@ -515,6 +515,25 @@ fn ledger_whose_file_was_emptied_refuses_what_was_issued_before() {
 }
 
 #[test]
+fn decision_about_a_task_records_the_time_of_the_host_and_never_an_earlier_one() {
+    let (_folder, ledger) = fresh();
+    let set = |latest: i64| {
+        ledger.writer.write(|file| file.execute("UPDATE identity SET latest = ?1", [latest])).unwrap();
+    };
+    let before = UnixMillis::now();
+    set(0);
+    acquire(&ledger, "a", NOW, &query(1));
+    assert!(ledger.latest().unwrap() >= before);
+
+    let later = before.plus(Duration::from_secs(3600));
+    set(later.0);
+    acquire(&ledger, "a", NOW, &query(2));
+    assert_eq!(ledger.latest().unwrap(), later);
+    ledger.accept_clock().unwrap();
+    assert!(ledger.latest().unwrap() < later);
+}
+
+#[test]
 fn file_of_another_kind_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("notes.db");

@@ -1,6 +1,7 @@
 //! What happens in a worker: the one type that it reports to counters, logs and observers.
 
 use std::fmt;
+use std::time::Duration;
 
 use taskseal_core::{KeyId, Refusal};
 
@@ -151,6 +152,11 @@ pub enum Event {
         /// Number of entries evicted.
         evicted: u64,
     },
+    /// The clock of this host was set back by more than the tolerance for skew.
+    ClockSetBack {
+        /// By how much.
+        by: Duration,
+    },
     /// The ledger or the quarantine failed: the worker runs nothing until it works again.
     StateFailed {
         /// Error of the ledger or quarantine.
@@ -229,6 +235,13 @@ impl fmt::Display for Event {
             }
             Self::QuarantineFull { evicted } => {
                 write!(f, "the quarantine is full: {evicted} older entries were evicted")
+            }
+            Self::ClockSetBack { by } => {
+                let seconds = by.as_secs();
+                write!(
+                    f,
+                    "the clock of this host was set back by {seconds} s: tasks that were sealed since are postponed if it is wrong"
+                )
             }
             Self::StateFailed { error } => write!(f, "no tasks are run: {error}"),
         }

@@ -1,10 +1,10 @@
-//! `taskseal ledger`: creates the replay ledger, the first one or the one that replaces a lost one.
+//! `taskseal ledger`: creates the replay ledger, the first one or the one that replaces a lost one, and corrects its time.
 
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use taskseal::config::SetupError;
+use taskseal::config::{Config, SetupError};
 use taskseal::quarantine::StateError;
 
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::project;
 use crate::session::setup_failure;
 use crate::ui::Ui;
 
-/// Create the replay ledger of this host
+/// Create the replay ledger of this host, or correct its time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal ledger init")]
 pub(crate) struct Args {
@@ -29,6 +29,11 @@ enum Command {
     /// `taskseal init` creates the ledger of a new project.
     #[command(after_help = "Example:\n  taskseal ledger init")]
     Init(Init),
+    /// Accept the clock of this host although the ledger has recorded a later time
+    ///
+    /// For a clock that was ahead and is right now. Tasks that have run are refused as before.
+    #[command(after_help = "Example:\n  taskseal ledger accept-clock")]
+    AcceptClock,
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,12 +44,25 @@ struct Init {
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let Command::Init(Init { accept_older }) = args.command;
     let config = project::config(global)?;
+    match args.command {
+        Command::Init(Init { accept_older }) => init(&config, accept_older, ui),
+        Command::AcceptClock => {
+            config.accept_clock().map_err(|error| setup_failure(&config, error))?;
+            if ui.json() {
+                return ui.object([("accepted", json!(true))]);
+            }
+            ui.note("the ledger accepts the clock of this host");
+            Ok(())
+        }
+    }
+}
+
+fn init(config: &Config, accept_older: bool, ui: &Ui) -> Result<(), Failure> {
     config.create_ledger(accept_older).map_err(|error| match error {
         SetupError::State(StateError::Exists { .. }) => Failure::new(error.to_string())
             .hint("a worker can use it; to replace it, stop the workers and move it away"),
-        other => setup_failure(&config, other),
+        other => setup_failure(config, other),
     })?;
     if !accept_older {
         wait_for_next_second();

@@ -14,6 +14,7 @@ use taskseal::config::Config;
 use taskseal::file_error::FileError;
 use taskseal::handler::Handlers;
 use taskseal::telemetry::WORKER_TARGET;
+use taskseal::time::{UnixMillis, check_release};
 
 use crate::failure::Failure;
 use crate::global::Global;
@@ -46,6 +47,8 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let session = Session::open(global)?;
     let types = handled_types(&session.config)?;
     let metrics = args.metrics.as_deref().map(MetricsFile::create).transpose()?;
+    // Before a connection: with a wrong clock, certificates seem to be invalid.
+    check_release(UnixMillis::now()).map_err(|error| session.setup_failure(error.into()))?;
     log_token_events();
     let worker = open_worker(&session)?;
     let metrics = metrics.map(|file| file.write_at_intervals(&session.runtime));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::statements::{CLOCK, LIMIT_LOCKS, SET_CLOCK};
+use super::statements::{CLOCK, LATEST, LIMIT_LOCKS, SET_CLOCK};
 use crate::broker::MAX_LEASE;
 use crate::time::UnixMillis;
 
@@ -22,12 +22,12 @@ pub(super) struct LedgerClock {
 }
 
 impl LedgerClock {
-    /// Returns the clock of the file. At the first call after a boot, sets it by the host's clock, and lets no lock last for longer
-    /// than the longest lease: that clock may have been set back. Locks are not ended, because containers of one host may state
-    /// different boots.
+    /// Returns the clock of the file. At the first call after a boot, sets it by the host's clock, but not before the latest time that
+    /// the ledger has recorded: that clock may not be set yet. Then no lock lasts for longer than the longest lease. Locks are not
+    /// ended, because containers of one host may state different boots.
     pub(super) fn of(transaction: &Transaction<'_>) -> rusqlite::Result<Self> {
         match boot_id() {
-            boot if boot.is_empty() => Ok(Self::by_the_host()),
+            boot if boot.is_empty() => Ok(Self::at(None)),
             boot => Self::in_boot(transaction, &boot),
         }
     }
@@ -37,7 +37,8 @@ impl LedgerClock {
         match stored.optional()? {
             Some((stored, offset)) if stored == boot => Ok(Self { offset }),
             _ => {
-                let clock = Self::by_the_host();
+                let latest = transaction.query_row(LATEST, [], |row| Ok(UnixMillis(row.get(0)?)));
+                let clock = Self::at(latest.optional()?.max(Some(UnixMillis::now())));
                 transaction.execute(SET_CLOCK, params![boot, clock.offset])?;
                 transaction.execute(LIMIT_LOCKS, [clock.now().plus(MAX_LEASE).0])?;
                 Ok(clock)
@@ -45,9 +46,9 @@ impl LedgerClock {
         }
     }
 
-    /// Returns a clock that shows the time of the host's clock now.
-    fn by_the_host() -> Self {
-        Self { offset: UnixMillis::now().0.saturating_sub(since_boot()) }
+    /// Returns a clock that shows `time` now, by default that of the host's clock.
+    fn at(time: Option<UnixMillis>) -> Self {
+        Self { offset: time.unwrap_or_else(UnixMillis::now).0.saturating_sub(since_boot()) }
     }
 
     /// Returns the time.
@@ -71,7 +72,7 @@ fn boot_id() -> String {
 mod tests {
     use rusqlite::Connection;
 
-    use super::super::statements::SCHEMA;
+    use super::super::statements::{INSERT_IDENTITY, SCHEMA};
     use super::*;
 
     const LOCKED: &str = "
@@ -98,6 +99,15 @@ mod tests {
         file.execute("UPDATE clock SET offset = offset + 60000", []).unwrap();
         assert_eq!(clock_in(&mut file, "first").offset, first.offset + 60_000);
         assert!(clock_in(&mut file, "second").offset < first.offset + 60_000);
+    }
+
+    #[test]
+    fn clock_of_a_host_that_is_not_set_yet_starts_at_the_latest_time_of_the_ledger() {
+        let mut file = Connection::open_in_memory().unwrap();
+        file.execute_batch(SCHEMA.sql).unwrap();
+        let later = UnixMillis::now().plus(Duration::from_secs(86_400));
+        file.execute(INSERT_IDENTITY, [later.0, 0]).unwrap();
+        assert!(clock_in(&mut file, "first").now() >= later);
     }
 
     #[test]

@@ -6,14 +6,15 @@ use crate::sqlite::Schema;
 pub(in crate::replay) const SCHEMA: Schema = Schema {
     kind: "replay ledger",
     application_id: 0x7453_6c67, // "tSlg"
-    version: 4,
+    version: 5,
     sql: "
         CREATE TABLE identity (
             only INTEGER PRIMARY KEY CHECK (only = 1),
             id BLOB NOT NULL CHECK (length(id) = 16),
             created_at INTEGER NOT NULL,
             floor INTEGER NOT NULL,
-            accept_from INTEGER NOT NULL
+            accept_from INTEGER NOT NULL,
+            latest INTEGER NOT NULL
         ) STRICT;
         CREATE TABLE clock (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -43,12 +44,17 @@ pub(in crate::replay) const SCHEMA: Schema = Schema {
 };
 
 pub(in crate::replay) const INSERT_IDENTITY: &str = "
-    INSERT INTO identity (only, id, created_at, floor, accept_from)
-    VALUES (1, randomblob(16), ?1, -9223372036854775808, ?2)
+    INSERT INTO identity (only, id, created_at, floor, accept_from, latest)
+    VALUES (1, randomblob(16), ?1, -9223372036854775808, ?2, ?1)
     ON CONFLICT DO NOTHING";
 pub(in crate::replay) const IDENTITY: &str = "SELECT id, created_at, floor FROM identity";
 pub(in crate::replay) const BOUNDS: &str = "SELECT floor, accept_from FROM identity";
 pub(in crate::replay) const RAISE_FLOOR: &str = "UPDATE identity SET floor = max(floor, ?1)";
+
+pub(in crate::replay) const LATEST: &str = "SELECT latest FROM identity";
+/// To the second: most calls then write no page for it.
+pub(in crate::replay) const RAISE_LATEST: &str = "UPDATE identity SET latest = ?1 WHERE latest <= ?1 - 1000";
+pub(in crate::replay) const SET_LATEST: &str = "UPDATE identity SET latest = ?1";
 
 pub(in crate::replay) const CLOCK: &str = "SELECT boot, offset FROM clock";
 pub(in crate::replay) const SET_CLOCK: &str =

@@ -2,29 +2,25 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use taskseal::config::Config;
-use taskseal::time::UnixMillis;
+use taskseal::time::{UnixMillis, check_release};
 
 use super::Finding;
-use crate::failure::Failure;
+use crate::session::setup_failure;
 use crate::time_arg;
 
 const CHECK: &str = "clock";
 const HINT: &str = "synchronise the clock of this host, with NTP for example";
-
-/// 2025-01-01, in Unix seconds. No host that runs this program is older.
-const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
 
 /// How far a file may be in the future: clocks of two hosts differ.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
 pub(super) fn finding(config: &Config) -> Finding {
     let (now, shown) = (SystemTime::now(), time_arg::show(UnixMillis::now()));
-    if now < UNIX_EPOCH + EARLIEST {
-        let failure = Failure::new(format!("it is {shown} on this host, which is wrong"));
-        return Finding::fail(CHECK, failure.hint(HINT));
+    if let Err(error) = check_release(now.into()) {
+        return Finding::fail(CHECK, setup_failure(config, error.into()));
     }
     let program = std::env::current_exe().ok();
     let files = program.iter().map(|program| &**program).chain([&*config.file, &*config.keyset]);
