@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
@@ -31,6 +32,11 @@ fn has_ended(pid: Pid) -> bool {
     test_kill_process(pid).is_err() || status.is_ok_and(|status| status.contains(") Z "))
 }
 
+/// No process of a handler runs for longer than a second after its worker. The second is counted in pauses of this thread. On a host
+/// without a free processor they take longer, and so does the supervisor, and neither shows a defect.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSES: u32 = 200;
+
 /// Has a worker run `script` until it is killed by `signal`.
 fn kill_while_it_runs(script: &str, signal: Signal) {
     let project = Project::new();
@@ -42,10 +48,12 @@ fn kill_while_it_runs(script: &str, signal: Signal) {
     send(&worker, signal);
     worker.wait().unwrap();
 
-    let killed = Instant::now();
-    until("the handler and its child have ended", || pids.into_iter().all(has_ended));
-    // The attempt is begun again when the lock has expired, after five seconds.
-    assert!(killed.elapsed() < Duration::from_secs(4));
+    let mut pauses = 0;
+    while !pids.into_iter().all(has_ended) {
+        assert!(pauses < PAUSES, "processes of the handler run a second after their worker");
+        thread::sleep(PAUSE);
+        pauses += 1;
+    }
 }
 
 #[test]

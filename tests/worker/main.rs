@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod few_threads;
 mod killed_while_waiting;
+mod long_outage;
 mod lost_leases;
 mod memory;
 mod program_handler;
