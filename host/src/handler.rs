@@ -27,6 +27,7 @@ pub use self::program::ProgramLimits;
 pub use self::supervisor::supervise;
 
 use crate::queue::QueueName;
+use crate::retry::Backoff;
 use crate::wiped_buffer::WipedBuffer;
 
 /// Runs tasks of one type.
@@ -39,6 +40,11 @@ pub trait Handler: Send + Sync {
     /// # Errors
     /// [`Failure`], which decides whether the task is retried.
     async fn run(&self, task: OpenedTask) -> Result<Output, Failure>;
+
+    /// Returns the delays between attempts. `None` stands for those of the worker.
+    fn backoff(&self) -> Option<Backoff> {
+        None
+    }
 
     /// Returns whether the handler ends by itself when [`OpenedTask::timeout`] has passed, and returns a failure then.
     #[doc(hidden)]
@@ -175,6 +181,17 @@ impl Handlers {
         };
     }
 
+    /// Sets the delays between attempts of the tasks of a pattern that was inserted. Returns whether it was.
+    pub fn set_backoff(&mut self, pattern: &str, backoff: Backoff) -> bool {
+        let entry = match pattern.strip_suffix('*') {
+            Some(prefix) => self.by_prefix.get_mut(prefix),
+            None => self.exact.get_mut(pattern),
+        };
+        let Some(handler) = entry else { return false };
+        *handler = Arc::new(WithBackoff { handler: Arc::clone(handler), backoff });
+        true
+    }
+
     /// Returns the handler of a task type.
     #[must_use]
     pub fn find(&self, task_type: &str) -> Option<Arc<dyn Handler>> {
@@ -196,6 +213,27 @@ impl Handlers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.by_prefix.is_empty()
+    }
+}
+
+/// A handler with other delays between attempts.
+struct WithBackoff {
+    handler: Arc<dyn Handler>,
+    backoff: Backoff,
+}
+
+#[async_trait]
+impl Handler for WithBackoff {
+    async fn run(&self, task: OpenedTask) -> Result<Output, Failure> {
+        self.handler.run(task).await
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(self.backoff)
+    }
+
+    fn keeps_time_limit(&self) -> bool {
+        self.handler.keeps_time_limit()
     }
 }
 

@@ -26,6 +26,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Creates a back-off that starts with `first` and grows up to `longest`, or stays at `first` if that is longer.
+    #[must_use]
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest: if longest.as_nanos() < first.as_nanos() { first } else { longest } }
+    }
+
     /// Delays between calls to a broker, ledger or quarantine that does not respond: 50 milliseconds up to 5 seconds.
     pub(crate) const RECONNECT: Self =
         Self { first: Duration::from_millis(50), longest: Duration::from_secs(5) };

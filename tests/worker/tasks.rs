@@ -10,7 +10,7 @@ use serde_json::json;
 use taskseal::broker::TaskState;
 use taskseal::handler::{Failure, Function, Handlers, Output};
 use taskseal::time::UnixMillis;
-use taskseal::worker::WorkerQueue;
+use taskseal::worker::{Backoff, WorkerQueue};
 use taskseal::{QueueName, Task, Worker};
 use taskseal_core::{ContentType, Refusal, TaskId};
 use taskseal_tests::fleet::{Fleet, Noted, Running, every_type, mail, new_id, nothing_to_do, until};
@@ -25,6 +25,7 @@ on_both_brokers! {
     retention_of_zero_keeps_nothing,
     scheduled_task_runs_after_its_time_and_not_before,
     failed_attempts_are_counted_and_repeated_until_one_succeeds,
+    delays_of_a_handler_have_precedence_over_those_of_the_worker,
     attempts_used_up_are_archived,
     giving_up_is_archived_at_once,
     words_of_a_handler_never_reach_the_queue,
@@ -170,6 +171,26 @@ async fn failed_attempts_are_counted_and_repeated_until_one_succeeds(fleet: Flee
         Noted::Succeeded { id },
     ];
     assert_eq!(seen.all(), events);
+}
+
+async fn delays_of_a_handler_have_precedence_over_those_of_the_worker(fleet: Fleet) {
+    let mut handlers = Handlers::default();
+    for task_type in ["email:send", "email:read"] {
+        let fails = Function::new(async |_| Err(Failure::TryAgain("told to fail".to_owned())));
+        handlers.insert(task_type, Arc::new(fails));
+    }
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    assert!(handlers.set_backoff("email:send", Backoff::new(minute, minute)));
+    let mut settings = fleet.worker_settings();
+    settings.backoff = Backoff::new(day / 2, day / 2);
+    let task = |task_type| Task::new(task_type, &"x").unwrap().within(day);
+    let (client, begun) = (fleet.client(), UnixMillis::now());
+    let sent = client.enqueue(task("email:send")).await.unwrap().id.to_string();
+    let read = client.enqueue(task("email:read")).await.unwrap().id.to_string();
+    Worker::new(settings, fleet.parts(handlers)).run_once().await;
+    let delay = async |id: &str| fleet.find(id).await.unwrap().at.unwrap().since(begun);
+    assert!(delay(&sent).await < Duration::from_secs(3600));
+    assert!(delay(&read).await >= Duration::from_secs(5 * 3600));
 }
 
 async fn attempts_used_up_are_archived(fleet: Fleet) {

@@ -1,7 +1,6 @@
 //! The text of the configuration file: its sections, read into the settings that clients and workers use.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
@@ -10,7 +9,7 @@ use toml::Spanned;
 use super::context::Context;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
-use super::value::{Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, YEAR};
+use super::value::{self, Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, WEEK, YEAR};
 use super::{Config, broker};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN, parse_toml};
@@ -111,7 +110,9 @@ struct WorkerSection {
     fetch_ahead: Option<Count<0, 1024>>,
     drain: Option<Seconds<0, HOUR>>,
     retry_first: Option<Seconds<1, HOUR>>,
-    retry_longest: Option<Spanned<Seconds<1, { 7 * DAY }>>>,
+    retry_longest: Option<Spanned<Seconds<1, WEEK>>>,
+    postpone_first: Option<Seconds<1, HOUR>>,
+    postpone_longest: Option<Spanned<Seconds<1, DAY>>>,
     max_timeout: Option<Seconds<1, YEAR>>,
     #[serde(default)]
     decryption_keys: Vec<Spanned<String>>,
@@ -146,7 +147,7 @@ impl ConfigFile {
         let client = client.transpose()?;
         let worker = self.worker.map(|worker| worker.check(context, &deployment, &self.policy));
         let worker = worker.transpose()?;
-        let max_timeout = worker.as_ref().map(|worker| worker.max_timeout);
+        let programs = ProgramSettings::check_all(self.handler, context, worker.as_ref())?;
         Ok(Config {
             file: context.file.to_owned(),
             deployment,
@@ -158,7 +159,7 @@ impl ConfigFile {
             client,
             worker,
             policy: self.policy,
-            programs: ProgramSettings::check_all(self.handler, context, max_timeout)?,
+            programs,
             key_stores: context.stores.clone(),
         })
     }
@@ -235,16 +236,16 @@ impl WorkerSection {
         set(&mut settings.fetch_batch, self.fetch_batch);
         set(&mut settings.fetch_ahead, self.fetch_ahead);
         set(&mut settings.drain, self.drain);
-        set(&mut settings.backoff.first, self.retry_first);
+        settings.backoff =
+            value::backoff(context, "retry", settings.backoff, self.retry_first, self.retry_longest)?;
+        settings.postpone = value::backoff(
+            context,
+            "postpone",
+            settings.postpone,
+            self.postpone_first,
+            self.postpone_longest,
+        )?;
         set(&mut settings.max_timeout, self.max_timeout);
-        if let Some(longest) = &self.retry_longest {
-            settings.backoff.longest = Duration::from(*longest.get_ref());
-            if settings.backoff.longest < settings.backoff.first {
-                let hint = "raise `retry_longest`, or lower `retry_first` (5 s by default)";
-                return Err(context.fault(longest, "`retry_longest` is shorter than `retry_first`", hint));
-            }
-        }
-        settings.backoff.longest = settings.backoff.longest.max(settings.backoff.first);
         let keys = self.decryption_keys.iter().map(|key| context.key("worker.decryption_keys", key));
         settings.decryption_keys = keys.collect::<Result<_, _>>()?;
         settings.result = match (self.result_suite, self.result_key) {

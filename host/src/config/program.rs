@@ -8,9 +8,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::context::Context;
-use super::value::{Name, Seconds, Size, YEAR};
+use super::value::{self, HOUR, Name, Seconds, Size, WEEK, YEAR};
 use crate::file_error::FileError;
 use crate::keys::relative_to;
+use crate::retry::Backoff;
+use crate::worker::WorkerSettings;
 
 /// A program that runs the tasks of a type: it gets the body on its standard input and writes the result to its standard
 /// output.
@@ -24,6 +26,8 @@ pub struct ProgramSettings {
     pub program: Vec<String>,
     /// Time limit of one attempt, if that of the task is not shorter. 5 minutes by default.
     pub timeout: Duration,
+    /// Delays between attempts. `None` stands for those of the worker.
+    pub backoff: Option<Backoff>,
     /// Environment variables of the program.
     pub env: BTreeMap<String, String>,
     /// Names of environment variables of the worker that the program gets as well.
@@ -42,6 +46,8 @@ pub(super) struct HandlerSection {
     r#type: Spanned<Name<128, true>>,
     program: Spanned<Vec<String>>,
     timeout: Option<Spanned<Seconds<1, YEAR>>>,
+    retry_first: Option<Seconds<1, HOUR>>,
+    retry_longest: Option<Spanned<Seconds<1, WEEK>>>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -68,8 +74,9 @@ impl ProgramSettings {
     pub(super) fn check_all(
         sections: Vec<HandlerSection>,
         context: &Context<'_>,
-        max_timeout: Option<Duration>,
+        worker: Option<&WorkerSettings>,
     ) -> Result<Vec<Self>, FileError> {
+        let backoff = worker.map_or_else(Backoff::default, |worker| worker.backoff);
         let mut checked: Vec<Self> = Vec::new();
         for section in sections {
             let task_type = &section.r#type;
@@ -77,8 +84,8 @@ impl ProgramSettings {
                 let message = format!("duplicate task type `{}`", task_type.get_ref().0);
                 return Err(context.fault(task_type, message, "remove one of the two handlers"));
             }
-            section.check_timeout(context, max_timeout)?;
-            checked.push(section.check(context)?);
+            section.check_timeout(context, worker.map(|worker| worker.max_timeout))?;
+            checked.push(section.check(context, backoff)?);
         }
         Ok(checked)
     }
@@ -94,13 +101,17 @@ impl HandlerSection {
         Err(context.fault(timeout, message, "raise `max_timeout` in [worker], or shorten `timeout`"))
     }
 
-    fn check(self, context: &Context<'_>) -> Result<ProgramSettings, FileError> {
+    /// Checks a section. `backoff` is that of the worker.
+    fn check(self, context: &Context<'_>, backoff: Backoff) -> Result<ProgramSettings, FileError> {
         let task_type = self.r#type.get_ref().0.clone();
         if task_type.strip_suffix('*').unwrap_or(&task_type).contains('*') {
             let message = format!("`{task_type}` is not a task type");
             return Err(context.fault(&self.r#type, message, "`*` is allowed at the end only"));
         }
+        let has_backoff = self.retry_first.is_some() || self.retry_longest.is_some();
+        let backoff = value::backoff(context, "retry", backoff, self.retry_first, self.retry_longest)?;
         Ok(ProgramSettings {
+            backoff: has_backoff.then_some(backoff),
             program: command(&self.program, context)?,
             task_type,
             timeout: self.timeout.map_or(Duration::from_secs(5 * 60), |timeout| timeout.into_inner().into()),

@@ -224,6 +224,29 @@ fn longest_delay_of_retries_under_the_first_is_refused() {
 }
 
 #[test]
+fn longest_delay_under_the_first_is_refused_for_postponed_tasks_and_handlers() {
+    let worker = WORKER.replace("[worker]\n", "[worker]\npostpone_longest = \"4s\"\n");
+    assert_eq!(fault(&worker).2, "`postpone_longest` is shorter than `postpone_first`");
+    let worker = WORKER.replace("[worker]\n", "[worker]\nretry_first = \"1m\"\n");
+    let handler = "[[handler]]\ntype = \"t\"\nprogram = [\"cat\"]\nretry_longest = \"59s\"\n";
+    assert_eq!(fault(&format!("{worker}{handler}")).2, "`retry_longest` is shorter than `retry_first`");
+}
+
+#[test]
+fn delays_of_a_handler_are_by_default_those_of_the_worker() {
+    let worker = WORKER.replace("[worker]\n", "[worker]\nretry_first = \"2s\"\nretry_longest = \"1m\"\n");
+    let backoff = |fields: &str| {
+        let handler = format!("[[handler]]\ntype = \"t\"\nprogram = [\"cat\"]\n{fields}");
+        let config = load(&format!("{worker}{handler}")).unwrap();
+        config.programs[0].backoff.map(|backoff| (backoff.first.as_secs(), backoff.longest.as_secs()))
+    };
+    assert_eq!(backoff(""), None);
+    assert_eq!(backoff("retry_first = \"5m\"\n"), Some((300, 300)));
+    assert_eq!(backoff("retry_longest = \"1h\"\n"), Some((2, 3600)));
+    assert_eq!(backoff("retry_first = \"1s\"\nretry_longest = \"1s\"\n"), Some((1, 1)));
+}
+
+#[test]
 fn settings_of_redis_without_redis_are_refused() {
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nprefix = \"x\"\n")).2, "applies to Redis only");
     assert_eq!(fault(&format!("{MINIMAL}[broker]\nurl = \"http://x\"\n")).2, "not a queue");
@@ -338,6 +361,8 @@ max_body = "64KiB"
 fetch_batch = 7
 retry_first = "2s"
 retry_longest = "6h"
+postpone_first = "1s"
+postpone_longest = "1h"
 max_timeout = "2h"
 [[worker.queue]]
 name = "q"
@@ -358,6 +383,8 @@ name = "q"
     assert_eq!((worker.deployment.as_str(), worker.fetch_batch, client.queue.as_str()), ("plant-a", 7, "q"));
     let backoff = worker.backoff;
     assert_eq!((backoff.first.as_secs(), backoff.longest.as_secs()), (2, 6 * 3600));
+    let postpone = worker.postpone;
+    assert_eq!((postpone.first.as_secs(), postpone.longest.as_secs()), (1, 3600));
     assert_eq!(worker.max_timeout.as_secs(), 7200);
     assert_eq!((&client.policy, &worker.policy), (&config.policy, &config.policy));
     let policy = config.policy.for_tasks(Audience::new("plant-a/q").unwrap(), NameSet::ANY);

@@ -6,13 +6,17 @@ use std::time::Duration;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use taskseal_core::{Suite, SuiteSet};
+use toml::Spanned;
 
-use crate::file_error::invalid;
+use super::context::Context;
+use crate::file_error::{FileError, invalid};
 use crate::queue::QueueName;
+use crate::retry::Backoff;
 use crate::time::{UNITS, parse_duration};
 
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 86_400;
+pub(crate) const WEEK: u64 = 7 * DAY;
 pub(crate) const YEAR: u64 = 365 * DAY;
 
 /// Reads a string, and says of anything else what was expected.
@@ -38,6 +42,26 @@ impl<const MIN: u64, const MAX: u64> From<Seconds<MIN, MAX>> for Duration {
     fn from(seconds: Seconds<MIN, MAX>) -> Self {
         Self::from_secs(seconds.0)
     }
+}
+
+/// Returns the delays of the fields `NAME_first` and `NAME_longest`, each by default as in `default`.
+pub(super) fn backoff<const FIRST: u64, const LONGEST: u64>(
+    context: &Context<'_>,
+    name: &str,
+    default: Backoff,
+    first: Option<Seconds<1, FIRST>>,
+    longest: Option<Spanned<Seconds<1, LONGEST>>>,
+) -> Result<Backoff, FileError> {
+    let first = first.map_or(default.first, Duration::from);
+    let Some(longest) = longest else { return Ok(Backoff::new(first, default.longest)) };
+    let value = Duration::from(*longest.get_ref());
+    if value < first {
+        let message = format!("`{name}_longest` is shorter than `{name}_first`");
+        let hint =
+            format!("raise `{name}_longest`, or lower `{name}_first`, which is {} s here", first.as_secs());
+        return Err(context.fault(&longest, message, hint));
+    }
+    Ok(Backoff::new(first, value))
 }
 
 /// Reads a duration of `MIN` to `MAX` seconds into a field.

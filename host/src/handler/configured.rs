@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::{Failure, Handler, Handlers, OpenedTask, Output, Program, ProgramLimits};
 use crate::config::{Config, ProgramSettings};
 use crate::file_error::FileError;
+use crate::retry::Backoff;
 
 impl Handlers {
     /// Returns the programs of a configuration as handlers.
@@ -38,7 +39,8 @@ impl Handlers {
             let program = program(settings).ok_or_else(|| {
                 FileError::new(&config.file, format!("handler of {}: no program", settings.task_type))
             })?;
-            let limited = Limited { handler: program, limit: settings.timeout };
+            let (limit, backoff) = (settings.timeout, settings.backoff);
+            let limited = Limited { handler: program, limit, backoff };
             self.insert(&settings.task_type, Arc::new(limited));
         }
         Ok(())
@@ -55,10 +57,11 @@ fn program(settings: &ProgramSettings) -> Option<Program> {
     Some(passed.chain(own).fold(program, |program, (name, value)| program.env(&name, &value)))
 }
 
-/// A handler whose own time limit applies besides the one of the task.
+/// A program with the time limit and the delays of its section.
 struct Limited {
     handler: Program,
     limit: Duration,
+    backoff: Option<Backoff>,
 }
 
 #[async_trait]
@@ -66,6 +69,10 @@ impl Handler for Limited {
     async fn run(&self, mut task: OpenedTask) -> Result<Output, Failure> {
         task.timeout = task.timeout.min(self.limit);
         self.handler.run(task).await
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        self.backoff
     }
 
     fn keeps_time_limit(&self) -> bool {

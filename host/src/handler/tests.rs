@@ -49,6 +49,17 @@ async fn whole_type_precedes_a_prefix_and_a_longer_prefix_precedes_a_shorter_one
 }
 
 #[tokio::test]
+async fn backoff_applies_to_the_handler_of_its_pattern() {
+    let mut handlers = handlers(&["email:*", "email:send"]);
+    let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(2));
+    assert!(!handlers.set_backoff("email:", backoff) && !handlers.set_backoff("*", backoff));
+    assert!(handlers.set_backoff("email:*", backoff));
+    let backoff_of = |task_type: &str| handlers.find(task_type).unwrap().backoff();
+    assert_eq!((backoff_of("email:other"), backoff_of("email:send")), (Some(backoff), None));
+    assert_eq!(found(&handlers, "email:other").await.as_deref(), Some("email:*"));
+}
+
+#[tokio::test]
 async fn type_that_matches_no_pattern_has_no_handler() {
     let handlers = handlers(&["email:*", "invoice"]);
     for task_type in ["", "email", "invoice:pay", "invoic", "xemail:send"] {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::settings::WorkerSettings;
-use super::{Event, Worker, WorkerParts};
+use super::{Backoff, Event, Worker, WorkerParts};
 use crate::broker::Broker;
 use crate::config::{Config, SetupError};
 use crate::file_error::FileError;
@@ -20,6 +20,7 @@ use crate::result::ResultSealer;
 pub struct WorkerBuilder<'c> {
     config: &'c Config,
     handlers: Handlers,
+    backoffs: Vec<(String, Backoff)>,
     programs: bool,
     broker: Option<Arc<dyn Broker>>,
     ledger: Option<Arc<dyn Ledger>>,
@@ -34,6 +35,7 @@ impl Worker {
         WorkerBuilder {
             config,
             handlers: Handlers::default(),
+            backoffs: Vec::new(),
             programs: false,
             broker: None,
             ledger: None,
@@ -66,6 +68,12 @@ impl WorkerBuilder<'_> {
         self
     }
 
+    /// Sets the delays between attempts of the tasks that the handler of `pattern` runs. The default are those of the worker.
+    pub fn backoff(mut self, pattern: &str, backoff: Backoff) -> Self {
+        self.backoffs.push((pattern.to_owned(), backoff));
+        self
+    }
+
     /// Runs tasks with the programs of the configuration as well: its sections `[[handler]]`.
     pub const fn programs(mut self) -> Self {
         self.programs = true;
@@ -93,13 +101,15 @@ impl WorkerBuilder<'_> {
     /// Opens the keys, the broker, the ledger and the quarantine.
     ///
     /// # Errors
-    /// [`SetupError`], also if there is no handler or a pattern is not valid.
+    /// [`SetupError`], also if there is no handler, a pattern is not valid, or there is a back-off for a pattern without a
+    /// handler.
     pub fn build(mut self) -> Result<Worker, SetupError> {
         let settings = self.config.worker()?.clone();
         if self.programs {
             self.handlers.insert_programs(self.config)?;
         }
         self.check_patterns()?;
+        self.set_backoffs()?;
         let parts = self.open(&settings)?;
         let mut worker = Worker::new(settings, parts);
         if let Some(observer) = self.observer {
@@ -122,6 +132,17 @@ impl WorkerBuilder<'_> {
                     .hint("1 to 128 printable ASCII characters without space; `*` at the end only"))
             }
         }
+    }
+
+    fn set_backoffs(&mut self) -> Result<(), FileError> {
+        for (pattern, backoff) in std::mem::take(&mut self.backoffs) {
+            if !self.handlers.set_backoff(&pattern, backoff) {
+                let message = format!("no handler for `{}`, which has a back-off", pattern.escape_default());
+                return Err(FileError::new(&self.config.file, message)
+                    .hint("call `backoff` with the pattern of a handler, to the letter"));
+            }
+        }
+        Ok(())
     }
 
     fn open(&mut self, settings: &WorkerSettings) -> Result<WorkerParts, SetupError> {
@@ -154,3 +175,6 @@ impl fmt::Debug for WorkerBuilder<'_> {
         f.debug_struct("WorkerBuilder").field("handlers", &self.handlers).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use super::task_state::{Completion, DecryptedTask, LeasedTask, Outcome, has_expi
 use crate::handler::run_guard::RunGuard;
 use crate::handler::{Failure, Handler, OpenedTask, Output};
 use crate::replay::TaskKey;
+use crate::retry::Backoff;
 use crate::time::UnixMillis;
 
 /// Runs a task and sends its outcome to settlement.
@@ -57,7 +58,8 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     if must_begin && let Break(outcome) = begin::begin(shared, leased, &key).await {
         return outcome;
     }
-    let attempt = HandlerRun { number: task.attempt, max_attempts, expires_at };
+    let backoff = handler.backoff().unwrap_or(shared.settings.backoff);
+    let attempt = HandlerRun { number: task.attempt, max_attempts, expires_at, backoff };
     shared.observe(&Event::Started { id: leased.lease.id.clone(), attempt: attempt.number });
     let context = ResultContext {
         task_type: task.task_type.clone(),
@@ -73,7 +75,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
             return put_off(shared, leased, &task_type, key, reason);
         }
         Continue(Err(Failure::Terminated(_))) if stops_soon(shared).await => attempt.interrupted(key),
-        Continue(Err(failure)) => attempt.failed(shared, key, failure),
+        Continue(Err(failure)) => attempt.failed(key, failure),
         Break(Interruption::LockLost) => Outcome::LockLost { key, started: true },
         Break(Interruption::GiveBack) => attempt.interrupted(key),
     };
@@ -142,6 +144,7 @@ struct HandlerRun {
     number: u32,
     max_attempts: u32,
     expires_at: Option<UnixMillis>,
+    backoff: Backoff,
 }
 
 impl HandlerRun {
@@ -149,8 +152,8 @@ impl HandlerRun {
         self.number >= self.max_attempts
     }
 
-    fn failed(&self, shared: &Shared, key: TaskKey, failure: Failure) -> Outcome {
-        let retry_at = UnixMillis::now().plus(shared.settings.backoff.delay(self.number));
+    fn failed(&self, key: TaskKey, failure: Failure) -> Outcome {
+        let retry_at = UnixMillis::now().plus(self.backoff.delay(self.number));
         let in_time = self.expires_at.is_none_or(|expires_at| retry_at < expires_at);
         let retries = !matches!(failure, Failure::GiveUp(_)) && !self.is_last() && in_time;
         Outcome::Failed { key, failure, retry_at: retries.then_some(retry_at) }

@@ -36,7 +36,7 @@ pub struct WorkerSettings {
     pub poll: Duration,
     /// How long a worker that ends with its queues keeps polling a queue that does not answer. 30 seconds by default.
     pub retry_for: Duration,
-    /// Delays between attempts.
+    /// Delays between attempts, unless the handler has others.
     pub backoff: Backoff,
     /// Delays of tasks that are not acceptable yet: they grow with the age of the task. 5 seconds up to 10 minutes by
     /// default, 6 times that for an unknown key.
@@ -92,7 +92,7 @@ impl WorkerSettings {
             poll: Duration::from_secs(1),
             retry_for: Duration::from_secs(30),
             backoff: Backoff::default(),
-            postpone: Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) },
+            postpone: Backoff::new(Duration::from_secs(5), Duration::from_secs(600)),
             default_attempts: 25,
             key_retry: Duration::from_secs(5),
             max_timeout: Self::DEFAULT_MAX_TIMEOUT,
