@@ -8,6 +8,7 @@ mod long_outage;
 mod lost_leases;
 mod memory;
 mod program_handler;
+mod queue_limits;
 mod results;
 mod run_again;
 mod sign_batches;

@@ -128,6 +128,7 @@ struct WorkerSection {
 struct QueueEntry {
     name: Spanned<Queue>,
     weight: Option<Count<1, 1000>>,
+    concurrency: Option<Count<1, 4096>>,
 }
 
 /// Replaces the default of a setting if the file has a value for it.
@@ -288,7 +289,8 @@ fn check_queues(
             let message = format!("duplicate queue `{name}`");
             return Err(context.fault(&queue.name, message, "remove one of the two entries"));
         }
-        checked.push(WorkerQueue::new(name, queue.weight.map_or(1, u32::from)));
+        let entry = WorkerQueue::new(name, queue.weight.map_or(1, u32::from));
+        checked.push(WorkerQueue { concurrency: queue.concurrency.map(usize::from), ..entry });
     }
     Ok(checked)
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(shared: Arc<Shared>, completions: mpsc::Sender<Completio
     let scheduler = QueueScheduler::new(&shared.settings.queues);
     let (ready, to_start) = mpsc::unbounded_channel();
     let starting = tokio::spawn(start::run(Arc::clone(&shared), to_start, completions.clone()));
-    let mut fetcher = Fetcher { shared, scheduler, ready, completions };
+    let mut fetcher = Fetcher { shared, scheduler, ready, completions, has_full_queue: false };
     // Without settlement no outcome would be recorded.
     while fetcher.shared.lifecycle.phase() == Phase::Running && !fetcher.completions.is_closed() {
         let Some(slots) = fetcher.slots().await else { break };
@@ -48,6 +48,8 @@ struct Fetcher {
     /// Tasks for the handlers, in order.
     ready: mpsc::UnboundedSender<ReadyTask>,
     completions: mpsc::Sender<Completion>,
+    /// Set if a queue was not asked, because the worker holds as many of its tasks as it may.
+    has_full_queue: bool,
 }
 
 /// Slots for the tasks of a batch.
@@ -111,6 +113,8 @@ impl Fetcher {
         };
         tokio::select! {
             () = waiting => {}
+            // The queue does not announce the tasks that it held before.
+            () = self.shared.slots.freed(), if self.has_full_queue => {}
             () = self.shared.lifecycle.entered(Phase::Draining) => {}
         }
     }
@@ -118,11 +122,17 @@ impl Fetcher {
     /// Fetches as many tasks as there are slots, from each queue in turn. Returns whether there were any.
     async fn fetch(&mut self, mut slots: Slots) -> bool {
         let mut fetched = false;
+        self.has_full_queue = false;
         for (number, queue) in self.scheduler.round() {
             if slots.free.is_empty() {
                 break;
             }
-            let Some(dequeued) = self.dequeue(number, &queue, slots.free.len()).await else { continue };
+            let limit = self.limit(number, &queue).min(slots.free.len());
+            if limit == 0 {
+                self.has_full_queue = true;
+                continue;
+            }
+            let Some(dequeued) = self.dequeue(number, &queue, limit).await else { continue };
             let Dequeued { tasks, corrupt, dropped } = dequeued;
             if !dropped.is_empty() {
                 self.shared.observe(&Event::Dropped { count: dropped.len() });
@@ -146,6 +156,12 @@ impl Fetcher {
             self.scheduler.responded(number);
         }
         fetched
+    }
+
+    /// Returns how many more tasks of a queue the worker may hold.
+    fn limit(&self, number: usize, queue: &QueueName) -> usize {
+        let most = self.scheduler.concurrency(number);
+        most.map_or(usize::MAX, |most| most.saturating_sub(self.shared.leases.count(queue)))
     }
 
     async fn dequeue(&mut self, number: usize, queue: &QueueName, limit: usize) -> Option<Dequeued> {

@@ -96,6 +96,11 @@ impl LeaseTable {
         self.lock().rows.is_empty()
     }
 
+    /// Returns the number of tasks of one queue that are not settled.
+    pub(super) fn count(&self, queue: &QueueName) -> usize {
+        self.lock().rows.values().filter(|row| row.queue == *queue).count()
+    }
+
     /// Returns the leases of one queue that are worth extending.
     pub(super) fn leases(&self, queue: &QueueName) -> Vec<(LeaseId, Lease)> {
         let inner = self.lock();

@@ -22,6 +22,7 @@ pub(super) struct QueueScheduler {
 struct ScheduledQueue {
     name: QueueName,
     weight: u64,
+    concurrency: Option<usize>,
     delays: Delays,
     failing_since: Option<Instant>,
     next_attempt: Option<Instant>,
@@ -32,6 +33,7 @@ impl QueueScheduler {
         let scheduled = |queue: &WorkerQueue| ScheduledQueue {
             name: queue.name.clone(),
             weight: u64::from(queue.weight.max(1)),
+            concurrency: queue.concurrency.map(|most| most.max(1)),
             delays: Backoff::RECONNECT.delays(),
             failing_since: None,
             next_attempt: None,
@@ -58,6 +60,11 @@ impl QueueScheduler {
             .filter(|(_, queue)| queue.next_attempt.is_none_or(|next| next <= now))
             .map(|(number, queue)| (number, queue.name.clone()))
             .collect()
+    }
+
+    /// Returns the maximum number of tasks of a queue that the worker holds at once.
+    pub(super) fn concurrency(&self, number: usize) -> Option<usize> {
+        self.queues.get(number)?.concurrency
     }
 
     /// Returns the names of all queues.

@@ -60,13 +60,16 @@ pub struct WorkerQueue {
     pub name: QueueName,
     /// How often it is polled first, in proportion to the other queues. At least 1.
     pub weight: u32,
+    /// Maximum number of its tasks that the worker holds at once, at least 1. `None`: as many as the worker has handlers for.
+    /// A producer that has only this queue cannot occupy more handlers with slow tasks.
+    pub concurrency: Option<usize>,
 }
 
 impl WorkerQueue {
     /// Creates an entry for a queue.
     #[must_use]
     pub const fn new(name: QueueName, weight: u32) -> Self {
-        Self { name, weight }
+        Self { name, weight, concurrency: None }
     }
 }
 

@@ -72,6 +72,11 @@ impl SlotPool {
         }
     }
 
+    /// Waits until a slot is freed.
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
     fn try_take(&self, limit: usize) -> usize {
         let mut usage = lock(&self.usage);
         let free = (self.concurrency + self.ahead(&usage)).saturating_sub(usage.taken).min(limit);

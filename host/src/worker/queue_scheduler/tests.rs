@@ -4,6 +4,7 @@ fn scheduler(weights: &[u32]) -> QueueScheduler {
     let queue = |(number, weight): (usize, &u32)| WorkerQueue {
         name: QueueName::parse(&format!("q{number}")).unwrap(),
         weight: *weight,
+        concurrency: None,
     };
     QueueScheduler::new(&weights.iter().enumerate().map(queue).collect::<Vec<_>>())
 }
