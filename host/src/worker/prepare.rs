@@ -1,5 +1,5 @@
-//! Takes a batch of leased tasks through the stages [`verify`](super::verify), [`admit`](super::admit) and
-//! [`decrypt`](super::decrypt). These compute and may block, so they run in no async task.
+//! Takes a batch of leased tasks through the stages [`verify`], [`admit`] and
+//! [`decrypt`]. These compute and may block, so they run in no async task.
 
 use super::shared::Shared;
 use super::task_state::{AdmittedTask, BatchDecision, DecryptedTask, LeasedTask, Outcome, StageDecision};
