@@ -42,20 +42,20 @@ async fn settling_changes_only_the_fields_of_a_message_that_say_how_it_ended() {
         group_key: "user:42".to_owned(),
         headers: BTreeMap::from([("trace".to_owned(), "abc".to_owned()), (String::new(), String::new())]),
     };
-    let (at, retention) = (UnixMillis::now().plus(LEASE), LEASE);
+    let (delay, retention) = (LEASE, LEASE);
     let cases: [(&str, Settlement, Change); 6] = [
         ("completed", Settlement::Complete { result: Vec::new(), retention }, |message, now| {
             message.completed_at = now;
         }),
-        ("failed", Settlement::Retry { at, failure: Some("no".to_owned()) }, |message, now| {
+        ("failed", Settlement::Retry { delay, failure: Some("no".to_owned()) }, |message, now| {
             (message.retried, message.last_failed_at) = (8, now);
             "no".clone_into(&mut message.error_msg);
         }),
-        ("endless", Settlement::Retry { at, failure: Some(String::new()) }, |message, now| {
+        ("endless", Settlement::Retry { delay, failure: Some(String::new()) }, |message, now| {
             (message.retried, message.last_failed_at) = (i32::MAX, now);
             message.error_msg.clear();
         }),
-        ("postponed", Settlement::Retry { at, failure: None }, |_, _| {}),
+        ("postponed", Settlement::Retry { delay, failure: None }, |_, _| {}),
         ("archived", Settlement::Archive { reason: "refused".to_owned() }, |message, now| {
             message.last_failed_at = now;
             "refused".clone_into(&mut message.error_msg);
@@ -91,7 +91,7 @@ async fn a_lease_without_the_stored_message_leaves_the_message_as_it_is() {
     let leased = broker.dequeue(&name, 3, LEASE).await.unwrap().tasks;
     let ends = [
         Settlement::Complete { result: b"r".to_vec(), retention: LEASE },
-        Settlement::Retry { at: UnixMillis::now().plus(LEASE), failure: Some("no".to_owned()) },
+        Settlement::Retry { delay: LEASE, failure: Some("no".to_owned()) },
         Settlement::Archive { reason: "refused".to_owned() },
     ];
     let bare = leased.iter().map(|task| Lease::new(task.lease.id.clone(), task.lease.token));

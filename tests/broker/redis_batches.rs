@@ -115,7 +115,7 @@ async fn one_call_frees_the_locks_of_the_tasks_it_ends_and_no_others() {
     ends.sort_by(|one, other| one.lease.id.cmp(&other.lease.id));
     let [free, kept, long, lost, retried, short] = ends.try_into().unwrap();
     let foreign = Lease { token: short.lease.token, ..lost.lease };
-    let retry = Settlement::Retry { at: UnixMillis::now(), failure: Some("failed".into()) };
+    let retry = Settlement::Retry { delay: Duration::ZERO, failure: Some("failed".into()) };
     let complete = Settlement::Complete { result: b"sealed".to_vec(), retention: LEASE };
     let ends = [
         (long.lease, complete),

@@ -13,7 +13,6 @@ use taskseal::broker::redis::asynq::NewMessage;
 use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
 use taskseal::broker::{Broker, BrokerError, Enqueued, NewTask, Settled, Settlement, TaskState};
 use taskseal::queue::QueueName;
-use taskseal::time::UnixMillis;
 use taskseal_tests::fake_redis::FakeRedis;
 use taskseal_tests::redis::{RedisServer, unavailable};
 
@@ -152,18 +151,13 @@ async fn a_server_without_room_takes_no_task_and_still_lets_work_end() {
 
     let error = broker.enqueue(&queue(), &[task("new")]).await.unwrap_err();
     assert!(matches!(error, BrokerError::Full(_)), "{error}");
-    let at = UnixMillis::now();
-    let retention = LEASE;
-    let mut end = |end: fn(UnixMillis, Duration) -> Settlement| {
-        let task = taken.remove(0);
-        (task.lease, end(at, retention))
-    };
+    let mut end = |end: Settlement| (taken.remove(0).lease, end);
     let ends = [
-        end(|_, _| Settlement::Done),
-        end(|_, retention| Settlement::Complete { result: vec![1], retention }),
-        end(|at, _| Settlement::Retry { at, failure: Some("failed".into()) }),
-        end(|_, _| Settlement::Archive { reason: "refused".into() }),
-        end(|_, _| Settlement::Requeue),
+        end(Settlement::Done),
+        end(Settlement::Complete { result: vec![1], retention: LEASE }),
+        end(Settlement::Retry { delay: LEASE, failure: Some("failed".into()) }),
+        end(Settlement::Archive { reason: "refused".into() }),
+        end(Settlement::Requeue),
     ];
     assert_eq!(broker.settle(&queue(), &ends).await.unwrap(), [Settled::Done; 5]);
     assert_eq!(broker.dequeue(&queue(), 10, LEASE).await.unwrap().tasks.len(), 2);
@@ -305,7 +299,7 @@ async fn one_queue_stays_in_one_slot_of_a_cluster() {
     let (complete, retry, archive, requeue, done, unique) = (next(), next(), next(), next(), next(), next());
     let ends = [
         (complete.lease, Settlement::Complete { result: vec![1], retention: Duration::ZERO }),
-        (retry.lease, Settlement::Retry { at: UnixMillis(1), failure: Some("failed".into()) }),
+        (retry.lease, Settlement::Retry { delay: Duration::ZERO, failure: Some("failed".into()) }),
         (archive.lease, Settlement::Archive { reason: "refused".into() }),
         (requeue.lease, Settlement::Requeue),
         (done.lease, Settlement::Done),

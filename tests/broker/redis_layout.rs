@@ -158,13 +158,13 @@ async fn worked_tasks_are_stored_as_asynq_stores_them_while_working_and_after() 
         .into_iter()
         .map(|task| (task.lease.id.clone(), task.lease))
         .collect();
-    let in_an_hour = UnixMillis::now().plus(Duration::from_secs(3600));
+    let hour = Duration::from_secs(3600);
     let ends = [
         (
             leases[&kept.id].clone(),
-            Settlement::Complete { result: b"result-bytes".to_vec(), retention: Duration::from_secs(3600) },
+            Settlement::Complete { result: b"result-bytes".to_vec(), retention: hour },
         ),
-        (leases[&retried.id].clone(), Settlement::Retry { at: in_an_hour, failure: Some(retried.error_msg) }),
+        (leases[&retried.id].clone(), Settlement::Retry { delay: hour, failure: Some(retried.error_msg) }),
         (leases[&archived.id].clone(), Settlement::Archive { reason: archived.error_msg }),
         (leases[&gone.id].clone(), Settlement::Done),
     ];

@@ -205,13 +205,12 @@ async fn a_worker_that_lost_its_lease_changes_nothing_whatever_it_asks_for() {
     let lost = it.broker.dequeue(&it.queue, 1, Duration::ZERO).await.unwrap().tasks.remove(0);
     it.recover_one().await;
     let held = it.dequeue(1).await.tasks.remove(0).lease;
-    let at = taskseal::time::UnixMillis::now();
 
     for end in [
         Settlement::Done,
         Settlement::Requeue,
         Settlement::Archive { reason: "refused".into() },
-        Settlement::Retry { at, failure: Some("failed".into()) },
+        Settlement::Retry { delay: LEASE, failure: Some("failed".into()) },
         Settlement::Complete { result: Vec::new(), retention: LEASE },
     ] {
         assert_eq!(it.settle(&lost.lease, end).await, Settled::LeaseLost);

@@ -71,10 +71,9 @@ async fn work(broker: &RedisBroker, ids: &[String]) -> Vec<BrokerError> {
 }
 
 fn ends() -> [Settlement; 4] {
-    let at = UnixMillis::now();
     [
         Settlement::Requeue,
-        Settlement::Retry { at, failure: Some("failed".to_owned()) },
+        Settlement::Retry { delay: Duration::ZERO, failure: Some("failed".to_owned()) },
         Settlement::Archive { reason: "refused".to_owned() },
         Settlement::Complete { result: vec![1], retention: LEASE },
     ]

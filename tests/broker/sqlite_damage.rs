@@ -398,3 +398,26 @@ async fn time_of_zero_counts_as_unknown_and_does_not_age() {
     assert_eq!(broker.list(&queue(), TaskState::Archived, 0, 10).await.unwrap()[0].at, None);
     assert_eq!(broker.stats(&queue()).await.unwrap().oldest_pending, None);
 }
+
+#[tokio::test]
+async fn retried_task_is_due_by_the_clock_of_the_broker_and_not_by_that_of_the_worker() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    let file = QueueFile::new();
+    // Years behind the clock of this host.
+    let time = Arc::new(AtomicI64::new(1_000_000));
+    let clock = Arc::clone(&time);
+    let config = SqliteConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
+    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
+    broker.enqueue(&queue(), &[task("a", vec![1])]).await.unwrap();
+    let lease = broker.dequeue(&queue(), 1, LONG).await.unwrap().tasks.remove(0).lease;
+
+    let retry = Settlement::Retry { delay: Duration::from_secs(5), failure: None };
+    assert_eq!(broker.settle(&queue(), &[(lease, retry)]).await.unwrap(), [Settled::Done]);
+
+    assert_eq!(broker.find(&queue(), "a").await.unwrap().unwrap().at, Some(UnixMillis(1_005_000)));
+    time.store(1_004_999, Ordering::SeqCst);
+    assert_eq!(broker.forward(&queue(), 1).await.unwrap(), 0);
+    time.store(1_005_000, Ordering::SeqCst);
+    assert_eq!(broker.forward(&queue(), 1).await.unwrap(), 1);
+}

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
 use taskseal::broker::{ArchiveLimits, Broker, Operation, Settled, Settlement, TaskState};
-use taskseal::time::UnixMillis;
 use taskseal_tests::embedded::QueueFile;
 
 use crate::fixture::{filled, queue, task_with as task};
@@ -83,7 +82,7 @@ async fn text_too_long_to_copy_stops_no_call() {
     lengthen();
     assert_eq!(broker.extend(&queue(), &leases, LONG).await.unwrap(), [true, true]);
     lengthen();
-    let retry = Settlement::Retry { at: UnixMillis(1), failure: None };
+    let retry = Settlement::Retry { delay: Duration::ZERO, failure: None };
     let ends: Vec<_> = leases.into_iter().map(|lease| (lease, retry.clone())).collect();
     assert_eq!(broker.settle(&queue(), &ends).await.unwrap(), [Settled::Done; 2]);
     lengthen();

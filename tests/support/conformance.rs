@@ -83,10 +83,10 @@ macro_rules! conformance {
                 settle_answers_in_the_order_of_the_ends,
                 done_task_is_gone_and_its_id_free,
                 completed_task_is_kept_with_its_result,
-                retried_task_waits_for_its_time,
+                retried_task_waits_for_its_delay,
                 every_failed_attempt_counts_one_retry_and_replaces_the_last_error,
                 retry_without_a_failure_is_not_counted,
-                retried_tasks_become_pending_in_the_order_of_their_times,
+                retried_tasks_become_pending_in_the_order_of_their_delays,
                 archived_task_is_kept_and_never_handed_out,
                 requeued_task_is_next_in_line,
                 tasks_requeued_together_keep_their_order,
@@ -330,16 +330,16 @@ pub(crate) fn every_end() -> Vec<Settlement> {
     vec![
         Settlement::Done,
         Settlement::Complete { result: b"late".to_vec(), retention: LONG },
-        Settlement::Retry { at: UnixMillis::now().plus(LONG), failure: Some("late".into()) },
-        Settlement::Retry { at: UnixMillis::now().plus(LONG), failure: None },
+        Settlement::Retry { delay: LONG, failure: Some("late".into()) },
+        Settlement::Retry { delay: LONG, failure: None },
         archive("late"),
         Settlement::Requeue,
     ]
 }
 
 /// An attempt that failed.
-pub(crate) fn failed(at: UnixMillis) -> Settlement {
-    Settlement::Retry { at, failure: Some("failed".into()) }
+pub(crate) fn failed(delay: Duration) -> Settlement {
+    Settlement::Retry { delay, failure: Some("failed".into()) }
 }
 
 pub(crate) fn archive(reason: &str) -> Settlement {

@@ -63,7 +63,7 @@ pub enum Outcome {
     /// [`Settlement::Complete`].
     Complete(Lasting),
     /// [`Settlement::Retry`].
-    Retry(When, bool),
+    Retry(Lasting, bool),
     /// [`Settlement::Archive`].
     Archive,
     /// [`Settlement::Requeue`].
@@ -78,7 +78,7 @@ pub fn ops() -> impl Strategy<Value = Vec<Op>> {
     let end = prop_oneof![
         2 => Just(Outcome::Done),
         2 => lasting().prop_map(Outcome::Complete),
-        2 => (when(), any::<bool>()).prop_map(|(when, failed)| Outcome::Retry(when, failed)),
+        2 => (lasting(), any::<bool>()).prop_map(|(delay, failed)| Outcome::Retry(delay, failed)),
         1 => Just(Outcome::Archive),
         2 => Just(Outcome::Requeue),
     ];
@@ -103,6 +103,8 @@ const LONG: Duration = Duration::from_secs(1_000_000);
 struct Task {
     record: TaskRecord,
     retries: u32,
+    /// How many tasks were stored before.
+    number: usize,
     state: TaskState,
     lease: Option<Lease>,
     /// Scheduled, retry: when due. Active: the step at which the lease ran out. `None`: not while this runs.
@@ -116,11 +118,13 @@ pub struct Model {
     tasks: BTreeMap<String, Task>,
     line: Vec<String>,
     leases: Vec<Lease>,
+    stored: usize,
     paused: bool,
     processed: u64,
     failed: u64,
     steps: i64,
-    /// Whether leases that ran out within one second are told apart.
+    /// Whether leases that ran out within one second are told apart, and tasks that are due at once leave in the order in
+    /// which they were stored, not in that of their ids.
     exact: bool,
 }
 
@@ -211,7 +215,10 @@ impl Model {
             if !later {
                 self.line.push(id.clone());
             }
-            self.tasks.insert(id, Task { record, retries: 0, state, lease: None, due: None, result: None });
+            let number = self.stored;
+            self.stored += 1;
+            self.tasks
+                .insert(id, Task { record, retries: 0, number, state, lease: None, due: None, result: None });
             expected.push(Enqueued::New);
         }
         same("answers", &answers, &expected)
@@ -246,10 +253,9 @@ impl Model {
                     result: vec![u8::try_from(number).unwrap()],
                     retention: span(lasting),
                 },
-                Outcome::Retry(when, failed) => Settlement::Retry {
-                    at: UnixMillis(self.time(when, number)),
-                    failure: failed.then(|| "failed".to_owned()),
-                },
+                Outcome::Retry(delay, failed) => {
+                    Settlement::Retry { delay: span(delay), failure: failed.then(|| "failed".to_owned()) }
+                }
                 Outcome::Archive => Settlement::Archive { reason: "archived".into() },
                 Outcome::Requeue => Settlement::Requeue,
             };
@@ -280,13 +286,13 @@ impl Model {
                     task.result = Some(result);
                     task.due = (end == Outcome::Complete(Lasting::Over)).then_some(self.steps);
                 }
-                Settlement::Retry { at, failure } => {
+                Settlement::Retry { failure, .. } => {
                     let failed = failure.is_some();
                     self.processed += u64::from(failed);
                     self.failed += u64::from(failed);
                     task.retries += u32::from(failed);
                     task.state = TaskState::Retry;
-                    task.due = (!matches!(end, Outcome::Retry(When::Future, _))).then_some(at.0);
+                    task.due = (!matches!(end, Outcome::Retry(Lasting::Long, _))).then_some(self.steps);
                 }
                 Settlement::Archive { .. } => {
                     self.processed += 1;
@@ -362,7 +368,12 @@ impl Model {
     async fn forward(&mut self, broker: &dyn Broker, limit: usize) -> Check {
         let moved = broker.forward(&queue(), limit).await.map_err(text)?;
         let mut due = self.due(TaskState::Retry);
-        due.sort();
+        if self.exact {
+            // Of those that are due at once, the one that was stored first.
+            due.sort_by_key(|(due, id)| (*due, self.tasks[id].number));
+        } else {
+            due.sort();
+        }
         due.truncate(limit);
         same("moved", &moved, &due.len())?;
         for (_, id) in due {

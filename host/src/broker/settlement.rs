@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::time::UnixMillis;
-
 /// How a lease ends. The broker computes what its format stores about it: counts, times and texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,10 +15,10 @@ pub enum Settlement {
         /// How long both are kept.
         retention: Duration,
     },
-    /// The task becomes pending again at `at`.
+    /// The task becomes pending again after `delay`, by the broker's clock.
     Retry {
-        /// When it becomes pending.
-        at: UnixMillis,
+        /// How long it waits.
+        delay: Duration,
         /// Why the attempt failed. `Some` counts a retry of the task and a failure of the queue. `None`: the task was
         /// postponed and nothing is counted.
         failure: Option<String>,

@@ -47,7 +47,7 @@ pub async fn enqueue_of_a_stored_task_changes_nothing_whatever_its_state(store: 
     let tasks = take(&*broker, 4, LONG).await;
     let later = UnixMillis::now().plus(LONG);
     let ends =
-        [archive("archived"), Settlement::Complete { result: b"r".to_vec(), retention: LONG }, failed(later)];
+        [archive("archived"), Settlement::Complete { result: b"r".to_vec(), retention: LONG }, failed(LONG)];
     let ends: Vec<_> = tasks[1..].iter().map(|task| task.lease.clone()).zip(ends).collect();
     broker.settle(&queue(), &ends).await.unwrap();
     broker.enqueue(&queue(), &[task_at("scheduled", later), task("pending")]).await.unwrap();

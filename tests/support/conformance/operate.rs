@@ -12,7 +12,7 @@ async fn one_in_each_state(broker: &dyn Broker) {
         assert_eq!(settle_one(broker, &lease, settlement).await, Settled::Done);
     };
     let later = UnixMillis::now().plus(LONG);
-    end("retry", failed(later)).await;
+    end("retry", failed(LONG)).await;
     end("archived", archive("failed")).await;
     end("completed", Settlement::Complete { result: b"result".to_vec(), retention: LONG }).await;
     leased(broker, "active", LONG).await;

@@ -5,11 +5,11 @@ use taskseal::broker::{Eviction, Settlement, TaskState, Tidied};
 
 use super::*;
 
-async fn retry_at(broker: &dyn Broker, ids: &[impl AsRef<str>], at: UnixMillis) {
+async fn retry_after(broker: &dyn Broker, ids: &[impl AsRef<str>], delay: Duration) {
     fill(broker, ids).await;
     let tasks = take(broker, ids.len(), LONG).await;
     assert_eq!(tasks.len(), ids.len());
-    let ends: Vec<_> = tasks.into_iter().map(|task| (task.lease, failed(at))).collect();
+    let ends: Vec<_> = tasks.into_iter().map(|task| (task.lease, failed(delay))).collect();
     broker.settle(&queue(), &ends).await.unwrap();
 }
 
@@ -42,7 +42,7 @@ pub async fn health_of_a_broker_in_order_is_found_without_a_change(store: &dyn S
 
 pub async fn forward_moves_no_more_than_its_limit(store: &dyn Store) {
     let broker = store.open().await;
-    retry_at(&*broker, &names(5), UnixMillis(1000)).await;
+    retry_after(&*broker, &names(5), Duration::ZERO).await;
 
     for (limit, moved) in [(0, 0), (2, 2), (2, 2), (2, 1), (2, 0)] {
         assert_eq!(broker.forward(&queue(), limit).await.unwrap(), moved);
@@ -54,9 +54,9 @@ pub async fn forward_moves_no_more_than_its_limit(store: &dyn Store) {
 pub async fn forward_leaves_what_is_not_due(store: &dyn Store) {
     let broker = store.open().await;
     let later = UnixMillis::now().plus(LONG);
-    retry_at(&*broker, &["retry later"], later).await;
+    retry_after(&*broker, &["retry later"], LONG).await;
     broker.enqueue(&queue(), &[task_at("scheduled", later)]).await.unwrap();
-    retry_at(&*broker, &["retry"], UnixMillis(1000)).await;
+    retry_after(&*broker, &["retry"], Duration::ZERO).await;
 
     assert_eq!(broker.forward(&queue(), 10).await.unwrap(), 1);
 
@@ -194,7 +194,7 @@ pub async fn list_pages_through_a_state_in_order(store: &dyn Store) {
 pub async fn find_tells_the_state_of_every_task(store: &dyn Store) {
     let broker = store.open().await;
     let later = UnixMillis::now().plus(LONG);
-    retry_at(&*broker, &["retry"], later).await;
+    retry_after(&*broker, &["retry"], LONG).await;
     complete(&*broker, &["completed"], LONG).await;
     let archived = leased(&*broker, "archived", LONG).await;
     settle_one(&*broker, &archived, archive("archived")).await;

@@ -119,9 +119,9 @@ fn push_end<'a>(args: &mut Args<'a>, lease: &Lease, end: &'a Settlement, now: Un
             args.push_int(millis(*retention));
             args.push_bytes(result);
         }
-        Settlement::Retry { at, failure } => {
+        Settlement::Retry { delay, failure } => {
             args.push_owned(settled_message(lease, end, now));
-            args.push_int(at.0);
+            args.push_int(millis(*delay));
             args.push_int(i64::from(failure.is_some()));
         }
         Settlement::Archive { .. } => args.push_owned(appended_fields(lease, end, now)),

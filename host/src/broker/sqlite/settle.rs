@@ -61,11 +61,16 @@ impl Batch<'_> {
         match settlement {
             Settlement::Done => self.done(seq),
             Settlement::Complete { result, retention } => self.complete(seq, result, *retention),
-            Settlement::Retry { at, failure: Some(reason) } => self.fail(seq, at.0, reason),
-            Settlement::Retry { at, failure: None } => self.postpone(seq, at.0),
+            Settlement::Retry { delay, failure: Some(reason) } => self.fail(seq, self.after(*delay), reason),
+            Settlement::Retry { delay, failure: None } => self.postpone(seq, self.after(*delay)),
             Settlement::Archive { reason } => self.archive(seq, reason),
             Settlement::Requeue => self.requeue(seq),
         }
+    }
+
+    /// Returns the time later by `delay`.
+    fn after(&self, delay: Duration) -> i64 {
+        self.now.saturating_add(record::millis(delay))
     }
 
     fn done(&mut self, seq: i64) -> rusqlite::Result<()> {
@@ -80,7 +85,7 @@ impl Batch<'_> {
         let sql =
             "UPDATE task SET state = 'completed', expires_at = ?2, completed_at = ?3, lease_token = NULL,
                    lease_until = NULL WHERE seq = ?1";
-        let until = self.now.saturating_add(record::millis(retention));
+        let until = self.after(retention);
         tasks::change(self.connection, seq, sql, params![seq, until, self.now])?;
         self.delta.shift(TaskState::Active, TaskState::Completed);
         self.delta.processed += 1;

@@ -1,6 +1,9 @@
 //! What the queue and the observer learn about an outcome.
 
+use std::time::Duration;
+
 use crate::broker::{REFUSED, Settlement, TaskState};
+use crate::time::UnixMillis;
 use crate::worker::event::Event;
 use crate::worker::task_state::{Completion, LeasedTask, Outcome};
 
@@ -16,19 +19,25 @@ pub(super) fn settlement(outcome: &Outcome) -> Settlement {
         Outcome::Succeeded { result, retention, .. } | Outcome::SucceededBefore { result, retention, .. } => {
             Settlement::Complete { result: result.clone(), retention: *retention }
         }
-        Outcome::Failed { retry_at: Some(at), .. } => {
-            Settlement::Retry { at: *at, failure: Some("taskseal: attempt failed".to_owned()) }
-        }
+        Outcome::Failed { retry_at: Some(at), .. } => Settlement::Retry {
+            delay: delay_until(*at),
+            failure: Some("taskseal: attempt failed".to_owned()),
+        },
         Outcome::Failed { retry_at: None, .. } => archive("taskseal: given up"),
         Outcome::Refused { refusal, .. } => archive(&format!("{REFUSED}{}", refusal.refusal.code())),
         Outcome::NotYetValid { at, .. } | Outcome::Postponed { at, .. } | Outcome::Deferred { at, .. } => {
-            Settlement::Retry { at: *at, failure: None }
+            Settlement::Retry { delay: delay_until(*at), failure: None }
         }
         // A task with a lost lock is removed before: this worker must not settle it.
         Outcome::GivenBack { .. } | Outcome::Interrupted { .. } | Outcome::LockLost { .. } => {
             Settlement::Requeue
         }
     }
+}
+
+/// Returns the time until `at`. The broker adds it to its own clock: that of this host may be wrong.
+fn delay_until(at: UnixMillis) -> Duration {
+    at.since(UnixMillis::now())
 }
 
 /// Returns whether a task in `state`, `None` if there is none, is as `settlement` leaves it.

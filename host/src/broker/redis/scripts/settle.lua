@@ -16,7 +16,7 @@
 -- and for each of them
 --   done: nothing
 --   complete: message, retention in ms, result
---   retry: message, Unix ms, 1 if it counts as a failure
+--   retry: message, delay in ms, 1 if it counts as a failure
 --   (an empty message leaves the stored one as it is)
 --   archive: fields to append to the stored message, which replace earlier values of these fields
 --   corrupt: nothing (archived, its message unchanged)
@@ -125,7 +125,8 @@ local function keep(kind, id, key, from)
     processed = processed + 1
   elseif kind == 'retry' then
     store(key, argv[from], 'state', 'retry')
-    list(KEYS[4], argv[from + 1] / 1000, id)
+    -- Rounded down, so that a task without a delay is due at once.
+    list(KEYS[4], math.floor(now * 1000 + argv[from + 1]) / 1000, id)
     if argv[from + 2] == '1' then
       processed = processed + 1
       failed = failed + 1
