@@ -3,6 +3,7 @@
 mod ancestors;
 mod credential;
 mod secret;
+pub(crate) mod text;
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
@@ -20,7 +21,8 @@ use crate::file_error::FileError;
 #[cfg(test)]
 mod tests;
 
-/// Reads a text file of at most `max_len` bytes that all users may read, but that decides which programs run.
+/// Reads a text file of at most `max_len` bytes that all users may read, but that decides which programs run. A byte order mark of
+/// UTF-8 is not part of the text.
 ///
 /// # Errors
 /// [`FileError`] if it cannot be read, is not a regular file, is too long or not UTF-8, can be written by group or others, is
@@ -29,13 +31,13 @@ pub(crate) fn read_guarded(path: &Path, max_len: u64) -> Result<String, FileErro
     let (file, metadata) = open(path)?;
     check_writers(path, &metadata)?;
     ancestors::check(path)?;
-    let mut text = String::new();
-    let limited = (&file).take(max_len.saturating_add(1)).read_to_string(&mut text);
+    let mut content = Vec::new();
+    let limited = (&file).take(max_len.saturating_add(1)).read_to_end(&mut content);
     limited.map_err(|error| unreadable(path, &error))?;
-    if text.len() as u64 > max_len {
+    if content.len() as u64 > max_len {
         return Err(too_long(path, max_len));
     }
-    Ok(text)
+    text::decode(path, content)
 }
 
 /// Checks that only this user and root can change what a folder contains.

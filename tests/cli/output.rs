@@ -70,6 +70,24 @@ fn wrong_configuration_gives_line_field_hint_and_exit_code_2() {
 }
 
 #[test]
+fn configuration_or_keyset_in_utf16_is_refused_and_a_byte_order_mark_is_not() {
+    for name in ["taskseal.toml", "keyset.toml"] {
+        let project = Project::new();
+        let text = fs::read_to_string(project.path(name)).unwrap();
+        fs::write(project.path(name), format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
+        project.run(&SEAL).ok();
+        let utf16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(project.path(name), utf16).unwrap();
+
+        let run = project.run(&SEAL);
+
+        run.failed(2).hinted();
+        assert!(run.err.contains(&format!("{name}: the file is UTF-16; expected UTF-8")), "{run:?}");
+        assert!(run.err.contains("save the file as UTF-8"), "{run:?}");
+    }
+}
+
+#[test]
 fn missing_configuration_and_wrong_usage_give_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     for arguments in [

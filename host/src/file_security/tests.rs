@@ -139,3 +139,33 @@ fn replaced_file_has_the_new_content_and_mode_and_leaves_nothing_beside_it() {
     let error = replace(&dir.path().join("missing/metrics"), b"", 0o600).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
+
+#[test]
+fn text_in_another_encoding_than_utf8_is_refused_with_what_to_do() {
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let entry = "[[key]]\r\n";
+    let big_endian: Vec<u8> = [0xfe, 0xff, 0, b'[', 0, b'[', 0, b'k'].into();
+    let cases = [
+        ([&[0xff, 0xfe][..], &utf16(entry)].concat(), None, "the file is UTF-16; expected UTF-8"),
+        (big_endian, None, "the file is UTF-16; expected UTF-8"),
+        ([b"# keys\n", &utf16(entry)[..]].concat(), Some(2), "contains a NUL"),
+        (b"# keys\n# caf\xe9\n".to_vec(), Some(2), "byte 13 is not UTF-8"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keyset.toml");
+    for (content, line, message) in cases {
+        fs::write(&path, content).unwrap();
+        let fault = read_guarded(&path, 100).unwrap_err();
+        assert!(fault.message.starts_with(message) && fault.io.is_none(), "{fault}");
+        assert_eq!(fault.position.map(|position| position.line), line, "{fault}");
+        assert!(fault.hint.as_ref().unwrap().contains("UTF-8"), "{fault}");
+    }
+}
+
+#[test]
+fn byte_order_mark_of_utf8_is_not_part_of_the_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keyset.toml");
+    fs::write(&path, "\u{feff}key = []\r\n").unwrap();
+    assert_eq!(read_guarded(&path, 100).unwrap(), "key = []\r\n");
+}

@@ -5,6 +5,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::file_security::text::is_utf16;
+
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ pub(crate) struct Armour(Zeroizing<Vec<u8>>);
 impl Armour {
     /// Finds the armour in the content of a file.
     pub(crate) fn find(content: &[u8]) -> Result<Self, String> {
-        if content.starts_with(&[0xff, 0xfe]) || content.starts_with(&[0xfe, 0xff]) {
+        if is_utf16(content) {
             return Err("the file is UTF-16; expected PEM armour in UTF-8 or ASCII".to_owned());
         }
         let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
