@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::StatVfsMountFlags;
 use zeroize::Zeroizing;
 
-use super::{ancestors, credential, open, too_long, unreadable, untrusted_owner};
+use super::{ancestors, credential, open, text, too_long, unreadable, untrusted_owner};
 use crate::file_error::FileError;
 
 #[cfg(test)]
@@ -19,8 +19,9 @@ pub const MAX_LEN: usize = 64 << 10;
 
 /// Reads a file of secrets of at most [`MAX_LEN`] bytes into memory that is wiped. `cred:NAME` names a systemd credential.
 ///
-/// The file belongs to root or this user. Its group may read it, if that is the group of root or one of this user: so systemd
-/// and Kubernetes pass secrets to services.
+/// The file belongs to root or this user. The group of a file of root may read it, if that is the group of root or one of this
+/// user: so systemd and Kubernetes pass secrets to services. The group of a file of this user may not: with the umask 027 each new
+/// file is readable by it, and it is often one of all users, which only the user database would tell.
 ///
 /// # Errors
 /// [`FileError`] if it cannot be read, is not a regular file, is too long, is accessible to other users than those, or could
@@ -57,7 +58,7 @@ pub fn read_line(path: &Path) -> Result<Zeroizing<String>, FileError> {
 }
 
 fn one_line(content: &[u8]) -> Result<&str, String> {
-    if content.starts_with(&[0xff, 0xfe]) || content.starts_with(&[0xfe, 0xff]) {
+    if text::is_utf16(content) {
         return Err("the file is UTF-16".to_owned());
     }
     if content.starts_with("\u{feff}".as_bytes()) {
@@ -96,14 +97,25 @@ fn check_access(path: &Path, file: &File, metadata: &Metadata) -> Result<(), Fil
     let (mode, group) = (metadata.mode() & 0o7777, metadata.gid());
     let what = if mode & 0o037 != 0 {
         "accessible to group or others".to_owned()
-    } else if mode & 0o040 != 0 && !is_own_group(group) {
-        format!("accessible to group {group}, to which this user does not belong")
+    } else if mode & 0o040 == 0 {
+        return Ok(());
+    } else if let Err(what) = check_group(metadata.uid(), group, is_own_group(group)) {
+        what
     } else {
         return Ok(());
     };
     let message = format!("contains a secret and is {what} (mode {mode:04o})");
     let hint = if is_read_only(file) { RULE.to_owned() } else { format!("chmod 600 {}", path.display()) };
     Err(FileError::new(path, message).hint(hint))
+}
+
+/// Checks that the group of a file may read it. The error completes a sentence that starts with the file.
+fn check_group(owner: u32, group: u32, is_own: bool) -> Result<(), String> {
+    match (owner, is_own) {
+        (0, true) => Ok(()),
+        (0, false) => Err(format!("accessible to group {group}, to which this user does not belong")),
+        _ => Err(format!("accessible to group {group}, which is accepted only for files of root")),
+    }
 }
 
 /// Returns whether the group is that of root or one of this user.
@@ -118,4 +130,4 @@ fn is_read_only(file: &File) -> bool {
     rustix::fs::fstatvfs(file).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-const RULE: &str = "mount it with mode 0400, or 0440 and a group of the user that runs this (`defaultMode` and `fsGroup` in Kubernetes)";
+const RULE: &str = "mount it with mode 0400, or as root with 0440 and a group of the user that runs this (`defaultMode` and `fsGroup` in Kubernetes)";

@@ -32,7 +32,8 @@ pub enum PinError {
     /// The source is `cred:`, and systemd has passed no credentials to this process.
     #[error("CREDENTIALS_DIRECTORY is not set")]
     NoCredentials,
-    /// The file is accessible to other users than its owner, root and the groups of root and this user.
+    /// The file is accessible to other users than its owner and root, and, if it belongs to root, the groups of root and this
+    /// user.
     #[error("the file of the pin-source is accessible to other users")]
     InsecurePermissions,
     /// The file belongs to neither this user nor root.
@@ -99,9 +100,10 @@ impl Pin {
             return Err(PinError::Unreadable);
         }
         // The group of root, because systemd passes credentials with an access control list, which appears as permissions of
-        // the group.
+        // the group. The group of a file of this user is often one of all users, which only the user database would tell.
         let mode = metadata.mode();
-        if mode & 0o037 != 0 || (mode & 0o040 != 0 && !is_own_group(metadata.gid())) {
+        let is_for_group = metadata.uid() == 0 && is_own_group(metadata.gid());
+        if mode & 0o037 != 0 || (mode & 0o040 != 0 && !is_for_group) {
             return Err(PinError::InsecurePermissions);
         }
         // An owner can change the permissions at any time, and write wrong PINs until the token locks.

@@ -15,7 +15,7 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
             "`pin-source` must name a source that exists and that this user can read"
         }
         Error::Pin(PinError::InsecurePermissions) => {
-            "set its mode to 0600, or to 0440 with a group of the user that runs this"
+            "set its mode to 0600; a file of root may have 0440 and a group of the user that runs this"
         }
         Error::Pin(PinError::ByteOrderMark | PinError::Utf16 | PinError::LineBreak | PinError::Blank) => {
             "write the PIN alone into the file, as UTF-8 without a byte order mark; no attempt was made"
