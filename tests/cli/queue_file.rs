@@ -11,7 +11,7 @@ use crate::support::queue::{ENQUEUE, ONCE};
 const ID: &str = "0193a5b0-0000-7000-8000-000000000001";
 
 /// Commands that change nothing.
-const LOOKING: [&[&str]; 11] = [
+const LOOKING: [&[&str]; 12] = [
     &["queue", "ls"],
     &["task", "ls", "--queue", "default"],
     &["task", "inspect", ID],
@@ -21,6 +21,7 @@ const LOOKING: [&[&str]; 11] = [
     &["quarantine", "show", "1"],
     &["inspect", "-"],
     &["doctor"],
+    &["check"],
     &SEAL,
     &OPEN,
 ];
