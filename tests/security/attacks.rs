@@ -455,6 +455,7 @@ fn started_before(ledger: &dyn Ledger, task: &Sealed, times: u32, crashed: bool)
         let owner = format!("lost-{number}");
         let start = UnixMillis(i64::from(number) * 10 + 1);
         ledger.acquire(&owner, start, UnixMillis(start.0 + 5), std::slice::from_ref(&query)).unwrap();
+        assert_eq!(ledger.begin(&owner, &[query.key()]).unwrap(), [true]);
         if !crashed {
             ledger.release(&owner, &[query.key()]).unwrap();
         }
