@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use redis::cmd;
 use taskseal::broker::redis::{RedisBroker, RedisConfig};
-use taskseal::broker::{Broker, BrokerError, NewTask, Settlement, TaskState};
+use taskseal::broker::{Broker, BrokerError, NewTask, Operation, Settlement, TaskRecord, TaskState};
+use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_tests::redis::RedisServer;
 
@@ -65,6 +66,13 @@ async fn work(broker: &RedisBroker, ids: &[String]) -> Vec<BrokerError> {
         errors.extend(broker.list(&queue(), state, 0, 10).await.err());
     }
     errors.extend(broker.find(&queue(), "0").await.err());
+    for operation in [Operation::Run, Operation::Archive, Operation::Delete] {
+        errors.extend(broker.operate(&queue(), ids, operation).await.err());
+    }
+    let other = QueueName::parse("other").unwrap();
+    let record = TaskRecord { id: "other".into(), queue: "other".into(), ..TaskRecord::default() };
+    errors.extend(broker.enqueue(&other, &[NewTask::now(record)]).await.err());
+    errors.extend(broker.delete_queue(&other, true).await.err());
     errors.extend(broker.ping().await.err());
     errors.extend(broker.health().await.err());
     errors

@@ -35,7 +35,11 @@ local function drop(ids)
   end
   deleted = deleted + #ids
 end
-drop(redis.call('RPOP', KEYS[1], limit) or {})
+local pending = redis.call('LRANGE', KEYS[1], -limit, -1)
+drop(pending)
+if #pending > 0 then
+  redis.call('LTRIM', KEYS[1], 0, -#pending - 1)
+end
 for _, set in ipairs(sets) do
   if deleted < limit then
     local ids = redis.call('ZRANGE', set, 0, limit - deleted - 1)
