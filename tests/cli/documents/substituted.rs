@@ -33,6 +33,7 @@ pub(crate) const SUBSTITUTED: &[Substituted] = &[
     entry("hsm/README.md", "/usr/lib/softhsm/libsofthsm2.so", "{library}"),
     entry(SERVICE, "sudo -u taskseal ", ""),
     entry(SERVICE, "/usr/local/bin/taskseal worker", "taskseal worker --once"),
+    entry(SERVICE, "/usr/local/bin/", ""),
     entry(SERVICE, "/etc/taskseal", "{home}/etc/taskseal"),
     entry(SERVICE, "/run/taskseal", "{home}/run/taskseal"),
     entry(SERVICE, "/var/lib/taskseal", "{home}/var/lib/taskseal"),
