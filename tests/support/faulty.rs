@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -235,18 +235,24 @@ impl Broker for FaultyBroker {
 pub struct FaultyLedger {
     inner: Arc<dyn Ledger>,
     unavailable: AtomicBool,
+    failing_begins: AtomicUsize,
 }
 
 impl FaultyLedger {
     /// Wraps `inner`, available.
     #[must_use]
     pub fn new(inner: Arc<dyn Ledger>) -> Arc<Self> {
-        Arc::new(Self { inner, unavailable: AtomicBool::new(false) })
+        Arc::new(Self { inner, unavailable: AtomicBool::new(false), failing_begins: AtomicUsize::new(0) })
     }
 
     /// Makes it unavailable or available again.
     pub fn set_unavailable(&self, unavailable: bool) {
         self.unavailable.store(unavailable, Ordering::SeqCst);
+    }
+
+    /// Lets the next `times` calls of `begin` fail.
+    pub fn fail_begin(&self, times: usize) {
+        self.failing_begins.store(times, Ordering::SeqCst);
     }
 
     fn reach(&self) -> Result<&dyn Ledger, StateError> {
@@ -277,6 +283,10 @@ impl Ledger for FaultyLedger {
     }
 
     fn begin(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.failing_begins.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(StateError::Unavailable { kind: StateKind::Ledger, source: "told to fail".into() });
+        }
         self.reach()?.begin(owner, keys)
     }
 

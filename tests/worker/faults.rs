@@ -34,6 +34,7 @@ on_both_brokers! {
     broker_that_cannot_be_reached_is_asked_again,
     queue_that_fails_does_not_hold_up_another,
     queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queues,
+    last_attempt_whose_beginning_is_not_recorded_does_not_run_and_is_not_used_up,
     worker_that_ends_with_its_queues_runs_a_task_that_it_has_just_given_back,
     panic_of_an_observer_ends_the_worker_loudly,
 }
@@ -307,6 +308,20 @@ async fn queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queu
     fleet.client().enqueue(task("x")).await.unwrap();
     let tally = Worker::new(settings, fleet.parts(handlers)).run_once().await;
     assert_eq!((tally.gave_up, tally.succeeded, runs.load(Ordering::SeqCst)), (1, 1, 1));
+}
+
+async fn last_attempt_whose_beginning_is_not_recorded_does_not_run_and_is_not_used_up(fleet: Fleet) {
+    fleet.client().enqueue(task("x").attempts(1)).await.unwrap();
+    let ledger = FaultyLedger::new(fleet.ledger());
+    ledger.fail_begin(2);
+    let (handlers, runs) = counted();
+    let parts = WorkerParts {
+        ledger: Arc::clone(&ledger) as Arc<dyn taskseal::replay::Ledger>,
+        ..fleet.parts(handlers)
+    };
+    let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
+    assert_eq!((tally.given_back, tally.started, tally.succeeded), (2, 1, 1));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
 async fn worker_that_ends_with_its_queues_runs_a_task_that_it_has_just_given_back(fleet: Fleet) {
