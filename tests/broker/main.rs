@@ -14,6 +14,7 @@ mod redis_repairs;
 mod redis_rights;
 mod redis_tls;
 mod redis_vectors;
+mod sqlite_clock;
 mod sqlite_damage;
 mod sqlite_files;
 mod sqlite_overlong;

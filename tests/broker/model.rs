@@ -4,17 +4,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use taskseal::broker::sqlite::{SqliteBroker, SqliteConfig};
-use taskseal::broker::{Broker, BrokerError};
+use taskseal::broker::Broker;
 use taskseal::time::UnixMillis;
 use taskseal_tests::conformance::Store;
-use taskseal_tests::embedded::QueueFile;
 use taskseal_tests::model::{Model, Op, ops};
 use taskseal_tests::redis::RedisServer;
+
+use crate::sqlite_clock::on_its_clock;
 
 fn cases(normally: u32) -> Config {
     let cases = std::env::var("TASKSEAL_MODEL_CASES").map_or(normally, |text| text.parse().unwrap());
@@ -51,13 +51,9 @@ fn check<T>(
 #[test]
 fn embedded_broker_does_what_the_model_does() {
     let open = || {
-        let file = QueueFile::new();
         // From a start in the past, so that the model's idea of the future holds on this clock too.
-        let time = Arc::new(AtomicI64::new(UnixMillis::now().0));
-        let clock = Arc::clone(&time);
-        let config = SqliteConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
-        let broker: Result<SqliteBroker, BrokerError> = SqliteBroker::open_with(file.path(), &config);
-        let broker: Arc<dyn Broker> = Arc::new(broker.unwrap());
+        let (file, time, broker) = on_its_clock(UnixMillis::now().0);
+        let broker: Arc<dyn Broker> = Arc::new(broker);
         ((file, time), broker)
     };
     check(cases(400), Model::exact, open, |(_, time)| {

@@ -9,7 +9,6 @@ use taskseal::broker::{
     Broker, BrokerError, Corrupt, DequeueLimits, NewTask, Operation, QueueStats, Settled, Settlement,
     TaskRecord, TaskState, Tidied,
 };
-use taskseal::time::UnixMillis;
 use taskseal_tests::conformance::eventually;
 use taskseal_tests::embedded::QueueFile;
 
@@ -324,28 +323,6 @@ async fn a_file_overwritten_with_noise_causes_no_panic() {
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_delays_and_loses_nothing() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
-    let file = QueueFile::new();
-    let time = Arc::new(AtomicI64::new(1_000_000));
-    let clock = Arc::clone(&time);
-    let config = SqliteConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
-    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
-    broker.enqueue(&queue(), &[task("a", vec![1])]).await.unwrap();
-    let lease = broker.dequeue(&queue(), 1, Duration::from_secs(5)).await.unwrap().tasks.remove(0).lease;
-
-    time.store(900_000, Ordering::SeqCst);
-    assert!(broker.recover(&queue(), 1).await.unwrap().requeued.is_empty());
-    time.store(1_004_999, Ordering::SeqCst);
-    assert!(broker.recover(&queue(), 1).await.unwrap().requeued.is_empty());
-    time.store(1_005_000, Ordering::SeqCst);
-    assert_eq!(broker.recover(&queue(), 1).await.unwrap().requeued, ["a"]);
-    assert_eq!(broker.settle(&queue(), &[(lease, Settlement::Done)]).await.unwrap(), [Settled::LeaseLost]);
-    assert_eq!(broker.stats(&queue()).await.unwrap().oldest_pending, Some(Duration::ZERO));
-}
-
-#[tokio::test]
 async fn lease_that_ends_in_years_counts_as_none() {
     let file = QueueFile::new();
     let broker = filled(&file, 1).await;
@@ -397,27 +374,4 @@ async fn time_of_zero_counts_as_unknown_and_does_not_age() {
     assert_eq!((info.at, info.last_failed_at, info.completed_at), (None, None, None));
     assert_eq!(broker.list(&queue(), TaskState::Archived, 0, 10).await.unwrap()[0].at, None);
     assert_eq!(broker.stats(&queue()).await.unwrap().oldest_pending, None);
-}
-
-#[tokio::test]
-async fn retried_task_is_due_by_the_clock_of_the_broker_and_not_by_that_of_the_worker() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
-    let file = QueueFile::new();
-    // Years behind the clock of this host.
-    let time = Arc::new(AtomicI64::new(1_000_000));
-    let clock = Arc::clone(&time);
-    let config = SqliteConfig::default().with_clock(move || UnixMillis(clock.load(Ordering::SeqCst)));
-    let broker = SqliteBroker::open_with(file.path(), &config).unwrap();
-    broker.enqueue(&queue(), &[task("a", vec![1])]).await.unwrap();
-    let lease = broker.dequeue(&queue(), 1, LONG).await.unwrap().tasks.remove(0).lease;
-
-    let retry = Settlement::Retry { delay: Duration::from_secs(5), failure: None };
-    assert_eq!(broker.settle(&queue(), &[(lease, retry)]).await.unwrap(), [Settled::Done]);
-
-    assert_eq!(broker.find(&queue(), "a").await.unwrap().unwrap().at, Some(UnixMillis(1_005_000)));
-    time.store(1_004_999, Ordering::SeqCst);
-    assert_eq!(broker.forward(&queue(), 1).await.unwrap(), 0);
-    time.store(1_005_000, Ordering::SeqCst);
-    assert_eq!(broker.forward(&queue(), 1).await.unwrap(), 1);
 }

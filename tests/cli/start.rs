@@ -3,16 +3,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStderr};
-use std::time::Duration;
 
 use redis::cmd;
 use serde_json::Value;
 use taskseal_tests::redis::RedisServer;
 use taskseal_tests::token_folder::TokenFolder;
 
+use crate::support::notify::NotifySocket;
 use crate::support::project::Project;
 use crate::support::queue::terminate;
 use crate::support::token::RunWithToken;
@@ -60,23 +59,16 @@ fn worker_is_not_ready_before_its_queue_answers() {
     let Some(mut server) = RedisServer::start_or_skip() else { return };
     let project = project_on(&server);
     server.kill();
-    let socket = UnixDatagram::bind(project.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let receive = || {
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
-    };
-    let path = project.path("notify");
-    let mut worker = project.spawn(&WORKER, &[("NOTIFY_SOCKET", path.as_path())]);
+    let manager = NotifySocket::bind(project.path("notify"));
+    let mut worker = project.spawn(&WORKER, &manager.environment());
     let mut log = Log::of(&mut worker);
 
     let names = log.until("broker-failed");
     assert!(!names.iter().any(|name| name == "ready"), "{names:?}");
-    assert!(receive().starts_with("EXTEND_TIMEOUT_USEC="));
+    assert!(manager.receive().starts_with("EXTEND_TIMEOUT_USEC="));
     server.restart();
     log.until("ready");
-    while receive() != "READY=1" {}
+    while manager.receive() != "READY=1" {}
 
     terminate(&worker);
     assert_eq!(worker.wait().unwrap().code(), Some(0));

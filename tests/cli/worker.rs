@@ -4,13 +4,12 @@
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
+use crate::support::notify::NotifySocket;
 use crate::support::project::Project;
 use crate::support::queue::{ONCE, terminate, until};
 
@@ -71,19 +70,13 @@ fn two_workers_share_the_tasks_and_none_runs_twice() {
 fn sigterm_lets_the_running_task_end_and_tells_the_service_manager() {
     let project = Project::new();
     project.handler("touch started; until [ -e go ]; do sleep 0.02; done; echo ended");
-    let socket = UnixDatagram::bind(project.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let receive = || {
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
-    };
+    let manager = NotifySocket::bind(project.path("notify"));
     let id = project.enqueue();
-    let worker = project.spawn(&["worker"], &[("NOTIFY_SOCKET", &project.path("notify"))]);
+    let worker = project.spawn(&["worker"], &manager.environment());
     until("the handler runs", || project.path("started").exists());
 
     terminate(&worker);
-    assert_eq!([receive(), receive()], ["READY=1", "STOPPING=1"]);
+    assert_eq!([manager.receive(), manager.receive()], ["READY=1", "STOPPING=1"]);
     project.run(&["result", &id]).failed(6);
     fs::write(project.path("go"), "").unwrap();
     let output = worker.wait_with_output().unwrap();
@@ -116,17 +109,10 @@ fn second_signal_stops_at_once_and_takes_the_handler_along() {
 #[test]
 fn watchdog_is_fed_only_when_it_was_asked_for() {
     let project = Project::new();
-    let socket = UnixDatagram::bind(project.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let path = project.path("notify");
-    let environment = [("NOTIFY_SOCKET", path.as_path()), ("WATCHDOG_USEC", Path::new("20000"))];
+    let manager = NotifySocket::bind(project.path("notify"));
+    let environment = [&manager.environment()[..], &[("WATCHDOG_USEC", Path::new("20000"))]].concat();
     let worker = project.spawn(&["worker"], &environment);
-    let mut buffer = [0; 64];
-    let mut states = Vec::new();
-    while states.len() < 3 {
-        let length = socket.recv(&mut buffer).unwrap();
-        states.push(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned());
-    }
+    let states = [manager.receive(), manager.receive(), manager.receive()];
 
     terminate(&worker);
 

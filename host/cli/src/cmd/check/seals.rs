@@ -22,12 +22,13 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
         let message = format!("key {kid} opens; only a host that has its secret can verify with it");
         return Finding::skip(check, message);
     }
+    let probe = Probe { config, keyset, key };
     let types = types(config, keyset, key);
     let queues = queues(config);
     let mut refused = Vec::new();
     for queue in &queues {
         for task_type in &types {
-            if let Err(failure) = probe_task(config, keyset, key, queue, task_type) {
+            if let Err(failure) = probe.task(queue, task_type) {
                 refused.push((queue, task_type, failure));
             }
         }
@@ -52,9 +53,10 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
 
 /// Checks the key of the worker for each queue and task type that it serves.
 pub(super) fn results(config: &Config, keyset: &Keyring, key: &SealingKey) -> Result<(), Failure> {
+    let probe = Probe { config, keyset, key };
     for queue in queues(config) {
         for task_type in types(config, keyset, key) {
-            probe_result(config, keyset, key, queue, &task_type).map_err(|failure| {
+            probe.result(queue, &task_type).map_err(|failure| {
                 let message =
                     format!("a result of type {task_type} in queue {queue} is refused: {}", failure.message);
                 Failure { message, ..failure }
@@ -80,41 +82,53 @@ fn types(config: &Config, keyset: &Keyring, key: &SealingKey) -> Vec<String> {
     patterns.into_iter().map(|pattern| pattern.replace('*', "check")).collect()
 }
 
-fn probe_task(
-    config: &Config,
-    keyset: &Keyring,
-    key: &SealingKey,
-    queue: &QueueName,
-    task_type: &str,
-) -> Result<(), Failure> {
-    let client = config.client().map_err(Failure::config)?;
-    let audience = config.audience(queue);
-    let claims =
-        claims(project::issuer(client), task_arg::task_type(task_type)?, project::audience(&audience))?;
-    // A lifetime that the policy does not accept is found as well.
-    let claims = claims.expires_at(now().saturating_add(client.lifetime.as_secs()));
-    let policy = config.policy.for_tasks(project::audience(&audience), NameSet::ANY);
-    probe(keyset, key, &claims, &policy)
+/// Seals with a key of this host, and verifies with its keyset and policy.
+struct Probe<'a> {
+    config: &'a Config,
+    keyset: &'a Keyring,
+    key: &'a SealingKey,
 }
 
-fn probe_result(
-    config: &Config,
-    keyset: &Keyring,
-    key: &SealingKey,
-    queue: &QueueName,
-    task_type: &str,
-) -> Result<(), Failure> {
-    let worker = config.worker().map_err(Failure::config)?;
-    let audience = config.audience(queue);
-    let issuer = Issuer::new(&worker.id).map_err(|error| Failure::usage(error.to_string()))?;
-    let request = Sha256::digest(b"taskseal check").into();
-    let claims = claims(issuer, task_arg::task_type(task_type)?, project::audience(&audience))?;
-    let mut policy = config.policy.for_results(project::audience(&audience), request);
-    if config.client.is_none() {
-        // Its own list of suites is for tasks; clients have the one for results.
-        policy.suites = SuiteSet::NONE.with(key.suite());
+impl Probe<'_> {
+    fn task(&self, queue: &QueueName, task_type: &str) -> Result<(), Failure> {
+        let client = self.config.client().map_err(Failure::config)?;
+        let audience = self.config.audience(queue);
+        let claims =
+            claims(project::issuer(client), task_arg::task_type(task_type)?, project::audience(&audience))?;
+        // A lifetime that the policy does not accept is found as well.
+        let claims = claims.expires_at(now().saturating_add(client.lifetime.as_secs()));
+        self.verify(&claims, &self.config.policy.for_tasks(project::audience(&audience), NameSet::ANY))
     }
-    probe(keyset, key, &claims.request(request), &policy)
+
+    fn result(&self, queue: &QueueName, task_type: &str) -> Result<(), Failure> {
+        let worker = self.config.worker().map_err(Failure::config)?;
+        let audience = self.config.audience(queue);
+        let issuer = Issuer::new(&worker.id).map_err(|error| Failure::usage(error.to_string()))?;
+        let request = Sha256::digest(b"taskseal check").into();
+        let claims = claims(issuer, task_arg::task_type(task_type)?, project::audience(&audience))?;
+        let mut policy = self.config.policy.for_results(project::audience(&audience), request);
+        if self.config.client.is_none() {
+            // Its own list of suites is for tasks; clients have the one for results.
+            policy.suites = SuiteSet::NONE.with(self.key.suite());
+        }
+        self.verify(&claims.request(request), &policy)
+    }
+
+    /// Seals an empty body and verifies the envelope.
+    fn verify(&self, claims: &Claims<'_>, policy: &Policy<'_>) -> Result<(), Failure> {
+        let sealed = self.key.seal(claims, ContentType::OCTETS, b"");
+        let envelope = sealed.map_err(|error| Failure::unavailable(format!("cannot seal: {error}")))?;
+        let clock = &mut taskseal::time::clock();
+        let verified =
+            Unverified::parse(&envelope).and_then(|envelope| envelope.verify(self.keyset, policy, clock));
+        match verified {
+            Ok(_) => Ok(()),
+            Err(OpenError::Refused(refusal)) => {
+                Err(Failure::refused(format!("{refusal} ({})", refusal.code())).hint(refusal_hint(refusal)))
+            }
+            Err(error) => Err(Failure::unavailable(error.to_string())),
+        }
+    }
 }
 
 fn claims<'a>(
@@ -128,24 +142,4 @@ fn claims<'a>(
 
 fn now() -> u64 {
     u64::try_from(UnixMillis::now().as_secs()).unwrap_or(0)
-}
-
-/// Seals an empty body and verifies the envelope.
-fn probe(
-    keyset: &Keyring,
-    key: &SealingKey,
-    claims: &Claims<'_>,
-    policy: &Policy<'_>,
-) -> Result<(), Failure> {
-    let sealed = key.seal(claims, ContentType::OCTETS, b"");
-    let envelope = sealed.map_err(|error| Failure::unavailable(format!("cannot seal: {error}")))?;
-    let clock = &mut taskseal::time::clock();
-    let verified = Unverified::parse(&envelope).and_then(|envelope| envelope.verify(keyset, policy, clock));
-    match verified {
-        Ok(_) => Ok(()),
-        Err(OpenError::Refused(refusal)) => {
-            Err(Failure::refused(format!("{refusal} ({})", refusal.code())).hint(refusal_hint(refusal)))
-        }
-        Err(error) => Err(Failure::unavailable(error.to_string())),
-    }
 }
