@@ -45,6 +45,7 @@ pub struct FaultyBroker {
     inner: Arc<dyn Broker>,
     faults: Mutex<BTreeMap<Call, (Fault, usize)>>,
     held: Mutex<BTreeMap<Call, (When, Arc<Held>)>>,
+    waited: Mutex<Vec<QueueName>>,
 }
 
 /// When a call is held.
@@ -69,7 +70,7 @@ impl FaultyBroker {
     /// Wraps `inner`, without a fault.
     #[must_use]
     pub fn new(inner: Arc<dyn Broker>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Mutex::default(), held: Mutex::default() })
+        Arc::new(Self { inner, faults: Mutex::default(), held: Mutex::default(), waited: Mutex::default() })
     }
 
     /// Lets the next call wait.
@@ -77,6 +78,12 @@ impl FaultyBroker {
         let held = Arc::<Held>::default();
         self.held.lock().unwrap().insert(call, (when, Arc::clone(&held)));
         held
+    }
+
+    /// The queues of the latest wait.
+    #[must_use]
+    pub fn waited(&self) -> Vec<QueueName> {
+        self.waited.lock().unwrap().clone()
     }
 
     async fn wait_if_held(&self, call: Call, now: When) {
@@ -226,6 +233,7 @@ impl Broker for FaultyBroker {
     }
 
     async fn wait(&self, queues: &[QueueName], timeout: Duration) {
+        queues.clone_into(&mut self.waited.lock().unwrap());
         self.inner.wait(queues, timeout).await;
     }
 }

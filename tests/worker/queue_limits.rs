@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use taskseal::handler::Output;
-use taskseal::worker::WorkerQueue;
+use taskseal::worker::{WorkerParts, WorkerQueue};
 use taskseal::{QueueName, Task};
+use taskseal_tests::faulty::FaultyBroker;
 use taskseal_tests::fleet::{Fleet, Running, every_type, mail, until};
 use taskseal_tests::on_both_brokers;
 use tokio::sync::Notify;
 
 on_both_brokers! {
     queue_with_a_limit_does_not_occupy_more_handlers_and_all_its_tasks_run,
+    queue_that_is_full_is_not_waited_for_although_it_has_tasks,
 }
 
 const SLOW_TASKS: usize = 6;
@@ -67,4 +69,43 @@ async fn queue_with_a_limit_does_not_occupy_more_handlers_and_all_its_tasks_run(
     .await;
     assert_eq!(worker.stop().await.succeeded, 20 + u64::try_from(SLOW_TASKS).unwrap());
     assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+async fn queue_that_is_full_is_not_waited_for_although_it_has_tasks(fleet: Fleet) {
+    let bulk = QueueName::parse("bulk").unwrap();
+    let go_on = Arc::new(Notify::new());
+    let handlers = {
+        let go_on = go_on.clone();
+        every_type(move |_| {
+            let go_on = go_on.clone();
+            async move {
+                go_on.notified().await;
+                Ok(Output::empty())
+            }
+        })
+    };
+    let mut settings = fleet.worker_settings();
+    settings.concurrency = 4;
+    let mut limited = WorkerQueue::new(bulk.clone(), 1);
+    limited.concurrency = Some(1);
+    settings.queues = vec![limited, WorkerQueue::new(mail(), 1)];
+    let tasks = (0..2).map(|number| Task::new("email:send", &number).unwrap().queue(bulk.clone())).collect();
+    fleet.client().enqueue_all(tasks).await.unwrap();
+    let broker = FaultyBroker::new(fleet.broker());
+
+    let worker = Running::start(settings, WorkerParts { broker: broker.clone(), ..fleet.parts(handlers) });
+
+    // With the other one, every wait would end at once, as long as the handler runs.
+    until("a wait for the other queue alone", async || (broker.waited() == [mail()]).then_some(())).await;
+    go_on.notify_one();
+    until("the second task to be all that is left", async || {
+        (fleet.broker().stats(&bulk).await.unwrap().completed == 1).then_some(())
+    })
+    .await;
+    go_on.notify_one();
+    until("both tasks to be done", async || {
+        (fleet.broker().stats(&bulk).await.unwrap().completed == 2).then_some(())
+    })
+    .await;
+    assert_eq!(worker.stop().await.succeeded, 2);
 }

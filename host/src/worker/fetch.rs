@@ -25,7 +25,7 @@ pub(super) async fn run(shared: Arc<Shared>, completions: mpsc::Sender<Completio
     let scheduler = QueueScheduler::new(&shared.settings.queues);
     let (ready, to_start) = mpsc::unbounded_channel();
     let starting = tokio::spawn(start::run(Arc::clone(&shared), to_start, completions.clone()));
-    let mut fetcher = Fetcher { shared, scheduler, ready, completions, has_full_queue: false };
+    let mut fetcher = Fetcher { shared, scheduler, ready, completions, full_queues: Vec::new() };
     // Without settlement no outcome would be recorded.
     while fetcher.shared.lifecycle.phase() == Phase::Running && !fetcher.completions.is_closed() {
         let Some(slots) = fetcher.slots().await else { break };
@@ -48,8 +48,8 @@ struct Fetcher {
     /// Tasks for the handlers, in order.
     ready: mpsc::UnboundedSender<ReadyTask>,
     completions: mpsc::Sender<Completion>,
-    /// Set if a queue was not asked, because the worker holds as many of its tasks as it may.
-    has_full_queue: bool,
+    /// Queues that were not asked, because the worker holds as many of their tasks as it may.
+    full_queues: Vec<QueueName>,
 }
 
 /// Slots for the tasks of a batch.
@@ -104,17 +104,20 @@ impl Fetcher {
     /// Waits until there may be a task to fetch, or the worker drains.
     async fn idle(&mut self, once: bool) {
         let longest = if once { DONE_CHECK } else { self.shared.settings.poll };
+        let mut queues = self.scheduler.names();
+        // They have tasks: the broker would return at once, again and again.
+        queues.retain(|queue| !self.full_queues.contains(queue));
         let waiting = async {
             match self.scheduler.next_attempt() {
                 // The broker, asked to wait for a queue that fails, might not say when it is back.
                 Some(next) => tokio::time::sleep(next.min(longest)).await,
-                None => self.shared.parts.broker.wait(&self.scheduler.names(), longest).await,
+                None => self.shared.parts.broker.wait(&queues, longest).await,
             }
         };
         tokio::select! {
             () = waiting => {}
             // The queue does not announce the tasks that it held before.
-            () = self.shared.slots.freed(), if self.has_full_queue => {}
+            () = self.shared.slots.freed(), if !self.full_queues.is_empty() => {}
             () = self.shared.lifecycle.entered(Phase::Draining) => {}
         }
     }
@@ -122,14 +125,14 @@ impl Fetcher {
     /// Fetches as many tasks as there are slots, from each queue in turn. Returns whether there were any.
     async fn fetch(&mut self, mut slots: Slots) -> bool {
         let mut fetched = false;
-        self.has_full_queue = false;
+        self.full_queues.clear();
         for (number, queue) in self.scheduler.round() {
             if slots.free.is_empty() {
                 break;
             }
             let limit = self.limit(number, &queue).min(slots.free.len());
             if limit == 0 {
-                self.has_full_queue = true;
+                self.full_queues.push(queue);
                 continue;
             }
             let Some(dequeued) = self.dequeue(number, &queue, limit).await else { continue };

@@ -30,7 +30,7 @@ pub(super) struct Subscriber {
 /// Which queues were announced.
 #[derive(Default)]
 struct Announced {
-    /// Queues that are waited for, and whether each was announced since its last dequeue.
+    /// Queues that are asked or waited for, and whether each was announced since its last dequeue.
     queues: Mutex<BTreeMap<QueueName, bool>>,
     changed: Notify,
 }
@@ -42,8 +42,11 @@ impl Subscriber {
 
     /// Forgets the announcements of a queue. Call it before each dequeue, so that later announcements count as new.
     pub(super) fn reset(&self, queue: &QueueName) {
-        if let Some(announced) = self.announced.queues().get_mut(queue) {
-            *announced = false;
+        let mut known = self.announced.queues();
+        match known.get_mut(queue) {
+            Some(announced) => *announced = false,
+            // So that it is announced if it gets tasks before the first wait for it.
+            None => drop(known.insert(queue.clone(), false)),
         }
     }
 
@@ -105,7 +108,7 @@ impl Announced {
 
     fn announce(&self, queue: &[u8]) {
         let name = str::from_utf8(queue).ok().and_then(|name| QueueName::parse(name).ok());
-        // Only queues that are waited for are stored: any client of Redis can send names on the channel.
+        // Only queues that are asked or waited for are stored: any client of Redis can send names on the channel.
         let Some(name) = name else { return };
         if let Some(announced) = self.queues().get_mut(&name) {
             *announced = true;
