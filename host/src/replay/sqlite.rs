@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
+use taskseal_core::Policy;
 
 use self::acquire::Statements;
 use self::clock::LedgerClock;
@@ -85,8 +86,10 @@ impl SqliteLedger {
     /// # Errors
     /// [`StateError::Missing`] if there is no file, otherwise as [`open`](Self::open).
     pub fn open_existing(path: &Path) -> Result<Self, StateError> {
-        // A file that was emptied is a lost ledger: it gets a new identity and admits nothing older.
-        Self::open_or_create(path, false, after_now())
+        // A file that was emptied is a lost ledger: it gets a new identity and admits nothing older. It may have recorded tasks
+        // of issuers whose clocks are ahead, and this call does not wait, as an operator does, until they are older.
+        let ahead = Duration::from_secs(Policy::MAX_SKEW.into());
+        Self::open_or_create(path, false, after_now().plus(ahead))
     }
 
     /// Returns whether this handle created the ledger: nothing that happened before is recorded.

@@ -510,8 +510,14 @@ fn ledger_whose_file_was_emptied_refuses_what_was_issued_before() {
 
     let ledger = SqliteLedger::open_existing(&path).unwrap();
 
-    let old = ReplayQuery { issued_at: Some(NOW), ..query(1) };
-    assert_eq!(acquire(&ledger, "a", NOW, &old), Decision::Refused(LedgerRefusal::OlderThanLedger));
+    let refused = Decision::Refused(LedgerRefusal::OlderThanLedger);
+    let issued = |id, at| ReplayQuery { issued_at: Some(at), ..query(id) };
+    assert_eq!(acquire(&ledger, "a", NOW, &issued(1, NOW)), refused);
+    // By a clock that is ahead by as much as a worker tolerates: the lost ledger may have recorded it.
+    let ahead = UnixMillis::now().plus(Duration::from_secs(299));
+    assert_eq!(acquire(&ledger, "a", NOW, &issued(2, ahead)), refused);
+    let later = UnixMillis::now().plus(Duration::from_secs(301));
+    assert_eq!(acquire(&ledger, "a", NOW, &issued(3, later)), Decision::FirstRun);
 }
 
 #[test]

@@ -107,7 +107,8 @@ pub(super) fn warn_if_new(session: &Session, ledger: &SqliteLedger) -> Result<()
     let (file, id) = (session.config.state_dir.join("ledger.db").display().to_string(), hex(&stats.id));
     tracing::warn!(
         target: WORKER_TARGET, event = "ledger-new", id, file,
-        "the ledger was empty: {file} records no task that ran before ({id}); tasks that were issued before are refused"
+        "the ledger was empty: {file} records no task that ran before ({id}); tasks that were issued before \
+         or in the next five minutes are refused"
     );
     Ok(())
 }
