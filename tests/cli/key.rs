@@ -177,6 +177,18 @@ fn public_key_in_pem_has_the_entry_of_its_private_key() {
 }
 
 #[test]
+fn entry_of_a_shared_key_without_rights_states_no_validity_because_it_is_not_checked() {
+    let project = Project::new();
+    project.run(&["keygen", "shared", "--suite", "sign-encrypt", "--out", "shared.key"]).ok();
+    for bound in ["--valid-from", "--valid-until"] {
+        let run = project.run(&["key", "entry", "shared.key", bound, "30d"]);
+        assert!(run.failed(2).hinted().out.is_empty(), "{run:?}");
+    }
+    let with_rights = [&["key", "entry", "shared.key", "--valid-until", "30d"][..], &ANY].concat();
+    assert!(project.run(&with_rights).ok().text().contains("valid_until = "));
+}
+
+#[test]
 fn key_in_a_token_is_shown_and_its_public_key_exported_but_never_its_private_key() {
     let folder = TokenFolder::new();
     let uri = folder.uri("token=plant;object=k");

@@ -114,9 +114,13 @@ impl EntryArgs {
         self.append.as_deref().map_or(Ok(()), |keyset| check_appendable(keyset).map_err(Failure::config))
     }
 
-    /// Returns whether a validity is set.
-    pub(crate) const fn has_validity(&self) -> bool {
-        self.valid_from.is_some() || self.valid_until.is_some()
+    /// Checks that no validity is set, for a key of suite SE: verifiers do not read its entry.
+    pub(crate) fn refuse_validity(&self) -> Result<(), Failure> {
+        if self.valid_from.is_none() && self.valid_until.is_none() {
+            return Ok(());
+        }
+        Err(Failure::usage("the validity of a key of suite SE is not checked")
+            .hint("omit --valid-from and --valid-until: the signature around it has the validity"))
     }
 
     /// Returns what the key seals or decrypts.

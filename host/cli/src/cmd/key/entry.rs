@@ -1,5 +1,7 @@
 //! `taskseal key entry`: prints the keyset entry of a key in a file or a token.
 
+use taskseal::keys::Algorithm;
+
 use crate::entry_args::{EntryArgs, RightsArgs};
 use crate::failure::Failure;
 use crate::key_summary::KeySummary;
@@ -19,5 +21,9 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     args.entry.check()?;
     let key = KeySummary::of(&args.key)?;
-    args.entry.finish(&key, args.rights.of(key.algorithm)?, ui)
+    let rights = args.rights.of(key.algorithm)?;
+    if rights.is_none() && key.algorithm == Algorithm::A256Gcm {
+        args.entry.refuse_validity()?;
+    }
+    args.entry.finish(&key, rights, ui)
 }

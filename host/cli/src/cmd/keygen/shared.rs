@@ -62,11 +62,7 @@ impl Args {
             return self.rights.required().map(Some);
         }
         self.rights.refused("a key of suite SE")?;
-        if self.entry.has_validity() {
-            return Err(Failure::usage("the validity of a key of suite SE is not checked")
-                .hint("omit --valid-from and --valid-until: the signature around it has the validity"));
-        }
-        Ok(None)
+        self.entry.refuse_validity().map(|()| None)
     }
 }
 
