@@ -14,7 +14,9 @@ pub(crate) fn confirm(question: &str, count: usize, yes: bool, ui: &Ui) -> Resul
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("{count} match")).hint("add --yes to change them"));
+        return Err(
+            Failure::usage(format!("{count} match, and none was changed")).hint("add --yes to change them")
+        );
     }
     ui.note(&format!("{question}? [y/N]"));
     let mut answer = String::new();

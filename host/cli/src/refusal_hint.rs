@@ -59,13 +59,15 @@ pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
             "the metadata in the queue differs from the sealed claims: check who can write to the queue"
         }
         Refusal::WrongRequest => "this result belongs to another task: check who can write to the queue",
-        Refusal::Replayed => "it has run before: a copy of it was enqueued",
+        Refusal::Replayed => {
+            "a copy of it was enqueued, or the ledger was created after it: if it must run, enqueue it again with a new id"
+        }
         Refusal::OutOfSequence => {
             "newer tasks of this issuer arrived first: find what delayed it, enqueue it again if it is still wanted"
         }
         Refusal::Conflict => "two tasks have the same id: make the producer use a new id for each task",
         Refusal::AttemptsExhausted => {
-            "it was started as often as its producer allows: fix the handler and enqueue it again"
+            "it was started as often as its producer allows: fix the handler and enqueue it again with a new id"
         }
         Refusal::Poisonous => "workers died while running it: find the cause before you enqueue it again",
         Refusal::NoDecryptionKey => {

@@ -19,7 +19,7 @@ pub(super) fn failure(error: &Error) -> Failure {
     if let (ErrorKind::InvalidSubcommand, None, Some(usage)) = (error.kind(), tip, usage) {
         return Failure::usage(on_one_line(fact)).hint(format!("one of: {}", names_below(usage)));
     }
-    let hint = tip.or(usage).map_or("see `taskseal --help`", str::trim);
+    let hint = tip.or(usage).map_or("see `taskseal COMMAND --help`", str::trim);
     Failure::usage(on_one_line(fact)).hint(on_one_line(hint))
 }
 

@@ -8,8 +8,8 @@ use taskseal::broker::TaskState;
 use taskseal::result::TaskResult;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, QueueName, Receipt, WaitOutcome};
-use taskseal_core::TaskId;
 use taskseal_core::name::Reference;
+use taskseal_core::{Refusal, TaskId};
 
 use crate::failure::Failure;
 use crate::global::Global;
@@ -67,8 +67,8 @@ async fn locate(session: &Session, args: &Args) -> Result<QueueName, Failure> {
         }
     }
     Err(Failure::not_found(format!("task {} not found", args.id)).hint(
-        "it was not enqueued here, its retention has ended, or it has a reference, which is its id here; \
-         `taskseal task ls` lists the tasks",
+        "it was not enqueued here, its retention has ended, or it was enqueued with a reference: name that instead; \
+         `taskseal task ls --queue NAME` lists the tasks",
     ))
 }
 
@@ -80,17 +80,18 @@ fn undecodable(id: &str) -> Failure {
 /// Returns why there is no result, as the queue says.
 async fn no_result(session: &Session, receipt: &Receipt, outcome: WaitOutcome, timeout: Duration) -> Failure {
     let (queue, id) = (&receipt.queue, &receipt.queue_id);
-    let run_again = format!("`taskseal task run {id}` makes it pending again");
+    let run_again =
+        format!("`taskseal task run {id}` makes it pending again, for the attempts that it has left");
     match outcome {
         WaitOutcome::Failed { reason } => {
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             Failure::new(format!("task {id} failed and is archived{reason}"))
                 .hint(format!("see the log of the worker; {run_again}"))
         }
-        WaitOutcome::Refused { code } => {
-            Failure::refused(format!("a worker refused task {id}, as the queue states ({code})"))
-                .hint("see `taskseal quarantine ls` on the host of the worker; `taskseal quarantine release` there makes it pending again")
-        }
+        WaitOutcome::Refused { code } => Failure::refused(format!(
+            "a worker refused task {id}, as the queue states ({code})"
+        ))
+        .hint(format!("see `taskseal quarantine ls` on the host of the worker; {}", after_refusal(&code))),
         WaitOutcome::Pending(state) => {
             let found = session.broker.find(queue, id).await.ok().flatten();
             let due = found.filter(|info| info.state == state).and_then(|info| info.at);
@@ -98,6 +99,16 @@ async fn no_result(session: &Session, receipt: &Receipt, outcome: WaitOutcome, t
         }
         _ => Failure::not_found(format!("the result of task {id} is not in queue {queue}"))
             .hint("it was deleted, or it succeeded without a retention: set one to keep results"),
+    }
+}
+
+/// Returns what can make the task run. A worker refuses some tasks again whatever is corrected.
+fn after_refusal(code: &str) -> &'static str {
+    match Refusal::from_code(code) {
+        Some(Refusal::Expired | Refusal::Replayed | Refusal::AttemptsExhausted) => {
+            "a worker refuses it again if it is released: enqueue it again with a new id"
+        }
+        _ => "`taskseal quarantine release` there makes it pending again",
     }
 }
 

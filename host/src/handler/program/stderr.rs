@@ -91,9 +91,12 @@ impl Stderr {
         }
     }
 
-    /// Returns `reason`, followed by the end of what was written.
+    /// Returns `reason`, followed by the end of what was written, if anything was.
     pub(super) fn after(&self, reason: &str) -> String {
         let written = lock(&self.written);
-        format!("{reason}: {}", String::from_utf8_lossy(&written.tail).trim_end())
+        match String::from_utf8_lossy(&written.tail).trim_end() {
+            "" => reason.to_owned(),
+            tail => format!("{reason}: {tail}"),
+        }
     }
 }

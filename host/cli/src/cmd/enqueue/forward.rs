@@ -61,7 +61,9 @@ fn check_repeated(session: &Session, forwarded: &Forwarded, ui: &Ui) -> Result<(
     match info.state {
         TaskState::Archived => {
             Err(Failure::new(format!("task {id} is archived in queue {queue}: it was not enqueued again"))
-                .hint(format!("`taskseal task run {id}` makes it pending again")))
+                .hint(format!(
+                    "`taskseal task run {id}` makes it pending again, for the attempts that it has left"
+                )))
         }
         TaskState::Completed => {
             ui.warn(&format!("{id} has been in the queue before and is completed: it does not run again"));

@@ -61,7 +61,7 @@ async fn some(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
             }
             _ => {
                 let failure = Failure::not_found(format!("task {id} not found"))
-                    .hint("`taskseal task ls` lists the tasks of a queue");
+                    .hint("`taskseal task ls --queue NAME` lists the tasks of a queue");
                 ui.note(&failure.message);
                 failed.get_or_insert(failure);
             }

@@ -82,7 +82,7 @@ pub(super) async fn run(session: &Session, args: &Args, ui: &Ui) -> Result<(), F
         }
     }
     Err(Failure::not_found(format!("task {} not found", args.id))
-        .hint("`taskseal task ls` lists the tasks; finished tasks are deleted when their retention ends"))
+        .hint("`taskseal task ls --queue NAME` lists the tasks; finished tasks are deleted when their retention ends"))
 }
 
 fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
@@ -107,6 +107,8 @@ fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
     ui.text(&text)?;
     if info.last_error.as_deref().is_some_and(|error| HANDLER_FAILURES.contains(&error)) {
         ui.note("the reason of the failure is in the log of the worker: the queue does not get it");
+    } else if info.state == TaskState::Retry && info.last_error.is_none() {
+        ui.note("no attempt has failed: a worker postponed it or gave it back, and the log of the worker has the reason");
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ impl Batch<'_> {
     fn not_printed(&self, failure: Failure) -> Failure {
         let reason = receipt::reason(failure);
         Failure::new(format!("{reason}: stopped after {} tasks were enqueued", self.done.stored))
-            .hint("not all of their ids are printed; `taskseal task ls` lists the tasks")
+            .hint("not all of their ids are printed; `taskseal task ls --queue NAME` lists the tasks")
     }
 }
 

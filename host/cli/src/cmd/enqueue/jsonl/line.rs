@@ -61,7 +61,12 @@ pub(super) fn parse(line: &[u8], args: &Args) -> Result<Option<Task>, String> {
         let text = error.to_string();
         // The parser counts lines from the start of this one: only the column is of use.
         let end = text.rfind(" at line ").unwrap_or(text.len());
-        format!("{}: {}", error.column(), text.get(..end).unwrap_or_default())
+        format!(
+            "column {}: {}{}",
+            error.column(),
+            if error.is_data() { "" } else { "not a JSON object: " },
+            text.get(..end).unwrap_or_default()
+        )
     })?;
     parsed.task(args).map(Some)
 }
