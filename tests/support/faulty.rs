@@ -45,7 +45,7 @@ pub struct FaultyBroker {
     inner: Arc<dyn Broker>,
     faults: Mutex<BTreeMap<Call, (Fault, usize)>>,
     held: Mutex<BTreeMap<Call, (When, Arc<Held>)>>,
-    waited: Mutex<Vec<QueueName>>,
+    waits: Mutex<Vec<Vec<QueueName>>>,
 }
 
 /// When a call is held.
@@ -70,7 +70,7 @@ impl FaultyBroker {
     /// Wraps `inner`, without a fault.
     #[must_use]
     pub fn new(inner: Arc<dyn Broker>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Mutex::default(), held: Mutex::default(), waited: Mutex::default() })
+        Arc::new(Self { inner, faults: Mutex::default(), held: Mutex::default(), waits: Mutex::default() })
     }
 
     /// Lets the next call wait.
@@ -80,10 +80,10 @@ impl FaultyBroker {
         held
     }
 
-    /// The queues of the latest wait.
+    /// The queues of each wait.
     #[must_use]
-    pub fn waited(&self) -> Vec<QueueName> {
-        self.waited.lock().unwrap().clone()
+    pub fn waits(&self) -> Vec<Vec<QueueName>> {
+        self.waits.lock().unwrap().clone()
     }
 
     async fn wait_if_held(&self, call: Call, now: When) {
@@ -233,7 +233,7 @@ impl Broker for FaultyBroker {
     }
 
     async fn wait(&self, queues: &[QueueName], timeout: Duration) {
-        queues.clone_into(&mut self.waited.lock().unwrap());
+        self.waits.lock().unwrap().push(queues.to_vec());
         self.inner.wait(queues, timeout).await;
     }
 }

@@ -48,8 +48,8 @@ struct Fetcher {
     /// Tasks for the handlers, in order.
     ready: mpsc::UnboundedSender<ReadyTask>,
     completions: mpsc::Sender<Completion>,
-    /// Queues that were not asked, because the worker holds as many of their tasks as it may.
-    full_queues: Vec<QueueName>,
+    /// Queues that were not asked, because the worker holds as many of their tasks as it may, each with its number.
+    full_queues: Vec<(usize, QueueName)>,
 }
 
 /// Slots for the tasks of a batch.
@@ -106,7 +106,7 @@ impl Fetcher {
         let longest = if once { DONE_CHECK } else { self.shared.settings.poll };
         let mut queues = self.scheduler.names();
         // They have tasks: the broker would return at once, again and again.
-        queues.retain(|queue| !self.full_queues.contains(queue));
+        queues.retain(|queue| self.full_queues.iter().all(|(_, full)| full != queue));
         let waiting = async {
             match self.scheduler.next_attempt() {
                 // The broker, asked to wait for a queue that fails, might not say when it is back.
@@ -117,8 +117,19 @@ impl Fetcher {
         tokio::select! {
             () = waiting => {}
             // The queue does not announce the tasks that it held before.
-            () = self.shared.slots.freed(), if !self.full_queues.is_empty() => {}
+            () = self.room(), if !self.full_queues.is_empty() => {}
             () = self.shared.lifecycle.entered(Phase::Draining) => {}
+        }
+    }
+
+    /// Waits until a queue that was full may be asked. Slots are also freed by tasks of other queues, and by a fetch that found
+    /// no tasks for them.
+    async fn room(&self) {
+        loop {
+            self.shared.slots.freed().await;
+            if self.full_queues.iter().any(|(number, queue)| self.limit(*number, queue) > 0) {
+                return;
+            }
         }
     }
 
@@ -132,7 +143,7 @@ impl Fetcher {
             }
             let limit = self.limit(number, &queue).min(slots.free.len());
             if limit == 0 {
-                self.full_queues.push(queue);
+                self.full_queues.push((number, queue));
                 continue;
             }
             let Some(dequeued) = self.dequeue(number, &queue, limit).await else { continue };
