@@ -108,6 +108,23 @@ async fn queue_with_grouped_tasks_is_deleted_only_on_request() {
 }
 
 #[tokio::test]
+async fn queue_with_more_groups_than_one_call_looks_at_is_deleted_completely() {
+    let Some((server, broker, queue)) = grouped() else { return };
+    let script = "for n = 1, 5000 do
+            redis.call('SADD', 'asynq:{low}:groups', 'more ' .. n)
+            redis.call('ZADD', 'asynq:{low}:g:more ' .. n, 1700000000, 'task ' .. n)
+            redis.call('HSET', 'asynq:{low}:t:task ' .. n, 'msg', '', 'state', 'aggregating', 'group', 'more ' .. n)
+        end";
+    cmd("EVAL").arg(script).arg(0).exec(&mut server.raw()).unwrap();
+
+    assert!(matches!(broker.delete_queue(&queue, false).await.unwrap(), QueueDeletion::NotEmpty(_)));
+    assert_eq!(broker.delete_queue(&queue, true).await.unwrap(), QueueDeletion::Deleted);
+
+    let keys: Vec<String> = cmd("KEYS").arg("asynq:{low}:*").query(&mut server.raw()).unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[tokio::test]
 async fn keys_of_another_type_in_the_place_of_groups_hide_no_other_task() {
     let Some((server, broker, queue)) = grouped() else { return };
     cmd("SET").arg("asynq:{low}:g:a").arg("x").exec(&mut server.raw()).unwrap();

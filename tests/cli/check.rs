@@ -315,6 +315,20 @@ fn host_on_redis_in_order_passes_and_no_key_is_left_in_redis() {
 }
 
 #[test]
+fn host_that_only_seals_is_checked_for_the_queues_of_its_key() {
+    let project = Project::new();
+    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let end = text.find("[worker]").unwrap();
+    fs::write(project.path("taskseal.toml"), &text[..end]).unwrap();
+    let keyset = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    for (audience, verdict) in [("other/billing", "fail"), ("local/billing", "ok"), ("*", "ok")] {
+        let narrow = keyset.replacen("local/*", audience, 1);
+        fs::write(project.path("keyset.toml"), narrow).unwrap();
+        assert_found(&project.run(&CHECK), "task-key", verdict, "");
+    }
+}
+
+#[test]
 fn host_that_only_seals_needs_no_state_and_no_programs() {
     let project = Project::new();
     let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();

@@ -44,7 +44,7 @@ impl RedisBroker {
             let args = Args::default().text(&keys.base).int(i64::from(with_tasks)).int(to_i64(CHUNK));
             let names = [keys.pending.as_str(), &keys.active];
             let answer = self.connection.run(&scripts::DELETE_QUEUE, &names, &args).await?;
-            let [active, tasks, deleted] = reply::tuple(answer)?;
+            let [active, tasks, deleted, unseen] = reply::tuple(answer)?;
             let (active, tasks) = (reply::count(&active)? as u64, reply::count(&tasks)? as u64);
             let deleted = reply::count(&deleted)? as u64;
             if active > 0 {
@@ -53,7 +53,7 @@ impl RedisBroker {
             if tasks > 0 && !with_tasks {
                 return Ok(QueueDeletion::NotEmpty(tasks));
             }
-            if deleted >= tasks {
+            if deleted >= tasks && reply::count(&unseen)? == 0 {
                 self.unregister_queue(queue).await?;
                 return Ok(QueueDeletion::Deleted);
             }

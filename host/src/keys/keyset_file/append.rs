@@ -33,9 +33,18 @@ pub fn append_entry(file: &Path, entry: &str) -> Result<(), FileError> {
         return Err(FileError::new(file, format!("would be longer than {MAX_LEN} bytes")));
     }
     parse(file, &with_entry)?;
-    let opened = OpenOptions::new().append(true).open(file);
-    let written = opened.and_then(|mut file| file.write_all(added.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(|error| unwritable(file, &error))
+    append(file, &added).map_err(|error| unwritable(file, &error))
+}
+
+/// Appends all of the text or, on a full disk, nothing: a part of an entry would make the keyset invalid.
+fn append(file: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).open(file)?;
+    let len = file.metadata()?.len();
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        file.set_len(len)?;
+    }
+    written
 }
 
 /// Reads a keyset file and checks its form. It reads no file of a shared key: this host may not have it.

@@ -24,7 +24,7 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
     }
     let probe = Probe { config, keyset, key };
     let types = types(config, keyset, key);
-    let queues = queues(config);
+    let queues = queues(config, keyset, key);
     let mut refused = Vec::new();
     for queue in &queues {
         for task_type in &types {
@@ -54,7 +54,7 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
 /// Checks the key of the worker for each queue and task type that it serves.
 pub(super) fn results(config: &Config, keyset: &Keyring, key: &SealingKey) -> Result<(), Failure> {
     let probe = Probe { config, keyset, key };
-    for queue in queues(config) {
+    for queue in &queues(config, keyset, key) {
         for task_type in types(config, keyset, key) {
             probe.result(queue, &task_type).map_err(|failure| {
                 let message =
@@ -66,12 +66,20 @@ pub(super) fn results(config: &Config, keyset: &Keyring, key: &SealingKey) -> Re
     Ok(())
 }
 
-/// Returns the queues of the worker, or that of a host that only seals.
-fn queues(config: &Config) -> Vec<&QueueName> {
-    match &config.worker {
-        Some(worker) => worker.queues.iter().map(|queue| &queue.name).collect(),
-        None => config.client.iter().map(|client| &client.queue).collect(),
+/// Returns the queues of the worker, or on a host that only seals one for each audience that the key may seal for.
+fn queues(config: &Config, keyset: &Keyring, key: &SealingKey) -> Vec<QueueName> {
+    if let Some(worker) = &config.worker {
+        return worker.queues.iter().map(|queue| queue.name.clone()).collect();
     }
+    let allowed = keyset.record(key.kid()).map_or(NameSet::NONE, |record| record.audiences());
+    let names = allowed.patterns().filter_map(|pattern| {
+        let (deployment, queue) = pattern.split_once('/').unwrap_or((pattern, "*"));
+        let same = deployment == config.deployment || deployment.ends_with('*');
+        same.then(|| QueueName::parse(&queue.replace('*', "check")).ok()).flatten()
+    });
+    let names: Vec<_> = names.collect();
+    // None fits: the refusal of the default queue tells why.
+    if names.is_empty() { config.client.iter().map(|client| client.queue.clone()).collect() } else { names }
 }
 
 /// Returns a task type for each handler, or on a host without handlers for each type that the key may seal.

@@ -111,7 +111,10 @@ impl Release<'_> {
                     id.0
                 )));
         }
-        self.mark(id, None, Disposition::Released)?;
+        if !self.mark(id, None, Disposition::Released)? {
+            // Removed meanwhile, or its task was accepted.
+            return Err(Failure::not_found(format!("entry {} not found", id.0)));
+        }
         let requeue = Requeue { session: self.session, entry: &entry, queue: &queue, payload: &payload };
         match self.session.runtime.block_on(requeue.run()) {
             Ok(released) => {
@@ -127,8 +130,8 @@ impl Release<'_> {
         }
     }
 
-    fn mark(&self, id: EntryId, from: Option<Disposition>, to: Disposition) -> Result<(), Failure> {
-        self.store.call(|quarantine| quarantine.set_disposition(id, from, to)).map(drop)
+    fn mark(&self, id: EntryId, from: Option<Disposition>, to: Disposition) -> Result<bool, Failure> {
+        self.store.call(|quarantine| quarantine.set_disposition(id, from, to))
     }
 
     fn count_refused(&mut self, queue: &QueueName, payload: &[u8]) {

@@ -5,13 +5,15 @@
 -- ARGV[1] <prefix>:{<queue>}:
 -- ARGV[2] 1 if the queue may have tasks
 -- ARGV[3] maximum number of tasks to delete
--- Returns {number of active tasks, number of other tasks, number deleted}; nothing was changed unless the last is above 0
+-- Returns {number of active tasks, number of other tasks, number deleted, 1 if there may be groups that it did not see};
+--   without deleted tasks nothing was changed but names of empty groups
 
 local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local active = redis.call('LLEN', KEYS[2])
 local sets = { prefix .. 'scheduled', prefix .. 'retry', prefix .. 'archived', prefix .. 'completed' }
 local count = redis.call('LLEN', KEYS[1])
-for _, key in ipairs(groups(prefix)) do
+local found, complete = groups(prefix)
+for _, key in ipairs(found) do
   if group_size(key) > 0 then
     sets[#sets + 1] = key
   end
@@ -20,7 +22,7 @@ for _, set in ipairs(sets) do
   count = count + redis.call('ZCARD', set)
 end
 if active > 0 or (count > 0 and ARGV[2] ~= '1') then
-  return { active, count, 0 }
+  return { active, count, 0, 0 }
 end
 local deleted, space = 0, prefix .. 'unique:'
 local function drop(ids)
@@ -51,6 +53,15 @@ for _, set in ipairs(sets) do
 end
 if deleted == count then
   redis.call('DEL', prefix .. 'lease', prefix .. 'paused', prefix .. 'processed', prefix .. 'failed',
-    prefix .. 'taskseal:trimmed', prefix .. 'groups')
+    prefix .. 'taskseal:trimmed')
+  if complete then
+    redis.call('DEL', prefix .. 'groups')
+  else
+    -- Their tasks are deleted. Without their names, the next call sees others.
+    for _, key in ipairs(found) do
+      redis.call('SREM', prefix .. 'groups', string.sub(key, #prefix + 3))
+    end
+    return { active, count, deleted, 1 }
+  end
 end
-return { active, count, deleted }
+return { active, count, deleted, 0 }

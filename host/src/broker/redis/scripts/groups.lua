@@ -5,7 +5,7 @@
 -- Maximum number of groups that one call looks at, about: a process that can write to Redis can add any number.
 local max_groups = '1000'
 
--- Returns the zset of each group, in order of name.
+-- Returns the zset of each group, in order of name, and whether these are all groups.
 local function groups(prefix)
   local page = redis.pcall('SSCAN', prefix .. 'groups', '0', 'COUNT', max_groups)
   raise_unless_wrong_type(page)
@@ -14,7 +14,7 @@ local function groups(prefix)
     keys[n] = prefix .. 'g:' .. name
   end
   table.sort(keys)
-  return keys
+  return keys, page[1] == nil or page[1] == '0'
 end
 
 -- Returns the number of tasks in a group.
