@@ -52,6 +52,17 @@ async fn a_queue_file_opened_as_existing_is_not_created() {
 }
 
 #[tokio::test]
+async fn a_queue_file_that_is_closed_leaves_no_log_each_time() {
+    let file = QueueFile::new();
+    for number in 0..500 {
+        let broker = SqliteBroker::open(file.path()).unwrap();
+        broker.enqueue(&queue(), &[task(&number.to_string(), vec![1])]).await.unwrap();
+        drop(broker);
+        assert!(!file.path().with_file_name("queue.db-wal").exists(), "closed {number} times before");
+    }
+}
+
+#[tokio::test]
 async fn a_drained_queue_file_gives_its_space_back_and_leaves_no_log() {
     let file = QueueFile::new();
     let broker = SqliteBroker::open(file.path()).unwrap();

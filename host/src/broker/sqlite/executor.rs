@@ -27,10 +27,19 @@ const MAX_SHARED: usize = 32;
 const GIVE_BACK: (Duration, u32) = (Duration::from_secs(1), 4096);
 
 /// A handle to both threads, which end when it is dropped.
+///
+/// Dropped in this order: of two connections that close at the same time, each finds the other one open, and neither folds the
+/// log in.
 pub(super) struct Executor {
-    writer: Option<Sender<Box<dyn Call>>>,
-    reader: Option<Sender<Box<dyn Call>>>,
-    threads: Vec<JoinHandle<()>>,
+    reader: ConnectionThread,
+    writer: ConnectionThread,
+}
+
+/// A thread that owns a connection.
+struct ConnectionThread {
+    /// `None` ends the thread.
+    calls: Option<Sender<Box<dyn Call>>>,
+    handle: Option<JoinHandle<()>>,
 }
 
 /// One connection with what its thread needs.
@@ -48,17 +57,12 @@ impl Executor {
         location: &Location,
         clock: &Clock,
     ) -> std::io::Result<Self> {
-        let (write, writes) = mpsc::channel();
-        let (read, reads) = mpsc::channel();
         let with = |connection| Thread { connection, location: location.clone(), clock: Arc::clone(clock) };
-        let (writer, reader) = (with(writer), with(reader));
-        let threads = vec![
-            thread::Builder::new()
-                .name("taskseal-write".into())
-                .spawn(move || write_all(&writer, &writes))?,
-            thread::Builder::new().name("taskseal-read".into()).spawn(move || read_all(&reader, &reads))?,
-        ];
-        Ok(Self { writer: Some(write), reader: Some(read), threads })
+        let (reader, writer) = (with(reader), with(writer));
+        Ok(Self {
+            reader: ConnectionThread::start("taskseal-read", move |calls| read_all(&reader, &calls))?,
+            writer: ConnectionThread::start("taskseal-write", move |calls| write_all(&writer, &calls))?,
+        })
     }
 
     /// Runs `run` in a transaction and returns once it is on disk.
@@ -66,7 +70,7 @@ impl Executor {
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        self.call(self.writer.as_ref(), None, run).await
+        self.call(self.writer.calls.as_ref(), None, run).await
     }
 
     /// Runs `run` like [`write`](Self::write) if `has_work` returns true; otherwise takes no lock and returns the default.
@@ -78,7 +82,7 @@ impl Executor {
         let peek = |connection: &Connection, now| {
             has_work(connection, now).map(|found| if found { None } else { Some(T::default()) })
         };
-        self.call(self.writer.as_ref(), Some(Box::new(peek)), run).await
+        self.call(self.writer.calls.as_ref(), Some(Box::new(peek)), run).await
     }
 
     /// Runs `run` on one snapshot of the file.
@@ -86,7 +90,7 @@ impl Executor {
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        self.call(self.reader.as_ref(), None, run).await
+        self.call(self.reader.calls.as_ref(), None, run).await
     }
 
     async fn call<T: Send + 'static>(
@@ -106,16 +110,24 @@ impl Executor {
     }
 }
 
-impl Drop for Executor {
-    /// Waits until both connections are closed: the last process that closes the file folds its log in, so that a copy of the
+impl ConnectionThread {
+    fn start(
+        name: &str,
+        run: impl FnOnce(Receiver<Box<dyn Call>>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (calls, received) = mpsc::channel();
+        let handle = thread::Builder::new().name(name.into()).spawn(move || run(received))?;
+        Ok(Self { calls: Some(calls), handle: Some(handle) })
+    }
+}
+
+impl Drop for ConnectionThread {
+    /// Waits until the connection is closed: the last process that closes the file folds its log in, so that a copy of the
     /// file alone is complete.
     fn drop(&mut self) {
-        self.writer = None;
-        self.reader = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has closed its connection too.
-            let _ = thread.join();
-        }
+        self.calls = None;
+        // A thread that panicked has closed its connection too.
+        let _ = self.handle.take().map(JoinHandle::join);
     }
 }
 
