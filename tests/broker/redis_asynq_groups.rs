@@ -125,6 +125,19 @@ async fn queue_with_more_groups_than_one_call_looks_at_is_deleted_completely() {
 }
 
 #[tokio::test]
+async fn queue_that_is_not_deleted_for_its_groups_stays_paused() {
+    let Some((server, broker, queue)) = grouped() else { return };
+    // More names of empty groups than one call looks at.
+    let script = "for n = 1, 5000 do redis.call('SADD', 'asynq:{low}:groups', 'more ' .. n) end";
+    cmd("EVAL").arg(script).arg(0).exec(&mut server.raw()).unwrap();
+    broker.set_paused(&queue, true).await.unwrap();
+
+    assert!(matches!(broker.delete_queue(&queue, false).await.unwrap(), QueueDeletion::NotEmpty(_)));
+
+    assert!(broker.stats(&queue).await.unwrap().paused);
+}
+
+#[tokio::test]
 async fn keys_of_another_type_in_the_place_of_groups_hide_no_other_task() {
     let Some((server, broker, queue)) = grouped() else { return };
     cmd("SET").arg("asynq:{low}:g:a").arg("x").exec(&mut server.raw()).unwrap();

@@ -51,17 +51,14 @@ for _, set in ipairs(sets) do
     end
   end
 end
-if deleted == count then
+if deleted == count and complete then
   redis.call('DEL', prefix .. 'lease', prefix .. 'paused', prefix .. 'processed', prefix .. 'failed',
-    prefix .. 'taskseal:trimmed')
-  if complete then
-    redis.call('DEL', prefix .. 'groups')
-  else
-    -- Their tasks are deleted. Without their names, the next call sees others.
-    for _, key in ipairs(found) do
-      redis.call('SREM', prefix .. 'groups', string.sub(key, #prefix + 3))
-    end
-    return { active, count, deleted, 1 }
+    prefix .. 'taskseal:trimmed', prefix .. 'groups')
+elseif deleted == count then
+  -- These groups are empty now. Without their names, the next call sees others.
+  for _, key in ipairs(found) do
+    redis.call('SREM', prefix .. 'groups', string.sub(key, #prefix + 3))
   end
+  return { active, count, deleted, 1 }
 end
 return { active, count, deleted, 0 }
