@@ -11,7 +11,6 @@ use crate::stack::clear_registers;
 /// # Security
 /// Moving a value may leave a copy of the bytes on the stack. Fill it in place with [`Secret::zeroed`] and
 /// [`Secret::as_mut_bytes`].
-#[derive(Zeroize)]
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
@@ -40,6 +39,12 @@ impl<const N: usize> Secret<N> {
     #[must_use]
     pub const fn as_mut_bytes(&mut self) -> &mut [u8; N] {
         &mut self.0
+    }
+}
+
+impl<const N: usize> Zeroize for Secret<N> {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::{Span, SpanRelativeTo};
 use taskseal_core::TimeWindow;
 
 pub use self::plausible::{ClockError, EARLIEST, check_release};
 
 pub(crate) mod plausible;
+pub mod rfc3339;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,13 +83,14 @@ pub fn clock() -> TimeWindow {
 /// Parses a duration: a whole number and one of the units in `5s`, `10m`, `24h` and `7d`.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    // The parser accepts more: several units, fractions, signs, ISO 8601.
-    let digits = text.strip_suffix(['s', 'm', 'h', 'd'])?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (digits, factor) =
+        UNITS.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    // The parser of numbers accepts a sign.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let span: Span = text.parse().ok()?;
-    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(factor).map(Duration::from_secs)
 }
 
 /// Units of time and their seconds.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskseal::time::{UnixMillis, parse_duration};
+use taskseal::time::{UnixMillis, parse_duration, rfc3339};
 
 /// Parses a duration: a whole number and a unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -12,22 +12,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Parses a time in RFC 3339.
 pub(crate) fn instant(text: &str) -> Result<UnixMillis, String> {
-    let parsed: Result<jiff::Timestamp, _> = text.parse();
-    let instant =
-        parsed.map_err(|_| format!("`{text}` is not a time: expected the form 2030-01-31T08:00:00Z"))?;
-    Ok(UnixMillis(instant.as_millisecond()))
+    rfc3339::parse(text)
+        .ok_or_else(|| format!("`{text}` is not a time: expected the form 2030-01-31T08:00:00Z"))
 }
 
 /// Parses the time of a period of validity, in whole seconds: a date (its first second, UTC), a time in RFC 3339, or a duration
 /// from now.
 pub(crate) fn instant_or_from_now(text: &str) -> Result<UnixMillis, String> {
-    let at = match (parse_duration(text), text.parse::<jiff::civil::Date>()) {
-        (Some(duration), _) => UnixMillis::now().plus(duration),
-        (None, Ok(_)) if text.len() == DATE.len() => instant(&format!("{text}T00:00:00Z"))?,
-        _ => instant(text).map_err(|_| {
+    let from_now = parse_duration(text).map(|duration| UnixMillis::now().plus(duration));
+    let at = from_now
+        .or_else(|| rfc3339::parse(&format!("{text}T00:00:00Z")))
+        .or_else(|| rfc3339::parse(text))
+        .ok_or_else(|| {
             format!("`{text}` is not a time: expected {DATE}, {DATE}T08:00:00Z or a duration from now, such as 90d")
-        })?,
-    };
+        })?;
     if at.0 < 0 {
         return Err(format!("`{text}` is before 1970"));
     }
@@ -38,8 +36,7 @@ const DATE: &str = "2030-01-31";
 
 /// Returns a time in RFC 3339, or the number of milliseconds if it is outside the calendar.
 pub(crate) fn show(at: UnixMillis) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.0);
-    instant.map_or_else(|_| format!("{} ms", at.0), |instant| instant.to_string())
+    rfc3339::format(at).unwrap_or_else(|| format!("{} ms", at.0))
 }
 
 /// Returns a time as [`show`] does. `None` for 0, which stands for none: a clock that was not set, or a changed file.

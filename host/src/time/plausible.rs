@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::UnixMillis;
+use super::{UnixMillis, rfc3339};
 
 /// 2025-01-01T00:00:00Z. Every release of this program is later, so that a clock that shows an earlier time was not set.
 pub const EARLIEST: UnixMillis = UnixMillis::from_secs(1_735_689_600);
@@ -71,10 +69,8 @@ pub(crate) fn check_recorded(
 
 /// Returns the time in the form of RFC 3339, in whole seconds.
 fn shown(time: UnixMillis) -> String {
-    match Timestamp::from_second(time.as_secs()) {
-        Ok(time) => time.to_string(),
-        Err(_) => format!("{} s since 1970", time.as_secs()),
-    }
+    let seconds = time.as_secs();
+    rfc3339::format(UnixMillis::from_secs(seconds)).unwrap_or_else(|| format!("{seconds} s since 1970"))
 }
 
 #[cfg(test)]

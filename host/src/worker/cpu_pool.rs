@@ -4,8 +4,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 use std::thread;
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 #[cfg(test)]
 mod tests;
@@ -31,9 +30,7 @@ impl CpuPool {
         map: impl Fn(T) -> R + Send + Sync,
     ) -> Vec<R> {
         match self.pool_for(items.len()) {
-            Some(pool) => {
-                pool.install(|| items.into_par_iter().with_min_len(ITEMS_PER_THREAD).map(map).collect())
-            }
+            Some(pool) => map_on(pool, items, &map),
             None => items.into_iter().map(map).collect(),
         }
     }
@@ -44,6 +41,22 @@ impl CpuPool {
         }
         self.pool.get_or_init(|| start(thread::available_parallelism().map_or(1, NonZero::get))).as_ref()
     }
+}
+
+fn map_on<T: Send, R: Send>(pool: &ThreadPool, items: Vec<T>, map: &(impl Fn(T) -> R + Sync)) -> Vec<R> {
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    let mut mapped: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let parts = items.chunks_mut(ITEMS_PER_THREAD).zip(mapped.chunks_mut(ITEMS_PER_THREAD));
+    pool.scope(|scope| {
+        for (items, mapped) in parts {
+            scope.spawn(move |_| {
+                for (item, mapped) in items.iter_mut().zip(mapped) {
+                    *mapped = item.take().map(map);
+                }
+            });
+        }
+    });
+    mapped.into_iter().flatten().collect()
 }
 
 /// Starts a pool. Returns `None` if the threads cannot be started: batches are mapped on the calling thread then.

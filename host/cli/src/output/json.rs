@@ -1,6 +1,7 @@
 //! JSON output: versioned objects, and the members that describe envelopes and claims.
 
 use serde_json::{Map, Value, json};
+use taskseal::time::{UnixMillis, rfc3339};
 use taskseal_core::claims::ClockSource;
 use taskseal_core::{Claims, Kind, Unverified};
 
@@ -87,8 +88,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Returns a time in RFC 3339, or the number of seconds if it is outside the calendar.
 fn time(seconds: u64) -> Value {
-    let instant = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    instant.map_or_else(|| Value::from(seconds), |instant| instant.to_string().into())
+    let shown =
+        i64::try_from(seconds).ok().and_then(|seconds| rfc3339::format(UnixMillis::from_secs(seconds)));
+    shown.map_or_else(|| Value::from(seconds), Value::from)
 }
 
 const fn clock(clock: ClockSource) -> Option<&'static str> {

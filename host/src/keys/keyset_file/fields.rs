@@ -7,6 +7,7 @@ use taskseal_core::keys::POINT_LEN;
 use toml::Spanned;
 
 use crate::file_error::invalid;
+use crate::time::{UnixMillis, rfc3339};
 
 pub(super) fn kid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<KeyId>, D::Error> {
     let text = Spanned::<Kid>::deserialize(deserializer)?;
@@ -67,7 +68,7 @@ pub(super) struct Instant(pub(super) u64);
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let seconds = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
+        let seconds = rfc3339::parse(&text).map(UnixMillis::as_secs);
         seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Self).ok_or_else(|| {
             invalid("not a time", "write RFC 3339 with an offset, for example \"2026-01-31T00:00:00Z\"")
         })
