@@ -5,8 +5,6 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
-
 #[cfg(test)]
 mod tests;
 
@@ -91,33 +89,6 @@ impl FileError {
         self.0.field = field_at(text, line_start);
         self
     }
-
-    fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let (message, hint) = match error.message().split_once(HINT) {
-            Some((message, hint)) => (message, Some(hint.to_owned())),
-            // serde: "unknown field `x`, expected one of `y`, `z`"
-            None => match error.message().split_once(", expected ") {
-                Some((message, rest)) => (message, Some(format!("expected {rest}"))),
-                None => (error.message(), None),
-            },
-        };
-        let mut fault = Self::new(file, message.trim_end());
-        fault.0.hint = hint;
-        match error.span() {
-            Some(span) => fault.at(text, span.start),
-            None => fault,
-        }
-    }
-}
-
-/// Parses the text of a TOML file.
-pub(crate) fn parse_toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileError> {
-    toml::from_str(text).map_err(|error| FileError::from_toml(file, text, &error))
-}
-
-/// Creates a serde error with a hint; [`FileError`] shows the two separately.
-pub(crate) fn invalid<E: serde::de::Error>(message: impl fmt::Display, hint: impl fmt::Display) -> E {
-    E::custom(format_args!("{message}{HINT}{hint}"))
 }
 
 /// Returns the field on the line that starts at `line_start`, with the table above it.
@@ -162,7 +133,5 @@ impl Deref for FileError {
     }
 }
 
-/// Separates message and hint in a serde error. TOML strings cannot contain it unescaped.
-const HINT: char = '\u{1f}';
 /// Maximum length of a configuration or keyset file, in bytes.
 pub(crate) const MAX_LEN: u64 = 4 << 20;

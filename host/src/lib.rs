@@ -16,6 +16,7 @@ mod policy;
 mod retry;
 mod sqlite;
 mod stack;
+mod toml_file;
 
 #[cfg(not(feature = "internal"))]
 mod client;

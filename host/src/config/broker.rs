@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::context::Context;
@@ -14,6 +13,7 @@ use crate::broker::ArchiveLimits;
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::keys::relative_to;
+use crate::toml_file::Spanned;
 
 mod address;
 

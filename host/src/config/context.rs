@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use toml::Spanned;
-
 use crate::file_error::FileError;
 use crate::keys::{KeyRef, KeyStores};
+use crate::toml_file::Spanned;
 
 /// The file that is read, to place an error in it.
 pub(super) struct Context<'f> {
@@ -29,6 +28,6 @@ impl Context<'_> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> FileError {
-        FileError::new(self.file, message).hint(hint).at(self.text, at.span().start)
+        FileError::new(self.file, message).hint(hint).at(self.text, at.start())
     }
 }

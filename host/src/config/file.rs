@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
-use toml::Spanned;
 
 use super::context::Context;
 use super::program::{self, ProgramSettings};
@@ -12,12 +11,13 @@ use super::sealing::Sealing;
 use super::value::{self, Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, WEEK, YEAR};
 use super::{Config, broker};
 use crate::client::ClientSettings;
-use crate::file_error::{FileError, MAX_LEN, parse_toml};
+use crate::file_error::{FileError, MAX_LEN};
 use crate::file_security::read_guarded;
 use crate::keys::{KeyStores, Kid, relative_to};
 use crate::policy::PolicySettings;
 use crate::quarantine::Limits;
 use crate::queue::QueueName;
+use crate::toml_file::{Spanned, parse_toml};
 use crate::worker::settings::{WorkerQueue, WorkerSettings};
 
 pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError> {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::context::Context;
 use super::value::{self, HOUR, Name, Seconds, Size, WEEK, YEAR};
 use crate::file_error::FileError;
 use crate::keys::relative_to;
 use crate::retry::Backoff;
+use crate::toml_file::Spanned;
 use crate::worker::WorkerSettings;
 
 /// A program that runs the tasks of a type: it gets the body on its standard input and writes the result to its standard

@@ -1,12 +1,12 @@
 //! The fields that say how to seal, of `[client]` and of `[worker]`: which of them a suite needs.
 
 use taskseal_core::{KeyId, Suite};
-use toml::Spanned;
 
 use super::context::Context;
 use super::value::SuiteName;
 use crate::file_error::FileError;
 use crate::keys::{Kid, SealingSource};
+use crate::toml_file::Spanned;
 
 /// The fields of a section that say how to seal, with their names.
 pub(super) struct Sealing<'s> {

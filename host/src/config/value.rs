@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use taskseal_core::{Suite, SuiteSet};
-use toml::Spanned;
 
 use super::context::Context;
-use crate::file_error::{FileError, invalid};
+use crate::file_error::FileError;
 use crate::queue::QueueName;
 use crate::retry::Backoff;
 use crate::time::{UNITS, parse_duration};
+use crate::toml_file::{Spanned, invalid};
 
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 86_400;

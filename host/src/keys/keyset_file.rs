@@ -6,7 +6,6 @@ use std::path::Path;
 use serde::Deserialize;
 use taskseal_core::keys::{AgreementPublicKey, VerifyingKey};
 use taskseal_core::{KeyId, Kind};
-use toml::Spanned;
 
 use super::algorithm::Algorithm;
 use super::error::KeyringError;
@@ -14,8 +13,9 @@ use super::file;
 use super::record::{KeysetKey, Record, Status};
 use super::reference::KeyRef;
 use super::secret_key::SecretKey;
-use crate::file_error::{FileError, MAX_LEN, parse_toml};
+use crate::file_error::{FileError, MAX_LEN};
 use crate::file_security;
+use crate::toml_file::{Spanned, parse_toml};
 
 pub use self::append::{append_entry, check_appendable};
 pub(crate) use self::fields::Kid;
@@ -32,7 +32,7 @@ pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError>
     let text = file_security::read_guarded(file, MAX_LEN)?;
     let mut records = BTreeMap::new();
     for entry in parse(file, &text)? {
-        let context = KeysetContext { file, text: &text, entry: entry.span().start };
+        let context = KeysetContext { file, text: &text, entry: entry.start() };
         let record = context.record(entry.into_inner())?;
         records.insert(record.kid(), record);
     }
@@ -44,9 +44,9 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Spanned<Entry>>, FileError> {
     let parsed: KeysetFile = parse_toml(file, text)?;
     let mut kids = BTreeSet::new();
     for entry in &parsed.key {
-        let (kid, at) = (entry.get_ref().kid.get_ref(), entry.get_ref().kid.span().start);
+        let (kid, at) = (entry.get_ref().kid.get_ref(), entry.get_ref().kid.start());
         if !kids.insert(kid) {
-            let context = KeysetContext { file, text, entry: entry.span().start };
+            let context = KeysetContext { file, text, entry: entry.start() };
             let message = format!("duplicate kid \"{kid}\"");
             return Err(context.fault(at, message, "remove one of the two entries"));
         }
@@ -139,15 +139,15 @@ impl KeysetContext<'_> {
             if entry.alg.get_ref().is_symmetric() { "the key in secret_file" } else { "the public key" };
         let message = format!("expected kid {actual}, that of {owner}, found {stated}");
         let hint = "copy the whole entry that `taskseal keygen` printed";
-        Err(self.fault(entry.kid.span().start, message, hint))
+        Err(self.fault(entry.kid.start(), message, hint))
     }
 
     fn key(&self, entry: &Entry) -> Result<KeysetKey, KeyringError> {
         let algorithm = *entry.alg.get_ref();
         if let Some(at) = entry.in_token.as_ref().filter(|in_token| *in_token.get_ref()) {
-            return Ok(self.key_in_token(entry, at.span().start)?);
+            return Ok(self.key_in_token(entry, at.start())?);
         }
-        let fault = |message: &str, hint: &str| Err(self.fault(entry.alg.span().start, message, hint).into());
+        let fault = |message: &str, hint: &str| Err(self.fault(entry.alg.start(), message, hint).into());
         match (algorithm.is_symmetric(), &entry.public, &entry.secret_file) {
             (false, Some(point), None) => Ok(self.public_key(algorithm, point)?),
             (true, None, Some(path)) => self.shared_key(algorithm, path),
@@ -174,7 +174,7 @@ impl KeysetContext<'_> {
     }
 
     fn public_key(&self, algorithm: Algorithm, point: &Spanned<Point>) -> Result<KeysetKey, FileError> {
-        let at = point.span().start;
+        let at = point.start();
         let point = &point.get_ref().0;
         let key = match algorithm {
             Algorithm::EcdhEs => AgreementPublicKey::from_point(point).map(KeysetKey::EcdhEs),
@@ -194,7 +194,7 @@ impl KeysetContext<'_> {
             (_, other) => {
                 let message =
                     format!("expected an {algorithm} key in the file, found an {} key", other.algorithm());
-                Err(self.fault(path.span().start, message, "correct `alg` or `secret_file`").into())
+                Err(self.fault(path.start(), message, "correct `alg` or `secret_file`").into())
             }
         }
     }
@@ -208,7 +208,7 @@ impl KeysetContext<'_> {
         match (algorithm, patterns) {
             (Algorithm::EcdhEs, Some(patterns)) => {
                 let message = "an ECDH-ES key signs nothing, so it has no rights";
-                Err(self.fault(patterns.span().start, message, format!("remove `{field}`")))
+                Err(self.fault(patterns.start(), message, format!("remove `{field}`")))
             }
             (Algorithm::Es256 | Algorithm::Hs256, None) => {
                 let message = format!("missing field `{field}`");

@@ -4,14 +4,12 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Deserializer};
 use taskseal_core::KeyId;
 use taskseal_core::keys::POINT_LEN;
-use toml::Spanned;
 
-use crate::file_error::invalid;
 use crate::time::{UnixMillis, rfc3339};
+use crate::toml_file::{Spanned, invalid};
 
 pub(super) fn kid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<KeyId>, D::Error> {
-    let text = Spanned::<Kid>::deserialize(deserializer)?;
-    Ok(Spanned::new(text.span(), text.get_ref().0))
+    Ok(Spanned::<Kid>::deserialize(deserializer)?.map(|kid| kid.0))
 }
 
 pub(crate) struct Kid(pub(crate) KeyId);
