@@ -13,7 +13,6 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value;
 use taskseal::escape::Escaped;
 use taskseal::time::UnixMillis;
 
@@ -64,10 +63,7 @@ impl Ui {
     }
 
     /// Writes one JSON object on one line, with the version of its format.
-    pub(crate) fn object(
-        &self,
-        members: impl IntoIterator<Item = (&'static str, Value)>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn object(&self, members: Vec<Member>) -> Result<(), Failure> {
         self.text(&format!("{}\n", json::versioned(members)))
     }
 
@@ -101,7 +97,7 @@ impl Ui {
     }
 
     /// Prints one JSON object on standard error, for a program that reads the log.
-    pub(crate) fn log_object(&self, members: impl IntoIterator<Item = (&'static str, Value)>) {
+    pub(crate) fn log_object(&self, members: Vec<Member>) {
         stderr::print(&json::versioned(members));
     }
 
@@ -111,9 +107,12 @@ impl Ui {
             return ExitCode::from(failure.exit as u8);
         }
         if self.json {
-            let hint = failure.hint.as_deref().map(|hint| ("hint", hint.into()));
-            let code = ("exit_code", (failure.exit as u8).into());
-            self.log_object(message("error", &failure.message).into_iter().chain(hint).chain([code]));
+            let mut members = message("error", &failure.message);
+            if let Some(hint) = &failure.hint {
+                members.push(("hint", hint.as_str().into()));
+            }
+            members.push(("exit_code", (failure.exit as u8).into()));
+            self.log_object(members);
         } else {
             print_line(&format!("error: {}", failure.message));
             if let Some(hint) = &failure.hint {

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         Ok(config) => findings(&config),
     };
     if ui.json() {
-        ui.object([("checks", findings.iter().map(Finding::object).collect())])?;
+        ui.object(vec![("checks", findings.iter().map(Finding::object).collect())])?;
     } else {
         ui.text(&findings.iter().map(Finding::text).collect::<String>())?;
     }

@@ -49,7 +49,7 @@ impl Check {
 pub(super) fn run(_: &Args, ui: &Ui) -> Result<(), Failure> {
     let checks = acceleration(Acceleration::detect());
     if ui.json() {
-        return ui.object([("checks", checks.iter().map(Check::object).collect())]);
+        return ui.object(vec![("checks", checks.iter().map(Check::object).collect())]);
     }
     ui.text(&checks.iter().map(Check::line).collect::<String>())
 }

@@ -135,7 +135,7 @@ fn print(dir: &Path, keys: &Keys, ui: &Ui) -> Result<(), Failure> {
     ];
     if ui.json() {
         let kid = |key: &KeySummary| json!(key.kid.to_string());
-        return ui.object([
+        return ui.object(vec![
             ("dir", json!(dir.to_string_lossy())),
             ("producer", kid(&keys.producer)),
             ("worker", kid(&keys.worker)),

@@ -28,9 +28,10 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         Failure::refused(format!("not an envelope: {}", envelope_fault::describe(refusal, &bytes)))
             .hint("nothing was verified; `taskseal seal` creates envelopes")
     })?;
-    let members = json::envelope(&envelope, bytes.len());
+    let mut members = json::envelope(&envelope, bytes.len());
     if ui.json() {
-        return ui.object(std::iter::once(("unverified", json!(true))).chain(members));
+        members.push(("unverified", json!(true)));
+        return ui.object(members);
     }
     ui.text(&format!("unverified: the claims are not authenticated\n{}", text::members(&members)))
 }

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
         Command::AcceptClock => {
             config.accept_clock().map_err(|error| setup_failure(&config, error))?;
             if ui.json() {
-                return ui.object([("accepted", json!(true))]);
+                return ui.object(vec![("accepted", json!(true))]);
             }
             ui.note("the ledger accepts the clock of this host");
             Ok(())
@@ -69,7 +69,7 @@ fn init(config: &Config, accept_older: bool, ui: &Ui) -> Result<(), Failure> {
     }
     let file = config.state_dir.join("ledger.db").display().to_string();
     if ui.json() {
-        return ui.object([("file", json!(file)), ("accepts_older", json!(accept_older))]);
+        return ui.object(vec![("file", json!(file)), ("accepts_older", json!(accept_older))]);
     }
     let older = if accept_older { "accepts" } else { "refuses" };
     ui.note(&format!("created the ledger {file}; it {older} tasks that were issued before"));

@@ -82,7 +82,7 @@ fn init(global: &Global, ui: &Ui) -> Result<(), Failure> {
     let BrokerConfig::Sqlite(file) = &config.broker else { return Ok(()) };
     let file = file.display().to_string();
     if ui.json() {
-        return ui.object([("file", json!(file))]);
+        return ui.object(vec![("file", json!(file))]);
     }
     ui.note(&format!("created the queue file {file}"));
     Ok(())
@@ -96,7 +96,7 @@ async fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui)
     let changed = session.broker.set_paused(queue, paused).await;
     let changed = changed.map_err(|error| session.broker_failure(&error))?;
     if ui.json() {
-        return ui.object([
+        return ui.object(vec![
             ("queue", json!(queue.as_str())),
             ("paused", json!(paused)),
             ("changed", json!(changed)),
@@ -121,7 +121,7 @@ async fn delete(session: &Session, args: &Delete, ui: &Ui) -> Result<(), Failure
         }
         QueueDeletion::NotEmpty(count) => Err(Failure::new(format!("queue {queue} has {count} tasks"))
             .hint("--with-tasks deletes them as well")),
-        _ if ui.json() => ui.object([("queue", json!(queue.as_str())), ("deleted", json!(true))]),
+        _ if ui.json() => ui.object(vec![("queue", json!(queue.as_str())), ("deleted", json!(true))]),
         _ => ui.text(&format!("queue {queue} is deleted\n")),
     }
 }

@@ -135,7 +135,7 @@ fn print(result: &TaskResult, ui: &Ui) -> Result<(), Failure> {
         Ok(text) => ("body", json!(text)),
         Err(_) => ("body_base64", json!(Base64::encode_string(&result.body))),
     };
-    ui.object([
+    ui.object(vec![
         ("id", json!(result.id.to_string())),
         ("worker", json!(result.worker)),
         ("sealed_at", json!(time_arg::show(sealed_at))),

@@ -9,14 +9,18 @@ use taskseal_core::{Claims, Kind, Unverified};
 pub(crate) type Member = (&'static str, Value);
 
 /// Returns an object without a version, for use inside another one.
-pub(crate) fn nested(members: impl IntoIterator<Item = Member>) -> Value {
-    let members = members.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Value::Object(members.collect::<Map<_, _>>())
+pub(crate) fn nested(members: Vec<Member>) -> Value {
+    let mut object = Map::new();
+    for (name, value) in members {
+        object.insert(name.to_owned(), value);
+    }
+    Value::Object(object)
 }
 
 /// Returns an object with the version of its format, in ASCII: a terminal may display it.
-pub(crate) fn versioned(members: impl IntoIterator<Item = Member>) -> String {
-    let object = nested(std::iter::once(("v", Value::from(1))).chain(members));
+pub(crate) fn versioned(mut members: Vec<Member>) -> String {
+    members.insert(0, ("v", Value::from(1)));
+    let object = nested(members);
     let mut ascii = String::new();
     for character in object.to_string().chars() {
         if character < '\u{7f}' {
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn object_is_ascii_and_has_a_version() {
-        let object = versioned([("id", json!("\u{9b}\u{1f512}\u{1b}"))]);
+        let object = versioned(vec![("id", json!("\u{9b}\u{1f512}\u{1b}"))]);
         assert_eq!(object, r#"{"id":"\u009b\ud83d\udd12\u001b","v":1}"#);
     }
 }

@@ -79,8 +79,14 @@ impl Finding {
     }
 
     pub(super) fn object(&self) -> Value {
-        let members =
-            [("check", json!(self.check)), ("verdict", json!(self.word())), ("message", json!(self.message))];
-        json::nested(members.into_iter().chain(self.hint.iter().map(|hint| ("hint", json!(hint)))))
+        let mut members = vec![
+            ("check", json!(self.check)),
+            ("verdict", json!(self.word())),
+            ("message", json!(self.message)),
+        ];
+        if let Some(hint) = &self.hint {
+            members.push(("hint", json!(hint)));
+        }
+        json::nested(members)
     }
 }

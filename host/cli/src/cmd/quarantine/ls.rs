@@ -52,9 +52,11 @@ fn show_evicted_as_json(evicted: &[(String, u64)], ui: &Ui) -> Result<(), Failur
     if evicted.is_empty() {
         return Ok(());
     }
-    let by_code: Map<String, Value> =
-        evicted.iter().map(|(code, count)| (code.clone(), json!(count))).collect();
-    ui.object([("evicted", Value::Object(by_code))])
+    let mut by_code = Map::new();
+    for (code, count) in evicted {
+        by_code.insert(code.clone(), json!(count));
+    }
+    ui.object(vec![("evicted", Value::Object(by_code))])
 }
 
 fn note_evicted(evicted: &[(String, u64)], ui: &Ui) {

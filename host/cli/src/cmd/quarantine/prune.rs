@@ -25,7 +25,7 @@ pub(super) fn run(store: &Store<'_>, args: &Args, ui: &Ui) -> Result<(), Failure
     removed.resize(ids.len(), false);
     let count = removed.iter().filter(|removed| **removed).count();
     if ui.json() {
-        ui.object([("matched", json!(ids.len())), ("removed", json!(count))])?;
+        ui.object(vec![("matched", json!(ids.len())), ("removed", json!(count))])?;
     } else {
         ui.text(&format!("removed: {count} of {} entries\n", ids.len()))?;
     }

@@ -65,7 +65,7 @@ fn report(id: EntryId, released: &Released, args: &Args, ui: &Ui) -> Result<(), 
     }
     let Released { queue, task_id, state } = released;
     if ui.json() {
-        return ui.object([
+        return ui.object(vec![
             ("number", json!(id.0)),
             ("queue", json!(queue.as_str())),
             ("id", json!(task_id)),
@@ -85,7 +85,7 @@ fn report(id: EntryId, released: &Released, args: &Args, ui: &Ui) -> Result<(), 
 
 fn summary(matched: usize, released: usize, ui: &Ui) -> Result<(), Failure> {
     if ui.json() {
-        return ui.object([("matched", json!(matched)), ("released", json!(released))]);
+        return ui.object(vec![("matched", json!(matched)), ("released", json!(released))]);
     }
     ui.text(&format!("released: {released} of {matched} entries\n"))
 }

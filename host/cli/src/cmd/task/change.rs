@@ -115,7 +115,7 @@ async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
         changed += outcomes.iter().filter(|outcome| matches!(outcome, Operated::Done(_))).count();
     }
     if ui.json() {
-        return ui.object([
+        return ui.object(vec![
             ("queue", json!(queue.as_str())),
             ("matched", json!(ids.len())),
             ("changed", json!(changed)),
@@ -132,7 +132,7 @@ fn report(
     ui: &Ui,
 ) -> Result<(), Failure> {
     if ui.json() {
-        return ui.object([
+        return ui.object(vec![
             ("queue", json!(queue.as_str())),
             ("id", json!(id)),
             ("before", json!(before.as_str())),

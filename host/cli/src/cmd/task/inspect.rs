@@ -89,12 +89,14 @@ fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
     let members = members(queue, info);
     let envelope = info.record.as_ref().map(|record| envelope(&record.envelope));
     if ui.json() {
-        let envelope = envelope.map(|envelope| match envelope {
-            Ok(members) => json::nested(members),
-            Err(code) => json!({ "refused": code }),
-        });
-        let all = std::iter::once(("unverified", json!(true))).chain(members);
-        return ui.object(all.chain(envelope.map(|envelope| ("envelope", envelope))));
+        let mut all = members;
+        all.push(("unverified", json!(true)));
+        match envelope {
+            Some(Ok(members)) => all.push(("envelope", json::nested(members))),
+            Some(Err(code)) => all.push(("envelope", json!({ "refused": code }))),
+            None => {}
+        }
+        return ui.object(all);
     }
     let mut text = format!("unverified: what the queue stores\n{}", text::members(&members));
     match envelope {

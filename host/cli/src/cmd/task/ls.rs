@@ -60,8 +60,9 @@ impl Listing<'_> {
         }
         self.listed += 1;
         if self.ui.json() {
-            let unverified = std::iter::once(("unverified", json!(true)));
-            return self.ui.object(unverified.chain(members(&self.args.queue, info)));
+            let mut members = members(&self.args.queue, info);
+            members.push(("unverified", json!(true)));
+            return self.ui.object(members);
         }
         self.rows.push(row(info, self.args.state.is_none()));
         Ok(())

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use taskseal::worker::Tally;
 use taskseal_core::Refusal;
 
 use crate::failure::Failure;
+use crate::output::json;
 use crate::ui::Ui;
 
 /// Prints the counts: as JSON on standard output, else as a note.
 pub(super) fn print(tally: &Tally, ui: &Ui) -> Result<(), Failure> {
     if ui.json() {
-        let counts = counts(tally).into_iter().map(|(name, count)| (name, json!(count)));
-        let by_code = [("postponed", by_code(&tally.postponed)), ("refused", by_code(&tally.refused))];
-        return ui.object(counts.chain(by_code));
+        let mut members = Vec::from(counts(tally).map(|(name, count)| (name, json!(count))));
+        members.push(("postponed", by_code(&tally.postponed)));
+        members.push(("refused", by_code(&tally.refused)));
+        return ui.object(members);
     }
     ui.note(&format!("done: {}", text(tally)));
     Ok(())
@@ -38,9 +40,7 @@ fn text(tally: &Tally) -> String {
 }
 
 fn by_code(counts: &BTreeMap<Refusal, u64>) -> Value {
-    let counts: Map<String, Value> =
-        counts.iter().map(|(refusal, count)| (refusal.code().to_owned(), json!(count))).collect();
-    Value::Object(counts)
+    json::nested(counts.iter().map(|(refusal, count)| (refusal.code(), json!(count))).collect())
 }
 
 fn counts(tally: &Tally) -> [(&'static str, u64); 16] {

@@ -100,8 +100,9 @@ impl Line {
     /// Prints the line on standard error. JSON has its time in any case, text only with `with_time`.
     pub(super) fn print(self, ui: Ui, with_time: bool) {
         if ui.json() {
-            let head = [("event", json!(self.event)), ("at", json!(time_arg::show(self.at)))];
-            ui.log_object(head.into_iter().chain(self.members));
+            let mut members = vec![("event", json!(self.event)), ("at", json!(time_arg::show(self.at)))];
+            members.extend(self.members);
+            ui.log_object(members);
         } else if with_time {
             ui.warn(&format!("{} {}", time_arg::show(self.at), self.message));
         } else {
