@@ -53,8 +53,11 @@ impl Module {
     /// # Security
     /// The library runs with all rights of this process.
     pub fn load(path: impl AsRef<Path>) -> Result<Arc<Self>, Error> {
+        Self::load_path(path.as_ref())
+    }
+
+    fn load_path(path: &Path) -> Result<Arc<Self>, Error> {
         static LOADED: OnceLock<Mutex<HashMap<PathBuf, Arc<Module>>>> = OnceLock::new();
-        let path = path.as_ref();
         if !path.is_absolute() {
             return Err(Error::Config("the path of the PKCS#11 library must be absolute"));
         }

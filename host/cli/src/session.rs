@@ -1,5 +1,6 @@
 //! What every command on a queue needs: configuration, async runtime and broker, and what their errors mean.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use taskseal::broker::{Broker, BrokerError, Cause};
@@ -44,7 +45,12 @@ impl Session {
 
     /// Checks that the broker answers.
     pub(crate) fn check_broker(&self) -> Result<(), Failure> {
-        self.runtime.block_on(self.broker.ping()).map_err(|error| self.broker_failure(&error))
+        self.block_on(self.broker.ping()).map_err(|error| self.broker_failure(&error))
+    }
+
+    /// Runs a future to its end.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        block_on(&self.runtime, work)
     }
 
     /// Returns the queues of the configuration, then the others that the broker knows.
@@ -109,6 +115,13 @@ impl Session {
 /// Starts the async runtime.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Runtime::new().map_err(|error| Failure::new(format!("cannot start the async runtime: {error}")))
+}
+
+/// Runs a future to its end. All futures have one type for the runtime, whose code is large and generic.
+pub(crate) fn block_on<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+    let mut output = None;
+    runtime.block_on(pin!(async { output = Some(work.await) }) as Pin<&mut dyn Future<Output = ()>>);
+    output.expect("the future has ended")
 }
 
 /// Returns the failure for an error of setup, by who must act.

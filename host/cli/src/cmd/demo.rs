@@ -15,7 +15,6 @@ mod private_token;
 mod queue;
 mod report;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -99,7 +98,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         ui.text(&head::text(&location, token.is_some(), &args.input, files.files.len()))?;
     }
     let parts = Parts { location, folder, token, files };
-    let mut report = session::runtime()?.block_on(demonstrate(&parts, ui))?;
+    let mut report = session::block_on(&session::runtime()?, demonstrate(&parts, ui))?;
     report.token = parts.token.is_some().then(token_use);
     report.took = started.elapsed();
     report.print(ui, parts.folder.kept())?;
@@ -201,11 +200,14 @@ async fn prepare_victims(deployment: &Deployment, report: &mut Report) -> Result
     let failed = deployment.client.enqueue(failing).await?;
     deployment.worker()?.run_once().await;
 
-    let prepared: BTreeSet<_> = receipts.iter().chain([&failed]).map(|receipt| receipt.id).collect();
-    report.prepared = prepared.len();
-    let mut missing = prepared.clone();
-    let ran = deployment.runs.all().iter().filter(|run| missing.remove(&run.id)).count();
-    if ran == prepared.len() { Ok(receipts) } else { Err("a task did not run before the attacks".into()) }
+    report.prepared = receipts.len() + 1;
+    let runs = deployment.runs.all();
+    let ran = |receipt: &Receipt| runs.iter().any(|run| run.id == receipt.id);
+    if receipts.iter().all(ran) && ran(&failed) {
+        Ok(receipts)
+    } else {
+        Err("a task did not run before the attacks".into())
+    }
 }
 
 /// Runs a worker and returns its refusal of the task, if it kept the task.

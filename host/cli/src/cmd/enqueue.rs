@@ -44,12 +44,12 @@ fn enqueue_one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let task = Task::from_bytes(task_type.as_str(), content_type, body.to_vec())
         .map_err(|error| Failure::usage(error.to_string()))?;
     let failed = |error| session.client_failure(&error);
-    let sealed = session.runtime.block_on(client.seal(args.apply(task).id(id))).map_err(failed)?;
+    let sealed = session.block_on(client.seal(args.apply(task).id(id))).map_err(failed)?;
     let mut verifier = Verifier::new(&session.config)?;
     check(verifier.of_own(&sealed)?, args, ui)?;
     verifier.note_timeout(&sealed.envelope, ui);
     let enqueued = client.enqueue_sealed(&sealed.receipt.queue, sealed.envelope);
-    let receipt = session.runtime.block_on(enqueued).map_err(failed)?;
+    let receipt = session.block_on(enqueued).map_err(failed)?;
     receipt::print(&receipt, ui)
 }
 

@@ -69,10 +69,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let session = Session::connect(global)?;
     match &args.command {
         Command::Init => Ok(()),
-        Command::Ls => session.runtime.block_on(ls(&session, ui)),
-        Command::Delete(args) => session.runtime.block_on(delete(&session, args, ui)),
-        Command::Pause(named) => session.runtime.block_on(set_paused(&session, &named.queue, true, ui)),
-        Command::Resume(named) => session.runtime.block_on(set_paused(&session, &named.queue, false, ui)),
+        Command::Ls => session.block_on(ls(&session, ui)),
+        Command::Delete(args) => session.block_on(delete(&session, args, ui)),
+        Command::Pause(named) => session.block_on(set_paused(&session, &named.queue, true, ui)),
+        Command::Resume(named) => session.block_on(set_paused(&session, &named.queue, false, ui)),
     }
 }
 

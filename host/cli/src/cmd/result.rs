@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let client = Client::open_on(&session.config, session.broker.clone())
         .map_err(|error| session.setup_failure(error))?;
     let timeout = args.wait.unwrap_or_default();
-    let result = session.runtime.block_on(async {
+    let result = session.block_on(async {
         let failed = |error| session.client_failure(&error);
         let queue = locate(&session, args).await?;
         let receipt = client.receipt_by_queue_id(&queue, &args.id).await.map_err(failed)?;

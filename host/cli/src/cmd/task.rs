@@ -54,10 +54,10 @@ enum Command {
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let session = Session::connect(global)?;
-    let change = |args, operation| session.runtime.block_on(change::run(&session, args, operation, ui));
+    let change = |args, operation| session.block_on(change::run(&session, args, operation, ui));
     match &args.command {
-        Command::Ls(args) => session.runtime.block_on(ls::run(&session, args, ui)),
-        Command::Inspect(args) => session.runtime.block_on(inspect::run(&session, args, ui)),
+        Command::Ls(args) => session.block_on(ls::run(&session, args, ui)),
+        Command::Inspect(args) => session.block_on(inspect::run(&session, args, ui)),
         Command::Run(args) => change(args, Operation::Run),
         Command::Archive(args) => change(args, Operation::Archive),
         Command::Delete(args) => change(args, Operation::Delete),

@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let worker = open_worker(&session)?;
     let metrics = metrics.map(|file| file.write_at_intervals(&session.runtime));
     let ready = || log_ready(&session.config, &types);
-    let result = session.runtime.block_on(serve::run(&session, worker, args.once, log.repeats(), &ready));
+    let result = session.block_on(serve::run(&session, worker, args.once, log.repeats(), &ready));
     if let Some(metrics) = metrics {
         metrics.finish(&session.runtime);
     }

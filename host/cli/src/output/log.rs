@@ -4,13 +4,13 @@
 //! thread, so that a slow reader of standard error does not slow the worker down.
 
 mod line;
+mod queue;
 mod refusals;
 mod repeats;
 mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use taskseal::telemetry::WORKER_TARGET;
@@ -21,6 +21,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use self::line::Line;
+use self::queue::LineQueue;
 use self::refusals::Refusals;
 pub(crate) use self::repeats::Repeats;
 use self::writer::Writer;
@@ -84,11 +85,7 @@ impl Drop for Log {
 /// Where lines go.
 enum LogSink {
     Direct(Ui),
-    Queue {
-        /// `None` ends the log.
-        lines: SyncSender<Option<Line>>,
-        dropped: Arc<AtomicU64>,
-    },
+    Queue { lines: Arc<LineQueue>, dropped: Arc<AtomicU64> },
 }
 
 impl LogSink {
@@ -96,7 +93,7 @@ impl LogSink {
         match self {
             Self::Direct(ui) => line.print(*ui, false),
             Self::Queue { lines, dropped } => {
-                if lines.try_send(Some(line)).is_err() {
+                if !lines.push(line) {
                     dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -125,18 +122,24 @@ impl<S: Subscriber> Layer<S> for LogLayer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
 
+    use super::queue::{LineReader, Next};
     use super::*;
 
     /// Returns the lines that `emit` causes, with the events of workers from `INFO` on.
     fn lines(emit: impl FnOnce()) -> Vec<Line> {
-        let (lines, queue) = sync_channel(16);
-        let sink = LogSink::Queue { lines, dropped: Arc::default() };
+        let queue = LineQueue::new(16);
+        let sink = LogSink::Queue { lines: Arc::clone(&queue), dropped: Arc::default() };
         let layer = LogLayer { sink, repeats: Arc::default(), refusals: Arc::default() };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(LevelFilter::INFO)));
         tracing::subscriber::with_default(subscriber, emit);
-        queue.try_iter().flatten().collect()
+        let reader = LineReader(queue);
+        let next = || match reader.next(Duration::ZERO) {
+            Next::Line(line) => Some(line),
+            Next::Nothing | Next::End => None,
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use taskseal::config::{BrokerConfig, Config, SetupError};
 use super::Finding;
 use super::state::file_fault;
 use crate::failure::Failure;
-use crate::session::{runtime, setup_failure};
+use crate::session::{block_on, runtime, setup_failure};
 
 const CHECK: &str = "broker";
 const EVICTION: &str = "eviction";
@@ -31,7 +31,7 @@ fn health(config: &Config) -> Result<Eviction, Failure> {
         return Err(failure);
     }
     let broker = config.open_broker().map_err(failed)?;
-    runtime.block_on(broker.health()).map_err(|error| failed(SetupError::Broker(error)))
+    block_on(&runtime, broker.health()).map_err(|error| failed(SetupError::Broker(error)))
 }
 
 fn eviction(eviction: &Eviction) -> Finding {

@@ -1,6 +1,6 @@
 //! The main job: seals and enqueues every file while a worker runs the tasks, then checks results and runs.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -102,7 +102,7 @@ async fn check_results(
 
 /// Counts the runs: every task must have run once, with the sealed body, and nothing else.
 pub(super) fn check_runs(deployment: &Deployment, tasks: &[FileTask], report: &mut Report) {
-    let mut expected: BTreeMap<_, _> = tasks.iter().map(|task| (task.receipt.id, task.digest)).collect();
+    let mut expected: HashMap<_, _> = tasks.iter().map(|task| (task.receipt.id, task.digest)).collect();
     for run in deployment.runs.all() {
         if expected.remove(&run.id) == Some(run.digest) {
             report.executed += 1;

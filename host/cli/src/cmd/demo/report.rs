@@ -1,6 +1,5 @@
 //! The result of the demonstration, as text and as JSON.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -162,9 +161,9 @@ impl Report {
     /// Writes one line for each refusal code, in the order in which a worker checks.
     fn write_codes(&self, text: &mut String) -> std::fmt::Result {
         writeln!(text, "what the codes mean:")?;
-        let codes: BTreeSet<Refusal> =
-            self.attempts.iter().filter_map(|attempt| attempt.stopped_by).collect();
-        for refusal in codes {
+        let stopped =
+            |refusal: &&Refusal| self.attempts.iter().any(|attempt| attempt.stopped_by == Some(**refusal));
+        for refusal in Refusal::ALL.iter().filter(stopped) {
             writeln!(text, "  {:<18} {refusal}", refusal.code())?;
         }
         Ok(())

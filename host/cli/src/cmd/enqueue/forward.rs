@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     verifier.note_timeout(&envelope, ui);
     session.check_broker()?;
     let forwarded = client::enqueue_sealed(&*session.broker, RETRY_TIMEOUT, queue, envelope.to_vec());
-    let forwarded = session.runtime.block_on(forwarded).map_err(|error| session.client_failure(&error))?;
+    let forwarded = session.block_on(forwarded).map_err(|error| session.client_failure(&error))?;
     if !forwarded.is_new {
         check_repeated(&session, &forwarded, ui)?;
     }
@@ -57,7 +57,7 @@ fn not_an_envelope(error: OpenError, bytes: &[u8]) -> Failure {
 fn check_repeated(session: &Session, forwarded: &Forwarded, ui: &Ui) -> Result<(), Failure> {
     let (queue, id) = (&forwarded.receipt.queue, &forwarded.receipt.queue_id);
     // The task is in the queue: a broker that does not answer now causes no error.
-    let Ok(Some(info)) = session.runtime.block_on(session.broker.find(queue, id)) else { return Ok(()) };
+    let Ok(Some(info)) = session.block_on(session.broker.find(queue, id)) else { return Ok(()) };
     match info.state {
         TaskState::Archived => {
             Err(Failure::new(format!("task {id} is archived in queue {queue}: it was not enqueued again"))

@@ -116,7 +116,7 @@ impl Release<'_> {
             return Err(Failure::not_found(format!("entry {} not found", id.0)));
         }
         let requeue = Requeue { session: self.session, entry: &entry, queue: &queue, payload: &payload };
-        match self.session.runtime.block_on(requeue.run()) {
+        match self.session.block_on(requeue.run()) {
             Ok(released) => {
                 self.count_refused(&queue, &payload);
                 Ok(released)

@@ -1,6 +1,6 @@
 //! Which repeated events are logged: a failure that lasts fills no log, and is not forgotten either.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub(crate) struct Repeats {
     broker_unavailable: AtomicBool,
     state_unavailable: AtomicBool,
     /// When a failure of this name was logged.
-    logged_at: Mutex<BTreeMap<String, Instant>>,
+    logged_at: Mutex<HashMap<String, Instant>>,
 }
 
 impl Repeats {

@@ -43,7 +43,7 @@ pub(super) struct Done {
     /// Number of tasks that are enqueued. Their ids are printed.
     pub(super) stored: usize,
     /// Number of tasks that are not enqueued, by reason.
-    pub(super) refused: BTreeMap<Refusal, usize>,
+    pub(super) refused: BTreeMap<Refusal, u64>,
     /// Number of enqueued tasks that no handler of this configuration runs.
     pub(super) postponed: usize,
     /// Number of tasks that were enqueued although a worker with this configuration would refuse them.
@@ -79,7 +79,7 @@ impl Batch<'_> {
 
     /// Waits for a result, at most until the second signal.
     fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        self.session.runtime.block_on(async {
+        self.session.block_on(async {
             tokio::select! {
                 result = work => Ok(result),
                 () = self.stop.second() => Err(Failure::new("stopped by a second signal")),
