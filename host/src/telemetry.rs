@@ -3,6 +3,8 @@
 //! The library emits only. The program installs a `tracing` subscriber and a `metrics` recorder if it wants them;
 //! without them both calls return at once.
 
+pub mod text;
+
 use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use taskseal_core::Refusal;
 use tracing::field::display;

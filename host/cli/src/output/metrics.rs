@@ -1,12 +1,13 @@
 //! The metrics file of a worker, in the text format of Prometheus: for a collector that reads files, such as
 //! node_exporter. The worker accepts no connections.
 
+mod recorder;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use taskseal::file_error::FileError;
 use taskseal::file_security;
 use taskseal::keys::pkcs11;
@@ -14,6 +15,7 @@ use taskseal::telemetry::{self, WORKER_TARGET};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use self::recorder::Recorder;
 use crate::failure::Failure;
 
 /// How often the file is written.
@@ -22,7 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// A file with the metrics of this process.
 pub(crate) struct MetricsFile {
     path: PathBuf,
-    recorder: PrometheusHandle,
+    recorder: Recorder,
 }
 
 /// A metrics file that is written at intervals.
@@ -39,8 +41,8 @@ impl MetricsFile {
     /// # Errors
     /// Exit code 2.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let recorder = PrometheusBuilder::new()
-            .install_recorder()
+        let recorder = Recorder::default();
+        metrics::set_global_recorder(recorder.clone())
             .map_err(|error| Failure::new(format!("cannot record metrics: {error}")))?;
         telemetry::register_metrics();
         let file = Self { path: path.to_owned(), recorder };
@@ -85,7 +87,7 @@ impl MetricsFile {
 
     /// Replaces the file atomically, so that a collector never reads a part of it.
     fn replace(&self) -> io::Result<()> {
-        let mut text = self.recorder.render();
+        let mut text = self.recorder.render().map_err(io::Error::other)?;
         text.push_str(&pkcs11::metrics());
         // The collector may run as another user.
         file_security::replace(&self.path, text.as_bytes(), 0o644)
@@ -112,10 +114,10 @@ mod tests {
 
     #[test]
     fn every_metric_has_a_type_a_description_and_a_value_from_the_start() {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = Recorder::default();
         metrics::with_local_recorder(&recorder, telemetry::register_metrics);
 
-        let text = recorder.handle().render();
+        let text = recorder.render().unwrap();
 
         let samples: BTreeSet<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();

@@ -1,12 +1,13 @@
 //! The health of tokens in the text format of Prometheus.
 
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::iter;
 use std::time::Duration;
 
 use taskseal_hsm::{Health, Histogram};
 
 use super::tokens::health;
+use crate::telemetry::text::{Value, write_family, write_sample};
 
 /// Returns the health of every open token in the text format of Prometheus; an empty text if no token is open.
 #[must_use]
@@ -23,20 +24,23 @@ pub fn metrics() -> String {
     text
 }
 
-/// A metric of every token: one sample for each set of further labels.
+/// A metric of every token: one sample for each value of a further label.
 struct Family {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    samples: fn(&Health) -> Vec<(&'static str, u64)>,
+    samples: fn(&Health) -> Vec<Sample>,
 }
+
+/// Name and value of a further label, and the value of the sample.
+type Sample = (Option<(&'static str, &'static str)>, u64);
 
 const FAMILIES: [Family; 7] = [
     Family {
         name: "taskseal_hsm_up",
         kind: "gauge",
         help: "Whether the token can be used.",
-        samples: |health| vec![("", u64::from(health.is_up()))],
+        samples: |health| vec![(None, u64::from(health.is_up()))],
     },
     Family {
         name: "taskseal_hsm_recoveries_total",
@@ -44,9 +48,9 @@ const FAMILIES: [Family; 7] = [
         help: "Recoveries of the token by what had to be renewed.",
         samples: |health| {
             vec![
-                (",level=\"session\"", health.session_recoveries),
-                (",level=\"login\"", health.login_recoveries),
-                (",level=\"library\"", health.library_recoveries),
+                (Some(("level", "session")), health.session_recoveries),
+                (Some(("level", "login")), health.login_recoveries),
+                (Some(("level", "library")), health.library_recoveries),
             ]
         },
     },
@@ -54,19 +58,19 @@ const FAMILIES: [Family; 7] = [
         name: "taskseal_hsm_faulty_answers_total",
         kind: "counter",
         help: "Wrong answers of the token that were detected and not used.",
-        samples: |health| vec![("", health.faulty_answers)],
+        samples: |health| vec![(None, health.faulty_answers)],
     },
     Family {
         name: "taskseal_hsm_agreements_total",
         kind: "counter",
         help: "Key agreements.",
-        samples: |health| vec![("", health.agreements)],
+        samples: |health| vec![(None, health.agreements)],
     },
     Family {
         name: "taskseal_hsm_pin_count_low",
         kind: "gauge",
         help: "Whether the token has counted wrong PINs.",
-        samples: |health| vec![("", u64::from(health.pin_count_low))],
+        samples: |health| vec![(None, u64::from(health.pin_count_low))],
     },
     Family {
         name: "taskseal_hsm_sessions",
@@ -74,10 +78,10 @@ const FAMILIES: [Family; 7] = [
         help: "Sessions of the pool.",
         samples: |health| {
             vec![
-                (",state=\"open\"", count(health.pool_size)),
-                (",state=\"in_use\"", count(health.pool_in_use)),
-                (",state=\"limit\"", count(health.pool_limit)),
-                (",state=\"abandoned\"", count(health.abandoned)),
+                (Some(("state", "open")), count(health.pool_size)),
+                (Some(("state", "in_use")), count(health.pool_in_use)),
+                (Some(("state", "limit")), count(health.pool_limit)),
+                (Some(("state", "abandoned")), count(health.abandoned)),
             ]
         },
     },
@@ -85,18 +89,18 @@ const FAMILIES: [Family; 7] = [
         name: "taskseal_hsm_waiting",
         kind: "gauge",
         help: "Calls that wait for a session.",
-        samples: |health| vec![("", count(health.queued))],
+        samples: |health| vec![(None, count(health.queued))],
     },
 ];
 
 impl Family {
     fn write(&self, text: &mut String, tokens: &[(String, Health)]) {
         let Self { name, kind, help, samples } = self;
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        write_family(text, name, kind, Some(help));
         for (token, health) in tokens {
-            for (labels, value) in samples(health) {
-                // Names of tokens are percent-encoded, so they contain no quotation mark.
-                let _ = writeln!(text, "{name}{{token=\"{token}\"{labels}}} {value}");
+            for (label, value) in samples(health) {
+                let labels: Vec<(&str, &str)> = iter::once(("token", token.as_str())).chain(label).collect();
+                write_sample(text, name, &labels, Value::Integer(value));
             }
         }
     }
@@ -120,15 +124,16 @@ fn count(number: usize) -> u64 {
 
 fn signing(text: &mut String, tokens: &[(String, Health)]) {
     let name = "taskseal_hsm_sign_seconds";
-    let _ = writeln!(text, "# HELP {name} Duration of signatures in the token.\n# TYPE {name} histogram");
+    write_family(text, name, "histogram", Some("Duration of signatures in the token."));
+    let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
     for (token, health) in tokens {
-        let signing = health.signing;
+        let (token, signing) = (("token", token.as_str()), health.signing);
         for (bound, count) in Histogram::BOUNDS.iter().zip(signing.buckets) {
-            let bound = Duration::from_micros(*bound).as_secs_f64();
-            let _ = writeln!(text, "{name}_bucket{{token=\"{token}\",le=\"{bound}\"}} {count}");
+            let bound = Duration::from_micros(*bound).as_secs_f64().to_string();
+            write_sample(text, &bucket, &[token, ("le", &bound)], Value::Integer(count));
         }
-        let _ = writeln!(text, "{name}_bucket{{token=\"{token}\",le=\"+Inf\"}} {}", signing.count);
-        let _ = writeln!(text, "{name}_sum{{token=\"{token}\"}} {}", signing.sum.as_secs_f64());
-        let _ = writeln!(text, "{name}_count{{token=\"{token}\"}} {}", signing.count);
+        write_sample(text, &bucket, &[token, ("le", "+Inf")], Value::Integer(signing.count));
+        write_sample(text, &sum, &[token], Value::Float(signing.sum.as_secs_f64()));
+        write_sample(text, &count, &[token], Value::Integer(signing.count));
     }
 }
