@@ -122,8 +122,7 @@ fn token_use() -> TokenUse {
 }
 
 async fn demonstrate(parts: &Parts, ui: &Ui) -> Result<Report, Failure> {
-    let deployment = Deployment::new(parts.folder.path(), &parts.location, parts.token.as_ref());
-    let deployment = deployment.await.map_err(|error| {
+    let deployment = set_up(parts).await.map_err(|error| {
         let failure = Failure::unavailable(format!("cannot set up the demonstration: {error}"));
         match parts.location {
             Location::Embedded => failure,
@@ -133,8 +132,16 @@ async fn demonstrate(parts: &Parts, ui: &Ui) -> Result<Report, Failure> {
         }
     })?;
     let report = run_job_and_attacks(&deployment, &parts.files, ui).await;
-    let cleared = deployment.clear().await;
+    let cleared = deployment.clear();
     report.and_then(|report| cleared.map(|()| report)).map_err(|error| Failure::new(error.to_string()))
+}
+
+async fn set_up(parts: &Parts) -> Result<Deployment, AnyError> {
+    let dir = parts.folder.path();
+    let broker = parts.location.broker(dir)?;
+    // The first call fails if there is no Redis server.
+    broker.ping().await?;
+    Deployment::new(dir, &parts.location, broker, parts.token.as_ref())
 }
 
 async fn run_job_and_attacks(deployment: &Deployment, files: &Files, ui: &Ui) -> Result<Report, AnyError> {

@@ -1,7 +1,9 @@
 //! The attacker: writes to the storage of the queue directly, without the checks of the broker interface.
 
-use async_trait::async_trait;
-use redis::AsyncCommands;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::{Commands, ConnectionInfo};
 use rusqlite::{Connection, params};
 use taskseal::QueueName;
 use taskseal::broker::{Broker, NewTask, TaskInfo, TaskRecord};
@@ -9,20 +11,22 @@ use taskseal::broker::{Broker, NewTask, TaskInfo, TaskRecord};
 /// Any error of the demonstration.
 pub(super) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Full write access to what a broker stores.
-#[async_trait]
+/// Maximum time of one call.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Full write access to what a broker stores. Calls block.
 pub(super) trait Storage: Send + Sync {
     /// Removes a task completely.
-    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
+    fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
 
     /// Replaces the result of a completed task.
-    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError>;
+    fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError>;
 
     /// Makes the stored form of a task undecodable.
-    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
+    fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError>;
 
     /// Removes queues: the clean-up after the demonstration.
-    async fn clear(&self, queues: &[QueueName]) -> Result<(), AnyError>;
+    fn clear(&self, queues: &[QueueName]) -> Result<(), AnyError>;
 }
 
 /// An attacker who can write to the queue and knows every public key.
@@ -41,7 +45,7 @@ impl Attacker<'_> {
 
     /// Enqueues a record and replaces any task with its id.
     pub(super) async fn replace(&self, queue: &QueueName, record: TaskRecord) -> Result<(), AnyError> {
-        self.storage.erase(queue, &record.id).await?;
+        self.storage.erase(queue, &record.id)?;
         self.broker.enqueue(queue, &[NewTask::now(record)]).await?;
         Ok(())
     }
@@ -55,14 +59,13 @@ pub(super) struct EmbeddedStorage {
 impl EmbeddedStorage {
     fn open(&self) -> Result<Connection, AnyError> {
         let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(TIMEOUT)?;
         Ok(connection)
     }
 }
 
-#[async_trait]
 impl Storage for EmbeddedStorage {
-    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
+    fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
         let mut connection = self.open()?;
         let change = connection.transaction()?;
         let task = (queue.as_str(), id);
@@ -81,14 +84,14 @@ impl Storage for EmbeddedStorage {
         Ok(())
     }
 
-    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
+    fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
         let sql = "UPDATE result SET envelope = ?3
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id, result])?;
         Ok(())
     }
 
-    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
+    fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
         let sql = "UPDATE record SET max_retries = -1
                    WHERE seq = (SELECT seq FROM task WHERE queue = ?1 AND id = ?2)";
         self.open()?.execute(sql, params![queue.as_str(), id])?;
@@ -96,67 +99,78 @@ impl Storage for EmbeddedStorage {
     }
 
     /// The file is deleted with its folder.
-    async fn clear(&self, _: &[QueueName]) -> Result<(), AnyError> {
+    fn clear(&self, _: &[QueueName]) -> Result<(), AnyError> {
         Ok(())
     }
 }
 
 /// The keys of a Redis server, changed as by `redis-cli`.
 pub(super) struct RedisStorage {
-    pub(super) connection: redis::aio::MultiplexedConnection,
-    pub(super) prefix: String,
+    connection: Mutex<redis::Connection>,
+    prefix: String,
 }
 
 impl RedisStorage {
+    /// Connects to a server, which must answer in time.
+    pub(super) fn connect(server: ConnectionInfo, prefix: &str) -> Result<Self, AnyError> {
+        let connection = redis::Client::open(server)?.get_connection_with_timeout(TIMEOUT)?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
+        connection.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { connection: Mutex::new(connection), prefix: prefix.to_owned() })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, redis::Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn key(&self, queue: &QueueName, rest: &str) -> String {
         format!("{}:{{{queue}}}:{rest}", self.prefix)
     }
 }
 
-#[async_trait]
 impl Storage for RedisStorage {
-    async fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
-        let mut connection = self.connection.clone();
+    fn erase(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
+        let mut connection = self.connection();
         for list in ["pending", "active"] {
-            let _: i64 = connection.lrem(self.key(queue, list), 0, id).await?;
+            let _: i64 = connection.lrem(self.key(queue, list), 0, id)?;
         }
         for set in ["lease", "scheduled", "retry", "archived", "completed"] {
-            let _: i64 = connection.zrem(self.key(queue, set), id).await?;
+            let _: i64 = connection.zrem(self.key(queue, set), id)?;
         }
-        let _: i64 = connection.del(self.key(queue, &format!("t:{id}"))).await?;
+        let _: i64 = connection.del(self.key(queue, &format!("t:{id}")))?;
         Ok(())
     }
 
-    async fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
-        let mut connection = self.connection.clone();
-        let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "result", result).await?;
+    fn set_result(&self, queue: &QueueName, id: &str, result: &[u8]) -> Result<(), AnyError> {
+        let mut connection = self.connection();
+        let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "result", result)?;
         Ok(())
     }
 
-    async fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
-        let mut connection = self.connection.clone();
-        let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "msg", b"\xff\xff").await?;
+    fn garble(&self, queue: &QueueName, id: &str) -> Result<(), AnyError> {
+        let mut connection = self.connection();
+        let _: i64 = connection.hset(self.key(queue, &format!("t:{id}")), "msg", b"\xff\xff")?;
         Ok(())
     }
 
-    async fn clear(&self, queues: &[QueueName]) -> Result<(), AnyError> {
-        let mut connection = self.connection.clone();
+    fn clear(&self, queues: &[QueueName]) -> Result<(), AnyError> {
+        let mut connection = self.connection();
         for queue in queues {
             let mut cursor = 0_u64;
             loop {
                 let pattern = self.key(queue, "*");
                 let mut scan = redis::cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
-                let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+                let (next, keys): (u64, Vec<String>) = scan.query(&mut *connection)?;
                 if !keys.is_empty() {
-                    let _: i64 = connection.del(keys).await?;
+                    let _: i64 = connection.del(keys)?;
                 }
                 cursor = next;
                 if cursor == 0 {
                     break;
                 }
             }
-            let _: i64 = connection.srem(format!("{}:queues", self.prefix), queue.as_str()).await?;
+            let _: i64 = connection.srem(format!("{}:queues", self.prefix), queue.as_str())?;
         }
         Ok(())
     }

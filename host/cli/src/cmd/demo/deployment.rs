@@ -118,15 +118,16 @@ impl DeploymentKeys {
 }
 
 impl Deployment {
-    /// Sets up the deployment in `dir`, with keys in the token or in files.
-    pub(super) async fn new(
+    /// Sets up the deployment in `dir`, with keys in the token or in files, on a broker that answers.
+    pub(super) fn new(
         dir: &Path,
         location_of_queue: &Location,
+        broker: Arc<dyn Broker>,
         token: Option<&TokenUri>,
     ) -> Result<Self, AnyError> {
         let keys = DeploymentKeys::generate(dir, token)?;
         let (task_key, honest, result_key) = (keys.task_key()?, keys.task_key()?, keys.result_key()?);
-        let (broker, storage) = location_of_queue.open(dir).await?;
+        let storage = location_of_queue.storage(dir)?;
         let (queue, other_queue) = location_of_queue.names()?;
         fs::write(dir.join("taskseal.toml"), configuration(&keys, [&queue, &other_queue]))?;
         let state = dir.join("state");
@@ -174,8 +175,8 @@ impl Deployment {
     }
 
     /// Removes the queues, since the Redis server may be in use.
-    pub(super) async fn clear(&self) -> Result<(), AnyError> {
-        self.storage.clear(&[self.queue.clone(), self.other_queue.clone()]).await
+    pub(super) fn clear(&self) -> Result<(), AnyError> {
+        self.storage.clear(&[self.queue.clone(), self.other_queue.clone()])
     }
 }
 

@@ -32,9 +32,9 @@ pub(super) fn collect(dir: &Path) -> Files {
     let mut found = Files::default();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        let mut entries: Vec<_> =
-            fs::read_dir(&folder).into_iter().flatten().flatten().filter(is_visible).collect();
-        entries.sort_by_key(DirEntry::file_name);
+        let Ok(listed) = fs::read_dir(&folder) else { continue };
+        let mut entries: Vec<_> = listed.flatten().filter(is_visible).collect();
+        entries.sort_unstable_by_key(DirEntry::file_name);
         let mut below = Vec::new();
         for entry in entries {
             match entry.file_type() {

@@ -1,7 +1,7 @@
 //! The queue of the demonstration: a file, or a Redis that may be in use.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redis::IntoConnectionInfo;
@@ -52,27 +52,36 @@ impl Location {
         Ok((QueueName::parse(&name)?, QueueName::parse(&format!("{name}-2"))?))
     }
 
-    /// Opens the queue for the deployment, and once more for the attacker.
-    pub(super) async fn open(&self, dir: &Path) -> Result<(Arc<dyn Broker>, Box<dyn Storage>), AnyError> {
+    /// Opens the queue for the deployment. A Redis server is not called yet.
+    pub(super) fn broker(&self, dir: &Path) -> Result<Arc<dyn Broker>, AnyError> {
         let Self::Redis { url, password } = self else {
-            let folder = dir.join("queue");
-            fs::create_dir_all(&folder)?;
-            let path = folder.join("queue.db");
-            return Ok((Arc::new(SqliteBroker::open(&path)?), Box::new(EmbeddedStorage { path })));
+            let file = queue_file(dir);
+            fs::create_dir_all(file.parent().unwrap_or(dir))?;
+            return Ok(Arc::new(SqliteBroker::open(&file)?));
         };
         let mut config = RedisConfig::new(url.as_str());
-        let mut direct = url.as_str().into_connection_info()?;
         if let Some(password) = password {
             config = config.with_password(Password::from(password.clone()));
-            let settings = direct.redis_settings().clone().set_password(password.as_str());
-            direct = direct.set_redis_settings(settings);
         }
-        let broker = RedisBroker::connect(&config)?;
-        // The first call fails if there is no Redis server.
-        broker.ping().await?;
-        let connection = redis::Client::open(direct)?.get_multiplexed_async_connection().await?;
-        Ok((Arc::new(broker), Box::new(RedisStorage { connection, prefix: "asynq".to_owned() })))
+        Ok(Arc::new(RedisBroker::connect(&config)?))
     }
+
+    /// Opens the queue for the attacker.
+    pub(super) fn storage(&self, dir: &Path) -> Result<Box<dyn Storage>, AnyError> {
+        let Self::Redis { url, password } = self else {
+            return Ok(Box::new(EmbeddedStorage { path: queue_file(dir) }));
+        };
+        let mut server = url.as_str().into_connection_info()?;
+        if let Some(password) = password {
+            let settings = server.redis_settings().clone().set_password(password.as_str());
+            server = server.set_redis_settings(settings);
+        }
+        Ok(Box::new(RedisStorage::connect(server, "asynq")?))
+    }
+}
+
+fn queue_file(dir: &Path) -> PathBuf {
+    dir.join("queue/queue.db")
 }
 
 /// Returns a URL without user, password and options.

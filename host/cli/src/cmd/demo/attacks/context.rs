@@ -67,7 +67,11 @@ impl Context<'_> {
 
     /// Enqueues an envelope with matching metadata.
     pub(super) async fn enqueue(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Outcome, AnyError> {
-        let record = matching(queue, envelope)?;
+        self.replace(queue, matching(queue, envelope)?).await
+    }
+
+    /// Enqueues a record and replaces any task with its id.
+    pub(super) async fn replace(&self, queue: &QueueName, record: TaskRecord) -> Result<Outcome, AnyError> {
         let id = record.id.clone();
         self.attacker.replace(queue, record).await?;
         Ok(Outcome::Enqueued(id))

@@ -13,9 +13,8 @@ pub(super) async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result
     let id = uuid::Uuid::now_v7().to_string();
     let (task_type, queue) = ("file:digest".to_owned(), context.queue.to_string());
     let envelope = FORGED_BODY.into();
-    let record = TaskRecord { task_type, id: id.clone(), queue, envelope, ..TaskRecord::default() };
-    context.attacker.replace(&context.queue, record).await?;
-    Ok(Outcome::Enqueued(id))
+    let record = TaskRecord { task_type, id, queue, envelope, ..TaskRecord::default() };
+    context.replace(&context.queue, record).await
 }
 
 pub(super) async fn downgrade_suite(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {

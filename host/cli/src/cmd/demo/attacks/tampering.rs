@@ -9,32 +9,26 @@ use crate::cmd::demo::attacker::AnyError;
 
 pub(super) async fn strip_seal(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let record = context.fresh_task("file:digest").await?;
-    let id = record.id.clone();
-    context.attacker.replace(&context.queue, TaskRecord { envelope: FORGED_BODY.into(), ..record }).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, TaskRecord { envelope: FORGED_BODY.into(), ..record }).await
 }
 
 pub(super) async fn garble_message(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let id = context.fresh_task("file:digest").await?.id;
-    context.attacker.storage.garble(&context.queue, &id).await?;
+    context.attacker.storage.garble(&context.queue, &id)?;
     Ok(Outcome::Enqueued(id))
 }
 
 pub(super) async fn truncate_envelope(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let mut record = context.fresh_task("file:digest").await?;
     record.envelope = record.envelope.slice(..record.envelope.len() - 1);
-    let id = record.id.clone();
-    context.attacker.replace(&context.queue, record).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, record).await
 }
 
 pub(super) async fn respell_envelope(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let mut record = context.fresh_task("file:digest").await?;
     // The head of the array of 4 in two bytes instead of one: a lenient decoder finds the same signed bytes.
     edit(&mut record, |envelope| drop(envelope.splice(1..2, [0x98, 0x04])));
-    let id = record.id.clone();
-    context.attacker.replace(&context.queue, record).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, record).await
 }
 
 pub(super) async fn flip_ciphertext(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
@@ -42,38 +36,32 @@ pub(super) async fn flip_ciphertext(context: &Context<'_>, _: &Receipt) -> Resul
     // The recipient (104 bytes) and the signature (66) follow the ciphertext with its tag.
     let place = record.envelope.len() - 66 - 104 - 16 - 1;
     edit(&mut record, |envelope| envelope.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1));
-    let id = record.id.clone();
-    context.attacker.replace(&context.queue, record).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, record).await
 }
 
 pub(super) async fn flip_claims(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let mut record = context.fresh_task("file:digest").await?;
     let found = record.envelope.windows(11).position(|window| window == b"file:digest");
     let place = found.ok_or("no type in the claims")?;
-    edit(&mut record, |envelope| drop(envelope.splice(place..place + 11, *b"file:delete")));
+    edit(&mut record, |envelope| {
+        envelope.iter_mut().skip(place).zip(b"file:delete").for_each(|(byte, forged)| *byte = *forged);
+    });
     "file:delete".clone_into(&mut record.task_type);
-    let id = record.id.clone();
-    context.attacker.replace(&context.queue, record).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, record).await
 }
 
 pub(super) async fn retype_metadata(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let record = context.fresh_task("file:digest").await?;
-    let id = record.id.clone();
     let task_type = "note:keep".to_owned();
-    context.attacker.replace(&context.queue, TaskRecord { task_type, ..record }).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, TaskRecord { task_type, ..record }).await
 }
 
 pub(super) async fn swap_payloads(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let (mut one, mut other) =
         (context.fresh_task("file:digest").await?, context.fresh_task("file:digest").await?);
     std::mem::swap(&mut one.envelope, &mut other.envelope);
-    let id = one.id.clone();
-    context.attacker.replace(&context.queue, one).await?;
     context.attacker.replace(&context.queue, other).await?;
-    Ok(Outcome::Enqueued(id))
+    context.replace(&context.queue, one).await
 }
 
 /// Changes the envelope of a record.
