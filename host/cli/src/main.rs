@@ -13,6 +13,7 @@ mod key_summary;
 mod keyset_entry;
 mod output;
 mod project;
+mod refusal_counts;
 mod refusal_hint;
 mod session;
 mod task_arg;

@@ -23,14 +23,23 @@ pub(crate) fn members(members: &[Member]) -> String {
 
 /// Returns rows in columns under a head, with escaped cells.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let escaped = rows.iter().map(|row| row.each_ref().map(|cell| Escaped::new(cell).to_string()));
-    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(escaped).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
+    let mut table = vec![head.map(str::to_owned).to_vec()];
+    for row in rows {
+        table.push(row.iter().map(|cell| Escaped::new(cell).to_string()).collect());
+    }
+    columns(&table)
+}
+
+/// Returns one line for each row, with the cells of a column below each other.
+fn columns(rows: &[Vec<String>]) -> String {
+    let mut widths = Vec::new();
+    for row in rows {
+        widths.resize(row.len(), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };

@@ -5,8 +5,6 @@
 
 mod requeue;
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use taskseal::QueueName;
 use taskseal::escape::Escaped;
@@ -18,6 +16,7 @@ use super::Store;
 use super::select::Selection;
 use crate::cmd::enqueue::{Verdict, Verifier};
 use crate::failure::{Exit, Failure};
+use crate::refusal_counts::RefusalCounts;
 use crate::refusal_hint::refusal_hint;
 use crate::session::Session;
 use crate::ui::Ui;
@@ -32,7 +31,7 @@ pub(super) fn run(session: &Session, store: &Store<'_>, args: &Args, ui: &Ui) ->
     let ids = args.selection.entries(store, "release", ui)?;
     // Only for a warning: a worker elsewhere may have another keyset.
     let verifier = Verifier::new(&session.config).ok();
-    let mut release = Release { session, store, verifier, refused: BTreeMap::new() };
+    let mut release = Release { session, store, verifier, refused: RefusalCounts::default() };
     let (mut released, mut first_failure) = (0, None);
     for id in &ids {
         match release.one(*id) {
@@ -95,7 +94,7 @@ struct Release<'r> {
     store: &'r Store<'r>,
     verifier: Option<Verifier<'r>>,
     /// Number of tasks that a worker with this configuration would refuse again.
-    refused: BTreeMap<Refusal, u64>,
+    refused: RefusalCounts,
 }
 
 impl Release<'_> {
@@ -137,13 +136,13 @@ impl Release<'_> {
     fn count_refused(&mut self, queue: &QueueName, payload: &[u8]) {
         let Some(verifier) = &mut self.verifier else { return };
         if let Ok(Verdict::Refused(refusal)) = verifier.of_envelope(queue, payload) {
-            *self.refused.entry(refusal).or_default() += 1;
+            self.refused.add(refusal);
         }
     }
 
     /// Warns of tasks that a worker with this configuration would refuse again. Another worker may accept them.
     fn warn(&self, ui: &Ui) {
-        for (refusal, count) in &self.refused {
+        for (refusal, count) in self.refused.counts() {
             let (code, hint) = (refusal.code(), refusal_hint(*refusal));
             ui.warn(&format!(
                 "a worker with this configuration would refuse {count} of them again: {refusal} ({code}); {hint}"

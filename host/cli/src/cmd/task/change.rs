@@ -98,7 +98,7 @@ async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
             .hint(format!("use --all for every {} task of queue {queue}", state.as_str())));
     }
     let mut ids = Vec::new();
-    each_task(session, queue, &[state], &args.filter, |info| {
+    each_task(session, queue, &[state], &args.filter, &mut |info| {
         ids.push(info.id.clone());
         Ok(true)
     })

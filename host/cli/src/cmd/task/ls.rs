@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: &Args, ui: &Ui) -> Result<(), F
     }
     let states = args.state.map_or_else(|| TaskState::ALL.to_vec(), |state| vec![state]);
     let mut listing = Listing { args, ui, rows: Vec::new(), listed: 0, has_more: false };
-    each_task(session, &args.queue, &states, &args.filter, |info| {
+    each_task(session, &args.queue, &states, &args.filter, &mut |info| {
         listing.add(info)?;
         Ok(!listing.has_more)
     })

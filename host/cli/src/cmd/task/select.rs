@@ -80,7 +80,7 @@ pub(super) async fn each_task(
     queue: &QueueName,
     states: &[TaskState],
     filter: &Filter,
-    mut visit: impl FnMut(&TaskInfo) -> Result<bool, Failure>,
+    visit: &mut dyn FnMut(&TaskInfo) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let now = UnixMillis::now();
     for state in states {

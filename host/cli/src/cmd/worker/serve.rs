@@ -50,7 +50,7 @@ pub(super) async fn run(
         report_ready();
     }
     let mut waiting = pin!(start::wait_for_broker(session.broker.clone(), repeats.clone()));
-    let probe = tokio::spawn(log_return_of(session.broker.clone(), repeats));
+    let mut probe = pin!(log_return_of(session.broker.clone(), repeats));
     let (stop, stopped) = oneshot::channel::<()>();
     let mut stop = Some(stop);
     let mut work = pin!(work(worker, once, async {
@@ -66,6 +66,7 @@ pub(super) async fn run(
                 }
                 continue;
             }
+            () = &mut probe => continue,
             _ = keep_alive.tick() => {
                 if watchdog.is_some() {
                     notify(NotifyState::Watchdog);
@@ -88,8 +89,6 @@ pub(super) async fn run(
         notify(NotifyState::Stopping);
         tracing::info!(target: WORKER_TARGET, event = "draining", "draining: a second signal stops at once");
     };
-    probe.abort();
-    let _ = probe.await;
     Ok(tally)
 }
 

@@ -1,6 +1,5 @@
 //! How many lines about refused tasks and evicted quarantine entries are logged: an attacker may store any number of tasks, and must not fill the disk.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +27,8 @@ struct Interval {
     evicted: u64,
     /// Time of the last eviction.
     evicted_at: Option<Instant>,
-    /// Number of refused tasks by code.
-    counts: BTreeMap<String, u64>,
+    /// Number of refused tasks by code, in the order of the codes: there are few.
+    counts: Vec<(String, u64)>,
 }
 
 impl Refusals {
@@ -72,9 +71,17 @@ impl Refusals {
 impl Interval {
     fn is_logged_refusal(&mut self, code: &str, now: Instant) -> bool {
         self.began.get_or_insert(now);
-        let count = self.counts.entry(code.to_owned()).or_default();
-        *count += 1;
-        *count <= MAX_LINES
+        match self.counts.binary_search_by(|(known, _)| known.as_str().cmp(code)) {
+            Ok(at) => {
+                let Some((_, count)) = self.counts.get_mut(at) else { return true };
+                *count += 1;
+                *count <= MAX_LINES
+            }
+            Err(at) => {
+                self.counts.insert(at, (code.to_owned(), 1));
+                true
+            }
+        }
     }
 
     /// Returns whether no entry was evicted for one interval; counts the entries if not.

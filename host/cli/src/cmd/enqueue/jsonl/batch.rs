@@ -1,6 +1,5 @@
 //! Tasks of some lines of the input, which are sealed, verified and stored together.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::source::Stop;
 use crate::cmd::enqueue::receipt;
 use crate::cmd::enqueue::verdict::{self, Verdict, Verifier, describe};
 use crate::failure::Failure;
+use crate::refusal_counts::RefusalCounts;
 use crate::session::Session;
 use crate::ui::Ui;
 
@@ -43,7 +43,7 @@ pub(super) struct Done {
     /// Number of tasks that are enqueued. Their ids are printed.
     pub(super) stored: usize,
     /// Number of tasks that are not enqueued, by reason.
-    pub(super) refused: BTreeMap<Refusal, u64>,
+    pub(super) refused: RefusalCounts,
     /// Number of enqueued tasks that no handler of this configuration runs.
     pub(super) postponed: usize,
     /// Number of tasks that were enqueued although a worker with this configuration would refuse them.
@@ -98,7 +98,7 @@ impl Batch<'_> {
                 Verdict::Refused(refusal) if !self.force => {
                     let described = describe(refusal);
                     self.ui.warn(&format!("{}:{line}: not enqueued: {described}", self.file.display()));
-                    *self.done.refused.entry(refusal).or_default() += 1;
+                    self.done.refused.add(refusal);
                     continue;
                 }
                 Verdict::Refused(_) => self.done.forced += 1,
@@ -148,16 +148,17 @@ impl Done {
             return Err(Failure::new(format!("stopped by a signal after line {line}: {summary}"))
                 .hint(format!("continue after line {line}")));
         }
-        let refusal = self.refused.keys().next();
-        refusal.map_or(Ok(()), |refusal| Err(verdict::failure(summary, *refusal)))
+        let refused = self.refused.counts().first();
+        refused.map_or(Ok(()), |(refusal, _)| Err(verdict::failure(summary, *refusal)))
     }
 
     fn summary(&self) -> String {
         let enqueued = format!("{} tasks are enqueued", self.stored);
-        if self.refused.is_empty() {
+        let refused = self.refused.counts();
+        if refused.is_empty() {
             return enqueued;
         }
-        let by_code = self.refused.iter().map(|(refusal, count)| format!("{count} {}", refusal.code()));
+        let by_code = refused.iter().map(|(refusal, count)| format!("{count} {}", refusal.code()));
         let by_code = by_code.collect::<Vec<_>>().join(", ");
         format!(
             "{enqueued}; not enqueued because a worker with this configuration would refuse them: {by_code}"
