@@ -29,6 +29,7 @@ use crate::broker::{Broker, NewTask, TaskState};
 use crate::keys::{Keyring, SealingKey};
 use crate::queue::QueueName;
 use crate::result::TaskResult;
+use crate::runtime::{BoxFuture, boxed};
 use crate::task::Task;
 
 /// Seals tasks and enqueues them.
@@ -73,31 +74,38 @@ impl Client {
     /// [`ClientError`] of the first task that fails; tasks before it may have been stored. For one result a task, use
     /// [`seal_all`](Self::seal_all) and [`enqueue_sealed`](Self::enqueue_sealed).
     pub async fn enqueue_all(&self, tasks: Vec<Task>) -> Result<Vec<Receipt>, ClientError> {
-        let mut receipts = Vec::with_capacity(tasks.len());
-        let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
-        let mut tasks = tasks.into_iter();
-        loop {
-            let under_one_signature: Vec<Task> = tasks.by_ref().take(self.producer.sign_batch()).collect();
-            if under_one_signature.is_empty() {
-                break;
-            }
-            for sealed in self.producer.seal(under_one_signature).await {
-                let Sealed { receipt, task } = sealed?;
-                let waiting = by_queue.entry(receipt.queue.clone()).or_default();
-                waiting.push(task);
-                if waiting.len() == STORE_BATCH {
-                    let batch = std::mem::take(waiting);
-                    self.store(&receipt.queue, &batch).await?;
+        self.seal_and_store(tasks).await
+    }
+
+    fn seal_and_store(&self, tasks: Vec<Task>) -> BoxFuture<'_, Result<Vec<Receipt>, ClientError>> {
+        boxed(async move {
+            let mut receipts = Vec::with_capacity(tasks.len());
+            let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
+            let mut tasks = tasks.into_iter();
+            loop {
+                let under_one_signature: Vec<Task> =
+                    tasks.by_ref().take(self.producer.sign_batch()).collect();
+                if under_one_signature.is_empty() {
+                    break;
                 }
-                receipts.push(receipt);
+                for sealed in self.producer.seal(under_one_signature).await {
+                    let Sealed { receipt, task } = sealed?;
+                    let waiting = by_queue.entry(receipt.queue.clone()).or_default();
+                    waiting.push(task);
+                    if waiting.len() == STORE_BATCH {
+                        let batch = std::mem::take(waiting);
+                        self.store(&receipt.queue, &batch).await?;
+                    }
+                    receipts.push(receipt);
+                }
             }
-        }
-        for (queue, batch) in by_queue {
-            if !batch.is_empty() {
-                self.store(&queue, &batch).await?;
+            for (queue, batch) in by_queue {
+                if !batch.is_empty() {
+                    self.store(&queue, &batch).await?;
+                }
             }
-        }
-        Ok(receipts)
+            Ok(receipts)
+        })
     }
 
     /// Seals a task without enqueuing it, as [`enqueue`](Self::enqueue) does.

@@ -14,6 +14,7 @@ pub mod replay;
 mod lock;
 mod policy;
 mod retry;
+mod runtime;
 mod sqlite;
 mod stack;
 mod toml_file;

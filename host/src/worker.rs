@@ -73,6 +73,7 @@ use crate::keys::Keyring;
 use crate::quarantine::Quarantine;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
+use crate::runtime::{BoxFuture, boxed};
 
 /// The services, keys and handlers of a worker.
 #[derive(Debug)]
@@ -118,57 +119,69 @@ impl Worker {
     /// Runs until `shutdown` is ready, then drains: fetches no more tasks, lets running ones finish within the drain time
     /// and gives the others back. Returns what was done.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Tally {
-        self.run(shutdown, false).await
+        self.run_with(shutdown, false).await
     }
 
     /// Runs until the queues have no more pending tasks and every fetched task is settled.
     pub async fn run_once(self) -> Tally {
-        self.run(std::future::pending(), true).await
+        self.run(true).await
     }
 
     /// Runs as [`run_once`](Self::run_once), but drains as [`run_until`](Self::run_until) does once `shutdown` is ready.
     pub async fn run_once_or_until(self, shutdown: impl Future<Output = ()>) -> Tally {
-        self.run(shutdown, true).await
+        self.run_with(shutdown, true).await
     }
 
-    async fn run(self, shutdown: impl Future<Output = ()>, once: bool) -> Tally {
-        let shared = self.shared;
-        let (sender, completions) = mpsc::channel(shared.settings.concurrency.max(1) * 2);
-        let background = start_background(&shared);
-        let settling = tokio::spawn(settle::run(Arc::clone(&shared), completions));
-        let fetching = tokio::spawn(fetch::run(Arc::clone(&shared), sender, once));
-
-        let fetched = fetch_until(&shared, shutdown, fetching).await;
-        // The last sender was dropped with the fetching task: settlement ends when it has settled every task.
-        shared.lifecycle.enter(Phase::Stopping);
-        let settled = settling.await;
-        shared.lifecycle.enter(Phase::Stopped);
-        background.join_all().await;
-        [fetched, settled].into_iter().for_each(propagate_panic);
-        shared.counters.tally()
+    async fn run_with(self, shutdown: impl Future<Output = ()>, once: bool) -> Tally {
+        let shared = Arc::clone(&self.shared);
+        let mut running = self.run(once);
+        tokio::select! {
+            biased;
+            tally = &mut running => return tally,
+            () = shutdown => shared.lifecycle.enter(Phase::Draining),
+        }
+        running.await
     }
+
+    /// Runs until fetching has ended and every fetched task is settled. In a box, so that the worker is compiled in this crate
+    /// and not in every program.
+    fn run(self, once: bool) -> BoxFuture<'static, Tally> {
+        boxed(run(self.shared, once))
+    }
+}
+
+async fn run(shared: Arc<Shared>, once: bool) -> Tally {
+    let (sender, completions) = mpsc::channel(shared.settings.concurrency.max(1) * 2);
+    let background = start_background(&shared);
+    let settling = tokio::spawn(boxed(settle::run(Arc::clone(&shared), completions)));
+    let fetching = tokio::spawn(boxed(fetch::run(Arc::clone(&shared), sender, once)));
+
+    let fetched = fetch_until_drained(&shared, fetching).await;
+    // The last sender was dropped with the fetching task: settlement ends when it has settled every task.
+    shared.lifecycle.enter(Phase::Stopping);
+    let settled = settling.await;
+    shared.lifecycle.enter(Phase::Stopped);
+    background.join_all().await;
+    [fetched, settled].into_iter().for_each(propagate_panic);
+    shared.counters.tally()
 }
 
 /// Starts the heartbeat and the maintenance of the queues.
 fn start_background(shared: &Arc<Shared>) -> JoinSet<()> {
     let mut background = JoinSet::new();
-    background.spawn(heartbeat::run(Arc::clone(shared)));
-    background.spawn(maintenance::recover(Arc::clone(shared)));
-    background.spawn(maintenance::forward(Arc::clone(shared)));
-    background.spawn(maintenance::tidy(Arc::clone(shared)));
-    background.spawn(clock_steps::watch(Arc::clone(shared)));
+    background.spawn(boxed(heartbeat::run(Arc::clone(shared))));
+    background.spawn(boxed(maintenance::recover(Arc::clone(shared))));
+    background.spawn(boxed(maintenance::forward(Arc::clone(shared))));
+    background.spawn(boxed(maintenance::tidy(Arc::clone(shared))));
+    background.spawn(boxed(clock_steps::watch(Arc::clone(shared))));
     background
 }
 
-/// Waits until fetching ends by itself, or for the drain that begins when `shutdown` is ready.
-async fn fetch_until(
-    shared: &Shared,
-    shutdown: impl Future<Output = ()>,
-    mut fetching: JoinHandle<()>,
-) -> Result<(), JoinError> {
+/// Waits until fetching ends by itself, or for the end of the drain.
+async fn fetch_until_drained(shared: &Shared, mut fetching: JoinHandle<()>) -> Result<(), JoinError> {
     tokio::select! {
         fetched = &mut fetching => return fetched,
-        () = shutdown => shared.lifecycle.enter(Phase::Draining),
+        () = shared.lifecycle.entered(Phase::Draining) => {}
     }
     if let Ok(fetched) = tokio::time::timeout(shared.settings.drain, &mut fetching).await {
         return fetched;

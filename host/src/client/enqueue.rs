@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taskseal_core::Unverified;
+use tokio::time::Instant;
 
 use super::seal::new_task;
 use super::{Client, ClientError, Receipt, STORE_BATCH, SealedTask};
 use crate::broker::{Broker, BrokerError, Enqueued, NewTask};
 use crate::queue::QueueName;
 use crate::retry::{Retry, retry_until};
+use crate::runtime::{BoxFuture, boxed};
 
 /// An envelope that was enqueued.
 #[doc(hidden)]
@@ -34,15 +36,20 @@ pub async fn enqueue_sealed(
     queue: &QueueName,
     envelope: Vec<u8>,
 ) -> Result<Forwarded, ClientError> {
+    let (receipt, task) = parse(queue, envelope)?;
+    let stored = store(broker, retry_for, queue, &[task]).await?;
+    Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
+}
+
+/// Returns the receipt of an envelope, and what the queue stores.
+fn parse(queue: &QueueName, envelope: Vec<u8>) -> Result<(Receipt, NewTask), ClientError> {
     let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
     let claims = unverified.danger_claims_unverified();
     let (id, task_type) = (claims.task_id, claims.task_type.to_string());
     let task = new_task(queue, claims, envelope.clone());
     let queue_id = task.record.id.clone();
     let digest = Sha256::digest(&envelope).into();
-    let stored = store(broker, retry_for, queue, &[task]).await?;
-    let receipt = Receipt { id, queue: queue.clone(), queue_id, task_type, digest };
-    Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
+    Ok((Receipt { id, queue: queue.clone(), queue_id, task_type, digest }, task))
 }
 
 impl Client {
@@ -52,35 +59,43 @@ impl Client {
     /// As [`enqueue_all`](Self::enqueue_all).
     #[doc(hidden)]
     pub async fn enqueue_all_sealed(&self, tasks: Vec<SealedTask>) -> Result<(), ClientError> {
-        let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
-        for SealedTask { receipt, envelope } in tasks {
-            let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
-            let task = new_task(&receipt.queue, unverified.danger_claims_unverified(), envelope.clone());
-            by_queue.entry(receipt.queue).or_default().push(task);
-        }
-        for (queue, tasks) in by_queue {
-            for batch in tasks.chunks(STORE_BATCH) {
-                self.store(&queue, batch).await?;
+        self.store_all(tasks).await
+    }
+
+    fn store_all(&self, tasks: Vec<SealedTask>) -> BoxFuture<'_, Result<(), ClientError>> {
+        boxed(async move {
+            let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
+            for SealedTask { receipt, envelope } in tasks {
+                let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
+                let task = new_task(&receipt.queue, unverified.danger_claims_unverified(), envelope.clone());
+                by_queue.entry(receipt.queue).or_default().push(task);
             }
-        }
-        Ok(())
+            for (queue, tasks) in by_queue {
+                for batch in tasks.chunks(STORE_BATCH) {
+                    self.store(&queue, batch).await?;
+                }
+            }
+            Ok(())
+        })
     }
 }
 
 /// Stores a batch and returns the outcome of each task, none of them a conflict. Retries send the same envelopes, so that
 /// no task is stored twice.
-pub(super) async fn store(
-    broker: &dyn Broker,
+pub(super) fn store<'a>(
+    broker: &'a dyn Broker,
     retry_for: Duration,
-    queue: &QueueName,
-    batch: &[NewTask],
-) -> Result<Vec<Enqueued>, ClientError> {
-    let deadline = tokio::time::Instant::now() + retry_for;
-    let retry = |error: &BrokerError| if error.is_transient() { Retry::BackOff } else { Retry::Never };
-    let stored = retry_until(deadline, || broker.enqueue(queue, batch), retry).await?;
-    let conflict = stored.iter().zip(batch).find(|(stored, _)| **stored == Enqueued::Conflict);
-    match conflict {
-        Some((_, task)) => Err(ClientError::Conflict(task.record.id.clone())),
-        None => Ok(stored),
-    }
+    queue: &'a QueueName,
+    batch: &'a [NewTask],
+) -> BoxFuture<'a, Result<Vec<Enqueued>, ClientError>> {
+    boxed(async move {
+        let deadline = Instant::now() + retry_for;
+        let retry = |error: &BrokerError| if error.is_transient() { Retry::BackOff } else { Retry::Never };
+        let stored = retry_until(deadline, || broker.enqueue(queue, batch), retry).await?;
+        let conflict = stored.iter().zip(batch).find(|(stored, _)| **stored == Enqueued::Conflict);
+        match conflict {
+            Some((_, task)) => Err(ClientError::Conflict(task.record.id.clone())),
+            None => Ok(stored),
+        }
+    })
 }

@@ -11,6 +11,7 @@ use crate::keys::Keyring;
 use crate::policy::PolicySettings;
 use crate::result::{Request, TaskResult, Unopened, try_open_result};
 use crate::retry::{Retry, retry_until};
+use crate::runtime::{BoxFuture, boxed, run_blocking};
 
 /// A result from the queue, and what it is compared with.
 pub(super) struct Found {
@@ -23,16 +24,18 @@ pub(super) struct Found {
 impl Found {
     /// Opens the result, on a blocking thread if the key may block. An unavailable token is retried until `retry_for` has
     /// passed.
-    pub(super) async fn open(
+    pub(super) fn open(
         self,
         keyring: &Keyring,
         retry_for: Duration,
-    ) -> Result<TaskResult, ClientError> {
-        let deadline = Instant::now() + retry_for;
-        let this = Arc::new(self);
-        let retry = |unopened: &Unopened| unopened.retry_after.map_or(Retry::Never, Retry::After);
-        let opened = retry_until(deadline, || Arc::clone(&this).attempt(keyring), retry).await;
-        opened.map_err(|unopened| ClientError::Result(unopened.error))
+    ) -> BoxFuture<'_, Result<TaskResult, ClientError>> {
+        boxed(async move {
+            let deadline = Instant::now() + retry_for;
+            let this = Arc::new(self);
+            let retry = |unopened: &Unopened| unopened.retry_after.map_or(Retry::Never, Retry::After);
+            let opened = retry_until(deadline, || Arc::clone(&this).attempt(keyring), retry).await;
+            opened.map_err(|unopened| ClientError::Result(unopened.error))
+        })
     }
 
     async fn attempt(self: Arc<Self>, keyring: &Keyring) -> Result<TaskResult, Unopened> {
@@ -42,8 +45,7 @@ impl Found {
         let keyring = keyring.clone();
         // Also after a panic of the key, and when the runtime shuts down.
         let cut_off = Unopened { error: OpenError::KeyUnavailable, retry_after: None };
-        let opening = tokio::task::spawn_blocking(move || self.open_now(&keyring));
-        opening.await.unwrap_or(Err(cut_off))
+        run_blocking(move || self.open_now(&keyring)).await.unwrap_or(Err(cut_off))
     }
 
     fn open_now(&self, keyring: &Keyring) -> Result<TaskResult, Unopened> {

@@ -55,7 +55,16 @@ impl Client {
     ) -> Result<Option<Receipt>, ClientError> {
         let found = self.broker.find(queue, queue_id).await?;
         let Some(record) = found.and_then(|info| info.record) else { return Ok(None) };
-        let unverified = Unverified::parse(&record.envelope).map_err(ClientError::Result)?;
+        self.verified_receipt(queue, queue_id, &record.envelope).map(Some)
+    }
+
+    fn verified_receipt(
+        &self,
+        queue: &QueueName,
+        queue_id: &str,
+        envelope: &[u8],
+    ) -> Result<Receipt, ClientError> {
+        let unverified = Unverified::parse(envelope).map_err(ClientError::Result)?;
         let audience = self.settings().audience(queue);
         let policy = anything_sealed().for_tasks(Audience::new(&audience)?, NameSet::ANY);
         // Whether the task may still run does not matter here, only whether it was sealed so: it is judged at the time of
@@ -70,7 +79,7 @@ impl Client {
             return Err(ClientError::Result(Refusal::WrongRequest.into()));
         }
         let (id, task_type, digest) = (claims.task_id, claims.task_type.to_string(), *verified.digest());
-        Ok(Some(Receipt { id, queue: queue.clone(), queue_id: queue_id.to_owned(), task_type, digest }))
+        Ok(Receipt { id, queue: queue.clone(), queue_id: queue_id.to_owned(), task_type, digest })
     }
 }
 

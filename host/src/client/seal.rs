@@ -14,6 +14,7 @@ use crate::broker::{NewTask, TaskRecord};
 use crate::keys::{Draft, SealingKey, SignerFault};
 use crate::queue::QueueName;
 use crate::retry::MIN_DELAY;
+use crate::runtime::{BoxFuture, boxed, run_blocking};
 use crate::task::{Task, queue_id};
 use crate::time::{UnixMillis, unix_seconds};
 
@@ -55,7 +56,14 @@ impl Producer {
 
     /// Seals tasks under one signature and returns them in order. Runs on a blocking thread if the signer may block. An
     /// unavailable token is retried until [`ClientSettings::retry_for`] has passed.
-    pub(super) async fn seal(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Result<Sealed, ClientError>> {
+    pub(super) fn seal(
+        self: &Arc<Self>,
+        tasks: Vec<Task>,
+    ) -> BoxFuture<'_, Vec<Result<Sealed, ClientError>>> {
+        boxed(self.seal_with_retries(tasks))
+    }
+
+    async fn seal_with_retries(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Result<Sealed, ClientError>> {
         let (count, tasks) = (tasks.len(), Arc::<[Task]>::from(tasks));
         let deadline = Instant::now() + self.settings.retry_for;
         loop {
@@ -83,7 +91,7 @@ impl Producer {
             return Ok(work(self));
         }
         let producer = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&producer)).await.map_err(|_| cut_off())
+        run_blocking(move || work(&producer)).await.map_err(|_| cut_off())
     }
 
     /// Seals tasks under one signature. A task that cannot be sealed does not affect the others.

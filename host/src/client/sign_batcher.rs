@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::ClientError;
 use super::seal::{Producer, Sealed, cut_off};
 use crate::lock::lock;
+use crate::runtime::boxed;
 use crate::task::Task;
 
 /// Collects the tasks of concurrent callers.
@@ -47,7 +48,7 @@ impl SignBatcher {
         if let Some(leader) = self.join(PendingTask { task, reply }) {
             let signing = leader.run(Arc::clone(producer));
             match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(signing)),
+                Ok(runtime) => drop(runtime.spawn(boxed(signing))),
                 Err(_) => signing.await,
             }
         }

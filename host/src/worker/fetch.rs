@@ -18,13 +18,14 @@ use super::task_state::{BatchDecision, Completion, DecryptedTask, LeasedTask, St
 use super::{prepare, propagate_panic, quarantine, start};
 use crate::broker::{DequeueLimits, Dequeued, Leased};
 use crate::queue::QueueName;
+use crate::runtime::boxed;
 
 /// Fetches tasks until the worker drains, or, with `once`, until nothing is left to do. Returns when every fetched task was
 /// sent to settlement.
 pub(super) async fn run(shared: Arc<Shared>, completions: mpsc::Sender<Completion>, once: bool) {
     let scheduler = QueueScheduler::new(&shared.settings.queues);
     let (ready, to_start) = mpsc::unbounded_channel();
-    let starting = tokio::spawn(start::run(Arc::clone(&shared), to_start, completions.clone()));
+    let starting = tokio::spawn(boxed(start::run(Arc::clone(&shared), to_start, completions.clone())));
     let mut fetcher = Fetcher { shared, scheduler, ready, completions, full_queues: Vec::new() };
     // Without settlement no outcome would be recorded.
     while fetcher.shared.lifecycle.phase() == Phase::Running && !fetcher.completions.is_closed() {

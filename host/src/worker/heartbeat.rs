@@ -18,6 +18,7 @@ use super::shared::Shared;
 use crate::broker::Lease;
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
+use crate::runtime::boxed;
 use crate::time::UnixMillis;
 
 /// Runs until the worker has stopped. A queue or a ledger that does not respond delays neither the other queues nor the
@@ -25,10 +26,10 @@ use crate::time::UnixMillis;
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut loops = JoinSet::new();
     for queue in shared.settings.queues.clone() {
-        loops.spawn(extend_leases(Arc::clone(&shared), queue.name));
+        loops.spawn(boxed(extend_leases(Arc::clone(&shared), queue.name)));
     }
-    loops.spawn(extend_locks(Arc::clone(&shared)));
-    loops.spawn(cancel_expiring(Arc::clone(&shared)));
+    loops.spawn(boxed(extend_locks(Arc::clone(&shared))));
+    loops.spawn(boxed(cancel_expiring(Arc::clone(&shared))));
     loops.join_all().await;
 }
 

@@ -23,6 +23,7 @@ use super::slots::SlotPool;
 use super::start_failures::StartFailures;
 use crate::lock::lock;
 use crate::replay::{StateError, TaskKey};
+use crate::runtime::run_blocking;
 use crate::telemetry;
 use crate::time::UnixMillis;
 
@@ -101,7 +102,7 @@ impl Shared {
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         let shared = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&shared)).await
+        run_blocking(move || work(&shared)).await
     }
 
     /// Returns what must be left of a lock for a handler to start or to continue.

@@ -10,6 +10,7 @@ use super::execute::execute;
 use super::phase::Phase;
 use super::shared::Shared;
 use super::task_state::{Completion, DecryptedTask, LeasedTask, Outcome};
+use crate::runtime::boxed;
 
 /// A task that may start.
 #[derive(Debug)]
@@ -33,12 +34,12 @@ pub(super) async fn run(
         match free_handler(&shared, &task, since).await {
             Some(handler) => {
                 let shared = Arc::clone(&shared);
-                running.spawn(async move {
+                running.spawn(boxed(async move {
                     let started = Instant::now();
                     execute(&shared, task, *decrypted, completions).await;
                     shared.slots.ran(started.elapsed());
                     drop(handler);
-                });
+                }));
             }
             None => {
                 let outcome = Outcome::GivenBack { acquired: Some(decrypted.key) };

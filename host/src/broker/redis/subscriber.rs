@@ -18,6 +18,7 @@ use crate::broker::BrokerError;
 use crate::lock::lock;
 use crate::queue::QueueName;
 use crate::retry::Backoff;
+use crate::runtime::boxed;
 
 /// The subscription to the channel of wake-ups.
 pub(super) struct Subscriber {
@@ -77,7 +78,8 @@ impl Subscriber {
         if listener.as_ref().is_none_or(JoinHandle::is_finished) {
             let (config, channel, announced) =
                 (self.config.clone(), self.channel.clone(), Arc::clone(&self.announced));
-            *listener = Some(tokio::spawn(async move { subscribe(&config, &channel, &announced).await }));
+            *listener =
+                Some(tokio::spawn(boxed(async move { subscribe(&config, &channel, &announced).await })));
         }
     }
 }

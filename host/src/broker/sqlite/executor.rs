@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::error;
 use crate::broker::BrokerError;
+use crate::runtime::{AnyResult, downcast};
 use crate::sqlite::{self, Location};
 use crate::time::UnixMillis;
 
@@ -38,7 +39,7 @@ pub(super) struct Executor {
 /// A thread that owns a connection.
 struct ConnectionThread {
     /// `None` ends the thread.
-    calls: Option<Sender<Box<dyn Call>>>,
+    calls: Option<Sender<Call>>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -70,7 +71,7 @@ impl Executor {
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        self.call(self.writer.calls.as_ref(), None, run).await
+        self.call(&self.writer, None, boxed_work(run)).await.map(downcast)
     }
 
     /// Runs `run` like [`write`](Self::write) if `has_work` returns true; otherwise takes no lock and returns the default.
@@ -79,10 +80,11 @@ impl Executor {
         has_work: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<bool> + Send + 'static,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        let peek = |connection: &Connection, now| {
-            has_work(connection, now).map(|found| if found { None } else { Some(T::default()) })
-        };
-        self.call(self.writer.calls.as_ref(), Some(Box::new(peek)), run).await
+        let idle: Work<Option<AnyResult>> = Box::new(|connection, now| {
+            let found = has_work(connection, now)?;
+            Ok((!found).then(|| Box::new(T::default()) as AnyResult))
+        });
+        self.call(&self.writer, Some(idle), boxed_work(run)).await.map(downcast)
     }
 
     /// Runs `run` on one snapshot of the file.
@@ -90,18 +92,18 @@ impl Executor {
         &self,
         run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        self.call(self.reader.calls.as_ref(), None, run).await
+        self.call(&self.reader, None, boxed_work(run)).await.map(downcast)
     }
 
-    async fn call<T: Send + 'static>(
+    async fn call(
         &self,
-        thread: Option<&Sender<Box<dyn Call>>>,
-        peek: Option<Peek<T>>,
-        run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, BrokerError> {
+        thread: &ConnectionThread,
+        idle: Option<Work<Option<AnyResult>>>,
+        run: Work<AnyResult>,
+    ) -> Result<AnyResult, BrokerError> {
         let (reply, answer) = oneshot::channel();
-        let call = Pending { peek, run: Some(run), value: None, reply };
-        if thread.is_none_or(|thread| thread.send(Box::new(call)).is_err()) {
+        let call = Call { idle, run: Some(run), value: None, reply };
+        if thread.calls.as_ref().is_none_or(|calls| calls.send(call).is_err()) {
             return Err(BrokerError::Unavailable("the thread of this queue file has ended".into()));
         }
         answer
@@ -111,10 +113,7 @@ impl Executor {
 }
 
 impl ConnectionThread {
-    fn start(
-        name: &str,
-        run: impl FnOnce(Receiver<Box<dyn Call>>) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    fn start(name: &str, run: impl FnOnce(Receiver<Call>) + Send + 'static) -> std::io::Result<Self> {
         let (calls, received) = mpsc::channel();
         let handle = thread::Builder::new().name(name.into()).spawn(move || run(received))?;
         Ok(Self { calls: Some(calls), handle: Some(handle) })
@@ -131,39 +130,34 @@ impl Drop for ConnectionThread {
     }
 }
 
-/// Checks for work before a transaction begins; `Some` is the reply if there is none.
-type Peek<T> = Box<dyn FnOnce(&Connection, UnixMillis) -> rusqlite::Result<Option<T>> + Send>;
+/// What a thread does with its connection.
+type Work<T> = Box<dyn FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send>;
+
+fn boxed_work<T: Send + 'static>(
+    run: impl FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send + 'static,
+) -> Work<AnyResult> {
+    Box::new(|connection, now| Ok(Box::new(run(connection, now)?)))
+}
 
 /// One call queued for a thread.
-trait Call: Send {
+struct Call {
+    /// Checks for work before a transaction begins; returns the reply if there is none.
+    idle: Option<Work<Option<AnyResult>>>,
+    run: Option<Work<AnyResult>>,
+    value: Option<AnyResult>,
+    reply: oneshot::Sender<Result<AnyResult, BrokerError>>,
+}
+
+impl Call {
     /// Returns whether the caller was dropped, so that the call must not begin.
-    fn is_abandoned(&self) -> bool;
-    /// Returns whether there is nothing to do; the reply is then known.
-    fn is_idle(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<bool>;
-    fn run(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<()>;
-    /// Sends the reply to the caller.
-    fn answer(self: Box<Self>, outcome: Result<(), BrokerError>);
-}
-
-struct Pending<T, F> {
-    peek: Option<Peek<T>>,
-    run: Option<F>,
-    value: Option<T>,
-    reply: oneshot::Sender<Result<T, BrokerError>>,
-}
-
-impl<T, F> Call for Pending<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection, UnixMillis) -> rusqlite::Result<T> + Send,
-{
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 
+    /// Returns whether there is nothing to do; the reply is then known.
     fn is_idle(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<bool> {
-        if let Some(peek) = self.peek.take() {
-            self.value = peek(connection, now)?;
+        if let Some(idle) = self.idle.take() {
+            self.value = idle(connection, now)?;
         }
         Ok(self.value.is_some())
     }
@@ -175,15 +169,16 @@ where
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), BrokerError>) {
-        let Self { value, reply, .. } = *self;
+    /// Sends the reply to the caller.
+    fn answer(self, outcome: Result<(), BrokerError>) {
+        let Self { value, reply, .. } = self;
         let answer = outcome.map(|()| value.expect("a call that succeeded has a value"));
         // The caller may have been dropped; the change stays.
         let _ = reply.send(answer);
     }
 }
 
-fn read_all(thread: &Thread, calls: &Receiver<Box<dyn Call>>) {
+fn read_all(thread: &Thread, calls: &Receiver<Call>) {
     let Thread { connection, clock, .. } = thread;
     while let Ok(mut call) = calls.recv() {
         if call.is_abandoned() {
@@ -198,7 +193,7 @@ fn read_all(thread: &Thread, calls: &Receiver<Box<dyn Call>>) {
     }
 }
 
-fn write_all(thread: &Thread, calls: &Receiver<Box<dyn Call>>) {
+fn write_all(thread: &Thread, calls: &Receiver<Call>) {
     let Thread { connection, clock, .. } = thread;
     let mut given_back_at = Instant::now();
     while let Ok(mut first) = calls.recv() {
@@ -230,7 +225,7 @@ fn give_back_pages(thread: &Thread, most: u32) {
 }
 
 /// Runs `first` and the calls that have arrived meanwhile in one transaction, commits, and replies to all.
-fn commit_together(thread: &Thread, first: Box<dyn Call>, calls: &Receiver<Box<dyn Call>>) {
+fn commit_together(thread: &Thread, first: Call, calls: &Receiver<Call>) {
     let Thread { connection, clock, location } = thread;
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
         return first.answer(Err(error::before_commit(error)));

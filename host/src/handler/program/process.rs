@@ -19,6 +19,7 @@ use crate::handler::body_file::BodyFile;
 use crate::handler::run_guard::RunGuard;
 use crate::handler::supervisor::{self, LEFT_BEHIND, Report, header};
 use crate::handler::{Failure, OpenedTask};
+use crate::runtime::boxed;
 use crate::telemetry::WORKER_TARGET;
 use crate::wiped_buffer::WipedBuffer;
 
@@ -145,10 +146,10 @@ impl Process {
         // A child that is dropped without a wait makes tokio handle SIGCHLD from then on, for every child, on any thread.
         // The kernel would save the registers on the stack of that thread, and with them parts of a body.
         let runtime = Handle::try_current().ok()?;
-        Some(runtime.spawn(async move {
+        Some(runtime.spawn(boxed(async move {
             kill(child, group, supervisor, &task).await;
             drop(guard);
-        }))
+        })))
     }
 }
 
