@@ -23,15 +23,20 @@ pub(crate) fn members(members: &[Member]) -> String {
 
 /// Returns rows in columns under a head, with escaped cells.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let mut table = vec![head.map(str::to_owned).to_vec()];
+    let rows: Vec<&[String]> = rows.iter().map(<[String; N]>::as_slice).collect();
+    columns(&head, &rows)
+}
+
+fn columns(head: &[&str], rows: &[&[String]]) -> String {
+    let mut escaped: Vec<Vec<String>> = vec![head.iter().copied().map(str::to_owned).collect()];
     for row in rows {
-        table.push(row.iter().map(|cell| Escaped::new(cell).to_string()).collect());
+        escaped.push(row.iter().map(|cell| Escaped::new(cell).to_string()).collect());
     }
-    columns(&table)
+    lines(&escaped)
 }
 
 /// Returns one line for each row, with the cells of a column below each other.
-fn columns(rows: &[Vec<String>]) -> String {
+fn lines(rows: &[Vec<String>]) -> String {
     let mut widths = Vec::new();
     for row in rows {
         widths.resize(row.len(), 0);

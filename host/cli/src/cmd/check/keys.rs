@@ -18,8 +18,12 @@ pub(super) fn findings(config: &Config, tokens: &Tokens) -> Vec<Finding> {
     let keyset = match project::keyset(config) {
         Err(failure) => {
             let missing = |check| Finding::skip(check, "the keyset cannot be used");
-            let rest = [DECRYPTION_KEY, TASK_KEY, RESULT_KEY].map(missing);
-            return std::iter::once(Finding::fail(KEYSET, failure)).chain(rest).collect();
+            return vec![
+                Finding::fail(KEYSET, failure),
+                missing(DECRYPTION_KEY),
+                missing(TASK_KEY),
+                missing(RESULT_KEY),
+            ];
         }
         Ok(keyset) => keyset,
     };

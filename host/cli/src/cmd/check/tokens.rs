@@ -27,7 +27,7 @@ impl Tokens {
 /// Opens each token once.
 pub(super) fn open(config: &Config) -> Tokens {
     let mut named: Vec<TokenUri> = Vec::new();
-    for token in keys(config).filter_map(token_of) {
+    for token in keys(config).into_iter().filter_map(token_of) {
         if !named.contains(&token) {
             named.push(token);
         }
@@ -52,13 +52,20 @@ pub(super) fn open(config: &Config) -> Tokens {
 }
 
 /// Returns the secret keys that the configuration names.
-fn keys(config: &Config) -> impl Iterator<Item = &KeyRef> {
-    let tasks = config.client.iter().flat_map(|client| &client.sealing);
-    let sealing = tasks.chain(config.worker.iter().flat_map(|worker| &worker.result));
-    let sealing = sealing.flat_map(|source| std::iter::once(&source.key).chain(&source.encryption_key));
-    let decryption = config.worker.iter().flat_map(|worker| &worker.decryption_keys);
-    let result = config.client.iter().flat_map(|client| &client.result_key);
-    decryption.chain(sealing).chain(result)
+fn keys(config: &Config) -> Vec<&KeyRef> {
+    let (client, worker) = (config.client.as_ref(), config.worker.as_ref());
+    let mut keys: Vec<&KeyRef> = Vec::new();
+    if let Some(worker) = worker {
+        keys.extend(&worker.decryption_keys);
+    }
+    let tasks = client.and_then(|client| client.sealing.as_ref());
+    let results = worker.and_then(|worker| worker.result.as_ref());
+    for source in [tasks, results].into_iter().flatten() {
+        keys.push(&source.key);
+        keys.extend(&source.encryption_key);
+    }
+    keys.extend(client.and_then(|client| client.result_key.as_ref()));
+    keys
 }
 
 fn token_of(key: &KeyRef) -> Option<TokenUri> {

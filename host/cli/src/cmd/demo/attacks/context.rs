@@ -52,12 +52,14 @@ impl Context<'_> {
         format!("{}/{}", self.deployment, self.queue)
     }
 
+    /// Seals with one key under the kid of any key.
     pub(super) fn seal(
         &self,
-        signer: impl Signer<Error: std::fmt::Debug>,
+        key: &SigningKey,
+        kid: KeyId,
         claims: &Claims<'_>,
     ) -> Result<Vec<u8>, AnyError> {
-        let mut sealer = Sealer::sign_encrypt_to(signer, &self.worker_key);
+        let mut sealer = Sealer::sign_encrypt_to(KeyUnderKid { key, kid }, &self.worker_key);
         let mut envelope = vec![0; sealer.sealed_len(claims, ContentType::OCTETS, FORGED_BODY.len())];
         sealer
             .seal(claims, ContentType::OCTETS, FORGED_BODY, &mut getrandom::SysRng, &mut envelope)
@@ -100,4 +102,23 @@ fn matching(queue: &QueueName, envelope: Vec<u8>) -> Result<TaskRecord, AnyError
 /// Returns the time in seconds since 1970.
 pub(super) fn now() -> u64 {
     u64::try_from(UnixMillis::now().as_secs()).unwrap_or_default()
+}
+
+/// Signs with one key under the kid of any key.
+pub(super) struct KeyUnderKid<'k> {
+    pub(super) key: &'k SigningKey,
+    pub(super) kid: KeyId,
+}
+
+impl Signer for KeyUnderKid<'_> {
+    type Error = std::convert::Infallible;
+
+    fn kid(&self) -> KeyId {
+        self.kid
+    }
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Self::Error> {
+        let mut key = self.key;
+        key.sign_digest(digest)
+    }
 }

@@ -2,11 +2,10 @@
 
 use taskseal::Receipt;
 use taskseal::broker::TaskRecord;
-use taskseal_core::keys::SigningKey;
-use taskseal_core::{ContentType, KeyId, Sealer, Signer};
+use taskseal_core::{ContentType, Sealer};
 
 use super::Outcome;
-use super::context::{Context, FORGED_BODY, now};
+use super::context::{Context, FORGED_BODY, KeyUnderKid, now};
 use crate::cmd::demo::attacker::AnyError;
 
 pub(super) async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
@@ -20,7 +19,7 @@ pub(super) async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result
 pub(super) async fn downgrade_suite(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
-    let mut sealer = Sealer::sign(Impostor { key: context.outsider, kid: context.producer });
+    let mut sealer = Sealer::sign(KeyUnderKid { key: context.outsider, kid: context.producer });
     let mut envelope = vec![0; sealer.sealed_len(&claims, ContentType::OCTETS, FORGED_BODY.len())];
     sealer.seal(&claims, ContentType::OCTETS, FORGED_BODY, &mut getrandom::SysRng, &mut envelope)?;
     context.enqueue(&context.queue, envelope).await
@@ -29,26 +28,26 @@ pub(super) async fn downgrade_suite(context: &Context<'_>, _: &Receipt) -> Resul
 pub(super) async fn forge_own_key(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
-    context.enqueue(&context.queue, context.seal(context.outsider, &claims)?).await
+    context.enqueue(&context.queue, context.seal(context.outsider, context.outsider.kid(), &claims)?).await
 }
 
 pub(super) async fn forge_known_kid(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
-    let impostor = Impostor { key: context.outsider, kid: context.producer };
-    context.enqueue(&context.queue, context.seal(impostor, &claims)?).await
+    let envelope = context.seal(context.outsider, context.producer, &claims)?;
+    context.enqueue(&context.queue, envelope).await
 }
 
 pub(super) async fn impersonate(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "note:keep", &audience)?;
-    context.enqueue(&context.queue, context.seal(context.insider, &claims)?).await
+    context.enqueue(&context.queue, context.seal(context.insider, context.insider.kid(), &claims)?).await
 }
 
 pub(super) async fn overreach(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
     let audience = context.audience();
     let claims = context.claims("sensor-2", "file:digest", &audience)?;
-    context.enqueue(&context.queue, context.seal(context.insider, &claims)?).await
+    context.enqueue(&context.queue, context.seal(context.insider, context.insider.kid(), &claims)?).await
 }
 
 pub(super) async fn cross_deployment(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
@@ -63,23 +62,4 @@ pub(super) async fn hold_back(context: &Context<'_>, _: &Receipt) -> Result<Outc
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
     let claims = claims.issued_at(sealed_at).expires_at(sealed_at + 3600);
     context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
-}
-
-/// Signs with one key under the kid of another one.
-struct Impostor<'k> {
-    key: &'k SigningKey,
-    kid: KeyId,
-}
-
-impl Signer for Impostor<'_> {
-    type Error = std::convert::Infallible;
-
-    fn kid(&self) -> KeyId {
-        self.kid
-    }
-
-    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Self::Error> {
-        let mut key = self.key;
-        key.sign_digest(digest)
-    }
 }
