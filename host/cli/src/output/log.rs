@@ -15,10 +15,8 @@ use std::time::Instant;
 
 use taskseal::telemetry::WORKER_TARGET;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use self::line::Line;
 use self::queue::LineQueue;
@@ -29,21 +27,18 @@ use crate::ui::Ui;
 
 /// Logs the warnings of the library at once, without the events of workers.
 pub(crate) fn show_warnings(ui: Ui) {
-    install(
-        LogLayer { sink: LogSink::Direct(ui), repeats: Arc::default(), refusals: Arc::default() },
-        LevelFilter::OFF,
-    );
+    let sink = LogSink::Direct(ui);
+    install(LogSubscriber {
+        sink,
+        repeats: Arc::default(),
+        refusals: Arc::default(),
+        worker_level: LevelFilter::OFF,
+    });
 }
 
-fn install(layer: LogLayer, worker_level: LevelFilter) {
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(worker_level)));
+fn install(subscriber: LogSubscriber) {
     // Fails only if a subscriber is installed already; a process runs one command.
     let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
-/// Selects the warnings of the library, and the events of workers from a level on.
-fn targets(worker_level: LevelFilter) -> Targets {
-    Targets::new().with_target("taskseal", Level::WARN).with_target(WORKER_TARGET, worker_level)
 }
 
 /// The log of a worker. Dropping it writes the lines that wait, if they are read in time.
@@ -61,8 +56,8 @@ impl Log {
         let refusals = Arc::<Refusals>::default();
         let writer = Writer::start(ui, Arc::clone(&refusals));
         let sink = LogSink::Queue { lines: writer.lines(), dropped: Arc::clone(&dropped) };
-        let level = if ui.quiet() { LevelFilter::WARN } else { LevelFilter::INFO };
-        install(LogLayer { sink, repeats: Arc::clone(&repeats), refusals }, level);
+        let worker_level = if ui.quiet() { LevelFilter::WARN } else { LevelFilter::INFO };
+        install(LogSubscriber { sink, repeats: Arc::clone(&repeats), refusals, worker_level });
         Self { repeats, dropped, writer, ui }
     }
 
@@ -101,15 +96,29 @@ impl LogSink {
     }
 }
 
-/// Turns events into lines.
-struct LogLayer {
+/// Turns events into lines: warnings of the library, and the events of workers from a level on.
+struct LogSubscriber {
     sink: LogSink,
     repeats: Arc<Repeats>,
     refusals: Arc<Refusals>,
+    worker_level: LevelFilter,
 }
 
-impl<S: Subscriber> Layer<S> for LogLayer {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl Subscriber for LogSubscriber {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let level = match metadata.target() {
+            target if target.starts_with(WORKER_TARGET) => self.worker_level,
+            target if target.starts_with("taskseal") => LevelFilter::WARN,
+            _ => LevelFilter::OFF,
+        };
+        metadata.is_event() && *metadata.level() <= level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.worker_level.max(LevelFilter::WARN))
+    }
+
+    fn event(&self, event: &Event<'_>) {
         let line = Line::new(event);
         if let Some(recovery) = self.repeats.recovery(&line) {
             self.sink.put(recovery);
@@ -118,6 +127,19 @@ impl<S: Subscriber> Layer<S> for LogLayer {
             self.sink.put(line);
         }
     }
+
+    /// Spans are not enabled: the methods about them are not called.
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 #[cfg(test)]
@@ -131,8 +153,8 @@ mod tests {
     fn lines(emit: impl FnOnce()) -> Vec<Line> {
         let queue = LineQueue::new(16);
         let sink = LogSink::Queue { lines: Arc::clone(&queue), dropped: Arc::default() };
-        let layer = LogLayer { sink, repeats: Arc::default(), refusals: Arc::default() };
-        let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(LevelFilter::INFO)));
+        let (repeats, refusals) = (Arc::default(), Arc::default());
+        let subscriber = LogSubscriber { sink, repeats, refusals, worker_level: LevelFilter::INFO };
         tracing::subscriber::with_default(subscriber, emit);
         let reader = LineReader(queue);
         let next = || match reader.next(Duration::ZERO) {
