@@ -249,11 +249,11 @@ fn ledger_that_is_missing_is_found_and_not_created() {
     let project = used();
     fs::remove_file(project.path("state/ledger.db")).unwrap();
     let run = project.run(&CHECK);
-    run.failed(5);
+    run.failed(8);
     assert!(findings(&run, "ledger")[0]["hint"].as_str().unwrap().contains("ledger init"), "{run:?}");
     assert!(!project.path("state/ledger.db").exists());
     fs::remove_dir_all(project.path("state")).unwrap();
-    assert_fails(&project, 5, "ledger", "ledger.db");
+    assert_fails(&project, 8, "ledger", "ledger.db");
 }
 
 #[test]

@@ -46,12 +46,12 @@ fn worker_whose_ledger_is_lost_does_not_start_and_creates_none() {
 
     let run = project.run(&ONCE);
 
-    run.failed(5).hinted();
+    run.failed(8).hinted();
     assert!(run.err.contains("ledger missing") && run.err.contains("taskseal ledger init"), "{run:?}");
     assert!(!project.path("state/ledger.db").exists());
     fs::remove_dir_all(project.path("state")).unwrap();
     let elsewhere = project.run(&["worker", "--once", "--config", "./taskseal.toml"]);
-    elsewhere.failed(5).hinted();
+    elsewhere.failed(8).hinted();
     assert!(elsewhere.err.contains("`taskseal --config ./taskseal.toml ledger init`"), "{elsewhere:?}");
     assert!(!project.path("state").exists());
     assert_eq!(runs(&project), 1);

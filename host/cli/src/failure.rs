@@ -29,6 +29,8 @@ pub(crate) enum Exit {
     NotYet = 6,
     /// A token refused a PIN. The same command would make another attempt, which may lock the token.
     PinRefused = 7,
+    /// The replay ledger does not exist. A restart does not help: only an operator may decide to create another one.
+    LedgerMissing = 8,
 }
 
 impl Failure {
@@ -43,9 +45,16 @@ impl Failure {
 
     /// Prints nothing and exits with the code of a child that has printed its error.
     pub(crate) fn of_child(code: Option<i32>) -> Self {
-        let exit =
-            [Exit::Usage, Exit::Refused, Exit::NotFound, Exit::Unavailable, Exit::NotYet, Exit::PinRefused];
-        let exit = exit.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure);
+        let exits = [
+            Exit::Usage,
+            Exit::Refused,
+            Exit::NotFound,
+            Exit::Unavailable,
+            Exit::NotYet,
+            Exit::PinRefused,
+            Exit::LedgerMissing,
+        ];
+        let exit = exits.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure);
         Self::with(exit, "")
     }
 
@@ -87,6 +96,11 @@ impl Failure {
     /// Exit code 7.
     pub(crate) fn pin_refused(message: impl Into<String>) -> Self {
         Self::with(Exit::PinRefused, message)
+    }
+
+    /// Exit code 8.
+    pub(crate) fn ledger_missing(message: impl Into<String>) -> Self {
+        Self::with(Exit::LedgerMissing, message)
     }
 
     /// Exit code 2: a configuration or keyset file is missing or invalid.

@@ -131,7 +131,7 @@ pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
         SetupError::File(error) => Failure::file(error),
         SetupError::Keys(error) => Failure::keyring(error),
         SetupError::Broker(error) => broker_failure(config, &error),
-        SetupError::State(StateError::Missing { kind: StateKind::Ledger, .. }) => Failure::unavailable(
+        SetupError::State(StateError::Missing { kind: StateKind::Ledger, .. }) => Failure::ledger_missing(
             error.to_string(),
         )
         .hint(format!(

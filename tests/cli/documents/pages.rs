@@ -86,7 +86,7 @@ pub(crate) fn service(reader: &mut Reader) {
     let unit = first(&page, "ini").text;
     check_unit(reader, unit);
     let starts = unit.lines().filter(|line| line.starts_with("ExecStart"));
-    let commands = starts.map(|line| line.split_once('=').unwrap().1);
+    let commands = starts.map(|line| line.split_once('=').unwrap().1.trim_start_matches('-'));
 
     let printed: Vec<_> = commands.map(|command| reader.prepare_as_printed(command)).collect();
 
