@@ -35,6 +35,23 @@ fn result_of_an_unknown_task_is_not_found_and_of_a_pending_one_is_not_yet() {
 }
 
 #[test]
+fn result_of_a_task_that_is_postponed_for_its_unknown_key_is_not_yet() {
+    let (producer, worker) = (Project::new(), Project::new());
+    let sealed = producer.seal(b"x");
+    let id = worker.run_with(&[&FORWARD[..], &["--force"]].concat(), &sealed).ok().text();
+    let result = || worker.run(&["result", id.trim()]);
+    result().failed(6).hinted();
+
+    worker.run(&ONCE).ok();
+
+    let postponed = result();
+    postponed.failed(6).hinted();
+    assert!(postponed.err.contains("(unknown-key)") && postponed.err.contains("it is retry, due "));
+    worker.run(&["task", "archive", id.trim()]).ok();
+    result().failed(3);
+}
+
+#[test]
 fn result_of_a_task_with_a_reference_is_found_by_it() {
     let project = Project::new();
     let options = ["--ref", "order-1", "--attempts", "3", "--timeout", "40s", "--retention", "2h"];

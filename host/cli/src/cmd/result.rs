@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
-use taskseal::broker::TaskState;
+use taskseal::broker::{TaskInfo, TaskState};
+use taskseal::client::ClientError;
 use taskseal::result::TaskResult;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, QueueName, Receipt, WaitOutcome};
 use taskseal_core::name::Reference;
-use taskseal_core::{Refusal, TaskId};
+use taskseal_core::{OpenError, Refusal, TaskId};
 
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::text;
+use crate::refusal_hint::refusal_hint;
 use crate::session::Session;
 use crate::time_arg;
 use crate::ui::Ui;
@@ -47,9 +49,13 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let timeout = args.wait.unwrap_or_default();
     let result = session.block_on(async {
         let failed = |error| session.client_failure(&error);
-        let queue = locate(&session, args).await?;
-        let receipt = client.receipt_by_queue_id(&queue, &args.id).await.map_err(failed)?;
-        let receipt = receipt.ok_or_else(|| undecodable(&args.id))?;
+        let (queue, found) = locate(&session, args).await?;
+        let receipt = match client.receipt_by_queue_id(&queue, &args.id).await {
+            Err(ClientError::Result(OpenError::Refused(refusal))) if may_still_run(&found, refusal) => {
+                return Err(not_verifiable_yet(&queue, &found, refusal));
+            }
+            receipt => receipt.map_err(failed)?.ok_or_else(|| undecodable(&args.id))?,
+        };
         match client.wait(&receipt, timeout).await.map_err(failed)? {
             WaitOutcome::Done(result) => Ok(result),
             other => Err(no_result(&session, &receipt, other, timeout).await),
@@ -58,18 +64,32 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     print(&result, ui)
 }
 
-/// Returns the queue that has the task.
-async fn locate(session: &Session, args: &Args) -> Result<QueueName, Failure> {
+/// Returns the queue that has the task, and the task.
+async fn locate(session: &Session, args: &Args) -> Result<(QueueName, TaskInfo), Failure> {
     for queue in session.queues_or(args.queue.as_ref()).await? {
         let found = session.broker.find(&queue, &args.id).await;
-        if found.map_err(|error| session.broker_failure(&error))?.is_some() {
-            return Ok(queue);
+        if let Some(info) = found.map_err(|error| session.broker_failure(&error))? {
+            return Ok((queue, info));
         }
     }
     Err(Failure::not_found(format!("task {} not found", args.id)).hint(
         "it was not enqueued here, its retention has ended, or it was enqueued with a reference: name that instead; \
          `taskseal task ls --queue NAME` lists the tasks",
     ))
+}
+
+/// Returns whether the task has not ended, and was refused here for what another keyset mends: a worker postpones it.
+const fn may_still_run(info: &TaskInfo, refusal: Refusal) -> bool {
+    !matches!(info.state, TaskState::Archived | TaskState::Completed)
+        && matches!(refusal, Refusal::UnknownKey | Refusal::KeyNotValid)
+}
+
+fn not_verifiable_yet(queue: &QueueName, info: &TaskInfo, refusal: Refusal) -> Failure {
+    let (id, state, code) = (&info.id, info.state.as_str(), refusal.code());
+    Failure::not_yet(format!(
+        "task {id} has no result yet, and this host cannot verify it: {refusal} ({code})"
+    ))
+    .hint(format!("it is {state}{}, in queue {queue}; {}", due(info.at), refusal_hint(refusal)))
 }
 
 fn undecodable(id: &str) -> Failure {
@@ -112,17 +132,20 @@ fn after_refusal(code: &str) -> &'static str {
     }
 }
 
-fn not_yet(queue: &QueueName, state: TaskState, due: Option<UnixMillis>, timeout: Duration) -> String {
+fn not_yet(queue: &QueueName, state: TaskState, at: Option<UnixMillis>, timeout: Duration) -> String {
     let word = state.as_str();
     let wait = if timeout.is_zero() { "use --wait" } else { "wait longer" };
     match state {
         TaskState::Pending => format!("it is {word} in queue {queue}: run `taskseal worker`, or {wait}"),
         TaskState::Active => format!("it is {word} in queue {queue}: a worker runs it; {wait}"),
         _ => {
-            let due = due.map(|at| format!(", due {}", time_arg::show(at))).unwrap_or_default();
-            format!("it is {word}{due}, in queue {queue}")
+            format!("it is {word}{}, in queue {queue}", due(at))
         }
     }
+}
+
+fn due(at: Option<UnixMillis>) -> String {
+    at.map(|at| format!(", due {}", time_arg::show(at))).unwrap_or_default()
 }
 
 fn print(result: &TaskResult, ui: &Ui) -> Result<(), Failure> {
