@@ -77,6 +77,20 @@ fn task_that_ran_is_refused_by_a_ledger_that_replaces_the_lost_one_and_a_new_tas
 }
 
 #[test]
+fn release_of_a_task_that_the_ledger_refused_warns_that_it_is_refused_again() {
+    let project = replayed_without_ledger();
+    project.run(&["ledger", "init"]).ok();
+    project.run(&ONCE).ok();
+
+    let released = project.run(&["quarantine", "release", "1"]);
+
+    let warning = "the replay ledger refused 1 of them and will refuse them again";
+    assert!(released.ok().err.contains(warning) && released.err.contains("(replayed)"), "{released:?}");
+    project.run(&ONCE).ok();
+    assert_eq!((runs(&project), &project.counts()["archived"]), (1, &1.into()));
+}
+
+#[test]
 fn waiting_task_runs_if_the_operator_accepts_older_ones() {
     let project = Project::new();
     project.handler("echo run >> runs");

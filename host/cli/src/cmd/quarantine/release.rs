@@ -8,7 +8,7 @@ mod requeue;
 use serde_json::json;
 use taskseal::QueueName;
 use taskseal::escape::Escaped;
-use taskseal::quarantine::{Disposition, EntryId};
+use taskseal::quarantine::{Disposition, Entry, EntryId};
 use taskseal_core::{Refusal, Unverified};
 
 use self::requeue::{Released, Requeue, Stopped};
@@ -31,7 +31,8 @@ pub(super) fn run(session: &Session, store: &Store<'_>, args: &Args, ui: &Ui) ->
     let ids = args.selection.entries(store, "release", ui)?;
     // Only for a warning: a worker elsewhere may have another keyset.
     let verifier = Verifier::new(&session.config).ok();
-    let mut release = Release { session, store, verifier, refused: RefusalCounts::default() };
+    let (refused, recorded) = (RefusalCounts::default(), RefusalCounts::default());
+    let mut release = Release { session, store, verifier, refused, recorded };
     let (mut released, mut first_failure) = (0, None);
     for id in &ids {
         match release.one(*id) {
@@ -95,6 +96,8 @@ struct Release<'r> {
     verifier: Option<Verifier<'r>>,
     /// Number of tasks that a worker with this configuration would refuse again.
     refused: RefusalCounts,
+    /// Number of tasks that the replay ledger of the worker refused, and will refuse again.
+    recorded: RefusalCounts,
 }
 
 impl Release<'_> {
@@ -117,7 +120,7 @@ impl Release<'_> {
         let requeue = Requeue { session: self.session, entry: &entry, queue: &queue, payload: &payload };
         match self.session.block_on(requeue.run()) {
             Ok(released) => {
-                self.count_refused(&queue, &payload);
+                self.count_refused(&entry, &queue, &payload);
                 Ok(released)
             }
             Err(Stopped { failure, may_be_stored }) => {
@@ -133,15 +136,24 @@ impl Release<'_> {
         self.store.call(|quarantine| quarantine.set_disposition(id, from, to))
     }
 
-    fn count_refused(&mut self, queue: &QueueName, payload: &[u8]) {
-        let Some(verifier) = &mut self.verifier else { return };
-        if let Ok(Verdict::Refused(refusal)) = verifier.of_envelope(queue, payload) {
+    fn count_refused(&mut self, entry: &Entry, queue: &QueueName, payload: &[u8]) {
+        let verdict = self.verifier.as_mut().map(|verifier| verifier.of_envelope(queue, payload));
+        if let Some(Ok(Verdict::Refused(refusal))) = verdict {
             self.refused.add(refusal);
+        } else if let Some(refusal) = Refusal::from_code(&entry.code).filter(is_of_the_ledger) {
+            self.recorded.add(refusal);
         }
     }
 
-    /// Warns of tasks that a worker with this configuration would refuse again. Another worker may accept them.
+    /// Warns of tasks that a worker with this configuration or this ledger would refuse again. Another worker may accept the
+    /// former.
     fn warn(&self, ui: &Ui) {
+        for (refusal, count) in self.recorded.counts() {
+            let (code, hint) = (refusal.code(), refusal_hint(*refusal));
+            ui.warn(&format!(
+                "the replay ledger refused {count} of them and will refuse them again: {refusal} ({code}); {hint}"
+            ));
+        }
         for (refusal, count) in self.refused.counts() {
             let (code, hint) = (refusal.code(), refusal_hint(*refusal));
             ui.warn(&format!(
@@ -149,4 +161,16 @@ impl Release<'_> {
             ));
         }
     }
+}
+
+/// Returns whether the replay ledger decides so: no correction of the configuration changes what it has recorded.
+const fn is_of_the_ledger(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Replayed
+            | Refusal::OutOfSequence
+            | Refusal::Conflict
+            | Refusal::AttemptsExhausted
+            | Refusal::Poisonous
+    )
 }
