@@ -91,6 +91,18 @@ fn release_of_a_task_that_the_ledger_refused_warns_that_it_is_refused_again() {
 }
 
 #[test]
+fn new_ledger_states_when_tasks_of_a_slow_clock_are_accepted() {
+    let project = Project::new();
+    for (arguments, states) in
+        [(&["ledger", "init"][..], true), (&["ledger", "init", "--accept-older"], false)]
+    {
+        lose_ledger(&project);
+        let created = project.run(arguments);
+        assert_eq!(created.ok().err.contains("wait 60 s before producers enqueue"), states, "{created:?}");
+    }
+}
+
+#[test]
 fn waiting_task_runs_if_the_operator_accepts_older_ones() {
     let project = Project::new();
     project.handler("echo run >> runs");

@@ -69,11 +69,23 @@ fn init(config: &Config, accept_older: bool, ui: &Ui) -> Result<(), Failure> {
     }
     let file = config.state_dir.join("ledger.db").display().to_string();
     if ui.json() {
-        return ui.object(vec![("file", json!(file)), ("accepts_older", json!(accept_older))]);
+        ui.object(vec![("file", json!(file)), ("accepts_older", json!(accept_older))])?;
+    } else {
+        let older = if accept_older { "accepts" } else { "refuses" };
+        ui.note(&format!("created the ledger {file}; it {older} tasks that were issued before"));
     }
-    let older = if accept_older { "accepts" } else { "refuses" };
-    ui.note(&format!("created the ledger {file}; it {older} tasks that were issued before"));
+    note_skew(config, accept_older, ui);
     Ok(())
+}
+
+/// Prints how long a task may be refused whose producer has a clock that is behind by as much as the policy accepts.
+fn note_skew(config: &Config, accept_older: bool, ui: &Ui) {
+    let skew = config.policy.skew.as_secs();
+    if !accept_older && skew > 0 {
+        ui.note(&format!(
+            "wait {skew} s before producers enqueue: a task of one whose clock is behind counts as issued before"
+        ));
+    }
 }
 
 /// Waits until the second in which the ledger was created is over. Envelopes state whole seconds, so that a task sealed in
