@@ -15,6 +15,7 @@ mod output;
 mod project;
 mod refusal_counts;
 mod refusal_hint;
+mod runtime;
 mod session;
 mod task_arg;
 mod time_arg;

@@ -1,6 +1,5 @@
 //! What every command on a queue needs: configuration, async runtime and broker, and what their errors mean.
 
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use taskseal::broker::{Broker, BrokerError, Cause};
@@ -14,8 +13,8 @@ use tokio::runtime::Runtime;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::shell::shell_word;
-use crate::project;
 use crate::ui::Ui;
+use crate::{project, runtime};
 
 /// An open broker with its configuration.
 pub(crate) struct Session {
@@ -28,7 +27,7 @@ impl Session {
     /// Opens the broker of the configuration. An unreachable Redis is not detected yet.
     pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
         let config = project::config(global)?;
-        let runtime = runtime()?;
+        let runtime = runtime::start()?;
         let broker = {
             let _entered = runtime.enter();
             config.open_broker().map_err(|error| setup_failure(&config, error))?
@@ -50,7 +49,7 @@ impl Session {
 
     /// Runs a future to its end.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        block_on(&self.runtime, work)
+        runtime::block_on(&self.runtime, work)
     }
 
     /// Returns the queues of the configuration, then the others that the broker knows.
@@ -110,18 +109,6 @@ impl Session {
             ui.note(&format!("the worker of {} does not serve queue {queue}", self.config.file.display()));
         }
     }
-}
-
-/// Starts the async runtime.
-pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    Runtime::new().map_err(|error| Failure::new(format!("cannot start the async runtime: {error}")))
-}
-
-/// Runs a future to its end. All futures have one type for the runtime, whose code is large and generic.
-pub(crate) fn block_on<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
-    let mut output = None;
-    runtime.block_on(pin!(async { output = Some(work.await) }) as Pin<&mut dyn Future<Output = ()>>);
-    output.expect("the future has ended")
 }
 
 /// Returns the failure for an error of setup, by who must act.

@@ -36,7 +36,7 @@ use self::private_token::Process;
 use self::queue::Location;
 use self::report::{Attempt, Report, TokenUse};
 use crate::failure::Failure;
-use crate::session;
+use crate::runtime;
 use crate::ui::Ui;
 
 /// Seal real files as tasks, run them, then attack the queue
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         ui.text(&head::text(&location, token.is_some(), &args.input, files.files.len()))?;
     }
     let parts = Parts { location, folder, token, files };
-    let mut report = session::block_on(&session::runtime()?, demonstrate(&parts, ui))?;
+    let mut report = runtime::block_on(&runtime::start()?, demonstrate(&parts, ui))?;
     report.token = parts.token.is_some().then(token_use);
     report.took = started.elapsed();
     report.print(ui, parts.folder.kept())?;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use self::recorder::Recorder;
 use crate::failure::Failure;
+use crate::runtime::{block_on, spawn};
 
 /// How often the file is written.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -61,7 +62,7 @@ impl MetricsFile {
     pub(crate) fn write_at_intervals(self, runtime: &Runtime) -> MetricsWriter {
         let file = Arc::new(self);
         let written = Arc::clone(&file);
-        let task = runtime.spawn(async move {
+        let task = spawn(runtime.handle(), async move {
             let mut interval = tokio::time::interval(INTERVAL);
             let mut failed = false;
             loop {
@@ -99,7 +100,7 @@ impl MetricsWriter {
     pub(crate) fn finish(self, runtime: &Runtime) {
         self.task.abort();
         // A write that has started ends first.
-        let _ = runtime.block_on(self.task);
+        let _ = block_on(runtime, self.task);
         self.file.write(false);
     }
 }

@@ -6,7 +6,8 @@ use taskseal::config::{BrokerConfig, Config, SetupError};
 use super::Finding;
 use super::state::file_fault;
 use crate::failure::Failure;
-use crate::session::{block_on, runtime, setup_failure};
+use crate::runtime;
+use crate::session::setup_failure;
 
 const CHECK: &str = "broker";
 const EVICTION: &str = "eviction";
@@ -21,7 +22,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
 }
 
 fn health(config: &Config) -> Result<Eviction, Failure> {
-    let runtime = runtime()?;
+    let runtime = runtime::start()?;
     let _entered = runtime.enter();
     let failed = |error| setup_failure(config, error);
     if let BrokerConfig::Sqlite(path) = &config.broker
@@ -31,7 +32,7 @@ fn health(config: &Config) -> Result<Eviction, Failure> {
         return Err(failure);
     }
     let broker = config.open_broker().map_err(failed)?;
-    block_on(&runtime, broker.health()).map_err(|error| failed(SetupError::Broker(error)))
+    runtime::block_on(&runtime, broker.health()).map_err(|error| failed(SetupError::Broker(error)))
 }
 
 fn eviction(eviction: &Eviction) -> Finding {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use taskseal::worker::Event;
 use taskseal::{Receipt, Task};
 use taskseal_core::ContentType;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::attacker::AnyError;
@@ -15,6 +16,7 @@ use super::files::File;
 use super::handlers::{DIGEST, answer};
 use super::head;
 use super::report::Report;
+use crate::runtime::spawn;
 use crate::ui::Ui;
 
 /// How long the demonstration waits for the next task to succeed.
@@ -46,9 +48,12 @@ pub(super) async fn run(
         }
     });
     let (stop, stopped) = oneshot::channel::<()>();
-    let worker = tokio::spawn(worker.run_until(async {
-        let _ = stopped.await;
-    }));
+    let worker = spawn(&Handle::current(), async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        worker.run_until(stopped).await;
+    });
     let started = Instant::now();
     let mut tasks = Vec::with_capacity(files.len());
     for batch in files.chunks(64) {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::file_arg;
+use crate::runtime::spawn;
 
 /// An input whose reading ends with an error once a signal has arrived.
 pub(super) struct Source {
@@ -65,7 +66,7 @@ impl Stop {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shared = Arc::clone(&stop);
-        runtime.spawn(async move {
+        spawn(runtime.handle(), async move {
             either(&mut terminate, &mut interrupt).await;
             shared.is_requested.store(true, Ordering::Release);
             drop(sender);
