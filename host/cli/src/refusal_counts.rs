@@ -2,29 +2,21 @@
 
 use taskseal_core::Refusal;
 
+use crate::small_map::SmallMap;
+
 /// Counts tasks by refusal code.
 #[derive(Debug, Default)]
-pub(crate) struct RefusalCounts {
-    /// In the order of the checks. There are few codes.
-    counts: Vec<(Refusal, u64)>,
-}
+pub(crate) struct RefusalCounts(SmallMap<Refusal, u64>);
 
 impl RefusalCounts {
     /// Counts one more task.
     pub(crate) fn add(&mut self, refusal: Refusal) {
-        let found = self.counts.binary_search_by_key(&refusal, |(known, _)| *known);
-        let at = found.unwrap_or_else(|at| {
-            self.counts.insert(at, (refusal, 0));
-            at
-        });
-        if let Some((_, count)) = self.counts.get_mut(at) {
-            *count += 1;
-        }
+        *self.0.get_or_insert(&refusal, 0) += 1;
     }
 
     /// Returns the codes with their numbers, in the order of the checks.
     pub(crate) fn counts(&self) -> &[(Refusal, u64)] {
-        &self.counts
+        self.0.entries()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::line::Line;
+use crate::small_map::SmallMap;
 
 /// Interval in which lines are counted.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -27,8 +28,8 @@ struct Interval {
     evicted: u64,
     /// Time of the last eviction.
     evicted_at: Option<Instant>,
-    /// Number of refused tasks by code, in the order of the codes: there are few.
-    counts: Vec<(String, u64)>,
+    /// Number of refused tasks by code.
+    counts: SmallMap<String, u64>,
 }
 
 impl Refusals {
@@ -58,7 +59,7 @@ impl Refusals {
         let mut interval = self.lock();
         let next = Interval { evicted_at: interval.evicted_at, ..Interval::default() };
         let Interval { counts, evicted, .. } = std::mem::replace(&mut *interval, next);
-        let more = counts.into_iter().filter(|(_, count)| *count > MAX_LINES);
+        let more = counts.into_entries().into_iter().filter(|(_, count)| *count > MAX_LINES);
         let refused = more.map(|(code, count)| summary(&code, count - MAX_LINES));
         refused.chain((evicted > 0).then(|| evictions(evicted))).collect()
     }
@@ -71,17 +72,9 @@ impl Refusals {
 impl Interval {
     fn is_logged_refusal(&mut self, code: &str, now: Instant) -> bool {
         self.began.get_or_insert(now);
-        match self.counts.binary_search_by(|(known, _)| known.as_str().cmp(code)) {
-            Ok(at) => {
-                let Some((_, count)) = self.counts.get_mut(at) else { return true };
-                *count += 1;
-                *count <= MAX_LINES
-            }
-            Err(at) => {
-                self.counts.insert(at, (code.to_owned(), 1));
-                true
-            }
-        }
+        let count = self.counts.get_or_insert(code, 0);
+        *count += 1;
+        *count <= MAX_LINES
     }
 
     /// Returns whether no entry was evicted for one interval; counts the entries if not.

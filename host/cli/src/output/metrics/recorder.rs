@@ -1,6 +1,5 @@
 //! The recorder of the `metrics` facade: the counters and gauges of this process, by name and labels.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
@@ -8,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use metrics::atomics::AtomicU64;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use taskseal::telemetry::text::{self, Value};
+
+use crate::small_map::SmallMap;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ pub(crate) struct Recorder(Arc<RwLock<Registry>>);
 
 #[derive(Default)]
 struct Registry {
-    families: BTreeMap<KeyName, Family>,
+    families: SmallMap<KeyName, Family>,
     /// The first metric that could not be recorded.
     invalid: Option<InvalidMetric>,
 }
@@ -31,7 +32,7 @@ struct Family {
     kind: Kind,
     help: Option<SharedString>,
     /// Counts, or the bits of floating point numbers.
-    samples: BTreeMap<Key, Arc<AtomicU64>>,
+    samples: SmallMap<Key, Arc<AtomicU64>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Recorder {
             return Err(invalid.clone());
         }
         let mut text = String::new();
-        for (name, family) in &registry.families {
+        for (name, family) in registry.families.entries() {
             family.write(&mut text, name.as_str());
         }
         Ok(text)
@@ -137,7 +138,7 @@ impl Registry {
     fn add(&mut self, kind: Kind, key: &Key) -> Result<Arc<AtomicU64>, InvalidMetric> {
         check_labels(key)?;
         let family = self.family(kind, key.name_shared())?;
-        Ok(Arc::clone(family.samples.entry(key.to_retained()).or_default()))
+        Ok(Arc::clone(family.samples.get_or_insert(&key.to_retained(), Arc::default())))
     }
 
     /// Returns the family of this name, which may be new.
@@ -145,8 +146,8 @@ impl Registry {
         if !is_valid(name.as_str(), ":_") {
             return Err(InvalidMetric::new(name.as_str(), Reason::Name));
         }
-        let new = || Family { kind, help: None, samples: BTreeMap::new() };
-        let family = self.families.entry(name.to_retained()).or_insert_with(new);
+        let new = Family { kind, help: None, samples: SmallMap::default() };
+        let family = self.families.get_or_insert(&name.to_retained(), new);
         if family.kind == kind {
             Ok(family)
         } else {
@@ -162,7 +163,7 @@ impl Registry {
 impl Family {
     fn write(&self, text: &mut String, name: &str) {
         text::write_family(text, name, self.kind.as_str(), self.help.as_deref());
-        for (key, value) in &self.samples {
+        for (key, value) in self.samples.entries() {
             let labels: Vec<_> = key.labels().map(|label| (label.key(), label.value())).collect();
             let value = value.load(Ordering::Acquire);
             let value = match self.kind {
