@@ -80,7 +80,10 @@ impl SqliteBroker {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, config: &SqliteConfig) -> Result<Self, BrokerError> {
-        let path = path.as_ref();
+        Self::open_file(path.as_ref(), config)
+    }
+
+    fn open_file(path: &Path, config: &SqliteConfig) -> Result<Self, BrokerError> {
         let settings = Settings {
             busy_timeout: config.busy_timeout,
             create: !config.existing,
