@@ -293,6 +293,37 @@ async fn the_archive_is_kept_within_its_bounds_with_the_hashes_of_what_leaves_it
 }
 
 #[tokio::test]
+async fn a_key_of_another_type_does_not_keep_the_other_tasks_of_the_queue_from_being_tidied() {
+    let Some(it) = Fixture::with(&[]).await else { return };
+    let mut raw = it.server.raw();
+    for (foreign, expected) in [
+        ("archived", [1, 1, 0]),
+        ("completed", [0, 1, 1]),
+        ("active", [1, 0, 1]),
+        ("lease", [1, 0, 1]),
+        ("taskseal:trimmed", [1, 1, 1]),
+    ] {
+        let () = cmd("FLUSHALL").query(&mut raw).unwrap();
+        for set in ["completed", "archived"].into_iter().filter(|set| *set != foreign) {
+            let () =
+                cmd("ZADD").arg(format!("asynq:{{mail}}:{set}")).arg(1).arg(set).query(&mut raw).unwrap();
+            let () = cmd("HSET").arg(key(set)).arg("state").arg(set).query(&mut raw).unwrap();
+        }
+        if foreign != "active" {
+            let () = cmd("RPUSH").arg("asynq:{mail}:active").arg("stranded").query(&mut raw).unwrap();
+        }
+        let foreign_key = format!("asynq:{{mail}}:{foreign}");
+        let () = cmd("HSET").arg(&foreign_key).arg("theirs").arg("kept").query(&mut raw).unwrap();
+
+        let tidied = it.broker.tidy(&it.queue, 10).await.unwrap();
+
+        assert_eq!([tidied.expired, tidied.repaired, tidied.trimmed], expected, "{foreign}");
+        let kept: String = cmd("HGET").arg(foreign_key).arg("theirs").query(&mut raw).unwrap();
+        assert_eq!(kept, "kept", "{foreign}");
+    }
+}
+
+#[tokio::test]
 async fn archived_tasks_leave_after_ninety_days_and_those_without_a_time_do_not() {
     let Some(it) = Fixture::with(&[]).await else { return };
     let now = unix_now();
