@@ -23,7 +23,7 @@ use rustix::process::{
 };
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-pub(super) use self::descendants::kill_below;
+pub(super) use self::descendants::{is_running, kill_below};
 pub(super) use self::protocol::{LEFT_BEHIND, Report, header};
 use super::body_file::BodyFile;
 

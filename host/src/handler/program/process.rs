@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::stderr::Stderr;
@@ -42,6 +43,9 @@ pub(super) struct Process {
 
 /// How long a supervisor may take to kill everything before its process group is killed.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Delay between looks at processes that the worker has killed itself.
+const END_CHECK: Duration = Duration::from_millis(20);
 
 impl Process {
     /// Starts `command`, which names a supervisor if this process can start one.
@@ -164,13 +168,14 @@ async fn exchange(supervisor: &mut UnixStream, body: &[u8]) -> Option<Report> {
 
 async fn kill(mut child: Child, group: Pid, supervisor: Option<UnixStream>, task: &[String; 2]) {
     let is_supervised = supervisor.is_some();
+    let mut below = Vec::new();
     drop(supervisor);
     if is_supervised {
-        match tokio::time::timeout(KILL_LIMIT, child.wait()).await {
+        match timeout(KILL_LIMIT, child.wait()).await {
             Ok(Ok(status)) if status.success() => return,
             Ok(Ok(status)) => report_left_behind(status, task),
             // A supervisor that does not run has left its program alone. The leader of the group has the same id.
-            _ => supervisor::kill_below(group),
+            _ => below = supervisor::kill_below(group),
         }
     }
     // An error means that no process is left. A supervisor that was killed has left its program behind.
@@ -178,16 +183,33 @@ async fn kill(mut child: Child, group: Pid, supervisor: Option<UnixStream>, task
     // The program itself may have left its group.
     let _ = child.start_kill();
     let _ = child.wait().await;
+    if run_on(&below).await {
+        report_processes_left(task);
+    }
+}
+
+/// Returns whether one of these processes, which were killed, has not ended after [`KILL_LIMIT`].
+async fn run_on(killed: &[Pid]) -> bool {
+    let all_ended = async {
+        while killed.iter().copied().any(supervisor::is_running) {
+            sleep(END_CHECK).await;
+        }
+    };
+    timeout(KILL_LIMIT, all_ended).await.is_err()
 }
 
 /// Warns if the supervisor could not end every process.
-fn report_left_behind(status: ExitStatus, [id, task_type]: &[String; 2]) {
+fn report_left_behind(status: ExitStatus, task: &[String; 2]) {
     if status.code() == Some(LEFT_BEHIND.into()) {
-        tracing::warn!(
-            target: WORKER_TARGET, event = "processes-left", id, task_type,
-            "{id} {task_type}: a process of the handler cannot be killed and runs on; the worker may kill those of its user only"
-        );
+        report_processes_left(task);
     }
+}
+
+fn report_processes_left([id, task_type]: &[String; 2]) {
+    tracing::warn!(
+        target: WORKER_TARGET, event = "processes-left", id, task_type,
+        "{id} {task_type}: a process of the handler cannot be killed and runs on; the worker may kill those of its user only"
+    );
 }
 
 impl Drop for Process {
@@ -217,5 +239,22 @@ async fn read_limited(source: Option<impl AsyncRead + Unpin>, limit: usize) -> (
             Ok(read) if read > limit - kept.as_bytes().len() => return (kept.into_bytes(), false),
             Ok(read) => kept.extend(chunk.get(..read).unwrap_or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn killed_process_that_has_not_ended_within_the_limit_runs_on() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        // As one that cannot be killed.
+        assert!(run_on(&[pid]).await);
+
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!run_on(&[pid]).await);
     }
 }

@@ -30,7 +30,7 @@ enum Reaped {
 /// Kills all descendants and waits until none is left. Returns false if some cannot be ended: this user may not kill processes of
 /// another one, which a program can start with `sudo`.
 pub(super) fn kill_all() -> bool {
-    repeat(|| kill_below(getpid()), reap, LIMIT)
+    repeat(|| drop(kill_below(getpid())), reap, LIMIT)
 }
 
 /// Repeats `kill` until nothing is left to `reap`. A process that is started meanwhile is found in the next round. Returns false if
@@ -50,11 +50,20 @@ fn repeat(mut kill: impl FnMut(), mut reap: impl FnMut() -> Reaped, limit: Durat
     }
 }
 
-/// Sends SIGKILL to all descendants of a process.
-pub(in crate::handler) fn kill_below(root: Pid) {
-    for pid in below(root) {
-        let _ = kill_process(pid, Signal::KILL);
+/// Sends SIGKILL to all descendants of a process, and returns them.
+pub(in crate::handler) fn kill_below(root: Pid) -> Vec<Pid> {
+    let found = below(root);
+    for pid in &found {
+        let _ = kill_process(*pid, Signal::KILL);
     }
+    found
+}
+
+/// Returns whether a process exists that has not ended. One that has ended exists until its parent waits for it.
+pub(in crate::handler) fn is_running(pid: Pid) -> bool {
+    let state = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    let state = state.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 fn reap() -> Reaped {
@@ -137,6 +146,8 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
     use super::*;
 
     #[test]
@@ -151,6 +162,20 @@ mod tests {
         let mut rounds = [Reaped::Some, Reaped::Some, Reaped::All].into_iter();
         assert!(repeat(|| (), || rounds.next().unwrap(), Duration::ZERO));
         assert_eq!(rounds.next(), None);
+    }
+
+    #[test]
+    fn process_that_has_ended_does_not_run_before_and_after_its_parent_waits_for_it() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(is_running(pid));
+
+        child.kill().unwrap();
+
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        assert!(!is_running(pid));
+        child.wait().unwrap();
+        assert!(!is_running(pid));
     }
 
     #[test]
