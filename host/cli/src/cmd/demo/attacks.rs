@@ -5,7 +5,10 @@ mod forgery;
 mod replay;
 mod tampering;
 
+use std::pin::Pin;
+
 use taskseal::Receipt;
+use taskseal::broker::TaskRecord;
 use taskseal::client::ClientError;
 use taskseal_core::Refusal;
 
@@ -13,13 +16,29 @@ pub(super) use self::context::{Context, FORGED_BODY};
 use super::attacker::AnyError;
 
 /// One kind of attack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Attack {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     /// The refusal that must stop it.
     pub(super) expected: Refusal,
+    method: Method,
 }
+
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    /// Enqueue an envelope.
+    Forge(Forge),
+    /// Change a task that an honest client has just enqueued.
+    Tamper(Tamper),
+    /// Move, repeat or replace what is stored.
+    Act(Act),
+}
+
+type Forge = fn(&Context<'_>) -> Result<Vec<u8>, AnyError>;
+type Tamper = fn(&mut TaskRecord) -> Result<(), AnyError>;
+type Act =
+    for<'a> fn(&'a Context<'a>, &'a Receipt) -> Pin<Box<dyn Future<Output = Result<Outcome, AnyError>> + 'a>>;
 
 /// What an attack did.
 pub(super) enum Outcome {
@@ -29,47 +48,58 @@ pub(super) enum Outcome {
     Read(Result<(), ClientError>),
 }
 
-macro_rules! attacks {
-    ($($name:literal, $about:literal => $expected:ident, $run:path;)*) => {
-        /// Every attack, in the order of the report.
-        pub(super) const ATTACKS: &[Attack] =
-            &[$(Attack { name: $name, about: $about, expected: Refusal::$expected }),*];
-
-        impl Attack {
-            /// Carries out the attack against one finished task.
-            pub(super) async fn run(self, context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
-                match self.name {
-                    $($name => $run(context, victim).await,)*
-                    _ => Err("unknown attack".into()),
-                }
+impl Attack {
+    /// Carries out the attack against one finished task.
+    pub(super) async fn run(self, context: &Context<'_>, victim: &Receipt) -> Result<Outcome, AnyError> {
+        match self.method {
+            Method::Forge(seal) => context.enqueue(&context.queue, seal(context)?).await,
+            Method::Tamper(change) => {
+                let mut record = context.fresh_task("file:digest").await?;
+                change(&mut record)?;
+                context.replace(&context.queue, record).await
             }
+            Method::Act(act) => act(context, victim).await,
         }
-    };
+    }
 }
 
-attacks! {
-    "forge-unsealed", "enqueue a task that was never sealed" => Unsealed, forgery::forge_unsealed;
-    "strip-seal", "replace a sealed payload with a plain one" => Unsealed, tampering::strip_seal;
-    "garble-message", "make the stored message undecodable" => Malformed, tampering::garble_message;
-    "truncate-envelope", "cut the last byte off an envelope" => Malformed, tampering::truncate_envelope;
-    "respell-envelope", "encode an authentic envelope in another valid CBOR form" => Malformed, tampering::respell_envelope;
-    "result-as-task", "enqueue the sealed result of a worker as a task" => WrongKind, replay::result_as_task;
-    "downgrade-suite", "forge a task that is signed but not encrypted" => SuiteNotAllowed, forgery::downgrade_suite;
-    "forge-own-key", "seal a task with a key outside the keyset" => UnknownKey, forgery::forge_own_key;
-    "forge-known-kid", "sign with another key under the producer's kid" => Rejected, forgery::forge_known_kid;
-    "flip-ciphertext", "flip one bit of an encrypted body" => Rejected, tampering::flip_ciphertext;
-    "flip-claims", "change the sealed task type in place" => Rejected, tampering::flip_claims;
-    "impersonate", "seal as another issuer with a stolen device key" => IssuerNotAllowed, forgery::impersonate;
-    "overreach", "seal a forbidden task type with a stolen device key" => TypeNotAllowed, forgery::overreach;
-    "redirect-queue", "move an authentic task to another queue" => WrongAudience, replay::redirect_queue;
-    "cross-deployment", "enqueue a task of the staging deployment" => WrongAudience, forgery::cross_deployment;
-    "hold-back", "hold a task back until it has expired" => Expired, forgery::hold_back;
-    "pull-forward", "make a task pending before its time" => NotYetValid, replay::pull_forward;
-    "retype-metadata", "change the task type outside the envelope" => MetadataMismatch, tampering::retype_metadata;
-    "swap-payloads", "swap the sealed payloads of two tasks" => MetadataMismatch, tampering::swap_payloads;
-    "replay-new-id", "enqueue a copy of a finished task under a new id" => MetadataMismatch, replay::replay_new_id;
-    "replay", "enqueue a copy of a finished task" => Replayed, replay::replay;
-    "reset-attempts", "reset the counter of a task without attempts left" => AttemptsExhausted, replay::reset_attempts;
-    "forge-result", "replace the result of a task with an unsealed one" => Unsealed, replay::forge_result;
-    "swap-results", "replace the result of a task with that of another" => WrongRequest, replay::swap_results;
+/// Every attack, in the order of the report.
+#[rustfmt::skip]
+pub(super) const ATTACKS: &[Attack] = &[
+    act("forge-unsealed", "enqueue a task that was never sealed", Refusal::Unsealed, |context, victim| Box::pin(forgery::forge_unsealed(context, victim))),
+    tamper("strip-seal", "replace a sealed payload with a plain one", Refusal::Unsealed, tampering::strip_seal),
+    act("garble-message", "make the stored message undecodable", Refusal::Malformed, |context, victim| Box::pin(tampering::garble_message(context, victim))),
+    tamper("truncate-envelope", "cut the last byte off an envelope", Refusal::Malformed, tampering::truncate_envelope),
+    tamper("respell-envelope", "encode an authentic envelope in another valid CBOR form", Refusal::Malformed, tampering::respell_envelope),
+    act("result-as-task", "enqueue the sealed result of a worker as a task", Refusal::WrongKind, |context, victim| Box::pin(replay::result_as_task(context, victim))),
+    forge("downgrade-suite", "forge a task that is signed but not encrypted", Refusal::SuiteNotAllowed, forgery::downgrade_suite),
+    forge("forge-own-key", "seal a task with a key outside the keyset", Refusal::UnknownKey, forgery::forge_own_key),
+    forge("forge-known-kid", "sign with another key under the producer's kid", Refusal::Rejected, forgery::forge_known_kid),
+    tamper("flip-ciphertext", "flip one bit of an encrypted body", Refusal::Rejected, tampering::flip_ciphertext),
+    tamper("flip-claims", "change the sealed task type in place", Refusal::Rejected, tampering::flip_claims),
+    forge("impersonate", "seal as another issuer with a stolen device key", Refusal::IssuerNotAllowed, forgery::impersonate),
+    forge("overreach", "seal a forbidden task type with a stolen device key", Refusal::TypeNotAllowed, forgery::overreach),
+    act("redirect-queue", "move an authentic task to another queue", Refusal::WrongAudience, |context, victim| Box::pin(replay::redirect_queue(context, victim))),
+    forge("cross-deployment", "enqueue a task of the staging deployment", Refusal::WrongAudience, forgery::cross_deployment),
+    forge("hold-back", "hold a task back until it has expired", Refusal::Expired, forgery::hold_back),
+    act("pull-forward", "make a task pending before its time", Refusal::NotYetValid, |context, victim| Box::pin(replay::pull_forward(context, victim))),
+    tamper("retype-metadata", "change the task type outside the envelope", Refusal::MetadataMismatch, tampering::retype_metadata),
+    act("swap-payloads", "swap the sealed payloads of two tasks", Refusal::MetadataMismatch, |context, victim| Box::pin(tampering::swap_payloads(context, victim))),
+    act("replay-new-id", "enqueue a copy of a finished task under a new id", Refusal::MetadataMismatch, |context, victim| Box::pin(replay::replay_new_id(context, victim))),
+    act("replay", "enqueue a copy of a finished task", Refusal::Replayed, |context, victim| Box::pin(replay::replay(context, victim))),
+    act("reset-attempts", "reset the counter of a task without attempts left", Refusal::AttemptsExhausted, |context, victim| Box::pin(replay::reset_attempts(context, victim))),
+    act("forge-result", "replace the result of a task with an unsealed one", Refusal::Unsealed, |context, victim| Box::pin(replay::forge_result(context, victim))),
+    act("swap-results", "replace the result of a task with that of another", Refusal::WrongRequest, |context, victim| Box::pin(replay::swap_results(context, victim))),
+];
+
+const fn forge(name: &'static str, about: &'static str, expected: Refusal, seal: Forge) -> Attack {
+    Attack { name, about, expected, method: Method::Forge(seal) }
+}
+
+const fn tamper(name: &'static str, about: &'static str, expected: Refusal, change: Tamper) -> Attack {
+    Attack { name, about, expected, method: Method::Tamper(change) }
+}
+
+const fn act(name: &'static str, about: &'static str, expected: Refusal, act: Act) -> Attack {
+    Attack { name, about, expected, method: Method::Act(act) }
 }

@@ -16,50 +16,49 @@ pub(super) async fn forge_unsealed(context: &Context<'_>, _: &Receipt) -> Result
     context.replace(&context.queue, record).await
 }
 
-pub(super) async fn downgrade_suite(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn downgrade_suite(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
     let mut sealer = Sealer::sign(KeyUnderKid { key: context.outsider, kid: context.producer });
     let mut envelope = vec![0; sealer.sealed_len(&claims, ContentType::OCTETS, FORGED_BODY.len())];
     sealer.seal(&claims, ContentType::OCTETS, FORGED_BODY, &mut getrandom::SysRng, &mut envelope)?;
-    context.enqueue(&context.queue, envelope).await
+    Ok(envelope)
 }
 
-pub(super) async fn forge_own_key(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn forge_own_key(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
-    context.enqueue(&context.queue, context.seal(context.outsider, context.outsider.kid(), &claims)?).await
+    context.seal(context.outsider, context.outsider.kid(), &claims)
 }
 
-pub(super) async fn forge_known_kid(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn forge_known_kid(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
-    let envelope = context.seal(context.outsider, context.producer, &claims)?;
-    context.enqueue(&context.queue, envelope).await
+    context.seal(context.outsider, context.producer, &claims)
 }
 
-pub(super) async fn impersonate(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn impersonate(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = context.audience();
     let claims = context.claims(&context.issuer, "note:keep", &audience)?;
-    context.enqueue(&context.queue, context.seal(context.insider, context.insider.kid(), &claims)?).await
+    context.seal(context.insider, context.insider.kid(), &claims)
 }
 
-pub(super) async fn overreach(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn overreach(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = context.audience();
     let claims = context.claims("sensor-2", "file:digest", &audience)?;
-    context.enqueue(&context.queue, context.seal(context.insider, context.insider.kid(), &claims)?).await
+    context.seal(context.insider, context.insider.kid(), &claims)
 }
 
-pub(super) async fn cross_deployment(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn cross_deployment(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = format!("staging/{}", context.queue);
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
-    context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
+    Ok(context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?)
 }
 
-pub(super) async fn hold_back(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
+pub(super) fn hold_back(context: &Context<'_>) -> Result<Vec<u8>, AnyError> {
     let audience = context.audience();
     let sealed_at = now() - 7200;
     let claims = context.claims(&context.issuer, "file:digest", &audience)?;
     let claims = claims.issued_at(sealed_at).expires_at(sealed_at + 3600);
-    context.enqueue(&context.queue, context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?).await
+    Ok(context.honest.seal(&claims, ContentType::OCTETS, FORGED_BODY)?)
 }

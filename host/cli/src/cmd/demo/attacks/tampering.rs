@@ -7,9 +7,9 @@ use super::Outcome;
 use super::context::{Context, FORGED_BODY};
 use crate::cmd::demo::attacker::AnyError;
 
-pub(super) async fn strip_seal(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let record = context.fresh_task("file:digest").await?;
-    context.replace(&context.queue, TaskRecord { envelope: FORGED_BODY.into(), ..record }).await
+pub(super) fn strip_seal(record: &mut TaskRecord) -> Result<(), AnyError> {
+    record.envelope = FORGED_BODY.into();
+    Ok(())
 }
 
 pub(super) async fn garble_message(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
@@ -18,42 +18,37 @@ pub(super) async fn garble_message(context: &Context<'_>, _: &Receipt) -> Result
     Ok(Outcome::Enqueued(id))
 }
 
-pub(super) async fn truncate_envelope(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let mut record = context.fresh_task("file:digest").await?;
+pub(super) fn truncate_envelope(record: &mut TaskRecord) -> Result<(), AnyError> {
     record.envelope = record.envelope.slice(..record.envelope.len() - 1);
-    context.replace(&context.queue, record).await
+    Ok(())
 }
 
-pub(super) async fn respell_envelope(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let mut record = context.fresh_task("file:digest").await?;
+pub(super) fn respell_envelope(record: &mut TaskRecord) -> Result<(), AnyError> {
     // The head of the array of 4 in two bytes instead of one: a lenient decoder finds the same signed bytes.
-    edit(&mut record, |envelope| drop(envelope.splice(1..2, [0x98, 0x04])));
-    context.replace(&context.queue, record).await
+    edit(record, |envelope| drop(envelope.splice(1..2, [0x98, 0x04])));
+    Ok(())
 }
 
-pub(super) async fn flip_ciphertext(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let mut record = context.fresh_task("file:digest").await?;
+pub(super) fn flip_ciphertext(record: &mut TaskRecord) -> Result<(), AnyError> {
     // The recipient (104 bytes) and the signature (66) follow the ciphertext with its tag.
     let place = record.envelope.len() - 66 - 104 - 16 - 1;
-    edit(&mut record, |envelope| envelope.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1));
-    context.replace(&context.queue, record).await
+    edit(record, |envelope| envelope.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1));
+    Ok(())
 }
 
-pub(super) async fn flip_claims(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let mut record = context.fresh_task("file:digest").await?;
+pub(super) fn flip_claims(record: &mut TaskRecord) -> Result<(), AnyError> {
     let found = record.envelope.windows(11).position(|window| window == b"file:digest");
     let place = found.ok_or("no type in the claims")?;
-    edit(&mut record, |envelope| {
+    edit(record, |envelope| {
         envelope.iter_mut().skip(place).zip(b"file:delete").for_each(|(byte, forged)| *byte = *forged);
     });
     "file:delete".clone_into(&mut record.task_type);
-    context.replace(&context.queue, record).await
+    Ok(())
 }
 
-pub(super) async fn retype_metadata(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
-    let record = context.fresh_task("file:digest").await?;
-    let task_type = "note:keep".to_owned();
-    context.replace(&context.queue, TaskRecord { task_type, ..record }).await
+pub(super) fn retype_metadata(record: &mut TaskRecord) -> Result<(), AnyError> {
+    "note:keep".clone_into(&mut record.task_type);
+    Ok(())
 }
 
 pub(super) async fn swap_payloads(context: &Context<'_>, _: &Receipt) -> Result<Outcome, AnyError> {
