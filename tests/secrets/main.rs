@@ -41,8 +41,8 @@ use taskseal_tests::test_path;
 use tempfile::TempDir;
 
 use self::deployment::Kept;
-use self::forms::{BODY_LEN, LONG_BODY_LEN, of_key_file, of_text};
-use self::work::Case;
+use self::forms::{BODY_LEN, LONG_BODY_LEN, of_armour, of_key_file, of_secret, of_text};
+use self::work::{Case, EXPORTED, IMPORTED, PEM};
 
 const CASE: &str = "TASKSEAL_TEST_CASE";
 const FOLDER: &str = "TASKSEAL_TEST_FOLDER";
@@ -147,6 +147,43 @@ fn making_keys_leaves_nothing() {
     let waiting = start(Case::Makes, &folder);
     assert_eq!(waiting.find(&keys(&folder)), [""; 0]);
     waiting.end();
+}
+
+/// A PrivateKeyInfo on P-256 (RFC 5958) without the public key, up to the private key, which is its end.
+const PKCS8_HEADER: [u8; 35] = [
+    0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+    0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04,
+    0x20,
+];
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build: tests/run secrets")]
+fn key_that_is_imported_or_exported_in_pem_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = *forms::text(IMPORTED, 32).first_chunk::<32>().unwrap();
+    let der = [&PKCS8_HEADER[..], &secret].concat();
+    let pem = pem_rfc7468::encode_string("PRIVATE KEY", pem_rfc7468::LineEnding::LF, &der).unwrap();
+    taskseal::file_security::create(&folder.path().join(PEM), pem.as_bytes()).unwrap();
+    let mut needles = of_secret("scalar", &secret);
+    needles.extend(of_armour("pem", pem.as_bytes(), secret.len()));
+
+    let mut importing = start(Case::Imports, &folder);
+    // The control: the key and its text are in use.
+    assert_eq!(importing.find(&needles), ["scalar", "text of pem"], "read");
+    importing.go_on();
+    needles.extend(of_key_file(folder.path(), IMPORTED));
+    assert_eq!(importing.find(&needles), [""; 0], "imported");
+    importing.end();
+
+    let mut exporting = start(Case::Exports, &folder);
+    let pem = fs::read(folder.path().join(EXPORTED)).unwrap();
+    let (_, der) = pem_rfc7468::decode_vec(&pem).unwrap();
+    needles.extend(of_armour("exported", &pem, der.len()));
+    // The control: the text is in use, and nothing else.
+    assert_eq!(exporting.find(&needles), ["text of exported"], "exported");
+    exporting.go_on();
+    assert_eq!(exporting.find(&needles), [""; 0], "dropped");
+    exporting.end();
 }
 
 #[test]

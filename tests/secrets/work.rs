@@ -10,8 +10,10 @@ use std::time::Duration;
 use taskseal::broker::redis::RedisConfig;
 use taskseal::config::PasswordSource;
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output, Program, ProgramLimits};
+use taskseal::keys::pem::{PemKey, private_to_pem};
+use taskseal::keys::{Algorithm, SecretKey};
 use taskseal::result::TaskResult;
-use taskseal::{Receipt, Task};
+use taskseal::{Receipt, Task, file_security};
 use taskseal_core::{ContentType, Suite};
 use taskseal_tests::process_memory::{deep, wait_to_be_read};
 use tokio::runtime::Runtime;
@@ -27,6 +29,10 @@ pub(crate) enum Case {
     Makes,
     /// Makes them, and leaves the text of one in a frame and of the others in the heap.
     Leaks,
+    /// Imports a private key in PEM.
+    Imports,
+    /// Exports the imported key.
+    Exports,
     /// Holds a client, a worker and their keys.
     Holds(Suite),
     /// Seals tasks, runs them and opens their results.
@@ -41,9 +47,14 @@ pub(crate) enum Case {
     Configures,
 }
 
+/// The file of the key in PEM, the name of the imported key, and the file to which it is exported.
+pub(crate) const PEM: &str = "private.pem";
+pub(crate) const IMPORTED: &str = "imported";
+pub(crate) const EXPORTED: &str = "exported.pem";
+
 impl Case {
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::Makes, Self::Leaks, Self::Configures];
+        let mut all = vec![Self::Makes, Self::Leaks, Self::Imports, Self::Exports, Self::Configures];
         for case in [Self::Holds, Self::Works, Self::Stops, Self::Programs, Self::Fails] {
             all.extend(Suite::ALL.map(case));
         }
@@ -76,6 +87,19 @@ impl Case {
                 let mut copy = [0; 1024];
                 let _ = File::open(file(on_stack)).unwrap().read(&mut copy).unwrap();
                 black_box(&copy);
+            }
+            Self::Imports => {
+                let text = file_security::read(&deployment.0.join(PEM)).unwrap();
+                let PemKey::Private(scalar) = PemKey::parse(&text).unwrap() else { panic!("not private") };
+                wait_to_be_read(&deployment.0);
+                let out = deployment.0.join(IMPORTED).with_extension("key");
+                drop(SecretKey::import(&out, Algorithm::Es256, IMPORTED, &scalar).unwrap());
+            }
+            Self::Exports => {
+                let text = private_to_pem(&deployment.0.join(IMPORTED).with_extension("key")).unwrap();
+                file_security::create(&deployment.0.join(EXPORTED), &text).unwrap();
+                wait_to_be_read(&deployment.0);
+                drop(text);
             }
             Self::Holds(suite) => {
                 let client = deployment.client(suite, 1);
