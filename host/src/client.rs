@@ -144,12 +144,14 @@ impl Client {
         Ok(forwarded.receipt)
     }
 
-    async fn seal_one(&self, task: Task) -> Result<Sealed, ClientError> {
+    fn seal_one(&self, task: Task) -> BoxFuture<'_, Result<Sealed, ClientError>> {
         if self.producer.sign_batch() > 1 {
-            return self.batcher.seal(task, &self.producer).await;
+            return boxed(self.batcher.seal(task, &self.producer));
         }
-        let mut sealed = self.producer.seal(vec![task]).await;
-        sealed.pop().unwrap_or(Err(ClientError::Lost))
+        boxed(async move {
+            let mut sealed = self.producer.seal(vec![task]).await;
+            sealed.pop().unwrap_or(Err(ClientError::Lost))
+        })
     }
 
     async fn store(&self, queue: &QueueName, batch: &[NewTask]) -> Result<(), ClientError> {

@@ -7,7 +7,6 @@ mod program;
 pub(crate) mod run_guard;
 mod supervisor;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,8 +166,32 @@ pub enum Failure {
 #[doc(hidden)]
 #[derive(Clone, Default)]
 pub struct Handlers {
-    exact: BTreeMap<String, Arc<dyn Handler>>,
-    by_prefix: BTreeMap<String, Arc<dyn Handler>>,
+    exact: ByName,
+    by_prefix: ByName,
+}
+
+/// Handlers in the order of their names or prefixes.
+#[derive(Clone, Default)]
+struct ByName(Vec<(String, Arc<dyn Handler>)>);
+
+impl ByName {
+    fn search(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+
+    fn insert(&mut self, name: &str, handler: Arc<dyn Handler>) {
+        let found = self.search(name);
+        if let Ok(at) = found {
+            self.0.remove(at);
+        }
+        let (Ok(at) | Err(at)) = found;
+        self.0.insert(at, (name.to_owned(), handler));
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<dyn Handler>> {
+        let (_, handler) = self.0.get(self.search(name).ok()?)?;
+        Some(handler)
+    }
 }
 
 impl Handlers {
@@ -176,43 +199,42 @@ impl Handlers {
     /// and a longer prefix over a shorter one.
     pub fn insert(&mut self, pattern: &str, handler: Arc<dyn Handler>) {
         match pattern.strip_suffix('*') {
-            Some(prefix) => self.by_prefix.insert(prefix.to_owned(), handler),
-            None => self.exact.insert(pattern.to_owned(), handler),
-        };
+            Some(prefix) => self.by_prefix.insert(prefix, handler),
+            None => self.exact.insert(pattern, handler),
+        }
     }
 
     /// Sets the delays between attempts of the tasks of a pattern that was inserted. Returns whether it was.
     pub fn set_backoff(&mut self, pattern: &str, backoff: Backoff) -> bool {
-        let entry = match pattern.strip_suffix('*') {
-            Some(prefix) => self.by_prefix.get_mut(prefix),
-            None => self.exact.get_mut(pattern),
+        let found = match pattern.strip_suffix('*') {
+            Some(prefix) => self.by_prefix.get(prefix),
+            None => self.exact.get(pattern),
         };
-        let Some(handler) = entry else { return false };
-        *handler = Arc::new(WithBackoff { handler: Arc::clone(handler), backoff });
+        let Some(handler) = found.cloned() else { return false };
+        self.insert(pattern, Arc::new(WithBackoff { handler, backoff }));
         true
     }
 
     /// Returns the handler of a task type.
     #[must_use]
     pub fn find(&self, task_type: &str) -> Option<Arc<dyn Handler>> {
-        let by_prefix = || {
-            let matches = |(prefix, _): &(&String, _)| task_type.starts_with(prefix.as_str());
-            self.by_prefix.iter().filter(matches).max_by_key(|(prefix, _)| prefix.len())
-        };
+        // Of two prefixes of one type, the longer one is later in the order.
+        let by_prefix = || self.by_prefix.0.iter().rev().find(|(prefix, _)| task_type.starts_with(prefix));
         self.exact.get(task_type).or_else(|| by_prefix().map(|(_, handler)| handler)).cloned()
     }
 
     /// Returns the patterns, separated by spaces, in the form of a [`NameSet`].
     #[must_use]
     pub fn patterns(&self) -> String {
-        let prefixes = self.by_prefix.keys().map(|prefix| format!("{prefix}*"));
-        self.exact.keys().cloned().chain(prefixes).collect::<Vec<_>>().join(" ")
+        let mut patterns: Vec<String> = self.exact.0.iter().map(|(name, _)| name.clone()).collect();
+        patterns.extend(self.by_prefix.0.iter().map(|(prefix, _)| format!("{prefix}*")));
+        patterns.join(" ")
     }
 
     /// Returns whether there are no handlers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.by_prefix.is_empty()
+        self.exact.0.is_empty() && self.by_prefix.0.is_empty()
     }
 }
 

@@ -60,9 +60,9 @@ impl Program {
             return None;
         }
         let output_type = ContentType::OCTETS.as_str().to_owned();
-        let env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
-        let limits = ProgramLimits::default();
-        Some(Self { argv, env, working_dir: None, output_type, limits, logs_stderr: true })
+        let (env, limits) = (BTreeMap::new(), ProgramLimits::default());
+        let program = Self { argv, env, working_dir: None, output_type, limits, logs_stderr: true };
+        Some(program.env("PATH", DEFAULT_PATH))
     }
 
     /// Sets an environment variable. The environment contains only these, `PATH` and the `TASKSEAL_` variables.

@@ -33,9 +33,12 @@ pub struct Keyring {
 
 /// Secret keys that decrypt bodies and are not in the keyset.
 #[derive(Debug, Default)]
-struct Decryption {
-    agreement: BTreeMap<KeyId, Agreement>,
-    encryption: BTreeMap<KeyId, Box<EncryptionKey>>,
+struct Decryption(Vec<(KeyId, DecryptionKey)>);
+
+#[derive(Debug)]
+enum DecryptionKey {
+    Private(Agreement),
+    Shared(Box<EncryptionKey>),
 }
 
 impl Keyring {
@@ -82,9 +85,11 @@ impl Keyring {
         &self,
         keys: impl IntoIterator<Item = Arc<dyn RemoteAgreement>>,
     ) -> Self {
-        let agreement =
-            keys.into_iter().map(|key| (key.kid(), Agreement::Remote(RemoteKey::new(key)))).collect();
-        self.decrypting_with(Decryption { agreement, ..Decryption::default() })
+        let mut decryption = Decryption::default();
+        for key in keys {
+            decryption.insert(key.kid(), DecryptionKey::Private(Agreement::Remote(RemoteKey::new(key))));
+        }
+        self.decrypting_with(decryption)
     }
 
     fn decrypting_with(&self, decryption: Decryption) -> Self {
@@ -118,7 +123,7 @@ impl Keyring {
     pub fn decryption_kids(&self) -> Vec<KeyId> {
         let shared = self.records.values().filter(|record| matches!(record.key(), KeysetKey::A256Gcm(_)));
         let mut kids: Vec<_> = shared.map(Record::kid).collect();
-        kids.extend(self.decryption.agreement.keys().chain(self.decryption.encryption.keys()));
+        kids.extend(self.decryption.0.iter().map(|(kid, _)| kid));
         kids.sort_unstable();
         kids.dedup();
         kids
@@ -155,7 +160,10 @@ impl Keyring {
         }
         match self.records.get(&kid).map(Record::key) {
             Some(KeysetKey::A256Gcm(key)) => Some(key),
-            _ => self.decryption.encryption.get(&kid).map(AsRef::as_ref),
+            _ => match self.decryption.get(kid) {
+                Some(DecryptionKey::Shared(key)) => Some(key),
+                _ => None,
+            },
         }
     }
 
@@ -164,12 +172,16 @@ impl Keyring {
         if self.is_withdrawn(kid) {
             return None;
         }
-        self.decryption.agreement.get(&kid)
+        match self.decryption.get(kid) {
+            Some(DecryptionKey::Private(key)) => Some(key),
+            _ => None,
+        }
     }
 
     /// Returns whether a decryption key is kept elsewhere, so that opening may block.
     pub(crate) fn may_block(&self) -> bool {
-        self.decryption.agreement.values().any(|key| matches!(key, Agreement::Remote(_)))
+        let remote = |(_, key): &(_, _)| matches!(key, DecryptionKey::Private(Agreement::Remote(_)));
+        self.decryption.0.iter().any(remote)
     }
 
     /// Returns whether the keyset forbids the key. A key that is not in the keyset may decrypt, because the configuration
@@ -180,26 +192,31 @@ impl Keyring {
 }
 
 impl Decryption {
-    fn add(&mut self, key: &KeyRef, handle: KeyHandle) -> Result<(), KeyError> {
+    fn get(&self, kid: KeyId) -> Option<&DecryptionKey> {
+        self.0.iter().find(|(other, _)| *other == kid).map(|(_, key)| key)
+    }
+
+    /// Adds a key, in place of another one with its kid.
+    fn insert(&mut self, kid: KeyId, key: DecryptionKey) {
+        self.0.retain(|(other, _)| *other != kid);
+        self.0.push((kid, key));
+    }
+
+    fn add(&mut self, place: &KeyRef, handle: KeyHandle) -> Result<(), KeyError> {
         let kid = handle.kid();
-        match handle {
-            KeyHandle::Secret(SecretKey::Agree(key)) => {
-                self.agreement.insert(kid, Agreement::Software(key));
-            }
-            KeyHandle::Agreement(key) => {
-                self.agreement.insert(kid, Agreement::Remote(RemoteKey::new(key)));
-            }
-            KeyHandle::Secret(SecretKey::Encrypt(key)) => {
-                self.encryption.insert(kid, key);
-            }
+        let key = match handle {
+            KeyHandle::Secret(SecretKey::Agree(key)) => DecryptionKey::Private(Agreement::Software(key)),
+            KeyHandle::Agreement(key) => DecryptionKey::Private(Agreement::Remote(RemoteKey::new(key))),
+            KeyHandle::Secret(SecretKey::Encrypt(key)) => DecryptionKey::Shared(key),
             other => {
                 let message =
                     format!("an {} key cannot decrypt; were two key files exchanged?", other.algorithm());
-                return Err(KeyError::invalid(key, message).hint(
+                return Err(KeyError::invalid(place, message).hint(
                     "`taskseal keygen receive` and `taskseal keygen shared` generate decryption keys",
                 ));
             }
-        }
+        };
+        self.insert(kid, key);
         Ok(())
     }
 }

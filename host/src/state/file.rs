@@ -78,22 +78,33 @@ impl StateFile {
         behavior: TransactionBehavior,
         mut work: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StateError> {
+        let mut answer = None;
+        self.commit(behavior, &mut |transaction| {
+            answer = Some(work(transaction)?);
+            Ok(())
+        })?;
+        Ok(answer.expect("work that succeeded has an answer"))
+    }
+
+    fn commit(
+        &self,
+        behavior: TransactionBehavior,
+        work: &mut dyn FnMut(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StateError> {
         self.check_location()?;
         let mut connection = self.connection();
         let mut whole = |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(behavior)?;
-            let answer = work(&transaction)?;
-            transaction.commit()?;
-            Ok(answer)
+            work(&transaction)?;
+            transaction.commit()
         };
         let mut outcome = whole(&mut connection);
         if outcome.as_ref().is_err_and(sqlite::is_full) {
             sqlite::fold_in_log(&connection);
             outcome = whole(&mut connection);
         }
-        let answer = outcome.map_err(|error| StateError::using(self.kind, error))?;
+        outcome.map_err(|error| StateError::using(self.kind, error))?;
         // What was committed to a file without a name is lost: the caller must not act on it.
-        self.check_location()?;
-        Ok(answer)
+        self.check_location()
     }
 }

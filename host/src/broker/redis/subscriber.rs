@@ -1,7 +1,6 @@
 //! Wake-ups without polling: a subscription to the channel on which new tasks are announced. It starts at the first wait
 //! and is renewed when it is lost. It is only a hint; a worker polls as well.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub(super) struct Subscriber {
 #[derive(Default)]
 struct Announced {
     /// Queues that are asked or waited for, and whether each was announced since its last dequeue.
-    queues: Mutex<BTreeMap<QueueName, bool>>,
+    queues: Mutex<Vec<(QueueName, bool)>>,
     changed: Notify,
 }
 
@@ -44,10 +43,10 @@ impl Subscriber {
     /// Forgets the announcements of a queue. Call it before each dequeue, so that later announcements count as new.
     pub(super) fn reset(&self, queue: &QueueName) {
         let mut known = self.announced.queues();
-        match known.get_mut(queue) {
-            Some(announced) => *announced = false,
+        match known.iter_mut().find(|(name, _)| name == queue) {
+            Some((_, announced)) => *announced = false,
             // So that it is announced if it gets tasks before the first wait for it.
-            None => drop(known.insert(queue.clone(), false)),
+            None => known.push((queue.clone(), false)),
         }
     }
 
@@ -58,7 +57,9 @@ impl Subscriber {
         {
             let mut known = self.announced.queues();
             for queue in queues {
-                known.entry(queue.clone()).or_insert(false);
+                if known.iter().all(|(name, _)| name != queue) {
+                    known.push((queue.clone(), false));
+                }
             }
         }
         loop {
@@ -99,20 +100,20 @@ impl fmt::Debug for Subscriber {
 }
 
 impl Announced {
-    fn queues(&self) -> MutexGuard<'_, BTreeMap<QueueName, bool>> {
+    fn queues(&self) -> MutexGuard<'_, Vec<(QueueName, bool)>> {
         lock(&self.queues)
     }
 
     fn any(&self, queues: &[QueueName]) -> bool {
         let known = self.queues();
-        queues.iter().any(|queue| known.get(queue).copied().unwrap_or(false))
+        known.iter().any(|(name, announced)| *announced && queues.contains(name))
     }
 
     fn announce(&self, queue: &[u8]) {
         let name = str::from_utf8(queue).ok().and_then(|name| QueueName::parse(name).ok());
         // Only queues that are asked or waited for are stored: any client of Redis can send names on the channel.
         let Some(name) = name else { return };
-        if let Some(announced) = self.queues().get_mut(&name) {
+        if let Some((_, announced)) = self.queues().iter_mut().find(|(known, _)| *known == name) {
             *announced = true;
             self.changed.notify_waiters();
         }
@@ -120,7 +121,7 @@ impl Announced {
 
     /// Marks every queue: while there was no subscription, each may have got a task.
     fn announce_all(&self) {
-        self.queues().values_mut().for_each(|announced| *announced = true);
+        self.queues().iter_mut().for_each(|(_, announced)| *announced = true);
         self.changed.notify_waiters();
     }
 }

@@ -5,11 +5,11 @@
 //! commit. The reader has a separate connection, so in write-ahead mode it never waits for the writer.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::error;
@@ -39,7 +39,7 @@ pub(super) struct Executor {
 /// A thread that owns a connection.
 struct ConnectionThread {
     /// `None` ends the thread.
-    calls: Option<Sender<Call>>,
+    calls: Option<UnboundedSender<Call>>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -61,8 +61,8 @@ impl Executor {
         let with = |connection| Thread { connection, location: location.clone(), clock: Arc::clone(clock) };
         let (reader, writer) = (with(reader), with(writer));
         Ok(Self {
-            reader: ConnectionThread::start("taskseal-read", move |calls| read_all(&reader, &calls))?,
-            writer: ConnectionThread::start("taskseal-write", move |calls| write_all(&writer, &calls))?,
+            reader: ConnectionThread::start("taskseal-read", move |calls| read_all(&reader, calls))?,
+            writer: ConnectionThread::start("taskseal-write", move |calls| write_all(&writer, calls))?,
         })
     }
 
@@ -113,8 +113,11 @@ impl Executor {
 }
 
 impl ConnectionThread {
-    fn start(name: &str, run: impl FnOnce(Receiver<Call>) + Send + 'static) -> std::io::Result<Self> {
-        let (calls, received) = mpsc::channel();
+    fn start(
+        name: &str,
+        run: impl FnOnce(UnboundedReceiver<Call>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (calls, received) = mpsc::unbounded_channel();
         let handle = thread::Builder::new().name(name.into()).spawn(move || run(received))?;
         Ok(Self { calls: Some(calls), handle: Some(handle) })
     }
@@ -178,9 +181,9 @@ impl Call {
     }
 }
 
-fn read_all(thread: &Thread, calls: &Receiver<Call>) {
+fn read_all(thread: &Thread, mut calls: UnboundedReceiver<Call>) {
     let Thread { connection, clock, .. } = thread;
-    while let Ok(mut call) = calls.recv() {
+    while let Some(mut call) = calls.blocking_recv() {
         if call.is_abandoned() {
             continue;
         }
@@ -193,10 +196,10 @@ fn read_all(thread: &Thread, calls: &Receiver<Call>) {
     }
 }
 
-fn write_all(thread: &Thread, calls: &Receiver<Call>) {
+fn write_all(thread: &Thread, mut calls: UnboundedReceiver<Call>) {
     let Thread { connection, clock, .. } = thread;
     let mut given_back_at = Instant::now();
-    while let Ok(mut first) = calls.recv() {
+    while let Some(mut first) = calls.blocking_recv() {
         if first.is_abandoned() {
             continue;
         }
@@ -206,7 +209,7 @@ fn write_all(thread: &Thread, calls: &Receiver<Call>) {
         }
         match first.is_idle(connection, clock()) {
             Ok(true) => first.answer(Ok(())),
-            Ok(false) => commit_together(thread, first, calls),
+            Ok(false) => commit_together(thread, first, &mut calls),
             Err(error) => first.answer(Err(error::before_commit(error))),
         }
         if given_back_at.elapsed() >= GIVE_BACK.0 {
@@ -225,7 +228,7 @@ fn give_back_pages(thread: &Thread, most: u32) {
 }
 
 /// Runs `first` and the calls that have arrived meanwhile in one transaction, commits, and replies to all.
-fn commit_together(thread: &Thread, first: Call, calls: &Receiver<Call>) {
+fn commit_together(thread: &Thread, first: Call, calls: &mut UnboundedReceiver<Call>) {
     let Thread { connection, clock, location } = thread;
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
         return first.answer(Err(error::before_commit(error)));

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
