@@ -1,7 +1,5 @@
 //! Storing tasks.
 
-use std::collections::BTreeSet;
-
 use redis::Value;
 
 use super::asynq::{Message, NewMessage};
@@ -78,15 +76,16 @@ pub(super) fn check_id(task: &NewMessage) -> Result<(), BrokerError> {
 /// which its first task is already stored.
 fn first_chunk(tasks: &[NewMessage]) -> Option<(&[NewMessage], Vec<Vec<u8>>)> {
     let mut messages: Vec<Vec<u8>> = Vec::new();
-    let mut ids = BTreeSet::new();
     let mut size = 0;
     for task in tasks.iter().take(CHUNK) {
         let message = task.message.encode();
         size += message.len();
-        if !messages.is_empty() && (size > CHUNK_BYTES || ids.contains(task.message.id.as_str())) {
+        let mut before = tasks.iter().take(messages.len());
+        if !messages.is_empty()
+            && (size > CHUNK_BYTES || before.any(|other| other.message.id == task.message.id))
+        {
             break;
         }
-        ids.insert(task.message.id.as_str());
         messages.push(message);
     }
     let chunk = tasks.get(..messages.len()).filter(|chunk| !chunk.is_empty())?;

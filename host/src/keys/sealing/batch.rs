@@ -2,7 +2,7 @@
 
 use getrandom::rand_core::TryCryptoRng;
 use taskseal_core::batch::MAX_BATCH;
-use taskseal_core::seal::{Batch, Pending, SigningMode};
+use taskseal_core::seal::{Batch, Pending, SignedBatch, SigningMode};
 use taskseal_core::{MAX_BODY, SealError, Sealer, Signer, Software};
 
 use super::{Draft, Randomness, SealFault, seal_alone, without_signer};
@@ -42,22 +42,31 @@ where
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
-    let len = |draft: &Draft<'_>| {
-        sealer.batched_len(draft.claims, draft.content_type, draft.body.len(), drafts.len())
-    };
-    let lens: Vec<usize> = drafts.iter().map(len).collect();
-    let mut batch = sealer.batch::<N>();
-    let unsigned: Vec<Unsigned> =
-        drafts.iter().zip(lens).map(|(draft, len)| write(&mut batch, draft, random, len)).collect();
-    if batch.len() < 2 {
-        // The other drafts cannot be sealed, and one draft needs no batch.
-        return unsigned
-            .into_iter()
-            .zip(drafts)
-            .map(|(unsigned, draft)| unsigned.and_then(|_| seal_alone(&mut sealer, draft, random)))
-            .collect();
+    let mut lens = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        lens.push(sealer.batched_len(draft.claims, draft.content_type, draft.body.len(), drafts.len()));
     }
-    let signed = batch.sign();
+    let mut batch = sealer.batch::<N>();
+    let mut unsigned = Vec::with_capacity(drafts.len());
+    for (draft, len) in drafts.iter().zip(lens) {
+        unsigned.push(write(&mut batch, draft, random, len));
+    }
+    if batch.len() > 1 {
+        return finish(&batch.sign(), unsigned);
+    }
+    // The other drafts cannot be sealed, and one draft needs no batch.
+    let mut envelopes = Vec::with_capacity(drafts.len());
+    for (draft, unsigned) in drafts.iter().zip(unsigned) {
+        envelopes.push(unsigned.and_then(|_| seal_alone(&mut sealer, draft, random)));
+    }
+    envelopes
+}
+
+/// Adds its signature to each envelope.
+fn finish<const N: usize>(
+    signed: &Result<SignedBatch<N>, SealFault>,
+    unsigned: Vec<Unsigned>,
+) -> Vec<Result<Vec<u8>, SealFault>> {
     let finish = |unsigned: Unsigned| {
         let (pending, mut buffer) = unsigned?;
         let signed = signed.as_ref().map_err(Clone::clone)?;
