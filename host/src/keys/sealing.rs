@@ -2,6 +2,7 @@
 
 mod batch;
 mod open;
+mod randomness;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use taskseal_core::{Claims, ContentType, KeyId, Kind, MAX_BODY, SealError, Seale
 pub use self::source::SealingSource;
 
 use self::batch::seal_together;
+use self::randomness::{Hedged, Plain, Randomness};
 use super::authenticator::Authenticating;
 use super::signer::{SignerFault, Signing};
 
@@ -26,19 +28,16 @@ use super::signer::{SignerFault, Signing};
 pub struct SealingKey {
     keys: Keys,
     kind: Kind,
-    /// Set if bodies are encrypted. Salts and nonces then depend on claims and body too, so that two clones of one virtual
-    /// machine whose random number generators return the same bytes do not encrypt different bodies with one nonce.
-    hedge: Option<HedgeKey>,
 }
 
-/// The keys of a suite.
+/// The keys of a suite. Each that encrypts has a key that hedges its randomness.
 #[derive(Debug)]
 enum Keys {
     Sign(Signing),
     Authenticate(Authenticating),
-    Encrypt(Box<EncryptionKey>),
-    SignEncrypt(Signing, Box<EncryptionKey>),
-    SignEncryptTo(Signing, AgreementPublicKey),
+    Encrypt(Box<EncryptionKey>, HedgeKey),
+    SignEncrypt(Signing, Box<EncryptionKey>, HedgeKey),
+    SignEncryptTo(Signing, AgreementPublicKey, HedgeKey),
 }
 
 /// The content of an envelope that is yet to be sealed. `Debug` omits the body.
@@ -83,20 +82,22 @@ impl SealingKey {
     }
 
     fn seal_with_rng<R: TryCryptoRng>(&self, draft: &Draft<'_>, rng: &mut R) -> Result<Vec<u8>, SealFault> {
-        let random = &mut Randomness { hedge: self.hedge.as_ref(), rng };
         match &self.keys {
-            Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), draft, random),
+            Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), draft, &mut Plain(rng)),
             Keys::Authenticate(key) => {
-                seal_alone(&mut self.of_kind(Sealer::authenticate(key)), draft, random)
+                seal_alone(&mut self.of_kind(Sealer::authenticate(key)), draft, &mut Plain(rng))
             }
-            Keys::Encrypt(key) => {
-                seal_alone(&mut self.of_kind(Sealer::encrypt(key)), draft, random).map_err(without_signer)
+            Keys::Encrypt(key, hedge) => {
+                let sealer = &mut self.of_kind(Sealer::encrypt(key));
+                seal_alone(sealer, draft, &mut Hedged { key: hedge, rng }).map_err(without_signer)
             }
-            Keys::SignEncrypt(signer, key) => {
-                seal_alone(&mut self.of_kind(Sealer::sign_encrypt(signer, key)), draft, random)
+            Keys::SignEncrypt(signer, key, hedge) => {
+                let sealer = &mut self.of_kind(Sealer::sign_encrypt(signer, key));
+                seal_alone(sealer, draft, &mut Hedged { key: hedge, rng })
             }
-            Keys::SignEncryptTo(signer, recipient) => {
-                seal_alone(&mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), draft, random)
+            Keys::SignEncryptTo(signer, recipient, hedge) => {
+                let sealer = &mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient));
+                seal_alone(sealer, draft, &mut Hedged { key: hedge, rng })
             }
         }
     }
@@ -118,16 +119,17 @@ impl SealingKey {
         drafts: &[Draft<'_>],
         rng: &mut R,
     ) -> Vec<Result<Vec<u8>, SealFault>> {
-        let random = &mut Randomness { hedge: self.hedge.as_ref(), rng };
         match &self.keys {
             Keys::Sign(signer) if drafts.len() > 1 => {
-                seal_together(self.of_kind(Sealer::sign(signer)), drafts, random)
+                seal_together(self.of_kind(Sealer::sign(signer)), drafts, &mut Plain(rng))
             }
-            Keys::SignEncrypt(signer, key) if drafts.len() > 1 => {
-                seal_together(self.of_kind(Sealer::sign_encrypt(signer, key)), drafts, random)
+            Keys::SignEncrypt(signer, key, hedge) if drafts.len() > 1 => {
+                let sealer = self.of_kind(Sealer::sign_encrypt(signer, key));
+                seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
             }
-            Keys::SignEncryptTo(signer, recipient) if drafts.len() > 1 => {
-                seal_together(self.of_kind(Sealer::sign_encrypt_to(signer, recipient)), drafts, random)
+            Keys::SignEncryptTo(signer, recipient, hedge) if drafts.len() > 1 => {
+                let sealer = self.of_kind(Sealer::sign_encrypt_to(signer, recipient));
+                seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
             }
             _ => drafts.iter().map(|draft| self.seal_with_rng(draft, rng)).collect(),
         }
@@ -143,7 +145,7 @@ impl SealingKey {
         match &self.keys {
             Keys::Sign(_) => Suite::S,
             Keys::Authenticate(_) => Suite::M,
-            Keys::Encrypt(_) => Suite::E,
+            Keys::Encrypt(..) => Suite::E,
             Keys::SignEncrypt(..) => Suite::Se,
             Keys::SignEncryptTo(..) => Suite::Sp,
         }
@@ -153,11 +155,11 @@ impl SealingKey {
     #[must_use]
     pub fn kid(&self) -> KeyId {
         match &self.keys {
-            Keys::Sign(signer) | Keys::SignEncrypt(signer, _) | Keys::SignEncryptTo(signer, _) => {
+            Keys::Sign(signer) | Keys::SignEncrypt(signer, ..) | Keys::SignEncryptTo(signer, ..) => {
                 signer.kid()
             }
             Keys::Authenticate(key) => key.kid(),
-            Keys::Encrypt(key) => key.kid(),
+            Keys::Encrypt(key, _) => key.kid(),
         }
     }
 
@@ -177,36 +179,27 @@ impl SealingKey {
     #[must_use]
     pub const fn may_block(&self) -> bool {
         match &self.keys {
-            Keys::Sign(signer) | Keys::SignEncrypt(signer, _) | Keys::SignEncryptTo(signer, _) => {
+            Keys::Sign(signer) | Keys::SignEncrypt(signer, ..) | Keys::SignEncryptTo(signer, ..) => {
                 signer.may_block()
             }
             Keys::Authenticate(key) => key.may_block(),
-            Keys::Encrypt(_) => false,
+            Keys::Encrypt(..) => false,
         }
     }
 }
 
-/// A source of randomness, and the key that hedges it.
-struct Randomness<'r, R> {
-    hedge: Option<&'r HedgeKey>,
-    rng: &'r mut R,
-}
-
 /// Seals one draft under its own signature or tag.
-fn seal_alone<M: Mode, R: TryCryptoRng>(
+fn seal_alone<M: Mode>(
     sealer: &mut Sealer<M>,
     draft: &Draft<'_>,
-    random: &mut Randomness<'_, R>,
+    random: &mut impl Randomness,
 ) -> Result<Vec<u8>, SealError<M::Error>> {
     let Draft { claims, content_type, body } = *draft;
     if body.len() > MAX_BODY {
         return Err(SealError::BodyTooLong);
     }
     let mut envelope = vec![0; sealer.sealed_len(claims, content_type, body.len())];
-    match random.hedge {
-        Some(hedge) => sealer.seal_hedged(claims, content_type, body, hedge, random.rng, &mut envelope)?,
-        None => sealer.seal(claims, content_type, body, random.rng, &mut envelope)?,
-    };
+    random.seal(sealer, draft, &mut envelope)?;
     Ok(envelope)
 }
 

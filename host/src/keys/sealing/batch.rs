@@ -1,6 +1,5 @@
 //! Sealing many drafts under one signature, each into its own envelope.
 
-use getrandom::rand_core::TryCryptoRng;
 use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::seal::{Batch, Pending, SignedBatch, SigningMode};
 use taskseal_core::{MAX_BODY, SealError, Sealer, Signer, Software};
@@ -15,10 +14,10 @@ const SMALL: usize = 64;
 pub(super) fn seal_together<M, R>(
     sealer: Sealer<M>,
     drafts: &[Draft<'_>],
-    random: &mut Randomness<'_, R>,
+    random: &mut R,
 ) -> Vec<Result<Vec<u8>, SealFault>>
 where
-    R: TryCryptoRng,
+    R: Randomness,
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
@@ -35,10 +34,10 @@ type Unsigned = Result<(Pending, Vec<u8>), SealFault>;
 fn seal_sized<const N: usize, M, R>(
     mut sealer: Sealer<M>,
     drafts: &[Draft<'_>],
-    random: &mut Randomness<'_, R>,
+    random: &mut R,
 ) -> Vec<Result<Vec<u8>, SealFault>>
 where
-    R: TryCryptoRng,
+    R: Randomness,
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
@@ -81,22 +80,18 @@ fn finish<const N: usize>(
 fn write<M, R, const N: usize>(
     batch: &mut Batch<'_, M, Software, N>,
     draft: &Draft<'_>,
-    random: &mut Randomness<'_, R>,
+    random: &mut R,
     len: usize,
 ) -> Unsigned
 where
-    R: TryCryptoRng,
+    R: Randomness,
     M: SigningMode,
     M::Signer: Signer<Error = SignerFault>,
 {
-    let Draft { claims, content_type, body } = *draft;
-    if body.len() > MAX_BODY {
+    if draft.body.len() > MAX_BODY {
         return Err(SealError::BodyTooLong);
     }
     let mut buffer = vec![0; len];
-    let pending = match random.hedge {
-        Some(hedge) => batch.add_hedged(claims, content_type, body, hedge, random.rng, &mut buffer)?,
-        None => batch.add(claims, content_type, body, random.rng, &mut buffer)?,
-    };
+    let pending = random.add(batch, draft, &mut buffer)?;
     Ok((pending, buffer))
 }

@@ -52,7 +52,10 @@ impl Keyring {
                 Keys::Authenticate(Authenticating::Software(key))
             }
             (Suite::M, KeyHandle::Authenticator(key)) => Keys::Authenticate(Authenticating::Remote(key)),
-            (Suite::E, KeyHandle::Secret(SecretKey::Encrypt(key))) => Keys::Encrypt(key),
+            (Suite::E, KeyHandle::Secret(SecretKey::Encrypt(key))) => {
+                let hedge = HedgeKey::of_encryption_key(&key);
+                Keys::Encrypt(key, hedge)
+            }
             (suite, other) => {
                 let message = format!(
                     "an {} key cannot seal with suite {suite}; were two key files exchanged?",
@@ -62,8 +65,7 @@ impl Keyring {
             }
         };
         self.check_sealing(source, kid, kind)?;
-        let hedge = hedge(&keys).map_err(|error| KeyError::no_randomness(&source.key, error))?;
-        Ok(SealingKey { keys, kind, hedge })
+        Ok(SealingKey { keys, kind })
     }
 
     /// Returns the keys of a suite that signs.
@@ -74,8 +76,16 @@ impl Keyring {
         kind: Kind,
     ) -> Result<Keys, KeyringError> {
         match (source.suite, source.recipient) {
-            (Suite::Se, _) => Ok(Keys::SignEncrypt(signer, self.encryption_key(source)?)),
-            (Suite::Sp, Some(recipient)) => Ok(Keys::SignEncryptTo(signer, self.recipient(recipient, kind)?)),
+            (Suite::Se, _) => {
+                let key = self.encryption_key(source)?;
+                let hedge = HedgeKey::of_encryption_key(&key);
+                Ok(Keys::SignEncrypt(signer, key, hedge))
+            }
+            (Suite::Sp, Some(recipient)) => {
+                let recipient = self.recipient(recipient, kind)?;
+                let hedge = hedge(&signer).map_err(|error| KeyError::no_randomness(&source.key, error))?;
+                Ok(Keys::SignEncryptTo(signer, recipient, hedge))
+            }
             (Suite::Sp, None) => {
                 Err(KeyError::invalid(&source.key, "suite SP needs a recipient to encrypt to").into())
             }
@@ -119,19 +129,17 @@ impl Keyring {
     }
 }
 
-/// Returns the key that hedges the randomness of bodies: derived from a secret in memory, otherwise drawn at random, because a
-/// token reveals no secret. Signatures and tags need no randomness.
-fn hedge(keys: &Keys) -> Result<Option<HedgeKey>, getrandom::Error> {
-    Ok(match keys {
-        Keys::Sign(_) | Keys::Authenticate(_) => None,
-        Keys::Encrypt(key) | Keys::SignEncrypt(_, key) => Some(HedgeKey::of_encryption_key(key)),
-        Keys::SignEncryptTo(Signing::Software(key), _) => Some(HedgeKey::of_signing_key(key)),
-        Keys::SignEncryptTo(Signing::Remote(_), _) => {
+/// Returns the key that hedges the randomness of bodies: derived from a signing key in memory, otherwise drawn at random, because a
+/// token reveals no secret.
+fn hedge(signer: &Signing) -> Result<HedgeKey, getrandom::Error> {
+    match signer {
+        Signing::Software(key) => Ok(HedgeKey::of_signing_key(key)),
+        Signing::Remote(_) => {
             let mut secret = Secret::zeroed();
             getrandom::fill(secret.as_mut_bytes())?;
-            Some(HedgeKey::new(secret))
+            Ok(HedgeKey::new(secret))
         }
-    })
+    }
 }
 
 /// Returns which key a suite needs.

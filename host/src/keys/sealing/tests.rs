@@ -71,6 +71,21 @@ fn difference(first: &[u8], second: &[u8]) -> usize {
     first.iter().zip(second).filter(|(one, other)| one != other).count()
 }
 
+fn seal_unhedged(key: &SealingKey, claims: &Claims<'_>, body: &[u8]) -> Vec<u8> {
+    let draft = Draft { claims, content_type: ContentType::JSON, body };
+    let random = &mut Plain(&mut Repeating);
+    match &key.keys {
+        Keys::Encrypt(key, _) => seal_alone(&mut Sealer::encrypt(key), &draft, random).unwrap(),
+        Keys::SignEncrypt(signer, key, _) => {
+            seal_alone(&mut Sealer::sign_encrypt(signer, key), &draft, random).unwrap()
+        }
+        Keys::SignEncryptTo(signer, recipient, _) => {
+            seal_alone(&mut Sealer::sign_encrypt_to(signer, recipient), &draft, random).unwrap()
+        }
+        Keys::Sign(_) | Keys::Authenticate(_) => unreachable!("the suite encrypts"),
+    }
+}
+
 fn bodies() -> [Vec<u8>; 2] {
     let mut second = vec![b'a'; LEN];
     second[LEN - 1] = b'b';
@@ -80,7 +95,7 @@ fn bodies() -> [Vec<u8>; 2] {
 #[test]
 fn bodies_that_differ_never_share_a_nonce_although_the_random_source_repeats() {
     let claims = claims();
-    for mut key in encrypting() {
+    for key in encrypting() {
         let bodies = bodies();
         let seal = |key: &SealingKey, body: &[u8]| {
             let draft = Draft { claims: &claims, content_type: ContentType::JSON, body };
@@ -89,8 +104,7 @@ fn bodies_that_differ_never_share_a_nonce_although_the_random_source_repeats() {
         let [first, second] = bodies.each_ref().map(|body| seal(&key, body));
         assert!(difference(&first, &second) > LEN * 9 / 10, "{}", key.suite());
         // Without the hedge the test finds the fault.
-        key.hedge = None;
-        let [first, second] = bodies.each_ref().map(|body| seal(&key, body));
+        let [first, second] = bodies.each_ref().map(|body| seal_unhedged(&key, &claims, body));
         assert!(difference(&first, &second) < LEN / 4, "{}", key.suite());
     }
 }
