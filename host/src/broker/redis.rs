@@ -4,7 +4,7 @@
 //! A call is one script on up to 128 tasks. Hash fields that start with `taskseal_` are ours; asynq ignores them. Times are
 //! those of the Redis server. Requires Redis 6.2 or later.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -59,7 +59,7 @@ pub struct RedisBroker {
     connection: SharedConnection,
     subscriber: Subscriber,
     /// Queues whose name was stored, and the number of the connection that stored it.
-    known: Mutex<BTreeMap<QueueName, u64>>,
+    known: Mutex<HashMap<QueueName, u64>>,
     /// Which of scheduled and retry is forwarded first. Alternates, so that neither starves.
     retry_first: AtomicBool,
     archive: ArchiveLimits,

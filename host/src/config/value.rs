@@ -1,6 +1,7 @@
 //! Values of the configuration file: durations, sizes, counts and names, each with its range.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::de::{self, Visitor};
@@ -73,22 +74,29 @@ pub(crate) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_str(Text("a duration in quotes, such as \"30s\" or \"24h\""))?;
-        let Some(seconds) = parse_seconds(&text) else {
-            return Err(invalid(
-                format_args!("`{}` is not a duration", text.escape_default()),
-                "write a whole number and a unit: \"30s\", \"10m\", \"24h\" or \"7d\"",
-            ));
-        };
-        if !(MIN..=MAX).contains(&seconds) {
-            let (least, most) = (show_seconds(MIN), show_seconds(MAX));
-            return Err(invalid(
-                format_args!("{} is out of range", show_seconds(seconds)),
-                format_args!("from {least} to {most}"),
-            ));
-        }
-        Ok(Self(seconds))
+        read_seconds(deserializer, MIN..=MAX).map(Self)
     }
+}
+
+fn read_seconds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    range: RangeInclusive<u64>,
+) -> Result<u64, D::Error> {
+    let text = deserializer.deserialize_str(Text("a duration in quotes, such as \"30s\" or \"24h\""))?;
+    let Some(seconds) = parse_seconds(&text) else {
+        return Err(invalid(
+            format_args!("`{}` is not a duration", text.escape_default()),
+            "write a whole number and a unit: \"30s\", \"10m\", \"24h\" or \"7d\"",
+        ));
+    };
+    if !range.contains(&seconds) {
+        let (least, most) = (show_seconds(*range.start()), show_seconds(*range.end()));
+        return Err(invalid(
+            format_args!("{} is out of range", show_seconds(seconds)),
+            format_args!("from {least} to {most}"),
+        ));
+    }
+    Ok(seconds)
 }
 
 fn parse_seconds(text: &str) -> Option<u64> {
@@ -107,22 +115,29 @@ pub(super) struct Size<const MIN: u64, const MAX: u64>(pub(super) u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Size<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_str(Text("a size in quotes, such as \"64KiB\" or \"1MiB\""))?;
-        let Some(bytes) = parse_bytes(&text) else {
-            return Err(invalid(
-                format_args!("`{}` is not a size", text.escape_default()),
-                "write a whole number and a unit: \"512B\", \"64KiB\", \"1MiB\" or \"2GiB\"",
-            ));
-        };
-        if !(MIN..=MAX).contains(&bytes) {
-            let (least, most) = (show_bytes(MIN), show_bytes(MAX));
-            return Err(invalid(
-                format_args!("{bytes} bytes are out of range"),
-                format_args!("from {least} to {most}"),
-            ));
-        }
-        Ok(Self(bytes))
+        read_size(deserializer, MIN..=MAX).map(Self)
     }
+}
+
+fn read_size<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    range: RangeInclusive<u64>,
+) -> Result<u64, D::Error> {
+    let text = deserializer.deserialize_str(Text("a size in quotes, such as \"64KiB\" or \"1MiB\""))?;
+    let Some(bytes) = parse_bytes(&text) else {
+        return Err(invalid(
+            format_args!("`{}` is not a size", text.escape_default()),
+            "write a whole number and a unit: \"512B\", \"64KiB\", \"1MiB\" or \"2GiB\"",
+        ));
+    };
+    if !range.contains(&bytes) {
+        let (least, most) = (show_bytes(*range.start()), show_bytes(*range.end()));
+        return Err(invalid(
+            format_args!("{bytes} bytes are out of range"),
+            format_args!("from {least} to {most}"),
+        ));
+    }
+    Ok(bytes)
 }
 
 impl<const MIN: u64, const MAX: u64> From<Size<MIN, MAX>> for usize {
@@ -169,12 +184,21 @@ pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let count = i64::deserialize(deserializer)?;
-        match u64::try_from(count) {
-            Ok(count) if (MIN..=MAX).contains(&count) => Ok(Self(count)),
-            _ => Err(invalid(format_args!("{count} is out of range"), format_args!("from {MIN} to {MAX}"))),
-        }
+        read_count(deserializer, MIN..=MAX).map(Self)
     }
+}
+
+fn read_count<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    range: RangeInclusive<u64>,
+) -> Result<u64, D::Error> {
+    let count = i64::deserialize(deserializer)?;
+    u64::try_from(count).ok().filter(|count| range.contains(count)).ok_or_else(|| {
+        invalid(
+            format_args!("{count} is out of range"),
+            format_args!("from {} to {}", range.start(), range.end()),
+        )
+    })
 }
 
 impl<const MIN: u64, const MAX: u64> From<Count<MIN, MAX>> for u64 {

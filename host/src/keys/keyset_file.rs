@@ -1,6 +1,6 @@
 //! The keyset file: `[[key]]` entries, each checked for consistency.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -42,7 +42,7 @@ pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError>
 /// Parses a keyset file, whose kids differ.
 fn parse(file: &Path, text: &str) -> Result<Vec<Spanned<Entry>>, FileError> {
     let parsed: KeysetFile = parse_toml(file, text)?;
-    let mut kids = BTreeSet::new();
+    let mut kids = HashSet::new();
     for entry in &parsed.key {
         let (kid, at) = (entry.get_ref().kid.get_ref(), entry.get_ref().kid.start());
         if !kids.insert(kid) {

@@ -170,6 +170,15 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 }
 
+/// Reads a value. An error without a position gets that of the value.
+fn read_at<'de, T: DeserializeSeed<'de>>(
+    seed: T,
+    value: Spanned<DeValue<'de>>,
+) -> Result<T::Value, ValueError> {
+    let start = value.span().start;
+    seed.deserialize(Value(value)).map_err(|error| error.or_at(start))
+}
+
 /// The elements of an array.
 struct Elements<'de>(vec::IntoIter<Spanned<DeValue<'de>>>);
 
@@ -180,9 +189,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, ValueError> {
-        let Some(value) = self.0.next() else { return Ok(None) };
-        let start = value.span().start;
-        seed.deserialize(Value(value)).map(Some).map_err(|error| error.or_at(start))
+        self.0.next().map(|value| read_at(seed, value)).transpose()
     }
 }
 
@@ -205,8 +212,7 @@ impl<'de> MapAccess<'de> for Fields<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
         let value = self.value.take().expect("serde reads the name before the value");
-        let start = value.span().start;
-        seed.deserialize(Value(value)).map_err(|error| error.or_at(start))
+        read_at(seed, value)
     }
 }
 
@@ -223,6 +229,6 @@ impl<'de> MapAccess<'de> for OffsetAndValue<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
         let value = self.0.take().expect("serde reads the offset before the value");
-        seed.deserialize(Value(value))
+        read_at(seed, value)
     }
 }
