@@ -1,9 +1,10 @@
-//! Tasks and blocking calls of the async runtime, in boxes: the runtime's part of each, which is large, is compiled once for each
+//! Tasks, blocking calls and threads, in boxes: the runtime's part of each, which is large, is compiled once for each
 //! type of result instead of once for each call.
 
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::{io, thread};
 
 use tokio::task::JoinError;
 
@@ -24,6 +25,18 @@ pub(crate) fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> BoxFu
 /// If it has another type.
 pub(crate) fn downcast<T: 'static>(result: AnyResult) -> T {
     *result.downcast().expect("the caller knows the type of its result")
+}
+
+/// Starts a thread.
+///
+/// # Errors
+/// [`io::Error`] if the system starts no more.
+pub(crate) fn spawn_thread(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    let work: Box<dyn FnOnce() + Send> = Box::new(work);
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// Runs `work` on a thread of the runtime that may block. Once started, it runs to its end even if the caller is dropped.

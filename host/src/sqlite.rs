@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 
 use self::shape::Kind;
 
@@ -194,6 +194,18 @@ pub(crate) fn give_back_pages(connection: &Connection, most: u32) -> rusqlite::R
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(())
+}
+
+/// Reads all rows of a query.
+pub(crate) fn read_rows<T>(
+    mut rows: Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        values.push(read(row)?);
+    }
+    Ok(values)
 }
 
 /// Returns whether another connection holds the lock, so that a retry may succeed.

@@ -26,6 +26,7 @@ use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SI
 pub(super) use self::descendants::{is_running, kill_below};
 pub(super) use self::protocol::{LEFT_BEHIND, Report, header};
 use super::body_file::BodyFile;
+use crate::runtime::spawn_thread;
 
 /// The first argument of a supervisor.
 pub(super) const ARGUMENT: &str = "__taskseal-supervise";
@@ -117,7 +118,7 @@ fn survive_signals() -> io::Result<()> {
 /// Starts a thread that kills everything once the worker has closed its end of the socket. If it cannot, it ends this process,
 /// which would otherwise wait for what is left.
 fn kill_after_end_of(mut worker: UnixStream) -> io::Result<()> {
-    thread::Builder::new().spawn(move || {
+    spawn_thread("taskseal-end", move || {
         let mut byte = [0];
         while matches!(worker.read(&mut byte), Err(error) if error.kind() == io::ErrorKind::Interrupted) {}
         if !descendants::kill_all() {

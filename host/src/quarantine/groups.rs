@@ -9,6 +9,7 @@ use taskseal_core::Refusal;
 use super::statements::{EVICT, GROUPS, SET_GROUP};
 use super::usage::{signed, unsigned};
 use super::{Limits, NewEntry, Usage};
+use crate::sqlite::read_rows;
 
 /// Maximum number of entries that are evicted for one new entry.
 const MAX_EVICTED: usize = 1024;
@@ -72,7 +73,7 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Self> {
         let mut statement = transaction.prepare_cached(GROUPS)?;
-        let rows = statement.query_map([], |row| {
+        let groups = read_rows(statement.query([])?, |row| {
             Ok(Group {
                 key: GroupKey { code: row.get(0)?, sender: row.get(1)? },
                 usage: Usage { entries: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) },
@@ -80,7 +81,7 @@ impl Groups {
                 changed: false,
             })
         })?;
-        Ok(Self { groups: rows.collect::<rusqlite::Result<_>>()?, evicted: 0 })
+        Ok(Self { groups, evicted: 0 })
     }
 
     pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {

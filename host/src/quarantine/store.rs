@@ -16,6 +16,7 @@ use super::{
     Disposition, Entry, EntryId, Filter, HoldOutcome, Limits, NewEntry, StateError, StateKind, Usage,
 };
 use crate::queue::QueueName;
+use crate::sqlite::read_rows;
 use crate::state::StateFile;
 use crate::time::UnixMillis;
 
@@ -104,8 +105,7 @@ impl Quarantine {
                 ":limit": page(limit),
                 ":offset": page(offset),
             };
-            let rows = statement.query_map(params, &read)?;
-            rows.collect()
+            read_rows(statement.query(params)?, &read)
         })
     }
 
@@ -127,8 +127,7 @@ impl Quarantine {
     pub fn counts(&self) -> Result<Vec<(String, u64)>, StateError> {
         self.file.read(|connection| {
             let mut statement = connection.prepare_cached(COUNTS)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
-            rows.collect()
+            read_rows(statement.query([])?, |row| Ok((row.get(0)?, unsigned(row.get(1)?))))
         })
     }
 
@@ -139,8 +138,7 @@ impl Quarantine {
     pub fn evicted(&self) -> Result<Vec<(String, u64)>, StateError> {
         self.file.read(|connection| {
             let mut statement = connection.prepare_cached(EVICTED)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
-            rows.collect()
+            read_rows(statement.query([])?, |row| Ok((row.get(0)?, unsigned(row.get(1)?))))
         })
     }
 

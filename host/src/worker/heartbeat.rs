@@ -4,9 +4,9 @@
 //! handler runs, and while the result waits for a signature; even if the lease is lost. Whatever the queue does, no second
 //! run starts beside one that has not ended, and no handler is cancelled. A handler is cancelled before its lock can expire.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, thread};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use super::shared::Shared;
 use crate::broker::Lease;
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
-use crate::runtime::boxed;
+use crate::runtime::{boxed, spawn_thread};
 use crate::time::UnixMillis;
 
 /// Runs until the worker has stopped. A queue or a ledger that does not respond delays neither the other queues nor the
@@ -72,7 +72,7 @@ async fn extend_locks(shared: Arc<Shared>) {
 /// Runs `work` on a new thread: handlers and slow keys may occupy all threads of the runtime that may block.
 async fn on_new_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (sender, receiver) = oneshot::channel();
-    thread::Builder::new().name("taskseal-ledger".to_owned()).spawn(move || {
+    spawn_thread("taskseal-ledger", move || {
         let _ = sender.send(work());
     })?;
     receiver.await.map_err(|_| io::Error::other("the thread that extends locks panicked"))

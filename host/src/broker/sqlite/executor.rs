@@ -5,7 +5,7 @@
 //! commit. The reader has a separate connection, so in write-ahead mode it never waits for the writer.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::error;
 use crate::broker::BrokerError;
-use crate::runtime::{AnyResult, downcast};
+use crate::runtime::{AnyResult, downcast, spawn_thread};
 use crate::sqlite::{self, Location};
 use crate::time::UnixMillis;
 
@@ -118,7 +118,7 @@ impl ConnectionThread {
         run: impl FnOnce(UnboundedReceiver<Call>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (calls, received) = mpsc::unbounded_channel();
-        let handle = thread::Builder::new().name(name.into()).spawn(move || run(received))?;
+        let handle = spawn_thread(name, move || run(received))?;
         Ok(Self { calls: Some(calls), handle: Some(handle) })
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::counters::Delta;
 use super::{MAX_ROWS, pending, record, tasks, to_sql};
 use crate::broker::{Lease, Recovered, TaskState};
+use crate::sqlite::read_rows;
 
 pub(super) fn extend(
     connection: &Connection,
@@ -75,10 +76,9 @@ fn expired(
         "SELECT seq, CASE WHEN octet_length(id) BETWEEN 1 AND 1024 THEN id END FROM task
          WHERE queue = ?1 AND state = 'active' AND lease_until <= ?2 ORDER BY lease_until, seq LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![queue, now, to_sql(limit.min(MAX_ROWS))], |row| {
+    read_rows(statement.query(params![queue, now, to_sql(limit.min(MAX_ROWS))])?, |row| {
         let seq = row.get(0)?;
         let id = row.get_ref(1)?.as_str().map_or_else(|_| format!("seq {seq}"), str::to_owned);
         Ok((seq, id))
-    })?;
-    rows.collect()
+    })
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{record, tasks, to_sql};
+use crate::sqlite::read_rows;
 
 /// Returns whether a task of `queue` can be leased.
 pub(super) fn has_any(connection: &Connection, queue: &str) -> rusqlite::Result<bool> {
@@ -24,10 +25,9 @@ pub(super) fn first(
         "SELECT seq, CASE WHEN octet_length(id) BETWEEN 1 AND 1024 THEN id END FROM task
          WHERE queue = ?1 AND state = 'pending' ORDER BY position, seq LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![queue, to_sql(limit)], |row| {
+    read_rows(statement.query(params![queue, to_sql(limit)])?, |row| {
         Ok((row.get(0)?, row.get_ref(1)?.as_str().ok().map(str::to_owned)))
-    })?;
-    rows.collect()
+    })
 }
 
 /// Returns the position behind the last pending task.

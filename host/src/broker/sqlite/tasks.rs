@@ -4,6 +4,7 @@ use rusqlite::{Connection, ErrorCode, ToSql, params};
 
 use super::record::is_too_big;
 use super::schema;
+use crate::sqlite::read_rows;
 
 /// Deletes a task, its record and its result.
 pub(super) fn delete(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
@@ -76,7 +77,7 @@ fn repair_all_ids(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
     connection.execute_batch("DROP INDEX task_id")?;
     let mut seqs = {
         let mut statement = connection.prepare("SELECT seq FROM task WHERE octet_length(id) > 1024")?;
-        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?
+        read_rows(statement.query([])?, |row| row.get::<_, i64>(0))?
     };
     seqs.push(seq);
     for seq in seqs {
@@ -111,6 +112,5 @@ pub(super) fn select(
     limit: i64,
 ) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![queue, until, limit], |row| row.get(0))?;
-    rows.collect()
+    read_rows(statement.query(params![queue, until, limit])?, |row| row.get(0))
 }
