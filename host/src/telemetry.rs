@@ -5,7 +5,7 @@
 
 pub mod text;
 
-use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use taskseal_core::Refusal;
 use tracing::field::display;
 use tracing::{info, warn};
@@ -99,12 +99,12 @@ pub(crate) fn observe(event: &Event) {
 
 /// Reports that one more result waits for its key.
 pub(crate) fn result_waits() {
-    gauge!(RESULTS_WAITING).increment(1.0);
+    gauge(RESULTS_WAITING).increment(1.0);
 }
 
 /// Reports that a result no longer waits for its key.
 pub(crate) fn result_waits_no_more() {
-    gauge!(RESULTS_WAITING).decrement(1.0);
+    gauge(RESULTS_WAITING).decrement(1.0);
 }
 
 /// Reports what the quarantine stores, and how many entries it has evicted: the workers of a host share it.
@@ -112,10 +112,18 @@ pub(crate) fn measure_quarantine(quarantine: &Quarantine) -> Result<(), StateErr
     let (usage, evicted) = (quarantine.usage()?, quarantine.evicted()?);
     #[expect(clippy::cast_precision_loss, reason = "an approximate value is enough")]
     let (entries, bytes) = (usage.entries as f64, usage.bytes as f64);
-    gauge!(QUARANTINE_ENTRIES).set(entries);
-    gauge!(QUARANTINE_BYTES).set(bytes);
-    counter!(QUARANTINE_EVICTED).absolute(evicted.iter().map(|(_, count)| count).sum());
+    gauge(QUARANTINE_ENTRIES).set(entries);
+    gauge(QUARANTINE_BYTES).set(bytes);
+    counter(QUARANTINE_EVICTED).absolute(evicted.iter().map(|(_, count)| count).sum());
     Ok(())
+}
+
+fn counter(name: &'static str) -> Counter {
+    counter!(name)
+}
+
+fn gauge(name: &'static str) -> Gauge {
+    gauge!(name)
 }
 
 fn tasks(outcome: &'static str) -> Counter {
@@ -124,7 +132,7 @@ fn tasks(outcome: &'static str) -> Counter {
 
 fn count(event: &Event) {
     match event {
-        Event::Started { .. } => counter!(ATTEMPTS).increment(1),
+        Event::Started { .. } => counter(ATTEMPTS).increment(1),
         Event::Succeeded { .. } => tasks("succeeded").increment(1),
         Event::SettledAgain { .. } => tasks("settled_again").increment(1),
         Event::Retried { .. } => tasks("retried").increment(1),
@@ -132,13 +140,13 @@ fn count(event: &Event) {
         Event::GivenBack { .. } => tasks("given_back").increment(1),
         Event::Refused { refusal, .. } => counter!(REFUSED, "reason" => refusal.code()).increment(1),
         Event::Postponed { refusal, .. } => counter!(POSTPONED, "reason" => refusal.code()).increment(1),
-        Event::LeaseLost { .. } => counter!(LEASE_LOST).increment(1),
-        Event::LockLost { .. } => counter!(LOCK_LOST).increment(1),
-        Event::Recovered { count } => counter!(RECOVERED).increment(*count as u64),
-        Event::ArchiveTrimmed { count, .. } => counter!(ARCHIVE_TRIMMED).increment(*count as u64),
-        Event::BrokerFailed { .. } => counter!(BROKER_FAILURES).increment(1),
-        Event::StateFailed { .. } => counter!(STATE_FAILURES).increment(1),
-        Event::KeyUnavailable { .. } => counter!(KEY_UNAVAILABLE).increment(1),
+        Event::LeaseLost { .. } => counter(LEASE_LOST).increment(1),
+        Event::LockLost { .. } => counter(LOCK_LOST).increment(1),
+        Event::Recovered { count } => counter(RECOVERED).increment(*count as u64),
+        Event::ArchiveTrimmed { count, .. } => counter(ARCHIVE_TRIMMED).increment(*count as u64),
+        Event::BrokerFailed { .. } => counter(BROKER_FAILURES).increment(1),
+        Event::StateFailed { .. } => counter(STATE_FAILURES).increment(1),
+        Event::KeyUnavailable { .. } => counter(KEY_UNAVAILABLE).increment(1),
         Event::ClockSetBack { .. }
         | Event::Dropped { .. }
         | Event::GaveUp { .. }

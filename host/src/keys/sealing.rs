@@ -111,7 +111,11 @@ impl SealingKey {
     /// As [`seal`](Self::seal).
     #[must_use]
     pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
-        drafts.chunks(MAX_BATCH).flat_map(|drafts| self.seal_chunk(drafts, &mut SysRng)).collect()
+        let mut envelopes = Vec::with_capacity(drafts.len());
+        for drafts in drafts.chunks(MAX_BATCH) {
+            envelopes.append(&mut self.seal_chunk(drafts, &mut SysRng));
+        }
+        envelopes
     }
 
     fn seal_chunk<R: TryCryptoRng>(

@@ -84,11 +84,8 @@ pub(super) fn hold_output() -> bool {
     let outputs: Vec<PathBuf> =
         ["/proc/self/fd/1", "/proc/self/fd/2"].iter().filter_map(|fd| fs::read_link(fd).ok()).collect();
     below(getpid()).into_iter().any(|pid| {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())) else {
-            return false;
-        };
-        let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-        targets.any(|target| outputs.contains(&target))
+        let descriptors = paths_in(&format!("/proc/{}/fd", pid.as_raw_nonzero()));
+        descriptors.iter().any(|path| fs::read_link(path).is_ok_and(|target| outputs.contains(&target)))
     })
 }
 
@@ -119,26 +116,35 @@ fn closure(root: Pid, children: impl Fn(Pid) -> Vec<Pid>) -> Vec<Pid> {
 
 /// Returns the children that the kernel lists.
 fn children(of: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero())) else { return Vec::new() };
-    let lists =
-        threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let numbers = lists.flat_map(|list| {
-        list.split_whitespace().filter_map(|number| number.parse().ok()).collect::<Vec<i32>>()
-    });
-    numbers.filter_map(Pid::from_raw).collect()
+    let mut children = Vec::new();
+    for thread in paths_in(&format!("/proc/{}/task", of.as_raw_nonzero())) {
+        let list = fs::read_to_string(thread.join("children")).unwrap_or_default();
+        children.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+    }
+    children
 }
 
 /// Returns every process of the host with its parent.
 fn parents() -> Vec<(Pid, Option<Pid>)> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| {
+    let process = |path: &PathBuf| {
+        let pid = path.file_name()?.to_str()?.parse().ok()?;
         // The name of the program, in brackets, may contain anything.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = fs::read_to_string(path.join("stat")).ok()?;
         let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
         Some((Pid::from_raw(pid)?, Pid::from_raw(parent)))
-    })
-    .collect()
+    };
+    paths_in("/proc").iter().filter_map(process).collect()
+}
+
+/// Returns the paths in a folder, as far as it can be read.
+fn paths_in(folder: &str) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    if let Ok(entries) = fs::read_dir(folder) {
+        for entry in entries {
+            paths.extend(entry.map(|entry| entry.path()));
+        }
+    }
+    paths
 }
 
 #[cfg(test)]
