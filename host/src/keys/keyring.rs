@@ -1,6 +1,7 @@
 //! The keyring: the keyset of a deployment and the decryption keys of this host.
 
 use std::collections::BTreeMap;
+use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -160,10 +161,7 @@ impl Keyring {
         }
         match self.records.get(&kid).map(Record::key) {
             Some(KeysetKey::A256Gcm(key)) => Some(key),
-            _ => match self.decryption.get(kid) {
-                Some(DecryptionKey::Shared(key)) => Some(key),
-                _ => None,
-            },
+            _ => self.decryption.shared(kid),
         }
     }
 
@@ -172,10 +170,7 @@ impl Keyring {
         if self.is_withdrawn(kid) {
             return None;
         }
-        match self.decryption.get(kid) {
-            Some(DecryptionKey::Private(key)) => Some(key),
-            _ => None,
-        }
+        self.decryption.private(kid)
     }
 
     /// Returns whether a decryption key is kept elsewhere, so that opening may block.
@@ -192,13 +187,23 @@ impl Keyring {
 }
 
 impl Decryption {
-    fn get(&self, kid: KeyId) -> Option<&DecryptionKey> {
-        self.0.iter().find(|(other, _)| *other == kid).map(|(_, key)| key)
+    fn private(&self, kid: KeyId) -> Option<&Agreement> {
+        self.0.iter().find_map(|(other, key)| match key {
+            DecryptionKey::Private(key) if *other == kid => Some(key),
+            _ => None,
+        })
     }
 
-    /// Adds a key, in place of another one with its kid.
+    fn shared(&self, kid: KeyId) -> Option<&EncryptionKey> {
+        self.0.iter().find_map(|(other, key)| match key {
+            DecryptionKey::Shared(key) if *other == kid => Some(key.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// Adds a key, in place of another of its kind with its kid.
     fn insert(&mut self, kid: KeyId, key: DecryptionKey) {
-        self.0.retain(|(other, _)| *other != kid);
+        self.0.retain(|(other, held)| *other != kid || discriminant(held) != discriminant(&key));
         self.0.push((kid, key));
     }
 
