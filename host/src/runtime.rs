@@ -43,6 +43,9 @@ pub(crate) fn spawn_thread(
 ///
 /// # Errors
 /// [`JoinError`] if `work` panicked, or the runtime is shutting down.
+///
+/// # Security
+/// A secret in the result must have an allocation that it wipes: the box of the result is freed as it is.
 pub(crate) fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, JoinError>> + Send {
