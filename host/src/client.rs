@@ -11,6 +11,7 @@ pub(crate) mod settings;
 mod sign_batcher;
 mod wait;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub use self::seal::SealedTask;
 pub use self::settings::ClientSettings;
 pub use self::wait::WaitOutcome;
 
-use self::enqueue::{store, tasks_of};
+use self::enqueue::store;
 use self::seal::{Producer, Sealed};
 use self::sign_batcher::SignBatcher;
 use crate::broker::{Broker, NewTask, TaskState};
@@ -79,7 +80,7 @@ impl Client {
     fn seal_and_store(&self, tasks: Vec<Task>) -> BoxFuture<'_, Result<Vec<Receipt>, ClientError>> {
         boxed(async move {
             let mut receipts = Vec::with_capacity(tasks.len());
-            let mut by_queue = Vec::new();
+            let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
             let mut tasks = tasks.into_iter();
             loop {
                 let under_one_signature: Vec<Task> =
@@ -89,7 +90,7 @@ impl Client {
                 }
                 for sealed in self.producer.seal(under_one_signature).await {
                     let Sealed { receipt, task } = sealed?;
-                    let waiting = tasks_of(&mut by_queue, &receipt.queue);
+                    let waiting = by_queue.entry(receipt.queue.clone()).or_default();
                     waiting.push(task);
                     if waiting.len() == STORE_BATCH {
                         let batch = std::mem::take(waiting);

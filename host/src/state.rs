@@ -52,8 +52,8 @@ pub enum StateError {
         /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// There is no file, although one is expected: it was never created, or it is lost.
-    #[error("{kind} missing: {} does not exist", path.display())]
+    /// There is no file or an empty one, although one is expected: it was never created, or it is lost.
+    #[error("{kind} missing: {} does not exist or is empty", path.display())]
     Missing {
         /// What is missing.
         kind: StateKind,

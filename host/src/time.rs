@@ -80,7 +80,7 @@ pub fn clock() -> TimeWindow {
     TimeWindow::exact(unix_seconds())
 }
 
-/// Parses a duration: a whole number and one of the units in `5s`, `10m`, `24h` and `7d`.
+/// Parses a duration: a whole number and one of the units in `5s`, `10m`, `24h` and `7d`; at most 10,000 years of 365 days.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (digits, factor) =
@@ -90,8 +90,12 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     let number: u64 = digits.parse().ok()?;
-    number.checked_mul(factor).map(Duration::from_secs)
+    let seconds = number.checked_mul(factor).filter(|seconds| *seconds <= LONGEST)?;
+    Some(Duration::from_secs(seconds))
 }
+
+/// 10,000 years: a time that is later by more has no form in RFC 3339.
+const LONGEST: u64 = 3_650_000 * 86_400;
 
 /// Units of time and their seconds.
 pub(crate) const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn duration_is_a_whole_number_and_a_unit() {
-        for (text, seconds) in [("0s", 0), ("5s", 5), ("010m", 600), ("24h", 86_400), ("7d", 604_800)] {
+        for (text, seconds) in [("0s", 0), ("5s", 5), ("010m", 600), ("24h", 86_400), ("3650000d", LONGEST)] {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
     }
@@ -126,6 +130,7 @@ mod tests {
             "5min",
             "1w",
             "\u{665}s",
+            "3650001d",
             "99999999999999999999s",
             "18446744073709551615d",
         ];

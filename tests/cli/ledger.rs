@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -38,6 +39,26 @@ fn replayed_without_ledger() -> Project {
 
 fn runs(project: &Project) -> usize {
     fs::read_to_string(project.path("runs")).unwrap().lines().count()
+}
+
+#[test]
+fn worker_whose_ledger_was_emptied_does_not_start_before_it_is_created_again() {
+    let project = replayed_without_ledger();
+    let ledger = project.path("state/ledger.db");
+    fs::write(&ledger, "").unwrap();
+    fs::set_permissions(&ledger, fs::Permissions::from_mode(0o600)).unwrap();
+
+    for _ in 0..2 {
+        let run = project.run(&ONCE);
+        run.failed(8).hinted();
+        assert!(run.err.contains("ledger.db does not exist or is empty"), "{run:?}");
+    }
+    assert_eq!((fs::metadata(&ledger).unwrap().len(), &project.counts()["pending"]), (0, &1.into()));
+
+    project.run(&["ledger", "init"]).ok();
+    project.run(&["ledger", "init"]).failed(1);
+    project.run(&ONCE).ok();
+    assert_eq!((runs(&project), &project.counts()["archived"]), (1, &1.into()));
 }
 
 #[test]

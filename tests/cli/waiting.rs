@@ -41,6 +41,7 @@ fn result_of_a_task_that_is_postponed_for_its_unknown_key_is_not_yet() {
     let id = worker.run_with(&[&FORWARD[..], &["--force"]].concat(), &sealed).ok().text();
     let result = || worker.run(&["result", id.trim()]);
     result().failed(6).hinted();
+    worker.run(&["result", id.trim(), "--wait", "1s"]).failed(6).hinted();
 
     worker.run(&ONCE).ok();
 
@@ -49,6 +50,19 @@ fn result_of_a_task_that_is_postponed_for_its_unknown_key_is_not_yet() {
     assert!(postponed.err.contains("(unknown-key)") && postponed.err.contains("it is retry, due "));
     worker.run(&["task", "archive", id.trim()]).ok();
     result().failed(3);
+}
+
+#[test]
+fn result_of_a_task_that_waits_is_refused_once_its_key_is_revoked() {
+    let project = Project::new();
+    let id = project.enqueue();
+    let rights = "issuers = [\"producer\"]";
+    project.edit("keyset.toml", rights, &format!("status = \"revoked\"\n{rights}"));
+
+    let run = project.run(&["result", &id, "--wait", "1h"]);
+
+    run.failed(3).hinted();
+    assert!(run.err.contains("(key-not-valid)"), "{run:?}");
 }
 
 #[test]

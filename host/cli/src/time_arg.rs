@@ -26,8 +26,8 @@ pub(crate) fn instant_or_from_now(text: &str) -> Result<UnixMillis, String> {
         .ok_or_else(|| {
             format!("`{text}` is not a time: expected {DATE}, {DATE}T08:00:00Z or a duration from now, such as 90d")
         })?;
-    if at.0 < 0 {
-        return Err(format!("`{text}` is before 1970"));
+    if at.0 < 0 || rfc3339::format(at).is_none() {
+        return Err(format!("`{text}` is before 1970 or after 9999"));
     }
     Ok(UnixMillis::from_secs(at.as_secs()))
 }

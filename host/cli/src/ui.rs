@@ -4,7 +4,7 @@
 //! * Every line on standard error starts with `taskseal:`; an error is `taskseal: error: FACT`, then
 //!   `taskseal: hint: NEXT STEP`; lower case, no full stop. With `--json` every line is a JSON object instead.
 //! * Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused (verification or policy), 4 not
-//!   found, 5 unavailable (queue, token, key file), 6 not yet, 7 PIN refused.
+//!   found, 5 unavailable (queue, token, key file), 6 not yet, 7 PIN refused, 8 no replay ledger.
 //! * No secret is an argument or is printed.
 //! * Text from the wire is escaped. Only the help has colour, and it honours `NO_COLOR`.
 //! * If the reader of standard output closes it, the program ends without a message.

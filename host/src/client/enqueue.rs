@@ -1,5 +1,6 @@
 //! Stores sealed tasks in a queue, with retries while the broker is unavailable.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -63,11 +64,11 @@ impl Client {
 
     fn store_all(&self, tasks: Vec<SealedTask>) -> BoxFuture<'_, Result<(), ClientError>> {
         boxed(async move {
-            let mut by_queue = Vec::new();
+            let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
             for SealedTask { receipt, envelope } in tasks {
                 let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
                 let task = new_task(&receipt.queue, unverified.danger_claims_unverified(), envelope.clone());
-                tasks_of(&mut by_queue, &receipt.queue).push(task);
+                by_queue.entry(receipt.queue).or_default().push(task);
             }
             for (queue, tasks) in by_queue {
                 for batch in tasks.chunks(STORE_BATCH) {
@@ -77,19 +78,6 @@ impl Client {
             Ok(())
         })
     }
-}
-
-/// Returns the tasks of a queue, which is added if it is missing.
-pub(super) fn tasks_of<'q>(
-    by_queue: &'q mut Vec<(QueueName, Vec<NewTask>)>,
-    queue: &QueueName,
-) -> &'q mut Vec<NewTask> {
-    let at = by_queue.iter().position(|(name, _)| name == queue).unwrap_or(by_queue.len());
-    if at == by_queue.len() {
-        by_queue.push((queue.clone(), Vec::new()));
-    }
-    let (_, tasks) = by_queue.get_mut(at).expect("the queue was found or added");
-    tasks
 }
 
 /// Stores a batch and returns the outcome of each task, none of them a conflict. Retries send the same envelopes, so that

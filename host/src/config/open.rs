@@ -149,6 +149,10 @@ impl Config {
             }
             checked => {
                 checked?;
+                // What it had recorded is lost: opening it would fill it.
+                if std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+                    return Err(StateError::Missing { kind: StateKind::Ledger, path }.into());
+                }
                 Ok(SqliteLedger::open_existing(&path)?)
             }
         }

@@ -58,10 +58,11 @@ impl SqliteLedger {
     /// `accept_older` lets every task run again that a lost ledger had recorded and that has not expired.
     ///
     /// # Errors
-    /// [`StateError::Exists`] if there is a file, otherwise as [`open`](Self::open).
+    /// [`StateError::Exists`] if there is a file that is not empty, otherwise as [`open`](Self::open).
     pub fn create(path: &Path, accept_older: bool) -> Result<Self, StateError> {
         let exists = || StateError::Exists { kind: StateKind::Ledger, path: path.to_owned() };
-        if path.symlink_metadata().is_ok() {
+        let is_used = |found: std::fs::Metadata| !found.is_file() || found.len() > 0;
+        if path.symlink_metadata().is_ok_and(is_used) {
             return Err(exists());
         }
         let accept_from = if accept_older { UnixMillis(i64::MIN) } else { after_now() };
@@ -86,7 +87,7 @@ impl SqliteLedger {
     /// # Errors
     /// [`StateError::Missing`] if there is no file, otherwise as [`open`](Self::open).
     pub fn open_existing(path: &Path) -> Result<Self, StateError> {
-        // A file that was emptied is a lost ledger: it gets a new identity and admits nothing older. It may have recorded tasks
+        // A file that was emptied is a lost ledger, also if that is not found before: it gets a new identity and admits nothing older. It may have recorded tasks
         // of issuers whose clocks are ahead, and this call does not wait, as an operator does, until they are older.
         let ahead = Duration::from_secs(Policy::MAX_SKEW.into());
         Self::open_or_create(path, false, after_now().plus(ahead))

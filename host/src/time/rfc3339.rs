@@ -5,10 +5,12 @@ use chrono::{DateTime, Datelike, SecondsFormat};
 use super::UnixMillis;
 
 /// Parses a point in time with its offset from UTC, such as `2030-01-31T08:00:00Z` (RFC 3339, section 5.6). What is finer than a
-/// millisecond is cut off.
+/// millisecond is cut off; a leap second is the second after it, as in Unix time.
 #[must_use]
 pub fn parse(text: &str) -> Option<UnixMillis> {
-    DateTime::parse_from_rfc3339(text).ok().map(|time| UnixMillis(time.timestamp_millis()))
+    // The parser also takes the minus sign of Unicode.
+    let time = DateTime::parse_from_rfc3339(text).ok().filter(|_| text.is_ascii())?;
+    Some(UnixMillis(time.timestamp_millis()))
 }
 
 /// Returns a point in time in UTC. `None` outside the years 0 to 9999, which the form has no digits for.
@@ -34,6 +36,7 @@ mod tests {
             "2030-02-30T08:00:00Z",
             "2030-01-31T24:00:00Z",
             "2030-01-31T08:00:00+0100",
+            "2030-01-31T08:00:00\u{2212}01:00",
             "2030-01-31T08:00:00[UTC]",
             "+12030-01-31T08:00:00Z",
             " 2030-01-31T08:00:00Z",
@@ -59,6 +62,7 @@ mod tests {
         let times = [
             ("1970-01-01T00:00:00Z", 0, "1970-01-01T00:00:00Z"),
             ("2030-01-31T08:00:00+01:00", 1_896_073_200_000, "2030-01-31T07:00:00Z"),
+            ("2016-12-31T23:59:60Z", 1_483_228_800_000, "2017-01-01T00:00:00Z"),
             ("2030-01-31T07:00:00.25Z", 1_896_073_200_250, "2030-01-31T07:00:00.250Z"),
             ("1969-12-31T23:59:59.9999Z", -1, "1969-12-31T23:59:59.999Z"),
         ];

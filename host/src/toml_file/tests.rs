@@ -93,5 +93,7 @@ fn value_of_every_other_type_is_refused_with_what_was_found_and_expected() {
 
 #[test]
 fn number_of_more_than_64_bits_is_refused() {
-    assert_eq!(fault("[client]\nnumber = 9223372036854775808\n").message, "integer number overflowed");
+    let fault = fault("[client]\nnumber = 9223372036854775808\n");
+    assert_eq!(fault.message, "9223372036854775808 is out of range");
+    assert!(fault.hint.as_deref().is_some_and(|hint| hint.contains("at most 64 bits")));
 }

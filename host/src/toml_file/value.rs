@@ -13,6 +13,8 @@ use serde::forward_to_deserialize_any;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 use toml::{Spanned, map};
 
+use super::invalid;
+
 /// Reads the table of a whole file.
 pub(super) fn read<T: DeserializeOwned>(table: Spanned<DeTable<'_>>) -> Result<T, ValueError> {
     let span = table.span();
@@ -90,7 +92,10 @@ impl<'de> Deserializer<'de> for Value<'de> {
         match self.0.get_ref() {
             DeValue::Integer(number) => match signed(number) {
                 Some(number) => visitor.visit_i64(number),
-                None => Err(de::Error::custom("integer number overflowed")),
+                None => Err(invalid(
+                    format_args!("{number} is out of range"),
+                    "write a whole number of at most 64 bits, with its sign",
+                )),
             },
             other => Err(mismatch(other, &visitor)),
         }

@@ -1,6 +1,6 @@
 //! `taskseal result`: the opened result of a task.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     wait: Option<Duration>,
 }
 
+/// How often the state of a task is asked for that this host cannot verify.
+const POLL: Duration = Duration::from_secs(1);
+
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     if TaskId::parse(&args.id).is_none() && Reference::new(&args.id).is_err() {
         return Err(Failure::usage(format!("`{}` is neither a task id nor a reference", args.id))
@@ -49,14 +52,22 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let timeout = args.wait.unwrap_or_default();
     let result = session.block_on(async {
         let failed = |error| session.client_failure(&error);
-        let (queue, found) = locate(&session, args).await?;
-        let receipt = match client.receipt_by_queue_id(&queue, &args.id).await {
-            Err(ClientError::Result(OpenError::Refused(refusal))) if may_still_run(&found, refusal) => {
-                return Err(not_verifiable_yet(&queue, &found, refusal));
+        let started = Instant::now();
+        let left = || timeout.saturating_sub(started.elapsed());
+        let receipt = loop {
+            let (queue, found) = locate(&session, args).await?;
+            let receipt = client.receipt_by_queue_id(&queue, &args.id).await;
+            match receipt {
+                Err(ClientError::Result(OpenError::Refused(refusal))) if may_still_run(&found, refusal) => {
+                    if left().is_zero() {
+                        return Err(not_verifiable_yet(&queue, &found, refusal));
+                    }
+                    tokio::time::sleep(left().min(POLL)).await;
+                }
+                receipt => break receipt.map_err(failed)?.ok_or_else(|| undecodable(&args.id))?,
             }
-            receipt => receipt.map_err(failed)?.ok_or_else(|| undecodable(&args.id))?,
         };
-        match client.wait(&receipt, timeout).await.map_err(failed)? {
+        match client.wait(&receipt, left()).await.map_err(failed)? {
             WaitOutcome::Done(result) => Ok(result),
             other => Err(no_result(&session, &receipt, other, timeout).await),
         }
@@ -78,10 +89,11 @@ async fn locate(session: &Session, args: &Args) -> Result<(QueueName, TaskInfo),
     ))
 }
 
-/// Returns whether the task has not ended, and was refused here for what another keyset mends: a worker postpones it.
+/// Returns whether the task has not ended, and was refused here for what another keyset mends: a worker postpones it. The key of
+/// another refusal is known: the worker has refused the task, or will.
 const fn may_still_run(info: &TaskInfo, refusal: Refusal) -> bool {
     !matches!(info.state, TaskState::Archived | TaskState::Completed)
-        && matches!(refusal, Refusal::UnknownKey | Refusal::KeyNotValid)
+        && matches!(refusal, Refusal::UnknownKey)
 }
 
 fn not_verifiable_yet(queue: &QueueName, info: &TaskInfo, refusal: Refusal) -> Failure {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, test_kill_process, wait};
 
 /// How long to go on while no process ends, before the rest is left behind. The worker waits for longer.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -61,9 +61,20 @@ pub(in crate::handler) fn kill_below(root: Pid) -> Vec<Pid> {
 
 /// Returns whether a process exists that has not ended. One that has ended exists until its parent waits for it.
 pub(in crate::handler) fn is_running(pid: Pid) -> bool {
-    let state = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let state = state.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    match stat(Path::new(&format!("/proc/{}", pid.as_raw_nonzero()))) {
+        Some(stat) => !stat.starts_with(['Z', 'X']),
+        // The processes of other users may be hidden.
+        None => test_kill_process(pid) == Err(Errno::PERM),
+    }
+}
+
+/// Returns what the kernel says of a process after the name of its program: state, parent and more, separated by spaces.
+fn stat(process: &Path) -> Option<String> {
+    let stat = fs::read(process.join("stat")).ok()?;
+    // The name, in brackets, may contain anything; the kernel cuts it within a character.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = stat.get(end + 1..)?.trim_ascii();
+    Some(String::from_utf8_lossy(rest).into_owned())
 }
 
 fn reap() -> Reaped {
@@ -128,9 +139,7 @@ fn children(of: Pid) -> Vec<Pid> {
 fn parents() -> Vec<(Pid, Option<Pid>)> {
     let process = |path: &PathBuf| {
         let pid = path.file_name()?.to_str()?.parse().ok()?;
-        // The name of the program, in brackets, may contain anything.
-        let stat = fs::read_to_string(path.join("stat")).ok()?;
-        let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        let parent = stat(path)?.split(' ').nth(1)?.parse().ok()?;
         Some((Pid::from_raw(pid)?, Pid::from_raw(parent)))
     };
     paths_in("/proc").iter().filter_map(process).collect()
@@ -182,6 +191,22 @@ mod tests {
         assert!(!is_running(pid));
         child.wait().unwrap();
         assert!(!is_running(pid));
+    }
+
+    #[test]
+    fn process_whose_name_the_kernel_cuts_within_a_character_is_found() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let program = folder.path().join("fourteen-bytesü");
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(program).arg("600").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+
+        let (runs, parents) = (is_running(pid), parents());
+
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(runs);
+        assert!(parents.contains(&(pid, Some(getpid()))), "{parents:?}");
     }
 
     #[test]
