@@ -1,6 +1,7 @@
 //! Commands that wait for a task or enqueue it: what has ended, what has not, and what is stored.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
+use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
@@ -53,15 +54,18 @@ fn result_of_a_task_that_is_postponed_for_its_unknown_key_is_not_yet() {
 }
 
 #[test]
-fn result_of_a_task_that_waits_is_refused_once_its_key_is_revoked() {
-    let project = Project::new();
-    let id = project.enqueue();
-    let rights = "issuers = [\"producer\"]";
-    project.edit("keyset.toml", rights, &format!("status = \"revoked\"\n{rights}"));
+fn result_of_a_task_that_waits_is_refused_if_its_key_is_revoked() {
+    let (producer, worker) = (Project::new(), Project::new());
+    let sealed = producer.seal(b"x");
+    let id = worker.run_with(&[&FORWARD[..], &["--force"]].concat(), &sealed).ok().text();
+    let keyset = fs::read_to_string(producer.path("keyset.toml")).unwrap();
+    let entry = keyset.split("[[key]]").nth(1).unwrap();
+    let revoked = format!("[[key]]{entry}status = \"revoked\"\n\n[[key]]");
+    worker.edit("keyset.toml", "[[key]]", &revoked);
 
-    let run = project.run(&["result", &id, "--wait", "1h"]);
+    let run = worker.run(&["result", id.trim(), "--wait", "1h"]);
 
-    run.failed(3).hinted();
+    run.failed(3);
     assert!(run.err.contains("(key-not-valid)"), "{run:?}");
 }
 
