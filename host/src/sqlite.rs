@@ -69,8 +69,8 @@ pub(crate) enum OpenError {
     /// The file cannot be created or opened.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// There is no file, and none was to be created.
-    #[error("{}: no such {kind} file", path.display())]
+    /// There is no file or an empty one, and none was to be created.
+    #[error("{}: no such {kind} file, or it is empty", path.display())]
     Missing { path: PathBuf, kind: &'static str },
     /// The file belongs to another application or is not a database.
     #[error("{} is not a taskseal {kind} database", path.display())]
@@ -89,6 +89,11 @@ pub(crate) enum OpenError {
     Sqlite { path: PathBuf, source: rusqlite::Error },
 }
 
+/// Returns whether there is something at `path` that a new file would replace: anything but an empty file.
+pub(crate) fn is_used(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0)
+}
+
 /// Opens `path`. A file that it creates is readable and writable only by its owner, unless the folder is
 /// [shared](Settings::shared).
 ///
@@ -101,7 +106,8 @@ pub(crate) fn open(path: &Path, schema: &Schema, settings: &Settings) -> Result<
     // An absolute path is neither `:memory:` nor a `file:` URI, whatever its name.
     let path = std::path::absolute(path).map_err(|source| OpenError::Io { path: path.into(), source })?;
     let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
-    let found = if settings.create { create::create(&path, settings.shared) } else { create::find(&path) };
+    let found =
+        if settings.create { create::create(&path, settings.shared) } else { create::find_used(&path) };
     found.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound if !settings.create => {
             OpenError::Missing { path: path.clone(), kind: schema.kind }

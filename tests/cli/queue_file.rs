@@ -75,6 +75,12 @@ fn commands_on_a_lost_queue_file_fail_and_name_the_command_that_creates_one() {
 
     assert!(!project.path("queue").exists());
     project.run(&["queue", "init"]).ok();
+    fs::write(project.path("queue/queue.db"), "").unwrap();
+    for command in [&ENQUEUE[..], &ONCE, &["queue", "ls"]] {
+        project.run(command).failed(5).hinted();
+    }
+    assert_eq!(fs::metadata(project.path("queue/queue.db")).unwrap().len(), 0);
+    project.run(&["queue", "init"]).ok();
     project.run(&ENQUEUE).ok();
     project.run(&["queue", "init"]).failed(1);
     project.run(&ONCE).ok();

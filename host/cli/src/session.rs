@@ -128,6 +128,14 @@ pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
         SetupError::Clock(clock) => Failure::unavailable(error.to_string()).hint(clock_hint(config, clock)),
         SetupError::State(StateError::Moved { .. }) => Failure::unavailable(error.to_string()),
         SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
+        SetupError::State(StateError::Unusable { kind: StateKind::Ledger, .. }) => {
+            let message = error.to_string();
+            Failure::new(message).hint(format!(
+                "if the file is damaged, stop the workers, move it away and run `{} ledger init`; an older copy would let \
+                 tasks run again",
+                program(config)
+            ))
+        }
         other => Failure::new(other.to_string()),
     }
 }

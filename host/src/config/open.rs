@@ -96,7 +96,7 @@ impl Config {
         match &self.broker {
             #[cfg(feature = "sqlite")]
             BrokerConfig::Sqlite(path) => {
-                if path.symlink_metadata().is_ok() {
+                if crate::sqlite::is_used(path) {
                     return Err(FileError::new(path, "exists already").into());
                 }
                 if let Some(parent) = path.parent() {
@@ -149,10 +149,6 @@ impl Config {
             }
             checked => {
                 checked?;
-                // What it had recorded is lost: opening it would fill it.
-                if std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0) {
-                    return Err(StateError::Missing { kind: StateKind::Ledger, path }.into());
-                }
                 Ok(SqliteLedger::open_existing(&path)?)
             }
         }

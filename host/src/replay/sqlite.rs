@@ -18,6 +18,7 @@ use super::{
     Decision, Ledger, LedgerStats, MAX_OUTCOME_LEN, OUTCOME_MARGIN, ReplayQuery, SWEEP_MARGIN, StateError,
     StateKind, TaskKey,
 };
+use crate::sqlite;
 use crate::state::StateFile;
 use crate::time::UnixMillis;
 
@@ -61,8 +62,7 @@ impl SqliteLedger {
     /// [`StateError::Exists`] if there is a file that is not empty, otherwise as [`open`](Self::open).
     pub fn create(path: &Path, accept_older: bool) -> Result<Self, StateError> {
         let exists = || StateError::Exists { kind: StateKind::Ledger, path: path.to_owned() };
-        let is_used = |found: std::fs::Metadata| !found.is_file() || found.len() > 0;
-        if path.symlink_metadata().is_ok_and(is_used) {
+        if sqlite::is_used(path) {
             return Err(exists());
         }
         let accept_from = if accept_older { UnixMillis(i64::MIN) } else { after_now() };
@@ -85,9 +85,9 @@ impl SqliteLedger {
     /// Opens the ledger at `path`, which must exist.
     ///
     /// # Errors
-    /// [`StateError::Missing`] if there is no file, otherwise as [`open`](Self::open).
+    /// [`StateError::Missing`] if there is no file or an empty one, otherwise as [`open`](Self::open).
     pub fn open_existing(path: &Path) -> Result<Self, StateError> {
-        // A file that was emptied is a lost ledger, also if that is not found before: it gets a new identity and admits nothing older. It may have recorded tasks
+        // A file without the record of its identity is a lost ledger: it gets a new identity and admits nothing older. It may have recorded tasks
         // of issuers whose clocks are ahead, and this call does not wait, as an operator does, until they are older.
         let ahead = Duration::from_secs(Policy::MAX_SKEW.into());
         Self::open_or_create(path, false, after_now().plus(ahead))

@@ -38,6 +38,12 @@ pub(super) fn find(path: &Path) -> io::Result<()> {
     if fs::metadata(path)?.is_file() { Ok(()) } else { Err(io::Error::other("not a regular file")) }
 }
 
+/// Finds a regular file that is not empty: what an empty one contained is lost.
+pub(super) fn find_used(path: &Path) -> io::Result<()> {
+    find(path)?;
+    if fs::metadata(path)?.len() == 0 { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+}
+
 /// Refuses to create a file as root in the folder of another user, which that user could not open afterwards.
 fn check_owner(folder: &fs::Metadata) -> io::Result<()> {
     let owner = folder.uid();

@@ -202,12 +202,15 @@ fn open_refuses_an_index_with_a_name_reserved_for_sqlite() {
 }
 
 #[test]
-fn open_without_create_refuses_a_missing_file_and_creates_none() {
+fn open_without_create_refuses_a_missing_or_emptied_file_and_creates_none() {
     let (_folder, path) = scratch();
     let settings = Settings { create: false, ..Settings::default() };
 
     assert!(matches!(open(&path, &SCHEMA, &settings), Err(OpenError::Missing { .. })));
     assert!(!path.exists());
+    fs::write(&path, b"").unwrap();
+    assert!(matches!(open(&path, &SCHEMA, &settings), Err(OpenError::Missing { .. })));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
     drop(opened(&path).unwrap());
     open(&path, &SCHEMA, &settings).unwrap();
 }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 fn init(config: &Config, accept_older: bool, ui: &Ui) -> Result<(), Failure> {
     config.create_ledger(accept_older).map_err(|error| match error {
         SetupError::State(StateError::Exists { .. }) => Failure::new(error.to_string())
-            .hint("a worker can use it; to replace it, stop the workers and move it away"),
+            .hint("to replace it, for example because it is damaged, stop the workers and move it away"),
         other => setup_failure(config, other),
     })?;
     if !accept_older {

@@ -83,10 +83,12 @@ fn ledger_that_replaces_a_lost_one_refuses_what_was_issued_before_it() {
 }
 
 #[test]
-fn ledger_whose_file_was_emptied_refuses_what_was_issued_before() {
+fn ledger_that_lost_its_identity_refuses_what_was_issued_before() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    std::fs::write(&path, b"").unwrap();
+    let lost = SqliteLedger::open(&path).unwrap();
+    lost.writer.write(|file| file.execute("DELETE FROM identity", [])).unwrap();
+    drop(lost);
 
     let ledger = SqliteLedger::open_existing(&path).unwrap();
 
