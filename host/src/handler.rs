@@ -27,6 +27,7 @@ pub use self::supervisor::supervise;
 
 use crate::queue::QueueName;
 use crate::retry::Backoff;
+use crate::small_map::SmallMap;
 use crate::wiped_buffer::WipedBuffer;
 
 /// Runs tasks of one type.
@@ -170,29 +171,8 @@ pub struct Handlers {
     by_prefix: ByName,
 }
 
-/// Handlers in the order of their names or prefixes.
-#[derive(Clone, Default)]
-struct ByName(Vec<(String, Arc<dyn Handler>)>);
-
-impl ByName {
-    fn search(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| other.as_str().cmp(name))
-    }
-
-    fn insert(&mut self, name: &str, handler: Arc<dyn Handler>) {
-        let found = self.search(name);
-        if let Ok(at) = found {
-            self.0.remove(at);
-        }
-        let (Ok(at) | Err(at)) = found;
-        self.0.insert(at, (name.to_owned(), handler));
-    }
-
-    fn get(&self, name: &str) -> Option<&Arc<dyn Handler>> {
-        let (_, handler) = self.0.get(self.search(name).ok()?)?;
-        Some(handler)
-    }
-}
+/// Handlers by their names or prefixes.
+type ByName = SmallMap<String, Arc<dyn Handler>>;
 
 impl Handlers {
     /// Adds a handler for a pattern: a task type, or a prefix followed by `*`. A whole type takes precedence over a prefix,
@@ -219,22 +199,23 @@ impl Handlers {
     #[must_use]
     pub fn find(&self, task_type: &str) -> Option<Arc<dyn Handler>> {
         // Of two prefixes of one type, the longer one is later in the order.
-        let by_prefix = || self.by_prefix.0.iter().rev().find(|(prefix, _)| task_type.starts_with(prefix));
+        let by_prefix =
+            || self.by_prefix.entries().iter().rev().find(|(prefix, _)| task_type.starts_with(prefix));
         self.exact.get(task_type).or_else(|| by_prefix().map(|(_, handler)| handler)).cloned()
     }
 
     /// Returns the patterns, separated by spaces, in the form of a [`NameSet`].
     #[must_use]
     pub fn patterns(&self) -> String {
-        let mut patterns: Vec<String> = self.exact.0.iter().map(|(name, _)| name.clone()).collect();
-        patterns.extend(self.by_prefix.0.iter().map(|(prefix, _)| format!("{prefix}*")));
+        let mut patterns: Vec<String> = self.exact.entries().iter().map(|(name, _)| name.clone()).collect();
+        patterns.extend(self.by_prefix.entries().iter().map(|(prefix, _)| format!("{prefix}*")));
         patterns.join(" ")
     }
 
     /// Returns whether there are no handlers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.0.is_empty() && self.by_prefix.0.is_empty()
+        self.exact.entries().is_empty() && self.by_prefix.entries().is_empty()
     }
 }
 

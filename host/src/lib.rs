@@ -32,6 +32,8 @@ mod queue;
 #[cfg(not(feature = "internal"))]
 mod result;
 #[cfg(not(feature = "internal"))]
+mod small_map;
+#[cfg(not(feature = "internal"))]
 mod state;
 #[cfg(not(feature = "internal"))]
 mod task;
@@ -62,6 +64,9 @@ pub mod queue;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod result;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod small_map;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod state;

@@ -17,7 +17,6 @@ mod refusal_counts;
 mod refusal_hint;
 mod runtime;
 mod session;
-mod small_map;
 mod task_arg;
 mod time_arg;
 mod ui;

@@ -2,7 +2,7 @@
 
 use taskseal_core::Refusal;
 
-use crate::small_map::SmallMap;
+use taskseal::small_map::SmallMap;
 
 /// Counts tasks by refusal code.
 #[derive(Debug, Default)]

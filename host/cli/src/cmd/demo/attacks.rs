@@ -63,15 +63,22 @@ impl Attack {
     }
 }
 
+/// An async function in the form of an [`Act`].
+macro_rules! boxed {
+    ($act:path) => {
+        |context, victim| Box::pin($act(context, victim))
+    };
+}
+
 /// Every attack, in the order of the report.
 #[rustfmt::skip]
 pub(super) const ATTACKS: &[Attack] = &[
-    act("forge-unsealed", "enqueue a task that was never sealed", Refusal::Unsealed, |context, victim| Box::pin(forgery::forge_unsealed(context, victim))),
+    act("forge-unsealed", "enqueue a task that was never sealed", Refusal::Unsealed, boxed!(forgery::forge_unsealed)),
     tamper("strip-seal", "replace a sealed payload with a plain one", Refusal::Unsealed, tampering::strip_seal),
-    act("garble-message", "make the stored message undecodable", Refusal::Malformed, |context, victim| Box::pin(tampering::garble_message(context, victim))),
+    act("garble-message", "make the stored message undecodable", Refusal::Malformed, boxed!(tampering::garble_message)),
     tamper("truncate-envelope", "cut the last byte off an envelope", Refusal::Malformed, tampering::truncate_envelope),
     tamper("respell-envelope", "encode an authentic envelope in another valid CBOR form", Refusal::Malformed, tampering::respell_envelope),
-    act("result-as-task", "enqueue the sealed result of a worker as a task", Refusal::WrongKind, |context, victim| Box::pin(replay::result_as_task(context, victim))),
+    act("result-as-task", "enqueue the sealed result of a worker as a task", Refusal::WrongKind, boxed!(replay::result_as_task)),
     forge("downgrade-suite", "forge a task that is signed but not encrypted", Refusal::SuiteNotAllowed, forgery::downgrade_suite),
     forge("forge-own-key", "seal a task with a key outside the keyset", Refusal::UnknownKey, forgery::forge_own_key),
     forge("forge-known-kid", "sign with another key under the producer's kid", Refusal::Rejected, forgery::forge_known_kid),
@@ -79,17 +86,17 @@ pub(super) const ATTACKS: &[Attack] = &[
     tamper("flip-claims", "change the sealed task type in place", Refusal::Rejected, tampering::flip_claims),
     forge("impersonate", "seal as another issuer with a stolen device key", Refusal::IssuerNotAllowed, forgery::impersonate),
     forge("overreach", "seal a forbidden task type with a stolen device key", Refusal::TypeNotAllowed, forgery::overreach),
-    act("redirect-queue", "move an authentic task to another queue", Refusal::WrongAudience, |context, victim| Box::pin(replay::redirect_queue(context, victim))),
+    act("redirect-queue", "move an authentic task to another queue", Refusal::WrongAudience, boxed!(replay::redirect_queue)),
     forge("cross-deployment", "enqueue a task of the staging deployment", Refusal::WrongAudience, forgery::cross_deployment),
     forge("hold-back", "hold a task back until it has expired", Refusal::Expired, forgery::hold_back),
-    act("pull-forward", "make a task pending before its time", Refusal::NotYetValid, |context, victim| Box::pin(replay::pull_forward(context, victim))),
+    act("pull-forward", "make a task pending before its time", Refusal::NotYetValid, boxed!(replay::pull_forward)),
     tamper("retype-metadata", "change the task type outside the envelope", Refusal::MetadataMismatch, tampering::retype_metadata),
-    act("swap-payloads", "swap the sealed payloads of two tasks", Refusal::MetadataMismatch, |context, victim| Box::pin(tampering::swap_payloads(context, victim))),
-    act("replay-new-id", "enqueue a copy of a finished task under a new id", Refusal::MetadataMismatch, |context, victim| Box::pin(replay::replay_new_id(context, victim))),
-    act("replay", "enqueue a copy of a finished task", Refusal::Replayed, |context, victim| Box::pin(replay::replay(context, victim))),
-    act("reset-attempts", "reset the counter of a task without attempts left", Refusal::AttemptsExhausted, |context, victim| Box::pin(replay::reset_attempts(context, victim))),
-    act("forge-result", "replace the result of a task with an unsealed one", Refusal::Unsealed, |context, victim| Box::pin(replay::forge_result(context, victim))),
-    act("swap-results", "replace the result of a task with that of another", Refusal::WrongRequest, |context, victim| Box::pin(replay::swap_results(context, victim))),
+    act("swap-payloads", "swap the sealed payloads of two tasks", Refusal::MetadataMismatch, boxed!(tampering::swap_payloads)),
+    act("replay-new-id", "enqueue a copy of a finished task under a new id", Refusal::MetadataMismatch, boxed!(replay::replay_new_id)),
+    act("replay", "enqueue a copy of a finished task", Refusal::Replayed, boxed!(replay::replay)),
+    act("reset-attempts", "reset the counter of a task without attempts left", Refusal::AttemptsExhausted, boxed!(replay::reset_attempts)),
+    act("forge-result", "replace the result of a task with an unsealed one", Refusal::Unsealed, boxed!(replay::forge_result)),
+    act("swap-results", "replace the result of a task with that of another", Refusal::WrongRequest, boxed!(replay::swap_results)),
 ];
 
 const fn forge(name: &'static str, about: &'static str, expected: Refusal, seal: Forge) -> Attack {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::line::Line;
-use crate::small_map::SmallMap;
+use taskseal::small_map::SmallMap;
 
 /// Interval in which lines are counted.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use metrics::atomics::AtomicU64;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use taskseal::telemetry::text::{self, Value};
 
-use crate::small_map::SmallMap;
+use taskseal::small_map::SmallMap;
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 
 /// A map of few entries, in the order of the keys.
-#[derive(Debug)]
-pub(crate) struct SmallMap<K, V> {
+#[derive(Clone, Debug)]
+pub struct SmallMap<K, V> {
     entries: Vec<(K, V)>,
 }
 
@@ -15,8 +15,8 @@ impl<K, V> Default for SmallMap<K, V> {
 }
 
 impl<K: Ord, V> SmallMap<K, V> {
-    /// Returns the value of a key.
-    pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// Returns the value of a key. `None` if there is none.
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
@@ -24,8 +24,21 @@ impl<K: Ord, V> SmallMap<K, V> {
         self.entries.get(at).map(|(_, value)| value)
     }
 
+    /// Sets the value of a key.
+    pub fn insert<Q: Ord + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, value: V)
+    where
+        K: Borrow<Q>,
+    {
+        let found = self.find(key);
+        if let Ok(at) = found {
+            self.entries.remove(at);
+        }
+        let (Ok(at) | Err(at)) = found;
+        self.entries.insert(at, (key.to_owned(), value));
+    }
+
     /// Returns the value of a key, which is `new` if there was none.
-    pub(crate) fn get_or_insert<Q: Ord + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, new: V) -> &mut V
+    pub fn get_or_insert<Q: Ord + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, new: V) -> &mut V
     where
         K: Borrow<Q>,
     {
@@ -38,12 +51,14 @@ impl<K: Ord, V> SmallMap<K, V> {
     }
 
     /// Returns the entries, in the order of the keys.
-    pub(crate) fn entries(&self) -> &[(K, V)] {
+    #[must_use]
+    pub fn entries(&self) -> &[(K, V)] {
         &self.entries
     }
 
     /// Returns the entries, in the order of the keys.
-    pub(crate) fn into_entries(self) -> Vec<(K, V)> {
+    #[must_use]
+    pub fn into_entries(self) -> Vec<(K, V)> {
         self.entries
     }
 
