@@ -55,7 +55,7 @@ pub use self::keyset_file::{append_entry, check_appendable, is_pattern};
 #[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
 #[doc(hidden)]
-pub use self::record::{KeysetKey, Record, Status};
+pub use self::record::{KeysetKey, Record};
 pub(crate) use self::reference::relative_to;
 pub use self::reference::{InvalidKeyRef, KeyRef};
 pub use self::registry::KeyStores;

@@ -138,8 +138,13 @@ fn secret_key_that_others_can_read_or_that_is_missing_is_found() {
 #[test]
 fn decryption_key_that_the_keyset_revokes_is_found() {
     let project = Project::new();
-    edit_entry(&project, ["ECDH-ES", "\"task\""], "use = \"task\"", "use = \"task\"\nstatus = \"revoked\"");
-    assert_fails(&project, 1, "decryption-key", "revoked");
+    edit_entry(
+        &project,
+        ["ECDH-ES", "\"task\""],
+        "use = \"task\"",
+        "use = \"task\"\nstate = \"compromised\"",
+    );
+    assert_fails(&project, 1, "decryption-key", "compromised");
 }
 
 #[test]

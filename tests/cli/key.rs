@@ -177,15 +177,18 @@ fn public_key_in_pem_has_the_entry_of_its_private_key() {
 }
 
 #[test]
-fn entry_of_a_shared_key_without_rights_states_no_validity_because_it_is_not_checked() {
+fn entry_of_a_shared_key_states_its_times_with_and_without_rights() {
     let project = Project::new();
     project.run(&["keygen", "shared", "--suite", "sign-encrypt", "--out", "shared.key"]).ok();
-    for bound in ["--valid-from", "--valid-until"] {
-        let run = project.run(&["key", "entry", "shared.key", bound, "30d"]);
-        assert!(run.failed(2).hinted().out.is_empty(), "{run:?}");
+    for rights in [&[][..], &ANY] {
+        for (option, field) in
+            [("--use-from", "use_from"), ("--sign-until", "sign_until"), ("--accept-until", "accept_until")]
+        {
+            let arguments = [&["key", "entry", "shared.key", option, "30d"][..], rights].concat();
+            let entry = project.run(&arguments).ok().text();
+            assert!(entry.contains(&format!("\n{field} = \"")), "{entry}");
+        }
     }
-    let with_rights = [&["key", "entry", "shared.key", "--valid-until", "30d"][..], &ANY].concat();
-    assert!(project.run(&with_rights).ok().text().contains("valid_until = "));
 }
 
 #[test]

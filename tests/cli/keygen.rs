@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use taskseal::keys::Keyring;
+use taskseal::keys::{Keyring, Record};
 
 use crate::support::keygen::{ANY, keygen};
 use crate::support::program::run_in;
@@ -40,11 +40,13 @@ fn options_that_do_not_fit_the_purpose_generate_nothing() {
         &["keygen", "shared", "--suite", "S", "--out", "k"],
         &["keygen", "shared", "--suite", "sign-encrypt-to", "--out", "k"],
         &["keygen", "shared", "--suite", "SE", "--out", "k", "--type", "*"],
-        &["keygen", "shared", "--suite", "SE", "--out", "k", "--valid-until", "1d"],
-        &["keygen", "receive", "--out", "k", "--valid-until", "tomorrow"],
-        &["keygen", "receive", "--out", "k", "--valid-until", "0s"],
-        &["keygen", "receive", "--out", "k", "--valid-until", "2020-01-01"],
-        &["keygen", "receive", "--out", "k", "--valid-until", "1d", "--valid-from", "2d"],
+        &["keygen", "receive", "--out", "k", "--sign-until", "tomorrow"],
+        &["keygen", "receive", "--out", "k", "--sign-until", "0s"],
+        &["keygen", "receive", "--out", "k", "--accept-until", "2020-01-01"],
+        &["keygen", "receive", "--out", "k", "--sign-until", "1d", "--use-from", "2d"],
+        &["keygen", "receive", "--out", "k", "--accept-until", "1d", "--use-from", "2d"],
+        &["keygen", "receive", "--out", "k", "--accept-until", "1d", "--sign-until", "2d"],
+        &["keygen", "receive", "--out", "k", "--state", "retiring"],
         &["keygen", "receive", "--out", "k", "--append", "keyset.toml"],
         &["keygen", "sign", "--out", "k", "--issuer", "a b", "--type", "*", "--audience", "*"],
         &["keygen", "sign", "--out", "k", "--issuer", "me", "--type", "a*b", "--audience", "*"],
@@ -105,17 +107,17 @@ fn keygen_appends_the_entry_that_it_prints_and_names_a_shared_key_relative_to_th
 }
 
 #[test]
-fn validity_of_the_key_is_in_its_entry() {
+fn state_and_times_of_the_key_are_in_its_entry() {
     let project = Project::new();
-    let validity = ["--valid-from", "2030-01-31", "--valid-until", "2031-01-31T08:00:00Z"];
-    let arguments = [&["--out", "k", "--append", "keyset.toml"][..], &validity].concat();
+    let times = ["--use-from", "2030-01-31", "--sign-until", "2031-01-31T08:00:00Z", "--state", "staged"];
+    let arguments = [&["--out", "k", "--append", "keyset.toml"][..], &times].concat();
 
     let entry = project.run(&keygen("S", &arguments)).ok().text();
 
-    assert!(entry.contains("valid_from = \"2030-01-31T00:00:00Z\"\n"), "{entry}");
+    assert!(entry.contains("state = \"staged\"\nuse_from = \"2030-01-31T00:00:00Z\"\n"), "{entry}");
     let keyring = Keyring::load(&project.path("keyset.toml")).unwrap();
-    let until: Vec<_> = keyring.records().map(|record| record.valid_until()).collect();
-    assert_eq!(until.iter().filter(|until| **until != u64::MAX).collect::<Vec<_>>(), [&1_927_612_800]);
+    let until: Vec<_> = keyring.records().filter_map(Record::sign_until).collect();
+    assert_eq!(until, [1_927_612_800]);
 }
 
 #[test]

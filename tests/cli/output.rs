@@ -152,7 +152,11 @@ fn refused_envelopes_give_exit_code_3_the_code_and_no_body() {
 
     project.edit("keyset.toml", "issuers = [\"producer\"]", "issuers = [\"another\"]");
     refused(&OPEN, &envelope, "issuer-not-allowed");
-    project.edit("keyset.toml", "issuers = [\"another\"]", "issuers = [\"producer\"]\nstatus = \"revoked\"");
+    project.edit(
+        "keyset.toml",
+        "issuers = [\"another\"]",
+        "issuers = [\"producer\"]\nstate = \"compromised\"",
+    );
     refused(&OPEN, &envelope, "key-not-valid");
     project.edit("taskseal.toml", "suites = [\"SP\"]", "suites = [\"S\"]");
     refused(&OPEN, &envelope, "suite-not-allowed");

@@ -60,7 +60,7 @@ fn result_of_a_task_that_waits_is_refused_if_its_key_is_revoked() {
     let id = worker.run_with(&[&FORWARD[..], &["--force"]].concat(), &sealed).ok().text();
     let keyset = fs::read_to_string(producer.path("keyset.toml")).unwrap();
     let entry = keyset.split("[[key]]").nth(1).unwrap();
-    let revoked = format!("[[key]]{entry}status = \"revoked\"\n\n[[key]]");
+    let revoked = format!("[[key]]{entry}state = \"compromised\"\n\n[[key]]");
     worker.edit("keyset.toml", "[[key]]", &revoked);
 
     let run = worker.run(&["result", id.trim(), "--wait", "1h"]);

@@ -117,8 +117,9 @@ impl Deployment {
             _ => self.key(&format!("task-{role}")),
         };
         let recipient = || -> KeyId {
-            let is_recipient =
-                |record: &&Record| record.kind() == kind && record.key().algorithm() == Algorithm::EcdhEs;
+            let is_recipient = |record: &&Record| {
+                record.kind() == kind && record.key().algorithm() == Some(Algorithm::EcdhEs)
+            };
             keyring.records().find(is_recipient).unwrap().kid()
         };
         match suite {

@@ -178,7 +178,7 @@ async fn revoked_key_authenticates_no_task_of_a_batch_whose_root_is_cached() {
     let kid = fleet.sealing_key(PRODUCER).kid().to_string();
     let keyset = fs::read_to_string(fleet.path("keyset.toml")).unwrap();
     let (before, entry) = keyset.split_once(&format!("kid = \"{kid}\"")).unwrap();
-    let revoked = format!("{before}kid = \"{kid}\"\nstatus = \"revoked\"{entry}");
+    let revoked = format!("{before}kid = \"{kid}\"\nstate = \"compromised\"{entry}");
     fs::write(fleet.path("keyset.toml"), revoked).unwrap();
     for sealed in &sealed {
         let refused = Err(OpenError::Refused(Refusal::KeyNotValid));

@@ -2,15 +2,13 @@
 //! become acceptable is refused at once.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-
 use taskseal::broker::{TaskRecord, TaskState};
 use taskseal::keys::Keyring;
 use taskseal::quarantine::Filter;
 use taskseal::worker::Tally;
 use taskseal::{Task, Worker, WorkerParts, WorkerSettings};
 use taskseal_core::{Refusal, Suite, TaskType};
-use taskseal_tests::fleet::{Fleet, NARROW, PRODUCER, Ran, STRANGER, Sealed, mail, unix_now};
+use taskseal_tests::fleet::{Fleet, PRODUCER, Ran, STRANGER, Sealed, mail, unix_now};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
@@ -21,7 +19,6 @@ on_both_brokers! {
     suite_that_is_not_allowed_runs_once_the_policy_allows_it,
     batch_runs_once_the_policy_allows_it,
     unknown_key_runs_once_the_keyset_has_it,
-    key_before_its_start_runs_once_it_has_begun,
     type_without_a_handler_runs_once_it_has_one,
     task_from_the_future_runs_once_the_clock_allows_it,
     body_for_another_key_runs_once_the_key_is_here,
@@ -72,17 +69,6 @@ async fn runs(settings: WorkerSettings, parts: impl FnOnce(&Ran) -> WorkerParts,
     let tally = Worker::new(settings, parts(&ran)).run_once().await;
     assert_eq!((tally.succeeded, ran.all()), (1, vec![task.claims.task_id]), "{tally:?}");
     assert!(tally.postponed.is_empty());
-}
-
-/// A keyset in which `from` of the usual one is replaced.
-fn keyring(fleet: &Fleet, from: &str, to: &str) -> Keyring {
-    let keyset = fs::read_to_string(fleet.path("keyset.toml")).unwrap();
-    assert!(keyset.contains(from));
-    fs::write(fleet.path("changed.toml"), keyset.replace(from, to)).unwrap();
-    Keyring::load(&fleet.path("changed.toml"))
-        .unwrap()
-        .with_decryption_keys([fleet.path("shared.key")])
-        .unwrap()
 }
 
 async fn forged_task_in_a_suite_that_is_not_allowed_is_refused_at_once(fleet: Fleet) {
@@ -162,19 +148,6 @@ async fn unknown_key_runs_once_the_keyset_has_it(fleet: Fleet) {
         parts
     };
     runs(fleet.worker_settings(), with_the_key, &task).await;
-}
-
-async fn key_before_its_start_runs_once_it_has_begun(fleet: Fleet) {
-    let task = fleet.seal(&fleet.sealing_key(NARROW), |claims| claims.attempts(1));
-    let audiences = "audiences = [\"test/mail\"]\n";
-    let later = format!("{audiences}valid_from = \"2100-01-01T00:00:00Z\"\n");
-    let parts = || {
-        let mut parts = fleet.parts(Ran::default().handlers());
-        parts.keyring = keyring(&fleet, audiences, &later);
-        parts
-    };
-    is_postponed(&fleet, parts, Refusal::KeyNotValid, &task).await;
-    runs(fleet.worker_settings(), |ran| fleet.parts(ran.handlers()), &task).await;
 }
 
 async fn type_without_a_handler_runs_once_it_has_one(fleet: Fleet) {

@@ -143,8 +143,8 @@ impl Fleet {
             trusted.push_str(&match name {
                 STRANGER => continue,
                 NARROW => entry(shop, "\"email:*\"", "\"test/mail\"", ""),
-                REVOKED => entry(shop, "\"*\"", both, "status = \"revoked\""),
-                OUTDATED => entry(shop, "\"*\"", both, "valid_until = \"2020-01-01T00:00:00Z\""),
+                REVOKED => entry(shop, "\"*\"", both, "state = \"compromised\""),
+                OUTDATED => entry(shop, "\"*\"", both, "accept_until = \"2020-01-01T00:00:00Z\""),
                 WORKER => entry("\"worker-*\"", "\"*\"", both, ""),
                 _ => entry(shop, "\"*\"", both, ""),
             });

@@ -6,10 +6,11 @@ use serde_json::json;
 use taskseal::keys::{Algorithm, append_entry, check_appendable, is_pattern};
 use taskseal::time::UnixMillis;
 use taskseal_core::Kind;
+use taskseal_core::keyset::signed::KeyState;
 
 use crate::failure::Failure;
 use crate::key_summary::KeySummary;
-use crate::keyset_entry::{Entry, Validity};
+use crate::keyset_entry::{Entry, KeyTimes};
 use crate::output::json::{self, Member};
 use crate::time_arg;
 use crate::ui::Ui;
@@ -24,12 +25,18 @@ pub(crate) struct EntryArgs {
     /// Name of the key in the keyset, for people
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
-    /// Start of validity: 2030-01-31, 2030-01-31T08:00:00Z, or 30d from now
+    /// Whether the key seals at once (primary), or is only made known to verifiers for now (staged)
+    #[arg(long, value_name = "STATE", default_value = "primary", value_parser = new_state)]
+    state: KeyState,
+    /// Time from which the key seals: 2030-01-31, 2030-01-31T08:00:00Z, or 30d from now
     #[arg(long, value_name = "TIME", value_parser = time_arg::instant_or_from_now)]
-    valid_from: Option<UnixMillis>,
-    /// End of validity: 2030-01-31 (its first second, UTC), 2030-01-31T08:00:00Z, or 365d from now
+    use_from: Option<UnixMillis>,
+    /// Time from which the key no longer seals: 2030-01-31 (its first second, UTC), 2030-01-31T08:00:00Z, or 365d from now
     #[arg(long, value_name = "TIME", value_parser = time_arg::instant_or_from_now)]
-    valid_until: Option<UnixMillis>,
+    sign_until: Option<UnixMillis>,
+    /// Time from which nothing is accepted that the key sealed
+    #[arg(long, value_name = "TIME", value_parser = time_arg::instant_or_from_now)]
+    accept_until: Option<UnixMillis>,
     /// Keyset file to which the entry is also appended; it must exist
     #[arg(long, value_name = "KEYSET")]
     append: Option<PathBuf>,
@@ -58,6 +65,14 @@ fn pattern(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected a name, or the start of one followed by `*`, in printable ASCII without spaces".to_owned())
+}
+
+fn new_state(text: &str) -> Result<KeyState, String> {
+    let allowed = [KeyState::Primary, KeyState::Staged];
+    allowed
+        .into_iter()
+        .find(|state| state.name() == text)
+        .ok_or_else(|| "expected primary or staged".to_owned())
 }
 
 impl RightsArgs {
@@ -101,26 +116,28 @@ impl RightsArgs {
 impl EntryArgs {
     /// Checks what can be checked before the key is generated.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        if let Some(until) = self.valid_until {
-            if until <= UnixMillis::now() {
+        for (option, end) in [("--sign-until", self.sign_until), ("--accept-until", self.accept_until)] {
+            let Some(end) = end else { continue };
+            if end <= UnixMillis::now() {
                 return Err(Failure::usage("the key would have expired already")
-                    .hint("set --valid-until to a time in the future"));
+                    .hint(format!("set {option} to a time in the future")));
             }
-            if self.valid_from.is_some_and(|from| until <= from) {
-                return Err(Failure::usage("the key would never be valid")
-                    .hint("set --valid-until to a time after --valid-from"));
+            if self.use_from.is_some_and(|from| end <= from) {
+                return Err(Failure::usage("the key would never seal")
+                    .hint(format!("set {option} to a time after --use-from")));
             }
+        }
+        if let (Some(sign), Some(accept)) = (self.sign_until, self.accept_until)
+            && sign > accept
+        {
+            return Err(Failure::usage("what the key seals last would be refused")
+                .hint("set --accept-until to a time after --sign-until"));
         }
         self.append.as_deref().map_or(Ok(()), |keyset| check_appendable(keyset).map_err(Failure::config))
     }
 
-    /// Checks that no validity is set, for a key of suite SE: verifiers do not read its entry.
-    pub(crate) fn refuse_validity(&self) -> Result<(), Failure> {
-        if self.valid_from.is_none() && self.valid_until.is_none() {
-            return Ok(());
-        }
-        Err(Failure::usage("the validity of a key of suite SE is not checked")
-            .hint("omit --valid-from and --valid-until: the signature around it has the validity"))
+    const fn times(&self) -> KeyTimes {
+        KeyTimes { use_from: self.use_from, sign_until: self.sign_until, accept_until: self.accept_until }
     }
 
     /// Returns what the key seals or decrypts.
@@ -153,8 +170,8 @@ impl EntryArgs {
 
     fn entry(&self, key: &KeySummary, rights: Option<Rights>) -> String {
         let (kind, label) = (self.kind(), self.label.as_deref());
-        let validity = Validity { from: self.valid_from, until: self.valid_until };
-        let entry = |key| Entry { key, kind, label, rights, validity }.to_toml();
+        let (state, times) = (self.state, self.times());
+        let entry = |key| Entry { key, kind, label, rights, state, times }.to_toml();
         match &self.append {
             // The keyset names the file of a shared key relative to its own folder.
             Some(keyset) if key.point.is_none() => {

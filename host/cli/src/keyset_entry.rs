@@ -2,6 +2,7 @@
 
 use taskseal::time::UnixMillis;
 use taskseal_core::Kind;
+use taskseal_core::keyset::signed::KeyState;
 
 use crate::key_summary::KeySummary;
 use crate::output::json;
@@ -14,14 +15,16 @@ pub(crate) struct Entry<'k> {
     pub(crate) label: Option<&'k str>,
     /// Patterns of issuers, types and audiences; `None` for a key that authenticates nothing.
     pub(crate) rights: Option<[Vec<String>; 3]>,
-    pub(crate) validity: Validity,
+    pub(crate) state: KeyState,
+    pub(crate) times: KeyTimes,
 }
 
-/// The period in which a key may seal. A missing end is unlimited.
+/// The times of a key. A missing one is unlimited.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Validity {
-    pub(crate) from: Option<UnixMillis>,
-    pub(crate) until: Option<UnixMillis>,
+pub(crate) struct KeyTimes {
+    pub(crate) use_from: Option<UnixMillis>,
+    pub(crate) sign_until: Option<UnixMillis>,
+    pub(crate) accept_until: Option<UnixMillis>,
 }
 
 impl Entry<'_> {
@@ -41,7 +44,12 @@ impl Entry<'_> {
             let patterns: Vec<_> = patterns.iter().map(|pattern| quoted(pattern)).collect();
             lines.push(format!("{name} = [{}]", patterns.join(", ")));
         }
-        for (name, at) in [("valid_from", self.validity.from), ("valid_until", self.validity.until)] {
+        if self.state != KeyState::Primary {
+            lines.push(format!("state = {}", quoted(self.state.name())));
+        }
+        let KeyTimes { use_from, sign_until, accept_until } = self.times;
+        for (name, at) in [("use_from", use_from), ("sign_until", sign_until), ("accept_until", accept_until)]
+        {
             lines.extend(at.map(|at| format!("{name} = {}", quoted(&time_arg::show(at)))));
         }
         lines.extend(self.label.map(|label| format!("label = {}", quoted(label))));

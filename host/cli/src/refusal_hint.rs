@@ -25,7 +25,7 @@ pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
             "the bytes were changed or sealed with another key: check who can write to the queue"
         }
         Refusal::KeyNotValid => {
-            "see status and dates of the key in the keyset: rotate the producer to an active key"
+            "see state and times of the key in the keyset: rotate the producer to a primary key"
         }
         Refusal::IssuerNotAllowed => {
             "see `issuers` of the key in the keyset: add the issuer only if it holds this key"

@@ -143,13 +143,13 @@ impl Keyring {
         };
         let KeysetKey::EcdhEs(key) = record.key() else {
             return fault(
-                format!("recipient {kid} must be an ECDH-ES key, found {}", record.key().algorithm()),
+                format!("recipient {kid} must be an ECDH-ES key, found {}", record.algorithm_name()),
                 "`taskseal keygen receive` generates keys to encrypt to",
             );
         };
         record.may_seal(kind, unix_seconds()).map_err(|reason| {
             FileError::new(&self.file, format!("recipient {kid} {reason}"))
-                .hint("encrypt to an active key of that use")
+                .hint("encrypt to a primary key of that use")
         })?;
         Ok(*key)
     }
@@ -182,7 +182,8 @@ impl Keyring {
     /// Returns whether the keyset forbids the key. A key that is not in the keyset may decrypt, because the configuration
     /// names it.
     pub(super) fn is_withdrawn(&self, kid: KeyId) -> bool {
-        self.records.get(&kid).is_some_and(|record| !record.status().is_accepted())
+        let now = unix_seconds();
+        self.records.get(&kid).is_some_and(|record| !record.is_accepted(now))
     }
 }
 

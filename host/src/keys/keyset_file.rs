@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 use taskseal_core::keys::{AgreementPublicKey, VerifyingKey};
+use taskseal_core::keyset::signed::KeyState;
 use taskseal_core::{KeyId, Kind};
 
 use super::algorithm::Algorithm;
 use super::error::KeyringError;
 use super::file;
-use super::record::{KeysetKey, Record, Status};
+use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
 use super::secret_key::SecretKey;
 use crate::file_error::{FileError, MAX_LEN};
@@ -20,9 +21,10 @@ use crate::toml_file::{Spanned, parse_toml};
 pub use self::append::{append_entry, check_appendable};
 pub(crate) use self::fields::Kid;
 pub use self::fields::is_pattern;
-use self::fields::{Instant, Patterns, Point};
+use self::fields::{Instant, Patterns, Point, State};
 
 mod append;
+mod check;
 mod fields;
 #[cfg(test)]
 mod tests;
@@ -41,7 +43,7 @@ pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError>
 
 /// Parses a keyset file, whose kids differ.
 fn parse(file: &Path, text: &str) -> Result<Vec<Spanned<Entry>>, FileError> {
-    let parsed: KeysetFile = parse_toml(file, text)?;
+    let parsed: KeysetFile = parse_toml(file, text).map_err(check::renamed_field)?;
     let mut kids = HashSet::new();
     for entry in &parsed.key {
         let (kid, at) = (entry.get_ref().kid.get_ref(), entry.get_ref().kid.start());
@@ -66,8 +68,10 @@ struct KeysetFile {
 struct Entry {
     #[serde(deserialize_with = "fields::kid")]
     kid: Spanned<KeyId>,
-    alg: Spanned<Algorithm>,
-    r#use: Use,
+    #[serde(default)]
+    alg: Option<Spanned<Algorithm>>,
+    #[serde(default)]
+    r#use: Option<Use>,
     #[serde(default)]
     public: Option<Spanned<Point>>,
     #[serde(default)]
@@ -82,11 +86,13 @@ struct Entry {
     #[serde(default)]
     audiences: Option<Spanned<Patterns>>,
     #[serde(default)]
-    valid_from: Option<Instant>,
+    use_from: Option<Instant>,
     #[serde(default)]
-    valid_until: Option<Instant>,
+    sign_until: Option<Instant>,
     #[serde(default)]
-    status: Status,
+    accept_until: Option<Instant>,
+    #[serde(default)]
+    state: State,
     #[serde(default)]
     label: Option<String>,
 }
@@ -111,43 +117,55 @@ impl KeysetContext<'_> {
     }
 
     fn record(&self, entry: Entry) -> Result<Record, KeyringError> {
-        let algorithm = *entry.alg.get_ref();
-        let key = self.key(&entry)?;
-        self.check_kid(&entry, key.kid())?;
-        Ok(Record {
+        if entry.state.0 == KeyState::Destroyed {
+            return Ok(self.destroyed(entry)?);
+        }
+        let Some(alg) = &entry.alg else { return Err(self.missing("alg", "`alg = \"ES256\"`").into()) };
+        let kind = match entry.r#use {
+            Some(Use::Task) => Kind::Task,
+            Some(Use::Result) => Kind::Result,
+            None => return Err(self.missing("use", "`use = \"task\"` or `use = \"result\"`").into()),
+        };
+        let algorithm = *alg.get_ref();
+        let key = self.key(&entry, alg)?;
+        self.check_kid(&entry, algorithm, key.kid())?;
+        let record = Record {
             key,
-            kind: match entry.r#use {
-                Use::Task => Kind::Task,
-                Use::Result => Kind::Result,
-            },
-            status: entry.status,
+            kind,
+            state: entry.state.0,
             label: entry.label,
             issuers: self.patterns(algorithm, "issuers", entry.issuers)?,
             types: self.patterns(algorithm, "types", entry.types)?,
             audiences: self.patterns(algorithm, "audiences", entry.audiences)?,
-            valid_from: entry.valid_from.map_or(0, |instant| instant.0),
-            valid_until: entry.valid_until.map_or(u64::MAX, |instant| instant.0),
-        })
+            use_from: entry.use_from.map(|instant| instant.0),
+            sign_until: entry.sign_until.map(|instant| instant.0),
+            accept_until: entry.accept_until.map(|instant| instant.0),
+        };
+        self.check_rules(&record)?;
+        Ok(record)
     }
 
-    fn check_kid(&self, entry: &Entry, actual: KeyId) -> Result<(), FileError> {
+    fn missing(&self, field: &str, example: &str) -> FileError {
+        self.fault(self.entry, format!("missing field `{field}`"), format!("add {example}"))
+    }
+
+    fn check_kid(&self, entry: &Entry, algorithm: Algorithm, actual: KeyId) -> Result<(), FileError> {
         let stated = *entry.kid.get_ref();
         if actual == stated {
             return Ok(());
         }
-        let owner =
-            if entry.alg.get_ref().is_symmetric() { "the key in secret_file" } else { "the public key" };
+        let owner = if algorithm.is_symmetric() { "the key in secret_file" } else { "the public key" };
         let message = format!("expected kid {actual}, that of {owner}, found {stated}");
         let hint = "copy the whole entry that `taskseal keygen` printed";
         Err(self.fault(entry.kid.start(), message, hint))
     }
 
-    fn key(&self, entry: &Entry) -> Result<KeysetKey, KeyringError> {
-        let algorithm = *entry.alg.get_ref();
+    fn key(&self, entry: &Entry, alg: &Spanned<Algorithm>) -> Result<KeysetKey, KeyringError> {
+        let algorithm = *alg.get_ref();
         if let Some(at) = entry.in_token.as_ref().filter(|in_token| *in_token.get_ref()) {
-            return Ok(self.key_in_token(entry, at.start())?);
+            return Ok(self.key_in_token(entry, algorithm, at.start())?);
         }
-        let fault = |message: &str, hint: &str| Err(self.fault(entry.alg.start(), message, hint).into());
+        let fault = |message: &str, hint: &str| Err(self.fault(alg.start(), message, hint).into());
         match (algorithm.is_symmetric(), &entry.public, &entry.secret_file) {
             (false, Some(point), None) => Ok(self.public_key(algorithm, point)?),
             (true, None, Some(path)) => self.shared_key(algorithm, path),
@@ -162,8 +180,8 @@ impl KeysetContext<'_> {
         }
     }
 
-    fn key_in_token(&self, entry: &Entry, at: usize) -> Result<KeysetKey, FileError> {
-        match (entry.alg.get_ref(), &entry.public, &entry.secret_file) {
+    fn key_in_token(&self, entry: &Entry, algorithm: Algorithm, at: usize) -> Result<KeysetKey, FileError> {
+        match (algorithm, &entry.public, &entry.secret_file) {
             (Algorithm::Hs256, None, None) => Ok(KeysetKey::Hs256InToken(*entry.kid.get_ref())),
             _ => Err(self.fault(
                 at,

@@ -1,9 +1,7 @@
-//! One key of the keyset: the key, what it may sign for, and its status.
+//! One key of the keyset: the key, what it may sign for, its state and its times.
 
-use std::fmt;
-
-use serde::Deserialize;
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, HmacKey, VerifyingKey};
+use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, Role};
 use taskseal_core::keyset::{KeyRecord, RecordKey};
 use taskseal_core::{KeyId, Kind, NameSet};
 
@@ -14,14 +12,16 @@ use super::algorithm::Algorithm;
 pub struct Record {
     pub(super) key: KeysetKey,
     pub(super) kind: Kind,
-    pub(super) status: Status,
+    pub(super) state: KeyState,
     pub(super) label: Option<String>,
     /// Patterns joined by spaces, as [`NameSet`] reads them.
     pub(super) issuers: String,
     pub(super) types: String,
     pub(super) audiences: String,
-    pub(super) valid_from: u64,
-    pub(super) valid_until: u64,
+    /// Times of the key, in seconds of Unix time; `None` without a limit.
+    pub(super) use_from: Option<u64>,
+    pub(super) sign_until: Option<u64>,
+    pub(super) accept_until: Option<u64>,
 }
 
 /// The part of a key that a keyset contains.
@@ -38,6 +38,8 @@ pub enum KeysetKey {
     A256Gcm(Box<EncryptionKey>),
     /// Tasks or results are encrypted to it.
     EcdhEs(AgreementPublicKey),
+    /// What is left of a destroyed key: its kid cannot be assigned to another key.
+    Destroyed(KeyId),
 }
 
 impl KeysetKey {
@@ -47,62 +49,22 @@ impl KeysetKey {
         match self {
             Self::Es256(key) => key.kid(),
             Self::Hs256(key) => key.kid(),
-            Self::Hs256InToken(kid) => *kid,
+            Self::Hs256InToken(kid) | Self::Destroyed(kid) => *kid,
             Self::A256Gcm(key) => key.kid(),
             Self::EcdhEs(key) => key.kid(),
         }
     }
 
-    /// Returns the algorithm.
+    /// Returns the algorithm; `None` for a destroyed key.
     #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
+    pub const fn algorithm(&self) -> Option<Algorithm> {
         match self {
-            Self::Es256(_) => Algorithm::Es256,
-            Self::Hs256(_) | Self::Hs256InToken(_) => Algorithm::Hs256,
-            Self::A256Gcm(_) => Algorithm::A256Gcm,
-            Self::EcdhEs(_) => Algorithm::EcdhEs,
+            Self::Es256(_) => Some(Algorithm::Es256),
+            Self::Hs256(_) | Self::Hs256InToken(_) => Some(Algorithm::Hs256),
+            Self::A256Gcm(_) => Some(Algorithm::A256Gcm),
+            Self::EcdhEs(_) => Some(Algorithm::EcdhEs),
+            Self::Destroyed(_) => None,
         }
-    }
-}
-
-/// The status of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Status {
-    /// May seal; what it sealed is accepted.
-    #[default]
-    Active,
-    /// May not seal; what it sealed is accepted.
-    Retiring,
-    /// Not accepted, temporarily.
-    Disabled,
-    /// Not accepted, permanently.
-    Revoked,
-}
-
-impl Status {
-    /// Returns whether what the key sealed is accepted.
-    #[must_use]
-    pub const fn is_accepted(self) -> bool {
-        matches!(self, Self::Active | Self::Retiring)
-    }
-
-    /// Returns the word in keyset files.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-            Self::Disabled => "disabled",
-            Self::Revoked => "revoked",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -119,16 +81,21 @@ impl Record {
         &self.key
     }
 
+    /// Returns the name of its algorithm, or `destroyed`.
+    pub(super) fn algorithm_name(&self) -> &'static str {
+        self.key.algorithm().map_or("destroyed", Algorithm::name)
+    }
+
     /// Returns what it seals or decrypts: tasks or results.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Returns the status.
+    /// Returns the state, which determines its uses.
     #[must_use]
-    pub const fn status(&self) -> Status {
-        self.status
+    pub const fn state(&self) -> KeyState {
+        self.state
     }
 
     /// Returns the label, a name for operators.
@@ -155,10 +122,28 @@ impl Record {
         NameSet::new(&self.audiences)
     }
 
-    /// Returns the end of its validity, in seconds of Unix time; `u64::MAX` if it has none.
+    /// Returns the time from which it seals, in seconds of Unix time.
     #[must_use]
-    pub const fn valid_until(&self) -> u64 {
-        self.valid_until
+    pub const fn use_from(&self) -> Option<u64> {
+        self.use_from
+    }
+
+    /// Returns the time from which it no longer seals, in seconds of Unix time.
+    #[must_use]
+    pub const fn sign_until(&self) -> Option<u64> {
+        self.sign_until
+    }
+
+    /// Returns the time from which nothing that it sealed is accepted, in seconds of Unix time.
+    #[must_use]
+    pub const fn accept_until(&self) -> Option<u64> {
+        self.accept_until
+    }
+
+    /// Returns the time from which it no longer seals, whatever ends it; `u64::MAX` if nothing does.
+    #[must_use]
+    pub fn sealing_end(&self) -> u64 {
+        self.sign_until.into_iter().chain(self.accept_until).min().unwrap_or(u64::MAX)
     }
 
     /// Checks whether it may seal new envelopes of `kind`. The error completes a sentence that starts with the key.
@@ -166,16 +151,26 @@ impl Record {
         if self.kind != kind {
             return Err(format!("is for {}s", kind_word(self.kind)));
         }
-        if self.status != Status::Active {
-            return Err(format!("is {}", self.status));
+        self.is_in_use(now)
+    }
+
+    /// Checks whether it may seal at `now`, in seconds of Unix time. The error completes a sentence that starts with the key.
+    pub(super) fn is_in_use(&self, now: u64) -> Result<(), String> {
+        if !self.state.seals() {
+            return Err(format!("is {}", self.state));
         }
-        if now < self.valid_from {
-            return Err("is not valid yet".to_owned());
+        if self.use_from.is_some_and(|from| now < from) {
+            return Err("may not be used yet".to_owned());
         }
-        if now >= self.valid_until {
+        if now >= self.sealing_end() {
             return Err("has expired".to_owned());
         }
         Ok(())
+    }
+
+    /// Returns whether what it sealed is accepted at `now`, in seconds of Unix time, and whether it decrypts.
+    pub(super) fn is_accepted(&self, now: u64) -> bool {
+        self.state.is_accepted() && self.accept_until.is_none_or(|until| now < until)
     }
 
     /// Returns whether it may sign for anything.
@@ -191,17 +186,37 @@ impl Record {
             // A shared key without rights belongs to suite SE: it decrypts inside signatures and verifies nothing.
             KeysetKey::A256Gcm(_) if !self.has_rights() => return None,
             KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
-            KeysetKey::Hs256InToken(_) | KeysetKey::EcdhEs(_) => return None,
+            KeysetKey::Hs256InToken(_) | KeysetKey::EcdhEs(_) | KeysetKey::Destroyed(_) => return None,
         };
         let mut record = KeyRecord::new(key)
             .kind(self.kind)
             .issuers(self.issuers())
             .types(self.types())
             .audiences(self.audiences());
-        record.valid_from = self.valid_from;
-        record.valid_until = self.valid_until;
-        record.enabled = self.status.is_accepted();
+        record.valid_until = self.accept_until.unwrap_or(u64::MAX);
+        record.enabled = self.state.is_accepted();
         Some(record)
+    }
+
+    /// Returns the entry of a signed keyset that means the same.
+    #[must_use]
+    pub fn to_entry(&self) -> Entry<'_> {
+        let key = match &self.key {
+            KeysetKey::Es256(key) => EntryKey::Es256(*key),
+            KeysetKey::Hs256(key) => EntryKey::Hmac256(key.kid()),
+            KeysetKey::Hs256InToken(kid) => EntryKey::Hmac256(*kid),
+            KeysetKey::A256Gcm(key) => EntryKey::A256Gcm(key.kid()),
+            KeysetKey::EcdhEs(key) => EntryKey::Agreement(*key),
+            KeysetKey::Destroyed(kid) => return Entry::tombstone(*kid),
+        };
+        let mut entry = Entry::new(key, self.state);
+        (entry.use_from, entry.sign_until, entry.accept_until) =
+            (self.use_from, self.sign_until, self.accept_until);
+        if self.has_rights() {
+            let role = Role::new().kind(self.kind).issuers(self.issuers());
+            entry.role = Some(role.types(self.types()).audiences(self.audiences()));
+        }
+        entry
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use taskseal_core::claims::Claims;
-use taskseal_core::{KeyLookup, Policy, Refusal, Software, Suite, SuiteSet, TimeWindow, Unverified};
+use taskseal_core::{Policy, Refusal, Software, Suite, SuiteSet, TimeWindow, Unverified};
 
 use super::shared::Shared;
 use crate::retry::Backoff;
@@ -69,11 +69,6 @@ pub(super) fn reason(
         Refusal::IssuedInFuture => {
             let issued_at = envelope.danger_claims_unverified().issued_at?;
             Some(Reason::until(issued_at.saturating_sub(skew)))
-        }
-        Refusal::KeyNotValid => {
-            let record = shared.parts.keyring.find(envelope.kid())?;
-            let starts = record.enabled && now.saturating_add(skew) < record.valid_from;
-            starts.then(|| Reason::until(record.valid_from.saturating_sub(skew)))
         }
         Refusal::TypeNotHandled | Refusal::NotYetValid => Some(Reason::DEPLOYMENT),
         Refusal::SuiteNotAllowed => suite_reason(shared, policy, envelope, now),

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 enum Purpose {
     /// Generate a key that signs: for the suites sign (S), sign-encrypt (SE) and sign-encrypt-to (SP)
     #[command(
-        after_help = "Example:\n  taskseal keygen sign --out sign.key --issuer shop --type 'invoice:*' --audience 'prod/*' --valid-until 365d >> keyset.toml\n  taskseal keygen sign --pkcs11 'pkcs11:token=prod;object=shop?pin-source=file:/run/pin' --issuer shop --type 'invoice:*' --audience 'prod/*' >> keyset.toml"
+        after_help = "Example:\n  taskseal keygen sign --out sign.key --issuer shop --type 'invoice:*' --audience 'prod/*' --sign-until 365d >> keyset.toml\n  taskseal keygen sign --pkcs11 'pkcs11:token=prod;object=shop?pin-source=file:/run/pin' --issuer shop --type 'invoice:*' --audience 'prod/*' >> keyset.toml"
     )]
     Sign(Box<pair::SignArgs>),
     /// Generate a key that decrypts what is encrypted to its public key: for the suite sign-encrypt-to (SP)

@@ -51,14 +51,13 @@ fn key_that_the_keyset_does_not_allow_to_seal_is_refused() {
     };
 
     assert!(refused("use = \"task\"", Kind::Result).ends_with("is for tasks"));
-    assert!(refused("use = \"task\"\nstatus = \"retiring\"", Kind::Task).ends_with("is retiring"));
+    assert!(refused("use = \"task\"\nstate = \"staged\"", Kind::Task).ends_with("is staged"));
     assert!(
-        refused("use = \"task\"\nvalid_until = \"2001-01-01T00:00:00Z\"", Kind::Task)
-            .ends_with("has expired")
+        refused("use = \"task\"\nsign_until = \"2001-01-01T00:00:00Z\"", Kind::Task).ends_with("has expired")
     );
     assert!(
-        refused("use = \"task\"\nvalid_from = \"2999-01-01T00:00:00Z\"", Kind::Task)
-            .ends_with("not valid yet")
+        refused("use = \"task\"\nuse_from = \"2999-01-01T00:00:00Z\"", Kind::Task)
+            .ends_with("may not be used yet")
     );
     let empty = folder.keyset("");
     assert!(refusal(&empty, &source, Kind::Task).message.contains("is not in"));
@@ -89,23 +88,30 @@ fn key_of_another_algorithm_is_refused_for_a_suite() {
 }
 
 #[test]
-fn revoked_keys_neither_verify_nor_decrypt() {
+fn compromised_disabled_and_ended_keys_neither_verify_nor_decrypt() {
     let folder = Folder::new();
     let (producer, worker) = (folder.key("p.key", Algorithm::Es256), folder.key("w.key", Algorithm::EcdhEs));
-    let keyset = |producer_status: &str, worker_status: &str| {
-        let producer = entry(&producer, &format!("use = \"task\"\nstatus = \"{producer_status}\"\n{RIGHTS}"));
-        let worker = entry(&worker, &format!("use = \"task\"\nstatus = \"{worker_status}\"\n"));
+    let keyset = |producer_state: &str, worker_state: &str| {
+        let producer = entry(&producer, &format!("use = \"task\"\nstate = \"{producer_state}\"\n{RIGHTS}"));
+        let worker = entry(&worker, &format!("use = \"task\"\nstate = \"{worker_state}\"\n"));
         let keyring = folder.keyset(&format!("{producer}{worker}"));
         keyring.with_decryption_keys([folder.path("w.key")]).unwrap()
     };
     let source = SealingSource::new(Suite::Sp, folder.path("p.key")).recipient(worker.kid());
-    let sealing = keyset("active", "active").sealing_key(&source, Kind::Task).unwrap();
+    let sealing = keyset("primary", "primary").sealing_key(&source, Kind::Task).unwrap();
     let envelope = sealing.seal(&claims(), ContentType::JSON, b"{}").unwrap();
 
-    assert_eq!(open(&keyset("revoked", "active"), &envelope), Err(Refusal::KeyNotValid.into()));
-    assert_eq!(open(&keyset("disabled", "active"), &envelope), Err(Refusal::KeyNotValid.into()));
-    assert_eq!(open(&keyset("active", "revoked"), &envelope), Err(Refusal::NoDecryptionKey.into()));
-    assert_eq!(open(&keyset("retiring", "retiring"), &envelope).unwrap(), b"{}");
+    assert_eq!(open(&keyset("compromised", "primary"), &envelope), Err(Refusal::KeyNotValid.into()));
+    assert_eq!(open(&keyset("disabled", "primary"), &envelope), Err(Refusal::KeyNotValid.into()));
+    assert_eq!(open(&keyset("primary", "compromised"), &envelope), Err(Refusal::NoDecryptionKey.into()));
+    let until = |year: u32| format!("retiring\"\naccept_until = \"{year}-01-01T00:00:00Z");
+    assert_eq!(open(&keyset(&until(2001), "primary"), &envelope), Err(Refusal::KeyNotValid.into()));
+    assert_eq!(open(&keyset("primary", &until(2001)), &envelope), Err(Refusal::NoDecryptionKey.into()));
+    assert_eq!(open(&keyset(&until(2999), &until(2999)), &envelope).unwrap(), b"{}");
+    assert_eq!(open(&keyset("staged", "staged"), &envelope).unwrap(), b"{}");
+    // A producer with a fast clock seals before `use_from`.
+    let early = keyset("primary\"\nuse_from = \"2999-01-01T00:00:00Z", "primary");
+    assert_eq!(open(&early, &envelope).unwrap(), b"{}");
 }
 
 #[test]

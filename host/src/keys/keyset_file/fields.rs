@@ -4,6 +4,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Deserializer};
 use taskseal_core::KeyId;
 use taskseal_core::keys::POINT_LEN;
+use taskseal_core::keyset::signed::KeyState;
 
 use crate::time::{UnixMillis, rfc3339};
 use crate::toml_file::{Spanned, invalid};
@@ -33,6 +34,25 @@ impl<'de> Deserialize<'de> for Point {
             Ok(decoded) if decoded.len() == POINT_LEN => Ok(Self(point)),
             _ => Err(invalid("not a public key", "write the uncompressed point in base64url, 87 characters")),
         }
+    }
+}
+
+/// The state of a key. A key that has none in the file is in use.
+pub(super) struct State(pub(super) KeyState);
+
+impl Default for State {
+    fn default() -> Self {
+        Self(KeyState::Primary)
+    }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        KeyState::from_name(&text).map(Self).ok_or_else(|| {
+            let names = KeyState::ALL.map(KeyState::name).join(", ");
+            invalid("not the state of a key", format_args!("write one of {names}"))
+        })
     }
 }
 

@@ -1,4 +1,5 @@
 use taskseal_core::KeyLookup;
+use taskseal_core::keyset::signed::KeyState;
 
 use crate::keys::testing::{Folder, RIGHTS, entry, in_token};
 use crate::keys::{Algorithm, KeyringError};
@@ -60,14 +61,55 @@ fn wrong_entry_is_refused_with_its_position_and_a_hint() {
         ("alg = \"ES256\"", "alg = \"none\"", "unknown variant `none`"),
         ("alg = \"ES256\"", "alg = \"HS256\"", "this algorithm takes `secret_file` and no `public`"),
         ("issuers = [\"me\"]\n", "", "missing field `issuers`"),
-        ("use = \"task\"", "use = \"task\"\nvalid_from = \"yesterday\"", "not a time"),
-        ("use = \"task\"", "use = \"task\"\nstatus = \"primary\"", "unknown variant `primary`"),
+        ("use = \"task\"", "use = \"task\"\nuse_from = \"yesterday\"", "not a time"),
+        ("use = \"task\"", "use = \"task\"\nstate = \"active\"", "not the state of a key"),
+        ("use = \"task\"", "use = \"task\"\nstatus = \"active\"", "field `status` was renamed"),
+        ("use = \"task\"", "use = \"task\"\nstate = \"retiring\"", "a retiring key needs `accept_until`"),
+        (
+            "use = \"task\"",
+            "use = \"task\"\nstate = \"destroyed\"",
+            "a destroyed key has `kid`, `state` and `label` only",
+        ),
+        ("use = \"task\"\n", "", "missing field `use`"),
+        ("alg = \"ES256\"\n", "", "missing field `alg`"),
         ("public = \"B", "public = \"=", "not a public key"),
     ] {
         let fault = folder.refused(&good.replacen(from, to, 1));
         assert_eq!(fault.message, message);
         assert!(fault.position.is_some() && fault.hint.is_some(), "{fault:?}");
     }
+}
+
+#[test]
+fn times_in_the_wrong_order_are_refused() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+    let with = |times: &[(&str, u32)]| {
+        let times: String =
+            times.iter().map(|(field, year)| format!("{field} = \"{year}-01-01T00:00:00Z\"\n")).collect();
+        entry(&key, &format!("use = \"task\"\n{times}{RIGHTS}"))
+    };
+    for times in [
+        [("use_from", 2030), ("sign_until", 2030)],
+        [("use_from", 2031), ("accept_until", 2030)],
+        [("sign_until", 2031), ("accept_until", 2030)],
+    ] {
+        let fault = folder.refused(&with(&times));
+        assert!(fault.message.contains("must"), "{fault}");
+        assert!(fault.position.is_some() && fault.hint.is_some(), "{fault:?}");
+    }
+    folder.keyset(&with(&[("use_from", 2030), ("sign_until", 2031), ("accept_until", 2031)]));
+}
+
+#[test]
+fn destroyed_key_keeps_its_kid_and_verifies_nothing() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+
+    let keyring = folder.keyset(&format!("[[key]]\nkid = \"{}\"\nstate = \"destroyed\"\n", key.kid()));
+
+    assert!(keyring.find(key.kid()).is_none());
+    assert_eq!(keyring.record(key.kid()).unwrap().state(), KeyState::Destroyed);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Keyring {
         };
         record.may_seal(kind, unix_seconds()).map_err(|reason| {
             KeyError::not_allowed(&source.key, format!("the keyset says that key {kid} {reason}"))
-                .hint(format!("seal with an active key whose entry says `use = \"{}\"`", kind_word(kind)))
+                .hint(format!("seal with a primary key whose entry says `use = \"{}\"`", kind_word(kind)))
         })
     }
 
@@ -112,17 +112,20 @@ impl Keyring {
             return Err(KeyError::invalid(&source.key, "suite SE needs a shared key to encrypt with"));
         };
         match self.stores().open(place, KeyUsage::Encrypt)? {
-            KeyHandle::Secret(SecretKey::Encrypt(key)) if self.is_withdrawn(key.kid()) => {
-                let message = format!("key {} is disabled or revoked in the keyset", key.kid());
-                Err(KeyError::not_allowed(place, message).hint("encrypt with an active key"))
-            }
             KeyHandle::Secret(SecretKey::Encrypt(key)) if self.find(key.kid()).is_some() => {
                 let message =
                     format!("the keyset has key {} as one of suite E: it may not encrypt for SE", key.kid());
                 Err(KeyError::not_allowed(place, message)
                     .hint("generate another key, and omit the rights from its [[key]] entry"))
             }
-            KeyHandle::Secret(SecretKey::Encrypt(key)) => Ok(key),
+            KeyHandle::Secret(SecretKey::Encrypt(key)) => {
+                let in_use = self.record(key.kid()).map_or(Ok(()), |record| record.is_in_use(unix_seconds()));
+                in_use.map_err(|reason| {
+                    let message = format!("the keyset says that key {} {reason}", key.kid());
+                    KeyError::not_allowed(place, message).hint("encrypt with a primary key")
+                })?;
+                Ok(key)
+            }
             other => Err(KeyError::invalid(place, format!("an {} key cannot encrypt", other.algorithm()))
                 .hint("`taskseal keygen shared --suite SE` generates shared keys")),
         }

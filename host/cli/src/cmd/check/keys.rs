@@ -65,11 +65,11 @@ fn decryption_key(keyset: &Keyring, key: &KeyRef, kind: Kind, tokens: &Tokens) -
     match keyset.record(kid) {
         None => Finding::warn(DECRYPTION_KEY, format!("{message} is not in the keyset of this host"))
             .hint("add its [[key]] entry to the keyset of each host that encrypts to it"),
-        Some(record) if !record.status().is_accepted() => {
-            let failure = Failure::new(format!("{message} is {} in the keyset", record.status()));
+        Some(record) if !record.state().is_accepted() => {
+            let failure = Failure::new(format!("{message} is {} in the keyset", record.state()));
             Finding::fail(
                 DECRYPTION_KEY,
-                failure.hint("remove it from the configuration, or change its `status`"),
+                failure.hint("remove it from the configuration, or change its `state`"),
             )
         }
         Some(record) if record.kind() != kind => {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use taskseal::keys::Algorithm;
 use taskseal_core::Kind;
+use taskseal_core::keyset::signed::KeyState;
 use taskseal_hsm::{KeyKind, TokenUri, Usage};
 
 use crate::failure::Failure;
 use crate::key_summary::{KeySummary, open_token, token_failure};
-use crate::keyset_entry::{Entry, Validity};
+use crate::keyset_entry::{Entry, KeyTimes};
 
 /// The keys of a project.
 pub(super) struct Keys {
@@ -88,7 +89,15 @@ impl Keys {
             let rights = issuer.map(|issuer| {
                 [issuer.to_owned(), "*".to_owned(), format!("{deployment}/*")].map(|pattern| vec![pattern])
             });
-            Entry { key, kind, label: Some(label), rights, validity: Validity::default() }.to_toml()
+            Entry {
+                key,
+                kind,
+                label: Some(label),
+                rights,
+                state: KeyState::Primary,
+                times: KeyTimes::default(),
+            }
+            .to_toml()
         };
         [
             "# What each key may seal. The file contains no secret, but write access to it decides which tasks run.\n\n"

@@ -1,0 +1,96 @@
+//! Rules of an entry that concern several fields, and fields of earlier versions.
+
+use taskseal_core::Kind;
+use taskseal_core::keyset::signed::KeyState;
+
+use super::{Entry, KeysetContext};
+use crate::file_error::FileError;
+use crate::keys::record::{KeysetKey, Record};
+
+/// Fields of earlier versions, and what to write instead.
+const RENAMED: [(&str, &str); 3] = [
+    ("status", "write `state`: \"primary\" for \"active\", \"compromised\" for \"revoked\""),
+    ("valid_from", "write `use_from`: the time from which the key seals"),
+    (
+        "valid_until",
+        "write `sign_until`, from which the key no longer seals, or `accept_until`, from which nothing is accepted",
+    ),
+];
+
+/// Reports a field of an earlier version as renamed.
+pub(super) fn renamed_field(error: FileError) -> FileError {
+    let field = error.field.as_deref().unwrap_or_default().rsplit('.').next().unwrap_or_default();
+    match RENAMED.into_iter().find(|(old, _)| *old == field) {
+        Some((old, hint)) if error.message.starts_with("unknown field") => {
+            error.message(format!("field `{old}` was renamed")).hint(hint)
+        }
+        _ => error,
+    }
+}
+
+impl KeysetContext<'_> {
+    /// Returns the record of a destroyed key.
+    pub(super) fn destroyed(&self, entry: Entry) -> Result<Record, FileError> {
+        let others = [
+            entry.alg.is_some(),
+            entry.r#use.is_some(),
+            entry.public.is_some(),
+            entry.secret_file.is_some(),
+            entry.in_token.is_some(),
+            entry.issuers.is_some() || entry.types.is_some() || entry.audiences.is_some(),
+            entry.use_from.is_some() || entry.sign_until.is_some() || entry.accept_until.is_some(),
+        ];
+        if others.contains(&true) {
+            let message = "a destroyed key has `kid`, `state` and `label` only";
+            return Err(self.fault(self.entry, message, "remove the other fields of the entry"));
+        }
+        Ok(Record {
+            key: KeysetKey::Destroyed(*entry.kid.get_ref()),
+            kind: Kind::Task,
+            state: KeyState::Destroyed,
+            label: entry.label,
+            issuers: String::new(),
+            types: String::new(),
+            audiences: String::new(),
+            use_from: None,
+            sign_until: None,
+            accept_until: None,
+        })
+    }
+
+    /// Checks the rules of an entry of a signed keyset, so that each keyset file can be signed.
+    pub(super) fn check_rules(&self, record: &Record) -> Result<(), FileError> {
+        let fault = |message: &str, hint: &str| Err(self.fault(self.entry, message, hint));
+        if record.state == KeyState::Retiring && record.accept_until.is_none() {
+            return fault(
+                "a retiring key needs `accept_until`",
+                "set it to the time at which its last task has arrived, such as \"2030-01-31T00:00:00Z\"",
+            );
+        }
+        let ends = [("sign_until", record.sign_until), ("accept_until", record.accept_until)];
+        for (name, end) in ends {
+            if let (Some(from), Some(end)) = (record.use_from, end)
+                && from >= end
+            {
+                return fault(
+                    &format!("`{name}` must be later than `use_from`"),
+                    "correct one of the two times",
+                );
+            }
+        }
+        if let (Some(sign), Some(accept)) = (record.sign_until, record.accept_until)
+            && sign > accept
+        {
+            return fault(
+                "`sign_until` must not be later than `accept_until`",
+                "correct one of the two times: what is sealed in between would be refused",
+            );
+        }
+        record.to_entry().check().or_else(|error| {
+            fault(
+                &error.to_string(),
+                "a list of patterns has at most 512 characters, and times are before the year 36812",
+            )
+        })
+    }
+}
