@@ -4,13 +4,13 @@ use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::{
     Checkpoint, CurrentKeys, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset,
 };
-use taskseal_core::name::KeysetName;
-use taskseal_core::{KeyId, KeyLookup};
+use taskseal_core::name::{Audience, Issuer, KeysetName, TaskType};
+use taskseal_core::{KeyId, KeyLookup, Kind};
 
 use crate::Transcript;
 use crate::text::{Room, Vector, array};
 
-const LINES: &str = " expect note by now name root checkpoint capacity stored seals decrypts records ";
+const LINES: &str = " expect note by now name root checkpoint capacity stored seals decrypts records recipient ";
 
 /// The operations that a key may perform now.
 type Allows = fn(&CurrentKeys<'_, '_>, KeyId) -> bool;
@@ -67,7 +67,29 @@ fn verify<const N: usize>(
             return Ok("other keys may do something");
         }
     }
+    for (_, line) in vector.lines().filter(|line| line.0 == "recipient") {
+        let (chosen, expected) = recipient(&keys, line);
+        transcript.add(chosen.as_ref().map_or(&[][..], |kid| kid.as_bytes()));
+        if chosen != expected {
+            return Ok("another recipient");
+        }
+    }
     Ok("accepted")
+}
+
+/// Returns the kid that the keyset chooses for the body of a line, and the one that the line expects.
+fn recipient(keys: &CurrentKeys<'_, '_>, line: &str) -> (Option<KeyId>, Option<KeyId>) {
+    let mut words = line.split(' ');
+    let mut word = || words.next().expect("kind, issuer, type, audience and kid");
+    let kind = if word() == "task" { Kind::Task } else { Kind::Result };
+    let issuer = Issuer::new(word()).expect("an issuer");
+    let task_type = TaskType::new(word()).expect("a type");
+    let audience = Audience::new(word()).expect("an audience");
+    let expected = match word() {
+        "none" => None,
+        kid => Some(KeyId::parse_hex(kid).expect("a kid")),
+    };
+    (keys.recipient_for(kind, issuer, task_type, audience).map(|key| key.kid()), expected)
 }
 
 fn roots<'v>(vector: &Vector<'v>) -> PinnedRoots<'v> {

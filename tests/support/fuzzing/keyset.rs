@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::{KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset};
 use taskseal_core::name::KeysetName;
-use taskseal_core::{KeyLookup, TimeWindow};
+use taskseal_core::{Audience, Issuer, KeyLookup, Kind, TaskType, TimeWindow};
 
 use super::stub::AcceptsAll;
 use crate::example::signing_key;
@@ -30,5 +30,12 @@ pub(super) fn keyset(bytes: &[u8]) {
         let kid = entry.kid();
         let _ = (current.sealing_allowed(kid), current.decryption_allowed(kid), current.recipient(kid));
         assert!(current.find(kid).is_none_or(|record| record.kid() == kid));
+    }
+    for kind in [Kind::Task, Kind::Result] {
+        let issuer = Issuer::new("sensor-gw-07").expect("a good name");
+        let task_type = TaskType::new("email:deliver").expect("a good name");
+        let audience = Audience::new("prod/critical").expect("a good name");
+        let chosen = current.recipient_for(kind, issuer, task_type, audience);
+        assert!(chosen.is_none_or(|key| current.recipient(key.kid()) == Some(key)));
     }
 }

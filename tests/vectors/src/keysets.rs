@@ -6,8 +6,8 @@ use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::{
     Checkpoint, CurrentKeys, KeysetRefusal, PinnedRoots, UnverifiedKeyset, VerifiedKeyset,
 };
-use taskseal_core::name::KeysetName;
-use taskseal_core::{KeyId, KeyLookup, TimeWindow};
+use taskseal_core::name::{Audience, Issuer, KeysetName, TaskType};
+use taskseal_core::{KeyId, KeyLookup, Kind, TimeWindow};
 
 use crate::example::hex;
 use crate::reader::{folder, names};
@@ -22,11 +22,11 @@ pub struct KeysetVector {
     pub bytes: Vec<u8>,
 }
 
-/// The outcome of a keyset: the lines `stored`, `seals`, `decrypts` and `records`.
-pub type Outcome = [String; 4];
+/// The outcome of a keyset: the lines `stored`, `seals`, `decrypts` and `records`, and all lines `recipient`.
+pub type Outcome = [String; 5];
 
-/// Every line there is; `root` once or twice, the others once.
-const LINES: [&str; 12] = [
+/// Every line there is; `root` once or twice, `recipient` any number of times, the others once.
+const LINES: [&str; 13] = [
     "expect",
     "note",
     "by",
@@ -39,6 +39,7 @@ const LINES: [&str; 12] = [
     "seals",
     "decrypts",
     "records",
+    "recipient",
 ];
 
 /// Every vector of signed keysets, in the order of their names.
@@ -68,7 +69,11 @@ impl KeysetVector {
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
         for line in &lines {
-            let most = if line.0 == "root" { 2 } else { 1 };
+            let most = match line.0.as_str() {
+                "root" => 2,
+                "recipient" => usize::MAX,
+                _ => 1,
+            };
             assert!(LINES.contains(&line.0.as_str()), "{name}: {}", line.0);
             assert!(lines.iter().filter(|other| other.0 == line.0).count() <= most, "{name}: {}", line.0);
         }
@@ -98,7 +103,9 @@ impl KeysetVector {
     /// If the vector does not say.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        ["stored", "seals", "decrypts", "records"].map(|name| self.get(name).expect(name).to_owned())
+        let [stored, seals, decrypts, records] =
+            ["stored", "seals", "decrypts", "records"].map(|name| self.get(name).expect(name).to_owned());
+        [stored, seals, decrypts, records, self.recipients().collect::<Vec<_>>().join(", ")]
     }
 
     /// Parses and verifies the keyset as the vector says.
@@ -137,7 +144,12 @@ impl KeysetVector {
             kids(&|keys, kid| keys.sealing_allowed(kid)),
             kids(&|keys, kid| keys.decryption_allowed(kid)),
             kids(&|keys, kid| keys.find(kid).is_some()),
+            self.recipients().map(|line| choice(&keys, line)).collect::<Vec<_>>().join(", "),
         ])
+    }
+
+    fn recipients(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter(|line| line.0 == "recipient").map(|line| line.1.as_str())
     }
 
     fn roots(&self) -> PinnedRoots<'_> {
@@ -157,4 +169,21 @@ impl KeysetVector {
         let number = |text: &str| text.parse().expect("a time");
         TimeWindow { earliest: number(earliest), latest: number(latest) }
     }
+}
+
+/// Returns a line `recipient` with the kid that the keyset chooses for the body that it describes.
+fn choice(keys: &CurrentKeys<'_, '_>, line: &str) -> String {
+    let (body, _) = line.rsplit_once(' ').expect("a kid or `none`");
+    let mut words = body.split(' ');
+    let mut word = || words.next().expect("kind, issuer, type and audience");
+    let kind = match word() {
+        "task" => Kind::Task,
+        "result" => Kind::Result,
+        other => panic!("{other}: a kind"),
+    };
+    let issuer = Issuer::new(word()).expect("an issuer");
+    let task_type = TaskType::new(word()).expect("a type");
+    let audience = Audience::new(word()).expect("an audience");
+    let chosen = keys.recipient_for(kind, issuer, task_type, audience);
+    format!("{body} {}", chosen.map_or_else(|| "none".to_owned(), |key| key.kid().to_string()))
 }

@@ -1,9 +1,13 @@
 //! The keys of a keyset at one time: keys that verify, keys that may seal, recipients, and decryption keys.
 
+use core::cmp::Reverse;
+
 use super::entry::{Entry, EntryKey};
 use crate::keys::{AgreementPublicKey, EncryptionKey, HmacKey};
 use crate::keyset::{DecryptionKeys, KeyLookup, KeyRecord, RecordKey};
 use crate::kid::KeyId;
+use crate::name::{Audience, Issuer, TaskType};
+use crate::suite::Kind;
 use crate::time::TimeWindow;
 
 /// Finds the secrets of the shared keys that a keyset names.
@@ -97,8 +101,32 @@ impl<'k, 'a, S> CurrentKeys<'k, 'a, S> {
     /// Returns the recipients (suite SP) that producers may encrypt to now, by ascending kid: one for each group of
     /// workers with a common private key.
     pub fn recipients(&self) -> impl Iterator<Item = &'k AgreementPublicKey> {
+        self.recipient_entries().map(|(_, key)| key)
+    }
+
+    /// Returns the recipient (suite SP) to which the keyset says that a body is encrypted now: that of a task by
+    /// `issuer`, or of the result for the request of `issuer`. If the roles of several recipients match, the one with the
+    /// latest `use_from` is returned, of those the one with the lowest kid. A recipient without a role is never returned.
+    #[must_use]
+    pub fn recipient_for(
+        &self,
+        kind: Kind,
+        issuer: Issuer<'_>,
+        task_type: TaskType<'_>,
+        audience: Audience<'_>,
+    ) -> Option<&'k AgreementPublicKey> {
+        self.recipient_entries()
+            .filter(|(entry, _)| {
+                entry.role.is_some_and(|role| role.matches(kind, issuer, task_type, audience))
+            })
+            // The first of several is the one with the lowest kid.
+            .min_by_key(|(entry, _)| Reverse(entry.use_from.unwrap_or(0)))
+            .map(|(_, key)| key)
+    }
+
+    fn recipient_entries(&self) -> impl Iterator<Item = (&'k Entry<'a>, &'k AgreementPublicKey)> {
         self.entries.iter().filter(|entry| self.seals(entry)).filter_map(|entry| match &entry.key {
-            EntryKey::Agreement(key) => Some(key),
+            EntryKey::Agreement(key) => Some((entry, key)),
             _ => None,
         })
     }

@@ -23,7 +23,8 @@ use crate::label;
 pub enum EntryKey {
     /// Verifies suites S, SE and SP.
     Es256(VerifyingKey),
-    /// Recipient of encrypted bodies (suite SP). Verifies nothing.
+    /// Recipient of encrypted bodies (suite SP): of those that its role names, or of a configuration that names its kid.
+    /// Verifies nothing.
     Agreement(AgreementPublicKey),
     /// The HMAC key with this kid: verifies suite M.
     Hmac256(KeyId),
@@ -51,13 +52,12 @@ pub struct Entry<'a> {
     pub sign_until: Option<u64>,
     /// Unix time in seconds from which envelopes sealed with the key are refused. Required for a retiring key.
     pub accept_until: Option<u64>,
-    /// Rights of the key; never present for a key agreement key.
+    /// Rights of the key; of a key agreement key, the bodies that are encrypted to it.
     pub role: Option<Role<'a>>,
 }
 
 /// An entry that violates a rule: a tombstone that is not destroyed, a destroyed key that is not a tombstone, times in
-/// the wrong order, a retiring key without an end, a role without members or with invalid patterns, a role of a key
-/// that verifies nothing.
+/// the wrong order, a retiring key without an end, a role without members or with invalid patterns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidEntry;
@@ -132,10 +132,8 @@ impl<'a> Entry<'a> {
         let destroyed = self.state == KeyState::Destroyed;
         let tombstone = matches!(self.key, EntryKey::Tombstone(_));
         let bare = self.times().iter().all(|(_, time)| time.is_none()) && self.role.is_none();
-        let may_have_role = !matches!(self.key, EntryKey::Agreement(_));
         let valid = destroyed == tombstone
             && (bare || !tombstone)
-            && (may_have_role || self.role.is_none())
             && self.role.is_none_or(|role| role.is_valid())
             && (self.state != KeyState::Retiring || self.accept_until.is_some())
             && self.times_are_in_order();

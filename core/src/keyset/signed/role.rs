@@ -1,8 +1,8 @@
-//! Roles: the rights of a key that verifies envelopes.
+//! Roles: the rights of a key that verifies envelopes, and the bodies that are encrypted to a key agreement key.
 
 use crate::cbor::decoder::{DecodeError, Decoder};
 use crate::cbor::encoder::{Sink, SinkError};
-use crate::name::NameSet;
+use crate::name::{Audience, Issuer, NameSet, TaskType};
 use crate::suite::Kind;
 
 /// Maximum size of a set of patterns, in bytes.
@@ -10,7 +10,8 @@ const MAX_SET: usize = 512;
 /// Maximum length of a pattern, in characters: that of the longest name.
 const MAX_PATTERN: usize = 128;
 
-/// The rights of a key. By default it seals tasks and has no rights.
+/// The rights of a key. By default it seals tasks and has no rights. The role of a key agreement key names the tasks
+/// whose bodies are encrypted to it, or the requests whose results are.
 ///
 /// ```cddl
 /// role = { ? 1: 1,           ; kind: absent = tasks, 1 = results
@@ -72,6 +73,20 @@ impl<'a> Role<'a> {
     pub const fn audiences(mut self, audiences: NameSet<'a>) -> Self {
         self.audiences = audiences;
         self
+    }
+
+    /// Returns whether the role is for envelopes of this kind and matches all three names.
+    pub(super) fn matches(
+        &self,
+        kind: Kind,
+        issuer: Issuer<'_>,
+        task_type: TaskType<'_>,
+        audience: Audience<'_>,
+    ) -> bool {
+        self.kind == kind
+            && self.issuers.contains(issuer.as_str())
+            && self.types.contains(task_type.as_str())
+            && self.audiences.contains(audience.as_str())
     }
 
     const fn sets(&self) -> [(u64, NameSet<'a>); 3] {

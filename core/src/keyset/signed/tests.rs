@@ -16,6 +16,7 @@ mod current;
 mod example;
 mod format;
 mod history;
+mod recipients;
 mod state;
 mod tamper;
 mod verify;

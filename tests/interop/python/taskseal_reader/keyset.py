@@ -36,6 +36,16 @@ class Role:
     audiences: Names
 
 
+    def matches(self, kind: Kind, issuer: str, task_type: str, audience: str) -> bool:
+        """Returns whether it is for this kind and every set has its name."""
+        return (
+            self.kind == kind
+            and issuer in self.issuers
+            and task_type in self.types
+            and audience in self.audiences
+        )
+
+
 NO_RIGHTS = Role(Kind.TASK, Names(()), Names(()), Names(()))
 
 
@@ -133,6 +143,20 @@ class SignedKeyset:
     def checkpoint(self) -> Checkpoint:
         """Returns its checkpoint."""
         return Checkpoint(self.sequence, sha256(self.payload).digest())
+
+    def recipient(
+        self, kind: Kind, names: tuple[str, str, str], now: Window
+    ) -> bytes | None:
+        """Returns the kid of the recipient for an issuer, a type and an audience."""
+        matching = [
+            (-(entry.use_from or 0), entry.kid)
+            for entry in self.entries
+            if entry.algorithm == ECDH_ES_HKDF256
+            and entry.seals(now)
+            and entry.role is not None
+            and entry.role.matches(kind, *names)
+        ]
+        return min(matching)[1] if matching else None
 
 
 @dataclass(frozen=True)
@@ -258,7 +282,6 @@ def _rules(entry: Entry) -> list[bool]:
     return [
         tombstone == (entry.state == DESTROYED),
         bare or not tombstone,
-        entry.role is None or entry.algorithm != ECDH_ES_HKDF256,
         end is not None or entry.state != RETIRING,
         start is None or stop is None or start < stop,
         start is None or end is None or start < end,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from .files import BYTES, KIDS, NUMBER, POINT, File, flipped, head_lines
+from .envelope import Kind
+from .files import BYTES, KID, KIDS, NAME, NUMBER, POINT, File, flipped, head_lines
 from .keyset import MAX_ENTRIES, Checkpoint, Pinned, SignedKeyset
 from .refusal import KEYSET_CODES, Refused
 
@@ -16,7 +17,9 @@ LINES = head_lines(KEYSET_CODES) | {
     "seals": KIDS,
     "decrypts": KIDS,
     "records": KIDS,
+    "recipient": f"(task|result) {NAME} {NAME} {NAME} (none|{KID})",
 }
+_OFTEN = {"root": 2, "recipient": 100}
 
 
 class KeysetVector(File):
@@ -27,7 +30,7 @@ class KeysetVector(File):
         names = [name for name, _ in self.lines]
         for name, value in self.lines:
             self.check_line(name, value, LINES)
-            if names.count(name) > (2 if name == "root" else 1):
+            if names.count(name) > _OFTEN.get(name, 1):
                 raise self.error(f"the line {name} occurs too often")
         self.check_presence(always=("expect", "note", "now", "name", "root"), out=OUT)
 
@@ -39,7 +42,19 @@ class KeysetVector(File):
             return refused.code
         given = self._uses(keyset)
         wrong = [name for name in OUT if self.get(name) != given[name]]
+        wrong += [line for line in self._choices() if not self._chosen(keyset, line)]
         return f"other {' and '.join(wrong)}" if wrong else "accepted"
+
+    def _choices(self) -> list[str]:
+        """Returns the lines with a body and its recipient."""
+        return [value for name, value in self.lines if name == "recipient"]
+
+    def _chosen(self, keyset: SignedKeyset, line: str) -> bool:
+        """Returns whether the keyset chooses the recipient of a line."""
+        kind, issuer, task_type, audience, expected = line.split()
+        names = (issuer, task_type, audience)
+        kid = keyset.recipient(Kind[kind.upper()], names, self.now())
+        return expected == ("none" if kid is None else kid.hex())
 
     def changed(self) -> Iterator[tuple[str, str]]:
         """The keyset with a bit changed."""

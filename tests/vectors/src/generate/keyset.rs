@@ -1,6 +1,7 @@
 //! Area `keyset`: signed keysets, and every violation in them.
 
 mod history;
+mod recipients;
 mod sealed;
 mod structure;
 mod valid;
@@ -10,7 +11,7 @@ use super::file::{By, File, hex_of};
 
 /// Every file of the area.
 pub(super) fn files() -> Vec<File> {
-    [valid::files(), structure::files(), history::files()].concat()
+    [valid::files(), recipients::files(), structure::files(), history::files()].concat()
 }
 
 /// A vector of a verifier that has pinned the root of the examples.

@@ -20,7 +20,7 @@ fn contradictory_entries_are_refused() {
     let retiring = producer(9).state(KeyState::Retiring);
     assert_eq!(first.insert(retiring), Err(BuildError::InvalidEntry));
     assert_eq!(first.replace(producer(1).role(Role::new())), Err(BuildError::InvalidEntry));
-    assert_eq!(second.insert(recipient(9).role(rights())), Err(BuildError::InvalidEntry));
+    assert_eq!(second.insert(recipient(9).role(Role::new())), Err(BuildError::InvalidEntry));
     assert_eq!((first.entries(), second.entries()), (&entries()[..], &entries()[..]));
 }
 

@@ -186,8 +186,9 @@ fn tombstones_have_a_kid_only() {
 }
 
 #[test]
-fn a_role_of_a_key_agreement_key_is_malformed() {
-    assert_eq!(with_entry(recipient(2).role(rights())), KeysetRefusal::Malformed);
+fn a_key_agreement_key_may_have_a_role() {
+    let entry = recipient(2).role(rights().kind(Kind::Result));
+    assert_eq!(accepted(&signed(&first(), &[entry])).entries(), [entry]);
 }
 
 #[test]

@@ -141,6 +141,14 @@ pub(super) fn role() -> Node {
     map([(2, text("sensor-gw-07")), (3, text("email:*")), (4, text("prod/*"))])
 }
 
+/// A role for tasks or results; an empty set is absent.
+pub(super) fn map_of_role(results: bool, sets: [&str; 3]) -> Node {
+    let kind = results.then(|| (1, int(1)));
+    let sets = [2, 3, 4].into_iter().zip(sets).filter(|(_, set)| !set.is_empty());
+    let members = kind.into_iter().chain(sets.map(|(label, set)| (label, text(set))));
+    Node::Map(members.flat_map(|(label, value)| [int(label), value]).collect())
+}
+
 /// An entry with a time or a role.
 pub(super) fn with(mut entry: Node, label: i64, value: Node) -> Node {
     entry.append(int(label), value);

@@ -159,7 +159,14 @@ fn entries() -> Vec<File> {
             with(tombstone(), 5, int(1_763_751_600)),
         ),
         only("tombstone_with_role", "a tombstone with a role", with(tombstone(), 6, role())),
-        only("agreement_with_role", "an agreement key with a role", with(worker(), 6, role())),
+        only("agreement_role_empty", "an agreement key with a role of no members", {
+            with(worker(), 6, Node::Map(Vec::new()))
+        }),
+        only(
+            "agreement_role_unknown_label",
+            "a fifth member of the role of an agreement key",
+            with(worker(), 6, map([(5, text("x"))])),
+        ),
         only(
             "retiring_without_end",
             "retiring, and no end of acceptance",
