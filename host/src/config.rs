@@ -7,6 +7,7 @@ mod broker;
 mod context;
 mod file;
 mod open;
+mod password;
 mod program;
 mod sealing;
 pub(crate) mod value;
@@ -18,8 +19,10 @@ use taskseal_core::Kind;
 #[doc(hidden)]
 pub use self::broker::TlsFiles;
 #[doc(hidden)]
-pub use self::broker::{BrokerConfig, PasswordSource, RedisSettings};
+pub use self::broker::{BrokerConfig, RedisSettings};
 pub use self::open::SetupError;
+#[doc(hidden)]
+pub use self::password::PasswordSource;
 #[doc(hidden)]
 pub use self::program::ProgramSettings;
 #[doc(hidden)]

@@ -14,6 +14,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 pub(crate) use self::credential::secret_path;
+pub(crate) use self::secret::one_line;
 pub use self::secret::{MAX_LEN, read, read_line};
 
 use crate::file_error::FileError;

@@ -7,15 +7,19 @@
 //!
 //! * `file:`, or a path alone: one key in PEM armour, readable by its owner only, in plain or wrapped by a key in a token;
 //! * `cred:NAME`: the same in a systemd credential;
+//! * `env:NAME`: the same in an environment variable;
 //! * `pkcs11:` (feature `pkcs11`): a key that never leaves its token.
 //!
-//! Other key services implement [`KeyStore`] and are registered with [`KeyStores::with`]. The service keeps its keys; they
-//! are used through [`RemoteSigner`], [`RemoteAgreement`] and [`RemoteAuthenticator`].
+//! Other places implement [`SecretSource`] if they hand out secrets as bytes, and are registered with
+//! [`KeyStores::with_source`]. Key services implement [`KeyStore`] and are registered with [`KeyStores::with`]. The service
+//! keeps its keys; they are used through [`RemoteSigner`], [`RemoteAgreement`] and [`RemoteAuthenticator`].
 
 mod agreement;
 mod algorithm;
+mod armoured_key;
 mod authenticator;
 mod credential;
+mod environment;
 mod error;
 mod file;
 mod handle;
@@ -32,6 +36,7 @@ mod reference;
 mod registry;
 mod sealing;
 mod secret_key;
+mod secret_source;
 mod signer;
 mod store;
 #[cfg(test)]
@@ -43,6 +48,7 @@ pub use self::agreement::RemoteAgreement;
 #[doc(hidden)]
 pub use self::algorithm::Algorithm;
 pub use self::authenticator::RemoteAuthenticator;
+pub(crate) use self::environment::ENVIRONMENT;
 pub use self::error::KeyError;
 #[doc(hidden)]
 pub use self::error::{KeyErrorKind, KeyFault, KeyringError};
@@ -63,5 +69,6 @@ pub use self::registry::KeyStores;
 pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
 #[doc(hidden)]
 pub use self::secret_key::{SecretKey, public_text};
+pub use self::secret_source::{FetchedSecret, SecretSource};
 pub use self::signer::{RemoteSigner, SignerFault};
 pub use self::store::KeyStore;

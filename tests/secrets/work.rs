@@ -11,7 +11,7 @@ use taskseal::broker::redis::RedisConfig;
 use taskseal::config::PasswordSource;
 use taskseal::handler::{Failure, Function, Handlers, OpenedTask, Output, Program, ProgramLimits};
 use taskseal::keys::pem::{PemKey, private_to_pem};
-use taskseal::keys::{Algorithm, SecretKey};
+use taskseal::keys::{Algorithm, KeyStores, SecretKey};
 use taskseal::result::TaskResult;
 use taskseal::{Receipt, Task, file_security};
 use taskseal_core::{ContentType, Suite};
@@ -233,6 +233,6 @@ async fn fails(deployment: &Deployment, suite: Suite) {
 fn redis(deployment: &Deployment) -> RedisConfig {
     let url = std::fs::read_to_string(deployment.0.join("redis-url")).unwrap();
     let source = PasswordSource::File(deployment.0.join("redis-password"));
-    let password = source.read(Path::new("taskseal.toml")).unwrap();
+    let password = source.read(Path::new("taskseal.toml"), &KeyStores::default()).unwrap();
     RedisConfig::new(url).with_username("worker").with_password(password.into())
 }

@@ -116,13 +116,15 @@ impl Failure {
         }
     }
 
-    /// A key: exit code 5 if it is unavailable, 7 if its token refused the PIN, 1 if it cannot be used for another reason.
+    /// A key: exit code 5 if it is unavailable, 4 if its source does not have it, 7 if its token refused the PIN, 1 if it cannot
+    /// be used for another reason.
     pub(crate) fn key(error: impl Into<KeyringError>) -> Self {
         let error = error.into();
         let exit = match &error {
             KeyringError::Key(error) => match error.kind {
                 KeyErrorKind::Unavailable | KeyErrorKind::LoginOmitted => Exit::Unavailable,
                 KeyErrorKind::PinRefused => Exit::PinRefused,
+                KeyErrorKind::NotFound => Exit::NotFound,
                 _ => Exit::Failure,
             },
             _ => Exit::Failure,

@@ -201,10 +201,10 @@ fn broker_failure(config: &Config, error: &BrokerError) -> Failure {
 fn hint_of(cause: Cause, redis: &RedisSettings) -> &'static str {
     match cause {
         Cause::Credentials if redis.password.is_none() => {
-            "set the user in `url` (redis://USER@HOST), and the password with `password_file` or `password_env`"
+            "set the user in `url` (redis://USER@HOST), and the password with `password_file`, `password_env` or `password`"
         }
         Cause::Credentials => {
-            "check the user in `url` (redis://USER@HOST), and the password in `password_file` or `password_env`"
+            "check the user in `url` (redis://USER@HOST), and the password in `password_file`, `password_env` or `password`"
         }
         Cause::Permission => "give the Redis user the rights that the guide `redis.md` lists",
         Cause::ServerCertificate => {

@@ -1,13 +1,14 @@
 //! The broker of the configuration: a file on this machine, or Redis. The configuration names a password, but does not
 //! contain it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::context::Context;
+use super::password::PasswordSource;
 use super::value::{Count, Seconds, YEAR};
 use crate::broker::ArchiveLimits;
 use crate::file_error::FileError;
@@ -73,43 +74,12 @@ impl TlsFiles {
 
 type TlsContent = (Option<Vec<u8>>, Option<(Vec<u8>, Zeroizing<Vec<u8>>)>);
 
-/// Source of a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PasswordSource {
-    /// A file of secrets, or `cred:NAME`. A line break at its end is ignored.
-    File(PathBuf),
-    /// An environment variable of this name.
-    Environment(String),
-}
-
-impl PasswordSource {
-    /// Reads the password. `config` is the configuration file that names it.
-    ///
-    /// # Errors
-    /// [`FileError`] if the file cannot be read or is accessible to others, or the variable is not set.
-    pub fn read(&self, config: &Path) -> Result<Zeroizing<String>, FileError> {
-        match self {
-            Self::File(path) => file_security::read_line(path),
-            Self::Environment(name) => {
-                let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-                value.map(Zeroizing::new).ok_or_else(|| {
-                    FileError::new(
-                        config,
-                        format!("the environment variable {name} with the password of Redis is not set"),
-                    )
-                    .hint(format!("set {name}, or use `password_file`"))
-                })
-            }
-        }
-    }
-}
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrokerSection {
     url: Option<Spanned<String>>,
     prefix: Option<Spanned<String>>,
+    password: Option<Spanned<String>>,
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
     ca_file: Option<Spanned<String>>,
@@ -132,6 +102,7 @@ impl BrokerSection {
     pub(super) fn check(self, context: &Context<'_>) -> Result<BrokerConfig, FileError> {
         let redis_only = [
             &self.prefix,
+            &self.password,
             &self.password_file,
             &self.password_env,
             &self.ca_file,
@@ -164,7 +135,7 @@ impl BrokerSection {
             return Err(context.fault(
                 url,
                 "contains a password, and this file is not secret",
-                "put it into a file of mode 0600 and name that with `password_file`, or use `password_env`",
+                "put it into a file of mode 0600 and name that with `password_file`, or use `password_env` or `password`",
             ));
         }
         if let Some((message, hint)) = address::fault(url.get_ref()) {
@@ -177,17 +148,8 @@ impl BrokerSection {
                 return Err(context.fault(&prefix, "not a key prefix", "1 to 64 of A-Z a-z 0-9 . _ - : /"));
             }
         };
-        let password = match (self.password_file, self.password_env) {
-            (None, None) => None,
-            (Some(file), None) => {
-                Some(PasswordSource::File(file_security::secret_path(context.file, file.get_ref())))
-            }
-            (None, Some(name)) => Some(PasswordSource::Environment(name.into_inner())),
-            (Some(_), Some(name)) => {
-                let message = "`password_file` is set as well";
-                return Err(context.fault(&name, message, "remove one of the two"));
-            }
-        };
+        let password =
+            PasswordSource::check(context, [self.password, self.password_file, self.password_env])?;
         let is_tls = address::is_tls(url.get_ref());
         let tls_only = [&self.ca_file, &self.cert_file, &self.key_file];
         if let Some(field) = tls_only.into_iter().flatten().next().filter(|_| !is_tls) {

@@ -29,7 +29,7 @@ pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError>
         _ => error,
     })?;
     let file: ConfigFile = parse_toml(path, &text).map_err(renamed_field)?;
-    file.check(&Context { file: path, text: &text, stores })
+    file.check(&Context::new(path, &text, stores))
 }
 
 /// Fields of earlier versions, with the field that took their place.
@@ -148,12 +148,15 @@ impl ConfigFile {
         let client = client.transpose()?;
         let worker = self.worker.map(|worker| worker.check(context, &deployment, &self.policy));
         let worker = worker.transpose()?;
-        let programs = ProgramSettings::check_all(self.handler, context, worker.as_ref())?;
+        let archive = self.broker.archive();
+        let broker = self.broker.check(context)?;
+        let secrets = context.secret_variables(&broker);
+        let programs = ProgramSettings::check_all(self.handler, context, worker.as_ref(), &secrets)?;
         Ok(Config {
             file: context.file.to_owned(),
             deployment,
-            archive: self.broker.archive(),
-            broker: self.broker.check(context)?,
+            archive,
+            broker,
             state_dir,
             quarantine,
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),

@@ -63,9 +63,10 @@ impl Config {
                     .map_err(|error| FileError::new(&self.file, error.to_string()))?;
                 if let Some(source) = &settings.password {
                     // Reports a password that cannot be read now; it is read again for each connection.
-                    source.read(&self.file)?;
-                    let (source, file) = (source.clone(), self.file.clone());
-                    redis = redis.with_password_reader(move || Ok(Password::from(source.read(&file)?)));
+                    source.read(&self.file, &self.key_stores)?;
+                    let (source, file, stores) = (source.clone(), self.file.clone(), self.key_stores.clone());
+                    redis =
+                        redis.with_password_reader(move || Ok(Password::from(source.read(&file, &stores)?)));
                 }
                 if settings.tls != TlsFiles::default() {
                     settings.tls.read()?;

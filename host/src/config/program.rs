@@ -1,6 +1,6 @@
 //! The programs that run tasks: the sections `[[handler]]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(super) struct HandlerSection {
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
-    pass_env: Vec<String>,
+    pass_env: Vec<Spanned<String>>,
     working_dir: Option<String>,
     max_output: Option<Size<1, { taskseal_core::MAX_BODY as u64 }>>,
     #[serde(default)]
@@ -70,11 +70,13 @@ enum StderrMode {
 }
 
 impl ProgramSettings {
-    /// Checks the sections, that no type has two programs, and that no time limit is longer than the worker's.
+    /// Checks the sections, that no type has two programs, that no time limit is longer than the worker's, and that no program
+    /// gets one of the environment variables `secrets`.
     pub(super) fn check_all(
         sections: Vec<HandlerSection>,
         context: &Context<'_>,
         worker: Option<&WorkerSettings>,
+        secrets: &BTreeSet<String>,
     ) -> Result<Vec<Self>, FileError> {
         let backoff = worker.map_or_else(Backoff::default, |worker| worker.backoff);
         let mut checked: Vec<Self> = Vec::new();
@@ -85,6 +87,10 @@ impl ProgramSettings {
                 return Err(context.fault(task_type, message, "remove one of the two handlers"));
             }
             section.check_timeout(context, worker.map(|worker| worker.max_timeout))?;
+            if let Some(name) = section.pass_env.iter().find(|name| secrets.contains(name.get_ref())) {
+                let message = format!("`{}` contains a secret of this host", name.get_ref());
+                return Err(context.fault(name, message, "remove it: a program must not get it"));
+            }
             checked.push(section.check(context, backoff)?);
         }
         Ok(checked)
@@ -116,7 +122,7 @@ impl HandlerSection {
             task_type,
             timeout: self.timeout.map_or(Duration::from_secs(5 * 60), |timeout| timeout.into_inner().into()),
             env: self.env,
-            pass_env: self.pass_env,
+            pass_env: self.pass_env.into_iter().map(Spanned::into_inner).collect(),
             working_dir: absolute(&relative_to(context.file, self.working_dir.as_deref().unwrap_or("."))),
             max_output: self.max_output.map_or(1 << 20, usize::from),
             log_stderr: self.stderr == StderrMode::Log,

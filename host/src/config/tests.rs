@@ -274,11 +274,73 @@ fn password_file_open_to_others_is_refused() {
     fs::write(&path, "hunter2\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let source = PasswordSource::File(path.clone());
-    assert!(source.read(dir.path()).unwrap_err().message.contains("mode 0644"));
+    let read = || source.read(dir.path(), &KeyStores::default());
+    assert!(read().unwrap_err().to_string().contains("mode 0644"));
 
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 
-    assert_eq!(source.read(dir.path()).unwrap().as_str(), "hunter2");
+    assert_eq!(read().unwrap().as_str(), "hunter2");
+}
+
+#[test]
+fn password_that_is_not_the_uri_of_a_source_is_refused_and_not_shown() {
+    let broker = |fields: &str| format!("{MINIMAL}\n[broker]\nurl = \"redis://h\"\n{fields}");
+    for text in ["hunter2", "hunter2:7777", "./hunter2", "/etc/hunter2"] {
+        let error = load(&broker(&format!("password = \"{text}\"\n"))).unwrap_err();
+        assert_eq!(error.message, "not the URI of a secret, and this file is not secret");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+    for second in ["password_file = \"p\"\n", "password_env = \"P\"\n"] {
+        let error = load(&broker(&format!("password = \"env:P\"\n{second}"))).unwrap_err();
+        assert_eq!(error.message, "`password` is set as well");
+    }
+    let embedded = load(&format!("{MINIMAL}\n[broker]\npassword = \"env:P\"\n")).unwrap_err();
+    assert_eq!(embedded.message, "applies to Redis only");
+}
+
+#[test]
+fn variable_with_a_secret_of_the_host_is_not_passed_to_a_program() {
+    let handler =
+        |names: &str| format!("[[handler]]\ntype = \"a\"\nprogram = [\"/bin/true\"]\npass_env = [{names}]\n");
+    for secret in ["password = \"env:HIDDEN\"", "password_env = \"HIDDEN\""] {
+        let broker = format!("{MINIMAL}\n[broker]\nurl = \"redis://h\"\n{secret}\n");
+        let error = load(&(broker.clone() + &handler("\"LANG\", \"HIDDEN\""))).unwrap_err();
+        assert_eq!(error.message, "`HIDDEN` contains a secret of this host");
+        assert_eq!(error.field.as_deref(), Some("handler.pass_env"));
+        load(&(broker + &handler("\"LANG\""))).unwrap();
+    }
+    let key = "[worker]\ndecryption_keys = [\"env:HIDDEN\"]\n[[worker.queue]]\nname = \"a\"\n";
+    let error = load(&format!("{MINIMAL}\n{key}{}", handler("\"HIDDEN\""))).unwrap_err();
+    assert_eq!(error.message, "`HIDDEN` contains a secret of this host");
+}
+
+#[test]
+fn password_of_a_source_is_one_line_and_never_a_key_of_a_token() {
+    let config =
+        load(&format!("{MINIMAL}\n[broker]\nurl = \"redis://h\"\npassword = \"file:redis-password\"\n"))
+            .unwrap();
+    let BrokerConfig::Redis(redis) = &config.broker else { panic!("not Redis") };
+    let source = redis.password.as_ref().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let read = |content: &str| {
+        let path = dir.path().join("password");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        PasswordSource::Secret(path.into()).read(&config.file, &config.key_stores)
+    };
+
+    let missing = source.read(&config.file, &config.key_stores).unwrap_err();
+    assert!(missing.to_string().contains("redis-password: broker.password: cannot be read"), "{missing}");
+    let lines = read("hunter2\nhunter3\n").unwrap_err();
+    assert!(lines.to_string().contains("a line break follows character 7"), "{lines}");
+    assert!(!format!("{lines:?}").contains("hunter2"));
+    #[cfg(feature = "pkcs11")]
+    {
+        let key = config.key_stores.parse("pkcs11:token=a;object=b", &config.file).unwrap();
+        let error = PasswordSource::Secret(key).read(&config.file, &config.key_stores).unwrap_err();
+        assert!(error.to_string().contains("does not hand out secrets as bytes"), "{error}");
+    }
+    assert_eq!(read("hunter2\n").unwrap().as_str(), "hunter2");
 }
 
 #[test]

@@ -57,18 +57,19 @@ pub fn read_line(path: &Path) -> Result<Zeroizing<String>, FileError> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-fn one_line(content: &[u8]) -> Result<&str, String> {
+/// Returns the one line of text that a secret contains, without a line break at its end. The error shows no part of it.
+pub(crate) fn one_line(content: &[u8]) -> Result<&str, String> {
     if text::is_utf16(content) {
-        return Err("the file is UTF-16".to_owned());
+        return Err("the text is UTF-16".to_owned());
     }
     if content.starts_with("\u{feff}".as_bytes()) {
-        return Err("a byte order mark begins the file".to_owned());
+        return Err("a byte order mark begins the text".to_owned());
     }
     let text = std::str::from_utf8(content)
         .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to() + 1))?;
     let line = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if line.trim().is_empty() {
-        return Err("the file is empty".to_owned());
+        return Err("empty: expected one line".to_owned());
     }
     if let Some(at) = line.find(['\n', '\r']) {
         return Err(format!(
@@ -77,7 +78,7 @@ fn one_line(content: &[u8]) -> Result<&str, String> {
         ));
     }
     if line.contains('\0') {
-        return Err("the file contains a NUL".to_owned());
+        return Err("contains a NUL".to_owned());
     }
     match (line.starts_with(char::is_whitespace), line.ends_with(char::is_whitespace)) {
         (true, _) => Err("line 1 begins with a blank".to_owned()),

@@ -4,16 +4,15 @@ use std::path::Path;
 
 use super::error::KeyError;
 use super::file;
-use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{InvalidKeyRef, KeyRef};
-use super::store::KeyStore;
+use super::secret_source::{FetchedSecret, SecretSource};
 use crate::file_security;
 
-/// The store of keys in credentials.
+/// The source of secrets in credentials.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CredentialStore;
+pub(super) struct CredentialSource;
 
-impl KeyStore for CredentialStore {
+impl SecretSource for CredentialSource {
     fn scheme(&self) -> &'static str {
         "cred"
     }
@@ -22,8 +21,7 @@ impl KeyStore for CredentialStore {
         Ok(KeyRef::new(self.scheme(), file_security::secret_path(file, uri), uri))
     }
 
-    /// Opens whichever key the file contains: the caller checks the algorithm.
-    fn open(&self, key: &KeyRef, _: KeyUsage) -> Result<KeyHandle, KeyError> {
-        file::read(key).map(KeyHandle::Secret)
+    fn fetch(&self, secret: &KeyRef) -> Result<FetchedSecret, KeyError> {
+        file::content(secret).map(FetchedSecret::new)
     }
 }

@@ -36,6 +36,10 @@ pub enum KeyErrorKind {
     /// The token rejected the PIN, or no attempt was made because more wrong PINs could lock the token. A restart would make
     /// another attempt.
     PinRefused,
+    /// The key service refused the credentials of this process, or does not let them use this key.
+    CredentialsRefused,
+    /// The source has no such key, or not this version of it.
+    NotFound,
     /// The token needs a login, which this process must not make.
     #[doc(hidden)]
     LoginOmitted,
@@ -58,6 +62,18 @@ impl KeyError {
     #[must_use]
     pub fn unavailable(key: &KeyRef, message: impl Into<String>) -> Self {
         Self::new(key, KeyErrorKind::Unavailable, message)
+    }
+
+    /// Creates the error of a key whose service refused the credentials of this process, or does not let them use the key.
+    #[must_use]
+    pub fn credentials_refused(key: &KeyRef, message: impl Into<String>) -> Self {
+        Self::new(key, KeyErrorKind::CredentialsRefused, message)
+    }
+
+    /// Creates the error of a key that its source does not have, or not in the version that the URI names.
+    #[must_use]
+    pub fn not_found(key: &KeyRef, message: impl Into<String>) -> Self {
+        Self::new(key, KeyErrorKind::NotFound, message)
     }
 
     /// Creates the error of a key that is damaged or of another algorithm than needed.

@@ -1,6 +1,5 @@
-//! Keys in files: PEM armour (RFC 7468) around a COSE_Key, in plain or wrapped by a token, with comments above it.
+//! Keys in files: PEM armour, with comments above it.
 
-use std::fmt;
 use std::path::Path;
 
 use pem_rfc7468::LineEnding;
@@ -11,17 +10,18 @@ use taskseal_hsm::KeyUri;
 use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
+use super::armoured_key::{self, LABEL, MAX_CONTENT, WRAPPED_LABEL, of_cose_key};
 use super::error::KeyError;
 use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{FILE, InvalidKeyRef, KeyRef, relative_to};
 use super::secret_key::SecretKey;
+use super::secret_source::FetchedSecret;
 use super::store::KeyStore;
 #[cfg(feature = "pkcs11")]
 use super::wrapped_file;
 use crate::file_security;
 use crate::stack::with_wiped_stack;
 
-pub(super) mod armour;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +54,10 @@ impl KeyStore for FileStore {
     /// Opens whichever key the file contains: the caller checks the algorithm.
     fn open(&self, key: &KeyRef, _: KeyUsage) -> Result<KeyHandle, KeyError> {
         read(key).map(KeyHandle::Secret)
+    }
+
+    fn fetch(&self, secret: &KeyRef) -> Result<FetchedSecret, KeyError> {
+        content(secret).map(FetchedSecret::new)
     }
 }
 
@@ -128,49 +132,17 @@ impl SecretKey {
 
 /// Reads a secret key file, in plain or wrapped.
 pub(super) fn read(place: &KeyRef) -> Result<SecretKey, KeyError> {
-    with_wiped_stack(|| read_cose_key(place).and_then(|cose_key| of_cose_key(place, &cose_key)))
+    armoured_key::parse(place, &content(place)?)
 }
 
 /// Reads the COSE_Key of a secret key file, in plain or wrapped.
 pub(super) fn read_cose_key(place: &KeyRef) -> Result<CoseKey, KeyError> {
-    with_wiped_stack(|| {
-        let pem = file_security::read(Path::new(place.address()))
-            .map_err(|error| KeyError::of_file(place, &error))?;
-        let fault = |message: &str| KeyError::invalid(place, message).hint(CREATED_BY);
-        let armour = armour::Armour::find(&pem).map_err(|message| fault(&message))?;
-        let mut buffer = Zeroizing::new([0; MAX_CONTENT]);
-        let (label, bytes) = armour.decode(buffer.as_mut_slice()).map_err(|message| fault(&message))?;
-        let decoded = match label {
-            LABEL => CoseKey::decode(bytes),
-            WRAPPED_LABEL => CoseKey::decode(&unwrap(place, bytes)?),
-            other => {
-                let message =
-                    format!("expected `{LABEL}` in the PEM armour, found `{}`", other.escape_default());
-                return Err(KeyError::invalid(place, message).hint(hint_of_label(other)));
-            }
-        };
-        decoded.map_err(|error| damaged(place, &error))
-    })
+    armoured_key::cose_key(place, &content(place)?)
 }
 
-fn of_cose_key(place: &KeyRef, cose_key: &CoseKey) -> Result<SecretKey, KeyError> {
-    SecretKey::from_cose_key(cose_key).map_err(|error| damaged(place, &error))
-}
-
-fn damaged(place: &KeyRef, reason: &dyn fmt::Display) -> KeyError {
-    KeyError::invalid(place, format!("the secret key in the file is damaged: {reason}")).hint(CREATED_BY)
-}
-
-#[cfg(feature = "pkcs11")]
-fn unwrap(place: &KeyRef, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    const { assert!(wrapped_file::MAX_LEN <= MAX_CONTENT) }
-    wrapped_file::unwrap(place, content)
-}
-
-#[cfg(not(feature = "pkcs11"))]
-fn unwrap(place: &KeyRef, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    Err(KeyError::invalid(place, "a token wraps this key, and this program has no support for tokens")
-        .hint("use a program built with the feature `pkcs11`"))
+/// Reads a file of secrets.
+pub(super) fn content(place: &KeyRef) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    file_security::read(Path::new(place.address())).map_err(|error| KeyError::of_file(place, &error))
 }
 
 fn write(place: &KeyRef, content: &[u8]) -> Result<(), KeyError> {
@@ -211,23 +183,3 @@ pub(super) fn armour(label: &str, content: &[u8], comment: &str) -> Zeroizing<Ve
     content.extend_from_slice(armour.as_bytes());
     content
 }
-
-/// Returns what to do with a file of another format.
-fn hint_of_label(label: &str) -> &'static str {
-    if label.ends_with("PRIVATE KEY") {
-        "`taskseal key import` reads private keys of other programs"
-    } else {
-        CREATED_BY
-    }
-}
-
-const CREATED_BY: &str = "`taskseal keygen` creates secret key files";
-
-/// Label of the armour around a COSE_Key.
-const LABEL: &str = "TASKSEAL SECRET KEY";
-
-/// Label of the armour around a wrapped key.
-const WRAPPED_LABEL: &str = "TASKSEAL WRAPPED KEY";
-
-/// Maximum length of what the armour contains, in bytes.
-const MAX_CONTENT: usize = 768;

@@ -12,8 +12,8 @@ use taskseal_core::Secret;
 use taskseal_core::keys::{AgreementKey, POINT_LEN, VerifyingKey};
 use zeroize::Zeroizing;
 
+use super::armoured_key::armour::Armour;
 use super::error::KeyError;
-use super::file::armour::Armour;
 use super::file::{armour, read_cose_key};
 use crate::stack::with_wiped_stack;
 

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::credential::CredentialStore;
+use super::credential::CredentialSource;
+use super::environment::EnvironmentSource;
 use super::error::KeyError;
 use super::file::FileStore;
 use super::handle::{KeyHandle, KeyUsage};
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::Pkcs11Store;
 use super::reference::{InvalidKeyRef, KeyRef, relative_to};
+use super::secret_source::{FetchedSecret, SecretSource, SourceStore};
 use super::store::KeyStore;
 
 #[cfg(test)]
@@ -19,12 +21,13 @@ mod tests;
 #[derive(Clone, Debug)]
 pub struct KeyStores(Arc<[Arc<dyn KeyStore>]>);
 
-/// The stores of this crate: `file:`, `cred:`, and `pkcs11:` with the feature of that name.
+/// The stores of this crate: `file:`, `cred:`, `env:`, and `pkcs11:` with the feature of that name.
 impl Default for KeyStores {
     fn default() -> Self {
         Self(Arc::new([
             Arc::new(FileStore),
-            Arc::new(CredentialStore),
+            Arc::new(SourceStore(CredentialSource)),
+            Arc::new(SourceStore(EnvironmentSource)),
             #[cfg(feature = "pkcs11")]
             Arc::new(Pkcs11Store),
         ]))
@@ -39,6 +42,12 @@ impl KeyStores {
         let mut stores: Vec<Arc<dyn KeyStore>> = others.collect();
         stores.push(Arc::new(store));
         Self(stores.into())
+    }
+
+    /// Adds a source of secrets, which can be keys or passwords. It replaces the store of the same scheme.
+    #[must_use]
+    pub fn with_source(&self, source: impl SecretSource + 'static) -> Self {
+        self.with(SourceStore(source))
     }
 
     /// Parses the URI or path of a key in the configuration file `file`.
@@ -63,13 +72,22 @@ impl KeyStores {
     /// # Errors
     /// [`KeyError`] if no store has the scheme, or the key cannot be used.
     pub fn open(&self, key: &KeyRef, usage: KeyUsage) -> Result<KeyHandle, KeyError> {
-        match self.find(key.scheme()) {
-            Some(store) => store.open(key, usage),
-            None => {
-                let InvalidKeyRef { message, hint } = self.unknown(key.scheme());
-                Err(KeyError::invalid(key, message).hint(hint))
-            }
-        }
+        self.store_of(key)?.open(key, usage)
+    }
+
+    /// Fetches a secret, such as a password, from the store that has its scheme. It may block.
+    ///
+    /// # Errors
+    /// [`KeyError`] if no store has the scheme, the store hands out no secrets, or the secret is unavailable.
+    pub fn fetch(&self, secret: &KeyRef) -> Result<FetchedSecret, KeyError> {
+        self.store_of(secret)?.fetch(secret)
+    }
+
+    fn store_of(&self, key: &KeyRef) -> Result<&dyn KeyStore, KeyError> {
+        self.find(key.scheme()).ok_or_else(|| {
+            let InvalidKeyRef { message, hint } = self.unknown(key.scheme());
+            KeyError::invalid(key, message).hint(hint)
+        })
     }
 
     /// Finds a store. RFC 3986 compares schemes without case.
@@ -78,11 +96,21 @@ impl KeyStores {
     }
 
     fn unknown(&self, scheme: &str) -> InvalidKeyRef {
-        let known: Vec<_> = self.0.iter().map(|store| format!("`{}:`", store.scheme())).collect();
         InvalidKeyRef::new(
             format!("unknown key scheme `{scheme}:`"),
-            format!("use {} or a path; a path with a colon starts with `./`", known.join(", ")),
+            format!("use {} or a path; a path with a colon starts with `./`", self.schemes()),
         )
+    }
+
+    /// Returns whether a text starts with the scheme of a store.
+    pub(crate) fn has_scheme(&self, text: &str) -> bool {
+        scheme(text).is_some_and(|scheme| self.find(scheme).is_some())
+    }
+
+    /// Returns the schemes for a message.
+    pub(crate) fn schemes(&self) -> String {
+        let known: Vec<_> = self.0.iter().map(|store| format!("`{}:`", store.scheme())).collect();
+        known.join(", ")
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::error::KeyError;
 use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{InvalidKeyRef, KeyRef};
+use super::secret_source::FetchedSecret;
 
 /// A place that keeps keys, named by the scheme of their URIs.
 ///
@@ -27,4 +28,15 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`KeyError`] if the key is unavailable, damaged, or not made for this usage.
     fn open(&self, key: &KeyRef, usage: KeyUsage) -> Result<KeyHandle, KeyError>;
+
+    /// Returns a secret as bytes, such as a password. The default is for stores that hand out none.
+    ///
+    /// It may block.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the secret is unavailable, or this store hands out none.
+    fn fetch(&self, secret: &KeyRef) -> Result<FetchedSecret, KeyError> {
+        let message = format!("`{}:` does not hand out secrets as bytes", self.scheme());
+        Err(KeyError::invalid(secret, message).hint("name a file or another source of secrets"))
+    }
 }

@@ -83,16 +83,16 @@ fn file_of_root_that_a_group_of_this_user_can_read_is_accepted() {
 fn line_with_something_around_the_secret_is_refused_with_its_place() {
     let refused = |content: &[u8]| one_line(content).unwrap_err();
 
-    assert_eq!(refused(b"\xef\xbb\xbfhunter2\n"), "a byte order mark begins the file");
-    assert_eq!(refused(b"\xff\xfeh\0u\0"), "the file is UTF-16");
+    assert_eq!(refused(b"\xef\xbb\xbfhunter2\n"), "a byte order mark begins the text");
+    assert_eq!(refused(b"\xff\xfeh\0u\0"), "the text is UTF-16");
     assert_eq!(refused(b"hunter2\n\n"), "a line break follows character 7; expected one line");
     assert_eq!(refused(b"hunter2\r\n\r\n"), "a line break follows character 7; expected one line");
     assert_eq!(refused(b"\nhunter2\n"), "a line break follows character 0; expected one line");
     assert_eq!(refused(b"hunter2 \n"), "line 1 ends with a blank");
     assert_eq!(refused(b"\thunter2"), "line 1 begins with a blank");
     assert_eq!(refused(b"hunter\xff"), "byte 7 is not UTF-8");
-    assert_eq!(refused(b"hunter\0"), "the file contains a NUL");
-    assert_eq!(refused(b"\n"), "the file is empty");
+    assert_eq!(refused(b"hunter\0"), "contains a NUL");
+    assert_eq!(refused(b"\n"), "empty: expected one line");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn text_other_than_a_key_on_p256_is_refused_with_a_hint_and_without_its_content(
     let (_folder, pem) = exported();
     let secret = pem.lines().nth(1).unwrap().to_owned();
     for (text, message) in [
-        (String::new(), "the file is empty"),
+        (String::new(), "empty: expected a key in PEM armour"),
         ("hunter2".to_owned(), "not a key in PEM armour"),
         (pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "the private key is encrypted"),
         (

@@ -10,6 +10,7 @@ use taskseal::broker::Broker;
 use taskseal::broker::redis::{Password, RedisBroker, RedisConfig};
 use taskseal::broker::sqlite::SqliteBroker;
 use taskseal::config::PasswordSource;
+use taskseal::keys::KeyStores;
 use zeroize::Zeroizing;
 
 use super::attacker::{AnyError, EmbeddedStorage, RedisStorage, Storage};
@@ -31,7 +32,9 @@ impl Location {
     /// Reads the password of a Redis.
     pub(super) fn new(url: Option<&str>, password: Option<&PasswordSource>) -> Result<Self, AnyError> {
         let Some(url) = url else { return Ok(Self::Embedded) };
-        let password = password.map(|source| source.read(Path::new("--password-env"))).transpose()?;
+        let password = password
+            .map(|source| source.read(Path::new("--password-env"), &KeyStores::default()))
+            .transpose()?;
         Ok(Self::Redis { url: Zeroizing::new(url.to_owned()), password })
     }
 

@@ -17,7 +17,7 @@ impl Armour {
     /// Finds the armour in the content of a file.
     pub(crate) fn find(content: &[u8]) -> Result<Self, String> {
         if is_utf16(content) {
-            return Err("the file is UTF-16; expected PEM armour in UTF-8 or ASCII".to_owned());
+            return Err("the text is UTF-16; expected PEM armour in UTF-8 or ASCII".to_owned());
         }
         let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
         let mut armour = Zeroizing::new(Vec::with_capacity(content.len() + 1));
@@ -35,10 +35,10 @@ impl Armour {
         }
         match part {
             Part::Below => Ok(Self(armour)),
-            Part::Inside => {
-                Err("the PEM armour has no line `-----END …-----`: the file is cut off".to_owned())
+            Part::Inside => Err("the PEM armour has no line `-----END …-----`: it is cut off".to_owned()),
+            Part::Above if content.trim_ascii().is_empty() => {
+                Err("empty: expected a key in PEM armour".to_owned())
             }
-            Part::Above if content.trim_ascii().is_empty() => Err("the file is empty".to_owned()),
             Part::Above => Err("not a key in PEM armour: no line begins with `-----BEGIN`".to_owned()),
         }
     }
@@ -81,7 +81,7 @@ impl Part {
             Self::Inside if is_boundary(b"END ") => Ok(Self::Below),
             Self::Inside if line.iter().all(|byte| is_base64(*byte)) => Ok(Self::Inside),
             Self::Inside => Err("contains a character that is not base64"),
-            Self::Below if is_boundary(b"BEGIN ") => Err("begins a second key: a file contains one"),
+            Self::Below if is_boundary(b"BEGIN ") => Err("begins a second key: expected one"),
             Self::Below => Err("follows the end of the PEM armour: remove it"),
         }
     }

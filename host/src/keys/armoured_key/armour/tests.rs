@@ -13,9 +13,9 @@ fn armour_that_cannot_be_read_is_refused_with_its_line_and_without_its_content()
     let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(PEM.bytes().flat_map(|byte| [byte, 0])).collect();
     let end = "-----END TASKSEAL SECRET KEY-----";
     for (content, expected) in [
-        (utf16, "the file is UTF-16"),
-        (Vec::new(), "the file is empty"),
-        (b"\n \r\n".to_vec(), "the file is empty"),
+        (utf16, "the text is UTF-16"),
+        (Vec::new(), "empty: expected a key in PEM armour"),
+        (b"\n \r\n".to_vec(), "empty: expected a key in PEM armour"),
         (b"kid = 3\n".to_vec(), "no line begins with `-----BEGIN`"),
         (PEM.replace("AAEC", " AAEC").into(), "line 3 begins with a blank"),
         (PEM.replace("-----BEGIN", "  -----BEGIN").into(), "line 2 begins with a blank"),
@@ -25,7 +25,7 @@ fn armour_that_cannot_be_read_is_refused_with_its_line_and_without_its_content()
             "line 1 is not the first line of PEM armour alone",
         ),
         (PEM.replace('\n', "\\n").replace("# a comment\\n", "").into(), "line 1 is not the first line"),
-        (PEM.replace(end, "").into(), "the file is cut off"),
+        (PEM.replace(end, "").into(), "it is cut off"),
         (PEM.repeat(2).into(), "line 6 follows the end"),
         (PEM.replace("# a comment\n", "").repeat(2).into(), "line 5 begins a second key"),
         (format!("{PEM}more").into(), "line 6 follows the end"),
