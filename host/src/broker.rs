@@ -45,6 +45,8 @@ mod settlement;
 #[cfg(feature = "sqlite")]
 #[doc(hidden)]
 pub mod sqlite;
+#[doc(hidden)]
+pub mod status;
 
 /// A queue that stores sealed tasks and leases them to workers.
 ///
@@ -200,6 +202,30 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`BrokerError`].
     async fn find(&self, queue: &QueueName, id: &str) -> Result<Option<TaskInfo>, BrokerError>;
+
+    /// Stores the status of a process for `keep`, in whole seconds, in place of its previous one; zero deletes it. A broker that
+    /// stores none returns without an error.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    #[doc(hidden)]
+    async fn publish_status(
+        &self,
+        _process: &str,
+        _status: &[u8],
+        _keep: Duration,
+    ) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    /// Returns the stored statuses that have not ended, within the bounds of [`status`].
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    #[doc(hidden)]
+    async fn statuses(&self) -> Result<Vec<Vec<u8>>, BrokerError> {
+        Ok(Vec::new())
+    }
 
     /// Waits until one of `queues` may have a new pending task, or `timeout` has passed. A hint only: it may return
     /// early, and the caller must still poll.

@@ -20,6 +20,7 @@ pub mod operate;
 pub mod recover;
 pub mod settle;
 pub mod sharing;
+pub mod statuses;
 pub mod upkeep;
 
 /// An empty store of one kind of broker, and an attacker's access to it.
@@ -123,6 +124,11 @@ macro_rules! conformance {
                 delete_removes_every_task_that_no_worker_holds,
                 operation_repeated_changes_nothing,
                 queue_with_tasks_is_deleted_only_on_request_and_never_while_one_is_active,
+            }
+            statuses {
+                status_of_a_process_replaces_its_previous_one,
+                status_ends_with_its_time_or_when_it_is_withdrawn,
+                status_that_is_too_long_is_not_returned,
             }
             damage {
                 damaged_message_is_reported_archived_whole_and_stops_no_other_task,

@@ -189,6 +189,14 @@ impl Broker for FaultyBroker {
         self.inner.set_paused(queue, paused).await
     }
 
+    async fn publish_status(&self, process: &str, status: &[u8], keep: Duration) -> Result<(), BrokerError> {
+        self.inner.publish_status(process, status, keep).await
+    }
+
+    async fn statuses(&self) -> Result<Vec<Vec<u8>>, BrokerError> {
+        self.inner.statuses().await
+    }
+
     async fn ping(&self) -> Result<(), BrokerError> {
         self.inner.ping().await
     }

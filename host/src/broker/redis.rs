@@ -44,6 +44,7 @@ mod operate;
 mod reply;
 mod scripts;
 mod settle;
+mod statuses;
 mod subscriber;
 mod tokens;
 mod unique;
@@ -170,6 +171,14 @@ impl Broker for RedisBroker {
         let args = Args::default().int(i64::from(paused)).text(&self.channel).text(queue.as_str());
         let changed = self.connection.run(&scripts::PAUSE, &[&keys.paused], &args).await?;
         Ok(reply::int(&changed)? == 1)
+    }
+
+    async fn publish_status(&self, process: &str, status: &[u8], keep: Duration) -> Result<(), BrokerError> {
+        self.store_status(process, status, keep).await
+    }
+
+    async fn statuses(&self) -> Result<Vec<Vec<u8>>, BrokerError> {
+        self.load_statuses().await
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {

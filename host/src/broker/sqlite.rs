@@ -44,6 +44,7 @@ mod pending;
 mod record;
 mod schema;
 mod settle;
+mod statuses;
 mod tasks;
 
 /// How often a waiting call checks whether another process has written.
@@ -258,6 +259,19 @@ impl Broker for SqliteBroker {
             .await?;
         self.notify_if(changed && !paused);
         Ok(changed)
+    }
+
+    async fn publish_status(&self, process: &str, status: &[u8], keep: Duration) -> Result<(), BrokerError> {
+        let (process, status) = (process.to_owned(), status.to_vec());
+        self.executor
+            .write(move |connection, now| {
+                statuses::publish(connection, &process, &status, now.plus(keep).0, now.0)
+            })
+            .await
+    }
+
+    async fn statuses(&self) -> Result<Vec<Vec<u8>>, BrokerError> {
+        self.executor.read(move |connection, now| statuses::list(connection, now.0)).await
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {

@@ -72,6 +72,11 @@ pub(super) fn queues(prefix: &str) -> String {
     format!("{prefix}:queues")
 }
 
+/// Returns the keys of the statuses of processes, and of the times at which they end. The braces place them in one hash slot.
+pub(super) fn statuses(prefix: &str) -> [String; 2] {
+    [format!("{prefix}:{{taskseal}}:processes"), format!("{prefix}:{{taskseal}}:processes:until")]
+}
+
 /// Returns the key that is written and deleted to find out whether that is possible.
 pub(super) fn probe(prefix: &str) -> String {
     format!("{prefix}:taskseal:probe")

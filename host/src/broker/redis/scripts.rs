@@ -107,3 +107,5 @@ script!(STATS = "clock" "wrong_type" "bounds" "groups" "stats");
 script!(LIST = "wrong_type" "holder" "bounds" "groups" "list");
 script!(FIND = "wrong_type" "holder" "bounds" "groups" "find");
 script!(QUEUES = "queues");
+script!(PUBLISH_STATUS = "clock" "publish_status");
+script!(STATUSES = "clock" "statuses");

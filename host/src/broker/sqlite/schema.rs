@@ -11,7 +11,7 @@ use crate::sqlite::Schema;
 pub(super) const SCHEMA: Schema = Schema {
     kind: "queue",
     application_id: i32::from_be_bytes(*b"tskq"),
-    version: 4,
+    version: 5,
     sql: "
 CREATE TABLE queue (
     name TEXT NOT NULL PRIMARY KEY,
@@ -68,6 +68,12 @@ CREATE TABLE result (
     seq INTEGER PRIMARY KEY, -- that of the task
     envelope BLOB NOT NULL
 ) STRICT;
+
+CREATE TABLE process (
+    id TEXT NOT NULL PRIMARY KEY,
+    status BLOB NOT NULL, -- signed
+    until INTEGER NOT NULL -- when it is deleted
+) STRICT, WITHOUT ROWID;
 ",
 };
 
