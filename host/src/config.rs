@@ -26,7 +26,7 @@ pub use self::password::PasswordSource;
 #[doc(hidden)]
 pub use self::program::ProgramSettings;
 #[doc(hidden)]
-pub use crate::policy::PolicySettings;
+pub use crate::policy::{PolicySet, PolicySettings, TypeRules};
 #[doc(hidden)]
 pub use crate::time::ClockError;
 
@@ -65,6 +65,8 @@ pub struct Config {
     pub worker: Option<WorkerSettings>,
     /// What is accepted as a task or result.
     pub policy: PolicySettings,
+    /// The rules of single task types, from the file that `policy` names.
+    pub rules: TypeRules,
     /// Programs that run tasks, each for one task type or prefix of task types.
     pub programs: Vec<ProgramSettings>,
     /// The stores that open the keys.
@@ -103,6 +105,13 @@ impl Config {
     #[must_use]
     pub fn audience(&self, queue: &QueueName) -> String {
         format!("{}/{queue}", self.deployment)
+    }
+
+    /// Returns the policy for tasks: the section `[policy]` and the rules of the policy file.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn policy_set(&self) -> PolicySet {
+        PolicySet::new(self.policy.clone(), self.rules.clone())
     }
 
     /// Opens the keyset with the decryption keys of the worker and the key of the client that opens results.

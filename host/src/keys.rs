@@ -55,7 +55,7 @@ pub use self::error::{KeyErrorKind, KeyFault, KeyringError};
 pub use self::handle::{KeyHandle, KeyUsage};
 #[doc(hidden)]
 pub use self::keyring::Keyring;
-pub(crate) use self::keyset_file::Kid;
+pub(crate) use self::keyset_file::{Kid, Patterns};
 #[doc(hidden)]
 pub use self::keyset_file::{append_entry, check_appendable, is_pattern};
 #[doc(hidden)]

@@ -12,7 +12,6 @@ pub mod quarantine;
 pub mod replay;
 
 mod lock;
-mod policy;
 mod retry;
 mod runtime;
 mod sqlite;
@@ -27,6 +26,8 @@ mod escape;
 mod file_error;
 #[cfg(not(feature = "internal"))]
 mod file_security;
+#[cfg(not(feature = "internal"))]
+mod policy;
 #[cfg(not(feature = "internal"))]
 mod queue;
 #[cfg(not(feature = "internal"))]
@@ -58,6 +59,9 @@ pub mod file_error;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod file_security;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod policy;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod queue;

@@ -1,10 +1,22 @@
 //! What a host accepts: the only place that fills the policies of the core.
+//!
+//! [`PolicySettings`] holds for all task types. A policy file has rules for single types ([`TypeRules`]). A [`PolicySet`] is both
+//! together: a worker decides by one for each batch of tasks.
 
+mod file;
+mod fingerprint;
+mod rule;
+mod set;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use taskseal_core::{Audience, NameSet, Policy, SuiteSet};
 
+pub use self::fingerprint::Fingerprint;
+pub use self::rule::{TypeRule, Violation};
+pub use self::set::{DefaultAction, PolicySet, RuleChoice, TypeRules};
 use crate::config::value;
 
 /// What a worker accepts as a task and a client as a result: the section `[policy]` of `taskseal.toml`.
@@ -12,6 +24,8 @@ use crate::config::value;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PolicySettings {
+    /// The file with the rules of task types. `None`: there are none, and every type is accepted that has a handler.
+    pub file: Option<PathBuf>,
     /// Accepted suites. SE and SP by default: signed and encrypted.
     #[serde(deserialize_with = "value::suites")]
     pub suites: SuiteSet,
@@ -34,6 +48,7 @@ pub struct PolicySettings {
 impl Default for PolicySettings {
     fn default() -> Self {
         Self {
+            file: None,
             suites: SuiteSet::SIGNED_AND_ENCRYPTED,
             batches: false,
             clockless: false,

@@ -131,6 +131,7 @@ fn is_path(target: &str) -> bool {
 #[test]
 fn reference_of_the_configuration_has_the_fields_of_the_parser() {
     let page = fs::read_to_string(top("host/docs/configuration.md")).expect("the reference");
+    let rules = fs::read_to_string(top("host/docs/policy.md")).expect("the reference of the policy file");
     for (heading, source, name) in [
         ("`[broker]`", "host/src/config/broker.rs", "struct BrokerSection"),
         ("`[keys]`", "host/src/config/file.rs", "struct KeysSection"),
@@ -140,7 +141,9 @@ fn reference_of_the_configuration_has_the_fields_of_the_parser() {
         ("`[[worker.queue]]`", "host/src/config/file.rs", "struct QueueEntry"),
         ("`[policy]`", "host/src/policy.rs", "struct PolicySettings"),
         ("`[[handler]]`", "host/src/config/program.rs", "struct HandlerSection"),
+        ("`[[type]]`", "host/src/policy/file.rs", "struct TypeSection"),
     ] {
+        let page = if heading == "`[[type]]`" { &rules } else { &page };
         let (_, section) = page.split_once(&format!("### {heading}\n")).expect(heading);
         let section = section.split("\n#").next().expect("a section");
         let documented: BTreeSet<&str> = section

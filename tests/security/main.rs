@@ -7,3 +7,4 @@ mod ledger;
 mod ledger_model;
 mod postponed;
 mod replay_while_keys_stall;
+mod rules;

@@ -1,6 +1,6 @@
 //! The text of the configuration file: its sections, read into the settings that clients and workers use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
@@ -14,7 +14,7 @@ use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN};
 use crate::file_security::read_guarded;
 use crate::keys::{KeyStores, Kid, relative_to};
-use crate::policy::PolicySettings;
+use crate::policy::{PolicySet, PolicySettings, TypeRules};
 use crate::quarantine::Limits;
 use crate::queue::QueueName;
 use crate::toml_file::{Spanned, parse_toml};
@@ -142,11 +142,15 @@ impl ConfigFile {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
-        let quarantine = self.state.quarantine_limits(context, &self.policy)?;
+        let mut policy = self.policy;
+        policy.file = policy.file.map(|file| in_folder_of(context.file, &file));
+        let rules = policy.file.as_deref().map(TypeRules::load).transpose()?.unwrap_or_default();
+        let largest_body = PolicySet::new(policy.clone(), rules.clone()).largest_body();
+        let quarantine = self.state.quarantine_limits(context, largest_body)?;
         let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
-        let client = self.client.map(|client| client.check(context, &deployment, queue, &self.policy));
+        let client = self.client.map(|client| client.check(context, &deployment, queue, &policy));
         let client = client.transpose()?;
-        let worker = self.worker.map(|worker| worker.check(context, &deployment, &self.policy));
+        let worker = self.worker.map(|worker| worker.check(context, &deployment, &policy, &rules));
         let worker = worker.transpose()?;
         let archive = self.broker.archive();
         let broker = self.broker.check(context)?;
@@ -162,11 +166,17 @@ impl ConfigFile {
             keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
             client,
             worker,
-            policy: self.policy,
+            policy,
+            rules,
             programs,
             key_stores: context.stores.clone(),
         })
     }
+}
+
+/// Returns a path that is relative to the folder of the configuration file.
+fn in_folder_of(config: &Path, path: &Path) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(path)
 }
 
 /// Returns the first queue, or `default` if there is none.
@@ -178,14 +188,13 @@ fn first(queues: &[QueueEntry]) -> QueueName {
 impl StateSection {
     /// Returns how much the quarantine may store: at least two of the longest task, so that a task whose sender is not proven fits
     /// into its half.
-    fn quarantine_limits(&self, context: &Context<'_>, policy: &PolicySettings) -> Result<Limits, FileError> {
+    fn quarantine_limits(&self, context: &Context<'_>, largest_body: usize) -> Result<Limits, FileError> {
         let mut limits = Limits::default();
         set(&mut limits.entries, self.quarantine_entries);
         let Some(bytes) = &self.quarantine_bytes else { return Ok(limits) };
         limits.bytes = u64::from(*bytes.get_ref());
-        if limits.bytes < Limits::least_bytes(policy.max_body) {
-            let hint =
-                "raise `quarantine_bytes` to more than twice `max_body` of [policy], or lower `max_body`";
+        if limits.bytes < Limits::least_bytes(largest_body) {
+            let hint = "raise `quarantine_bytes` to more than twice the largest `max_body` of the policy, or lower `max_body`";
             return Err(context.fault(
                 bytes,
                 "`quarantine_bytes` is too small for a task of `max_body`",
@@ -231,6 +240,7 @@ impl WorkerSection {
         context: &Context<'_>,
         deployment: &str,
         policy: &PolicySettings,
+        rules: &TypeRules,
     ) -> Result<WorkerSettings, FileError> {
         let mut settings = WorkerSettings::new(&host_name(), deployment, first(self.queue.get_ref()));
         settings.queues = check_queues(self.queue, context)?;
@@ -273,6 +283,7 @@ impl WorkerSection {
             (None, None) => None,
         };
         settings.policy = policy.clone();
+        settings.rules = rules.clone();
         Ok(settings)
     }
 }

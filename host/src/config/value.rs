@@ -37,7 +37,7 @@ impl Visitor<'_> for Text {
 
 /// A duration of `MIN` to `MAX` seconds, written as a whole number and a unit: `"5s"`, `"10m"`, `"24h"`, `"7d"`.
 #[derive(Clone, Copy)]
-pub(super) struct Seconds<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Seconds<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<const MIN: u64, const MAX: u64> From<Seconds<MIN, MAX>> for Duration {
     fn from(seconds: Seconds<MIN, MAX>) -> Self {
@@ -111,7 +111,7 @@ fn show_seconds(seconds: u64) -> String {
 
 /// A number of bytes from `MIN` to `MAX`, written with a unit: `"64KiB"`, `"1MiB"`, `"512B"`.
 #[derive(Clone, Copy)]
-pub(super) struct Size<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Size<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Size<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -180,7 +180,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy)]
-pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Count<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -227,7 +227,7 @@ impl<const MIN: u64, const MAX: u64> From<Count<MIN, MAX>> for u16 {
 
 /// A suite by its name.
 #[derive(Clone, Copy)]
-pub(super) struct SuiteName(pub(super) Suite);
+pub(crate) struct SuiteName(pub(crate) Suite);
 
 impl<'de> Deserialize<'de> for SuiteName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -249,7 +249,7 @@ pub(crate) fn suites<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Suite
 
 /// A queue by its name.
 #[derive(Clone)]
-pub(super) struct Queue(pub(super) QueueName);
+pub(crate) struct Queue(pub(crate) QueueName);
 
 impl<'de> Deserialize<'de> for Queue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -268,7 +268,7 @@ impl From<Queue> for QueueName {
 
 /// A name of up to `MAX` printable ASCII characters without space; `/` only if `SLASH`.
 #[derive(Clone)]
-pub(super) struct Name<const MAX: usize, const SLASH: bool>(pub(super) String);
+pub(crate) struct Name<const MAX: usize, const SLASH: bool>(pub(crate) String);
 
 impl<'de, const MAX: usize, const SLASH: bool> Deserialize<'de> for Name<MAX, SLASH> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -19,9 +19,9 @@ use crate::file_security;
 use crate::toml_file::{Spanned, parse_toml};
 
 pub use self::append::{append_entry, check_appendable};
-pub(crate) use self::fields::Kid;
 pub use self::fields::is_pattern;
-use self::fields::{Instant, Patterns, Point, State};
+use self::fields::{Instant, Point, State};
+pub(crate) use self::fields::{Kid, Patterns};
 
 mod append;
 mod check;

@@ -42,7 +42,7 @@ pub(super) fn decrypt(
         timeout: claims.timeout.map_or(limit, |seconds| Duration::from_secs(seconds.into())).min(limit),
         body,
     };
-    let expires_at = claims.expires_at.and_then(|seconds| i64::try_from(seconds).ok());
+    let expires_at = shared.policy.ends_at(claims).and_then(|seconds| i64::try_from(seconds).ok());
     Continue(Box::new(DecryptedTask {
         task,
         key,
@@ -87,7 +87,11 @@ fn refused(shared: &Shared, admitted: &AdmittedTask<'_>, refusal: Refusal) -> Ou
         return Outcome::Refused { refusal: details, acquired };
     }
     let claims = verified.claims();
-    let policy = shared.settings.policy.for_tasks(claims.audience, NameSet::new(&shared.handled_types));
+    let policy = shared.policy.for_task(
+        claims.task_type.as_str(),
+        claims.audience,
+        NameSet::new(&shared.handled_types),
+    );
     let (backoff, now) = (shared.settings.postpone, UnixMillis::now());
     match postpone::retry_at(backoff, &policy, claims, postpone::Reason::DEPLOYMENT, now) {
         Some(at) => Outcome::Postponed { at, refusal: details, acquired },

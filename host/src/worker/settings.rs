@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::keys::{KeyRef, SealingSource};
-use crate::policy::PolicySettings;
+use crate::policy::{PolicySettings, TypeRules};
 use crate::queue::QueueName;
 use crate::retry::Backoff;
 
@@ -50,6 +50,9 @@ pub struct WorkerSettings {
     pub max_timeout: Duration,
     /// What is accepted as a task.
     pub policy: PolicySettings,
+    /// The rules of single task types. None by default.
+    #[doc(hidden)]
+    pub rules: TypeRules,
 }
 
 /// A queue and its weight among the queues of a worker.
@@ -100,6 +103,7 @@ impl WorkerSettings {
             key_retry: Duration::from_secs(5),
             max_timeout: Self::DEFAULT_MAX_TIMEOUT,
             policy: PolicySettings::default(),
+            rules: TypeRules::default(),
         }
     }
 

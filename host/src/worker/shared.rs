@@ -22,6 +22,7 @@ use super::settings::WorkerSettings;
 use super::slots::SlotPool;
 use super::start_failures::StartFailures;
 use crate::lock::lock;
+use crate::policy::PolicySet;
 use crate::replay::{StateError, TaskKey};
 use crate::runtime::run_blocking;
 use crate::telemetry;
@@ -34,6 +35,7 @@ const MAX_CONCURRENT_SEALS: usize = 32;
 pub(super) struct Shared {
     pub(super) settings: WorkerSettings,
     pub(super) parts: WorkerParts,
+    pub(super) policy: PolicySet,
     /// Patterns of the handled task types, in the form of a [`NameSet`](taskseal_core::NameSet).
     pub(super) handled_types: String,
     /// The name of this worker in the ledger, unique for each run of the process.
@@ -63,6 +65,7 @@ impl Shared {
         Self {
             handled_types: parts.handlers.patterns(),
             owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
+            policy: PolicySet::new(settings.policy.clone(), settings.rules.clone()),
             settings,
             parts,
             result_key: ResultKey::new(),

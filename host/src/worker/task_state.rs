@@ -14,6 +14,7 @@ use crate::broker::{Lease, TaskRecord};
 use crate::escape::Escaped;
 use crate::handler::{Failure, OpenedTask};
 use crate::keys::Keyring;
+use crate::policy::Violation;
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
 use crate::time::UnixMillis;
@@ -156,6 +157,8 @@ pub(super) struct RefusalDetails {
     pub(super) claimed: Option<ClaimedSender>,
     /// The word of the queue's metadata that differs from the seal.
     pub(super) mismatch: Option<Mismatch>,
+    /// What the policy file requires of tasks of this type.
+    pub(super) violation: Option<Violation>,
     /// Whether the ledger cannot know if the task ran, because it was created later.
     pub(super) older_than_ledger: bool,
     /// Whether the quarantine has stored the task.
@@ -184,6 +187,7 @@ impl RefusalDetails {
             kid_known: kid.is_some_and(|kid| keyring.record(kid).is_some()),
             claimed: envelope.map(|envelope| envelope.danger_claims_unverified().into()),
             mismatch: None,
+            violation: None,
             older_than_ledger: false,
             quarantined: false,
         }
@@ -197,6 +201,7 @@ impl RefusalDetails {
             kid_known: true,
             claimed: Some(verified.claims().into()),
             mismatch: None,
+            violation: None,
             older_than_ledger: false,
             quarantined: false,
         }
@@ -204,12 +209,13 @@ impl RefusalDetails {
 
     /// Returns a sentence for an operator.
     pub(super) fn detail(&self) -> String {
-        let reason = match &self.mismatch {
-            Some(mismatch) => format!("{}: {mismatch}", self.refusal),
-            None if self.older_than_ledger => {
+        let reason = match (&self.mismatch, &self.violation) {
+            (Some(mismatch), _) => format!("{}: {mismatch}", self.refusal),
+            (None, Some(violation)) => format!("{}: {violation}", self.refusal),
+            (None, None) if self.older_than_ledger => {
                 format!("{}: issued before this ledger was created", self.refusal)
             }
-            None => self.refusal.to_string(),
+            (None, None) => self.refusal.to_string(),
         };
         match (&self.claimed, self.kid) {
             (Some(claimed), Some(kid)) => {

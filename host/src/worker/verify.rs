@@ -6,7 +6,9 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use sha2::{Digest, Sha256};
 use taskseal_core::claims::Claims;
-use taskseal_core::{Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified};
+use taskseal_core::{
+    Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified, Verified,
+};
 
 use super::postpone;
 use super::shared::Shared;
@@ -34,15 +36,34 @@ pub(super) fn verify<'a>(
         return refuse(Refusal::WrongAudience, Some(&unverified), keyring);
     };
     let seconds = unix_seconds();
-    let policy = shared.settings.policy.for_tasks(audience, NameSet::new(&shared.handled_types));
+    let task_type = unverified.danger_claims_unverified().task_type;
+    let handled = NameSet::new(&shared.handled_types);
+    let policy = shared.policy.for_task(task_type.as_str(), audience, handled);
     let clock = &mut TimeWindow::exact(seconds);
     match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
         Ok(verified) => match mismatch(task, verified.claims()) {
-            None => Continue(VerifiedTask::Current(verified)),
+            None => check_rule(shared, task, verified, seconds),
             Some(mismatch) => refuse_mismatch(mismatch, &unverified, keyring),
         },
         Err(error) => reject(shared, task, &policy, &unverified, error, seconds),
     }
+}
+
+/// Checks what the rule of the type requires of a verified task.
+fn check_rule<'a>(
+    shared: &Shared,
+    task: &LeasedTask,
+    verified: Verified<'a>,
+    now: u64,
+) -> StageDecision<VerifiedTask<'a>> {
+    let checked = shared.policy.check(verified.claims(), verified.kid(), &task.queue, now);
+    let Err(violation) = checked else { return Continue(VerifiedTask::Current(verified)) };
+    let mut refusal = RefusalDetails::after_verification(violation.refusal, &verified);
+    refusal.violation = Some(violation);
+    if refusal.refusal == Refusal::Expired {
+        return Continue(VerifiedTask::Expired(expired(verified.claims(), *verified.digest(), refusal)));
+    }
+    Break(Outcome::Refused { refusal, acquired: None })
 }
 
 /// Decides about a task whose verification failed with `error` at the Unix time `now`.
@@ -60,7 +81,11 @@ fn reject<'a>(
     let claims = unverified.danger_claims_unverified();
     match error.refusal().unwrap_or(Refusal::Rejected) {
         Refusal::Expired => match mismatch(task, claims) {
-            None => Continue(VerifiedTask::Expired(expired(unverified, &task.record.envelope, keyring))),
+            None => {
+                let refusal = RefusalDetails::new(Refusal::Expired, Some(unverified), keyring);
+                let digest = Sha256::digest(&task.record.envelope).into();
+                Continue(VerifiedTask::Expired(expired(claims, digest, refusal)))
+            }
             Some(mismatch) => refuse_mismatch(mismatch, unverified, keyring),
         },
         Refusal::NotYetValid => {
@@ -109,12 +134,11 @@ fn mismatch(task: &LeasedTask, claims: &Claims<'_>) -> Option<Mismatch> {
     Some(Mismatch { word, stated: stated.to_owned(), sealed: sealed.to_owned() })
 }
 
-fn expired(unverified: &Unverified<'_>, envelope: &[u8], keyring: &Keyring) -> ExpiredTask {
-    let claims = unverified.danger_claims_unverified();
+fn expired(claims: &Claims<'_>, digest: [u8; 32], refusal: RefusalDetails) -> ExpiredTask {
     ExpiredTask {
         key: TaskKey { issuer: claims.issuer.to_string(), task_id: *claims.task_id.as_bytes() },
-        digest: Sha256::digest(envelope).into(),
+        digest,
         retention: retention(claims),
-        refusal: RefusalDetails::new(Refusal::Expired, Some(unverified), keyring),
+        refusal,
     }
 }

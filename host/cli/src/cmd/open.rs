@@ -9,6 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use taskseal::config::Config;
 use taskseal::keys::Keyring;
+use taskseal::policy::Violation;
 use taskseal::queue::QueueName;
 use taskseal_core::{NameSet, OpenError, Opened, Policy, Refusal, Unverified};
 use zeroize::Zeroizing;
@@ -49,17 +50,31 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let keyring = project::keyring(&config)?;
     let bytes = file_arg::read(&args.file, file_arg::MAX_ENVELOPE)?;
     let audience = config.audience(&args.queue);
-    let policy = policy(args, &config, &audience)?;
+    let policy = policy(args, &config, &audience, &bytes)?;
     let mut buffer = Zeroizing::new(Vec::new());
     let opened =
         open(&bytes, &keyring, &policy, &mut buffer).map_err(|error| failure(error, &bytes, &keyring, ui))?;
+    if args.request.is_none() {
+        let (claims, kid) = (opened.claims(), opened.verified().kid());
+        let checked = config.policy_set().check(claims, kid, &args.queue, taskseal::time::unix_seconds());
+        checked.map_err(|violation| not_accepted(&violation, &bytes, ui))?;
+    }
     print(&opened, args, ui)
 }
 
-fn policy<'a>(args: &Args, config: &'a Config, audience: &'a str) -> Result<Policy<'a>, Failure> {
+fn policy<'a>(
+    args: &Args,
+    config: &'a Config,
+    audience: &'a str,
+    bytes: &[u8],
+) -> Result<Policy<'a>, Failure> {
     let audience = project::audience(audience);
     let mut policy = match &args.request {
-        None => config.policy.for_tasks(audience, NameSet::ANY),
+        None => {
+            let envelope = Unverified::parse(bytes).ok();
+            let task_type = envelope.map(|envelope| envelope.danger_claims_unverified().task_type.as_str());
+            config.policy_set().for_task(task_type.unwrap_or_default(), audience, NameSet::ANY)
+        }
         Some(file) => {
             let request = file_arg::read(file, file_arg::MAX_ENVELOPE)?;
             config.policy.for_results(audience, Sha256::digest(request.as_slice()).into())
@@ -127,6 +142,18 @@ fn failure(error: OpenError, bytes: &[u8], keyring: &Keyring, ui: &Ui) -> Failur
         Some(hint) => failure.hint(hint),
         None => failure,
     }
+}
+
+/// Returns the failure for a task that the rule of its type does not accept.
+fn not_accepted(violation: &Violation, bytes: &[u8], ui: &Ui) -> Failure {
+    if ui.json()
+        && let Err(failure) = ui.object(refusal_members(violation.refusal, Unverified::parse(bytes).ok()))
+    {
+        return failure;
+    }
+    let code = violation.refusal.code();
+    Failure::refused(format!("refused: {} ({code}): {violation}", violation.refusal))
+        .hint("the rules are in the file that `file` in [policy] names")
 }
 
 fn refusal_members(refusal: Refusal, envelope: Option<Unverified<'_>>) -> Vec<Member> {

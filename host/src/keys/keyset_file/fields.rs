@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for State {
 }
 
 /// Patterns joined by spaces.
-pub(super) struct Patterns(pub(super) String);
+pub(crate) struct Patterns(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Patterns {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -105,7 +105,13 @@ impl Probe<'_> {
             claims(project::issuer(client), task_arg::task_type(task_type)?, project::audience(&audience))?;
         // A lifetime that the policy does not accept is found as well.
         let claims = claims.expires_at(now().saturating_add(client.lifetime.as_secs()));
-        self.verify(&claims, &self.config.policy.for_tasks(project::audience(&audience), NameSet::ANY))
+        let set = self.config.policy_set();
+        let policy = set.for_task(task_type, project::audience(&audience), NameSet::ANY);
+        self.verify(&claims, &policy)?;
+        set.check(&claims, self.key.kid(), queue, now()).map_err(|violation| {
+            Failure::refused(format!("{} ({}): {violation}", violation.refusal, violation.refusal.code()))
+                .hint("change the rule in the file that `file` in [policy] names")
+        })
     }
 
     fn result(&self, queue: &QueueName, task_type: &str) -> Result<(), Failure> {

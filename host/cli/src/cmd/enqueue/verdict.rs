@@ -4,6 +4,8 @@ use taskseal::client::SealedTask;
 use taskseal::config::Config;
 use taskseal::handler::Handlers;
 use taskseal::keys::Keyring;
+use taskseal::policy::PolicySet;
+use taskseal::time::unix_seconds;
 use taskseal::{QueueName, WorkerSettings};
 use taskseal_core::batch::BatchRootCache;
 use taskseal_core::{NameSet, OpenError, Refusal, Software, Unverified};
@@ -27,6 +29,7 @@ pub(in crate::cmd) enum Verdict {
 pub(in crate::cmd) struct Verifier<'c> {
     config: &'c Config,
     keyring: Keyring,
+    policy: PolicySet,
     /// Patterns of the task types that have a handler; empty if the configuration has no handlers.
     handled: String,
     /// So that the signature of a batch is verified once.
@@ -43,7 +46,8 @@ impl<'c> Verifier<'c> {
         let max_timeout =
             worker.map_or(WorkerSettings::DEFAULT_MAX_TIMEOUT, |worker| worker.max_timeout).as_secs();
         let roots = BatchRootCache::new();
-        Ok(Self { config, keyring, handled, roots, max_timeout, has_noted_timeout: false })
+        let policy = config.policy_set();
+        Ok(Self { config, keyring, policy, handled, roots, max_timeout, has_noted_timeout: false })
     }
 
     /// Returns the verdict about a task that this host has sealed.
@@ -63,13 +67,20 @@ impl<'c> Verifier<'c> {
     ) -> Result<Verdict, Failure> {
         let audience = self.config.audience(queue);
         let types = if self.handled.is_empty() { NameSet::ANY } else { NameSet::new(&self.handled) };
-        let policy = self.config.policy.for_tasks(project::audience(&audience), types);
         let (keyring, roots, clock) = (&self.keyring, &mut self.roots, &mut taskseal::time::clock());
-        let verified = Unverified::parse(envelope)
-            .and_then(|unverified| unverified.verify_with(&Software, roots, keyring, &policy, clock));
+        let set = &self.policy;
+        let verified = Unverified::parse(envelope).and_then(|unverified| {
+            let task_type = unverified.danger_claims_unverified().task_type;
+            let policy = set.for_task(task_type.as_str(), project::audience(&audience), types);
+            unverified.verify_with(&Software, roots, keyring, &policy, clock)
+        });
         match verified {
+            Ok(verified) => match set.check(verified.claims(), verified.kid(), queue, unix_seconds()) {
+                Ok(()) => Ok(Verdict::Accepted),
+                Err(violation) => Ok(Verdict::Refused(violation.refusal)),
+            },
             // The queue holds such a task back, and a worker that gets it early postpones it.
-            Ok(_) | Err(OpenError::Refused(Refusal::NotYetValid)) => Ok(Verdict::Accepted),
+            Err(OpenError::Refused(Refusal::NotYetValid)) => Ok(Verdict::Accepted),
             Err(OpenError::Refused(Refusal::TypeNotHandled)) => Ok(Verdict::Postponed),
             Err(OpenError::Refused(refusal)) => Ok(Verdict::Refused(refusal)),
             Err(error) => Err(Failure::new(error.to_string())),

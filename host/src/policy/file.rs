@@ -1,0 +1,106 @@
+//! The policy file: rules of task types. Errors contain the line.
+
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer};
+use taskseal_core::{KeyId, SuiteSet};
+
+use super::{DefaultAction, TypeRule, TypeRules};
+use crate::config::value::{self, Name, Queue, Seconds, Size, YEAR};
+use crate::file_error::{FileError, MAX_LEN};
+use crate::file_security::read_guarded;
+use crate::keys::{Kid, Patterns, is_pattern};
+use crate::toml_file::{Spanned, parse_toml};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    #[serde(default)]
+    default: Action,
+    #[serde(default)]
+    r#type: Vec<TypeSection>,
+}
+
+/// What holds for a type without a rule. The file denies, unless it says otherwise.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Allow,
+    #[default]
+    Deny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypeSection {
+    r#type: Spanned<Name<128, true>>,
+    suites: Option<Suites>,
+    batches: Option<bool>,
+    issuers: Option<Patterns>,
+    queues: Option<Vec<Queue>>,
+    kids: Option<Vec<Kid>>,
+    max_age: Option<Seconds<1, YEAR>>,
+    max_lifetime: Option<Seconds<1, YEAR>>,
+    max_body: Option<Size<1, { taskseal_core::MAX_BODY as u64 }>>,
+}
+
+struct Suites(SuiteSet);
+
+impl<'de> Deserialize<'de> for Suites {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        value::suites(deserializer).map(Self)
+    }
+}
+
+impl TypeRules {
+    /// Reads and checks a policy file. It is guarded as a keyset is: it decides what runs.
+    ///
+    /// # Errors
+    /// [`FileError`] with line, column and field.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let text = read_guarded(path, MAX_LEN)?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, FileError> {
+        let file: PolicyFile = parse_toml(path, text)?;
+        let mut rules: Vec<TypeRule> = Vec::new();
+        for section in file.r#type {
+            let fault = |message: String, hint: &str| {
+                Err(FileError::new(path, message).hint(hint).at(text, section.r#type.start()))
+            };
+            let pattern = &section.r#type.get_ref().0;
+            if !is_pattern(pattern) {
+                return fault(format!("`{pattern}` is not a task type"), "`*` is allowed at the end only");
+            }
+            if rules.iter().any(|other| other.pattern == *pattern) {
+                return fault(format!("duplicate task type `{pattern}`"), "remove one of the two rules");
+            }
+            rules.push(section.rule());
+        }
+        let default = match file.default {
+            Action::Allow => DefaultAction::Allow,
+            Action::Deny => DefaultAction::Deny,
+        };
+        Ok(Self::new(path.to_owned(), default, rules))
+    }
+}
+
+impl TypeSection {
+    fn rule(self) -> TypeRule {
+        TypeRule {
+            pattern: self.r#type.into_inner().0,
+            suites: self.suites.map(|suites| suites.0),
+            batches: self.batches,
+            issuers: self.issuers.map(|issuers| issuers.0),
+            queues: self.queues.map(|queues| queues.into_iter().map(|queue| queue.0).collect()),
+            kids: self.kids.map(|kids| kids.into_iter().map(|kid| kid.0).collect::<Vec<KeyId>>()),
+            max_age: self.max_age.map(Into::into),
+            max_lifetime: self.max_lifetime.map(Into::into),
+            max_body: self.max_body.map(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

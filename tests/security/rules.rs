@@ -1,0 +1,114 @@
+//! Rules of single task types in a policy file: what a rule does not accept is refused, although the keyset allows it.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use taskseal::policy::TypeRules;
+use taskseal::quarantine::Filter;
+use taskseal::{Worker, WorkerSettings};
+use taskseal_core::{Refusal, Suite};
+use taskseal_tests::fleet::{Fleet, NARROW, PRODUCER, Ran, Sealed, unix_now};
+use taskseal_tests::on_both_brokers;
+
+on_both_brokers! {
+    type_without_a_rule_is_refused_unless_the_file_allows_it,
+    issuer_queue_and_key_that_the_rule_does_not_name_are_refused,
+    task_older_than_its_rule_allows_is_refused_and_not_run_after_a_failure,
+    body_and_lifetime_beyond_the_rule_of_the_type_are_refused,
+    suite_of_another_type_is_put_off,
+    rule_accepts_what_the_settings_of_all_types_do_not,
+}
+
+/// Settings of a worker with these rules.
+fn ruled(fleet: &Fleet, text: &str) -> WorkerSettings {
+    let file = fleet.path("policy.toml");
+    fs::write(&file, text).unwrap();
+    let mut settings = fleet.worker_settings();
+    settings.rules = TypeRules::load(&file).unwrap();
+    settings
+}
+
+/// Checks that a worker with these rules refuses the task, and that the quarantine tells what the rule requires.
+async fn is_refused(fleet: &Fleet, rules: &str, task: &Sealed, refusal: Refusal, required: &str) {
+    fleet.push(task.record()).await;
+    let ran = Ran::default();
+    let worker = Worker::new(ruled(fleet, rules), fleet.parts(ran.handlers()));
+    let tally = worker.run_once().await;
+    assert_eq!((tally.started, &tally.refused), (0, &[(refusal, 1)].into()), "{rules}");
+    let kept = fleet.quarantine().list(&Filter::default(), 0, 100).unwrap();
+    let entry = kept.iter().find(|entry| entry.task_id == task.id()).unwrap();
+    assert_eq!(entry.code, refusal.code());
+    assert!(entry.detail.contains(required), "{}", entry.detail);
+    assert!(ran.all().is_empty());
+}
+
+/// Checks that a worker with these rules runs the task.
+async fn runs(fleet: &Fleet, rules: &str, task: &Sealed) {
+    fleet.push(task.record()).await;
+    let ran = Ran::default();
+    let tally = Worker::new(ruled(fleet, rules), fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.succeeded, ran.all()), (1, vec![task.claims.task_id]), "{tally:?}");
+}
+
+async fn type_without_a_rule_is_refused_unless_the_file_allows_it(fleet: Fleet) {
+    let task = fleet.good();
+    for rules in ["", "[[type]]\ntype = \"email:sen\"\n", "[[type]]\ntype = \"invoice:*\"\n"] {
+        is_refused(&fleet, rules, &fleet.good(), Refusal::TypeNotAllowed, "no rule for type email:send")
+            .await;
+    }
+    runs(&fleet, "default = \"allow\"\n", &task).await;
+    runs(&fleet, "[[type]]\ntype = \"email:*\"\n", &fleet.good()).await;
+}
+
+async fn issuer_queue_and_key_that_the_rule_does_not_name_are_refused(fleet: Fleet) {
+    let of = |field: &str| format!("[[type]]\ntype = \"email:*\"\n{field}\n");
+    let narrow = fleet.sealing_key(NARROW).kid();
+    for (field, refusal, required) in [
+        ("issuers = [\"shop-*\", \"erp\"]", Refusal::IssuerNotAllowed, "issuer shop-* or erp".to_owned()),
+        ("issuers = []", Refusal::IssuerNotAllowed, "issuer".to_owned()),
+        ("queues = [\"bulk\"]", Refusal::AudienceNotAllowed, "queue bulk".to_owned()),
+        (&format!("kids = [\"{narrow}\"]"), Refusal::TypeNotAllowed, format!("kid {narrow}")),
+    ] {
+        is_refused(&fleet, &of(field), &fleet.good(), refusal, &required).await;
+    }
+    let by_narrow = fleet.seal(&fleet.sealing_key(NARROW), |claims| claims);
+    runs(&fleet, &of(&format!("kids = [\"{narrow}\"]")), &by_narrow).await;
+    runs(&fleet, &of("issuers = [\"sh*\"]\nqueues = [\"bulk\", \"mail\"]"), &fleet.good()).await;
+}
+
+async fn task_older_than_its_rule_allows_is_refused_and_not_run_after_a_failure(fleet: Fleet) {
+    let rules = "[[type]]\ntype = \"email:*\"\nmax_age = \"5m\"\n";
+    let key = fleet.sealing_key(PRODUCER);
+    let aged = |seconds| {
+        let now = unix_now();
+        fleet.seal(&key, |claims| claims.issued_at(now - seconds).expires_at(now + 3600))
+    };
+    is_refused(&fleet, rules, &aged(361), Refusal::Expired, "an age of at most 300 s").await;
+    runs(&fleet, rules, &aged(200)).await;
+}
+
+async fn body_and_lifetime_beyond_the_rule_of_the_type_are_refused(fleet: Fleet) {
+    let of = |field: &str| format!("[[type]]\ntype = \"email:*\"\n{field}\n");
+    is_refused(&fleet, &of("max_body = \"1B\""), &fleet.good(), Refusal::TooLarge, "larger").await;
+    let rules = of("max_lifetime = \"1h\"");
+    let long = |claims: taskseal_core::Claims<'static>| claims.expires_at(unix_now() + 3700);
+    let task = fleet.seal(&fleet.sealing_key(PRODUCER), long);
+    is_refused(&fleet, &rules, &task, Refusal::LifetimeTooLong, "longer than allowed").await;
+    runs(&fleet, &rules, &fleet.good()).await;
+}
+
+async fn suite_of_another_type_is_put_off(fleet: Fleet) {
+    let rules = "default = \"allow\"\n[[type]]\ntype = \"invoice:*\"\nsuites = [\"S\"]\n";
+    let task = fleet.seal(&fleet.sealing_key_in(Suite::S), |claims| claims);
+    fleet.push(task.record()).await;
+    let ran = Ran::default();
+    let tally = Worker::new(ruled(&fleet, rules), fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.started, tally.postponed), (0, [(Refusal::SuiteNotAllowed, 1)].into()));
+}
+
+async fn rule_accepts_what_the_settings_of_all_types_do_not(fleet: Fleet) {
+    let rules = "[[type]]\ntype = \"email:*\"\nsuites = [\"S\"]\nmax_lifetime = \"2d\"\n";
+    let long = |claims: taskseal_core::Claims<'static>| claims.expires_at(unix_now() + 90_000);
+    let task = fleet.seal(&fleet.sealing_key_in(Suite::S), long);
+    runs(&fleet, rules, &task).await;
+}
