@@ -36,6 +36,7 @@ pub mod seal;
 mod secret;
 #[doc(hidden)]
 pub mod stack;
+mod statement;
 mod structure;
 mod suite;
 mod task_id;
@@ -64,6 +65,7 @@ pub use self::refusal::Refusal;
 pub use self::replay::{ReplayGuard, ReplayWindow};
 pub use self::seal::Sealer;
 pub use self::secret::Secret;
+pub use self::statement::{MAX_STATEMENT, StatementType, UnverifiedStatement, sign_statement};
 pub use self::suite::{Kind, Suite, SuiteSet};
 pub use self::task_id::TaskId;
 pub use self::time::{Clock, TimeWindow};

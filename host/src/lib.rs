@@ -19,6 +19,8 @@ mod stack;
 mod toml_file;
 
 #[cfg(not(feature = "internal"))]
+mod audit;
+#[cfg(not(feature = "internal"))]
 mod client;
 #[cfg(not(feature = "internal"))]
 mod escape;
@@ -47,6 +49,9 @@ mod wiped_buffer;
 #[cfg(not(feature = "internal"))]
 mod worker;
 
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod audit;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod client;

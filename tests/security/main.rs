@@ -1,6 +1,7 @@
 //! Attackers who can write to the queue: what the worker refuses, and that no task runs twice.
 
 mod attacks;
+mod audit;
 mod batches;
 mod floods;
 mod ledger;

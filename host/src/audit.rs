@@ -1,0 +1,114 @@
+//! The audit log of a host: what workers and operators do, one JSON object on each line.
+//!
+//! Each line contains the SHA-256 of the line before. Checkpoints under an ES256 key state which lines the log has. Processes of a host
+//! append to one file under a lock. The guide is `host/docs/audit.md`.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use taskseal_core::keys::VerifyingKey;
+
+use self::checkpoint::CheckpointKey;
+use self::lock_file::LockFile;
+use self::writer::Writer;
+use crate::file_error::FileError;
+use crate::file_security;
+use crate::keys::{KeyError, KeyStores};
+use crate::lock::lock;
+use crate::time::UnixMillis;
+
+mod actor;
+mod checkpoint;
+mod event;
+mod files;
+mod line;
+mod lock_file;
+mod names;
+mod settings;
+mod tail;
+mod verify;
+mod writer;
+
+pub use self::event::{
+    AuditEvent, KeyChange, LedgerChange, OperatorAction, QuarantineChange, QueueChange, Step, TaskChange,
+};
+pub use self::files::all as files;
+pub use self::settings::AuditSettings;
+pub use self::verify::{Fault, FaultKind, MAX_FAULTS, Report, verify};
+
+/// The audit log of a host, open to append.
+pub struct AuditLog {
+    file: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    lock: LockFile,
+    writer: Writer,
+}
+
+impl AuditLog {
+    /// Opens the log of a host for a program of this name. The first line is written with the first event.
+    ///
+    /// # Errors
+    /// [`FileError`] if the folder of the log cannot be created, or if others can write in it.
+    pub fn open(settings: &AuditSettings, stores: &KeyStores, program: &str) -> Result<Self, FileError> {
+        let folder = files::folder(&settings.file);
+        file_security::create_dir(folder)?;
+        file_security::check_dir(folder)?;
+        let lock = LockFile::beside(&settings.file);
+        let writer = Writer::new(settings.clone(), stores.clone(), program);
+        Ok(Self { file: settings.file.clone(), state: Mutex::new(State { lock, writer }) })
+    }
+
+    /// Records an event. Its line is on the disk when this returns. It may block.
+    ///
+    /// # Errors
+    /// [`FileError`] if the log cannot be written: nothing was recorded.
+    pub fn record(&self, event: AuditEvent) -> Result<(), FileError> {
+        self.append(&[(UnixMillis::now(), event)])
+    }
+
+    /// Records events with their times, in this order.
+    ///
+    /// # Errors
+    /// [`FileError`] if the log cannot be written: the events after a rotation of the file were not recorded.
+    pub fn append(&self, events: &[(UnixMillis, AuditEvent)]) -> Result<(), FileError> {
+        self.locked(|writer| writer.append(events).map(drop))
+    }
+
+    /// Signs a checkpoint if there are new lines: if one is due, or `always`.
+    ///
+    /// # Errors
+    /// [`FileError`] if the log cannot be read.
+    pub fn checkpoint(&self, always: bool) -> Result<(), FileError> {
+        self.locked(|writer| writer.refresh_and_checkpoint(always))
+    }
+
+    fn locked<T>(&self, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> Result<T, FileError> {
+        let mut state = lock(&self.state);
+        let State { lock, writer } = &mut *state;
+        let done = lock.lock().and_then(|_locked| work(writer));
+        done.map_err(|error| FileError::io(&self.file, "the audit log cannot be written", &error))
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Returns the public key of the key that signs checkpoints; `None` if there is none, or if the key is kept elsewhere.
+///
+/// # Errors
+/// [`KeyError`] if the key cannot be opened.
+pub fn own_public_key(
+    settings: &AuditSettings,
+    stores: &KeyStores,
+) -> Result<Option<VerifyingKey>, KeyError> {
+    let Some(key) = &settings.key else { return Ok(None) };
+    Ok(CheckpointKey::open(key, stores)?.public())
+}

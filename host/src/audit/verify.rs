@@ -1,0 +1,84 @@
+//! Verifies the files of a log: every line follows from the one before, and checkpoints have valid signatures.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use taskseal_core::keys::VerifyingKey;
+
+use self::chain::Chain;
+use super::line::MAX_LINE;
+
+mod chain;
+mod fault;
+
+pub use self::fault::{Fault, FaultKind};
+
+/// What a verification has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Name of the log.
+    pub log: Option<String>,
+    /// Number of the first line that was read.
+    pub first: u64,
+    /// Number of the last line that was read.
+    pub last: u64,
+    /// Number of checkpoints whose signature is valid.
+    pub checkpoints: u64,
+    /// Number of checkpoints that were not verified, because no key was given.
+    pub unchecked: u64,
+    /// Number of the last line that a valid signature covers; 0 if there is none.
+    pub signed: u64,
+    /// Number of lines that were cut by a crash, and recorded as such by the next line.
+    pub cuts: u64,
+    /// Number of bytes after the last whole line, which no line has recorded yet.
+    pub open_cut: u64,
+    /// What is wrong, in the order of the lines. At most [`MAX_FAULTS`].
+    pub faults: Vec<Fault>,
+}
+
+/// Maximum number of faults in a report.
+pub const MAX_FAULTS: usize = 100;
+
+impl Report {
+    /// Returns whether nothing is wrong.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Returns the number of lines after the last valid signature: their removal or change at the end of the log cannot be found.
+    #[must_use]
+    pub const fn unsigned(&self) -> u64 {
+        let before = if self.signed > 0 { self.signed } else { self.first.saturating_sub(1) };
+        self.last.saturating_sub(before)
+    }
+}
+
+/// Verifies `files`, the oldest first. Checkpoints must be signed by one of `keys`; without keys, signatures are not verified.
+///
+/// # Errors
+/// The file that cannot be read, with the error of the operating system.
+pub fn verify(files: &[PathBuf], keys: &[VerifyingKey]) -> Result<Report, (PathBuf, io::Error)> {
+    let mut chain = Chain::new(keys);
+    for file in files {
+        verify_file(file, &mut chain).map_err(|error| (file.clone(), error))?;
+    }
+    Ok(chain.finish())
+}
+
+fn verify_file(path: &Path, chain: &mut Chain<'_>) -> io::Result<()> {
+    let mut reader = BufReader::new(File::open(path)?);
+    chain.begin_file(path);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A longer line is read in parts, none of which is a line of a log.
+        let read = (&mut reader).take(2 * MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        chain.line(&line);
+    }
+}
