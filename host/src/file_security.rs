@@ -128,6 +128,15 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// The error of the operating system if the file or its folder cannot be written. `InvalidInput` if the name is that of a
 /// symbolic link or of anything else than a regular file, such as a device: replacing it would destroy it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_after(path, content, mode, |_| Ok(()))
+}
+
+fn replace_after(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    written: fn(&File) -> io::Result<()>,
+) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
             let message = format!("it is {}, and only a regular file is replaced", kind(&metadata));
@@ -144,8 +153,20 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // The umask has removed rights when the file was created.
     next.as_file().set_permissions(Permissions::from_mode(mode))?;
     next.write_all(content)?;
+    written(next.as_file())?;
     next.persist(path)?;
     Ok(())
+}
+
+/// Replaces a regular file as [`replace`] does, and writes it and its name through to the disk.
+///
+/// # Errors
+/// [`FileError`] if the file or its folder cannot be written.
+pub fn replace_durably(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    // Its content first: after a power failure, the name must not be that of an empty file.
+    replace_after(path, content, mode, File::sync_all)
+        .and_then(|()| sync_parent(path))
+        .map_err(|error| FileError::io(path, "cannot be written", &error))
 }
 
 fn kind(metadata: &Metadata) -> &'static str {

@@ -55,9 +55,12 @@ pub use self::error::{KeyErrorKind, KeyFault, KeyringError};
 pub use self::handle::{KeyHandle, KeyUsage};
 #[doc(hidden)]
 pub use self::keyring::Keyring;
-pub(crate) use self::keyset_file::{Kid, Patterns};
 #[doc(hidden)]
-pub use self::keyset_file::{append_entry, check_appendable, is_pattern};
+pub use self::keyset_file::{
+    DraftFile, KeysetSettings, StateChange, append_entry, check_appendable, default_distribution,
+    default_longest_task, is_pattern,
+};
+pub(crate) use self::keyset_file::{Kid, Patterns};
 #[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
 #[doc(hidden)]

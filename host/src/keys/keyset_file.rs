@@ -19,46 +19,72 @@ use crate::file_security;
 use crate::toml_file::{Spanned, parse_toml};
 
 pub use self::append::{append_entry, check_appendable};
+pub use self::draft::{DraftFile, StateChange};
 pub use self::fields::is_pattern;
 use self::fields::{Instant, Point, State};
 pub(crate) use self::fields::{Kid, Patterns};
+pub use self::settings::{KeysetSettings, default_distribution, default_longest_task};
 
 mod append;
 mod check;
+mod draft;
+mod edit;
 mod fields;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 /// Reads and checks a keyset file.
 pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
     let text = file_security::read_guarded(file, MAX_LEN)?;
+    records(file, &text, parse(file, &text)?.key, Secrets::Read)
+}
+
+/// Checks the entries of a keyset file.
+fn records(
+    file: &Path,
+    text: &str,
+    entries: Vec<Spanned<Entry>>,
+    secrets: Secrets,
+) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
     let mut records = BTreeMap::new();
-    for entry in parse(file, &text)? {
-        let context = KeysetContext { file, text: &text, entry: entry.start() };
+    for entry in entries {
+        let context = KeysetContext { file, text, entry: entry.start(), secrets };
         let record = context.record(entry.into_inner())?;
         records.insert(record.kid(), record);
     }
     Ok(records)
 }
 
+/// What to do with the files of shared keys that a keyset names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Read,
+    /// Only name them: who signs the keyset does not have them.
+    Name,
+}
+
 /// Parses a keyset file, whose kids differ.
-fn parse(file: &Path, text: &str) -> Result<Vec<Spanned<Entry>>, FileError> {
+fn parse(file: &Path, text: &str) -> Result<KeysetFile, FileError> {
     let parsed: KeysetFile = parse_toml(file, text).map_err(check::renamed_field)?;
     let mut kids = HashSet::new();
     for entry in &parsed.key {
         let (kid, at) = (entry.get_ref().kid.get_ref(), entry.get_ref().kid.start());
         if !kids.insert(kid) {
-            let context = KeysetContext { file, text, entry: entry.start() };
+            let context = KeysetContext { file, text, entry: entry.start(), secrets: Secrets::Name };
             let message = format!("duplicate kid \"{kid}\"");
             return Err(context.fault(at, message, "remove one of the two entries"));
         }
     }
-    Ok(parsed.key)
+    Ok(parsed)
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeysetFile {
+    /// For those who change and sign the keyset. Hosts that read the file ignore it.
+    #[serde(default)]
+    keyset: Option<KeysetSettings>,
     #[serde(default)]
     key: Vec<Spanned<Entry>>,
 }
@@ -92,6 +118,8 @@ struct Entry {
     #[serde(default)]
     accept_until: Option<Instant>,
     #[serde(default)]
+    since: Option<Instant>,
+    #[serde(default)]
     state: State,
     #[serde(default)]
     label: Option<String>,
@@ -109,6 +137,7 @@ struct KeysetContext<'f> {
     file: &'f Path,
     text: &'f str,
     entry: usize,
+    secrets: Secrets,
 }
 
 impl KeysetContext<'_> {
@@ -140,6 +169,7 @@ impl KeysetContext<'_> {
             use_from: entry.use_from.map(|instant| instant.0),
             sign_until: entry.sign_until.map(|instant| instant.0),
             accept_until: entry.accept_until.map(|instant| instant.0),
+            since: entry.since.map(|instant| instant.0),
         };
         self.check_rules(&record)?;
         Ok(record)
@@ -168,6 +198,9 @@ impl KeysetContext<'_> {
         let fault = |message: &str, hint: &str| Err(self.fault(alg.start(), message, hint).into());
         match (algorithm.is_symmetric(), &entry.public, &entry.secret_file) {
             (false, Some(point), None) => Ok(self.public_key(algorithm, point)?),
+            (true, None, Some(_)) if self.secrets == Secrets::Name => {
+                Ok(KeysetKey::Named(algorithm, *entry.kid.get_ref()))
+            }
             (true, None, Some(path)) => self.shared_key(algorithm, path),
             (false, ..) => fault(
                 "this algorithm takes `public` and no `secret_file`",
@@ -182,7 +215,7 @@ impl KeysetContext<'_> {
 
     fn key_in_token(&self, entry: &Entry, algorithm: Algorithm, at: usize) -> Result<KeysetKey, FileError> {
         match (algorithm, &entry.public, &entry.secret_file) {
-            (Algorithm::Hs256, None, None) => Ok(KeysetKey::Hs256InToken(*entry.kid.get_ref())),
+            (Algorithm::Hs256, None, None) => Ok(KeysetKey::Named(algorithm, *entry.kid.get_ref())),
             _ => Err(self.fault(
                 at,
                 "`in_token` is for HS256 without `secret_file` and `public`",

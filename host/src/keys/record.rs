@@ -22,6 +22,8 @@ pub struct Record {
     pub(super) use_from: Option<u64>,
     pub(super) sign_until: Option<u64>,
     pub(super) accept_until: Option<u64>,
+    /// Time of the last change of its state, in seconds of Unix time, for those who change it. Verifiers ignore it.
+    pub(super) since: Option<u64>,
 }
 
 /// The part of a key that a keyset contains.
@@ -32,8 +34,8 @@ pub enum KeysetKey {
     Es256(VerifyingKey),
     /// Verifies HMAC tags.
     Hs256(Box<HmacKey>),
-    /// An HMAC key whose secret is in a token: it may seal, but this host cannot verify with it.
-    Hs256InToken(KeyId),
+    /// A shared key whose secret this host does not have: in a token it may seal, but this host cannot verify or decrypt with it.
+    Named(Algorithm, KeyId),
     /// Verifies and decrypts.
     A256Gcm(Box<EncryptionKey>),
     /// Tasks or results are encrypted to it.
@@ -49,7 +51,7 @@ impl KeysetKey {
         match self {
             Self::Es256(key) => key.kid(),
             Self::Hs256(key) => key.kid(),
-            Self::Hs256InToken(kid) | Self::Destroyed(kid) => *kid,
+            Self::Named(_, kid) | Self::Destroyed(kid) => *kid,
             Self::A256Gcm(key) => key.kid(),
             Self::EcdhEs(key) => key.kid(),
         }
@@ -60,7 +62,8 @@ impl KeysetKey {
     pub const fn algorithm(&self) -> Option<Algorithm> {
         match self {
             Self::Es256(_) => Some(Algorithm::Es256),
-            Self::Hs256(_) | Self::Hs256InToken(_) => Some(Algorithm::Hs256),
+            Self::Hs256(_) => Some(Algorithm::Hs256),
+            Self::Named(algorithm, _) => Some(*algorithm),
             Self::A256Gcm(_) => Some(Algorithm::A256Gcm),
             Self::EcdhEs(_) => Some(Algorithm::EcdhEs),
             Self::Destroyed(_) => None,
@@ -140,6 +143,12 @@ impl Record {
         self.accept_until
     }
 
+    /// Returns the time of the last change of its state, in seconds of Unix time.
+    #[must_use]
+    pub const fn since(&self) -> Option<u64> {
+        self.since
+    }
+
     /// Returns the time from which it no longer seals, whatever ends it; `u64::MAX` if nothing does.
     #[must_use]
     pub fn sealing_end(&self) -> u64 {
@@ -186,7 +195,7 @@ impl Record {
             // A shared key without rights belongs to suite SE: it decrypts inside signatures and verifies nothing.
             KeysetKey::A256Gcm(_) if !self.has_rights() => return None,
             KeysetKey::A256Gcm(key) => RecordKey::A256Gcm(key),
-            KeysetKey::Hs256InToken(_) | KeysetKey::EcdhEs(_) | KeysetKey::Destroyed(_) => return None,
+            KeysetKey::Named(..) | KeysetKey::EcdhEs(_) | KeysetKey::Destroyed(_) => return None,
         };
         let mut record = KeyRecord::new(key)
             .kind(self.kind)
@@ -204,7 +213,8 @@ impl Record {
         let key = match &self.key {
             KeysetKey::Es256(key) => EntryKey::Es256(*key),
             KeysetKey::Hs256(key) => EntryKey::Hmac256(key.kid()),
-            KeysetKey::Hs256InToken(kid) => EntryKey::Hmac256(*kid),
+            KeysetKey::Named(Algorithm::A256Gcm, kid) => EntryKey::A256Gcm(*kid),
+            KeysetKey::Named(_, kid) => EntryKey::Hmac256(*kid),
             KeysetKey::A256Gcm(key) => EntryKey::A256Gcm(key.kid()),
             KeysetKey::EcdhEs(key) => EntryKey::Agreement(*key),
             KeysetKey::Destroyed(kid) => return Entry::tombstone(*kid),

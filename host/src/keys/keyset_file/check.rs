@@ -41,7 +41,7 @@ impl KeysetContext<'_> {
             entry.use_from.is_some() || entry.sign_until.is_some() || entry.accept_until.is_some(),
         ];
         if others.contains(&true) {
-            let message = "a destroyed key has `kid`, `state` and `label` only";
+            let message = "a destroyed key has `kid`, `state`, `since` and `label` only";
             return Err(self.fault(self.entry, message, "remove the other fields of the entry"));
         }
         Ok(Record {
@@ -55,6 +55,7 @@ impl KeysetContext<'_> {
             use_from: None,
             sign_until: None,
             accept_until: None,
+            since: entry.since.map(|instant| instant.0),
         })
     }
 

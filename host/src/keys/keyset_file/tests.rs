@@ -68,7 +68,7 @@ fn wrong_entry_is_refused_with_its_position_and_a_hint() {
         (
             "use = \"task\"",
             "use = \"task\"\nstate = \"destroyed\"",
-            "a destroyed key has `kid`, `state` and `label` only",
+            "a destroyed key has `kid`, `state`, `since` and `label` only",
         ),
         ("use = \"task\"\n", "", "missing field `use`"),
         ("alg = \"ES256\"\n", "", "missing field `alg`"),

@@ -18,7 +18,7 @@ use crate::{project, task_arg};
 /// Checks the key of the client for each queue and task type of this configuration.
 pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key: &SealingKey) -> Finding {
     let kid = key.kid();
-    if keyset.record(kid).is_some_and(|record| matches!(record.key(), KeysetKey::Hs256InToken(_))) {
+    if keyset.record(kid).is_some_and(|record| matches!(record.key(), KeysetKey::Named(..))) {
         let message = format!("key {kid} opens; only a host that has its secret can verify with it");
         return Finding::skip(check, message);
     }
