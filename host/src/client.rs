@@ -2,6 +2,7 @@
 
 mod enqueue;
 mod error;
+mod keys;
 mod open;
 mod open_result;
 mod receipt;
@@ -23,10 +24,11 @@ pub use self::settings::ClientSettings;
 pub use self::wait::WaitOutcome;
 
 use self::enqueue::store;
+use self::keys::ClientKeys;
 use self::seal::{Producer, Sealed};
 use self::sign_batcher::SignBatcher;
 use crate::broker::{Broker, NewTask, TaskState};
-use crate::keys::{Keyring, SealingKey};
+use crate::keys::{Keyring, Live, SealingKey};
 use crate::queue::QueueName;
 use crate::result::TaskResult;
 use crate::runtime::{BoxFuture, boxed};
@@ -37,7 +39,6 @@ pub struct Client {
     producer: Arc<Producer>,
     batcher: Arc<SignBatcher>,
     broker: Arc<dyn Broker>,
-    keyring: Keyring,
 }
 
 /// Maximum number of tasks that one call to the broker stores.
@@ -47,7 +48,21 @@ impl Client {
     /// Creates a client that seals with `key`. The keys of `keyring` verify and decrypt results.
     #[must_use]
     pub fn new(settings: ClientSettings, broker: Arc<dyn Broker>, key: SealingKey, keyring: Keyring) -> Self {
-        Self { producer: Arc::new(Producer { settings, key }), batcher: Arc::default(), broker, keyring }
+        Self::with_keys(settings, broker, ClientKeys { keyring, sealing: Ok(key) })
+    }
+
+    fn with_keys(settings: ClientSettings, broker: Arc<dyn Broker>, keys: ClientKeys) -> Self {
+        let producer = Producer { settings, keys: Live::new(keys) };
+        Self { producer: Arc::new(producer), batcher: Arc::default(), broker }
+    }
+
+    /// Checks that this client has a key that may seal tasks now. Each call that seals checks it too.
+    ///
+    /// # Errors
+    /// [`ClientError::Key`].
+    pub fn check_sealing_key(&self) -> Result<(), ClientError> {
+        self.producer.keys.snapshot().sealing()?;
+        Ok(())
     }
 
     /// Seals a task and enqueues it.
@@ -111,7 +126,7 @@ impl Client {
     /// Seals a task without enqueuing it, as [`enqueue`](Self::enqueue) does.
     ///
     /// # Errors
-    /// [`ClientError::Name`] or [`ClientError::Sealing`].
+    /// [`ClientError::Name`], [`ClientError::Key`] or [`ClientError::Sealing`].
     pub async fn seal(&self, task: Task) -> Result<SealedTask, ClientError> {
         self.seal_one(task).await.map(SealedTask::from)
     }

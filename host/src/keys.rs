@@ -25,6 +25,7 @@ mod file;
 mod handle;
 mod keyring;
 mod keyset_file;
+mod live;
 mod opening;
 #[doc(hidden)]
 pub mod pem;
@@ -61,6 +62,7 @@ pub use self::keyset_file::{
     default_longest_task, is_pattern,
 };
 pub(crate) use self::keyset_file::{Kid, Patterns};
+pub(crate) use self::live::Live;
 #[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
 #[doc(hidden)]

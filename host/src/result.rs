@@ -10,7 +10,7 @@ use taskseal_core::{
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
-use crate::keys::{Keyring, OpeningKeys, SealFault, SealingKey};
+use crate::keys::{KeyError, Keyring, OpeningKeys, SealFault, SealingKey};
 use crate::policy::PolicySettings;
 use crate::time::{clock, unix_seconds};
 
@@ -42,20 +42,24 @@ pub enum ResultError {
     /// A name or the media type is not valid.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// The keyset does not allow the key to seal results now.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The key or its token failed, or the output is too large.
     #[error(transparent)]
     Sealing(#[from] SealFault),
 }
 
 impl ResultError {
-    /// Returns `Some` if the key or the random number generator failed, so that no other output could be sealed now and
+    /// Returns `Some` if the key or the random number generator failed, or the key is not allowed now, so that no other output could be sealed now and
     /// this one may be later. The inner value is the delay that the key asks for.
     pub(crate) fn of_the_key(&self) -> Option<Option<Duration>> {
         match self {
             // Only this output is at fault.
             Self::Sealing(SealError::Signer(fault)) if fault.refuses_message() => None,
             Self::Sealing(SealError::Signer(fault)) => Some(fault.retry_after()),
-            Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
+            // Time or another keyset may allow it again, and clients would refuse the result now.
+            Self::Key(_) | Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
             _ => None,
         }
     }
@@ -91,6 +95,7 @@ impl ResultSealer {
         retention: Duration,
         output: &Output,
     ) -> Result<Vec<u8>, ResultError> {
+        self.key.check()?;
         let now = unix_seconds();
         let claims = Claims::new(
             Issuer::new(&self.issuer)?,

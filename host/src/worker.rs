@@ -47,6 +47,7 @@ pub(crate) mod settings;
 mod settle;
 mod shared;
 mod slots;
+mod snapshot;
 mod start;
 mod start_failures;
 mod task_state;

@@ -63,6 +63,25 @@ fn task_that_a_worker_would_refuse_is_not_enqueued_unless_it_is_forced() {
 }
 
 #[test]
+fn retired_producer_enqueues_and_seals_nothing_and_reads_its_results() {
+    let project = Project::new();
+    let receipt = project.run_with(&[&ENQUEUE[..], &["--json"]].concat(), b"a body").json();
+    project.edit(
+        "keyset.toml",
+        "issuers = [\"producer\"]",
+        "issuers = [\"producer\"]\nstate = \"retiring\"\naccept_until = \"2100-01-01T00:00:00Z\"",
+    );
+    for command in [&ENQUEUE[..], &JSONL, &SEAL] {
+        let run = project.run_with(command, b"{\"body\": \"a body\"}\n");
+        run.failed(3).hinted();
+        assert!(run.out.is_empty() && run.err.contains("retiring"), "{run:?}");
+    }
+    assert_eq!(stored(&project), 1);
+    project.run(&ONCE).ok();
+    project.run(&["result", receipt["id"].as_str().unwrap()]).ok();
+}
+
+#[test]
 fn forwarded_envelope_that_a_worker_would_refuse_is_enqueued_only_if_it_is_forced() {
     on_both_brokers(|project| {
         let forward = ["enqueue", "--queue", "default", "--sealed", "-"];

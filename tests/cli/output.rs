@@ -288,7 +288,7 @@ fn key_for_results_does_not_seal_tasks() {
 
     let run = project.run(&SEAL);
 
-    run.failed(1).hinted();
+    run.failed(3).hinted();
     assert!(run.err.contains("is for results"), "{}", run.err);
 }
 
@@ -387,7 +387,7 @@ fn shared_key_that_keygen_makes_for_suite_se_encrypts_inside_a_signature_and_one
 
     shared("E", "shared.key");
     let refused = project.run_with(&SEAL, b"abc");
-    assert!(refused.failed(1).hinted().err.contains("one of suite E"), "{refused:?}");
+    assert!(refused.failed(3).hinted().err.contains("one of suite E"), "{refused:?}");
 
     fs::remove_file(project.path("shared.key")).unwrap();
     fs::write(project.path("keyset.toml"), {

@@ -1,4 +1,6 @@
-//! Private keys outside the memory of the process: in PKCS#11 tokens, which are unavailable from time to time.
+//! Keys that change while clients and workers run, and private keys outside the memory of the process: in PKCS#11 tokens, which are
+//! unavailable from time to time.
 
+mod live;
 mod tokens;
 mod unavailable;

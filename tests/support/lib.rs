@@ -14,6 +14,7 @@ pub mod redis;
 mod redis_store;
 pub mod rerun;
 pub mod signer;
+pub mod site;
 pub mod snapshot;
 pub mod token;
 pub mod token_folder;

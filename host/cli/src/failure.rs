@@ -132,6 +132,17 @@ impl Failure {
         Self { hint: error.hint().map(str::to_owned), ..Self::with(exit, error.to_string()) }
     }
 
+    /// The key that seals tasks: exit code 3 if the keyset does not allow it, because workers would refuse what it seals, else as
+    /// for [`keyring`](Self::keyring).
+    pub(crate) fn sealing_key(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Key(error) if error.kind == KeyErrorKind::NotAllowed => {
+                Self { hint: error.hint.clone(), ..Self::refused(error.to_string()) }
+            }
+            error => Self::keyring(error),
+        }
+    }
+
     /// A file or folder: exit code 5 if it cannot be accessed, 1 if it is invalid.
     pub(crate) fn file(error: FileError) -> Self {
         let exit = match error.io {

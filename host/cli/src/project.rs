@@ -25,7 +25,7 @@ pub(crate) fn keyset(config: &Config) -> Result<Keyring, Failure> {
 
 /// Loads the key that seals tasks.
 pub(crate) fn task_key(config: &Config, keyring: &Keyring) -> Result<SealingKey, Failure> {
-    config.task_key(keyring).map_err(Failure::key)
+    config.task_key(keyring).map_err(Failure::sealing_key)
 }
 
 /// Returns the audience that the configuration composed of deployment and queue.

@@ -87,6 +87,7 @@ impl Session {
             ClientError::Conflict(_) => {
                 Failure::new(error.to_string()).hint("use another id or reference, or omit it")
             }
+            ClientError::Key(error) => Failure::sealing_key(error.clone()),
             ClientError::NotSealed(OpenError::Refused(refusal))
             | ClientError::Result(OpenError::Refused(refusal)) => {
                 Failure::refused(format!("{error} ({})", refusal.code()))

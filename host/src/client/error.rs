@@ -4,7 +4,7 @@ use taskseal_core::OpenError;
 use taskseal_core::name::InvalidName;
 
 use crate::broker::BrokerError;
-use crate::keys::SealFault;
+use crate::keys::{KeyringError, SealFault};
 
 /// Why a task was not enqueued, or a result not opened.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,10 @@ pub enum ClientError {
     /// A name or media type is not valid: an error of the caller.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// This client has no key that may seal tasks now: it has none, or the keyset no longer allows it. Nothing was
+    /// sealed. Workers would refuse what the key seals.
+    #[error("cannot seal: {0}")]
+    Key(#[from] KeyringError),
     /// Sealing failed: the body is too large, or the signer or the random number generator failed.
     #[error(transparent)]
     Sealing(#[from] SealFault),

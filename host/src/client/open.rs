@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use super::Client;
+use super::keys::ClientKeys;
 use crate::broker::Broker;
 use crate::config::{Config, SetupError};
 
 impl Client {
     /// Opens the client of a configuration, with the keys of `[client]` and no others.
+    ///
+    /// A key that cannot seal tasks is not an error yet, because a client may only read results:
+    /// [`check_sealing_key`](Self::check_sealing_key) and the first task that is sealed report it.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -22,7 +26,7 @@ impl Client {
     pub fn open_on(config: &Config, broker: Arc<dyn Broker>) -> Result<Self, SetupError> {
         let settings = config.client()?.clone();
         let keyring = config.client_keyring()?;
-        let key = config.task_key(&keyring)?;
-        Ok(Self::new(settings, broker, key, keyring))
+        let sealing = config.task_key(&keyring);
+        Ok(Self::with_keys(settings, broker, ClientKeys { keyring, sealing }))
     }
 }

@@ -26,14 +26,14 @@ impl Found {
     /// passed.
     pub(super) fn open(
         self,
-        keyring: &Keyring,
+        keyring: Keyring,
         retry_for: Duration,
-    ) -> BoxFuture<'_, Result<TaskResult, ClientError>> {
+    ) -> BoxFuture<'static, Result<TaskResult, ClientError>> {
         boxed(async move {
             let deadline = Instant::now() + retry_for;
             let this = Arc::new(self);
             let retry = |unopened: &Unopened| unopened.retry_after.map_or(Retry::Never, Retry::After);
-            let opened = retry_until(deadline, || Arc::clone(&this).attempt(keyring), retry).await;
+            let opened = retry_until(deadline, || Arc::clone(&this).attempt(&keyring), retry).await;
             opened.map_err(|unopened| ClientError::Result(unopened.error))
         })
     }

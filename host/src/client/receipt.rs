@@ -73,7 +73,8 @@ impl Client {
         let sealed_at = claims.issued_at.unwrap_or_else(unix_seconds);
         let from = claims.not_before.unwrap_or(sealed_at);
         let mut clock = TimeWindow::exact(from.max(sealed_at));
-        let verified = unverified.verify(&self.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
+        let keys = self.producer.keys.snapshot();
+        let verified = unverified.verify(&keys.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
         let claims = verified.claims();
         if crate::task::queue_id(claims) != queue_id || claims.issuer.as_str() != self.settings().issuer {
             return Err(ClientError::Result(Refusal::WrongRequest.into()));

@@ -9,20 +9,21 @@ use taskseal_core::name::Reference;
 use taskseal_core::{Audience, Claims, ContentType, Issuer, SealError, TaskId, TaskType};
 use tokio::time::Instant;
 
+use super::keys::ClientKeys;
 use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::{NewTask, TaskRecord};
-use crate::keys::{Draft, SealingKey, SignerFault};
+use crate::keys::{Draft, Live, SealingKey, SignerFault};
 use crate::queue::QueueName;
 use crate::retry::MIN_DELAY;
 use crate::runtime::{BoxFuture, boxed, run_blocking};
 use crate::task::{Task, queue_id};
 use crate::time::{UnixMillis, unix_seconds};
 
-/// The issuer of tasks and its key, shared with the threads that sign.
+/// The issuer of tasks and its keys, shared with the threads that sign.
 #[derive(Debug)]
 pub(super) struct Producer {
     pub(super) settings: ClientSettings,
-    pub(super) key: SealingKey,
+    pub(super) keys: Live<ClientKeys>,
 }
 
 /// A sealed task on its way to a broker.
@@ -51,7 +52,7 @@ impl From<Sealed> for SealedTask {
 impl Producer {
     /// Returns the maximum number of tasks under one signature.
     pub(super) fn sign_batch(&self) -> usize {
-        if self.key.signs() { self.settings.sign_batch.clamp(1, MAX_BATCH) } else { 1 }
+        if self.keys.snapshot().signs() { self.settings.sign_batch.clamp(1, MAX_BATCH) } else { 1 }
     }
 
     /// Seals tasks under one signature and returns them in order. Runs on a blocking thread if the signer may block. An
@@ -64,14 +65,10 @@ impl Producer {
     }
 
     async fn seal_with_retries(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Result<Sealed, ClientError>> {
-        let (count, tasks) = (tasks.len(), Arc::<[Task]>::from(tasks));
+        let tasks = Arc::<[Task]>::from(tasks);
         let deadline = Instant::now() + self.settings.retry_for;
         loop {
-            let waiting = Arc::clone(&tasks);
-            let sealed = match self.run_blocking(move |producer| producer.seal_now(&waiting)).await {
-                Ok(sealed) => sealed,
-                Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
-            };
+            let sealed = self.attempt(Arc::clone(&tasks)).await;
             let now = Instant::now();
             match sealed.iter().find_map(retry_delay) {
                 // The last attempt is made at the deadline, also if the token asks for a longer pause.
@@ -81,26 +78,33 @@ impl Producer {
         }
     }
 
-    /// Runs `work` on this thread, or on a blocking thread if the signer may block. Once started, it runs to its end even
-    /// if the caller is dropped.
-    pub(super) async fn run_blocking<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> T + Send + 'static,
-    ) -> Result<T, SealError<SignerFault>> {
-        if !self.key.may_block() {
-            return Ok(work(self));
+    /// Seals tasks with the current keys on this thread, or on a blocking thread if the signer may block. Once started, it runs
+    /// to its end even if the caller is dropped.
+    async fn attempt(self: &Arc<Self>, tasks: Arc<[Task]>) -> Vec<Result<Sealed, ClientError>> {
+        let (keys, count) = (self.keys.snapshot(), tasks.len());
+        if !keys.may_block() {
+            return self.seal_now(&keys, &tasks);
         }
         let producer = Arc::clone(self);
-        run_blocking(move || work(&producer)).await.map_err(|_| cut_off())
+        let sealed = run_blocking(move || producer.seal_now(&keys, &tasks)).await;
+        sealed.unwrap_or_else(|_| (0..count).map(|_| Err(cut_off().into())).collect())
+    }
+
+    /// Seals tasks under one signature with the key that the keyset allows now.
+    fn seal_now(&self, keys: &ClientKeys, tasks: &[Task]) -> Vec<Result<Sealed, ClientError>> {
+        match keys.sealing() {
+            Ok(key) => self.seal_with(key, tasks),
+            Err(error) => tasks.iter().map(|_| Err(error.clone().into())).collect(),
+        }
     }
 
     /// Seals tasks under one signature. A task that cannot be sealed does not affect the others.
-    pub(super) fn seal_now(&self, tasks: &[Task]) -> Vec<Result<Sealed, ClientError>> {
+    fn seal_with(&self, key: &SealingKey, tasks: &[Task]) -> Vec<Result<Sealed, ClientError>> {
         let targets: Vec<Target<'_>> = tasks.iter().map(|task| self.target(task)).collect();
         let claimed: Vec<Result<Claimed<'_>, ClientError>> =
             tasks.iter().zip(&targets).map(|(task, target)| self.claims(task, target)).collect();
         let drafts: Vec<Draft<'_>> = claimed.iter().flatten().map(Claimed::draft).collect();
-        let mut envelopes = self.key.seal_batch(&drafts).into_iter();
+        let mut envelopes = key.seal_batch(&drafts).into_iter();
         let seal = |(claimed, target): (Result<Claimed<'_>, ClientError>, &Target<'_>)| {
             let claimed = claimed?;
             let envelope = envelopes.next().unwrap_or_else(|| Err(cut_off()))?;

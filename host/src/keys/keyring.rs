@@ -97,6 +97,11 @@ impl Keyring {
         Self { decryption: Arc::new(decryption), ..self.clone() }
     }
 
+    /// Returns the same keyset without keys that decrypt.
+    pub(super) fn without_decryption_keys(&self) -> Self {
+        self.decrypting_with(Decryption::default())
+    }
+
     /// Returns the path of the keyset file.
     #[must_use]
     pub fn file(&self) -> &Path {

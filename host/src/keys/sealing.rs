@@ -21,6 +21,8 @@ pub use self::source::SealingSource;
 use self::batch::seal_together;
 use self::randomness::{Hedged, Plain, Randomness};
 use super::authenticator::Authenticating;
+use super::error::KeyError;
+use super::keyring::Keyring;
 use super::signer::{SignerFault, Signing};
 
 /// Seals tasks or results. Many threads may use it. Made by [`Keyring::sealing_key`](super::Keyring::sealing_key).
@@ -28,6 +30,9 @@ use super::signer::{SignerFault, Signing};
 pub struct SealingKey {
     keys: Keys,
     kind: Kind,
+    /// The keyset that allows it to seal.
+    keyset: Keyring,
+    source: SealingSource,
 }
 
 /// The keys of a suite. Each that encrypts has a key that hedges its randomness.
@@ -171,6 +176,22 @@ impl SealingKey {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Checks that the keyset still allows it to seal: a key ends while a process runs.
+    ///
+    /// # Errors
+    /// [`KeyError`], of the kind [`NotAllowed`](super::KeyErrorKind::NotAllowed).
+    pub fn check(&self) -> Result<(), KeyError> {
+        self.keyset.check_sealing_key(&self.source, self.kid(), self.encryption_kid(), self.kind)
+    }
+
+    /// Returns the kid of the shared key that encrypts inside of signatures.
+    fn encryption_kid(&self) -> Option<KeyId> {
+        match &self.keys {
+            Keys::SignEncrypt(_, key, _) => Some(key.kid()),
+            _ => None,
+        }
     }
 
     /// Returns whether it signs, so that one signature can cover many tasks.

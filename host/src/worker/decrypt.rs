@@ -14,6 +14,7 @@ use super::event::Event;
 use super::lease_guard::LeaseGuard;
 use super::postpone;
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 use super::task_state::{
     AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, retention,
 };
@@ -25,10 +26,11 @@ use crate::time::UnixMillis;
 /// Decrypts a task that was fetched from `queue`. May block.
 pub(super) fn decrypt(
     shared: &Shared,
+    keys: &Snapshot,
     queue: &QueueName,
     admitted: AdmittedTask<'_>,
 ) -> StageDecision<Box<DecryptedTask>> {
-    let body = decrypt_body(shared, &admitted)?;
+    let body = decrypt_body(shared, keys, &admitted)?;
     let AdmittedTask { verified, key, attempt, max_attempts, must_begin, suspect } = admitted;
     let claims = verified.claims();
     let limit = shared.settings.max_timeout;
@@ -55,11 +57,15 @@ pub(super) fn decrypt(
     }))
 }
 
-fn decrypt_body(shared: &Shared, admitted: &AdmittedTask<'_>) -> StageDecision<Zeroizing<Vec<u8>>> {
+fn decrypt_body(
+    shared: &Shared,
+    keys: &Snapshot,
+    admitted: &AdmittedTask<'_>,
+) -> StageDecision<Zeroizing<Vec<u8>>> {
     let AdmittedTask { verified, key, attempt, .. } = admitted;
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
-    let mut keys = shared.parts.keyring.opening();
+    let mut keys = keys.keyring.opening();
     let opened = verified
         .admit(&mut admission)
         .and_then(|admitted| admitted.open(&mut keys, &mut buffer))
@@ -106,10 +112,11 @@ fn refused(shared: &Shared, admitted: &AdmittedTask<'_>, refusal: Refusal) -> Ou
 /// write to disk for each batch would yield the same answer.
 pub(super) fn confirm(
     shared: &Shared,
+    keys: &Snapshot,
     decisions: &mut [StageDecision<Box<DecryptedTask>>],
     tasks: &[LeasedTask],
 ) -> bool {
-    if !shared.parts.keyring.may_block() {
+    if !keys.keyring.may_block() {
         return true;
     }
     let decrypted = decisions.iter().filter_map(|decision| match decision {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use taskseal_core::claims::Claims;
 use taskseal_core::{Policy, Refusal, Software, Suite, SuiteSet, TimeWindow, Unverified};
 
-use super::shared::Shared;
+use super::snapshot::Snapshot;
 use crate::retry::Backoff;
 use crate::time::UnixMillis;
 
@@ -58,7 +58,7 @@ impl Reason {
 /// Returns what an envelope waits for that `policy` refused at the Unix time `now`. Returns `None` if neither time nor
 /// another configuration makes it acceptable.
 pub(super) fn reason(
-    shared: &Shared,
+    keys: &Snapshot,
     policy: &Policy<'_>,
     envelope: &Unverified<'_>,
     refusal: Refusal,
@@ -71,23 +71,22 @@ pub(super) fn reason(
             Some(Reason::until(issued_at.saturating_sub(skew)))
         }
         Refusal::TypeNotHandled | Refusal::NotYetValid => Some(Reason::DEPLOYMENT),
-        Refusal::SuiteNotAllowed => suite_reason(shared, policy, envelope, now),
+        Refusal::SuiteNotAllowed => suite_reason(keys, policy, envelope, now),
         Refusal::UnknownKey => Some(Reason::UNVERIFIED),
         _ => None,
     }
 }
 
 /// Verifies an envelope as if the policy accepted its suite: that check comes before the signature.
-fn suite_reason(shared: &Shared, policy: &Policy<'_>, envelope: &Unverified<'_>, now: u64) -> Option<Reason> {
+fn suite_reason(keys: &Snapshot, policy: &Policy<'_>, envelope: &Unverified<'_>, now: u64) -> Option<Reason> {
     let mut wider = *policy;
     wider.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
     wider.accept_batches = true;
-    let keyring = &shared.parts.keyring;
     let clock = &mut TimeWindow::exact(now);
-    match envelope.verify_with(&Software, &mut &shared.roots, keyring, &wider, clock) {
+    match envelope.verify_with(&Software, &mut &keys.roots, &keys.keyring, &wider, clock) {
         Ok(_) => Some(Reason::DEPLOYMENT),
         // The suite is accepted here, so this is another refusal.
-        Err(error) => reason(shared, &wider, envelope, error.refusal()?, now),
+        Err(error) => reason(keys, &wider, envelope, error.refusal()?, now),
     }
 }
 

@@ -13,8 +13,9 @@ pub(super) fn prepare(
     tasks: &[LeasedTask],
 ) -> BatchDecision<Box<DecryptedTask>> {
     let audience = shared.settings.audience(queue);
+    let keys = &*shared.keys.snapshot();
     let pool = &shared.cpu_pool;
-    let verified = pool.par_map(tasks.iter().collect(), |task| verify::verify(shared, &audience, task));
+    let verified = pool.par_map(tasks.iter().collect(), |task| verify::verify(shared, keys, &audience, task));
     let BatchDecision { decisions, ledger_responded } = admit::admit(shared, verified, tasks);
     let admitted: Vec<_> = decisions.into_iter().zip(tasks).collect();
     let decrypt = |(decision, task): (StageDecision<AdmittedTask<'_>>, &LeasedTask)| {
@@ -22,9 +23,9 @@ pub(super) fn prepare(
         // Tasks before this one in the batch may have waited for a token.
         let runnable = shared.still_runnable(&task.guard);
         runnable.map_break(|why| Outcome::not_started(why, admitted.key.clone()))?;
-        decrypt::decrypt(shared, queue, admitted)
+        decrypt::decrypt(shared, keys, queue, admitted)
     };
     let mut decisions = pool.par_map(admitted, decrypt);
-    let confirmed = decrypt::confirm(shared, &mut decisions, tasks);
+    let confirmed = decrypt::confirm(shared, keys, &mut decisions, tasks);
     BatchDecision { decisions, ledger_responded: ledger_responded && confirmed }
 }

@@ -11,6 +11,7 @@ use super::event::Event;
 use super::lease_guard::Interruption;
 use super::phase::Phase;
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 use super::task_state::LeasedTask;
 use crate::handler::{Failure, Output};
 use crate::result::{Request, ResultError};
@@ -46,7 +47,7 @@ pub(super) async fn seal_result(
         let error = match attempt(shared, task, &unsealed).await? {
             Ok(result) => {
                 if shared.result_key.works() {
-                    shared.observe(&Event::KeyBack { kid: shared.parts.results.kid() });
+                    shared.observe(&Event::KeyBack { kid: shared.keys.snapshot().results.kid() });
                 }
                 return Continue(Ok(result));
             }
@@ -78,29 +79,30 @@ async fn attempt(
     task: &LeasedTask,
     unsealed: &Arc<(ResultContext, Output)>,
 ) -> ControlFlow<Interruption, Result<Vec<u8>, Unsealed>> {
-    if !shared.parts.results.may_block() {
-        return Continue(seal_now(shared, unsealed).map_err(Unsealed::from));
+    let keys = shared.keys.snapshot();
+    if !keys.results.may_block() {
+        return Continue(seal_now(&keys, unsealed).map_err(Unsealed::from));
     }
     // The semaphore is never closed.
     let _permit = shared.seal_permits.acquire().await;
     task.guard.still_locked()?;
     let unsealed = Arc::clone(unsealed);
-    let sealed = shared.run_blocking(move |shared| seal_now(shared, &unsealed)).await;
+    let sealed = shared.run_blocking(move |_| seal_now(&keys, &unsealed)).await;
     let panicked = |_| Unsealed::Failed(Failure::TryAgain("sealing the result was interrupted".to_owned()));
     Continue(sealed.map_err(panicked).and_then(|sealed| sealed.map_err(Unsealed::from)))
 }
 
-fn seal_now(shared: &Shared, unsealed: &(ResultContext, Output)) -> Result<Vec<u8>, ResultError> {
+fn seal_now(keys: &Snapshot, unsealed: &(ResultContext, Output)) -> Result<Vec<u8>, ResultError> {
     let (context, output) = unsealed;
     let ResultContext { task_type, audience, id, digest, retention } = context;
     let request = Request { task_type, audience, id: *id, digest: *digest };
-    shared.parts.results.seal(&request, *retention, output)
+    keys.results.seal(&request, *retention, output)
 }
 
 /// Reports the failure of the key and waits until another attempt is worthwhile.
 async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyOutage) -> ControlFlow<Interruption> {
     let KeyOutage { retry_after, reason } = error;
-    let (id, kid) = (task.lease.id.clone(), Some(shared.parts.results.kid()));
+    let (id, kid) = (task.lease.id.clone(), Some(shared.keys.snapshot().results.kid()));
     shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid, reason });
     let stopping = shared.lifecycle.sleep_unless(Phase::Stopping, retry_after.max(MIN_DELAY)).await;
     task.guard.still_locked()?;

@@ -17,13 +17,17 @@ use super::lease_guard::{Interruption, LeaseGuard};
 use super::lease_table::LeaseTable;
 use super::phase::Lifecycle;
 use super::result_key::ResultKey;
-use super::root_cache::SharedRootCache;
 use super::settings::WorkerSettings;
 use super::slots::SlotPool;
+use super::snapshot::Snapshot;
 use super::start_failures::StartFailures;
+use crate::broker::Broker;
+use crate::handler::Handlers;
+use crate::keys::Live;
 use crate::lock::lock;
 use crate::policy::PolicySet;
-use crate::replay::{StateError, TaskKey};
+use crate::quarantine::Quarantine;
+use crate::replay::{Ledger, StateError, TaskKey};
 use crate::runtime::run_blocking;
 use crate::telemetry;
 use crate::time::UnixMillis;
@@ -31,18 +35,28 @@ use crate::time::UnixMillis;
 /// Maximum number of results sealed at once with a key that may block. A token has fewer sessions than that.
 const MAX_CONCURRENT_SEALS: usize = 32;
 
+/// The services and handlers of a worker: those of its [`WorkerParts`] that stay the same while it runs.
+#[derive(Debug)]
+pub(super) struct Services {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) quarantine: Arc<Quarantine>,
+    pub(super) handlers: Handlers,
+}
+
 /// The state of one running worker.
 pub(super) struct Shared {
     pub(super) settings: WorkerSettings,
-    pub(super) parts: WorkerParts,
+    pub(super) parts: Services,
     pub(super) policy: PolicySet,
+    /// The current keys.
+    pub(super) keys: Live<Snapshot>,
     /// Patterns of the handled task types, in the form of a [`NameSet`](taskseal_core::NameSet).
     pub(super) handled_types: String,
     /// The name of this worker in the ledger, unique for each run of the process.
     pub(super) owner: String,
     pub(super) counters: Counters,
     pub(super) leases: Arc<LeaseTable>,
-    pub(super) roots: SharedRootCache,
     pub(super) result_key: ResultKey,
     /// Permits to seal a result with a key that may block. They keep blocking threads of the runtime free for the ledger.
     pub(super) seal_permits: Semaphore,
@@ -62,16 +76,17 @@ impl Shared {
     /// Creates the state of a worker that is not running yet.
     pub(super) fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
         let slots = SlotPool::new(settings.concurrency, settings.fetch_ahead);
+        let WorkerParts { broker, ledger, quarantine, keyring, results, handlers } = parts;
         Self {
-            handled_types: parts.handlers.patterns(),
+            handled_types: handlers.patterns(),
             owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
             policy: PolicySet::new(settings.policy.clone(), settings.rules.clone()),
             settings,
-            parts,
+            parts: Services { broker, ledger, quarantine, handlers },
+            keys: Live::new(Snapshot::new(keyring, results)),
             result_key: ResultKey::new(),
             counters: Counters::default(),
             leases: Arc::default(),
-            roots: SharedRootCache::default(),
             seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
             cpu_pool: CpuPool::default(),
             start_failures: StartFailures::default(),

@@ -12,6 +12,7 @@ use taskseal_core::{
 
 use super::postpone;
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 use super::task_state::{
     ExpiredTask, LeasedTask, Mismatch, Outcome, RefusalDetails, StageDecision, VerifiedTask, retention,
 };
@@ -23,10 +24,11 @@ use crate::time::{UnixMillis, unix_seconds};
 /// Verifies a task that was sealed for `audience`.
 pub(super) fn verify<'a>(
     shared: &Shared,
+    keys: &Snapshot,
     audience: &str,
     task: &'a LeasedTask,
 ) -> StageDecision<VerifiedTask<'a>> {
-    let keyring = &shared.parts.keyring;
+    let keyring = &keys.keyring;
     let envelope = &task.record.envelope;
     let unverified = match Unverified::parse(envelope) {
         Ok(unverified) => unverified,
@@ -40,12 +42,12 @@ pub(super) fn verify<'a>(
     let handled = NameSet::new(&shared.handled_types);
     let policy = shared.policy.for_task(task_type.as_str(), audience, handled);
     let clock = &mut TimeWindow::exact(seconds);
-    match unverified.verify_with(&Software, &mut &shared.roots, keyring, &policy, clock) {
+    match unverified.verify_with(&Software, &mut &keys.roots, keyring, &policy, clock) {
         Ok(verified) => match mismatch(task, verified.claims()) {
             None => check_rule(shared, task, verified, seconds),
             Some(mismatch) => refuse_mismatch(mismatch, &unverified, keyring),
         },
-        Err(error) => reject(shared, task, &policy, &unverified, error, seconds),
+        Err(error) => reject(shared, keys, task, &policy, &unverified, error, seconds),
     }
 }
 
@@ -71,13 +73,14 @@ fn check_rule<'a>(
 /// The refusals for reasons of time follow a valid signature: the claims can be relied on then.
 fn reject<'a>(
     shared: &Shared,
+    keys: &Snapshot,
     task: &LeasedTask,
     policy: &Policy<'_>,
     unverified: &Unverified<'_>,
     error: OpenError,
     now: u64,
 ) -> StageDecision<VerifiedTask<'a>> {
-    let keyring = &shared.parts.keyring;
+    let keyring = &keys.keyring;
     let claims = unverified.danger_claims_unverified();
     match error.refusal().unwrap_or(Refusal::Rejected) {
         Refusal::Expired => match mismatch(task, claims) {
@@ -96,7 +99,7 @@ fn reject<'a>(
         refusal => {
             let refusal = RefusalDetails::new(refusal, Some(unverified), keyring);
             let at = mismatch(task, claims).is_none().then(|| {
-                let reason = postpone::reason(shared, policy, unverified, refusal.refusal, now)?;
+                let reason = postpone::reason(keys, policy, unverified, refusal.refusal, now)?;
                 postpone::retry_at(shared.settings.postpone, policy, claims, reason, UnixMillis::now())
             });
             Break(match at.flatten() {

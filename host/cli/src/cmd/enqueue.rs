@@ -73,6 +73,7 @@ fn check(verdict: Verdict, args: &Args, ui: &Ui) -> Result<(), Failure> {
 fn open_client(session: &Session, ui: &Ui) -> Result<Client, Failure> {
     let client = Client::open_on(&session.config, session.broker.clone());
     let client = client.map_err(|error| session.setup_failure(error))?;
+    client.check_sealing_key().map_err(|error| session.client_failure(&error))?;
     let config = &session.config;
     let batched = config.client.as_ref().is_some_and(|client| client.sign_batch > 1);
     if batched && config.worker.is_some() && !config.policy.batches {

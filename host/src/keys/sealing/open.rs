@@ -10,6 +10,7 @@ use crate::keys::error::{KeyError, KeyringError};
 use crate::keys::handle::{KeyHandle, KeyUsage};
 use crate::keys::keyring::Keyring;
 use crate::keys::record::kind_word;
+use crate::keys::reference::KeyRef;
 use crate::keys::secret_key::SecretKey;
 use crate::keys::signer::Signing;
 use crate::time::unix_seconds;
@@ -65,7 +66,8 @@ impl Keyring {
             }
         };
         self.check_sealing(source, kid, kind)?;
-        Ok(SealingKey { keys, kind })
+        let keyset = self.without_decryption_keys();
+        Ok(SealingKey { keys, kind, keyset, source: source.clone() })
     }
 
     /// Returns the keys of a suite that signs.
@@ -93,6 +95,41 @@ impl Keyring {
         }
     }
 
+    /// Checks that the keyset allows an opened key to seal `kind` now.
+    pub(super) fn check_sealing_key(
+        &self,
+        source: &SealingSource,
+        kid: KeyId,
+        encryption_kid: Option<KeyId>,
+        kind: Kind,
+    ) -> Result<(), KeyError> {
+        self.check_sealing(source, kid, kind)?;
+        if let (Some(place), Some(kid)) = (&source.encryption_key, encryption_kid) {
+            self.check_encryption(place, kid)?;
+        }
+        if let Some(recipient) = source.recipient {
+            self.recipient(recipient, kind).map_err(|error| {
+                let hint = error.hint.clone().unwrap_or_default();
+                KeyError::not_allowed(&source.key, &error.message).hint(hint)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the keyset does not forbid the shared key of suite SE.
+    fn check_encryption(&self, place: &KeyRef, kid: KeyId) -> Result<(), KeyError> {
+        if self.find(kid).is_some() {
+            let message = format!("the keyset has key {kid} as one of suite E: it may not encrypt for SE");
+            return Err(KeyError::not_allowed(place, message)
+                .hint("generate another key, and omit the rights from its [[key]] entry"));
+        }
+        let in_use = self.record(kid).map_or(Ok(()), |record| record.is_in_use(unix_seconds()));
+        in_use.map_err(|reason| {
+            KeyError::not_allowed(place, format!("the keyset says that key {kid} {reason}"))
+                .hint("encrypt with a primary key")
+        })
+    }
+
     /// Checks that the keyset allows the key to seal `kind` now.
     fn check_sealing(&self, source: &SealingSource, kid: KeyId, kind: Kind) -> Result<(), KeyError> {
         let Some(record) = self.record(kid) else {
@@ -112,18 +149,8 @@ impl Keyring {
             return Err(KeyError::invalid(&source.key, "suite SE needs a shared key to encrypt with"));
         };
         match self.stores().open(place, KeyUsage::Encrypt)? {
-            KeyHandle::Secret(SecretKey::Encrypt(key)) if self.find(key.kid()).is_some() => {
-                let message =
-                    format!("the keyset has key {} as one of suite E: it may not encrypt for SE", key.kid());
-                Err(KeyError::not_allowed(place, message)
-                    .hint("generate another key, and omit the rights from its [[key]] entry"))
-            }
             KeyHandle::Secret(SecretKey::Encrypt(key)) => {
-                let in_use = self.record(key.kid()).map_or(Ok(()), |record| record.is_in_use(unix_seconds()));
-                in_use.map_err(|reason| {
-                    let message = format!("the keyset says that key {} {reason}", key.kid());
-                    KeyError::not_allowed(place, message).hint("encrypt with a primary key")
-                })?;
+                self.check_encryption(place, key.kid())?;
                 Ok(key)
             }
             other => Err(KeyError::invalid(place, format!("an {} key cannot encrypt", other.algorithm()))

@@ -1,0 +1,3 @@
+//! Keys of clients and workers that run: what their keyset no longer allows, and what replaces them without a restart.
+
+mod ended;
