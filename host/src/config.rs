@@ -6,6 +6,7 @@
 mod broker;
 mod context;
 mod file;
+mod keys;
 mod open;
 mod password;
 mod program;
@@ -33,7 +34,7 @@ pub use crate::time::ClockError;
 use crate::broker::ArchiveLimits;
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
-use crate::keys::{KeyRef, KeyStores, Keyring, KeyringError, SealingKey};
+use crate::keys::{KeyRef, KeyStores, Keyring, KeyringError, Recording, SealingKey, SignedKeyset};
 use crate::quarantine::Limits;
 use crate::queue::QueueName;
 use crate::worker::settings::WorkerSettings;
@@ -59,6 +60,9 @@ pub struct Config {
     pub quarantine: Limits,
     /// The keyset file.
     pub keyset: PathBuf,
+    /// How the keyset is verified; `None` for a keyset file that is not signed.
+    #[doc(hidden)]
+    pub signed_keyset: Option<SignedKeyset>,
     /// How tasks are sealed; `None` if this host seals none.
     pub client: Option<ClientSettings>,
     /// How tasks are run; `None` if this host runs none.
@@ -121,7 +125,7 @@ impl Config {
     pub fn keyring(&self) -> Result<Keyring, KeyringError> {
         let worker = self.worker.iter().flat_map(|worker| &worker.decryption_keys);
         let keys = worker.chain(self.client_result_key());
-        Ok(Keyring::load_with(&self.keyset, &self.key_stores)?.with_decryption_keys(keys)?)
+        Ok(self.load_keyset()?.with_decryption_keys(keys)?)
     }
 
     /// Opens the keyset with the key of the client that opens results and none of the worker: to make tasks and read their
@@ -130,8 +134,32 @@ impl Config {
     /// # Errors
     /// [`KeyringError`], with the field that names the key.
     pub fn client_keyring(&self) -> Result<Keyring, KeyringError> {
-        let keyset = Keyring::load_with(&self.keyset, &self.key_stores)?;
-        Ok(keyset.with_decryption_keys(self.client_result_key())?)
+        Ok(self.load_keyset()?.with_decryption_keys(self.client_result_key())?)
+    }
+
+    /// Opens the keyset alone. The checkpoint of a signed keyset is stored.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    #[doc(hidden)]
+    pub fn load_keyset(&self) -> Result<Keyring, KeyringError> {
+        self.load_keyset_recording(Recording::Durable)
+    }
+
+    /// Opens the keyset alone, to check it. Nothing is written, so the keys may not seal or open anything that is used.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    #[doc(hidden)]
+    pub fn inspect_keyset(&self) -> Result<Keyring, KeyringError> {
+        self.load_keyset_recording(Recording::Omitted)
+    }
+
+    fn load_keyset_recording(&self, recording: Recording) -> Result<Keyring, KeyringError> {
+        match &self.signed_keyset {
+            None => Keyring::load_with(&self.keyset, &self.key_stores),
+            Some(signed) => Keyring::load_signed(signed, &self.key_stores, None, recording),
+        }
     }
 
     fn client_result_key(&self) -> Option<&KeyRef> {

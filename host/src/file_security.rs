@@ -41,6 +41,18 @@ pub(crate) fn read_guarded(path: &Path, max_len: u64) -> Result<String, FileErro
     text::decode(path, content)
 }
 
+/// Reads a file of at most `max_len` bytes whose content is verified elsewhere, so that any user may write it.
+///
+/// # Errors
+/// [`FileError`] if it cannot be read, is not a regular file, or is too long.
+pub(crate) fn read_unguarded(path: &Path, max_len: u64) -> Result<Vec<u8>, FileError> {
+    let (file, _) = open(path)?;
+    let mut content = Vec::new();
+    let limited = (&file).take(max_len.saturating_add(1)).read_to_end(&mut content);
+    limited.map_err(|error| unreadable(path, &error))?;
+    if content.len() as u64 > max_len { Err(too_long(path, max_len)) } else { Ok(content) }
+}
+
 /// Checks that only this user and root can change what a folder contains.
 ///
 /// # Errors

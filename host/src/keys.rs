@@ -38,6 +38,7 @@ mod registry;
 mod sealing;
 mod secret_key;
 mod secret_source;
+mod signed_keyset;
 mod signer;
 mod store;
 #[cfg(test)]
@@ -61,7 +62,7 @@ pub use self::keyset_file::{
     DraftFile, KeysetSettings, StateChange, append_entry, check_appendable, default_distribution,
     default_longest_task, is_pattern,
 };
-pub(crate) use self::keyset_file::{Kid, Patterns};
+pub(crate) use self::keyset_file::{Kid, Patterns, Point};
 pub(crate) use self::live::Live;
 #[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
@@ -75,5 +76,9 @@ pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
 #[doc(hidden)]
 pub use self::secret_key::{SecretKey, public_text};
 pub use self::secret_source::{FetchedSecret, SecretSource};
+#[doc(hidden)]
+pub use self::signed_keyset::{
+    InvalidRoots, KeysetError, KeysetErrorKind, KeysetFault, KeysetHead, Recording, SignedKeyset,
+};
 pub use self::signer::{RemoteSigner, SignerFault};
 pub use self::store::KeyStore;

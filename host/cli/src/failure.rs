@@ -3,7 +3,7 @@
 use std::io;
 
 use taskseal::file_error::FileError;
-use taskseal::keys::{KeyErrorKind, KeyringError};
+use taskseal::keys::{KeyErrorKind, KeyringError, KeysetError, KeysetErrorKind};
 
 /// Why a command failed. The texts need not be escaped.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ pub(crate) enum Exit {
     NotYet = 6,
     /// A token refused a PIN. The same command would make another attempt, which may lock the token.
     PinRefused = 7,
-    /// The replay ledger does not exist. A restart does not help: only an operator may decide to create another one.
+    /// The replay ledger does not exist, or the checkpoint of the keyset is missing or damaged. A restart does not help: only an
+    /// operator may decide to create another one.
     LedgerMissing = 8,
 }
 
@@ -112,14 +113,29 @@ impl Failure {
     pub(crate) fn keyring(error: KeyringError) -> Self {
         match error {
             KeyringError::File(error) => Self::config(error),
+            KeyringError::Keyset(error) => Self::signed_keyset(&error),
             error => Self::key(error),
         }
+    }
+
+    /// A signed keyset: exit code 3 if it is refused, 5 if no source has it or its checkpoint cannot be stored, 8 if the checkpoint is
+    /// missing or damaged.
+    fn signed_keyset(error: &KeysetError) -> Self {
+        let exit = match error.kind {
+            KeysetErrorKind::Refused(_) => Exit::Refused,
+            KeysetErrorKind::CheckpointMissing | KeysetErrorKind::CheckpointDamaged => Exit::LedgerMissing,
+            _ => Exit::Unavailable,
+        };
+        Self { hint: Some(error.hint.clone()), ..Self::with(exit, error.to_string()) }
     }
 
     /// A key: exit code 5 if it is unavailable, 4 if its source does not have it, 7 if its token refused the PIN, 1 if it cannot
     /// be used for another reason.
     pub(crate) fn key(error: impl Into<KeyringError>) -> Self {
         let error = error.into();
+        if let KeyringError::Keyset(error) = &error {
+            return Self::signed_keyset(error);
+        }
         let exit = match &error {
             KeyringError::Key(error) => match error.kind {
                 KeyErrorKind::Unavailable | KeyErrorKind::LoginOmitted => Exit::Unavailable,

@@ -20,7 +20,12 @@ pub(crate) fn keyring(config: &Config) -> Result<Keyring, Failure> {
 
 /// Loads the keyset alone, which is enough to seal and to verify.
 pub(crate) fn keyset(config: &Config) -> Result<Keyring, Failure> {
-    Keyring::load(&config.keyset).map_err(Failure::keyring)
+    config.load_keyset().map_err(Failure::keyring)
+}
+
+/// Loads the keyset alone, for checks: nothing is written.
+pub(crate) fn inspected_keyset(config: &Config) -> Result<Keyring, Failure> {
+    config.inspect_keyset().map_err(Failure::keyring)
 }
 
 /// Loads the key that seals tasks.

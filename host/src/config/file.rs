@@ -6,6 +6,7 @@ use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
 
 use super::context::Context;
+use super::keys::KeysSection;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
 use super::value::{self, Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, WEEK, YEAR};
@@ -78,12 +79,6 @@ struct StateSection {
     quarantine_bytes: Option<Spanned<Size<{ 1 << 20 }, { 1 << 40 }>>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeysSection {
-    keyset: Option<String>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClientSection {
@@ -142,6 +137,7 @@ impl ConfigFile {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
+        let (keyset, signed) = self.keys.check(context, &deployment, &state_dir)?;
         let mut policy = self.policy;
         policy.file = policy.file.map(|file| in_folder_of(context.file, &file));
         let rules = policy.file.as_deref().map(TypeRules::load).transpose()?.unwrap_or_default();
@@ -163,7 +159,8 @@ impl ConfigFile {
             broker,
             state_dir,
             quarantine,
-            keyset: relative_to(context.file, self.keys.keyset.as_deref().unwrap_or("keyset.toml")),
+            keyset,
+            signed_keyset: signed,
             client,
             worker,
             policy,

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Deref;
 
 use super::reference::KeyRef;
+use super::signed_keyset::KeysetError;
 use crate::file_error::FileError;
 
 /// Why a key cannot be used.
@@ -149,6 +150,9 @@ pub enum KeyringError {
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A signed keyset, or the record of it, cannot be used.
+    #[error(transparent)]
+    Keyset(#[from] KeysetError),
 }
 
 impl KeyringError {
@@ -158,6 +162,7 @@ impl KeyringError {
         match self {
             Self::File(error) => error.hint.as_deref(),
             Self::Key(error) => error.hint.as_deref(),
+            Self::Keyset(error) => Some(&error.hint),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
 use super::registry::KeyStores;
 use super::secret_key::SecretKey;
+use super::signed_keyset::{Fetched, KeysetError, KeysetHead, Loaded, Recording, SignedKeyset};
 use crate::file_error::FileError;
 use crate::time::unix_seconds;
 
@@ -30,6 +31,8 @@ pub struct Keyring {
     stores: KeyStores,
     records: Arc<BTreeMap<KeyId, Record>>,
     decryption: Arc<Decryption>,
+    /// The head of a signed keyset; `None` for a keyset file that is not signed.
+    head: Option<Arc<KeysetHead>>,
 }
 
 /// Secret keys that decrypt bodies and are not in the keyset.
@@ -61,7 +64,35 @@ impl Keyring {
             stores: stores.clone(),
             records: Arc::new(keyset_file::load(keyset)?),
             decryption: Arc::default(),
+            head: None,
         })
+    }
+
+    /// Verifies a signed keyset and, unless `recording` omits it, stores its checkpoint. `fetched` is what a second carrier
+    /// returned. Further keys are opened in `stores`.
+    ///
+    /// # Errors
+    /// [`KeyringError::Keyset`] if the keyset is refused or its checkpoint cannot be stored; the other ones if a file or a shared
+    /// key cannot be read.
+    pub(crate) fn load_signed(
+        settings: &SignedKeyset,
+        stores: &KeyStores,
+        fetched: Option<Fetched>,
+        recording: Recording,
+    ) -> Result<Self, KeyringError> {
+        let loaded = settings.load(stores, fetched, recording, unix_seconds())?;
+        Ok(Self::of_loaded(settings, stores, loaded))
+    }
+
+    pub(super) fn of_loaded(settings: &SignedKeyset, stores: &KeyStores, loaded: Loaded) -> Self {
+        let Loaded { records, head } = loaded;
+        Self {
+            file: settings.file.as_path().into(),
+            stores: stores.clone(),
+            records: Arc::new(records),
+            decryption: Arc::default(),
+            head: Some(Arc::new(head)),
+        }
     }
 
     /// Returns the same keyset with these decryption keys, and no others.
@@ -108,6 +139,21 @@ impl Keyring {
         &self.file
     }
 
+    /// Returns the head of a signed keyset; `None` for a keyset file that is not signed.
+    #[must_use]
+    pub fn head(&self) -> Option<&KeysetHead> {
+        self.head.as_deref()
+    }
+
+    /// Checks whether the keyset is in force at `now`, in seconds of Unix time. A keyset file that is not signed has no end.
+    ///
+    /// # Errors
+    /// [`KeysetError`] if a signed keyset has expired since it was loaded, or the clock was set back.
+    pub fn check_in_force(&self, now: u64) -> Result<(), KeysetError> {
+        let Some(head) = &self.head else { return Ok(()) };
+        head.check(now).map_err(|refusal| head.error(&self.file, refusal, now))
+    }
+
     /// Returns the kids of the keyset in order, whatever their status.
     pub fn known_kids(&self) -> impl Iterator<Item = KeyId> + '_ {
         self.records.keys().copied()
@@ -140,9 +186,22 @@ impl Keyring {
         &self.stores
     }
 
+    /// Checks whether the shared key of suite SE may encrypt at `now`, in seconds of Unix time. The error completes a sentence that
+    /// starts with the key.
+    pub(super) fn is_in_use(&self, kid: KeyId, now: u64) -> Result<(), String> {
+        match self.records.get(&kid) {
+            Some(record) => record.is_in_use(now),
+            None if self.head.is_some() => Err("is not in it".to_owned()),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the public key of a recipient to whom `kind` may be encrypted now.
     pub(super) fn recipient(&self, kid: KeyId, kind: Kind) -> Result<AgreementPublicKey, FileError> {
         let fault = |message: String, hint: &str| Err(FileError::new(&self.file, message).hint(hint));
+        if let Err(error) = self.check_in_force(unix_seconds()) {
+            return fault(error.message.clone(), &error.hint);
+        }
         let Some(record) = self.records.get(&kid) else {
             return fault(format!("recipient {kid} is not in the keyset"), "add its [[key]] entry");
         };
@@ -164,8 +223,10 @@ impl Keyring {
         if self.is_withdrawn(kid) {
             return None;
         }
-        match self.records.get(&kid).map(Record::key) {
-            Some(KeysetKey::A256Gcm(key)) => Some(key),
+        match self.records.get(&kid) {
+            Some(Record { key: KeysetKey::A256Gcm(key), .. }) => Some(key),
+            // A key of suite E that verifies nothing here must not be used inside of signatures either.
+            Some(record) if record.has_rights() => None,
             _ => self.decryption.shared(kid),
         }
     }
@@ -184,11 +245,14 @@ impl Keyring {
         self.decryption.0.iter().any(remote)
     }
 
-    /// Returns whether the keyset forbids the key. A key that is not in the keyset may decrypt, because the configuration
-    /// names it.
+    /// Returns whether the keyset forbids the key. A key that is not in a keyset file may decrypt, because the configuration names
+    /// it. A key that is not in a signed keyset may not.
     pub(super) fn is_withdrawn(&self, kid: KeyId) -> bool {
         let now = unix_seconds();
-        self.records.get(&kid).is_some_and(|record| !record.is_accepted(now))
+        match self.records.get(&kid) {
+            Some(record) => !record.is_accepted(now) || self.check_in_force(now).is_err(),
+            None => self.head.is_some(),
+        }
     }
 }
 
@@ -234,6 +298,8 @@ impl Decryption {
 
 impl KeyLookup for Keyring {
     fn find(&self, kid: KeyId) -> Option<KeyRecord<'_>> {
+        // A signed keyset that has expired verifies nothing.
+        self.check_in_force(unix_seconds()).ok()?;
         self.records.get(&kid)?.to_core()
     }
 }

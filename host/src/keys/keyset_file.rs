@@ -14,15 +14,15 @@ use super::file;
 use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
 use super::secret_key::SecretKey;
-use crate::file_error::{FileError, MAX_LEN};
+use crate::file_error::FileError;
 use crate::file_security;
 use crate::toml_file::{Spanned, parse_toml};
 
 pub use self::append::{append_entry, check_appendable};
 pub use self::draft::{DraftFile, StateChange};
 pub use self::fields::is_pattern;
-use self::fields::{Instant, Point, State};
-pub(crate) use self::fields::{Kid, Patterns};
+use self::fields::{Instant, State};
+pub(crate) use self::fields::{Kid, Patterns, Point};
 pub use self::settings::{KeysetSettings, default_distribution, default_longest_task};
 
 mod append;
@@ -36,7 +36,7 @@ mod tests;
 
 /// Reads and checks a keyset file.
 pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
-    let text = file_security::read_guarded(file, MAX_LEN)?;
+    let text = check::unsigned(file)?;
     records(file, &text, parse(file, &text)?.key, Secrets::Read)
 }
 

@@ -7,6 +7,8 @@ use taskseal_core::{KeyId, Kind, NameSet};
 
 use super::algorithm::Algorithm;
 
+mod from_entry;
+
 /// A key of the keyset.
 #[derive(Debug)]
 pub struct Record {
@@ -183,7 +185,7 @@ impl Record {
     }
 
     /// Returns whether it may sign for anything.
-    const fn has_rights(&self) -> bool {
+    pub(super) const fn has_rights(&self) -> bool {
         !(self.issuers.is_empty() && self.types.is_empty() && self.audiences.is_empty())
     }
 

@@ -37,7 +37,7 @@ impl Folder {
     pub(super) fn refused(&self, text: &str) -> FileError {
         match self.load(text).unwrap_err() {
             KeyringError::File(error) => error,
-            KeyringError::Key(error) => panic!("{error}"),
+            other => panic!("{other}"),
         }
     }
 

@@ -4,6 +4,7 @@ mod broker;
 mod clock;
 mod finding;
 mod keys;
+mod keyset;
 mod programs;
 mod seals;
 mod state;
@@ -49,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 
 /// Returns why clients with the keyset of this worker refuse its results; `None` if they do not, or if a key cannot be opened.
 pub(super) fn refused_results(config: &Config) -> Option<String> {
-    let keyset = project::keyset(config).ok()?;
+    let keyset = project::inspected_keyset(config).ok()?;
     let key = config.result_key(&keyset).ok()?;
     seals::results(config, &keyset, &key).err().map(Failure::into_message)
 }

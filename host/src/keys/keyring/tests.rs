@@ -30,7 +30,7 @@ fn policy() -> Policy<'static> {
 fn refusal(keyring: &Keyring, source: &SealingSource, kind: Kind) -> KeyError {
     match keyring.sealing_key(source, kind).unwrap_err() {
         KeyringError::Key(error) => error,
-        KeyringError::File(error) => panic!("{error}"),
+        other => panic!("{other}"),
     }
 }
 

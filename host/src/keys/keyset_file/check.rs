@@ -1,10 +1,13 @@
 //! Rules of an entry that concern several fields, and fields of earlier versions.
 
+use std::path::Path;
+
 use taskseal_core::Kind;
 use taskseal_core::keyset::signed::KeyState;
 
 use super::{Entry, KeysetContext};
-use crate::file_error::FileError;
+use crate::file_error::{FileError, MAX_LEN};
+use crate::file_security;
 use crate::keys::record::{KeysetKey, Record};
 
 /// Fields of earlier versions, and what to write instead.
@@ -25,6 +28,25 @@ pub(super) fn renamed_field(error: FileError) -> FileError {
             error.message(format!("field `{old}` was renamed")).hint(hint)
         }
         _ => error,
+    }
+}
+
+/// The tag of a COSE_Sign1 and the head of its array, with which a signed keyset starts.
+const SIGNED: &[u8] = &[0xd2, 0x84];
+
+/// Reads a keyset file that is not a signed one.
+pub(super) fn unsigned(file: &Path) -> Result<String, FileError> {
+    let signed = || {
+        FileError::new(file, "is a signed keyset, and no root is pinned")
+            .hint("pin the public key of its root: `roots = [\"…\"]` in [keys] of taskseal.toml")
+    };
+    match file_security::read_guarded(file, MAX_LEN) {
+        Ok(text) if text.as_bytes().starts_with(SIGNED) => Err(signed()),
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let content = file_security::read_unguarded(file, MAX_LEN);
+            Err(if content.is_ok_and(|content| content.starts_with(SIGNED)) { signed() } else { error })
+        }
     }
 }
 

@@ -24,7 +24,7 @@ impl<'de> Deserialize<'de> for Kid {
     }
 }
 
-pub(super) struct Point(pub(super) [u8; POINT_LEN]);
+pub(crate) struct Point(pub(crate) [u8; POINT_LEN]);
 
 impl<'de> Deserialize<'de> for Point {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,14 +2,14 @@
 
 use taskseal_core::keys::EncryptionKey;
 use taskseal_core::seal::HedgeKey;
-use taskseal_core::{KeyId, KeyLookup, Kind, Secret, Suite};
+use taskseal_core::{KeyId, Kind, Secret, Suite};
 
 use super::{Keys, SealingKey, SealingSource};
 use crate::keys::authenticator::Authenticating;
 use crate::keys::error::{KeyError, KeyringError};
 use crate::keys::handle::{KeyHandle, KeyUsage};
 use crate::keys::keyring::Keyring;
-use crate::keys::record::kind_word;
+use crate::keys::record::{Record, kind_word};
 use crate::keys::reference::KeyRef;
 use crate::keys::secret_key::SecretKey;
 use crate::keys::signer::Signing;
@@ -118,13 +118,12 @@ impl Keyring {
 
     /// Checks that the keyset does not forbid the shared key of suite SE.
     fn check_encryption(&self, place: &KeyRef, kid: KeyId) -> Result<(), KeyError> {
-        if self.find(kid).is_some() {
+        if self.record(kid).is_some_and(Record::has_rights) {
             let message = format!("the keyset has key {kid} as one of suite E: it may not encrypt for SE");
             return Err(KeyError::not_allowed(place, message)
                 .hint("generate another key, and omit the rights from its [[key]] entry"));
         }
-        let in_use = self.record(kid).map_or(Ok(()), |record| record.is_in_use(unix_seconds()));
-        in_use.map_err(|reason| {
+        self.is_in_use(kid, unix_seconds()).map_err(|reason| {
             KeyError::not_allowed(place, format!("the keyset says that key {kid} {reason}"))
                 .hint("encrypt with a primary key")
         })
@@ -132,6 +131,8 @@ impl Keyring {
 
     /// Checks that the keyset allows the key to seal `kind` now.
     fn check_sealing(&self, source: &SealingSource, kid: KeyId, kind: Kind) -> Result<(), KeyError> {
+        self.check_in_force(unix_seconds())
+            .map_err(|error| KeyError::not_allowed(&source.key, error.to_string()).hint(&error.hint))?;
         let Some(record) = self.record(kid) else {
             let message = format!("key {kid} is not in {}", self.file().display());
             return Err(KeyError::not_allowed(&source.key, message)

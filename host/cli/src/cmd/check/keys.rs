@@ -5,7 +5,7 @@ use taskseal::keys::{KeyErrorKind, KeyRef, Keyring, KeyringError, SealingSource}
 use taskseal_core::Kind;
 
 use super::tokens::Tokens;
-use super::{Finding, seals};
+use super::{Finding, keyset as keyset_check, seals};
 use crate::failure::Failure;
 use crate::project;
 
@@ -15,7 +15,7 @@ const TASK_KEY: &str = "task-key";
 const RESULT_KEY: &str = "result-key";
 
 pub(super) fn findings(config: &Config, tokens: &Tokens) -> Vec<Finding> {
-    let keyset = match project::keyset(config) {
+    let keyset = match project::inspected_keyset(config) {
         Err(failure) => {
             let missing = |check| Finding::skip(check, "the keyset cannot be used");
             return vec![
@@ -27,8 +27,7 @@ pub(super) fn findings(config: &Config, tokens: &Tokens) -> Vec<Finding> {
         }
         Ok(keyset) => keyset,
     };
-    let message = format!("{}: {} keys", config.keyset.display(), keyset.records().count());
-    let mut findings = vec![Finding::ok(KEYSET, message)];
+    let mut findings = keyset_check::findings(config, &keyset);
     let tasks = config.worker.iter().flat_map(|worker| &worker.decryption_keys);
     let results = config.client.iter().flat_map(|client| &client.result_key);
     findings.extend(tasks.map(|key| decryption_key(&keyset, key, Kind::Task, tokens)));

@@ -1,0 +1,86 @@
+//! The section `[keys]`: the keyset, and what a signed one is trusted by.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use taskseal_core::keys::VerifyingKey;
+
+use super::context::Context;
+use super::value::Name;
+use crate::file_error::FileError;
+use crate::keys::{InvalidRoots, Point, SignedKeyset, relative_to};
+use crate::toml_file::Spanned;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeysSection {
+    keyset: Option<Spanned<String>>,
+    roots: Option<Spanned<Vec<Spanned<Point>>>>,
+    name: Option<Spanned<Name<64, true>>>,
+    shared: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+impl KeysSection {
+    /// Returns the path of the keyset and, if `roots` are pinned, how it is verified. `name` is the deployment.
+    pub(super) fn check(
+        self,
+        context: &Context<'_>,
+        deployment: &str,
+        state_dir: &Path,
+    ) -> Result<(PathBuf, Option<SignedKeyset>), FileError> {
+        let default = if self.roots.is_some() { SIGNED } else { "keyset.toml" };
+        let file = relative_to(context.file, self.keyset.as_ref().map_or(default, |file| file.get_ref()));
+        let Some(roots) = &self.roots else {
+            self.check_unsigned(context, &file)?;
+            return Ok((file, None));
+        };
+        let keys = roots.get_ref().iter().map(|root| {
+            VerifyingKey::from_point(&root.get_ref().0).map_err(|_| {
+                context.fault(
+                    root,
+                    "not a point on P-256",
+                    "copy the public key of the root that `taskseal keyset init` printed",
+                )
+            })
+        });
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let name = self.name.as_ref().map_or(deployment, |name| &name.get_ref().0);
+        let mut signed = SignedKeyset::new(file.clone(), name, keys, state_dir.to_owned())
+            .map_err(|error| Self::invalid(context, error, roots))?;
+        for key in self.shared.iter().flat_map(|keys| keys.get_ref()) {
+            signed.shared.push(context.key("keys.shared", key)?);
+        }
+        Ok((file, Some(signed)))
+    }
+
+    fn invalid<T>(context: &Context<'_>, error: InvalidRoots, roots: &Spanned<T>) -> FileError {
+        let hint = match error {
+            InvalidRoots::Roots => "pin the public key of the root, and for a rotation that of the next one",
+            InvalidRoots::Name => "set `name` in [keys] to the name that the keyset has",
+        };
+        context.fault(roots, error.to_string(), hint)
+    }
+
+    /// Checks that a keyset without pinned roots has no fields of a signed one.
+    fn check_unsigned(&self, context: &Context<'_>, file: &Path) -> Result<(), FileError> {
+        let hint = "pin the public key of its root: `roots = [\"…\"]` in [keys]";
+        let of_signed = "applies to a signed keyset only, and no `roots` are pinned";
+        if let Some(name) = &self.name {
+            return Err(context.fault(name, of_signed, hint));
+        }
+        if let Some(shared) = &self.shared {
+            return Err(context.fault(shared, of_signed, hint));
+        }
+        match &self.keyset {
+            Some(keyset) if file.extension().is_some_and(|extension| extension == "cose") => {
+                Err(context.fault(keyset, "a signed keyset needs a pinned root", hint))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const SIGNED: &str = "keyset.cose";
+
+#[cfg(test)]
+mod tests;

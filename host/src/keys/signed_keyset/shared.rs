@@ -1,0 +1,85 @@
+//! The secrets of the shared keys that a signed keyset names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use taskseal_core::keyset::signed::EntryKey;
+
+use crate::file_error::FileError;
+use crate::keys::algorithm::Algorithm;
+use crate::keys::error::KeyError;
+use crate::keys::handle::{KeyHandle, KeyUsage};
+use crate::keys::reference::{FILE, KeyRef};
+use crate::keys::registry::KeyStores;
+use crate::keys::secret_key::SecretKey;
+
+/// Shared keys of this host, each with its place.
+pub(super) type Secrets = Vec<(KeyRef, SecretKey)>;
+
+/// Opens shared keys, and each key file of a folder.
+pub(super) fn open(places: &[KeyRef], stores: &KeyStores) -> Result<Secrets, KeyError> {
+    let mut secrets = Secrets::new();
+    for place in places {
+        for place in expand(place)? {
+            let key = open_one(&place, stores)?;
+            if let Some((other, _)) = secrets.iter().find(|(_, other)| other.kid() == key.kid()) {
+                let message = format!("is key {}, as {other} is", key.kid());
+                return Err(KeyError::invalid(&place, message).hint("remove one of the two"));
+            }
+            secrets.push((place, key));
+        }
+    }
+    Ok(secrets)
+}
+
+fn open_one(place: &KeyRef, stores: &KeyStores) -> Result<SecretKey, KeyError> {
+    match stores.open(place, KeyUsage::Decrypt)? {
+        KeyHandle::Secret(key) if key.algorithm().is_symmetric() => Ok(key),
+        other => {
+            let message = format!("must be a shared key in a file, found an {} key", other.algorithm());
+            Err(KeyError::invalid(place, message)
+                .hint("name files of `taskseal keygen shared` only: no key pairs, and no keys in tokens"))
+        }
+    }
+}
+
+/// Returns the key files of a folder, or the place itself.
+fn expand(place: &KeyRef) -> Result<Vec<KeyRef>, KeyError> {
+    let path = Path::new(place.address());
+    if place.scheme() != FILE || !path.is_dir() {
+        return Ok(vec![place.clone()]);
+    }
+    let fault = |error| KeyError::of_file(place, &FileError::io(path, "cannot be read", &error));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        if !is_ignored(&entry.file_name().to_string_lossy()) {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable();
+    let field = place.field().unwrap_or_default().to_owned();
+    Ok(files.into_iter().map(|file: PathBuf| KeyRef::from(file).with_field(&field)).collect())
+}
+
+/// Returns whether a file of a folder is hidden or the backup of an editor.
+fn is_ignored(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with('~')
+}
+
+/// Takes the secret of the entry of a shared key. `None` if this host does not have it.
+pub(super) fn take(secrets: &mut Secrets, entry: &EntryKey) -> Result<Option<SecretKey>, KeyError> {
+    let kid = entry.kid();
+    let Some(index) = secrets.iter().position(|(_, key)| key.kid() == kid) else { return Ok(None) };
+    let (place, key) = secrets.swap_remove(index);
+    let expected = match entry {
+        EntryKey::Hmac256(_) => Algorithm::Hs256,
+        _ => Algorithm::A256Gcm,
+    };
+    if key.algorithm() == expected {
+        return Ok(Some(key));
+    }
+    let message =
+        format!("the keyset names key {kid} as an {expected} key, and it is an {} key", key.algorithm());
+    Err(KeyError::invalid(&place, message).hint("correct the entry in the keyset, or generate another key"))
+}

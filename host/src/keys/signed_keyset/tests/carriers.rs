@@ -1,0 +1,73 @@
+//! A second carrier beside the file, and the copy of the last keyset.
+
+use super::*;
+
+#[test]
+fn host_without_a_copy_cannot_start_while_the_carrier_is_unavailable() {
+    let deployment = Deployment::new();
+    let error = error(deployment.load_with(Err("connection refused")));
+    assert_eq!(error.kind, KeysetErrorKind::Unavailable);
+    assert!(error.to_string().contains("carrier: no keyset: connection refused"), "{error}");
+}
+
+#[test]
+fn host_with_a_copy_starts_while_the_carrier_is_unavailable() {
+    let deployment = Deployment::new();
+    deployment.load_with(Ok(sign(2))).unwrap();
+    let loaded = deployment.load_with(Err("connection refused")).unwrap();
+    assert_eq!(loaded.head.sequence, 2);
+    assert_eq!(loaded.head.refused.len(), 1);
+    // Without a carrier in the configuration, only the file counts.
+    assert!(deployment.load().is_err());
+}
+
+#[test]
+fn carrier_that_returns_an_older_keyset_does_not_replace_the_last_one() {
+    let deployment = Deployment::new();
+    deployment.load_with(Ok(sign(2))).unwrap();
+    let loaded = deployment.load_with(Ok(sign(1))).unwrap();
+    assert_eq!((loaded.head.sequence, loaded.head.refused.len()), (2, 0));
+}
+
+#[test]
+fn newest_of_file_carrier_and_copy_is_used() {
+    let deployment = Deployment::new();
+    deployment.write(&sign(2));
+    assert_eq!(deployment.load_with(Ok(sign(3))).unwrap().head.sequence, 3);
+    deployment.write(&sign(5));
+    assert_eq!(deployment.load_with(Ok(sign(4))).unwrap().head.sequence, 5);
+}
+
+#[test]
+fn damaged_keyset_of_one_source_is_reported_and_the_other_one_is_used() {
+    let deployment = Deployment::new();
+    deployment.write(&sign(1)[..100]);
+    let loaded = deployment.load_with(Ok(sign(1))).unwrap();
+    let [KeyringError::Keyset(refused)] = &*loaded.head.refused else { panic!("{:?}", loaded.head) };
+    assert_refused(refused, KeysetRefusal::Malformed);
+}
+
+#[test]
+fn two_sources_with_two_histories_are_a_fork() {
+    let deployment = Deployment::new();
+    deployment.write(&sign(1));
+    let fork = sign_as(ROOT, "prod", None, 50);
+    assert_refused(&error(deployment.load_with(Ok(fork.clone()))), KeysetRefusal::Forked);
+    let next = sign_as(ROOT, "prod", Some(&checkpoint_of(&fork)), 51);
+    assert_refused(&error(deployment.load_with(Ok(next))), KeysetRefusal::Forked);
+    assert!(!deployment.path("state/keyset-checkpoint").exists());
+}
+
+#[test]
+fn second_root_signs_when_the_first_is_lost() {
+    let deployment = Deployment::new();
+    deployment.write(&sign(1));
+    let both = deployment.trusting(&[ROOT, 2]);
+    let load = || both.load(&KeyStores::default(), None, Recording::Durable, ISSUED);
+    load().unwrap();
+    deployment.write(&sign_as(2, "prod", Some(&checkpoint_of(&sign(1))), 102));
+    let loaded = load().unwrap();
+    assert_eq!((loaded.head.sequence, loaded.head.root), (2, key(2).verifying_key().kid()));
+    // A host that has not pinned it yet keeps out of it.
+    assert_refused(&deployment.error(), KeysetRefusal::UnknownRoot);
+}
