@@ -71,8 +71,12 @@ fn every_row_names_a_test() {
 }
 
 /// Pages whose examples in Rust are compiled as tests of a crate, because they are its documentation.
-const COMPILED: [(&str, &str); 3] =
-    [("core/README.md", "core"), ("host/README.md", "host"), ("hsm/README.md", "hsm")];
+const COMPILED: [(&str, &str); 4] = [
+    ("core/README.md", "core"),
+    ("host/README.md", "host"),
+    ("host/cloud/README.md", "host/cloud"),
+    ("hsm/README.md", "hsm"),
+];
 /// The source of examples that are shortened.
 const SHORTENED: [(&str, &str); 1] = [("core/docs/devices.md", "core/firmware/src/adapter.rs")];
 

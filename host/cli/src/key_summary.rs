@@ -81,8 +81,14 @@ impl KeySummary {
         Ok(Self { algorithm, kid: key.kid(), point, location })
     }
 
-    /// Describes the key in a file or a token.
+    /// Describes the key in a file, a token, or a cloud service.
     pub(crate) fn of(location: &str) -> Result<Self, Failure> {
+        #[cfg(feature = "aws")]
+        if let Some(opened) = crate::key_stores::open_in_cloud(location) {
+            let key = opened.map_err(Failure::key)?;
+            let (algorithm, point) = (key.algorithm(), key.point());
+            return Ok(Self { algorithm, kid: key.kid(), point, location: location.to_owned() });
+        }
         match Self::file(location) {
             Some(path) => SecretKey::read(path).map(|key| Self::of_file(&key, path)).map_err(Failure::key),
             // The error repeats no part of the URI, which may contain a PIN.
@@ -111,12 +117,12 @@ impl KeySummary {
 
     /// Returns the name of the location in JSON.
     pub(crate) fn member(&self) -> &'static str {
-        if self.is_in_token() { "uri" } else { "file" }
+        if self.is_in_service() { "uri" } else { "file" }
     }
 
-    /// Returns whether the key is in a token, which a URI names.
-    fn is_in_token(&self) -> bool {
-        KeyUri::parse(&self.location).is_ok()
+    /// Returns whether the key is in a token or a cloud service, which a URI names.
+    fn is_in_service(&self) -> bool {
+        KeyUri::parse(&self.location).is_ok() || self.location.contains("://")
     }
 
     /// Returns the public key in the form of keyset files.

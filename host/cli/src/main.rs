@@ -9,6 +9,7 @@ mod envelope_fault;
 mod failure;
 mod file_arg;
 mod global;
+mod key_stores;
 mod key_summary;
 mod keyset_entry;
 mod output;

@@ -7,10 +7,11 @@ use taskseal_core::{Audience, Issuer};
 
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::key_stores;
 
 /// Loads the configuration that the option, the environment or the current folder names.
 pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
-    Config::load(&Config::locate(global.config.as_deref())).map_err(Failure::config)
+    Config::load_with(&Config::locate(global.config.as_deref()), &key_stores::all()).map_err(Failure::config)
 }
 
 /// Loads the keyset and every configured decryption key.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey, POINT_LEN};
 use taskseal_core::{Agree, KeyId, Secret};
 
 use super::signer::SignerFault;
@@ -15,6 +15,11 @@ use super::signer::SignerFault;
 pub trait RemoteAgreement: Send + Sync + fmt::Debug {
     /// Returns the kid of the key.
     fn kid(&self) -> KeyId;
+
+    /// Returns the public key as an uncompressed point, if the key can say it.
+    fn public_point(&self) -> Option<[u8; POINT_LEN]> {
+        None
+    }
 
     /// Returns the x-coordinate of the point shared with `peer`.
     ///

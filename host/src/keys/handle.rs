@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use taskseal_core::KeyId;
+use taskseal_core::keys::POINT_LEN;
 
 use super::agreement::RemoteAgreement;
 use super::algorithm::Algorithm;
@@ -47,6 +48,19 @@ impl KeyHandle {
             Self::Signer(key) => key.kid(),
             Self::Agreement(key) => key.kid(),
             Self::Authenticator(key) => key.kid(),
+        }
+    }
+
+    /// Returns the public key as an uncompressed point; `None` for a symmetric key, and for a key kept elsewhere that cannot
+    /// say it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn point(&self) -> Option<[u8; POINT_LEN]> {
+        match self {
+            Self::Secret(key) => key.point(),
+            Self::Signer(key) => key.public_point(),
+            Self::Agreement(key) => key.public_point(),
+            Self::Authenticator(_) => None,
         }
     }
 

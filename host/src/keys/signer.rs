@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskseal_core::keys::SigningKey;
+use taskseal_core::keys::{POINT_LEN, SigningKey};
 use taskseal_core::{KeyId, Signer};
 
 /// An ES256 key kept elsewhere: in a token or in a key service.
@@ -14,6 +14,11 @@ use taskseal_core::{KeyId, Signer};
 pub trait RemoteSigner: Send + Sync + fmt::Debug {
     /// Returns the kid of the key.
     fn kid(&self) -> KeyId;
+
+    /// Returns the public key as an uncompressed point, if the key can say it.
+    fn public_point(&self) -> Option<[u8; POINT_LEN]> {
+        None
+    }
 
     /// Signs a SHA-256 digest; returns `r || s`, both 32 bytes big-endian.
     ///

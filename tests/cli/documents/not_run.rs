@@ -30,6 +30,8 @@ const fn of(page: &'static str, command: &'static str, reason: &'static str) -> 
 
 const BUILDS: &str = "builds the program that these tests have built";
 const CAPI: &str = "builds the C library: `core/capi/check` runs it, or does the same";
+const CLOUD: &str =
+    "needs an account of a cloud provider: the step `cloud` tests with an emulator and contract servers";
 const DEVICE: &str = "builds and runs a firmware: the step `devices` does it";
 const INTEROP: &str = "downloads packages: the step `interop` does it";
 const SYSTEM: &str = "changes the system";
@@ -39,6 +41,7 @@ const TOOLS: &str = "installs programs";
 const C: &str = "core/capi/README.md";
 const FIRMWARE: &str = "core/firmware/README.md";
 const OTHERS: &str = "tests/interop/README.md";
+const AWS: &str = "host/docs/keys-in-aws.md";
 const SERVICE: &str = "host/docs/run-as-a-service.md";
 
 /// Every entry matches a command of a document.
@@ -70,6 +73,8 @@ pub(crate) const NOT_RUN: &[NotRun] = &[
     of(OTHERS, "/tmp/interop/bin/python", INTEROP),
     of(OTHERS, "npm install", INTEROP),
     of(OTHERS, "node check.mjs", INTEROP),
+    of(AWS, "aws kms", CLOUD),
+    of(AWS, "taskseal key entry", CLOUD),
     of(SERVICE, "sudo useradd", SYSTEM),
     of(SERVICE, "sudo chown", SYSTEM),
     of(SERVICE, "sudo chmod", SYSTEM),
