@@ -1,5 +1,6 @@
 //! Files of secrets: which users may read them, and what a file of one line may contain.
 
+use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -21,15 +22,24 @@ pub const MAX_LEN: usize = 64 << 10;
 ///
 /// The file belongs to root or this user. The group of a file of root may read it, if that is the group of root or one of this
 /// user: so systemd and Kubernetes pass secrets to services. The group of a file of this user may not: with the umask 027 each new
-/// file is readable by it, and it is often one of all users, which only the user database would tell.
+/// file is readable by it, and it is often one of all users, which only the user database would tell. A credential has the mode that
+/// the service manager has set on purpose: where it cannot set an access control list, it gives the file to the user of the service.
 ///
 /// # Errors
 /// [`FileError`] if it cannot be read, is not a regular file, is too long, is accessible to other users than those, or could
 /// be replaced by other users through a folder above it.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let path = &*credential::resolve(path)?;
+    read_resolved(&credential::resolve(path)?)
+}
+
+/// Reads a file of secrets at its path, which is a credential if it was looked up.
+fn read_resolved(resolved: &Cow<'_, Path>) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (path, kind) = match resolved {
+        Cow::Borrowed(path) => (*path, SecretFile::Named),
+        Cow::Owned(path) => (path.as_path(), SecretFile::Credential),
+    };
     let (file, metadata) = open(path)?;
-    check_access(path, &file, &metadata)?;
+    check_access(path, kind, &file, &metadata)?;
     ancestors::check(path)?;
     if metadata.len() > MAX_LEN as u64 {
         return Err(too_long(path, MAX_LEN as u64));
@@ -87,8 +97,17 @@ pub(crate) fn one_line(content: &[u8]) -> Result<&str, String> {
     }
 }
 
+/// Where a file of secrets is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SecretFile {
+    /// At a path.
+    Named,
+    /// In the folder of credentials.
+    Credential,
+}
+
 /// Checks that only root, this user and their groups may read the file, and that only root and this user may write to it.
-fn check_access(path: &Path, file: &File, metadata: &Metadata) -> Result<(), FileError> {
+fn check_access(path: &Path, kind: SecretFile, file: &File, metadata: &Metadata) -> Result<(), FileError> {
     if let Some(owner) = untrusted_owner(metadata) {
         let message = format!("contains a secret and is owned by another user (uid {owner})");
         return Err(
@@ -100,7 +119,7 @@ fn check_access(path: &Path, file: &File, metadata: &Metadata) -> Result<(), Fil
         "accessible to group or others".to_owned()
     } else if mode & 0o040 == 0 {
         return Ok(());
-    } else if let Err(what) = check_group(metadata.uid(), group, is_own_group(group)) {
+    } else if let Err(what) = check_group(kind, metadata.uid(), group, is_own_group(group)) {
         what
     } else {
         return Ok(());
@@ -111,11 +130,16 @@ fn check_access(path: &Path, file: &File, metadata: &Metadata) -> Result<(), Fil
 }
 
 /// Checks that the group of a file may read it. The error completes a sentence that starts with the file.
-fn check_group(owner: u32, group: u32, is_own: bool) -> Result<(), String> {
+fn check_group(kind: SecretFile, owner: u32, group: u32, is_own: bool) -> Result<(), String> {
     match (owner, is_own) {
         (0, true) => Ok(()),
-        (0, false) => Err(format!("accessible to group {group}, to which this user does not belong")),
-        _ => Err(format!("accessible to group {group}, which is accepted only for files of root")),
+        (_, true) if kind == SecretFile::Credential => Ok(()),
+        (_, false) if owner == 0 || kind == SecretFile::Credential => {
+            Err(format!("accessible to group {group}, to which this user does not belong"))
+        }
+        _ => Err(format!(
+            "accessible to group {group}, which is accepted only for credentials and files of root"
+        )),
     }
 }
 

@@ -48,10 +48,10 @@ fn file_that_a_group_of_other_users_can_read_is_refused() {
 
 #[test]
 fn file_of_this_user_that_its_group_can_read_is_refused_unless_the_user_is_root() {
-    let refused = check_group(1000, 100, true).unwrap_err();
-    assert_eq!(refused, "accessible to group 100, which is accepted only for files of root");
-    check_group(0, 100, false).unwrap_err();
-    check_group(0, 100, true).unwrap();
+    let refused = check_group(SecretFile::Named, 1000, 100, true).unwrap_err();
+    assert_eq!(refused, "accessible to group 100, which is accepted only for credentials and files of root");
+    check_group(SecretFile::Named, 0, 100, false).unwrap_err();
+    check_group(SecretFile::Named, 0, 100, true).unwrap();
 
     let dir = tempfile::tempdir().unwrap();
     let is_root = rustix::process::geteuid().is_root();
@@ -77,6 +77,62 @@ fn file_of_root_that_a_group_of_this_user_can_read_is_accepted() {
         chown(&path, None, Some(group)).unwrap();
         assert_eq!(read(&path).unwrap().as_slice(), b"secret", "group {group}");
     }
+}
+
+#[test]
+fn credential_that_a_group_of_other_users_can_read_or_that_a_group_can_write_is_refused() {
+    for owner in [0, 1000] {
+        let refused = check_group(SecretFile::Credential, owner, 100, false).unwrap_err();
+        assert_eq!(refused, "accessible to group 100, to which this user does not belong");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for mode in [0o444, 0o460, 0o660, 0o604] {
+        let fault = read_resolved(&Cow::Owned(secret(&dir, mode))).unwrap_err();
+        assert!(fault.message.contains(&format!("mode {mode:04o}")), "{fault}");
+    }
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).unwrap();
+    let path = dir.path().join("key-440");
+    create(&path, b"secret").unwrap();
+    let fault = read_resolved(&Cow::Owned(path)).unwrap_err();
+    assert!(fault.message.contains("can be replaced by other users"), "{fault}");
+}
+
+#[test]
+fn credential_that_only_its_owner_and_a_group_of_this_user_can_read_is_accepted_for_every_owner() {
+    for owner in [0, 1000] {
+        check_group(SecretFile::Credential, owner, 100, true).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for mode in [0o400, 0o440, 0o600, 0o640] {
+        let path = secret(&dir, mode);
+        assert_eq!(read_resolved(&Cow::Owned(path)).unwrap().as_slice(), b"secret", "mode {mode:o}");
+    }
+}
+
+/// A volume of Kubernetes: a folder that all may write to with the sticky bit, and links to a folder that is replaced.
+#[test]
+fn secret_in_a_volume_of_kubernetes_is_read_through_its_links_and_after_an_update() {
+    let volume = tempfile::tempdir().unwrap();
+    let update = |name: &str, content: &[u8]| {
+        let folder = volume.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        create(&folder.join("worker.key"), content).unwrap();
+        fs::set_permissions(folder.join("worker.key"), Permissions::from_mode(0o440)).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(name, volume.path().join("..data_tmp")).unwrap();
+        fs::rename(volume.path().join("..data_tmp"), volume.path().join("..data")).unwrap();
+    };
+    update("..2026_11_30_10_00_00.1", b"first");
+    std::os::unix::fs::symlink("..data/worker.key", volume.path().join("worker.key")).unwrap();
+    fs::set_permissions(volume.path(), Permissions::from_mode(0o1777)).unwrap();
+    let read = || read_resolved(&Cow::Owned(volume.path().join("worker.key"))).unwrap().to_vec();
+    assert_eq!(read(), b"first");
+
+    update("..2026_11_30_11_00_00.2", b"second");
+    assert_eq!(read(), b"second");
+
+    fs::set_permissions(volume.path(), Permissions::from_mode(0o777)).unwrap();
+    assert!(read_resolved(&Cow::Owned(volume.path().join("worker.key"))).is_err());
 }
 
 #[test]
