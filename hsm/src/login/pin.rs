@@ -75,7 +75,7 @@ impl Pin {
     /// [`PinError`].
     pub fn read(source: &PinSource) -> Result<Self, PinError> {
         match source {
-            PinSource::File(path) => Self::from_file(path),
+            PinSource::File(path) => Self::from_file(path, false),
             PinSource::Environment(name) => {
                 let value = std::env::var_os(name).ok_or(PinError::NotSet)?;
                 let value = Zeroizing::new(value.into_encoded_bytes());
@@ -84,12 +84,12 @@ impl Pin {
             PinSource::Descriptor(number) => Self::from_descriptor(*number),
             PinSource::Credential(name) => {
                 let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(PinError::NoCredentials)?;
-                Self::from_file(&PathBuf::from(folder).join(name))
+                Self::from_file(&PathBuf::from(folder).join(name), true)
             }
         }
     }
 
-    fn from_file(path: &Path) -> Result<Self, PinError> {
+    fn from_file(path: &Path, is_credential: bool) -> Result<Self, PinError> {
         // Opening a FIFO must not wait for a writer.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(|_| PinError::Unreadable)?;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -102,7 +102,7 @@ impl Pin {
         // The group of root, because systemd passes credentials with an access control list, which appears as permissions of
         // the group. The group of a file of this user is often one of all users, which only the user database would tell.
         let mode = metadata.mode();
-        let is_for_group = metadata.uid() == 0 && is_own_group(metadata.gid());
+        let is_for_group = is_own_group(metadata.gid()) && group_may_read(is_credential, metadata.uid());
         if mode & 0o037 != 0 || (mode & 0o040 != 0 && !is_for_group) {
             return Err(PinError::InsecurePermissions);
         }
@@ -169,6 +169,12 @@ const fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
+/// Returns whether a group of this user may read a file of `owner`, which is root or this user. The mode of a credential was set on
+/// purpose: without access control lists, the service manager gives it to the user of the service.
+const fn group_may_read(is_credential: bool, owner: u32) -> bool {
+    is_credential || owner == 0
+}
+
 /// Returns whether the group is that of root or one of this user.
 fn is_own_group(group: u32) -> bool {
     let in_groups = || getgroups().is_ok_and(|all| all.iter().any(|own| own.as_raw() == group));
@@ -177,3 +183,14 @@ fn is_own_group(group: u32) -> bool {
 
 /// Maximum length of a PIN, in bytes.
 const MAX_LEN: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_group_may_read_credentials_and_files_of_root_only() {
+        assert!(!group_may_read(false, 1000));
+        assert!(group_may_read(false, 0) && group_may_read(true, 0) && group_may_read(true, 1000));
+    }
+}
