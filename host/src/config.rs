@@ -6,6 +6,7 @@
 mod broker;
 mod context;
 mod file;
+mod key_command;
 mod keys;
 mod open;
 mod password;

@@ -67,6 +67,20 @@ pub fn check_dir(path: &Path) -> Result<(), FileError> {
     ancestors::check(path)
 }
 
+/// Checks that only this user and root can change a program.
+///
+/// # Errors
+/// [`FileError`] if it is not a regular file, can be written by group or others, is owned by another user than this one or root, or
+/// could be replaced by other users through a folder above it.
+pub(crate) fn check_program(path: &Path) -> Result<(), FileError> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(FileError::new(path, "not a regular file"));
+    }
+    check_writers(path, &metadata)?;
+    ancestors::check(path)
+}
+
 fn check_writers(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
     if let Some(owner) = untrusted_owner(metadata) {
         let message = format!("decides what runs and is owned by another user (uid {owner})");

@@ -5,7 +5,7 @@ mod configured;
 mod function;
 mod program;
 pub(crate) mod run_guard;
-mod supervisor;
+pub(crate) mod supervisor;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub use self::function::Function;
 pub use self::program::Program;
 #[doc(hidden)]
 pub use self::program::ProgramLimits;
+pub(crate) use self::program::check_executable;
 
 pub use self::supervisor::supervise;
 

@@ -8,6 +8,7 @@
 //! * `file:`, or a path alone: one key in PEM armour, readable by its owner only, in plain or wrapped by a key in a token;
 //! * `cred:NAME`: the same in a systemd credential;
 //! * `env:NAME`: the same in an environment variable;
+//! * `exec:NAME`: the same from a program that the configuration names;
 //! * `pkcs11:` (feature `pkcs11`): a key that never leaves its token.
 //!
 //! Other places implement [`SecretSource`] if they hand out secrets as bytes, and are registered with
@@ -18,6 +19,7 @@ mod agreement;
 mod algorithm;
 mod armoured_key;
 mod authenticator;
+mod command;
 mod credential;
 mod environment;
 mod error;
@@ -36,6 +38,7 @@ mod record;
 mod reference;
 mod registry;
 mod sealing;
+mod secret_json;
 mod secret_key;
 mod secret_source;
 mod signed_keyset;
@@ -50,6 +53,7 @@ pub use self::agreement::RemoteAgreement;
 #[doc(hidden)]
 pub use self::algorithm::Algorithm;
 pub use self::authenticator::RemoteAuthenticator;
+pub(crate) use self::command::{CommandSource, KeyCommand};
 pub(crate) use self::environment::ENVIRONMENT;
 pub use self::error::KeyError;
 #[doc(hidden)]

@@ -8,6 +8,7 @@ mod documents;
 mod enqueue;
 mod handlers;
 mod key;
+mod key_sources;
 mod keygen;
 mod ledger;
 mod log;

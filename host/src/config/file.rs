@@ -1,11 +1,13 @@
 //! The text of the configuration file: its sections, read into the settings that clients and workers use.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
 
 use super::context::Context;
+use super::key_command::{self, KeyCommandSection};
 use super::keys::KeysSection;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
@@ -29,8 +31,13 @@ pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError>
         ),
         _ => error,
     })?;
-    let file: ConfigFile = parse_toml(path, &text).map_err(renamed_field)?;
-    file.check(&Context::new(path, &text, stores))
+    let mut file: ConfigFile = parse_toml(path, &text).map_err(renamed_field)?;
+    let commands = std::mem::take(&mut file.key_command);
+    let stores = match commands.is_empty() {
+        true => stores.clone(),
+        false => stores.with_source(key_command::source(commands, path, &text)?),
+    };
+    file.check(&Context::new(path, &text, &stores))
 }
 
 /// Fields of earlier versions, with the field that took their place.
@@ -63,6 +70,8 @@ struct ConfigFile {
     state: StateSection,
     #[serde(default)]
     keys: KeysSection,
+    #[serde(default)]
+    key_command: BTreeMap<String, KeyCommandSection>,
     client: Option<ClientSection>,
     worker: Option<WorkerSection>,
     #[serde(default)]

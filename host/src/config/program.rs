@@ -151,6 +151,6 @@ fn command(program: &Spanned<Vec<String>>, context: &Context<'_>) -> Result<Vec<
 }
 
 /// A program may run in another folder than the worker, where a relative path would mean another file.
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -29,15 +29,13 @@ pub const MAX_LEN: usize = 64 << 10;
 /// [`FileError`] if it cannot be read, is not a regular file, is too long, is accessible to other users than those, or could
 /// be replaced by other users through a folder above it.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    read_resolved(&credential::resolve(path)?)
+    match credential::resolve(path)? {
+        Cow::Borrowed(path) => read_checked(path, SecretFile::Named),
+        Cow::Owned(path) => read_checked(&path, SecretFile::Credential),
+    }
 }
 
-/// Reads a file of secrets at its path, which is a credential if it was looked up.
-fn read_resolved(resolved: &Cow<'_, Path>) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let (path, kind) = match resolved {
-        Cow::Borrowed(path) => (*path, SecretFile::Named),
-        Cow::Owned(path) => (path.as_path(), SecretFile::Credential),
-    };
+fn read_checked(path: &Path, kind: SecretFile) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let (file, metadata) = open(path)?;
     check_access(path, kind, &file, &metadata)?;
     ancestors::check(path)?;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use taskseal_core::ContentType;
 use tokio::process::Command;
 
+pub(crate) use self::executable::check as check_executable;
 use self::process::Process;
 use self::stderr::Stderr;
 use super::supervisor::{self, Report};

@@ -23,16 +23,17 @@ use rustix::process::{
 };
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-pub(super) use self::descendants::{is_running, kill_below};
-pub(super) use self::protocol::{LEFT_BEHIND, Report, header};
+pub(crate) use self::descendants::{is_running, kill_below};
+pub(super) use self::protocol::LEFT_BEHIND;
+pub(crate) use self::protocol::{Report, header};
 use super::body_file::BodyFile;
 use crate::runtime::spawn_thread;
 
 /// The first argument of a supervisor.
-pub(super) const ARGUMENT: &str = "__taskseal-supervise";
+pub(crate) const ARGUMENT: &str = "__taskseal-supervise";
 
 /// The executable of a process that has called [`supervise`]; it stays the same if the file is replaced.
-pub(super) const EXECUTABLE: &str = "/proc/self/exe";
+pub(crate) const EXECUTABLE: &str = "/proc/self/exe";
 
 static ENABLED: OnceLock<()> = OnceLock::new();
 
@@ -69,7 +70,7 @@ pub fn supervise() -> Option<ExitCode> {
 }
 
 /// Returns whether this process can start supervisors.
-pub(super) fn is_enabled() -> bool {
+pub(crate) fn is_enabled() -> bool {
     ENABLED.get().is_some()
 }
 

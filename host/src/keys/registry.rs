@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::command::CommandSource;
 use super::credential::CredentialSource;
 use super::environment::EnvironmentSource;
 use super::error::KeyError;
@@ -21,13 +22,14 @@ mod tests;
 #[derive(Clone, Debug)]
 pub struct KeyStores(Arc<[Arc<dyn KeyStore>]>);
 
-/// The stores of this crate: `file:`, `cred:`, `env:`, and `pkcs11:` with the feature of that name.
+/// The stores of this crate: `file:`, `cred:`, `env:`, `exec:`, and `pkcs11:` with the feature of that name.
 impl Default for KeyStores {
     fn default() -> Self {
         Self(Arc::new([
             Arc::new(FileStore),
             Arc::new(SourceStore(CredentialSource)),
             Arc::new(SourceStore(EnvironmentSource)),
+            Arc::new(SourceStore(CommandSource::default())),
             #[cfg(feature = "pkcs11")]
             Arc::new(Pkcs11Store),
         ]))

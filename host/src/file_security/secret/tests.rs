@@ -87,13 +87,13 @@ fn credential_that_a_group_of_other_users_can_read_or_that_a_group_can_write_is_
     }
     let dir = tempfile::tempdir().unwrap();
     for mode in [0o444, 0o460, 0o660, 0o604] {
-        let fault = read_resolved(&Cow::Owned(secret(&dir, mode))).unwrap_err();
+        let fault = read_checked(&secret(&dir, mode), SecretFile::Credential).unwrap_err();
         assert!(fault.message.contains(&format!("mode {mode:04o}")), "{fault}");
     }
     fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).unwrap();
     let path = dir.path().join("key-440");
     create(&path, b"secret").unwrap();
-    let fault = read_resolved(&Cow::Owned(path)).unwrap_err();
+    let fault = read_checked(&path, SecretFile::Credential).unwrap_err();
     assert!(fault.message.contains("can be replaced by other users"), "{fault}");
 }
 
@@ -105,7 +105,11 @@ fn credential_that_only_its_owner_and_a_group_of_this_user_can_read_is_accepted_
     let dir = tempfile::tempdir().unwrap();
     for mode in [0o400, 0o440, 0o600, 0o640] {
         let path = secret(&dir, mode);
-        assert_eq!(read_resolved(&Cow::Owned(path)).unwrap().as_slice(), b"secret", "mode {mode:o}");
+        assert_eq!(
+            read_checked(&path, SecretFile::Credential).unwrap().as_slice(),
+            b"secret",
+            "mode {mode:o}"
+        );
     }
 }
 
@@ -125,14 +129,14 @@ fn secret_in_a_volume_of_kubernetes_is_read_through_its_links_and_after_an_updat
     update("..2026_11_30_10_00_00.1", b"first");
     std::os::unix::fs::symlink("..data/worker.key", volume.path().join("worker.key")).unwrap();
     fs::set_permissions(volume.path(), Permissions::from_mode(0o1777)).unwrap();
-    let read = || read_resolved(&Cow::Owned(volume.path().join("worker.key"))).unwrap().to_vec();
+    let read = || read_checked(&volume.path().join("worker.key"), SecretFile::Credential).unwrap().to_vec();
     assert_eq!(read(), b"first");
 
     update("..2026_11_30_11_00_00.2", b"second");
     assert_eq!(read(), b"second");
 
     fs::set_permissions(volume.path(), Permissions::from_mode(0o777)).unwrap();
-    assert!(read_resolved(&Cow::Owned(volume.path().join("worker.key"))).is_err());
+    assert!(read_checked(&volume.path().join("worker.key"), SecretFile::Credential).is_err());
 }
 
 #[test]

@@ -16,7 +16,7 @@ const MAX_LINE: u64 = 256;
 ///
 /// # Errors
 /// The error of the operating system that a start would have.
-pub(super) fn check(program: &Path) -> io::Result<()> {
+pub(crate) fn check(program: &Path) -> io::Result<()> {
     check_file(program)?;
     // A program that can be executed but not read is not a script.
     let Some(line) = first_line(program) else { return Ok(()) };

@@ -51,7 +51,7 @@ fn repeat(mut kill: impl FnMut(), mut reap: impl FnMut() -> Reaped, limit: Durat
 }
 
 /// Sends SIGKILL to all descendants of a process, and returns them.
-pub(in crate::handler) fn kill_below(root: Pid) -> Vec<Pid> {
+pub(crate) fn kill_below(root: Pid) -> Vec<Pid> {
     let found = below(root);
     for pid in &found {
         let _ = kill_process(*pid, Signal::KILL);
@@ -60,7 +60,7 @@ pub(in crate::handler) fn kill_below(root: Pid) -> Vec<Pid> {
 }
 
 /// Returns whether a process exists that has not ended. One that has ended exists until its parent waits for it.
-pub(in crate::handler) fn is_running(pid: Pid) -> bool {
+pub(crate) fn is_running(pid: Pid) -> bool {
     match stat(Path::new(&format!("/proc/{}", pid.as_raw_nonzero()))) {
         Some(stat) => !stat.starts_with(['Z', 'X']),
         // The processes of other users may be hidden.

@@ -11,7 +11,7 @@ pub(in crate::handler) const LEFT_BEHIND: u8 = 3;
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::handler) enum Report {
+pub(crate) enum Report {
     /// It could not be started; the number is the error of the operating system.
     NotStarted(i32),
     /// It exited with this status.
@@ -21,12 +21,12 @@ pub(in crate::handler) enum Report {
 }
 
 /// Returns what precedes a body of `length` bytes.
-pub(in crate::handler) const fn header(length: usize) -> [u8; 8] {
+pub(crate) const fn header(length: usize) -> [u8; 8] {
     (length as u64).to_le_bytes()
 }
 
 impl Report {
-    pub(in crate::handler) const LEN: usize = 5;
+    pub(crate) const LEN: usize = 5;
 
     /// Describes the failure of a start.
     pub(super) fn not_started(error: &io::Error) -> Self {
@@ -53,7 +53,7 @@ impl Report {
     }
 
     /// Decodes a report.
-    pub(in crate::handler) const fn from_bytes([kind, a, b, c, d]: [u8; Self::LEN]) -> Option<Self> {
+    pub(crate) const fn from_bytes([kind, a, b, c, d]: [u8; Self::LEN]) -> Option<Self> {
         let number = i32::from_le_bytes([a, b, c, d]);
         match kind {
             0 => Some(Self::NotStarted(number)),
