@@ -35,6 +35,8 @@ mod queue;
 #[cfg(not(feature = "internal"))]
 mod result;
 #[cfg(not(feature = "internal"))]
+mod rollout;
+#[cfg(not(feature = "internal"))]
 mod small_map;
 #[cfg(not(feature = "internal"))]
 mod state;
@@ -73,6 +75,9 @@ pub mod queue;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod result;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod rollout;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod small_map;

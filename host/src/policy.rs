@@ -5,6 +5,7 @@
 
 mod file;
 mod fingerprint;
+mod mode;
 mod rule;
 mod set;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use taskseal_core::{Audience, NameSet, Policy, SuiteSet};
 
 pub use self::fingerprint::Fingerprint;
+pub use self::mode::Mode;
 pub use self::rule::{TypeRule, Violation};
 pub use self::set::{DefaultAction, PolicySet, RuleChoice, TypeRules};
 use crate::config::value;

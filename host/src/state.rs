@@ -1,4 +1,4 @@
-//! The state files of a worker host: the replay ledger and the quarantine.
+//! The state files of a worker host: the replay ledger, the quarantine, and the record of the modes of task types.
 
 use std::error::Error;
 use std::fmt;
@@ -20,6 +20,8 @@ pub enum StateKind {
     Ledger,
     /// The quarantine.
     Quarantine,
+    /// The record of the modes of task types.
+    Rollout,
 }
 
 impl fmt::Display for StateKind {
@@ -27,6 +29,7 @@ impl fmt::Display for StateKind {
         f.write_str(match self {
             Self::Ledger => "ledger",
             Self::Quarantine => "quarantine",
+            Self::Rollout => "rollout record",
         })
     }
 }

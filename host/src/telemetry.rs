@@ -23,6 +23,7 @@ pub const WORKER_TARGET: &str = "taskseal::worker";
 
 const TASKS: &str = "taskseal_tasks_total";
 const REFUSED: &str = "taskseal_refused_total";
+const UNSEALED: &str = "taskseal_unsealed_total";
 const POSTPONED: &str = "taskseal_postponed_total";
 const ATTEMPTS: &str = "taskseal_attempts_total";
 const LEASE_LOST: &str = "taskseal_lease_lost_total";
@@ -81,6 +82,7 @@ pub fn register_metrics() {
     for refusal in postpone::REFUSALS {
         drop(counter!(POSTPONED, "reason" => refusal.code()));
     }
+    describe_counter!(UNSEALED, "Tasks without a seal that ran, by the pattern of the rule of their type.");
     for (name, description) in COUNTERS {
         describe_counter!(name, description);
         drop(counter!(name));
@@ -140,6 +142,7 @@ fn count(event: &Event) {
         Event::GivenBack { .. } => tasks("given_back").increment(1),
         Event::Refused { refusal, .. } => counter!(REFUSED, "reason" => refusal.code()).increment(1),
         Event::Postponed { refusal, .. } => counter!(POSTPONED, "reason" => refusal.code()).increment(1),
+        Event::Unsealed { task_type, .. } => counter!(UNSEALED, "type" => task_type.clone()).increment(1),
         Event::LeaseLost { .. } => counter(LEASE_LOST).increment(1),
         Event::LockLost { .. } => counter(LOCK_LOST).increment(1),
         Event::Recovered { count } => counter(RECOVERED).increment(*count as u64),
@@ -180,6 +183,10 @@ fn trace(event: &Event) {
             let (queue, code) = (queue.as_str(), refusal.code());
             let wait_seconds = at.since(UnixMillis::now()).as_secs();
             emit!(warn, "postponed", event, id, queue, code, detail, wait_seconds);
+        }
+        Event::Unsealed { id, queue, task_type, mode } => {
+            let (queue, mode) = (queue.as_str(), mode.name());
+            emit!(warn, "unsealed", event, id, queue, task_type, mode);
         }
         Event::LeaseLost { id } => emit!(warn, "lease-lost", event, id),
         Event::LockLost { id } => emit!(warn, "lock-lost", event, id),

@@ -3,7 +3,7 @@
 //! 1. **Fetch** (`fetch.rs`). Leases a batch of pending tasks. Each has a lease and a fencing token.
 //! 2. **Verify** (`verify.rs`). Decodes the envelope and checks the signature, the rights of the key, the audience, the
 //!    time, the policy, and that the queue's metadata (id, type, queue) equals the signed claims. Nothing is decrypted
-//!    before this.
+//!    before this. A task without an envelope runs only if the mode of its type allows that (`unsealed.rs`).
 //! 3. **Admit** (`admit.rs`). Acquires the entry of the task in the replay ledger, which the queue cannot reach. The ledger
 //!    tells a first run and a legal redelivery from a replay and a conflict, and records the run before it starts. For an
 //!    expired task the ledger is only asked whether the task has succeeded: then it is settled, otherwise refused.
@@ -51,6 +51,7 @@ mod snapshot;
 mod start;
 mod start_failures;
 mod task_state;
+mod unsealed;
 mod verify;
 
 use std::fmt;
@@ -74,6 +75,7 @@ use crate::keys::Keyring;
 use crate::quarantine::Quarantine;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
+use crate::rollout::Rollout;
 use crate::runtime::{BoxFuture, boxed};
 
 /// The services, keys and handlers of a worker.
@@ -114,6 +116,18 @@ impl Worker {
     pub fn observed_by(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         let shared = Arc::get_mut(&mut self.shared).expect("a worker that does not run is not shared");
         shared.observer = Box::new(observer);
+        self
+    }
+
+    /// Has the worker count in this record, instead of in memory.
+    ///
+    /// # Panics
+    /// If the worker is running.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn counting_in(mut self, rollout: Arc<Rollout>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("a worker that does not run is not shared");
+        shared.rollout = rollout;
         self
     }
 
@@ -163,6 +177,7 @@ async fn run(shared: Arc<Shared>, once: bool) -> Tally {
     let settled = settling.await;
     shared.lifecycle.enter(Phase::Stopped);
     background.join_all().await;
+    maintenance::store_counts(&shared).await;
     [fetched, settled].into_iter().for_each(propagate_panic);
     shared.counters.tally()
 }
@@ -174,6 +189,7 @@ fn start_background(shared: &Arc<Shared>) -> JoinSet<()> {
     background.spawn(boxed(maintenance::recover(Arc::clone(shared))));
     background.spawn(boxed(maintenance::forward(Arc::clone(shared))));
     background.spawn(boxed(maintenance::tidy(Arc::clone(shared))));
+    background.spawn(boxed(maintenance::count(Arc::clone(shared))));
     background.spawn(boxed(clock_steps::watch(Arc::clone(shared))));
     background
 }

@@ -6,6 +6,7 @@ mod batches;
 mod floods;
 mod ledger;
 mod ledger_model;
+mod modes;
 mod postponed;
 mod replay_while_keys_stall;
 mod rules;

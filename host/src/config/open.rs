@@ -18,6 +18,7 @@ use crate::keys::KeyringError;
 use crate::policy::PolicySettings;
 use crate::quarantine::Quarantine;
 use crate::replay::SqliteLedger;
+use crate::rollout::Rollout;
 use crate::state::{StateError, StateKind};
 use crate::time::{ClockError, UnixMillis, check_release, plausible};
 
@@ -188,6 +189,16 @@ impl Config {
             Ok(false) => Ok(None),
             _ => self.open_quarantine().map(Some),
         }
+    }
+
+    /// Opens the record of the modes of task types, or creates it.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    #[doc(hidden)]
+    pub fn open_rollout(&self) -> Result<Rollout, SetupError> {
+        self.create_state_dir()?;
+        Ok(Rollout::open(&self.state_dir.join("rollout.db"))?)
     }
 
     fn quarantine_file(&self) -> PathBuf {

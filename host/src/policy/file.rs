@@ -1,16 +1,18 @@
 //! The policy file: rules of task types. Errors contain the line.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use taskseal_core::{KeyId, SuiteSet};
 
-use super::{DefaultAction, TypeRule, TypeRules};
+use super::{DefaultAction, Mode, TypeRule, TypeRules};
 use crate::config::value::{self, Name, Queue, Seconds, Size, YEAR};
 use crate::file_error::{FileError, MAX_LEN};
 use crate::file_security::read_guarded;
 use crate::keys::{Kid, Patterns, is_pattern};
-use crate::toml_file::{Spanned, parse_toml};
+use crate::time::{UnixMillis, rfc3339};
+use crate::toml_file::{Spanned, invalid, parse_toml};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +44,40 @@ struct TypeSection {
     max_age: Option<Seconds<1, YEAR>>,
     max_lifetime: Option<Seconds<1, YEAR>>,
     max_body: Option<Size<1, { taskseal_core::MAX_BODY as u64 }>>,
+    mode: Option<ModeName>,
+    until: Option<Spanned<Until>>,
 }
+
+struct ModeName(Mode);
+
+impl<'de> Deserialize<'de> for ModeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let mode = Mode::from_name(&name).map(Self);
+        mode.ok_or_else(|| {
+            let message = format_args!("`{}` is not a mode", name.escape_default());
+            invalid(message, "one of \"off\", \"observe\", \"prefer\", \"enforce\"")
+        })
+    }
+}
+
+/// The end of a day, or a time.
+struct Until(UnixMillis);
+
+impl<'de> Deserialize<'de> for Until {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let day = rfc3339::parse(&format!("{text}T00:00:00Z")).map(|start| start.plus(DAY));
+        day.or_else(|| rfc3339::parse(&text)).map(Self).ok_or_else(|| {
+            invalid(
+                "not a date",
+                "write the last day as \"2026-12-31\", or a time as \"2026-12-31T08:00:00Z\"",
+            )
+        })
+    }
+}
+
+const DAY: Duration = Duration::from_secs(value::DAY);
 
 struct Suites(SuiteSet);
 
@@ -76,6 +111,13 @@ impl TypeRules {
             if rules.iter().any(|other| other.pattern == *pattern) {
                 return fault(format!("duplicate task type `{pattern}`"), "remove one of the two rules");
             }
+            let mode = section.mode.as_ref().map_or(Mode::Enforce, |mode| mode.0);
+            if let (Mode::Enforce, Some(until)) = (mode, &section.until) {
+                let fault = FileError::new(path, "`until` without a `mode` that ends");
+                return Err(fault
+                    .hint("add `mode = \"observe\"` or `mode = \"prefer\"`, or remove `until`")
+                    .at(text, until.start()));
+            }
             rules.push(section.rule());
         }
         let default = match file.default {
@@ -98,6 +140,8 @@ impl TypeSection {
             max_age: self.max_age.map(Into::into),
             max_lifetime: self.max_lifetime.map(Into::into),
             max_body: self.max_body.map(Into::into),
+            mode: self.mode.map_or(Mode::Enforce, |mode| mode.0),
+            until: self.until.map(|until| until.into_inner().0),
         }
     }
 }

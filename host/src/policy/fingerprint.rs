@@ -70,6 +70,10 @@ fn push_rule(text: &mut String, rule: &TypeRule) {
     if let Some(kids) = &rule.kids {
         push_list(text, "kids", kids);
     }
+    let _ = write!(text, " mode={}", rule.mode);
+    if let Some(until) = rule.until {
+        let _ = write!(text, " until={}", until.0);
+    }
     if let Some(max_age) = rule.max_age {
         let _ = write!(text, " max_age={}", max_age.as_secs());
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use taskseal_core::claims::Claims;
 use taskseal_core::{KeyId, NameSet, Policy, Refusal, SuiteSet};
 
-use super::PolicySettings;
+use super::{Mode, PolicySettings};
 use crate::queue::QueueName;
+use crate::time::UnixMillis;
 
 /// A rule for the task types of one pattern. What it does not state is as in [`PolicySettings`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct TypeRule {
     pub max_lifetime: Option<Duration>,
     /// Maximum size of a body, in bytes.
     pub max_body: Option<usize>,
+    /// Whether unsealed tasks run.
+    pub mode: Mode,
+    /// When the mode becomes [`Mode::Enforce`].
+    pub until: Option<UnixMillis>,
 }
 
 /// Why a rule does not accept a verified task.
@@ -61,6 +66,15 @@ impl TypeRule {
         match self.pattern.strip_suffix('*') {
             Some(prefix) => task_type.starts_with(prefix).then_some(prefix.len()),
             None => (self.pattern == task_type).then_some(usize::MAX),
+        }
+    }
+
+    /// Returns the mode that the rule states for a time.
+    #[must_use]
+    pub fn mode_at(&self, now: UnixMillis) -> Mode {
+        match self.until {
+            Some(until) if now >= until => Mode::Enforce,
+            _ => self.mode,
         }
     }
 
@@ -109,7 +123,8 @@ impl TypeRule {
         }
     }
 
-    fn check_queue(&self, queue: &QueueName) -> Result<(), Violation> {
+    /// Checks the queue from which a task was taken.
+    pub(crate) fn check_queue(&self, queue: &QueueName) -> Result<(), Violation> {
         match &self.queues {
             Some(queues) if !queues.contains(queue) => {
                 Err(self.violation(Refusal::AudienceNotAllowed, &format_args!("queue {}", joined(queues))))
@@ -142,6 +157,15 @@ fn joined(values: &[impl fmt::Display]) -> String {
 }
 
 impl Violation {
+    /// Creates the violation of an unsealed task after sealed ones.
+    pub(crate) fn sealed_before(rule: &TypeRule) -> Self {
+        let required = format!(
+            "the mode of type {} is \"prefer\", and sealed tasks were accepted from this queue",
+            rule.pattern
+        );
+        Self { refusal: Refusal::Unsealed, required }
+    }
+
     /// Creates the violation of a task type without a rule.
     pub(super) fn no_rule(task_type: &str) -> Self {
         let required =

@@ -8,8 +8,9 @@ use taskseal_core::claims::Claims;
 use taskseal_core::{Audience, KeyId, NameSet, Policy};
 
 use super::rule::Verified;
-use super::{Fingerprint, PolicySettings, TypeRule, Violation, fingerprint};
+use super::{Fingerprint, Mode, PolicySettings, TypeRule, Violation, fingerprint};
 use crate::queue::QueueName;
+use crate::time::UnixMillis;
 
 /// What holds for a task type without a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,14 @@ pub enum RuleChoice<'a> {
     Denied,
 }
 
+impl RuleChoice<'_> {
+    /// Returns whether the type has no rule.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        !matches!(self, Self::Rule(_))
+    }
+}
+
 impl TypeRules {
     /// Creates the rules of a policy file.
     #[must_use]
@@ -68,6 +77,12 @@ impl TypeRules {
     #[must_use]
     pub fn all(&self) -> &[TypeRule] {
         &self.0.rules
+    }
+
+    /// Returns the mode of each pattern at a time.
+    #[must_use]
+    pub fn modes_at(&self, now: UnixMillis) -> Vec<(String, Mode)> {
+        self.0.rules.iter().map(|rule| (rule.pattern.clone(), rule.mode_at(now))).collect()
     }
 
     /// Returns the rule of a task type.

@@ -12,8 +12,8 @@ use taskseal_core::{Refusal, Verified};
 
 use super::shared::Shared;
 use super::task_state::{
-    AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Outcome, RefusalDetails, StageDecision,
-    VerifiedTask, retention,
+    AdmittedRun, AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Origin, Outcome, RefusalDetails,
+    StageDecision, VerifiedTask, retention,
 };
 use crate::replay::judge::{MAX_CRASHES, is_final};
 use crate::replay::{Decision, LedgerRefusal, ReplayQuery, TaskKey};
@@ -44,7 +44,7 @@ pub(super) fn admit<'a>(
             return Break(Outcome::GivenBack { acquired: None });
         };
         let admitted = decide(shared, verified, &query, answer, now)?;
-        task.guard.locked(admitted.key.clone(), until);
+        task.guard.locked(admitted.run.key.clone(), until);
         Continue(admitted)
     };
     let decisions = verified.into_iter().zip(tasks).map(decide).collect();
@@ -79,6 +79,7 @@ fn query(shared: &Shared, task: &VerifiedTask<'_>) -> ReplayQuery {
     match task {
         VerifiedTask::Current(verified) => current_query(verified, shared.settings.default_attempts),
         VerifiedTask::Expired(expired) => expired_query(expired),
+        VerifiedTask::Unsealed(unsealed) => unsealed.query(shared),
     }
 }
 
@@ -118,14 +119,19 @@ fn decide<'a>(
     now: UnixMillis,
 ) -> StageDecision<AdmittedTask<'a>> {
     match task {
-        VerifiedTask::Current(verified) => decide_current(shared, verified, query, answer, now),
+        VerifiedTask::Current(verified) => {
+            decide_current(shared, Origin::Sealed(verified), query, answer, now)
+        }
+        VerifiedTask::Unsealed(unsealed) => {
+            decide_current(shared, Origin::Unsealed(unsealed), query, answer, now)
+        }
         VerifiedTask::Expired(expired) => Break(expired_outcome(expired, answer, now)),
     }
 }
 
 fn decide_current<'a>(
     shared: &Shared,
-    verified: Verified<'a>,
+    origin: Origin<'a>,
     query: &ReplayQuery,
     answer: Decision,
     now: UnixMillis,
@@ -135,13 +141,19 @@ fn decide_current<'a>(
         Decision::FirstRun => (1, 0),
         Decision::Redelivery { attempt, crashes } => (attempt, crashes),
         Decision::Finished { outcome: result } => {
-            let retention = retention(verified.claims());
+            let retention = match &origin {
+                Origin::Sealed(verified) => retention(verified.claims()),
+                Origin::Unsealed(_) => Duration::ZERO,
+            };
             return Break(Outcome::SucceededBefore { key, result, retention });
         }
         Decision::InProgress { until } => return Break(after_lock(until, now)),
         Decision::Refused(refusal) => {
             let older_than_ledger = refusal == LedgerRefusal::OlderThanLedger;
-            let details = RefusalDetails::after_verification(to_refusal(refusal), &verified);
+            let details = match &origin {
+                Origin::Sealed(verified) => RefusalDetails::after_verification(to_refusal(refusal), verified),
+                Origin::Unsealed(_) => RefusalDetails::unsealed(to_refusal(refusal)),
+            };
             let refusal = RefusalDetails { older_than_ledger, ..details };
             return Break(Outcome::Refused { refusal, acquired: None });
         }
@@ -151,7 +163,8 @@ fn decide_current<'a>(
     let Ok(suspect) = permit.transpose() else { return Break(after_suspect(shared, key)) };
     let max_attempts = query.max_attempts;
     let must_begin = is_final(attempt, crashes, max_attempts);
-    Continue(AdmittedTask { verified, key, attempt, max_attempts, must_begin, suspect })
+    let run = AdmittedRun { key, attempt, max_attempts, must_begin, suspect };
+    Continue(AdmittedTask { origin, run })
 }
 
 fn expired_outcome(expired: ExpiredTask, answer: Decision, now: UnixMillis) -> Outcome {

@@ -10,8 +10,11 @@ use crate::broker::Broker;
 use crate::config::{Config, SetupError};
 use crate::file_error::FileError;
 use crate::handler::{Failure, Function, Handler, Handlers, OpenedTask, Output};
+use crate::policy::Mode;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
+use crate::rollout::{Loosened, Rollout};
+use crate::time::UnixMillis;
 
 /// Builds a [`Worker`] from a configuration.
 ///
@@ -110,12 +113,38 @@ impl WorkerBuilder<'_> {
         }
         self.check_patterns()?;
         self.set_backoffs()?;
+        let rollout = match settings.policy.file {
+            Some(_) => Arc::new(self.open_rollout(&settings)?),
+            None => Arc::default(),
+        };
         let parts = self.open(&settings)?;
-        let mut worker = Worker::new(settings, parts);
+        let mut worker = Worker::new(settings, parts).counting_in(rollout);
         if let Some(observer) = self.observer {
             worker = worker.observed_by(observer);
         }
         Ok(worker)
+    }
+
+    /// Opens the record of modes and records those of the handled types. One that is looser than before is an error.
+    fn open_rollout(&self, settings: &WorkerSettings) -> Result<Rollout, SetupError> {
+        let (rules, now) = (&settings.rules, UnixMillis::now());
+        let handled = self.handlers.patterns();
+        let without_rule =
+            handled.split(' ').filter(|pattern| rules.choose(pattern.trim_end_matches('*')).is_none());
+        let strict = without_rule.map(|pattern| (pattern.to_owned(), Mode::Enforce));
+        let modes: Vec<(String, Mode)> = rules.modes_at(now).into_iter().chain(strict).collect();
+        let rollout = self.config.open_rollout()?;
+        let loosened = rollout.adopt(&modes)?;
+        let Some(Loosened { pattern, mode, recorded_pattern, strictest }) = loosened.first() else {
+            return Ok(rollout);
+        };
+        let file = rules.file().map_or(&self.config.file, |file| file);
+        let message = format!(
+            "the mode of type `{pattern}` is \"{mode}\", and workers of this host have used \"{strictest}\" for \
+             `{recorded_pattern}`"
+        );
+        let hint = format!("raise the mode, or allow it with `taskseal rollout loosen '{pattern}'`");
+        Err(FileError::new(file, message).hint(hint).into())
     }
 
     fn check_patterns(&self) -> Result<(), FileError> {

@@ -44,6 +44,8 @@ pub struct Tally {
     pub key_unavailable: u64,
     /// Queues that did not answer for too long, so that a worker in the mode "once" ended without them.
     pub gave_up: u64,
+    /// Tasks without a seal that a handler ran, because the mode of their type allows that.
+    pub unsealed: u64,
     /// Tasks that are not acceptable yet, by reason: one count for each time that a task was postponed.
     pub postponed: BTreeMap<Refusal, u64>,
     /// Refused tasks by reason.
@@ -75,6 +77,7 @@ impl Tally {
             Event::StateFailed { .. } => self.state_failures += 1,
             Event::KeyUnavailable { .. } => self.key_unavailable += 1,
             Event::GaveUp { .. } => self.gave_up += 1,
+            Event::Unsealed { .. } => self.unsealed += 1,
             Event::Refused { refusal, .. } => *self.refused.entry(*refusal).or_default() += 1,
             Event::Postponed { refusal, .. } => *self.postponed.entry(*refusal).or_default() += 1,
             // Not part of the tally. Listed, so that a new event is not forgotten.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
 use taskseal_core::replay::Admission;
-use taskseal_core::{NameSet, OpenError, Refusal};
+use taskseal_core::{NameSet, OpenError, Refusal, Verified};
 use zeroize::Zeroizing;
 
 use super::event::Event;
@@ -16,9 +16,11 @@ use super::postpone;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::{
-    AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, retention,
+    AdmittedRun, AdmittedTask, DecryptedTask, LeasedTask, Origin, Outcome, RefusalDetails, StageDecision,
+    retention,
 };
 use crate::handler::OpenedTask;
+use crate::policy::{Mode, RuleChoice};
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
 use crate::time::UnixMillis;
@@ -30,9 +32,17 @@ pub(super) fn decrypt(
     queue: &QueueName,
     admitted: AdmittedTask<'_>,
 ) -> StageDecision<Box<DecryptedTask>> {
-    let body = decrypt_body(shared, keys, &admitted)?;
-    let AdmittedTask { verified, key, attempt, max_attempts, must_begin, suspect } = admitted;
+    let AdmittedTask { origin, run } = admitted;
+    let verified = match origin {
+        Origin::Sealed(verified) => verified,
+        Origin::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
+    };
+    let body = decrypt_body(shared, keys, &verified, &run)?;
+    let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
+    if attempt == 1 {
+        count_sealed(shared, queue, claims.task_type.as_str());
+    }
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
         id: claims.task_id,
@@ -54,15 +64,27 @@ pub(super) fn decrypt(
         retention: retention(claims),
         expires_at: expires_at.map(UnixMillis::from_secs),
         suspect,
+        is_sealed: true,
     }))
+}
+
+/// Counts a task of a type with a rule, for the answer whether its mode may become stricter.
+fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str) {
+    let now = UnixMillis::now();
+    if let RuleChoice::Rule(rule) = shared.policy.rules().choose(task_type)
+        && rule.mode_at(now) != Mode::Off
+    {
+        shared.rollout.count_sealed(queue, &rule.pattern, now);
+    }
 }
 
 fn decrypt_body(
     shared: &Shared,
     keys: &Snapshot,
-    admitted: &AdmittedTask<'_>,
+    verified: &Verified<'_>,
+    run: &AdmittedRun,
 ) -> StageDecision<Zeroizing<Vec<u8>>> {
-    let AdmittedTask { verified, key, attempt, .. } = admitted;
+    let AdmittedRun { key, attempt, .. } = run;
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
     let mut keys = keys.keyring.opening();
@@ -73,7 +95,7 @@ fn decrypt_body(
         .map_err(|error| keys.verdict(error));
     match opened {
         Ok(body) => Continue(body),
-        Err(OpenError::Refused(refusal)) => Break(refused(shared, admitted, refusal)),
+        Err(OpenError::Refused(refusal)) => Break(refused(shared, verified, key, refusal)),
         Err(_) => {
             let (kid, reason) = keys.fault();
             let id = verified.claims().task_id.to_string();
@@ -85,8 +107,7 @@ fn decrypt_body(
 }
 
 /// Decides about an admitted task that cannot be decrypted. Without its decryption key it waits for a worker that has it.
-fn refused(shared: &Shared, admitted: &AdmittedTask<'_>, refusal: Refusal) -> Outcome {
-    let AdmittedTask { verified, key, .. } = admitted;
+fn refused(shared: &Shared, verified: &Verified<'_>, key: &TaskKey, refusal: Refusal) -> Outcome {
     let details = RefusalDetails::after_verification(refusal, verified);
     let acquired = Some(key.clone());
     if refusal != Refusal::NoDecryptionKey {

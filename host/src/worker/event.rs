@@ -6,6 +6,7 @@ use std::time::Duration;
 use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
+use crate::policy::Mode;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
@@ -59,6 +60,18 @@ pub enum Event {
         detail: String,
         /// Whether the quarantine keeps the task too.
         quarantined: bool,
+    },
+    /// A task that is not sealed runs, because the mode of its type allows that.
+    Unsealed {
+        /// Task id.
+        id: String,
+        /// Queue that the task was taken from.
+        queue: QueueName,
+        /// Pattern of the rule of its type.
+        task_type: String,
+        /// The mode.
+        #[doc(hidden)]
+        mode: Mode,
     },
     /// A task was refused for now: it did not run, no attempt counts, and the queue delivers it again. Time or another
     /// configuration of this worker makes it acceptable.
@@ -201,6 +214,10 @@ impl fmt::Display for Event {
                 let wait = at.since(UnixMillis::now()).as_secs();
                 write!(f, "postponed {id} from queue {queue} by {wait} s ({}): {detail}", refusal.code())
             }
+            Self::Unsealed { id, queue, task_type, mode } => write!(
+                f,
+                "{id} from queue {queue} is not sealed; it runs because the mode of {task_type} is \"{mode}\""
+            ),
             Self::GivenBack { id } => write!(f, "gave {id} back to the queue"),
             Self::LeaseLost { id } => {
                 write!(f, "the queue gave the lease of {id} away; the next delivery settles the task")

@@ -41,6 +41,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
         retention,
         expires_at,
         suspect: _suspect,
+        is_sealed,
     } = decrypted;
     let Some(handler) = shared.parts.handlers.find(&task.task_type) else {
         // The policy has refused every type without a handler.
@@ -69,8 +70,10 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
         retention,
     };
     let task_type = task.task_type.clone();
+    let context = is_sealed.then_some(context);
     let outcome = match run_and_seal(shared, leased, handler, task, context).await {
-        Continue(Ok(result)) => Outcome::Succeeded { key, result, retention },
+        Continue(Ok(result)) if is_sealed => Outcome::Succeeded { key, result, retention },
+        Continue(Ok(result)) => Outcome::SucceededUnsealed { key, result, retention },
         Continue(Err(Failure::NotStarted(reason))) => {
             return put_off(shared, leased, &task_type, key, reason);
         }
@@ -99,17 +102,18 @@ async fn stops_soon(shared: &Shared) -> bool {
     shared.lifecycle.sleep_unless(Phase::Draining, Duration::from_secs(1)).await
 }
 
-/// Runs the handler, then seals its output.
+/// Runs the handler, then seals its output. Without a context the task was not sealed: its producer expects the plain output.
 async fn run_and_seal(
     shared: &Arc<Shared>,
     leased: &LeasedTask,
     handler: Arc<dyn Handler>,
     task: OpenedTask,
-    context: ResultContext,
+    context: Option<ResultContext>,
 ) -> ControlFlow<Interruption, Result<Vec<u8>, Failure>> {
-    match run_handler(handler, task, &leased.guard).await? {
-        Ok(output) => seal_result::seal_result(shared, leased, context, output).await,
-        Err(failure) => Continue(Err(failure)),
+    match (run_handler(handler, task, &leased.guard).await?, context) {
+        (Ok(output), Some(context)) => seal_result::seal_result(shared, leased, context, output).await,
+        (Ok(output), None) => Continue(Ok(output.body.to_vec())),
+        (Err(failure), _) => Continue(Err(failure)),
     }
 }
 

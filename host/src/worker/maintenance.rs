@@ -20,6 +20,8 @@ const SWEEP: usize = 1000;
 const RECOVER_EVERY: Duration = Duration::from_millis(250);
 /// Delay between searches for due tasks.
 const FORWARD_EVERY: Duration = Duration::from_millis(500);
+/// Delay between two calls that store what was counted.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// Delay between deletions of expired tasks.
 const TIDY_EVERY: Duration = Duration::from_secs(8);
 
@@ -76,6 +78,25 @@ pub(super) async fn tidy(shared: Arc<Shared>) {
         }
         while sweep(&shared).await && continues(&shared) {}
         quarantine::measure(&shared).await;
+    }
+}
+
+/// Stores what was counted of sealed and unsealed tasks, until the worker stops.
+pub(super) async fn count(shared: Arc<Shared>) {
+    while !shared.lifecycle.sleep_unless(Phase::Stopping, COUNT_EVERY).await {
+        store_counts(&shared).await;
+    }
+}
+
+/// Stores what was counted since the last call, and the modes that hold now: one becomes stricter at its end date.
+pub(super) async fn store_counts(shared: &Arc<Shared>) {
+    let store = |shared: &Shared| {
+        shared.rollout.flush()?;
+        // A looser mode is not recorded, and does not hold: see `Rollout::effective`.
+        shared.rollout.adopt(&shared.policy.rules().modes_at(UnixMillis::now())).map(drop)
+    };
+    if let Ok(Err(error)) = shared.run_blocking(store).await {
+        shared.state_failed(&error);
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn prepare(
         let admitted = decision?;
         // Tasks before this one in the batch may have waited for a token.
         let runnable = shared.still_runnable(&task.guard);
-        runnable.map_break(|why| Outcome::not_started(why, admitted.key.clone()))?;
+        runnable.map_break(|why| Outcome::not_started(why, admitted.run.key.clone()))?;
         decrypt::decrypt(shared, keys, queue, admitted)
     };
     let mut decisions = pool.par_map(admitted, decrypt);

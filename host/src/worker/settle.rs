@@ -98,7 +98,7 @@ impl Settlements {
             Outcome::Succeeded { key, .. } | Outcome::SucceededBefore { key, .. } => {
                 self.succeeded.push(key.clone());
             }
-            Outcome::Failed { .. } => {}
+            Outcome::SucceededUnsealed { .. } | Outcome::Failed { .. } => {}
             _ => return,
         }
         self.accepted.push(completion.task.record.envelope.clone());

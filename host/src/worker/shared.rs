@@ -28,6 +28,7 @@ use crate::lock::lock;
 use crate::policy::PolicySet;
 use crate::quarantine::Quarantine;
 use crate::replay::{Ledger, StateError, TaskKey};
+use crate::rollout::Rollout;
 use crate::runtime::run_blocking;
 use crate::telemetry;
 use crate::time::UnixMillis;
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) settings: WorkerSettings,
     pub(super) parts: Services,
     pub(super) policy: PolicySet,
+    pub(super) rollout: Arc<Rollout>,
     /// The current keys.
     pub(super) keys: Live<Snapshot>,
     /// Patterns of the handled task types, in the form of a [`NameSet`](taskseal_core::NameSet).
@@ -80,6 +82,7 @@ impl Shared {
         Self {
             handled_types: handlers.patterns(),
             owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
+            rollout: Arc::default(),
             policy: PolicySet::new(settings.policy.clone(), settings.rules.clone()),
             settings,
             parts: Services { broker, ledger, quarantine, handlers },

@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::slots::Slot;
+use super::unsealed::UnsealedTask;
 use crate::broker::{Lease, TaskRecord};
 use crate::escape::Escaped;
 use crate::handler::{Failure, OpenedTask};
@@ -59,6 +60,8 @@ pub(super) enum VerifiedTask<'a> {
     Current(Verified<'a>),
     /// It may not run, but may have succeeded before.
     Expired(ExpiredTask),
+    /// It is not sealed, and the mode of its type lets it run.
+    Unsealed(UnsealedTask<'a>),
 }
 
 /// A verified task that was fetched after its expiry.
@@ -71,9 +74,21 @@ pub(super) struct ExpiredTask {
     pub(super) refusal: RefusalDetails,
 }
 
-/// A verified task whose ledger entry this worker has acquired.
+/// A task whose ledger entry this worker has acquired.
 pub(super) struct AdmittedTask<'a> {
-    pub(super) verified: Verified<'a>,
+    pub(super) origin: Origin<'a>,
+    pub(super) run: AdmittedRun,
+}
+
+/// A task that a handler may run.
+#[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
+pub(super) enum Origin<'a> {
+    Sealed(Verified<'a>),
+    Unsealed(UnsealedTask<'a>),
+}
+
+/// What the ledger has granted.
+pub(super) struct AdmittedRun {
     pub(super) key: TaskKey,
     pub(super) attempt: u32,
     pub(super) max_attempts: u32,
@@ -91,12 +106,14 @@ pub(super) struct DecryptedTask {
     /// SHA-256 of the envelope.
     pub(super) digest: [u8; 32],
     pub(super) max_attempts: u32,
-    /// As [`AdmittedTask::must_begin`].
+    /// As [`AdmittedRun::must_begin`].
     pub(super) must_begin: bool,
     pub(super) retention: Duration,
     pub(super) expires_at: Option<UnixMillis>,
-    /// As [`AdmittedTask::suspect`].
+    /// As [`AdmittedRun::suspect`].
     pub(super) suspect: Option<OwnedSemaphorePermit>,
+    /// Whether its result is sealed.
+    pub(super) is_sealed: bool,
 }
 
 /// Returns whether a task that expires at `expires_at` must not start at `now`. [`verify`](super::verify) then refuses it.
@@ -116,6 +133,8 @@ pub(super) struct Completion {
 pub(super) enum Outcome {
     /// The handler succeeded.
     Succeeded { key: TaskKey, result: Vec<u8>, retention: Duration },
+    /// The handler of an unsealed task succeeded. The ledger keeps no record of that.
+    SucceededUnsealed { key: TaskKey, result: Vec<u8>, retention: Duration },
     /// An earlier run succeeded, and the queue did not record it.
     SucceededBefore { key: TaskKey, result: Vec<u8>, retention: Duration },
     /// The attempt failed. The task is retried at `retry_at`, or archived.
@@ -186,6 +205,20 @@ impl RefusalDetails {
             kid,
             kid_known: kid.is_some_and(|kid| keyring.record(kid).is_some()),
             claimed: envelope.map(|envelope| envelope.danger_claims_unverified().into()),
+            mismatch: None,
+            violation: None,
+            older_than_ledger: false,
+            quarantined: false,
+        }
+    }
+
+    /// Describes the refusal of a task that is not sealed.
+    pub(super) const fn unsealed(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            kid: None,
+            kid_known: false,
+            claimed: None,
             mismatch: None,
             violation: None,
             older_than_ledger: false,

@@ -10,19 +10,47 @@ use taskseal_core::{
     Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified, Verified,
 };
 
-use super::postpone;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::{
     ExpiredTask, LeasedTask, Mismatch, Outcome, RefusalDetails, StageDecision, VerifiedTask, retention,
 };
+use super::{postpone, unsealed};
 use crate::keys::Keyring;
+use crate::policy::RuleChoice;
 use crate::replay::TaskKey;
 use crate::task::queue_id;
 use crate::time::{UnixMillis, unix_seconds};
 
-/// Verifies a task that was sealed for `audience`.
+/// Verifies a task that was sealed for `audience`. A task that is not sealed is decided by the mode of its type.
 pub(super) fn verify<'a>(
+    shared: &Shared,
+    keys: &Snapshot,
+    audience: &str,
+    task: &'a LeasedTask,
+) -> StageDecision<VerifiedTask<'a>> {
+    let decision = if unsealed::is_unsealed(&task.record.envelope) {
+        unsealed::decide(shared, task)
+    } else {
+        verify_sealed(shared, keys, audience, task)
+    };
+    if let Break(Outcome::Refused { refusal, .. }) = &decision {
+        count_refused(shared, task, refusal);
+    }
+    decision
+}
+
+/// Counts a refusal for the answer whether the mode of its type may become stricter. A sealed task counts for the type that its
+/// envelope states, verified or not.
+fn count_refused(shared: &Shared, task: &LeasedTask, refusal: &RefusalDetails) {
+    let claimed = refusal.claimed.as_ref().map(|claimed| &claimed.task_type);
+    let rules = shared.policy.rules();
+    if let RuleChoice::Rule(rule) = rules.choose(claimed.unwrap_or(&task.record.task_type)) {
+        shared.rollout.count_refused(&rule.pattern, refusal.refusal, UnixMillis::now());
+    }
+}
+
+fn verify_sealed<'a>(
     shared: &Shared,
     keys: &Snapshot,
     audience: &str,

@@ -23,6 +23,9 @@ fn faults_are_reported_with_their_line_and_a_hint() {
         ("[[type]]\ntype = \"a\"\nkids = [\"12\"]", 3, "not a kid"),
         ("[[type]]\ntype = \"a\"\nmax_age = \"0s\"", 3, "\"0s\" is out of range"),
         ("[[type]]\ntype = \"a\"\nmax_body = \"17MiB\"", 3, "17825792 bytes are out of range"),
+        ("[[type]]\ntype = \"a\"\nmode = \"warn\"", 3, "`warn` is not a mode"),
+        ("[[type]]\ntype = \"a\"\nmode = \"off\"\nuntil = \"31.12.2026\"", 4, "not a date"),
+        ("[[type]]\ntype = \"a\"\nuntil = \"2026-12-31\"", 3, "`until` without a `mode` that ends"),
         ("[[type]]\ntype = \"a\"\nsuite = \"S\"", 3, "unknown field `suite`"),
     ] {
         let fault = parse(text).unwrap_err();
@@ -41,6 +44,22 @@ fn file_that_others_can_change_is_refused() {
     assert!(fault.message.contains("can be written by group or others"), "{fault}");
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(TypeRules::load(&file).unwrap().choose("email:send"), RuleChoice::Denied);
+}
+
+#[test]
+fn mode_becomes_enforce_after_its_last_day() {
+    let mode = |until: &str, at: &str| {
+        let text = format!("[[type]]\ntype = \"a\"\nmode = \"observe\"\n{until}");
+        parse(&text).unwrap().all()[0].mode_at(rfc3339::parse(at).unwrap())
+    };
+    let day = "until = \"2026-12-31\"";
+    assert_eq!(mode(day, "2027-01-01T00:00:00Z"), Mode::Enforce);
+    assert_eq!(mode(day, "2026-12-31T23:59:59.999Z"), Mode::Observe);
+    let time = "until = \"2026-12-31T08:00:00+01:00\"";
+    assert_eq!(mode(time, "2026-12-31T07:00:00Z"), Mode::Enforce);
+    assert_eq!(mode(time, "2026-12-31T06:59:59Z"), Mode::Observe);
+    assert_eq!(mode("", "9999-01-01T00:00:00Z"), Mode::Observe);
+    assert_eq!(parse("[[type]]\ntype = \"a\"").unwrap().all()[0].mode, Mode::Enforce);
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn fingerprint_depends_on_every_field_and_on_no_order() {
         max_age: Some(Duration::from_secs(5)),
         max_lifetime: Some(Duration::from_secs(6)),
         max_body: Some(7),
+        mode: Mode::Observe,
+        until: Some(UnixMillis(9000)),
         ..rule("email:*")
     };
     let of =
@@ -108,6 +110,8 @@ fn fingerprint_depends_on_every_field_and_on_no_order() {
         TypeRule { max_age: None, ..full.clone() },
         TypeRule { max_lifetime: None, ..full.clone() },
         TypeRule { max_body: None, ..full.clone() },
+        TypeRule { mode: Mode::Prefer, ..full.clone() },
+        TypeRule { until: None, ..full.clone() },
     ];
     for changed in changed {
         assert_ne!(of(changed.clone()), usual, "{changed:?}");

@@ -77,6 +77,8 @@ impl LedgerRecords {
             | Outcome::Interrupted { key }
             | Outcome::LockLost { key, started: true } => self.released.push(key.clone()),
             Outcome::LockLost { key, started: false } => self.given_back.push(key.clone()),
+            // The id may be used again: the attempt is not counted.
+            Outcome::SucceededUnsealed { key, .. } => self.given_back.push(key.clone()),
             Outcome::GivenBack { acquired }
             | Outcome::Deferred { acquired, .. }
             | Outcome::Postponed { acquired, .. }

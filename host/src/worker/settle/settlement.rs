@@ -11,12 +11,16 @@ use crate::worker::task_state::{Completion, LeasedTask, Outcome};
 /// a handler gives stay on this host.
 pub(super) fn settlement(outcome: &Outcome) -> Settlement {
     match outcome {
-        Outcome::Succeeded { retention, .. } | Outcome::SucceededBefore { retention, .. }
+        Outcome::Succeeded { retention, .. }
+        | Outcome::SucceededUnsealed { retention, .. }
+        | Outcome::SucceededBefore { retention, .. }
             if retention.is_zero() =>
         {
             Settlement::Done
         }
-        Outcome::Succeeded { result, retention, .. } | Outcome::SucceededBefore { result, retention, .. } => {
+        Outcome::Succeeded { result, retention, .. }
+        | Outcome::SucceededUnsealed { result, retention, .. }
+        | Outcome::SucceededBefore { result, retention, .. } => {
             Settlement::Complete { result: result.clone(), retention: *retention }
         }
         Outcome::Failed { retry_at: Some(at), .. } => Settlement::Retry {
@@ -61,7 +65,7 @@ pub(super) fn event(completion: Completion) -> Event {
     let Completion { task: LeasedTask { lease, queue, .. }, outcome } = completion;
     let id = lease.id;
     match outcome {
-        Outcome::Succeeded { .. } => Event::Succeeded { id },
+        Outcome::Succeeded { .. } | Outcome::SucceededUnsealed { .. } => Event::Succeeded { id },
         Outcome::SucceededBefore { .. } => Event::SettledAgain { id },
         Outcome::Failed { failure, retry_at: Some(_), .. } => {
             Event::Retried { id, reason: failure.to_string() }

@@ -39,6 +39,10 @@ impl Repeats {
             "postponed" => {
                 self.is_due(&format!("{} {}", line.text("queue"), line.text("code")), Instant::now())
             }
+            // A producer that does not seal yet may store many.
+            "unsealed" => {
+                self.is_due(&format!("{} {}", line.text("queue"), line.text("task_type")), Instant::now())
+            }
             WARNING => self.is_due(line.text("message"), Instant::now()),
             _ => true,
         }

@@ -1,0 +1,148 @@
+//! The record of how task types change from unsealed to sealed tasks: what workers have seen, and the strictest mode of each type.
+//!
+//! Workers count in memory and store the counts once in a few seconds. The strictest mode of a type is stored before the worker
+//! runs its first task, so that a policy file that loosens it is refused at the next start. Types are counted by the pattern of
+//! their rule: an attacker who can write to the queue cannot add rows.
+
+mod counts;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use taskseal_core::Refusal;
+
+use self::counts::Pending;
+pub use self::counts::{QueueCounts, RefusalCount, TypeReport};
+use self::store::Store;
+use crate::lock::lock;
+use crate::policy::Mode;
+use crate::queue::QueueName;
+use crate::state::StateError;
+use crate::time::UnixMillis;
+
+/// What workers have seen of each task type with a rule, in one SQLite file that the processes of a host share, or in memory.
+#[derive(Debug, Default)]
+pub struct Rollout {
+    store: Option<Store>,
+    pending: Mutex<Pending>,
+    /// Queue and pattern of the types of which a sealed task was accepted.
+    sealed: RwLock<HashSet<(QueueName, String)>>,
+    /// The strictest mode of each pattern that this process has used.
+    strictest: RwLock<HashMap<String, Mode>>,
+}
+
+/// A mode of a policy file that is looser than one that this host has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Loosened {
+    /// Pattern of the task type.
+    pub pattern: String,
+    /// Mode in the policy file.
+    pub mode: Mode,
+    /// The pattern that the stricter mode was used for: the same, or one that includes it.
+    pub recorded_pattern: String,
+    /// The stricter mode.
+    pub strictest: Mode,
+}
+
+impl Rollout {
+    /// Opens the record at `path`, or creates it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let store = Store::open(path)?;
+        let sealed = RwLock::new(store.sealed()?);
+        Ok(Self { store: Some(store), sealed, ..Self::default() })
+    }
+
+    /// Records the modes of these patterns, each of which may be stricter than before. Returns those that are looser: nothing is
+    /// recorded then.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn adopt(&self, modes: &[(String, Mode)]) -> Result<Vec<Loosened>, StateError> {
+        let recorded = match &self.store {
+            Some(store) => store.adopt(modes)?,
+            None => Ok(modes.to_vec()),
+        };
+        match recorded {
+            Ok(strictest) => {
+                let mut known = self.strictest.write().unwrap_or_else(PoisonError::into_inner);
+                for (pattern, mode) in strictest {
+                    let entry = known.entry(pattern).or_insert(mode);
+                    *entry = mode.max(*entry);
+                }
+                Ok(Vec::new())
+            }
+            Err(loosened) => Ok(loosened),
+        }
+    }
+
+    /// Records that a worker may start with any mode for a pattern. Returns the modes that were recorded of it, and of patterns that
+    /// include it: these stay.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn loosen(&self, pattern: &str) -> Result<Vec<(String, Mode)>, StateError> {
+        self.store.as_ref().map_or_else(|| Ok(Vec::new()), |store| store.loosen(pattern))
+    }
+
+    /// Returns the mode that holds for a pattern: `mode`, unless this process has used a stricter one.
+    #[must_use]
+    pub fn effective(&self, pattern: &str, mode: Mode) -> Mode {
+        let known = self.strictest.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(pattern).map_or(mode, |strictest| mode.max(*strictest))
+    }
+
+    /// Returns whether a sealed task of a pattern was accepted from a queue.
+    #[must_use]
+    pub fn has_sealed(&self, queue: &QueueName, pattern: &str) -> bool {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        sealed.contains(&(queue.clone(), pattern.to_owned()))
+    }
+
+    /// Counts a sealed task that was accepted.
+    pub(crate) fn count_sealed(&self, queue: &QueueName, pattern: &str, at: UnixMillis) {
+        if !self.has_sealed(queue, pattern) {
+            let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
+            sealed.insert((queue.clone(), pattern.to_owned()));
+        }
+        lock(&self.pending).count_sealed(queue, pattern, at);
+    }
+
+    /// Counts an unsealed task that runs.
+    pub(crate) fn count_unsealed(&self, queue: &QueueName, pattern: &str, id: &str, at: UnixMillis) {
+        lock(&self.pending).count_unsealed(queue, pattern, id, at);
+    }
+
+    /// Counts a refused task.
+    pub(crate) fn count_refused(&self, pattern: &str, refusal: Refusal, at: UnixMillis) {
+        lock(&self.pending).count_refused(pattern, refusal.code(), at);
+    }
+
+    /// Stores what was counted since the last call.
+    ///
+    /// # Errors
+    /// [`StateError`]; the counts are kept for the next call.
+    pub fn flush(&self) -> Result<(), StateError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let pending = std::mem::take(&mut *lock(&self.pending));
+        if pending.is_empty() {
+            return Ok(());
+        }
+        store.add(&pending).inspect_err(|_| lock(&self.pending).merge(pending))
+    }
+
+    /// Returns what is stored about each pattern, in their order.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn report(&self) -> Result<Vec<TypeReport>, StateError> {
+        self.store.as_ref().map_or_else(|| Ok(Vec::new()), Store::report)
+    }
+}

@@ -1,0 +1,93 @@
+use super::*;
+
+fn open(folder: &tempfile::TempDir) -> Rollout {
+    Rollout::open(&folder.path().join("rollout.db")).unwrap()
+}
+
+fn modes(modes: &[(&str, Mode)]) -> Vec<(String, Mode)> {
+    modes.iter().map(|(pattern, mode)| ((*pattern).to_owned(), *mode)).collect()
+}
+
+fn queue(name: &str) -> QueueName {
+    QueueName::parse(name).unwrap()
+}
+
+#[test]
+fn looser_mode_of_a_type_or_of_a_part_of_its_types_is_refused_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let adopt = |wanted: &[(&str, Mode)]| open(&folder).adopt(&modes(wanted)).unwrap();
+    assert_eq!(adopt(&[("email:*", Mode::Prefer), ("email:send", Mode::Off)]), []);
+    let loosened = |pattern: &str, mode| {
+        let found = adopt(&[(pattern, mode)]);
+        found.first().map(|found| (found.recorded_pattern.clone(), found.strictest))
+    };
+    let by_email = Some(("email:*".to_owned(), Mode::Prefer));
+    assert_eq!(loosened("email:*", Mode::Observe), by_email);
+    assert_eq!(loosened("email:receive", Mode::Observe), by_email);
+    assert_eq!(loosened("email:re*", Mode::Off), by_email);
+    // It has a record of its own.
+    assert_eq!(loosened("email:send", Mode::Off), None);
+    assert_eq!(loosened("email:send", Mode::Enforce), None);
+    assert_eq!(loosened("email:send", Mode::Prefer), Some(("email:send".to_owned(), Mode::Enforce)));
+    assert_eq!(loosened("invoice", Mode::Off), None);
+}
+
+#[test]
+fn looser_mode_beside_a_stricter_one_records_neither() {
+    let folder = tempfile::tempdir().unwrap();
+    let rollout = open(&folder);
+    assert_eq!(rollout.adopt(&modes(&[("a", Mode::Enforce), ("b", Mode::Off)])).unwrap(), []);
+    let found = rollout.adopt(&modes(&[("a", Mode::Observe), ("b", Mode::Enforce)])).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(rollout.adopt(&modes(&[("a", Mode::Enforce), ("b", Mode::Observe)])).unwrap(), []);
+}
+
+#[test]
+fn loosening_a_type_keeps_the_patterns_that_include_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let rollout = open(&folder);
+    rollout.adopt(&modes(&[("email:*", Mode::Enforce)])).unwrap();
+    let was = rollout.loosen("email:send").unwrap();
+    assert_eq!(was, modes(&[("email:*", Mode::Enforce)]));
+    let fresh = open(&folder);
+    assert_eq!(fresh.adopt(&modes(&[("email:send", Mode::Observe)])).unwrap(), []);
+    assert_eq!(fresh.adopt(&modes(&[("email:*", Mode::Observe)])).unwrap().len(), 1);
+}
+
+#[test]
+fn mode_that_a_process_has_used_is_not_loosened_while_it_runs() {
+    let rollout = Rollout::default();
+    assert_eq!(rollout.effective("a", Mode::Off), Mode::Off);
+    rollout.adopt(&modes(&[("a", Mode::Prefer)])).unwrap();
+    assert_eq!(rollout.effective("a", Mode::Off), Mode::Prefer);
+    assert_eq!(rollout.effective("a", Mode::Enforce), Mode::Enforce);
+}
+
+#[test]
+fn counts_of_several_processes_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, at) = (queue("mail"), UnixMillis);
+    for time in [1, 2] {
+        let rollout = open(&folder);
+        assert_eq!(rollout.has_sealed(&mail, "a"), time == 2);
+        rollout.count_sealed(&mail, "a", at(time));
+        rollout.count_unsealed(&mail, "a", &format!("id-{time}"), at(10 * time));
+        rollout.count_refused("a", Refusal::Rejected, at(time));
+        rollout.flush().unwrap();
+        rollout.flush().unwrap();
+        assert!(rollout.has_sealed(&mail, "a") && !rollout.has_sealed(&queue("bulk"), "a"));
+    }
+    let report = open(&folder).report().unwrap();
+    let counts = QueueCounts {
+        queue: "mail".to_owned(),
+        sealed: 2,
+        unsealed: 2,
+        last_sealed_at: Some(at(2)),
+        last_unsealed_at: Some(at(20)),
+        last_unsealed_id: Some("id-2".to_owned()),
+    };
+    let refused = RefusalCount { code: "rejected".to_owned(), count: 2, last_at: at(2) };
+    let expected =
+        TypeReport { pattern: "a".to_owned(), strictest: None, queues: vec![counts], refused: vec![refused] };
+    assert_eq!(report, [expected]);
+}
