@@ -103,7 +103,7 @@ impl Store {
             let recorded = recorded(transaction)?;
             let matching: Vec<(String, Mode)> =
                 recorded.into_iter().filter(|(other, _)| includes(other, pattern)).collect();
-            // A record of its own, because a pattern that includes this one stays as strict as it is.
+            // A separate record, because a pattern that includes this one stays as strict as it is.
             set_mode(transaction, pattern, Mode::Off)?;
             Ok(matching)
         })
@@ -175,7 +175,7 @@ fn set_mode(transaction: &Transaction<'_>, pattern: &str, mode: Mode) -> rusqlit
     Ok(())
 }
 
-/// Returns whether `mode` is looser than what is recorded of `pattern`. Without a record of its own, that of the longest pattern
+/// Returns whether `mode` is looser than what is recorded of `pattern`. Without a separate record, that of the longest pattern
 /// that includes it counts.
 fn loosened(recorded: &[(String, Mode)], pattern: &str, mode: Mode) -> Option<Loosened> {
     let including = recorded.iter().filter(|(other, _)| includes(other, pattern));

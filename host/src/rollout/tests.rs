@@ -25,7 +25,7 @@ fn looser_mode_of_a_type_or_of_a_part_of_its_types_is_refused_after_a_restart() 
     assert_eq!(loosened("email:*", Mode::Observe), by_email);
     assert_eq!(loosened("email:receive", Mode::Observe), by_email);
     assert_eq!(loosened("email:re*", Mode::Off), by_email);
-    // It has a record of its own.
+    // It has a separate record.
     assert_eq!(loosened("email:send", Mode::Off), None);
     assert_eq!(loosened("email:send", Mode::Enforce), None);
     assert_eq!(loosened("email:send", Mode::Prefer), Some(("email:send".to_owned(), Mode::Enforce)));

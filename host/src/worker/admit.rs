@@ -12,8 +12,8 @@ use taskseal_core::{Refusal, Verified};
 
 use super::shared::Shared;
 use super::task_state::{
-    AdmittedRun, AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Origin, Outcome, RefusalDetails,
-    StageDecision, VerifiedTask, retention,
+    AdmittedRun, AdmittedTask, BatchDecision, ExpiredTask, LeasedTask, Outcome, RefusalDetails,
+    StageDecision, TaskForm, VerifiedTask, retention,
 };
 use crate::replay::judge::{MAX_CRASHES, is_final};
 use crate::replay::{Decision, LedgerRefusal, ReplayQuery, TaskKey};
@@ -120,10 +120,10 @@ fn decide<'a>(
 ) -> StageDecision<AdmittedTask<'a>> {
     match task {
         VerifiedTask::Current(verified) => {
-            decide_current(shared, Origin::Sealed(verified), query, answer, now)
+            decide_current(shared, TaskForm::Sealed(verified), query, answer, now)
         }
         VerifiedTask::Unsealed(unsealed) => {
-            decide_current(shared, Origin::Unsealed(unsealed), query, answer, now)
+            decide_current(shared, TaskForm::Unsealed(unsealed), query, answer, now)
         }
         VerifiedTask::Expired(expired) => Break(expired_outcome(expired, answer, now)),
     }
@@ -131,7 +131,7 @@ fn decide<'a>(
 
 fn decide_current<'a>(
     shared: &Shared,
-    origin: Origin<'a>,
+    form: TaskForm<'a>,
     query: &ReplayQuery,
     answer: Decision,
     now: UnixMillis,
@@ -141,18 +141,20 @@ fn decide_current<'a>(
         Decision::FirstRun => (1, 0),
         Decision::Redelivery { attempt, crashes } => (attempt, crashes),
         Decision::Finished { outcome: result } => {
-            let retention = match &origin {
-                Origin::Sealed(verified) => retention(verified.claims()),
-                Origin::Unsealed(_) => Duration::ZERO,
+            let retention = match &form {
+                TaskForm::Sealed(verified) => retention(verified.claims()),
+                TaskForm::Unsealed(_) => Duration::ZERO,
             };
             return Break(Outcome::SucceededBefore { key, result, retention });
         }
         Decision::InProgress { until } => return Break(after_lock(until, now)),
         Decision::Refused(refusal) => {
             let older_than_ledger = refusal == LedgerRefusal::OlderThanLedger;
-            let details = match &origin {
-                Origin::Sealed(verified) => RefusalDetails::after_verification(to_refusal(refusal), verified),
-                Origin::Unsealed(_) => RefusalDetails::unsealed(to_refusal(refusal)),
+            let details = match &form {
+                TaskForm::Sealed(verified) => {
+                    RefusalDetails::after_verification(to_refusal(refusal), verified)
+                }
+                TaskForm::Unsealed(_) => RefusalDetails::unsealed(to_refusal(refusal)),
             };
             let refusal = RefusalDetails { older_than_ledger, ..details };
             return Break(Outcome::Refused { refusal, acquired: None });
@@ -164,7 +166,7 @@ fn decide_current<'a>(
     let max_attempts = query.max_attempts;
     let must_begin = is_final(attempt, crashes, max_attempts);
     let run = AdmittedRun { key, attempt, max_attempts, must_begin, suspect };
-    Continue(AdmittedTask { origin, run })
+    Continue(AdmittedTask { form, run })
 }
 
 fn expired_outcome(expired: ExpiredTask, answer: Decision, now: UnixMillis) -> Outcome {

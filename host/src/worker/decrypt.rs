@@ -16,7 +16,7 @@ use super::postpone;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::{
-    AdmittedRun, AdmittedTask, DecryptedTask, LeasedTask, Origin, Outcome, RefusalDetails, StageDecision,
+    AdmittedRun, AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, TaskForm,
     retention,
 };
 use crate::handler::OpenedTask;
@@ -32,10 +32,10 @@ pub(super) fn decrypt(
     queue: &QueueName,
     admitted: AdmittedTask<'_>,
 ) -> StageDecision<Box<DecryptedTask>> {
-    let AdmittedTask { origin, run } = admitted;
-    let verified = match origin {
-        Origin::Sealed(verified) => verified,
-        Origin::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
+    let AdmittedTask { form, run } = admitted;
+    let verified = match form {
+        TaskForm::Sealed(verified) => verified,
+        TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
     };
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
@@ -68,7 +68,7 @@ pub(super) fn decrypt(
     }))
 }
 
-/// Counts a task of a type with a rule, for the answer whether its mode may become stricter.
+/// Counts a task of a type with a rule, to find out whether its mode may become stricter.
 fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str) {
     let now = UnixMillis::now();
     if let RuleChoice::Rule(rule) = shared.policy.rules().choose(task_type)

@@ -76,13 +76,13 @@ pub(super) struct ExpiredTask {
 
 /// A task whose ledger entry this worker has acquired.
 pub(super) struct AdmittedTask<'a> {
-    pub(super) origin: Origin<'a>,
+    pub(super) form: TaskForm<'a>,
     pub(super) run: AdmittedRun,
 }
 
 /// A task that a handler may run.
 #[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
-pub(super) enum Origin<'a> {
+pub(super) enum TaskForm<'a> {
     Sealed(Verified<'a>),
     Unsealed(UnsealedTask<'a>),
 }

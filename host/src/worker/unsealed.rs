@@ -34,7 +34,7 @@ pub(super) struct UnsealedTask<'a> {
 }
 
 /// Returns whether a payload cannot be an envelope, not even a damaged one. An array of three that does not begin with a byte
-/// string is no envelope of a batch; a map of three in MessagePack begins with the same byte.
+/// string is not an envelope of a batch; a map of three in MessagePack begins with the same byte.
 pub(super) fn is_unsealed(payload: &[u8]) -> bool {
     match payload {
         [0xd0..=0xd2, ..] => false,
