@@ -10,6 +10,7 @@ mod handlers;
 mod key;
 mod key_sources;
 mod keygen;
+mod keyset;
 mod ledger;
 mod log;
 mod metrics;

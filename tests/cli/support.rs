@@ -2,6 +2,7 @@
 
 pub(crate) mod brokers;
 pub(crate) mod keygen;
+pub(crate) mod keyset;
 pub(crate) mod notify;
 pub(crate) mod program;
 pub(crate) mod project;

@@ -9,6 +9,7 @@ mod init;
 mod inspect;
 mod key;
 mod keygen;
+mod keyset;
 mod ledger;
 mod open;
 mod quarantine;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Init(init::Args),
     Keygen(Box<keygen::Args>),
     Key(key::Args),
+    Keyset(Box<keyset::Args>),
     Seal(seal::Args),
     Open(open::Args),
     Inspect(inspect::Args),
@@ -63,6 +65,7 @@ pub(crate) fn run(
         Command::Init(args) => init::run(&args, ui),
         Command::Keygen(args) => keygen::run(&args, ui),
         Command::Key(args) => key::run(&args, ui),
+        Command::Keyset(args) => keyset::run(&args, ui),
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),
         Command::Inspect(args) => inspect::run(&args, ui),

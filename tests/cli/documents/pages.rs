@@ -17,6 +17,29 @@ pub(crate) fn keys_of_other_programs(reader: &mut Reader) {
     assert_eq!(same.trim(), "same");
 }
 
+/// The draft of a keyset, whose times pass between two blocks.
+pub(crate) fn keyset(reader: &mut Reader) {
+    reader.enter("keyset/public");
+    reader.enter("keyset");
+    let page = reader.page.clone();
+    for block in page.blocks() {
+        let _ = reader.run(&block);
+        for (printed, entry) in [("0011223344556677", "shop.toml"), ("8899aabbccddeeff", "shop-2.toml")] {
+            if reader.exists(entry) {
+                let entry = reader.read(entry);
+                reader.replace(printed, entry.split('"').nth(1).unwrap());
+            }
+        }
+        let _ = reader.prepare(
+            r#"sed -i -E 's/^((since|use_from|sign_until|accept_until) = ).*/\1"2026-01-01T00:00:00Z"/; /^use_from/d' keyset.toml"#,
+        );
+    }
+
+    let printed = reader
+        .prepare("taskseal keyset show public/keyset.cose --json || taskseal keyset show keyset.cose --json");
+    assert!(printed.contains("\"sequence\":6") && printed.contains("compromised"), "{printed}");
+}
+
 /// Creates a project in a folder of the home folder, which becomes the folder of the shell.
 pub(crate) fn project(reader: &mut Reader, name: &str) {
     reader.enter(name);

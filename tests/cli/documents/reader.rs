@@ -130,6 +130,11 @@ impl Reader {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     }
 
+    /// Returns whether a file below the folder of the shell exists.
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        self.folder.join(name).exists()
+    }
+
     /// Reads a file below the folder of the shell.
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.folder.join(name)).unwrap()

@@ -1,0 +1,264 @@
+//! Changes of the state of a key in the draft.
+
+pub(super) mod activate;
+pub(super) mod destroy;
+mod obstacle;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use taskseal::keys::{Record, StateChange};
+use taskseal_core::KeyId;
+use taskseal_core::keyset::signed::KeyState;
+
+use super::draft::{Draft, KEYSET, entry, read_signed, verify_signed};
+use super::signed::shown;
+use crate::failure::Failure;
+use crate::output::json::nested;
+use crate::output::shell::shell_word;
+use crate::ui::Ui;
+
+/// Options of every change of a key.
+#[derive(Debug, clap::Args)]
+pub(super) struct ChangeArgs {
+    /// Key identifier
+    #[arg(value_name = "KID", value_parser = kid)]
+    kid: KeyId,
+    /// Draft of the keyset
+    #[arg(long, value_name = "FILE", default_value = KEYSET)]
+    keyset: PathBuf,
+    /// Change it nevertheless, where a command refuses for now; each reason is printed
+    #[arg(long)]
+    force: bool,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EnableArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// New state: staged, primary or retiring [default: retiring if the key has an end of acceptance, else staged]
+    #[arg(long, value_name = "STATE", value_parser = ["staged", "primary", "retiring"])]
+    state: Option<String>,
+}
+
+fn kid(text: &str) -> Result<KeyId, String> {
+    KeyId::parse_hex(text).map_err(|_| "expected 16 hex digits; `taskseal keyset show` lists them".to_owned())
+}
+
+/// A change of one key.
+struct Changed {
+    kid: KeyId,
+    from: KeyState,
+    /// `None` for an entry that is removed.
+    to: Option<KeyState>,
+    accept_until: Option<u64>,
+}
+
+impl Changed {
+    fn line(&self) -> String {
+        let to = self.to.map_or("removed", KeyState::name);
+        let until = self.accept_until.filter(|_| self.to == Some(KeyState::Retiring));
+        let until = until.map_or_else(String::new, |until| format!(", accepted until {}", shown(until)));
+        format!("{}  {} -> {to}{until}\n", self.kid, self.from)
+    }
+
+    fn object(&self) -> Value {
+        let mut members = vec![
+            ("kid", json!(self.kid.to_string())),
+            ("from", json!(self.from.name())),
+            ("to", json!(self.to.map(KeyState::name))),
+        ];
+        members.extend(self.accept_until.map(|until| ("accept_until", json!(shown(until)))));
+        nested(members)
+    }
+}
+
+impl ChangeArgs {
+    fn open(&self) -> Result<Draft, Failure> {
+        Draft::open(&self.keyset)
+    }
+
+    /// Stores the draft and prints what changed and what comes next.
+    fn finish(
+        &self,
+        draft: &mut Draft,
+        changes: &[Changed],
+        more: &[String],
+        ui: &Ui,
+    ) -> Result<(), Failure> {
+        draft.store(self.dry_run)?;
+        let next: Vec<_> = std::iter::once(draft.next()).chain(more.iter().cloned()).collect();
+        if ui.json() {
+            let changes: Vec<_> = changes.iter().map(Changed::object).collect();
+            return ui.object(vec![
+                ("changed", json!(changes)),
+                ("dry_run", json!(self.dry_run)),
+                ("next", json!(next)),
+            ]);
+        }
+        changes.iter().try_for_each(|change| ui.text(&change.line()))?;
+        ui.note(&format!(
+            "{}: {}",
+            if self.dry_run { "changed nothing; next would be" } else { "next" },
+            next.join("; ")
+        ));
+        Ok(())
+    }
+
+    /// Returns the command that continues with this key.
+    fn command(&self, verb: &str) -> String {
+        let mut command = format!("taskseal keyset {verb} {}", self.kid);
+        if self.keyset.as_os_str() != KEYSET {
+            command.push_str(&format!(" --keyset {}", shell_word(&self.keyset.to_string_lossy())));
+        }
+        command
+    }
+
+    /// Changes the state alone; the times stay.
+    fn simple(&self, mut draft: Draft, to: KeyState, more: &[String], ui: &Ui) -> Result<(), Failure> {
+        let change = changed(&mut draft, self.kid, to, |_| {})?;
+        self.finish(&mut draft, &[change], more, ui)
+    }
+}
+
+/// Changes a key of the draft, with further changes of its times.
+fn changed(
+    draft: &mut Draft,
+    kid: KeyId,
+    to: KeyState,
+    times: impl FnOnce(&mut StateChange),
+) -> Result<Changed, Failure> {
+    let record = draft.record(kid)?;
+    let from = record.state();
+    if from == to || !from.can_become(to) {
+        return Err(not_allowed(kid, from, to));
+    }
+    let mut change = StateChange {
+        state: to,
+        since: draft.now,
+        use_from: record.use_from(),
+        sign_until: record.sign_until(),
+        accept_until: record.accept_until(),
+    };
+    times(&mut change);
+    draft.file.change(kid, &change).map_err(Failure::keyring)?;
+    Ok(Changed { kid, from, to: Some(to), accept_until: change.accept_until })
+}
+
+fn not_allowed(kid: KeyId, from: KeyState, to: KeyState) -> Failure {
+    let failure = Failure::usage(format!("key {kid} is {from} and cannot become {to}"));
+    let hint = match (from, to) {
+        (from, to) if from == to => "nothing has to change".to_owned(),
+        (KeyState::Destroyed, _) => {
+            "generate and add another key: `taskseal keygen`, `taskseal keyset add`".to_owned()
+        }
+        (KeyState::Compromised, _) => format!("add another key; then `taskseal keyset destroy {kid}`"),
+        (_, KeyState::Destroyed) => format!("disable it first: `taskseal keyset disable {kid}`"),
+        (_, KeyState::Retiring) => {
+            format!("only a primary key retires; `taskseal keyset disable {kid}` ends this one")
+        }
+        _ => format!("`taskseal keyset disable {kid}`, then `taskseal keyset enable {kid} --state {to}`"),
+    };
+    failure.hint(hint)
+}
+
+/// Sets the times of a key that retires now: what it sealed until every producer has changed over is accepted until it has arrived.
+fn retire_now(change: &mut StateChange, now: u64, arrival: u64) {
+    // A key that was not used yet has sealed nothing.
+    change.use_from = change.use_from.filter(|from| *from < now);
+    let accept_until = now.saturating_add(arrival);
+    change.accept_until = Some(change.accept_until.map_or(accept_until, |until| until.min(accept_until)));
+    change.sign_until = Some(change.sign_until.map_or(now, |until| until.min(now))).min(change.accept_until);
+}
+
+/// Returns the time after which nothing arrives that a key sealed which retires now, in seconds.
+fn arrival(draft: &Draft) -> u64 {
+    draft.distribution().saturating_add(draft.acceptance())
+}
+
+/// Returns the other primary keys with the same purpose and the same rights.
+fn same_purpose(draft: &Draft, record: &Record) -> Vec<KeyId> {
+    let is_other = |other: &&Record| {
+        other.kid() != record.kid()
+            && other.state() == KeyState::Primary
+            && other.key().algorithm() == record.key().algorithm()
+            && other.kind() == record.kind()
+            && rights(other) == rights(record)
+    };
+    draft.file.records().filter(is_other).map(Record::kid).collect()
+}
+
+/// Returns the rights of a key, in an order that does not depend on that of the file.
+fn rights(record: &Record) -> [Vec<&str>; 3] {
+    let (issuers, types, audiences) = (record.issuers(), record.types(), record.audiences());
+    [issuers.as_str(), types.as_str(), audiences.as_str()].map(|patterns| {
+        let mut patterns: Vec<_> = patterns.split(' ').collect();
+        patterns.sort_unstable();
+        patterns
+    })
+}
+
+pub(super) fn retire(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
+    let mut draft = args.open()?;
+    let record = draft.record(args.kid)?;
+    if record.state() == KeyState::Primary && same_purpose(&draft, record).is_empty() {
+        ui.warn("no other primary key has the same purpose and rights: nothing will be sealed in its place");
+    }
+    let (now, arrival) = (draft.now, arrival(&draft));
+    let change =
+        changed(&mut draft, args.kid, KeyState::Retiring, |change| retire_now(change, now, arrival))?;
+    args.finish(&mut draft, &[change], &[args.command("disable")], ui)
+}
+
+pub(super) fn disable(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
+    let draft = args.open()?;
+    let record = draft.record(args.kid)?;
+    let until = record.accept_until();
+    if record.state() == KeyState::Primary || until.is_some_and(|until| draft.now < until) {
+        ui.warn("tasks in transit that it sealed will be refused");
+    }
+    args.simple(draft, KeyState::Disabled, &[args.command("destroy")], ui)
+}
+
+pub(super) fn enable(args: &EnableArgs, ui: &Ui) -> Result<(), Failure> {
+    let draft = args.change.open()?;
+    let record = draft.record(args.change.kid)?;
+    if record.state() != KeyState::Disabled {
+        return Err(Failure::usage(format!(
+            "key {} is {} and not disabled",
+            args.change.kid,
+            record.state()
+        ))
+        .hint("`taskseal keyset activate` lets a staged key seal"));
+    }
+    let default = if record.accept_until().is_some() { KeyState::Retiring } else { KeyState::Staged };
+    let state = args.state.as_deref().and_then(KeyState::from_name).unwrap_or(default);
+    args.change.simple(draft, state, &[], ui)
+}
+
+pub(super) fn revoke(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
+    let more = [
+        "taskseal keyset publish".to_owned(),
+        "seal again with another key what it sealed: `taskseal quarantine ls --kid`".to_owned(),
+    ];
+    args.simple(args.open()?, KeyState::Compromised, &more, ui)
+}
+
+pub(super) fn remove(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
+    let mut draft = args.open()?;
+    let from = draft.record(args.kid)?.state();
+    let bytes = read_signed(&draft.file)?;
+    let signed = verify_signed(&draft.file, bytes.as_deref())?;
+    // What was never signed is unknown to every host.
+    let is_unknown = draft.file.settings().is_some() && entry(&signed, args.kid).is_none();
+    if from != KeyState::Destroyed && !is_unknown {
+        return Err(Failure::usage(format!("key {} is {from} and not destroyed", args.kid))
+            .hint(format!("`{}` comes first", args.command("destroy"))));
+    }
+    draft.file.remove(args.kid).map_err(Failure::keyring)?;
+    let change = Changed { kid: args.kid, from, to: None, accept_until: None };
+    args.finish(&mut draft, &[change], &[], ui)
+}

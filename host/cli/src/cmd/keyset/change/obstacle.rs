@@ -1,0 +1,97 @@
+//! What a change of a key has to wait for, unless it is forced.
+
+use taskseal_core::KeyId;
+use taskseal_core::keyset::signed::KeyState;
+
+use super::ChangeArgs;
+use crate::cmd::keyset::draft::{Draft, Signed, entry};
+use crate::cmd::keyset::fleet::fleet_lag;
+use crate::cmd::keyset::signed::shown;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// A reason to wait, and what to do.
+pub(super) struct Obstacle {
+    message: String,
+    hint: String,
+}
+
+impl Obstacle {
+    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Collects what a change has to wait for.
+pub(super) struct Waiting<'d> {
+    pub(super) draft: &'d Draft,
+    pub(super) signed: &'d Signed<'d>,
+    obstacles: Vec<Obstacle>,
+}
+
+impl<'d> Waiting<'d> {
+    pub(super) fn new(draft: &'d Draft, signed: &'d Signed<'d>) -> Self {
+        Self { draft, signed, obstacles: Vec::new() }
+    }
+
+    /// Waits until the signed keyset has the key in one of these states. Without roots, nothing is signed.
+    pub(super) fn until_signed(&mut self, kid: KeyId, states: &[KeyState]) {
+        let is_signed = entry(self.signed, kid).is_some_and(|entry| states.contains(&entry.state));
+        if self.draft.file.settings().is_some() && !is_signed {
+            let state = states.first().map_or("", |state| state.name());
+            self.obstacles.push(Obstacle::new(
+                format!("the signed keyset does not have key {kid} as {state}"),
+                "`taskseal keyset sign`, then publish it, and wait until every host has fetched it",
+            ));
+        }
+    }
+
+    /// Waits until every verifier knows what happened at `at`, in seconds of Unix time. `None` if that is unknown.
+    pub(super) fn until_distributed(&mut self, kid: KeyId, at: Option<u64>) {
+        let (distribution, now) = (self.draft.distribution(), self.draft.now);
+        // An entry of which the draft has no time is as old as the signed keyset that has it.
+        let signed_at = self.signed.as_ref().map(|keyset| keyset.issued_at());
+        let Some(at) = at.or(signed_at) else {
+            self.obstacles.push(Obstacle::new(
+                format!("since when key {kid} has its state is unknown"),
+                format!(
+                    "write the time as `since` into its entry, or wait {distribution} s, then use --force"
+                ),
+            ));
+            return;
+        };
+        let ready = at.saturating_add(distribution);
+        if now < ready {
+            self.obstacles.push(Obstacle::new(
+                format!("until {} not every host may have the present state of key {kid}", shown(ready)),
+                "wait until then; `distribution` in [keyset] is the time in which every host has fetched a keyset",
+            ));
+        }
+    }
+
+    /// Waits for processes that are known to use an older keyset.
+    pub(super) fn until_fetched(&mut self) {
+        let sequence = self.signed.as_ref().map_or(0, |keyset| keyset.sequence());
+        let lag = fleet_lag(sequence);
+        if !lag.is_empty() {
+            let names: Vec<_> =
+                lag.iter().map(|process| format!("{} ({})", process.name, process.sequence)).collect();
+            self.obstacles.push(Obstacle::new(
+                format!("processes use a keyset before {sequence}: {}", names.join(", ")),
+                "wait until they have fetched it, or stop them",
+            ));
+        }
+    }
+
+    /// Fails with the first reason to wait. `--force` prints all of them instead.
+    pub(super) fn check(self, args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
+        if args.force {
+            self.obstacles.iter().for_each(|obstacle| ui.warn(&format!("overridden: {}", obstacle.message)));
+            return Ok(());
+        }
+        match self.obstacles.into_iter().next() {
+            Some(Obstacle { message, hint }) => Err(Failure::not_yet(message).hint(hint)),
+            None => Ok(()),
+        }
+    }
+}
