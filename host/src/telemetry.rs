@@ -33,6 +33,7 @@ const ARCHIVE_TRIMMED: &str = "taskseal_archive_trimmed_total";
 const BROKER_FAILURES: &str = "taskseal_broker_failures_total";
 const STATE_FAILURES: &str = "taskseal_state_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
+const KEYSET_NOT_IN_FORCE: &str = "taskseal_keyset_not_in_force_total";
 const RESULTS_WAITING: &str = "taskseal_results_waiting";
 const QUARANTINE_ENTRIES: &str = "taskseal_quarantine_entries";
 const QUARANTINE_BYTES: &str = "taskseal_quarantine_bytes";
@@ -42,7 +43,7 @@ const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
@@ -55,6 +56,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ),
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
+    (KEYSET_NOT_IN_FORCE, "Times that a task was put off because the signed keyset was not in force."),
 ];
 
 /// Gauges, with their descriptions.
@@ -150,6 +152,7 @@ fn count(event: &Event) {
         Event::BrokerFailed { .. } => counter(BROKER_FAILURES).increment(1),
         Event::StateFailed { .. } => counter(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter(KEY_UNAVAILABLE).increment(1),
+        Event::KeysetNotInForce { .. } => counter(KEYSET_NOT_IN_FORCE).increment(1),
         Event::ClockSetBack { .. }
         | Event::Dropped { .. }
         | Event::GaveUp { .. }
@@ -206,6 +209,9 @@ fn trace(event: &Event) {
         Event::KeyUnavailable { id, doing, kid, reason } => {
             let (kid, field) = (kid.map(display), event.key_field());
             emit!(warn, "key-unavailable", event, id, doing, kid, field, reason);
+        }
+        Event::KeysetNotInForce { id, sequence, refusal } => {
+            emit!(warn, "keyset-not-in-force", event, id, sequence, code = refusal.code());
         }
         Event::KeyBack { kid } => {
             emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());

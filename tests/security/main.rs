@@ -4,6 +4,7 @@ mod attacks;
 mod audit;
 mod batches;
 mod floods;
+mod keyset;
 mod ledger;
 mod ledger_model;
 mod modes;

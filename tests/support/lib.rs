@@ -8,6 +8,7 @@ pub mod fake_redis;
 pub mod faulty;
 pub mod fleet;
 pub mod fuzzing;
+pub mod keyset;
 pub mod model;
 pub mod process_memory;
 pub mod redis;

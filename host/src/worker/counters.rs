@@ -81,7 +81,10 @@ impl Tally {
             Event::Refused { refusal, .. } => *self.refused.entry(*refusal).or_default() += 1,
             Event::Postponed { refusal, .. } => *self.postponed.entry(*refusal).or_default() += 1,
             // Not part of the tally. Listed, so that a new event is not forgotten.
-            Event::ClockSetBack { .. } | Event::KeyBack { .. } | Event::HandlerNotStarted { .. } => {}
+            Event::KeysetNotInForce { .. }
+            | Event::ClockSetBack { .. }
+            | Event::KeyBack { .. }
+            | Event::HandlerNotStarted { .. } => {}
         }
     }
 }

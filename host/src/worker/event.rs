@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use taskseal_core::keyset::signed::KeysetRefusal;
 use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
@@ -155,6 +156,16 @@ pub enum Event {
         /// Error of the token or service.
         reason: String,
     },
+    /// The signed keyset has expired while it was in use, or the clock was set to a time before it was issued. The task is put off,
+    /// and no attempt counts.
+    KeysetNotInForce {
+        /// Task id.
+        id: String,
+        /// Sequence number of the keyset.
+        sequence: u64,
+        /// Why it is not in force.
+        refusal: KeysetRefusal,
+    },
     /// The key for results is available again: results are sealed and tasks taken.
     KeyBack {
         /// The key.
@@ -247,6 +258,13 @@ impl fmt::Display for Event {
                 write!(f, "gave up on queue {queue}: it, or the ledger, does not answer")
             }
             Self::KeyUnavailable { id, kid, reason, .. } => self.fmt_key_unavailable(f, id, *kid, reason),
+            Self::KeysetNotInForce { sequence, refusal, .. } => {
+                write!(
+                    f,
+                    "the keyset with sequence {sequence} is {refusal}: no task runs until a newer one is here ({})",
+                    refusal.code()
+                )
+            }
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
             }

@@ -10,6 +10,7 @@ use taskseal_core::{
     Audience, NameSet, OpenError, Policy, Refusal, Software, TimeWindow, Unverified, Verified,
 };
 
+use super::event::Event;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::{
@@ -75,8 +76,24 @@ fn verify_sealed<'a>(
             None => check_rule(shared, task, verified, seconds),
             Some(mismatch) => refuse_mismatch(mismatch, &unverified, keyring),
         },
-        Err(error) => reject(shared, keys, task, &policy, &unverified, error, seconds),
+        Err(error) => {
+            not_in_force(shared, keyring, task)?;
+            reject(shared, keys, task, &policy, &unverified, error, seconds)
+        }
     }
+}
+
+/// Puts a task off whose verification failed while the signed keyset is not in force: then no key is found, and nothing is known of
+/// the task.
+fn not_in_force(shared: &Shared, keyring: &Keyring, task: &LeasedTask) -> StageDecision<()> {
+    let Some((head, refusal)) =
+        keyring.head().and_then(|head| Some((head, head.check(unix_seconds()).err()?)))
+    else {
+        return Continue(());
+    };
+    let id = task.lease.id.clone();
+    shared.observe(&Event::KeysetNotInForce { id, sequence: head.sequence, refusal });
+    Break(Outcome::Deferred { at: UnixMillis::now().plus(shared.settings.key_retry), acquired: None })
 }
 
 /// Checks what the rule of the type requires of a verified task.

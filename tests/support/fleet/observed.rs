@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use taskseal::worker::{Event, Tally};
 use taskseal::{Worker, WorkerParts, WorkerSettings};
 use taskseal_core::Refusal;
+use taskseal_core::keyset::signed::KeysetRefusal;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -28,6 +29,7 @@ pub enum Noted {
     Recovered(usize),
     BrokerFailed,
     KeyBack,
+    KeysetNotInForce { id: String, refusal: KeysetRefusal },
     StateFailed,
 }
 
@@ -49,6 +51,9 @@ impl Noted {
             Event::Recovered { count } => Self::Recovered(*count),
             Event::BrokerFailed { .. } => Self::BrokerFailed,
             Event::KeyBack { .. } => Self::KeyBack,
+            Event::KeysetNotInForce { id, refusal, .. } => {
+                Self::KeysetNotInForce { id: id.clone(), refusal: *refusal }
+            }
             Event::StateFailed { .. } => Self::StateFailed,
             _ => return None,
         })

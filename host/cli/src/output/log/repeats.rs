@@ -43,6 +43,7 @@ impl Repeats {
             "unsealed" => {
                 self.is_due(&format!("{} {}", line.text("queue"), line.text("task_type")), Instant::now())
             }
+            "keyset-not-in-force" => self.is_due(&line.event, Instant::now()),
             WARNING => self.is_due(line.text("message"), Instant::now()),
             _ => true,
         }
