@@ -86,7 +86,8 @@ impl Client {
     /// [`ClientSettings::retry_for`] has passed.
     ///
     /// # Errors
-    /// [`ClientError`] of the first task that fails; tasks before it may have been stored. For one result a task, use
+    /// [`ClientError`] of the first task that fails; tasks before it may have been stored, except after
+    /// [`ClientError::Recipient`]. For one result a task, use
     /// [`seal_all`](Self::seal_all) and [`enqueue_sealed`](Self::enqueue_sealed).
     pub async fn enqueue_all(&self, tasks: Vec<Task>) -> Result<Vec<Receipt>, ClientError> {
         self.seal_and_store(tasks).await
@@ -94,6 +95,7 @@ impl Client {
 
     fn seal_and_store(&self, tasks: Vec<Task>) -> BoxFuture<'_, Result<Vec<Receipt>, ClientError>> {
         boxed(async move {
+            self.producer.check_recipients(&tasks)?;
             let mut receipts = Vec::with_capacity(tasks.len());
             let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
             let mut tasks = tasks.into_iter();
@@ -126,7 +128,7 @@ impl Client {
     /// Seals a task without enqueuing it, as [`enqueue`](Self::enqueue) does.
     ///
     /// # Errors
-    /// [`ClientError::Name`], [`ClientError::Key`] or [`ClientError::Sealing`].
+    /// [`ClientError::Name`], [`ClientError::Key`], [`ClientError::Recipient`] or [`ClientError::Sealing`].
     pub async fn seal(&self, task: Task) -> Result<SealedTask, ClientError> {
         self.seal_one(task).await.map(SealedTask::from)
     }

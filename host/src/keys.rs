@@ -34,6 +34,7 @@ pub mod pem;
 #[cfg(feature = "pkcs11")]
 #[doc(hidden)]
 pub mod pkcs11;
+mod recipients;
 mod record;
 mod reference;
 mod registry;
@@ -71,12 +72,15 @@ pub(crate) use self::live::Live;
 #[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
 #[doc(hidden)]
+pub use self::recipients::NamedRecipient;
+pub use self::recipients::NoRecipient;
+#[doc(hidden)]
 pub use self::record::{KeysetKey, Record};
 pub(crate) use self::reference::relative_to;
 pub use self::reference::{InvalidKeyRef, KeyRef};
 pub use self::registry::KeyStores;
 #[doc(hidden)]
-pub use self::sealing::{Draft, SealFault, SealingKey, SealingSource};
+pub use self::sealing::{Draft, NotSealed, SealFault, SealingKey, SealingSource};
 #[doc(hidden)]
 pub use self::secret_key::{SecretKey, public_text};
 pub use self::secret_source::{FetchedSecret, SecretSource};

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use taskseal_core::name::InvalidName;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, KeyId, OpenError, Refusal, SealError, TaskId, TaskType, Unverified,
+    Audience, Claims, ContentType, Issuer, KeyId, NameSet, OpenError, Refusal, SealError, TaskId, TaskType,
+    Unverified,
 };
 use zeroize::Zeroizing;
 
 use crate::handler::Output;
-use crate::keys::{KeyError, Keyring, OpeningKeys, SealFault, SealingKey};
+use crate::keys::{Draft, KeyError, Keyring, NoRecipient, NotSealed, OpeningKeys, SealFault, SealingKey};
 use crate::policy::PolicySettings;
 use crate::time::{clock, unix_seconds};
 
@@ -45,9 +46,21 @@ pub enum ResultError {
     /// The keyset does not allow the key to seal results now.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The keyset has no key to encrypt the result to.
+    #[error(transparent)]
+    Recipient(#[from] NoRecipient),
     /// The key or its token failed, or the output is too large.
     #[error(transparent)]
     Sealing(#[from] SealFault),
+}
+
+impl From<NotSealed> for ResultError {
+    fn from(error: NotSealed) -> Self {
+        match error {
+            NotSealed::Recipient(error) => Self::Recipient(error),
+            NotSealed::Sealing(error) => Self::Sealing(error),
+        }
+    }
 }
 
 impl ResultError {
@@ -85,12 +98,18 @@ impl ResultSealer {
         self.key.may_block()
     }
 
-    /// Seals `output` as the result of `request`. The result expires after `retention`.
+    /// Returns whether there is a key to encrypt results of some of these types and an audience to now, for some issuer.
+    pub(crate) fn has_recipient_for(&self, types: NameSet<'_>, audience: &str) -> bool {
+        self.key.has_recipient_for(types, audience)
+    }
+
+    /// Seals `output` as the result of `request`, which `issuer` made. The result expires after `retention`.
     ///
     /// # Errors
     /// [`ResultError`].
     pub fn seal(
         &self,
+        issuer: &str,
         request: &Request<'_>,
         retention: Duration,
         output: &Output,
@@ -107,7 +126,16 @@ impl ResultSealer {
         .expires_at(now.saturating_add(retention.as_secs().max(1)))
         .request(request.digest);
         let content_type = ContentType::new(&output.content_type)?;
-        Ok(self.key.seal(&claims, content_type, &output.body)?)
+        let draft = Draft::new(&claims, content_type, &output.body).answering(Issuer::new(issuer)?);
+        Ok(self.key.seal_draft(&draft)?)
+    }
+
+    /// Checks that there is a key to encrypt the result of the task with these claims to now.
+    ///
+    /// # Errors
+    /// [`NoRecipient`].
+    pub(crate) fn check_recipient(&self, request: &Claims<'_>) -> Result<(), NoRecipient> {
+        self.key.check_recipient(&Draft::new(request, ContentType::OCTETS, &[]))
     }
 }
 

@@ -159,6 +159,7 @@ fn count(event: &Event) {
         // The counter is that of the quarantine, which several workers share.
         | Event::QuarantineFull { .. }
         | Event::HandlerNotStarted { .. }
+        | Event::RecipientMissing { .. }
         | Event::KeyBack { .. } => {}
     }
 }
@@ -212,6 +213,10 @@ fn trace(event: &Event) {
         }
         Event::KeysetNotInForce { id, sequence, refusal } => {
             emit!(warn, "keyset-not-in-force", event, id, sequence, code = refusal.code());
+        }
+        Event::RecipientMissing { id, missing, .. } => {
+            let (issuer, task_type, audience) = (&missing.issuer, &missing.task_type, &missing.audience);
+            emit!(warn, "recipient-missing", event, id, issuer, task_type, audience);
         }
         Event::KeyBack { kid } => {
             emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());

@@ -289,7 +289,7 @@ fn key_for_results_does_not_seal_tasks() {
     let run = project.run(&SEAL);
 
     run.failed(3).hinted();
-    assert!(run.err.contains("is for results"), "{}", run.err);
+    assert!(run.err.contains("has `use = \"result\"`, not \"task\""), "{}", run.err);
 }
 
 #[test]

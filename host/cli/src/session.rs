@@ -98,6 +98,7 @@ impl Session {
             // The key, which was available when it was opened.
             ClientError::Sealing(SealError::Signer(_) | SealError::InvalidSignature)
             | ClientError::Result(OpenError::KeyUnavailable) => Failure::unavailable(error.to_string()),
+            ClientError::Recipient(missing) => Failure::refused(error.to_string()).hint(missing.hint()),
             ClientError::Name(_) => Failure::usage(error.to_string()),
             _ => Failure::new(error.to_string()),
         }

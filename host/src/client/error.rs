@@ -4,7 +4,7 @@ use taskseal_core::OpenError;
 use taskseal_core::name::InvalidName;
 
 use crate::broker::BrokerError;
-use crate::keys::{KeyringError, SealFault};
+use crate::keys::{KeyringError, NoRecipient, NotSealed, SealFault};
 
 /// Why a task was not enqueued, or a result not opened.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum ClientError {
     /// sealed. Workers would refuse what the key seals.
     #[error("cannot seal: {0}")]
     Key(#[from] KeyringError),
+    /// The keyset has no key to encrypt the task to. Nothing was sealed.
+    #[error("cannot seal: {0}")]
+    Recipient(#[from] NoRecipient),
     /// Sealing failed: the body is too large, or the signer or the random number generator failed.
     #[error(transparent)]
     Sealing(#[from] SealFault),
@@ -37,4 +40,13 @@ pub enum ClientError {
     /// The broker replied for fewer tasks than it was given.
     #[error("the broker did not reply for a task")]
     Lost,
+}
+
+impl From<NotSealed> for ClientError {
+    fn from(error: NotSealed) -> Self {
+        match error {
+            NotSealed::Recipient(error) => Self::Recipient(error),
+            NotSealed::Sealing(error) => Self::Sealing(error),
+        }
+    }
 }

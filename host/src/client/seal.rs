@@ -107,10 +107,23 @@ impl Producer {
         let mut envelopes = key.seal_batch(&drafts).into_iter();
         let seal = |(claimed, target): (Result<Claimed<'_>, ClientError>, &Target<'_>)| {
             let claimed = claimed?;
-            let envelope = envelopes.next().unwrap_or_else(|| Err(cut_off()))?;
+            let envelope = envelopes.next().unwrap_or_else(|| Err(cut_off().into()))?;
             Ok(claimed.sealed(target.queue, envelope))
         };
         claimed.into_iter().zip(&targets).map(seal).collect()
+    }
+
+    /// Checks that the tasks can be sealed and that there is a key to encrypt each to, before one of them is stored.
+    pub(super) fn check_recipients(&self, tasks: &[Task]) -> Result<(), ClientError> {
+        let keys = self.keys.snapshot();
+        let key = keys.sealing()?;
+        if key.chooses_recipients() {
+            for task in tasks {
+                let target = self.target(task);
+                key.check_recipient(&self.claims(task, &target)?.draft())?;
+            }
+        }
+        Ok(())
     }
 
     fn target<'t>(&'t self, task: &'t Task) -> Target<'t> {
@@ -160,7 +173,7 @@ struct Claimed<'t> {
 
 impl Claimed<'_> {
     fn draft(&self) -> Draft<'_> {
-        Draft { claims: &self.claims, content_type: self.content_type, body: self.body }
+        Draft::new(&self.claims, self.content_type, self.body)
     }
 
     fn sealed(&self, queue: &QueueName, envelope: Vec<u8>) -> Sealed {

@@ -1,11 +1,11 @@
 //! The fields that say how to seal, of `[client]` and of `[worker]`: which of them a suite needs.
 
-use taskseal_core::{KeyId, Suite};
+use taskseal_core::Suite;
 
 use super::context::Context;
 use super::value::SuiteName;
 use crate::file_error::FileError;
-use crate::keys::{Kid, SealingSource};
+use crate::keys::{Kid, NamedRecipient, SealingSource};
 use crate::toml_file::Spanned;
 
 /// The fields of a section that say how to seal, with their names.
@@ -27,8 +27,13 @@ impl Sealing<'_> {
         let place =
             |field: &str, key: &Spanned<String>| context.key(&format!("{}.{field}", self.section), key);
         let mut source = SealingSource::new(name, place(self.key.0, self.key.1)?);
-        let recipient = field(context, suite, self.recipient, name == Suite::Sp, RECIPIENT)?;
-        source.recipient = recipient.map(|kid| -> KeyId { kid.get_ref().0 });
+        if let (field, Some(kid)) = self.recipient {
+            if name != Suite::Sp {
+                return Err(takes_none(context, name, field, &kid));
+            }
+            let named = NamedRecipient::new(kid.get_ref().0);
+            source.recipient = Some(named.in_field(context.fault(&kid, "", "")));
+        }
         let encryption_field = self.encryption_key.0;
         let key = field(context, suite, self.encryption_key, name == Suite::Se, ENCRYPTION_KEY)?;
         source.encryption_key = key.map(|key| place(encryption_field, &key)).transpose()?;
@@ -36,7 +41,6 @@ impl Sealing<'_> {
     }
 }
 
-const RECIPIENT: &str = "the kid of an ECDH-ES key of the keyset";
 const ENCRYPTION_KEY: &str = "the file of a shared A256GCM key";
 
 /// Returns the value of a field that must be set if the suite `needs` it, and must not be set otherwise.
@@ -53,10 +57,12 @@ fn field<T>(
             let message = format!("suite {name} needs `{field}`");
             Err(context.fault(suite, message, format!("set it to {meaning}")))
         }
-        Some(value) if !needs => {
-            let message = format!("suite {name} takes no `{field}`");
-            Err(context.fault(&value, message, "remove it, or choose another suite"))
-        }
+        Some(value) if !needs => Err(takes_none(context, name, field, &value)),
         value => Ok(value),
     }
+}
+
+fn takes_none<T>(context: &Context<'_>, suite: Suite, field: &str, value: &Spanned<T>) -> FileError {
+    let message = format!("suite {suite} takes no `{field}`");
+    context.fault(value, message, "remove it, or choose another suite")
 }

@@ -5,9 +5,9 @@ use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
+use taskseal_core::keys::EncryptionKey;
 use taskseal_core::keyset::KeyRecord;
-use taskseal_core::{KeyId, KeyLookup, Kind};
+use taskseal_core::{KeyId, KeyLookup};
 
 use super::agreement::{Agreement, RemoteAgreement, RemoteKey};
 use super::error::{KeyError, KeyringError};
@@ -18,7 +18,6 @@ use super::reference::KeyRef;
 use super::registry::KeyStores;
 use super::secret_key::SecretKey;
 use super::signed_keyset::{Fetched, KeysetError, KeysetHead, Loaded, Recording, SignedKeyset};
-use crate::file_error::FileError;
 use crate::time::unix_seconds;
 
 #[cfg(test)]
@@ -194,28 +193,6 @@ impl Keyring {
             None if self.head.is_some() => Err("is not in it".to_owned()),
             None => Ok(()),
         }
-    }
-
-    /// Returns the public key of a recipient to whom `kind` may be encrypted now.
-    pub(super) fn recipient(&self, kid: KeyId, kind: Kind) -> Result<AgreementPublicKey, FileError> {
-        let fault = |message: String, hint: &str| Err(FileError::new(&self.file, message).hint(hint));
-        if let Err(error) = self.check_in_force(unix_seconds()) {
-            return fault(error.message.clone(), &error.hint);
-        }
-        let Some(record) = self.records.get(&kid) else {
-            return fault(format!("recipient {kid} is not in the keyset"), "add its [[key]] entry");
-        };
-        let KeysetKey::EcdhEs(key) = record.key() else {
-            return fault(
-                format!("recipient {kid} must be an ECDH-ES key, found {}", record.algorithm_name()),
-                "`taskseal keygen receive` generates keys to encrypt to",
-            );
-        };
-        record.may_seal(kind, unix_seconds()).map_err(|reason| {
-            FileError::new(&self.file, format!("recipient {kid} {reason}"))
-                .hint("encrypt to a primary key of that use")
-        })?;
-        Ok(*key)
     }
 
     /// Returns a shared key that decrypts.

@@ -257,16 +257,13 @@ impl KeysetContext<'_> {
         patterns: Option<Spanned<Patterns>>,
     ) -> Result<String, FileError> {
         match (algorithm, patterns) {
-            (Algorithm::EcdhEs, Some(patterns)) => {
-                let message = "an ECDH-ES key signs nothing, so it has no rights";
-                Err(self.fault(patterns.start(), message, format!("remove `{field}`")))
-            }
             (Algorithm::Es256 | Algorithm::Hs256, None) => {
                 let message = format!("missing field `{field}`");
                 let hint = format!("list what the key may sign for, for example `{field} = [\"*\"]`");
                 Err(self.fault(self.entry, message, hint))
             }
-            // A shared key that only decrypts (suite SE) has no rights.
+            // A shared key that only decrypts (suite SE) has no rights. A key agreement key without rights is used where a
+            // configuration names it.
             (_, patterns) => Ok(patterns.map_or_else(String::new, |patterns| patterns.into_inner().0)),
         }
     }

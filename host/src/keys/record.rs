@@ -160,7 +160,8 @@ impl Record {
     /// Checks whether it may seal new envelopes of `kind`. The error completes a sentence that starts with the key.
     pub(super) fn may_seal(&self, kind: Kind, now: u64) -> Result<(), String> {
         if self.kind != kind {
-            return Err(format!("is for {}s", kind_word(self.kind)));
+            let (found, needed) = (kind_word(self.kind), kind_word(kind));
+            return Err(format!("has `use = \"{found}\"`, not \"{needed}\""));
         }
         self.is_in_use(now)
     }
@@ -184,9 +185,16 @@ impl Record {
         self.state.is_accepted() && self.accept_until.is_none_or(|until| now < until)
     }
 
-    /// Returns whether it may sign for anything.
+    /// Returns whether it may sign for anything, or is chosen for bodies.
     pub(super) const fn has_rights(&self) -> bool {
         !(self.issuers.is_empty() && self.types.is_empty() && self.audiences.is_empty())
+    }
+
+    /// Returns the field that lacks a pattern although another one has patterns.
+    pub(super) fn missing_right(&self) -> Option<&'static str> {
+        let fields = [("issuers", &self.issuers), ("types", &self.types), ("audiences", &self.audiences)];
+        let missing = fields.into_iter().find(|(_, patterns)| patterns.is_empty());
+        missing.filter(|_| self.has_rights()).map(|(field, _)| field)
     }
 
     /// Returns the record for the verifier; `None` for a key that verifies nothing.
@@ -224,7 +232,9 @@ impl Record {
         let mut entry = Entry::new(key, self.state);
         (entry.use_from, entry.sign_until, entry.accept_until) =
             (self.use_from, self.sign_until, self.accept_until);
-        if self.has_rights() {
+        // An agreement key without rights is for results too.
+        let is_for_results = matches!(self.key, KeysetKey::EcdhEs(_)) && self.kind == Kind::Result;
+        if self.has_rights() || is_for_results {
             let role = Role::new().kind(self.kind).issuers(self.issuers());
             entry.role = Some(role.types(self.types()).audiences(self.audiences()));
         }

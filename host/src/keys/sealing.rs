@@ -3,6 +3,7 @@
 mod batch;
 mod open;
 mod randomness;
+mod recipients;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -12,17 +13,19 @@ use std::fmt;
 use getrandom::SysRng;
 use getrandom::rand_core::TryCryptoRng;
 use taskseal_core::batch::MAX_BATCH;
-use taskseal_core::keys::{AgreementPublicKey, EncryptionKey};
+use taskseal_core::keys::EncryptionKey;
 use taskseal_core::seal::{HedgeKey, Mode};
-use taskseal_core::{Claims, ContentType, KeyId, Kind, MAX_BODY, SealError, Sealer, Suite};
+use taskseal_core::{Claims, ContentType, Issuer, KeyId, Kind, MAX_BODY, NameSet, SealError, Sealer, Suite};
 
 pub use self::source::SealingSource;
 
 use self::batch::seal_together;
 use self::randomness::{Hedged, Plain, Randomness};
+use self::recipients::Recipients;
 use super::authenticator::Authenticating;
 use super::error::KeyError;
 use super::keyring::Keyring;
+use super::recipients::NoRecipient;
 use super::signer::{SignerFault, Signing};
 
 /// Seals tasks or results. Many threads may use it. Made by [`Keyring::sealing_key`](super::Keyring::sealing_key).
@@ -42,7 +45,7 @@ enum Keys {
     Authenticate(Authenticating),
     Encrypt(Box<EncryptionKey>, HedgeKey),
     SignEncrypt(Signing, Box<EncryptionKey>, HedgeKey),
-    SignEncryptTo(Signing, AgreementPublicKey, HedgeKey),
+    SignEncryptTo(Signing, Recipients, HedgeKey),
 }
 
 /// The content of an envelope that is yet to be sealed. `Debug` omits the body.
@@ -55,6 +58,22 @@ pub struct Draft<'d> {
     pub content_type: ContentType<'d>,
     /// The body in plaintext.
     pub body: &'d [u8],
+    /// Issuer of the task, or of the request of a result. The keyset chooses the recipient for it.
+    pub issuer: Issuer<'d>,
+}
+
+impl<'d> Draft<'d> {
+    /// Creates the draft of a task.
+    #[must_use]
+    pub const fn new(claims: &'d Claims<'d>, content_type: ContentType<'d>, body: &'d [u8]) -> Self {
+        Self { claims, content_type, body, issuer: claims.issuer }
+    }
+
+    /// Sets the issuer of the request: the draft is that of a result.
+    #[must_use]
+    pub const fn answering(self, issuer: Issuer<'d>) -> Self {
+        Self { issuer, ..self }
+    }
 }
 
 impl fmt::Debug for Draft<'_> {
@@ -66,14 +85,27 @@ impl fmt::Debug for Draft<'_> {
     }
 }
 
-/// Why a draft was not sealed.
+/// Why sealing failed.
 pub type SealFault = SealError<SignerFault>;
 
+/// Why a draft was not sealed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSealed {
+    /// The keyset has no key to encrypt the body to.
+    #[error(transparent)]
+    Recipient(#[from] NoRecipient),
+    /// Sealing failed.
+    #[error(transparent)]
+    Sealing(#[from] SealFault),
+}
+
 impl SealingKey {
-    /// Seals `body` into a new envelope.
+    /// Seals `body` into a new envelope. A result is encrypted as if the issuer of `claims` had made the request:
+    /// [`seal_draft`](Self::seal_draft) is for another issuer.
     ///
     /// # Errors
-    /// [`SealError`]; nothing is sealed then.
+    /// [`NotSealed`]; nothing is sealed then.
     ///
     /// # Security
     /// A task id must be used for one task only.
@@ -82,12 +114,49 @@ impl SealingKey {
         claims: &Claims<'_>,
         content_type: ContentType<'_>,
         body: &[u8],
-    ) -> Result<Vec<u8>, SealFault> {
-        self.seal_with_rng(&Draft { claims, content_type, body }, &mut SysRng)
+    ) -> Result<Vec<u8>, NotSealed> {
+        self.seal_draft(&Draft::new(claims, content_type, body))
     }
 
-    fn seal_with_rng<R: TryCryptoRng>(&self, draft: &Draft<'_>, rng: &mut R) -> Result<Vec<u8>, SealFault> {
+    /// Seals a draft into a new envelope.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    ///
+    /// # Security
+    /// As [`seal`](Self::seal).
+    pub fn seal_draft(&self, draft: &Draft<'_>) -> Result<Vec<u8>, NotSealed> {
+        self.seal_with_rng(draft, &mut SysRng)
+    }
+
+    /// Returns whether the keyset chooses the recipient of each body.
+    pub(crate) const fn chooses_recipients(&self) -> bool {
+        matches!(self.keys, Keys::SignEncryptTo(_, Recipients::OfKeyset(_), _))
+    }
+
+    /// Returns whether there is a key to encrypt bodies of some of these types and an audience to now, for some issuer.
+    pub(crate) fn has_recipient_for(&self, types: NameSet<'_>, audience: &str) -> bool {
         match &self.keys {
+            Keys::SignEncryptTo(_, Recipients::OfKeyset(keyset), _) => {
+                keyset.has_recipient_for(self.kind, types, audience)
+            }
+            _ => true,
+        }
+    }
+
+    /// Checks that there is a key to encrypt a draft to now; the body may be absent.
+    ///
+    /// # Errors
+    /// [`NoRecipient`].
+    pub fn check_recipient(&self, draft: &Draft<'_>) -> Result<(), NoRecipient> {
+        match &self.keys {
+            Keys::SignEncryptTo(_, recipients, _) => recipients.find(self.kind, draft).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn seal_with_rng<R: TryCryptoRng>(&self, draft: &Draft<'_>, rng: &mut R) -> Result<Vec<u8>, NotSealed> {
+        let sealed = match &self.keys {
             Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), draft, &mut Plain(rng)),
             Keys::Authenticate(key) => {
                 seal_alone(&mut self.of_kind(Sealer::authenticate(key)), draft, &mut Plain(rng))
@@ -100,14 +169,17 @@ impl SealingKey {
                 let sealer = &mut self.of_kind(Sealer::sign_encrypt(signer, key));
                 seal_alone(sealer, draft, &mut Hedged { key: hedge, rng })
             }
-            Keys::SignEncryptTo(signer, recipient, hedge) => {
-                let sealer = &mut self.of_kind(Sealer::sign_encrypt_to(signer, recipient));
+            Keys::SignEncryptTo(signer, recipients, hedge) => {
+                let recipient = recipients.find(self.kind, draft)?;
+                let sealer = &mut self.of_kind(Sealer::sign_encrypt_to(signer, &recipient));
                 seal_alone(sealer, draft, &mut Hedged { key: hedge, rng })
             }
-        }
+        };
+        sealed.map_err(NotSealed::from)
     }
 
-    /// Seals all drafts with one signature for up to [`MAX_BATCH`] of them; returns the envelopes in the same order.
+    /// Seals all drafts with one signature for up to [`MAX_BATCH`] of them that are encrypted to one key; returns the envelopes in
+    /// the same order.
     ///
     /// A draft that cannot be sealed does not affect the others. A signer that fails affects every draft under that
     /// signature. A key that [does not sign](Self::signs), and a batch of one, seal as [`seal`](Self::seal) does.
@@ -115,7 +187,7 @@ impl SealingKey {
     /// # Security
     /// As [`seal`](Self::seal).
     #[must_use]
-    pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>> {
+    pub fn seal_batch(&self, drafts: &[Draft<'_>]) -> Vec<Result<Vec<u8>, NotSealed>> {
         let mut envelopes = Vec::with_capacity(drafts.len());
         for drafts in drafts.chunks(MAX_BATCH) {
             envelopes.append(&mut self.seal_chunk(drafts, &mut SysRng));
@@ -127,8 +199,8 @@ impl SealingKey {
         &self,
         drafts: &[Draft<'_>],
         rng: &mut R,
-    ) -> Vec<Result<Vec<u8>, SealFault>> {
-        match &self.keys {
+    ) -> Vec<Result<Vec<u8>, NotSealed>> {
+        let sealed = match &self.keys {
             Keys::Sign(signer) if drafts.len() > 1 => {
                 seal_together(self.of_kind(Sealer::sign(signer)), drafts, &mut Plain(rng))
             }
@@ -136,12 +208,15 @@ impl SealingKey {
                 let sealer = self.of_kind(Sealer::sign_encrypt(signer, key));
                 seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
             }
-            Keys::SignEncryptTo(signer, recipient, hedge) if drafts.len() > 1 => {
-                let sealer = self.of_kind(Sealer::sign_encrypt_to(signer, recipient));
-                seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
+            Keys::SignEncryptTo(signer, recipients, hedge) if drafts.len() > 1 => {
+                return recipients.seal_each(self.kind, drafts, |recipient, drafts| {
+                    let sealer = self.of_kind(Sealer::sign_encrypt_to(signer, recipient));
+                    seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
+                });
             }
-            _ => drafts.iter().map(|draft| self.seal_with_rng(draft, rng)).collect(),
-        }
+            _ => return drafts.iter().map(|draft| self.seal_with_rng(draft, rng)).collect(),
+        };
+        sealed.into_iter().map(|sealed| sealed.map_err(NotSealed::from)).collect()
     }
 
     fn of_kind<M: Mode>(&self, sealer: Sealer<M>) -> Sealer<M> {
@@ -219,7 +294,7 @@ fn seal_alone<M: Mode>(
     draft: &Draft<'_>,
     random: &mut impl Randomness,
 ) -> Result<Vec<u8>, SealError<M::Error>> {
-    let Draft { claims, content_type, body } = *draft;
+    let Draft { claims, content_type, body, .. } = *draft;
     if body.len() > MAX_BODY {
         return Err(SealError::BodyTooLong);
     }

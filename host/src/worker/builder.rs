@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use taskseal_core::NameSet;
+
 use super::settings::WorkerSettings;
 use super::{Backoff, Event, Worker, WorkerParts};
 use crate::broker::Broker;
@@ -174,11 +176,33 @@ impl WorkerBuilder<'_> {
         Ok(())
     }
 
+    /// Checks that the results of each queue have a recipient, whichever issuers make the requests.
+    fn check_recipients(&self, settings: &WorkerSettings, results: &ResultSealer) -> Result<(), FileError> {
+        let types = self.handlers.patterns();
+        let without = settings
+            .queues
+            .iter()
+            .find(|queue| !results.has_recipient_for(NameSet::new(&types), &settings.audience(&queue.name)));
+        match without {
+            None => Ok(()),
+            Some(queue) => {
+                let audience = settings.audience(&queue.name);
+                let message = format!(
+                    "the keyset has no recipient now for results in {audience} of the types that the worker handles"
+                );
+                let hint = "give a primary ECDH-ES key with `use = \"result\"` matching `types` and `audiences` in the keyset, \
+                            or name one in `result_recipient` of [worker]";
+                Err(FileError::new(&self.config.file, message).hint(hint))
+            }
+        }
+    }
+
     fn open(&mut self, settings: &WorkerSettings) -> Result<WorkerParts, SetupError> {
         let config = self.config;
         let keyring = config.keyring()?;
         let results = ResultSealer::new(&settings.id, config.result_key(&keyring)?)
             .map_err(|error| FileError::new(&config.file, format!("worker.id: {error}")))?;
+        self.check_recipients(settings, &results)?;
         Ok(WorkerParts {
             broker: self.broker.take().map_or_else(|| config.open_broker(), Ok)?,
             ledger: match self.ledger.take() {

@@ -84,6 +84,7 @@ impl Tally {
             Event::KeysetNotInForce { .. }
             | Event::ClockSetBack { .. }
             | Event::KeyBack { .. }
+            | Event::RecipientMissing { .. }
             | Event::HandlerNotStarted { .. } => {}
         }
     }

@@ -3,11 +3,11 @@
 //! A key in a token or a service may block for longer than a lease lasts. The heartbeat extends the ledger entry meanwhile,
 //! and the ledger confirms it before the handler starts.
 
-use std::ops::ControlFlow::{Break, Continue};
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use taskseal_core::replay::Admission;
-use taskseal_core::{NameSet, OpenError, Refusal, Verified};
+use taskseal_core::{Claims, NameSet, OpenError, Refusal, Verified};
 use zeroize::Zeroizing;
 
 use super::event::Event;
@@ -37,6 +37,7 @@ pub(super) fn decrypt(
         TaskForm::Sealed(verified) => verified,
         TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
     };
+    check_recipient(shared, keys, verified.claims(), &run)?;
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
@@ -78,6 +79,31 @@ fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str) {
     }
 }
 
+/// Puts off a task whose result could be encrypted to no key.
+fn check_recipient(
+    shared: &Shared,
+    keys: &Snapshot,
+    claims: &Claims<'_>,
+    run: &AdmittedRun,
+) -> ControlFlow<Outcome> {
+    if retention(claims).is_zero() {
+        return Continue(());
+    }
+    let Err(missing) = keys.results.check_recipient(claims) else { return Continue(()) };
+    let id = claims.task_id.to_string();
+    shared.observe(&Event::RecipientMissing { id, missing, has_run: false });
+    let now = UnixMillis::now();
+    let at = retry_at(shared, claims, now).unwrap_or_else(|| now.plus(shared.settings.key_retry));
+    Break(Outcome::Deferred { at, acquired: Some(run.key.clone()) })
+}
+
+/// Returns when a task is tried again that waits for another configuration, or `None` if it is not kept for so long.
+fn retry_at(shared: &Shared, claims: &Claims<'_>, now: UnixMillis) -> Option<UnixMillis> {
+    let handled = NameSet::new(&shared.handled_types);
+    let policy = shared.policy.for_task(claims.task_type.as_str(), claims.audience, handled);
+    postpone::retry_at(shared.settings.postpone, &policy, claims, postpone::Reason::DEPLOYMENT, now)
+}
+
 fn decrypt_body(
     shared: &Shared,
     keys: &Snapshot,
@@ -113,14 +139,7 @@ fn refused(shared: &Shared, verified: &Verified<'_>, key: &TaskKey, refusal: Ref
     if refusal != Refusal::NoDecryptionKey {
         return Outcome::Refused { refusal: details, acquired };
     }
-    let claims = verified.claims();
-    let policy = shared.policy.for_task(
-        claims.task_type.as_str(),
-        claims.audience,
-        NameSet::new(&shared.handled_types),
-    );
-    let (backoff, now) = (shared.settings.postpone, UnixMillis::now());
-    match postpone::retry_at(backoff, &policy, claims, postpone::Reason::DEPLOYMENT, now) {
+    match retry_at(shared, verified.claims(), UnixMillis::now()) {
         Some(at) => Outcome::Postponed { at, refusal: details, acquired },
         None => Outcome::Refused { refusal: details, acquired },
     }

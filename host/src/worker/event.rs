@@ -7,6 +7,7 @@ use taskseal_core::keyset::signed::KeysetRefusal;
 use taskseal_core::{KeyId, Refusal};
 
 use crate::broker::BrokerError;
+use crate::keys::NoRecipient;
 use crate::policy::Mode;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
@@ -166,6 +167,16 @@ pub enum Event {
         /// Why it is not in force.
         refusal: KeysetRefusal,
     },
+    /// The keyset has no key to encrypt the result of a task to. A task that has not run is put off, and no attempt counts;
+    /// otherwise its result waits.
+    RecipientMissing {
+        /// Task id.
+        id: String,
+        /// The request whose result cannot be encrypted.
+        missing: NoRecipient,
+        /// Whether the handler has run.
+        has_run: bool,
+    },
     /// The key for results is available again: results are sealed and tasks taken.
     KeyBack {
         /// The key.
@@ -265,6 +276,10 @@ impl fmt::Display for Event {
                     refusal.code()
                 )
             }
+            Self::RecipientMissing { id, missing, has_run: false } => {
+                write!(f, "{missing}: tasks of this issuer are put off, among them {id}")
+            }
+            Self::RecipientMissing { id, missing, .. } => write!(f, "{missing}: the result of {id} waits"),
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
             }

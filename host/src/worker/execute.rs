@@ -63,6 +63,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     let attempt = HandlerRun { number: task.attempt, max_attempts, expires_at, backoff };
     shared.observe(&Event::Started { id: leased.lease.id.clone(), attempt: attempt.number });
     let context = ResultContext {
+        issuer: task.issuer.clone(),
         task_type: task.task_type.clone(),
         audience: shared.settings.audience(&leased.queue),
         id: task.id,

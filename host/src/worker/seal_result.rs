@@ -14,11 +14,13 @@ use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::LeasedTask;
 use crate::handler::{Failure, Output};
+use crate::keys::NoRecipient;
 use crate::result::{Request, ResultError};
 use crate::retry::MIN_DELAY;
 
 /// What a result states about its task.
 pub(super) struct ResultContext {
+    pub(super) issuer: String,
     pub(super) task_type: String,
     pub(super) audience: String,
     pub(super) id: TaskId,
@@ -52,6 +54,12 @@ pub(super) async fn seal_result(
                 return Continue(Ok(result));
             }
             Err(Unsealed::Failed(failure)) => return Continue(Err(failure)),
+            Err(Unsealed::Recipient(missing)) => {
+                let id = task.lease.id.clone();
+                shared.observe(&Event::RecipientMissing { id, missing, has_run: true });
+                wait(shared, task, KEY_RETRY).await?;
+                continue;
+            }
             Err(Unsealed::Key(error)) => error,
         };
         waiting.get_or_insert_with(|| shared.result_key.fails());
@@ -63,6 +71,8 @@ pub(super) async fn seal_result(
 enum Unsealed {
     /// The key cannot be used now.
     Key(KeyOutage),
+    /// The keyset has no key to encrypt this result to, for which other results need not wait.
+    Recipient(NoRecipient),
     /// The output cannot be sealed.
     Failed(Failure),
 }
@@ -94,9 +104,9 @@ async fn attempt(
 
 fn seal_now(keys: &Snapshot, unsealed: &(ResultContext, Output)) -> Result<Vec<u8>, ResultError> {
     let (context, output) = unsealed;
-    let ResultContext { task_type, audience, id, digest, retention } = context;
+    let ResultContext { issuer, task_type, audience, id, digest, retention } = context;
     let request = Request { task_type, audience, id: *id, digest: *digest };
-    keys.results.seal(&request, *retention, output)
+    keys.results.seal(issuer, &request, *retention, output)
 }
 
 /// Reports the failure of the key and waits until another attempt is worthwhile.
@@ -104,13 +114,22 @@ async fn wait_for_key(shared: &Shared, task: &LeasedTask, error: KeyOutage) -> C
     let KeyOutage { retry_after, reason } = error;
     let (id, kid) = (task.lease.id.clone(), Some(shared.keys.snapshot().results.kid()));
     shared.observe(&Event::KeyUnavailable { id, doing: "seal the result", kid, reason });
-    let stopping = shared.lifecycle.sleep_unless(Phase::Stopping, retry_after.max(MIN_DELAY)).await;
+    wait(shared, task, retry_after.max(MIN_DELAY)).await
+}
+
+/// Waits until another attempt is worthwhile, as long as this worker may settle the task.
+async fn wait(shared: &Shared, task: &LeasedTask, delay: Duration) -> ControlFlow<Interruption> {
+    let stopping = shared.lifecycle.sleep_unless(Phase::Stopping, delay).await;
     task.guard.still_locked()?;
     if stopping { Break(Interruption::GiveBack) } else { Continue(()) }
 }
 
 impl From<ResultError> for Unsealed {
     fn from(error: ResultError) -> Self {
+        let error = match error {
+            ResultError::Recipient(missing) => return Self::Recipient(missing),
+            other => other,
+        };
         match error.of_the_key() {
             Some(retry_after) => Self::Key(KeyOutage {
                 retry_after: retry_after.unwrap_or(KEY_RETRY),

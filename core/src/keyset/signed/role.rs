@@ -76,7 +76,8 @@ impl<'a> Role<'a> {
     }
 
     /// Returns whether the role is for envelopes of this kind and matches all three names.
-    pub(super) fn matches(
+    #[must_use]
+    pub fn matches(
         &self,
         kind: Kind,
         issuer: Issuer<'_>,

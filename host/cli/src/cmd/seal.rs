@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 use taskseal::config::Config;
-use taskseal::keys::SealingKey;
+use taskseal::keys::{NotSealed, SealingKey};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_core::{Claims, ContentType, MAX_BODY, SealError, TaskId, TaskType};
@@ -111,7 +111,10 @@ fn seal(
     body: &[u8],
 ) -> Result<Vec<u8>, Failure> {
     key.seal(claims, content_type, body).map_err(|error| match error {
-        SealError::Signer(_) | SealError::InvalidSignature => Failure::unavailable(error.to_string()),
+        NotSealed::Recipient(ref missing) => Failure::refused(error.to_string()).hint(missing.hint()),
+        NotSealed::Sealing(SealError::Signer(_) | SealError::InvalidSignature) => {
+            Failure::unavailable(error.to_string())
+        }
         _ => Failure::new(format!("cannot seal: {error}")),
     })
 }

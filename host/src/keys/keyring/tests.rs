@@ -4,13 +4,13 @@ use std::time::Duration;
 use taskseal_core::keys::HmacKey;
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{
-    Audience, Authenticator, Claims, ContentType, Issuer, OpenError, Policy, Refusal, SealError, Secret,
-    Suite, SuiteSet, TaskId, TaskType, Unverified,
+    Audience, Authenticator, Claims, ContentType, Issuer, Kind, OpenError, Policy, Refusal, SealError,
+    Secret, Suite, SuiteSet, TaskId, TaskType, Unverified,
 };
 
 use super::*;
 use crate::keys::testing::{Folder, RIGHTS, entry, in_token};
-use crate::keys::{Algorithm, RemoteAuthenticator, SealingSource, SignerFault};
+use crate::keys::{Algorithm, NotSealed, RemoteAuthenticator, SealingSource, SignerFault};
 use crate::time::{clock, unix_seconds};
 
 fn claims() -> Claims<'static> {
@@ -50,7 +50,7 @@ fn key_that_the_keyset_does_not_allow_to_seal_is_refused() {
         refusal(&keyring, &source, kind).message.clone()
     };
 
-    assert!(refused("use = \"task\"", Kind::Result).ends_with("is for tasks"));
+    assert!(refused("use = \"task\"", Kind::Result).ends_with("has `use = \"task\"`, not \"result\""));
     assert!(refused("use = \"task\"\nstate = \"staged\"", Kind::Task).ends_with("is staged"));
     assert!(
         refused("use = \"task\"\nsign_until = \"2001-01-01T00:00:00Z\"", Kind::Task).ends_with("has expired")
@@ -195,7 +195,9 @@ fn hmac_key_kept_elsewhere_seals_for_hosts_with_the_secret_and_its_own_host_open
     assert_eq!((sealing.suite(), sealing.kid()), (Suite::M, kid));
     assert!(sealing.may_block() && !sealing.signs());
     match sealing.seal(&claims(), ContentType::JSON, b"{}") {
-        Err(SealError::Signer(fault)) => assert_eq!(fault.retry_after(), Some(Duration::from_millis(5))),
+        Err(NotSealed::Sealing(SealError::Signer(fault))) => {
+            assert_eq!(fault.retry_after(), Some(Duration::from_millis(5)));
+        }
         other => panic!("{other:?}"),
     }
     elsewhere.unavailable.store(false, Ordering::Relaxed);

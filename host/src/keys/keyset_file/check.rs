@@ -90,6 +90,12 @@ impl KeysetContext<'_> {
                 "set it to the time at which its last task has arrived, such as \"2030-01-31T00:00:00Z\"",
             );
         }
+        if let (KeysetKey::EcdhEs(_), Some(missing)) = (&record.key, record.missing_right()) {
+            return fault(
+                &format!("missing field `{missing}`: the key would be chosen for no body"),
+                "set `issuers`, `types` and `audiences` of the bodies that are encrypted to the key, or remove all three",
+            );
+        }
         let ends = [("sign_until", record.sign_until), ("accept_until", record.accept_until)];
         for (name, end) in ends {
             if let (Some(from), Some(end)) = (record.use_from, end)

@@ -1,5 +1,5 @@
-use taskseal_core::KeyLookup;
 use taskseal_core::keyset::signed::KeyState;
+use taskseal_core::{KeyLookup, Kind};
 
 use crate::keys::testing::{Folder, RIGHTS, entry, in_token};
 use crate::keys::{Algorithm, KeyringError};
@@ -113,13 +113,34 @@ fn destroyed_key_keeps_its_kid_and_verifies_nothing() {
 }
 
 #[test]
-fn agreement_key_with_rights_is_refused() {
+fn agreement_key_with_some_of_the_three_rights_is_refused() {
     let folder = Folder::new();
     let key = folder.key("a.key", Algorithm::EcdhEs);
+    let lines = ["issuers = [\"*\"]\n", "types = [\"*\"]\n", "audiences = [\"*\"]\n"];
+    for (missing, field) in ["issuers", "types", "audiences"].into_iter().enumerate() {
+        let present = lines.iter().enumerate().filter(|(index, _)| *index != missing);
+        let rights: String = present.map(|(_, line)| *line).collect();
+        let fault = folder.refused(&entry(&key, &format!("use = \"result\"\n{rights}")));
+        assert!(fault.message.starts_with(&format!("missing field `{field}`")), "{fault}");
+        assert!(fault.hint.is_some());
+    }
+}
 
-    let fault = folder.refused(&entry(&key, &format!("use = \"task\"\n{RIGHTS}")));
-
-    assert_eq!(fault.hint.as_deref(), Some("remove `issuers`"));
+#[test]
+fn agreement_key_has_the_role_of_its_rights_and_its_use() {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::EcdhEs);
+    let role = |more: &str| {
+        let keyring = folder.keyset(&entry(&key, more));
+        let record = keyring.record(key.kid()).unwrap();
+        assert_eq!(record.to_entry().check(), Ok(()));
+        record.to_entry().role.map(|role| (role.kind, role.issuers.as_str().to_owned()))
+    };
+    assert_eq!(role("use = \"task\"\n"), None);
+    assert_eq!(role(&format!("use = \"task\"\n{RIGHTS}")), Some((Kind::Task, "me".to_owned())));
+    assert_eq!(role(&format!("use = \"result\"\n{RIGHTS}")), Some((Kind::Result, "me".to_owned())));
+    // The role keeps its use, for a configuration that names it.
+    assert_eq!(role("use = \"result\"\n"), Some((Kind::Result, String::new())));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use taskseal_core::keys::EncryptionKey;
 use taskseal_core::seal::HedgeKey;
 use taskseal_core::{KeyId, Kind, Secret, Suite};
 
+use super::recipients::Recipients;
 use super::{Keys, SealingKey, SealingSource};
 use crate::keys::authenticator::Authenticating;
 use crate::keys::error::{KeyError, KeyringError};
@@ -77,19 +78,19 @@ impl Keyring {
         source: &SealingSource,
         kind: Kind,
     ) -> Result<Keys, KeyringError> {
-        match (source.suite, source.recipient) {
-            (Suite::Se, _) => {
+        match source.suite {
+            Suite::Se => {
                 let key = self.encryption_key(source)?;
                 let hedge = HedgeKey::of_encryption_key(&key);
                 Ok(Keys::SignEncrypt(signer, key, hedge))
             }
-            (Suite::Sp, Some(recipient)) => {
-                let recipient = self.recipient(recipient, kind)?;
+            Suite::Sp => {
+                let recipients = match &source.recipient {
+                    Some(named) => Recipients::Named(self.recipient(named, kind)?),
+                    None => Recipients::OfKeyset(self.without_decryption_keys()),
+                };
                 let hedge = hedge(&signer).map_err(|error| KeyError::no_randomness(&source.key, error))?;
-                Ok(Keys::SignEncryptTo(signer, recipient, hedge))
-            }
-            (Suite::Sp, None) => {
-                Err(KeyError::invalid(&source.key, "suite SP needs a recipient to encrypt to").into())
+                Ok(Keys::SignEncryptTo(signer, recipients, hedge))
             }
             _ => Ok(Keys::Sign(signer)),
         }
@@ -107,11 +108,8 @@ impl Keyring {
         if let (Some(place), Some(kid)) = (&source.encryption_key, encryption_kid) {
             self.check_encryption(place, kid)?;
         }
-        if let Some(recipient) = source.recipient {
-            self.recipient(recipient, kind).map_err(|error| {
-                let hint = error.hint.clone().unwrap_or_default();
-                KeyError::not_allowed(&source.key, &error.message).hint(hint)
-            })?;
+        if let Some(recipient) = &source.recipient {
+            self.recipient(recipient, kind)?;
         }
         Ok(())
     }

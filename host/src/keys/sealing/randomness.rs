@@ -61,7 +61,7 @@ impl<R: TryCryptoRng> Randomness for Hedged<'_, R> {
         draft: &Draft<'_>,
         envelope: &mut [u8],
     ) -> Result<(), SealError<M::Error>> {
-        let Draft { claims, content_type, body } = *draft;
+        let Draft { claims, content_type, body, .. } = *draft;
         sealer.seal_hedged(claims, content_type, body, self.key, self.rng, envelope).map(drop)
     }
 
@@ -71,7 +71,7 @@ impl<R: TryCryptoRng> Randomness for Hedged<'_, R> {
         draft: &Draft<'_>,
         envelope: &mut [u8],
     ) -> Result<Pending, SealFault> {
-        let Draft { claims, content_type, body } = *draft;
+        let Draft { claims, content_type, body, .. } = *draft;
         batch.add_hedged(claims, content_type, body, self.key, self.rng, envelope)
     }
 }

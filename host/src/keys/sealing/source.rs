@@ -2,6 +2,7 @@
 
 use taskseal_core::{KeyId, Suite};
 
+use crate::keys::recipients::NamedRecipient;
 use crate::keys::reference::KeyRef;
 
 /// A suite and the places of its keys.
@@ -14,12 +15,12 @@ pub struct SealingSource {
     pub key: KeyRef,
     /// The key that encrypts, A256GCM: for SE only.
     pub encryption_key: Option<KeyRef>,
-    /// The recipient, an ECDH-ES key of the keyset: for SP only.
-    pub recipient: Option<KeyId>,
+    /// The recipient, an ECDH-ES key of the keyset: for SP only. Without it, the keyset chooses one for each body.
+    pub recipient: Option<NamedRecipient>,
 }
 
 impl SealingSource {
-    /// Creates the source of a suite and the key that authenticates. Suites SE and SP need one more key.
+    /// Creates the source of a suite and the key that authenticates. Suite SE needs one more key.
     #[must_use]
     pub fn new(suite: Suite, key: impl Into<KeyRef>) -> Self {
         Self { suite, key: key.into(), encryption_key: None, recipient: None }
@@ -32,10 +33,10 @@ impl SealingSource {
         self
     }
 
-    /// Sets the key of the keyset to encrypt to: suite SP.
+    /// Sets the key of the keyset to encrypt every body to: suite SP.
     #[must_use]
-    pub const fn recipient(mut self, kid: KeyId) -> Self {
-        self.recipient = Some(kid);
+    pub fn recipient(mut self, kid: KeyId) -> Self {
+        self.recipient = Some(NamedRecipient::new(kid));
         self
     }
 }

@@ -72,15 +72,16 @@ fn difference(first: &[u8], second: &[u8]) -> usize {
 }
 
 fn seal_unhedged(key: &SealingKey, claims: &Claims<'_>, body: &[u8]) -> Vec<u8> {
-    let draft = Draft { claims, content_type: ContentType::JSON, body };
+    let draft = Draft::new(claims, ContentType::JSON, body);
     let random = &mut Plain(&mut Repeating);
     match &key.keys {
         Keys::Encrypt(key, _) => seal_alone(&mut Sealer::encrypt(key), &draft, random).unwrap(),
         Keys::SignEncrypt(signer, key, _) => {
             seal_alone(&mut Sealer::sign_encrypt(signer, key), &draft, random).unwrap()
         }
-        Keys::SignEncryptTo(signer, recipient, _) => {
-            seal_alone(&mut Sealer::sign_encrypt_to(signer, recipient), &draft, random).unwrap()
+        Keys::SignEncryptTo(signer, recipients, _) => {
+            let recipient = recipients.find(Kind::Task, &draft).unwrap();
+            seal_alone(&mut Sealer::sign_encrypt_to(signer, &recipient), &draft, random).unwrap()
         }
         Keys::Sign(_) | Keys::Authenticate(_) => unreachable!("the suite encrypts"),
     }
@@ -98,7 +99,7 @@ fn bodies_that_differ_never_share_a_nonce_although_the_random_source_repeats() {
     for key in encrypting() {
         let bodies = bodies();
         let seal = |key: &SealingKey, body: &[u8]| {
-            let draft = Draft { claims: &claims, content_type: ContentType::JSON, body };
+            let draft = Draft::new(&claims, ContentType::JSON, body);
             key.seal_with_rng(&draft, &mut Repeating).unwrap()
         };
         let [first, second] = bodies.each_ref().map(|body| seal(&key, body));
@@ -115,7 +116,7 @@ fn batches_that_differ_in_a_body_never_share_its_nonce_although_the_random_sourc
     for key in encrypting().into_iter().filter(SealingKey::signs) {
         let [same, other] = bodies();
         let seal = |bodies: [&[u8]; 2]| {
-            let drafts = bodies.map(|body| Draft { claims: &claims, content_type: ContentType::JSON, body });
+            let drafts = bodies.map(|body| Draft::new(&claims, ContentType::JSON, body));
             key.seal_chunk(&drafts, &mut Repeating).pop().unwrap().unwrap()
         };
         let (first, second) = (seal([&same, &same]), seal([&same, &other]));
@@ -126,7 +127,7 @@ fn batches_that_differ_in_a_body_never_share_its_nonce_although_the_random_sourc
 #[test]
 fn debug_output_of_a_draft_omits_its_body() {
     let claims = claims();
-    let draft = Draft { claims: &claims, content_type: ContentType::JSON, body: b"canary" };
+    let draft = Draft::new(&claims, ContentType::JSON, b"canary");
     let shown = format!("{draft:?}");
     let bytes = format!("{:?}", b"canary");
     assert!(!shown.contains("canary") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");

@@ -72,7 +72,9 @@ fn decryption_key(keyset: &Keyring, key: &KeyRef, kind: Kind, tokens: &Tokens) -
             )
         }
         Some(record) if record.kind() != kind => {
-            let failure = Failure::usage(format!("{message} is for another `use` than this field"));
+            let (found, needed) = if kind == Kind::Result { ("task", "result") } else { ("result", "task") };
+            let failure =
+                Failure::usage(format!("{message} has `use = \"{found}\"` in the keyset, not \"{needed}\""));
             Finding::fail(
                 DECRYPTION_KEY,
                 failure.hint("name a key whose [[key]] entry has the `use` of the field"),

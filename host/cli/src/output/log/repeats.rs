@@ -31,6 +31,10 @@ impl Repeats {
             "broker-failed" => self.is_due(line.text("doing"), Instant::now()),
             "state-failed" => !self.state_unavailable.swap(true, Ordering::Relaxed),
             "key-unavailable" => self.is_due(&key_name(line), Instant::now()),
+            // Every task of an issuer is put off.
+            "recipient-missing" => {
+                self.is_due(&format!("{} {}", line.text("issuer"), line.text("task_type")), Instant::now())
+            }
             "key-back" => {
                 self.logged_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_name(line));
                 true
