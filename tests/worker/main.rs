@@ -9,6 +9,7 @@ mod lost_leases;
 mod memory;
 mod program_handler;
 mod queue_limits;
+mod result_recipients;
 mod results;
 mod run_again;
 mod sign_batches;

@@ -143,7 +143,7 @@ fn key_in(world: &World, name: &str) -> KeyId {
 fn named_recipient_that_cannot_be_used_is_reported_with_its_kid_and_what_is_needed() {
     let world = World::new();
     let [key, other] = &world.keys;
-    let field = FileError::new(std::path::Path::new("taskseal.toml"), "").at("[client]\nrecipient = 1\n", 9);
+    let field = FileError::new(Path::new("taskseal.toml"), "").at("[client]\nrecipient = 1\n", 9);
     let named = |kid| NamedRecipient::new(kid).in_field(field.clone());
     let entries = |more: &str| [recipient(key, more)];
 
