@@ -65,7 +65,7 @@ pub(crate) fn run(
         Command::Init(args) => init::run(&args, ui),
         Command::Keygen(args) => keygen::run(&args, ui),
         Command::Key(args) => key::run(&args, ui),
-        Command::Keyset(args) => keyset::run(&args, ui),
+        Command::Keyset(args) => keyset::run(&args, global, ui),
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),
         Command::Inspect(args) => inspect::run(&args, ui),

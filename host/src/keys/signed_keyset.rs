@@ -120,7 +120,10 @@ impl SignedKeyset {
         Ok(others.iter().try_fold(pinned, |pinned, other| pinned.or(*other))?)
     }
 
-    fn pinned(&self) -> PinnedRoots<'_> {
+    /// Returns the pinned roots with the name.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the settings were checked when they were made")]
+    pub fn pinned(&self) -> PinnedRoots<'_> {
         self.try_pinned().expect("the settings were checked when they were made")
     }
 

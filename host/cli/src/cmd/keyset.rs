@@ -14,6 +14,7 @@ mod signed;
 mod verify;
 
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::Ui;
 
 /// Keep the keyset of a deployment: add and replace keys, sign it, and publish it
@@ -77,10 +78,10 @@ enum Command {
     Publish(publish::Args),
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     match &args.command {
         Command::Init(args) => init::run(args, ui),
-        Command::Show(args) => describe::run(args, ui),
+        Command::Show(args) => describe::run(args, global, ui),
         Command::Add(args) => add::run(args, ui),
         Command::Activate(args) => change::activate::run(args, ui),
         Command::Retire(args) => change::retire(args, ui),
@@ -90,7 +91,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         Command::Destroy(args) => change::destroy::run(args, ui),
         Command::Remove(args) => change::remove(args, ui),
         Command::Sign(args) => sign::run(args, ui),
-        Command::Verify(args) => verify::run(args, ui),
-        Command::Publish(args) => publish::run(args, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
+        Command::Publish(args) => publish::run(args, global, ui),
     }
 }

@@ -13,6 +13,7 @@ use super::next_step::next_step;
 use super::signed::{self, expiry_warning, shown};
 use super::verify::Pinned;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::json::{self, Member, nested};
 use crate::output::text;
 use crate::ui::Ui;
@@ -24,11 +25,11 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     if args.file.extension().is_some_and(|extension| extension == "toml") {
         return draft(&read(&args.file)?, ui);
     }
-    signed_keyset(&args.file, ui)
+    signed_keyset(&args.file, global, ui)
 }
 
 /// A row of the list.
@@ -72,9 +73,9 @@ fn draft(draft: &DraftFile, ui: &Ui) -> Result<(), Failure> {
     Ok(())
 }
 
-fn signed_keyset(file: &Path, ui: &Ui) -> Result<(), Failure> {
+fn signed_keyset(file: &Path, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bytes = signed::read(file)?;
-    let pinned = Pinned::beside(file)?;
+    let pinned = Pinned::found(file, global)?;
     let keyset = signed::verify_at_any_time(file, &bytes, &pinned.roots()?)?;
     let rows: Vec<_> = keyset.entries().iter().map(Row::of_entry).collect();
     let mut members = vec![("file", json!(file.to_string_lossy()))];

@@ -7,8 +7,9 @@ use taskseal::file_security;
 use taskseal::time::unix_seconds;
 
 use super::signed;
-use super::verify::{PinnedArgs, verified};
+use super::verify::{Pinned, PinnedArgs, verified};
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -26,10 +27,11 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bytes = signed::read(&args.file)?;
-    let keyset = verified(&args.file, &bytes, &args.pinned, ui)?;
-    check_newer(args, &bytes)?;
+    let pinned = args.pinned.of(&args.file, global)?;
+    let keyset = verified(&args.file, &bytes, &pinned, ui)?;
+    check_newer(args, &bytes, &pinned)?;
     if !args.dry_run {
         // Public: it contains no secret, and its signature protects it.
         file_security::replace_durably(&args.to, &bytes, 0o644).map_err(Failure::file)?;
@@ -46,9 +48,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
 }
 
 /// Checks that the keyset that hosts fetch is not replaced by an older one, or by one of another history.
-fn check_newer(args: &Args, bytes: &[u8]) -> Result<(), Failure> {
+fn check_newer(args: &Args, bytes: &[u8], pinned: &Pinned) -> Result<(), Failure> {
     let Some(present) = signed::read_if_present(&args.to)? else { return Ok(()) };
-    let pinned = args.pinned.of(&args.file)?;
     let roots = pinned.roots()?;
     // Any user may have write access there: what does not verify is replaced.
     let Ok(present) = signed::verify_at_any_time(&args.to, &present, &roots) else { return Ok(()) };

@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use taskseal::keys::KeysetSettings;
+use taskseal::config::Config;
+use taskseal::keys::{KeysetSettings, SignedKeyset};
 use taskseal::time::unix_seconds;
 use taskseal_core::keys::VerifyingKey;
-use taskseal_core::keyset::signed::{MAX_KEYSET, PinnedRoots};
+use taskseal_core::keyset::signed::PinnedRoots;
 use taskseal_core::name::KeysetName;
 
 use super::draft::{checkpoint_path, read};
 use super::sign::checkpoint;
 use super::signed::{self, expiry_warning};
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::text;
+use crate::project;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -28,10 +31,10 @@ pub(super) struct Args {
 /// What a keyset is verified with.
 #[derive(Debug, clap::Args)]
 pub(super) struct PinnedArgs {
-    /// Name of the keyset [default: that of the draft beside the keyset]
+    /// Name of the keyset [default: that of the draft beside the keyset, or of the configuration]
     #[arg(long, requires = "roots")]
     name: Option<String>,
-    /// Public key of a root, as `taskseal keyset init` printed it; may be repeated once [default: those of the draft]
+    /// Public key of a root, as `taskseal keyset init` printed it; may be repeated once [default: those of the draft or the configuration]
     #[arg(long, value_name = "PUBLIC", value_parser = root, requires = "name")]
     roots: Vec<VerifyingKey>,
 }
@@ -47,60 +50,60 @@ fn root(text: &str) -> Result<VerifyingKey, String> {
 }
 
 /// Name and roots that are pinned.
-pub(super) struct Pinned {
-    name: String,
-    roots: Vec<VerifyingKey>,
+pub(super) enum Pinned {
+    /// By the options of a command.
+    Options { name: String, roots: Vec<VerifyingKey> },
+    /// By the draft beside the keyset.
+    Draft(Box<KeysetSettings>),
+    /// By the configuration of this host.
+    Host(Box<SignedKeyset>),
 }
 
 impl Pinned {
-    /// Returns those of the draft beside a signed keyset.
-    pub(super) fn beside(file: &Path) -> Result<Self, Failure> {
+    /// Returns those of `--config`, or else of the draft beside a signed keyset, or else of the configuration of this host.
+    pub(super) fn found(file: &Path, global: &Global) -> Result<Self, Failure> {
         let draft = file.with_extension("toml");
-        let hint = "name them with --name and --roots";
-        if !draft.exists() {
-            return Err(Failure::usage(format!(
-                "{}: the roots to verify it with are unknown",
-                file.display()
-            ))
-            .hint(hint));
+        let draft = if global.config.is_none() && draft.exists() { Some(read(&draft)?) } else { None };
+        if let Some(settings) = draft.and_then(|draft| draft.settings().cloned()) {
+            return Ok(Self::Draft(Box::new(settings)));
         }
-        let draft = read(&draft)?;
-        let Some(KeysetSettings { name, roots, .. }) = draft.settings().cloned() else {
-            return Err(
-                Failure::usage(format!("{}: has no table [keyset]", draft.file().display())).hint(hint)
-            );
-        };
-        Ok(Self { name, roots })
+        let location = Config::locate(global.config.as_deref());
+        let config = if location.exists() { Some(project::config(global)?) } else { None };
+        let keyset = config.and_then(|config| config.signed_keyset).map(Box::new);
+        keyset.map(Self::Host).ok_or_else(|| {
+            Failure::usage(format!("{}: the roots to verify it with are unknown", file.display()))
+                .hint("name them with --name and --roots, or with --config FILE that has `roots` in [keys]")
+        })
     }
 
     /// Returns the roots for the verifier.
     pub(super) fn roots(&self) -> Result<PinnedRoots<'_>, Failure> {
-        let name =
-            KeysetName::new(&self.name).map_err(|_| Failure::usage("the name of the keyset is not valid"));
+        let (name, roots) = match self {
+            Self::Options { name, roots } => (name, roots),
+            Self::Draft(settings) => return Ok(settings.pinned()),
+            Self::Host(keyset) => return Ok(keyset.pinned()),
+        };
+        let name = KeysetName::new(name).map_err(|_| Failure::usage("the name of the keyset is not valid"));
         let wrong = || Failure::usage("expected one root, or two that differ");
-        let (first, others) = self.roots.split_first().ok_or_else(wrong)?;
+        let (first, others) = roots.split_first().ok_or_else(wrong)?;
         let pinned = PinnedRoots::new(name?, *first);
-        match others {
-            [] => Ok(pinned),
-            [second] => pinned.or(*second).map_err(|_| wrong()),
-            _ => Err(wrong()),
-        }
+        others.iter().try_fold(pinned, |pinned, other| pinned.or(*other)).map_err(|_| wrong())
     }
 }
 
 impl PinnedArgs {
-    /// Returns what the options name, or else what the draft beside the keyset does.
-    pub(super) fn of(&self, file: &Path) -> Result<Pinned, Failure> {
+    /// Returns what the options name, or else what [`Pinned::found`] does.
+    pub(super) fn of(&self, file: &Path, global: &Global) -> Result<Pinned, Failure> {
         match &self.name {
-            Some(name) => Ok(Pinned { name: name.clone(), roots: self.roots.clone() }),
-            None => Pinned::beside(file),
+            Some(name) => Ok(Pinned::Options { name: name.clone(), roots: self.roots.clone() }),
+            None => Pinned::found(file, global),
         }
     }
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bytes = signed::read(&args.file)?;
-    let keyset = verified(&args.file, &bytes, &args.pinned, ui)?;
+    let keyset = verified(&args.file, &bytes, &args.pinned.of(&args.file, global)?, ui)?;
     let members = signed::members(&keyset);
     if ui.json() { ui.object(members) } else { ui.text(&text::members(&members)) }
 }
@@ -109,13 +112,12 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
 pub(super) fn verified<'b>(
     file: &Path,
     bytes: &'b [u8],
-    pinned: &PinnedArgs,
+    pinned: &Pinned,
     ui: &Ui,
 ) -> Result<signed::Verified<'b>, Failure> {
-    debug_assert!(bytes.len() <= MAX_KEYSET + 1);
     let last = checkpoint::read(&checkpoint_path(file))?;
     let now = unix_seconds();
-    let keyset = signed::verify(file, bytes, &pinned.of(file)?.roots()?, last.as_ref(), now)?;
+    let keyset = signed::verify(file, bytes, &pinned.roots()?, last.as_ref(), now)?;
     if let Some(warning) = expiry_warning(&keyset, now) {
         ui.warn(&warning);
     }

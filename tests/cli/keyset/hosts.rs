@@ -1,0 +1,99 @@
+//! A host that reads the keyset that the commands sign.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use std::fs;
+
+use crate::support::program::Run;
+use crate::support::project::Project;
+
+const ENQUEUE: [&str; 7] =
+    ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
+
+/// A project that pins the root of its keyset.
+fn project() -> Project {
+    let project = Project::new();
+    let roots = keyset(&project, "init --name local --root root.key").ok().text();
+    project.edit("keyset.toml", "distribution = \"10m\"", "distribution = \"0s\"");
+    project.edit("taskseal.toml", "[broker]", &format!("[keys]\n{roots}\n[broker]"));
+    sign(&project);
+    project
+}
+
+fn keyset(project: &Project, arguments: &str) -> Run {
+    project.run(&["keyset"].into_iter().chain(arguments.split(' ')).collect::<Vec<_>>())
+}
+
+fn sign(project: &Project) {
+    keyset(project, "sign --root root.key").ok();
+}
+
+/// Returns the kid of the key that seals tasks.
+fn task_key(project: &Project) -> String {
+    let shown = keyset(project, "show --json").ok().json();
+    let mut keys = shown["keys"].as_array().unwrap().iter();
+    keys.find(|key| key["label"] == "signs tasks").unwrap()["kid"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn task_of_a_revoked_key_is_refused_and_the_key_seals_nothing() {
+    let project = project();
+    project.run(&ENQUEUE).ok();
+    keyset(&project, &format!("revoke {}", task_key(&project))).ok();
+    sign(&project);
+
+    let run = project.run(&["worker", "--once"]);
+
+    assert!(run.ok().err.contains("key-not-valid"), "{run:?}");
+    project.run(&ENQUEUE).failed(3).hinted();
+}
+
+#[test]
+fn task_runs_on_both_sides_of_a_rotation() {
+    let project = project();
+    let before = project.run(&ENQUEUE).ok().text();
+    let new = [
+        "keygen",
+        "sign",
+        "--out",
+        "keys/new.key",
+        "--issuer",
+        "producer",
+        "--type",
+        "*",
+        "--audience",
+        "local/*",
+    ];
+    let entry = project.run(&new).ok().out.clone();
+    fs::write(project.path("entry"), &entry).unwrap();
+    keyset(&project, "add entry").ok();
+    sign(&project);
+    let kid = String::from_utf8(entry).unwrap().split('"').nth(1).unwrap().to_owned();
+    keyset(&project, &format!("activate {kid}")).ok();
+    sign(&project);
+    project.run(&ENQUEUE).failed(3).hinted();
+    project.edit("taskseal.toml", "keys/producer.key", "keys/new.key");
+    let after = project.run(&ENQUEUE).ok().text();
+
+    project.run(&["worker", "--once"]).ok();
+
+    for id in [before, after] {
+        assert!(project.run(&["result", id.trim()]).ok().text().contains("sha256"));
+    }
+}
+
+#[test]
+fn roots_of_the_configuration_verify_a_keyset_without_its_draft() {
+    let project = project();
+    fs::rename(project.path("keyset.toml"), project.path("away.toml")).unwrap();
+
+    keyset(&project, "verify").ok();
+
+    assert_eq!(keyset(&project, "show keyset.cose --json").ok().json()["sequence"], 1);
+    let other = Project::new();
+    fs::copy(project.path("keyset.cose"), other.path("other.cose")).unwrap();
+    keyset(&other, "verify other.cose").failed(2).hinted();
+    let foreign = self::project();
+    fs::copy(project.path("keyset.cose"), foreign.path("other.cose")).unwrap();
+    let run = keyset(&foreign, "verify other.cose");
+    assert!(run.failed(3).hinted().err.contains("(unknown-root)"), "{run:?}");
+}
