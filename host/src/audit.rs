@@ -8,7 +8,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use taskseal_core::keys::VerifyingKey;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use taskseal_core::keys::{POINT_LEN, VerifyingKey};
 
 use self::checkpoint::CheckpointKey;
 use self::lock_file::LockFile;
@@ -26,6 +27,8 @@ mod files;
 mod line;
 mod lock_file;
 mod names;
+mod recorder;
+mod refusals;
 mod settings;
 mod tail;
 mod verify;
@@ -35,6 +38,7 @@ pub use self::event::{
     AuditEvent, KeyChange, LedgerChange, OperatorAction, QuarantineChange, QueueChange, Step, TaskChange,
 };
 pub use self::files::all as files;
+pub(crate) use self::recorder::Recorder;
 pub use self::settings::AuditSettings;
 pub use self::verify::{Fault, FaultKind, MAX_FAULTS, Report, verify};
 
@@ -79,11 +83,11 @@ impl AuditLog {
         self.locked(|writer| writer.append(events).map(drop))
     }
 
-    /// Signs a checkpoint if there are new lines: if one is due, or `always`.
+    /// Signs a checkpoint if there are new lines: if one is due, or `always`. Returns whether it has.
     ///
     /// # Errors
-    /// [`FileError`] if the log cannot be read.
-    pub fn checkpoint(&self, always: bool) -> Result<(), FileError> {
+    /// [`FileError`] if the log cannot be read, or if `always` and the key cannot be used.
+    pub fn checkpoint(&self, always: bool) -> Result<bool, FileError> {
         self.locked(|writer| writer.refresh_and_checkpoint(always))
     }
 
@@ -99,6 +103,17 @@ impl fmt::Debug for AuditLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditLog").field("file", &self.file).finish_non_exhaustive()
     }
+}
+
+/// Parses the public key of an ES256 key in the notation of keyset files: base64url of the uncompressed point.
+#[must_use]
+pub fn parse_public_key(text: &str) -> Option<VerifyingKey> {
+    let mut point = [0; POINT_LEN];
+    let decoded = Base64UrlUnpadded::decode(text, &mut point).ok()?;
+    if decoded.len() != POINT_LEN {
+        return None;
+    }
+    VerifyingKey::from_point(&point).ok()
 }
 
 /// Returns the public key of the key that signs checkpoints; `None` if there is none, or if the key is kept elsewhere.

@@ -3,6 +3,7 @@
 //!
 //! Paths in the file are relative to its folder. Nothing in it is secret: keys and passwords are named, not written.
 
+mod audit;
 mod broker;
 mod context;
 mod file;
@@ -32,6 +33,7 @@ pub use crate::policy::{PolicySet, PolicySettings, TypeRules};
 #[doc(hidden)]
 pub use crate::time::ClockError;
 
+use crate::audit::{AuditLog, AuditSettings};
 use crate::broker::ArchiveLimits;
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
@@ -57,6 +59,9 @@ pub struct Config {
     pub archive: ArchiveLimits,
     /// Folder of the replay ledger and the quarantine.
     pub state_dir: PathBuf,
+    /// The audit log; `None` if this host has none.
+    #[doc(hidden)]
+    pub audit: Option<AuditSettings>,
     /// How much the quarantine may store.
     pub quarantine: Limits,
     /// The keyset file.
@@ -188,6 +193,17 @@ impl Config {
                 .hint("set `result_suite` and `result_key` in [worker]")
         })?;
         keyring.sealing_key(source, Kind::Result)
+    }
+
+    /// Opens the audit log, if this host has one.
+    ///
+    /// # Errors
+    /// [`FileError`] if the folder of the log cannot be used.
+    #[doc(hidden)]
+    pub fn open_audit(&self) -> Result<Option<AuditLog>, FileError> {
+        let program = std::env::current_exe().ok();
+        let name = program.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        self.audit.as_ref().map(|settings| AuditLog::open(settings, &self.key_stores, &name)).transpose()
     }
 
     /// Returns the section `[client]`.

@@ -32,6 +32,7 @@ const RECOVERED: &str = "taskseal_recovered_total";
 const ARCHIVE_TRIMMED: &str = "taskseal_archive_trimmed_total";
 const BROKER_FAILURES: &str = "taskseal_broker_failures_total";
 const STATE_FAILURES: &str = "taskseal_state_failures_total";
+const AUDIT_FAILURES: &str = "taskseal_audit_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
 const KEYSET_NOT_IN_FORCE: &str = "taskseal_keyset_not_in_force_total";
 const RESULTS_WAITING: &str = "taskseal_results_waiting";
@@ -43,7 +44,7 @@ const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 10] = [
+const COUNTERS: [(&str, &str); 11] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
@@ -54,6 +55,7 @@ const COUNTERS: [(&str, &str); 10] = [
         QUARANTINE_EVICTED,
         "Entries evicted from the quarantine of this host for newer ones, since it was created.",
     ),
+    (AUDIT_FAILURES, "Reported failures to write the audit log."),
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
     (KEYSET_NOT_IN_FORCE, "Times that a task was put off because the signed keyset was not in force."),
@@ -153,7 +155,9 @@ fn count(event: &Event) {
         Event::StateFailed { .. } => counter(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter(KEY_UNAVAILABLE).increment(1),
         Event::KeysetNotInForce { .. } => counter(KEYSET_NOT_IN_FORCE).increment(1),
+        Event::AuditFailed { .. } => counter(AUDIT_FAILURES).increment(1),
         Event::ClockSetBack { .. }
+        | Event::AuditBack
         | Event::Dropped { .. }
         | Event::GaveUp { .. }
         // The counter is that of the quarantine, which several workers share.
@@ -179,7 +183,7 @@ fn trace(event: &Event) {
         Event::GivenBack { id } => emit!(info, "given-back", event, id),
         Event::Retried { id, reason } => emit!(warn, "retried", event, id, reason),
         Event::Archived { id, reason } => emit!(warn, "archived", event, id, reason),
-        Event::Refused { id, queue, refusal, detail, quarantined } => {
+        Event::Refused { id, queue, refusal, detail, quarantined, .. } => {
             let (queue, code) = (queue.as_str(), refusal.code());
             emit!(warn, "refused", event, id, queue, code, detail, quarantined);
         }
@@ -223,6 +227,8 @@ fn trace(event: &Event) {
         }
         Event::QuarantineFull { evicted } => emit!(warn, "quarantine-full", event, evicted),
         Event::ClockSetBack { by } => emit!(warn, "clock-set-back", event, seconds = by.as_secs()),
+        Event::AuditFailed { error } => emit!(warn, "audit-failed", event, error),
+        Event::AuditBack => warn!(target: WORKER_TARGET, event = "audit-back", "{event}"),
         Event::StateFailed { error } => emit!(warn, "state-failed", event, error),
     }
 }

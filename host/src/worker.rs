@@ -22,6 +22,7 @@
 //! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back.
 
 mod admit;
+mod audit;
 mod begin;
 mod builder;
 mod clock_steps;
@@ -69,6 +70,7 @@ pub use crate::retry::Backoff;
 
 use self::phase::Phase;
 use self::shared::Shared;
+use crate::audit::Recorder;
 use crate::broker::Broker;
 use crate::handler::Handlers;
 use crate::keys::Keyring;
@@ -131,6 +133,13 @@ impl Worker {
         self
     }
 
+    /// Records in an audit log what the worker refuses, and that it has drained.
+    pub(crate) fn audited_by(mut self, recorder: Recorder) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("a worker that does not run is not shared");
+        shared.audit = Some(recorder);
+        self
+    }
+
     /// Runs until `shutdown` is ready, then drains: fetches no more tasks, lets running ones finish within the drain time
     /// and gives the others back. Returns what was done.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Tally {
@@ -179,7 +188,9 @@ async fn run(shared: Arc<Shared>, once: bool) -> Tally {
     background.join_all().await;
     maintenance::store_counts(&shared).await;
     [fetched, settled].into_iter().for_each(propagate_panic);
-    shared.counters.tally()
+    let tally = shared.counters.tally();
+    audit::finish(&shared, &tally).await;
+    tally
 }
 
 /// Starts the heartbeat and the maintenance of the queues.

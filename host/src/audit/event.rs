@@ -52,6 +52,8 @@ pub enum AuditEvent {
         action: OperatorAction,
         /// Before it, or after it.
         step: Step,
+        /// Number of tasks or entries that have changed, after an action that counts them.
+        changed: Option<u64>,
     },
 }
 
@@ -201,9 +203,10 @@ impl AuditEvent {
                 members
             }
             Self::LinesLost { count } => vec![("count", (*count).into())],
-            Self::Operator { action, step } => {
+            Self::Operator { action, step, changed } => {
                 let mut members = vec![("step", step.name().into())];
                 members.extend(action.members());
+                members.extend(changed.map(|changed| ("changed", changed.into())));
                 if let Step::Failed { reason } = step {
                     members.push(("reason", reason.as_str().into()));
                 }
@@ -212,6 +215,42 @@ impl AuditEvent {
         }
     }
 }
+
+impl OperatorAction {
+    /// Returns the action in parts that each fit into a line.
+    #[must_use]
+    pub fn split(&self) -> Vec<Self> {
+        match self {
+            Self::Tasks { change, queue, ids } if ids.len() > PART => {
+                let part =
+                    |ids: &[String]| Self::Tasks { change: *change, queue: queue.clone(), ids: ids.to_vec() };
+                ids.chunks(PART).map(part).collect()
+            }
+            Self::Quarantine { change, entries } if entries.len() > PART => {
+                let part = |entries: &[i64]| Self::Quarantine { change: *change, entries: entries.to_vec() };
+                entries.chunks(PART).map(part).collect()
+            }
+            _ => vec![self.clone()],
+        }
+    }
+
+    /// Returns the action without the tasks or entries, if they do not fit into a line.
+    #[must_use]
+    pub fn summary(self) -> Self {
+        match self {
+            Self::Tasks { change, queue, ids } if ids.len() > PART => {
+                Self::Tasks { change, queue, ids: Vec::new() }
+            }
+            Self::Quarantine { change, entries } if entries.len() > PART => {
+                Self::Quarantine { change, entries: Vec::new() }
+            }
+            action => action,
+        }
+    }
+}
+
+/// Maximum number of tasks or entries in a line.
+const PART: usize = 100;
 
 impl Step {
     const fn name(&self) -> &'static str {

@@ -280,17 +280,19 @@ impl Writer {
     }
 
     /// Reads what other processes have appended, and signs a checkpoint if one is due, or if there are new lines and `always`.
-    pub(super) fn refresh_and_checkpoint(&mut self, always: bool) -> io::Result<()> {
+    /// Returns whether it was signed.
+    pub(super) fn refresh_and_checkpoint(&mut self, always: bool) -> io::Result<bool> {
         if self.settings.key.is_none() || !self.settings.file.try_exists()? {
-            return Ok(());
+            return Ok(false);
         }
         self.refresh().inspect_err(|_| self.open = None)?;
+        let before = self.seen;
         if always {
-            self.checkpoint();
+            self.try_checkpoint().map_err(io::Error::other)?;
         } else {
             self.checkpoint_if_due();
         }
-        Ok(())
+        Ok(self.seen != before)
     }
 
     /// Signs a checkpoint if there is a key, and lines since the last one. A failure is an alarm: the lines themselves are written.

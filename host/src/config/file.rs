@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use taskseal_core::batch::MAX_BATCH;
 
+use super::audit::AuditSection;
 use super::context::Context;
 use super::key_command::{self, KeyCommandSection};
 use super::keys::KeysSection;
@@ -76,6 +77,7 @@ struct ConfigFile {
     worker: Option<WorkerSection>,
     #[serde(default)]
     policy: PolicySettings,
+    audit: Option<AuditSection>,
     #[serde(default)]
     handler: Vec<program::HandlerSection>,
 }
@@ -151,6 +153,7 @@ impl ConfigFile {
         policy.file = policy.file.map(|file| in_folder_of(context.file, &file));
         let rules = policy.file.as_deref().map(TypeRules::load).transpose()?.unwrap_or_default();
         let largest_body = PolicySet::new(policy.clone(), rules.clone()).largest_body();
+        let audit = self.audit.map(|audit| audit.check(context, &deployment, &state_dir)).transpose()?;
         let quarantine = self.state.quarantine_limits(context, largest_body)?;
         let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
         let client = self.client.map(|client| client.check(context, &deployment, queue, &policy));
@@ -167,6 +170,7 @@ impl ConfigFile {
             archive,
             broker,
             state_dir,
+            audit,
             quarantine,
             keyset,
             signed_keyset: signed,

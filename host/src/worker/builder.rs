@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use taskseal_core::NameSet;
 
+use super::audit;
 use super::settings::WorkerSettings;
 use super::{Backoff, Event, Worker, WorkerParts};
 use crate::broker::Broker;
@@ -120,7 +121,12 @@ impl WorkerBuilder<'_> {
             None => Arc::default(),
         };
         let parts = self.open(&settings)?;
+        // Last, so that a worker that cannot start for another reason is not in the log.
+        let audit = audit::start(self.config, &settings)?;
         let mut worker = Worker::new(settings, parts).counting_in(rollout);
+        if let Some(audit) = audit {
+            worker = worker.audited_by(audit);
+        }
         if let Some(observer) = self.observer {
             worker = worker.observed_by(observer);
         }

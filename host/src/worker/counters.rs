@@ -85,7 +85,9 @@ impl Tally {
             | Event::ClockSetBack { .. }
             | Event::KeyBack { .. }
             | Event::RecipientMissing { .. }
-            | Event::HandlerNotStarted { .. } => {}
+            | Event::HandlerNotStarted { .. }
+            | Event::AuditFailed { .. }
+            | Event::AuditBack => {}
         }
     }
 }

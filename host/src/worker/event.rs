@@ -62,6 +62,10 @@ pub enum Event {
         detail: String,
         /// Whether the quarantine keeps the task too.
         quarantined: bool,
+        /// Issuer that the envelope states.
+        issuer: Option<String>,
+        /// Kid that the envelope states.
+        kid: Option<KeyId>,
     },
     /// A task that is not sealed runs, because the mode of its type allows that.
     Unsealed {
@@ -192,6 +196,13 @@ pub enum Event {
         /// By how much.
         by: Duration,
     },
+    /// The audit log cannot be written. The worker continues; its lines wait.
+    AuditFailed {
+        /// Error of the audit log.
+        error: String,
+    },
+    /// The audit log is written again.
+    AuditBack,
     /// The ledger or the quarantine failed: the worker runs nothing until it works again.
     StateFailed {
         /// Error of the ledger or quarantine.
@@ -224,7 +235,7 @@ impl fmt::Display for Event {
             }
             Self::Retried { id, reason } => write!(f, "failed {id}, will be retried: {reason}"),
             Self::Archived { id, reason } => write!(f, "failed {id}, archived: {reason}"),
-            Self::Refused { id, queue, refusal, detail, quarantined } => {
+            Self::Refused { id, queue, refusal, detail, quarantined, .. } => {
                 write!(f, "refused {id} from queue {queue} ({}): {detail}", refusal.code())?;
                 if *quarantined {
                     Ok(())
@@ -293,6 +304,8 @@ impl fmt::Display for Event {
                     "the clock of this host was set back by {seconds} s: tasks that were sealed since are postponed if it is wrong"
                 )
             }
+            Self::AuditFailed { error } => write!(f, "{error}; its lines wait until it can be written"),
+            Self::AuditBack => f.write_str("the audit log is written again"),
             Self::StateFailed { error } => write!(f, "no tasks are run: {error}"),
         }
     }

@@ -129,7 +129,9 @@ pub(super) async fn hold_corrupt(shared: &Arc<Shared>, queue: &QueueName, corrup
     let held = store(shared, entries.collect()).await.unwrap_or_default();
     for (index, (id, refusal, detail)) in refused.into_iter().enumerate() {
         let quarantined = held.get(index).is_some_and(|held| is_stored(*held));
-        shared.observe(&Event::Refused { id, queue: queue.clone(), refusal, detail, quarantined });
+        let queue = queue.clone();
+        let (issuer, kid) = (None, None);
+        shared.observe(&Event::Refused { id, queue, refusal, detail, quarantined, issuer, kid });
     }
 }
 

@@ -21,6 +21,7 @@ use super::settings::WorkerSettings;
 use super::slots::SlotPool;
 use super::snapshot::Snapshot;
 use super::start_failures::StartFailures;
+use crate::audit::Recorder;
 use crate::broker::Broker;
 use crate::handler::Handlers;
 use crate::keys::Live;
@@ -70,6 +71,7 @@ pub(super) struct Shared {
     pub(super) suspects: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
     pub(super) observer: Box<dyn Fn(&Event) + Send + Sync>,
+    pub(super) audit: Option<Recorder>,
     /// Held while locks are extended.
     extending: Mutex<()>,
 }
@@ -98,14 +100,18 @@ impl Shared {
             suspects: Arc::new(Semaphore::new(1)),
             lifecycle: Lifecycle::default(),
             observer: Box::new(|_| ()),
+            audit: None,
             extending: Mutex::default(),
         }
     }
 
-    /// Counts an event, traces it, and passes it to the observer.
+    /// Counts an event, traces it, and passes it to the audit log and the observer.
     pub(super) fn observe(&self, event: &Event) {
         self.counters.count(event);
         telemetry::observe(event);
+        if let Some(audit) = &self.audit {
+            audit.observe(event);
+        }
         (self.observer)(event);
     }
 

@@ -79,6 +79,8 @@ pub(super) fn event(completion: Completion) -> Event {
             detail: refusal.detail(),
             refusal: refusal.refusal,
             quarantined: refusal.quarantined,
+            kid: refusal.kid,
+            issuer: refusal.claimed.map(|claimed| claimed.issuer),
         },
         Outcome::Postponed { refusal, at, .. } => {
             Event::Postponed { id, queue, detail: refusal.detail(), refusal: refusal.refusal, at }
