@@ -42,6 +42,7 @@ read! {
     guide_for_two_hosts_ends_with_the_result_on_the_host_of_the_producer: "host/docs/two-hosts.md", hosts::two_hosts;
     guide_to_add_a_producer_ends_with_its_task_run: "host/docs/add-a-producer.md", hosts::add_a_producer;
     guide_for_keysets_replaces_a_key_and_revokes_another: "host/docs/keyset.md", pages::keyset;
+    guide_to_keep_an_audit_log_ends_with_a_log_that_verifies: "host/docs/audit.md", pages::audit;
     guide_for_failed_tasks_runs_them_again: "host/docs/when-a-task-fails.md", pages::when_a_task_fails;
     guide_for_handlers_ends_with_the_output_of_the_handler: "host/docs/handlers.md", pages::handlers;
     guide_for_services_starts_the_worker_of_its_unit: "host/docs/run-as-a-service.md", pages::service;

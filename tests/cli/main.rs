@@ -1,5 +1,6 @@
 //! The program `taskseal`: output, exit codes, and whole deployments that are run by its commands.
 
+mod audit;
 mod batches;
 mod check;
 mod demo;

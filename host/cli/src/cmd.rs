@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod check;
 mod completions;
 mod demo;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Task(task::Args),
     Quarantine(quarantine::Args),
     Ledger(ledger::Args),
+    Audit(audit::Args),
     Token(token::Args),
     Check(check::Args),
     Doctor(doctor::Args),
@@ -63,8 +65,8 @@ pub(crate) fn run(
     match command {
         Command::Demo(args) => demo::run(&args, ui),
         Command::Init(args) => init::run(&args, ui),
-        Command::Keygen(args) => keygen::run(&args, ui),
-        Command::Key(args) => key::run(&args, ui),
+        Command::Keygen(args) => keygen::run(&args, global, ui),
+        Command::Key(args) => key::run(&args, global, ui),
         Command::Keyset(args) => keyset::run(&args, global, ui),
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),
@@ -76,6 +78,7 @@ pub(crate) fn run(
         Command::Task(args) => task::run(&args, global, ui),
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
         Command::Ledger(args) => ledger::run(&args, global, ui),
+        Command::Audit(args) => audit::run(&args, global, ui),
         Command::Token(args) => token::run(&args, ui),
         Command::Check(args) => check::run(&args, global, ui),
         Command::Doctor(args) => doctor::run(&args, ui),

@@ -20,6 +20,7 @@ mod runtime;
 mod session;
 mod task_arg;
 mod time_arg;
+mod trail;
 mod ui;
 
 use std::process::ExitCode;

@@ -62,6 +62,12 @@ pub(crate) fn handlers(reader: &mut Reader) {
     assert!(result.contains(digest.split(' ').next().unwrap()), "{result}");
 }
 
+/// A project without an audit log.
+pub(crate) fn audit(reader: &mut Reader) {
+    project(reader, "project");
+    let _ = reader.run_all();
+}
+
 /// A project with a key file that other users can read.
 pub(crate) fn command_line(reader: &mut Reader) {
     project(reader, "project");

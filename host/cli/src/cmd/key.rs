@@ -6,6 +6,8 @@ mod export;
 mod import;
 
 use crate::failure::Failure;
+use crate::global::Global;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 /// Show keys that exist, import them from other programs, and export them
@@ -42,11 +44,11 @@ enum Command {
     Export(export::Args),
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     match &args.command {
         Command::Show(args) => describe::run(args, ui),
         Command::Entry(args) => entry::run(args, ui),
-        Command::Import(args) => import::run(args, ui),
-        Command::Export(args) => export::run(args, ui),
+        Command::Import(args) => import::run(args, &Trail::of_command(global, ui)?, ui),
+        Command::Export(args) => export::run(args, &Trail::of_command(global, ui)?, ui),
     }
 }

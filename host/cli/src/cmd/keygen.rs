@@ -4,7 +4,9 @@ mod pair;
 mod shared;
 
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::key_summary::KeySummary;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 /// Generate a key: the secret in a new file or a token, the keyset entry on standard output
@@ -32,13 +34,20 @@ enum Purpose {
         after_help = "Example:\n  taskseal keygen shared --suite sign-encrypt --out shared.key >> keyset.toml\n  taskseal keygen shared --suite mac --out mac.key --issuer shop --type 'invoice:*' --audience 'prod/*' >> keyset.toml\n  taskseal keygen shared --suite sign-encrypt --out shared.key --wrap 'pkcs11:token=prod;object=kek?pin-source=file:/run/pin' >> keyset.toml"
     )]
     Shared(Box<shared::Args>),
+    /// Generate a key that signs checkpoints of the audit log, and nothing else
+    ///
+    /// Prints the public key, which verifies the log. The key has no entry in a keyset.
+    #[command(after_help = "Example:\n  taskseal keygen audit --out keys/audit.key")]
+    Audit(Box<pair::AuditArgs>),
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let trail = Trail::of_command(global, ui)?;
     match &args.purpose {
-        Purpose::Sign(args) => pair::sign(args, ui),
-        Purpose::Receive(args) => pair::receive(args, ui),
-        Purpose::Shared(args) => shared::run(args, ui),
+        Purpose::Sign(args) => pair::sign(args, &trail, ui),
+        Purpose::Receive(args) => pair::receive(args, &trail, ui),
+        Purpose::Shared(args) => shared::run(args, &trail, ui),
+        Purpose::Audit(args) => pair::audit(args, &trail, ui),
     }
 }
 

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use taskseal::audit::{LedgerChange, OperatorAction};
 use taskseal::config::{Config, SetupError};
 use taskseal::quarantine::StateError;
 
@@ -11,6 +12,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::project;
 use crate::session::setup_failure;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 /// Create the replay ledger of this host, or correct its time
@@ -48,7 +50,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     match args.command {
         Command::Init(Init { accept_older }) => init(&config, accept_older, ui),
         Command::AcceptClock => {
-            config.accept_clock().map_err(|error| setup_failure(&config, error))?;
+            let trail = Trail::open(&config, ui)?;
+            let action = trail.begin(OperatorAction::Ledger { change: LedgerChange::AcceptClock })?;
+            action.end(config.accept_clock().map_err(|error| setup_failure(&config, error)))?;
             if ui.json() {
                 return ui.object(vec![("accepted", json!(true))]);
             }
@@ -59,11 +63,14 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 }
 
 fn init(config: &Config, accept_older: bool, ui: &Ui) -> Result<(), Failure> {
-    config.create_ledger(accept_older).map_err(|error| match error {
+    let trail = Trail::open(config, ui)?;
+    let action = trail.begin(OperatorAction::Ledger { change: LedgerChange::Init(accept_older) })?;
+    let created = config.create_ledger(accept_older).map_err(|error| match error {
         SetupError::State(StateError::Exists { .. }) => Failure::new(error.to_string())
             .hint("to replace it, for example because it is damaged, stop the workers and move it away"),
         other => setup_failure(config, other),
-    })?;
+    });
+    action.end(created)?;
     if !accept_older {
         wait_for_next_second();
     }

@@ -7,6 +7,7 @@ mod prune;
 mod release;
 mod select;
 
+use taskseal::audit::{OperatorAction, QuarantineChange};
 use taskseal::config::{Config, SetupError};
 use taskseal::quarantine::{Entry, EntryId, Quarantine, StateError};
 
@@ -95,6 +96,11 @@ impl<'c> Store<'c> {
     fn find(&self, id: EntryId) -> Result<(Entry, Vec<u8>), Failure> {
         self.call(|quarantine| quarantine.find(id))?.ok_or_else(|| not_found(id))
     }
+}
+
+/// Returns the action for the audit log.
+fn audited(change: QuarantineChange, ids: &[EntryId]) -> OperatorAction {
+    OperatorAction::Quarantine { change, entries: ids.iter().map(|id| id.0).collect() }
 }
 
 fn not_found(id: EntryId) -> Failure {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use taskseal::QueueName;
+use taskseal::audit::{OperatorAction, QueueChange};
 use taskseal::broker::{QueueDeletion, QueueStats};
 use taskseal::config::BrokerConfig;
 
@@ -11,6 +12,7 @@ use crate::output::json::Member;
 use crate::output::text;
 use crate::project;
 use crate::session::{Session, setup_failure};
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 /// Create the queue file; list, pause, resume and delete queues
@@ -78,7 +80,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 
 fn init(global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = project::config(global)?;
-    config.create_queue().map_err(|error| setup_failure(&config, error))?;
+    let trail = Trail::open(&config, ui)?;
+    let action = trail.begin(OperatorAction::Queue { change: QueueChange::Init, queue: None })?;
+    action.end(config.create_queue().map_err(|error| setup_failure(&config, error)))?;
     let BrokerConfig::Sqlite(file) = &config.broker else { return Ok(()) };
     let file = file.display().to_string();
     if ui.json() {
@@ -93,8 +97,11 @@ async fn set_paused(session: &Session, queue: &QueueName, paused: bool, ui: &Ui)
         return Err(Failure::not_found(format!("queue {queue} not found"))
             .hint("`taskseal queue ls` lists the queues"));
     }
+    let change = if paused { QueueChange::Pause } else { QueueChange::Resume };
+    let trail = Trail::open(&session.config, ui)?;
+    let action = trail.begin(audited(change, queue))?;
     let changed = session.broker.set_paused(queue, paused).await;
-    let changed = changed.map_err(|error| session.broker_failure(&error))?;
+    let changed = action.end(changed.map_err(|error| session.broker_failure(&error)))?;
     if ui.json() {
         return ui.object(vec![
             ("queue", json!(queue.as_str())),
@@ -113,16 +120,32 @@ async fn delete(session: &Session, args: &Delete, ui: &Ui) -> Result<(), Failure
         return Err(Failure::not_found(format!("queue {queue} not found"))
             .hint("`taskseal queue ls` lists the queues"));
     }
+    let trail = Trail::open(&session.config, ui)?;
+    let action = trail.begin(audited(QueueChange::Delete, queue))?;
     let deletion = session.broker.delete_queue(queue, args.with_tasks).await;
-    match deletion.map_err(|error| session.broker_failure(&error))? {
+    let deletion = deletion.map_err(|error| session.broker_failure(&error));
+    action.end(deletion.and_then(|deletion| refuse(queue, deletion)))?;
+    if ui.json() {
+        return ui.object(vec![("queue", json!(queue.as_str())), ("deleted", json!(true))]);
+    }
+    ui.text(&format!("queue {queue} is deleted\n"))
+}
+
+/// Returns the action for the audit log.
+fn audited(change: QueueChange, queue: &QueueName) -> OperatorAction {
+    OperatorAction::Queue { change, queue: Some(queue.as_str().to_owned()) }
+}
+
+/// Returns the failure of a queue that was not deleted.
+fn refuse(queue: &QueueName, deletion: QueueDeletion) -> Result<(), Failure> {
+    match deletion {
         QueueDeletion::Active(count) => {
             Err(Failure::new(format!("workers hold {count} tasks of queue {queue}"))
                 .hint(format!("`taskseal queue pause {queue}` keeps workers from taking more")))
         }
         QueueDeletion::NotEmpty(count) => Err(Failure::new(format!("queue {queue} has {count} tasks"))
             .hint("--with-tasks deletes them as well")),
-        _ if ui.json() => ui.object(vec![("queue", json!(queue.as_str())), ("deleted", json!(true))]),
-        _ => ui.text(&format!("queue {queue} is deleted\n")),
+        _ => Ok(()),
     }
 }
 

@@ -20,9 +20,13 @@ pub(crate) fn nested(members: Vec<Member>) -> Value {
 /// Returns an object with the version of its format, in ASCII: a terminal may display it.
 pub(crate) fn versioned(mut members: Vec<Member>) -> String {
     members.insert(0, ("v", Value::from(1)));
-    let object = nested(members);
+    ascii(&nested(members))
+}
+
+/// Returns JSON in ASCII.
+pub(crate) fn ascii(value: &Value) -> String {
     let mut ascii = String::new();
-    for character in object.to_string().chars() {
+    for character in value.to_string().chars() {
         if character < '\u{7f}' {
             ascii.push(character);
         } else {

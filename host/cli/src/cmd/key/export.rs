@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use taskseal::audit::{KeyChange, OperatorAction};
 use taskseal::file_security;
 use taskseal::keys::pem::{private_to_pem, public_to_pem};
 
 use crate::failure::Failure;
 use crate::file_arg;
 use crate::key_summary::KeySummary;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -26,10 +28,10 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
     let out = args.out.as_deref().unwrap_or(Path::new("-"));
     if args.private {
-        return private(args, out, ui);
+        return private(args, out, trail, ui);
     }
     let key = KeySummary::of(&args.key)?;
     let Some(point) = key.point else {
@@ -38,7 +40,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
     file_arg::write(out, &public_to_pem(&point), ui)
 }
 
-fn private(args: &Args, out: &Path, ui: &Ui) -> Result<(), Failure> {
+fn private(args: &Args, out: &Path, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
     if file_arg::is_standard(out) {
         return Err(Failure::usage("a private key is not printed").hint("name a new file with --out FILE"));
     }
@@ -46,8 +48,13 @@ fn private(args: &Args, out: &Path, ui: &Ui) -> Result<(), Failure> {
         return Err(Failure::usage("a private key never leaves its token")
             .hint("omit --private to export its public key"));
     };
-    let pem = private_to_pem(file).map_err(Failure::key)?;
-    file_security::create(out, &pem).map_err(Failure::file)?;
+    let action = trail.begin(OperatorAction::Key {
+        change: KeyChange::Export,
+        kid: KeySummary::of(&args.key).ok().map(|key| key.kid.to_string()),
+        place: file.display().to_string(),
+    })?;
+    let pem = private_to_pem(file).map_err(Failure::key);
+    action.end(pem.and_then(|pem| file_security::create(out, &pem).map_err(Failure::file)))?;
     ui.note(&format!("wrote the private key to {}, unencrypted", out.display()));
     Ok(())
 }

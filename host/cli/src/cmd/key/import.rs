@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use taskseal::audit::KeyChange;
 use taskseal::file_security;
 use taskseal::keys::pem::{PemError, PemKey};
 use taskseal::keys::{Algorithm, SecretKey};
@@ -10,6 +11,7 @@ use crate::entry_args::{EntryArgs, Rights, RightsArgs};
 use crate::failure::Failure;
 use crate::file_arg;
 use crate::key_summary::KeySummary;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -60,13 +62,13 @@ struct SourceArgs {
     out: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
     match &args.purpose {
         Purpose::Sign(args) => {
             let rights = args.rights.required()?;
-            import(&args.source, Algorithm::Es256, &args.entry, Some(rights), ui)
+            import(&args.source, Algorithm::Es256, &args.entry, Some(rights), trail, ui)
         }
-        Purpose::Receive(args) => import(&args.source, Algorithm::EcdhEs, &args.entry, None, ui),
+        Purpose::Receive(args) => import(&args.source, Algorithm::EcdhEs, &args.entry, None, trail, ui),
     }
 }
 
@@ -75,13 +77,16 @@ fn import(
     algorithm: Algorithm,
     entry: &EntryArgs,
     rights: Option<Rights>,
+    trail: &Trail,
     ui: &Ui,
 ) -> Result<(), Failure> {
     entry.check()?;
     let key = match (read(&source.pem)?, &source.out) {
         (PemKey::Private(scalar), Some(out)) => {
-            let key = SecretKey::import(out, algorithm, &entry.purpose(), &scalar).map_err(Failure::key)?;
-            let key = KeySummary::of_file(&key, out);
+            let key = trail.key(KeyChange::Import, out.display().to_string(), || {
+                let key = SecretKey::import(out, algorithm, &entry.purpose(), &scalar);
+                Ok(KeySummary::of_file(&key.map_err(Failure::key)?, out))
+            })?;
             ui.note(&format!("imported key {} into {}; delete the PEM file", key.kid, key.location));
             key
         }

@@ -1,7 +1,9 @@
 //! `taskseal keygen sign` and `receive`: key pairs, in a file or in a token.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use serde_json::json;
+use taskseal::audit::KeyChange;
 use taskseal::keys::Algorithm;
 use taskseal_hsm::{KeyUri, Usage};
 
@@ -10,6 +12,7 @@ use super::shared::note_wrapping;
 use crate::entry_args::{EntryArgs, RightsArgs};
 use crate::failure::Failure;
 use crate::key_summary::KeySummary;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,12 @@ pub(crate) struct ReceiveArgs {
     entry: EntryArgs,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    location: LocationArgs,
+}
+
 /// Where a private key is generated.
 #[derive(Debug, clap::Args)]
 struct LocationArgs {
@@ -44,29 +53,46 @@ struct LocationArgs {
     wrap: Option<KeyUri>,
 }
 
-pub(super) fn sign(args: &SignArgs, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn sign(args: &SignArgs, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
     let rights = args.rights.required()?;
     args.entry.check()?;
-    let key = args.location.generate(Usage::Sign, &args.entry)?;
+    let key = args.location.generate(Usage::Sign, &args.entry.purpose(), trail)?;
     args.location.print_notes(&key, ui);
     args.entry.finish(&key, Some(rights), ui)
 }
 
-pub(super) fn receive(args: &ReceiveArgs, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn receive(args: &ReceiveArgs, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
     args.entry.check()?;
-    let key = args.location.generate(Usage::Agree, &args.entry)?;
+    let key = args.location.generate(Usage::Agree, &args.entry.purpose(), trail)?;
     args.location.print_notes(&key, ui);
     args.entry.finish(&key, None, ui)
 }
 
+pub(super) fn audit(args: &AuditArgs, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
+    let key = args.location.generate(Usage::Sign, "signs checkpoints of the audit log", trail)?;
+    args.location.print_notes(&key, ui);
+    let public = key.public().unwrap_or_default();
+    if ui.json() {
+        let members = vec![("kid", json!(key.kid.to_string())), (key.member(), json!(key.location))];
+        return ui.object([members, vec![("public", json!(public))]].concat());
+    }
+    ui.text(&format!("{public}\n"))
+}
+
 impl LocationArgs {
-    fn generate(&self, usage: Usage, entry: &EntryArgs) -> Result<KeySummary, Failure> {
+    fn generate(&self, usage: Usage, purpose: &str, trail: &Trail) -> Result<KeySummary, Failure> {
+        let place = match (&self.pkcs11, &self.out) {
+            (Some(uri), _) => uri.name().to_string(),
+            (None, out) => out.as_deref().unwrap_or(Path::new("")).display().to_string(),
+        };
+        trail.key(KeyChange::Generate, place, || self.generate_unrecorded(usage, purpose))
+    }
+
+    fn generate_unrecorded(&self, usage: Usage, purpose: &str) -> Result<KeySummary, Failure> {
         let algorithm = if usage == Usage::Sign { Algorithm::Es256 } else { Algorithm::EcdhEs };
         match (&self.pkcs11, &self.out) {
             (Some(uri), _) => in_token(uri, usage),
-            (None, Some(out)) => {
-                KeySummary::in_new_file(out, algorithm, &entry.purpose(), self.wrap.as_ref())
-            }
+            (None, Some(out)) => KeySummary::in_new_file(out, algorithm, purpose, self.wrap.as_ref()),
             (None, None) => {
                 Err(Failure::usage("the file of the key is missing").hint("name it with --out FILE"))
             }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use taskseal::audit::KeyChange;
 use taskseal::keys::Algorithm;
 use taskseal::keys::pkcs11::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE};
 use taskseal_core::Suite;
@@ -11,6 +12,7 @@ use super::note_location;
 use crate::entry_args::{EntryArgs, Rights, RightsArgs};
 use crate::failure::Failure;
 use crate::key_summary::KeySummary;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -44,11 +46,13 @@ fn suite(name: &str) -> Result<Suite, String> {
     }
 }
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
     let rights = args.rights()?;
     args.entry.check()?;
     let algorithm = if args.suite == Suite::M { Algorithm::Hs256 } else { Algorithm::A256Gcm };
-    let key = KeySummary::in_new_file(&args.out, algorithm, &args.entry.purpose(), args.wrap.as_ref())?;
+    let key = trail.key(KeyChange::Generate, args.out.display().to_string(), || {
+        KeySummary::in_new_file(&args.out, algorithm, &args.entry.purpose(), args.wrap.as_ref())
+    })?;
     note_location(&key, ui);
     note_wrapping(args.wrap.as_ref(), ui);
     args.entry.finish(&key, rights, ui)

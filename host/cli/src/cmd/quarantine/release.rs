@@ -7,18 +7,20 @@ mod requeue;
 
 use serde_json::json;
 use taskseal::QueueName;
+use taskseal::audit::QuarantineChange;
 use taskseal::escape::Escaped;
 use taskseal::quarantine::{Disposition, Entry, EntryId};
 use taskseal_core::{Refusal, Unverified};
 
 use self::requeue::{Released, Requeue, Stopped};
-use super::Store;
 use super::select::Selection;
+use super::{Store, audited};
 use crate::cmd::enqueue::{Verdict, Verifier};
 use crate::failure::{Exit, Failure};
 use crate::refusal_counts::RefusalCounts;
 use crate::refusal_hint::refusal_hint;
 use crate::session::Session;
+use crate::trail::{Action, Trail};
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -29,15 +31,31 @@ pub(super) struct Args {
 
 pub(super) fn run(session: &Session, store: &Store<'_>, args: &Args, ui: &Ui) -> Result<(), Failure> {
     let ids = args.selection.entries(store, "release", ui)?;
+    let trail = Trail::open(&session.config, ui)?;
+    let mut action = trail.begin(audited(QuarantineChange::Release, &ids))?;
+    let released = release_all(session, store, &ids, args, &mut action, ui);
+    action.end(released)
+}
+
+fn release_all(
+    session: &Session,
+    store: &Store<'_>,
+    ids: &[EntryId],
+    args: &Args,
+    action: &mut Action<'_>,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    action.count(0);
     // Only for a warning: a worker elsewhere may have another keyset.
     let verifier = Verifier::new(&session.config).ok();
     let (refused, recorded) = (RefusalCounts::default(), RefusalCounts::default());
     let mut release = Release { session, store, verifier, refused, recorded };
     let (mut released, mut first_failure) = (0, None);
-    for id in &ids {
+    for id in ids {
         match release.one(*id) {
             Ok(task) => {
                 released += 1;
+                action.count(1);
                 report(*id, &task, args, ui)?;
             }
             Err(failure) => {

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 use taskseal::QueueName;
+use taskseal::audit::{OperatorAction, TaskChange};
 use taskseal::broker::{Operated, Operation, TaskState};
 
 use super::select::{Filter, each_task, state};
 use crate::confirmation::confirm;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::trail::{Action, Trail};
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -40,20 +42,33 @@ pub(super) async fn run(
     operation: Operation,
     ui: &Ui,
 ) -> Result<(), Failure> {
+    let trail = Trail::open(&session.config, ui)?;
     if args.ids.is_empty() {
-        many(session, args, operation, ui).await
-    } else {
-        some(session, args, operation, ui).await
+        return many(session, args, operation, &trail, ui).await;
     }
+    let queue = args.queue.as_ref();
+    let mut action = trail.begin(audited(operation, queue, args.ids.clone()))?;
+    let changed = some(session, args, operation, &mut action, ui).await;
+    action.end(changed)
 }
 
 /// Changes the tasks that are named by their ids.
-async fn some(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> Result<(), Failure> {
+async fn some(
+    session: &Session,
+    args: &Args,
+    operation: Operation,
+    action: &mut Action<'_>,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    action.count(0);
     let mut failed = None;
     for id in &args.ids {
         let outcome = find_and_change(session, args, operation, id).await?;
         match outcome {
-            Some((queue, Operated::Done(state))) => report(&queue, id, operation, state, ui)?,
+            Some((queue, Operated::Done(state))) => {
+                action.count(1);
+                report(&queue, id, operation, state, ui)?;
+            }
             Some((queue, Operated::Unchanged(state))) => {
                 let failure = unchanged(&queue, id, operation, state);
                 ui.note(&failure.message);
@@ -87,7 +102,13 @@ async fn find_and_change(
 }
 
 /// Changes all tasks that match the filters.
-async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> Result<(), Failure> {
+async fn many(
+    session: &Session,
+    args: &Args,
+    operation: Operation,
+    trail: &Trail,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let (Some(queue), Some(state)) = (&args.queue, args.state) else {
         return Err(
             Failure::usage("no tasks are named").hint("name task ids, or --queue and --state with a filter")
@@ -105,15 +126,9 @@ async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
     .await?;
     let question = format!("{} {} {} tasks of queue {queue}", verb(operation), ids.len(), state.as_str());
     confirm(&question, ids.len(), args.yes, ui)?;
-    let mut changed = 0;
-    for batch in ids.chunks(BATCH) {
-        let outcomes = session.broker.operate(queue, batch, operation).await;
-        let outcomes = outcomes.map_err(|error| {
-            ui.note(&format!("{changed} tasks were changed before"));
-            session.broker_failure(&error)
-        })?;
-        changed += outcomes.iter().filter(|outcome| matches!(outcome, Operated::Done(_))).count();
-    }
+    let mut action = trail.begin(audited(operation, Some(queue), ids.clone()))?;
+    let changed = change_all(session, queue, &ids, operation, &mut action, ui).await;
+    let changed = action.end(changed)?;
     if ui.json() {
         return ui.object(vec![
             ("queue", json!(queue.as_str())),
@@ -122,6 +137,40 @@ async fn many(session: &Session, args: &Args, operation: Operation, ui: &Ui) -> 
         ]);
     }
     ui.text(&format!("{}: {changed} of {} tasks in queue {queue}\n", done(operation), ids.len()))
+}
+
+/// Changes tasks, and returns how many.
+async fn change_all(
+    session: &Session,
+    queue: &QueueName,
+    ids: &[String],
+    operation: Operation,
+    action: &mut Action<'_>,
+    ui: &Ui,
+) -> Result<usize, Failure> {
+    let mut changed = 0;
+    action.count(0);
+    for batch in ids.chunks(BATCH) {
+        let outcomes = session.broker.operate(queue, batch, operation).await;
+        let outcomes = outcomes.map_err(|error| {
+            ui.note(&format!("{changed} tasks were changed before"));
+            session.broker_failure(&error)
+        })?;
+        let done = outcomes.iter().filter(|outcome| matches!(outcome, Operated::Done(_))).count();
+        action.count(done);
+        changed += done;
+    }
+    Ok(changed)
+}
+
+/// Returns the action for the audit log.
+fn audited(operation: Operation, queue: Option<&QueueName>, ids: Vec<String>) -> OperatorAction {
+    let change = match operation {
+        Operation::Run => TaskChange::Run,
+        Operation::Archive => TaskChange::Archive,
+        _ => TaskChange::Delete,
+    };
+    OperatorAction::Tasks { change, queue: queue.map(|queue| queue.as_str().to_owned()), ids }
 }
 
 fn report(
