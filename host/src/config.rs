@@ -5,6 +5,7 @@
 
 mod audit;
 mod broker;
+mod carrier;
 mod context;
 mod file;
 mod key_command;
@@ -23,6 +24,8 @@ use taskseal_core::Kind;
 pub use self::broker::TlsFiles;
 #[doc(hidden)]
 pub use self::broker::{BrokerConfig, RedisSettings};
+#[doc(hidden)]
+pub use self::carrier::KeysetCarrier;
 pub use self::open::SetupError;
 #[doc(hidden)]
 pub use self::password::PasswordSource;
@@ -69,6 +72,9 @@ pub struct Config {
     /// How the keyset is verified; `None` for a keyset file that is not signed.
     #[doc(hidden)]
     pub signed_keyset: Option<SignedKeyset>,
+    /// Where a signed keyset is fetched from, beside its file.
+    #[doc(hidden)]
+    pub keyset_carrier: Option<KeysetCarrier>,
     /// How tasks are sealed; `None` if this host seals none.
     pub client: Option<ClientSettings>,
     /// How tasks are run; `None` if this host runs none.
@@ -164,7 +170,7 @@ impl Config {
     fn load_keyset_recording(&self, recording: Recording) -> Result<Keyring, KeyringError> {
         match &self.signed_keyset {
             None => Keyring::load_with(&self.keyset, &self.key_stores),
-            Some(signed) => Keyring::load_signed(signed, &self.key_stores, None, recording),
+            Some(signed) => Keyring::load_signed(signed, &self.key_stores, self.fetch_keyset(), recording),
         }
     }
 

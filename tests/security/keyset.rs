@@ -9,7 +9,7 @@ use taskseal::keys::{Keyring, KeyringError, KeysetErrorKind, SecretKey};
 use taskseal::{Worker, WorkerParts};
 use taskseal_core::Refusal;
 use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, KeysetRefusal};
-use taskseal_tests::fleet::{Fleet, Noted, PRODUCER, REVOKED, Ran, Running, unix_now, until};
+use taskseal_tests::fleet::{AnyQueue, Fleet, Noted, PRODUCER, REVOKED, Ran, Running, unix_now, until};
 use taskseal_tests::keyset::{Root, Signed};
 use taskseal_tests::on_both_brokers;
 
@@ -113,4 +113,67 @@ async fn older_keyset_does_not_revive_a_revoked_key_after_a_restart(fleet: Fleet
     let KeyringError::Keyset(error) = rooted.open(&before).unwrap_err() else { panic!("another error") };
     assert_eq!(error.kind, KeysetErrorKind::Refused(KeysetRefusal::RolledBack));
     assert_eq!(rooted.open(&after).unwrap().head().unwrap().sequence, 2);
+}
+
+/// Returns a deployment whose hosts fetch the keyset from the Redis of the queue.
+async fn carried() -> Option<Rooted> {
+    let fleet = Fleet::redis().await?;
+    let AnyQueue::Redis(server) = fleet.queue() else { panic!("another broker") };
+    let url = server.url();
+    let rooted = Rooted::new(fleet);
+    let file = rooted.fleet.path("taskseal.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}keyset_url = \"broker:\"\n[broker]\nurl = \"{url}\"\n")).unwrap();
+    Some(rooted)
+}
+
+impl Rooted {
+    fn config(&self) -> Config {
+        Config::load(&self.fleet.path("taskseal.toml")).unwrap()
+    }
+
+    fn stop_redis(&mut self) {
+        let AnyQueue::Redis(server) = self.fleet.queue_mut() else { panic!("another broker") };
+        server.stop();
+    }
+
+    fn sequence(&self) -> u64 {
+        self.config().keyring().unwrap().head().unwrap().sequence
+    }
+}
+
+#[tokio::test]
+async fn host_without_a_copy_does_not_start_while_redis_has_no_keyset_or_is_down() {
+    let Some(mut rooted) = carried().await else { return };
+    let unavailable = |rooted: &Rooted| {
+        let KeyringError::Keyset(error) = rooted.config().keyring().unwrap_err() else {
+            panic!("another error")
+        };
+        assert_eq!(error.kind, KeysetErrorKind::Unavailable);
+        error.to_string()
+    };
+    assert!(unavailable(&rooted).contains("Redis has none"));
+    rooted.stop_redis();
+    unavailable(&rooted);
+}
+
+#[tokio::test]
+async fn keyset_in_redis_is_used_and_neither_an_older_one_nor_garbage_nor_an_outage_replaces_it() {
+    let Some(mut rooted) = carried().await else { return };
+    let (first, second) = (rooted.sign(HOUR), rooted.sign(HOUR));
+    rooted.config().publish_keyset(&first.bytes).unwrap();
+    assert_eq!(rooted.sequence(), 1);
+    rooted.config().publish_keyset(&second.bytes).unwrap();
+    assert_eq!(rooted.sequence(), 2);
+
+    rooted.config().publish_keyset(&first.bytes).unwrap();
+    assert_eq!(rooted.sequence(), 2);
+    rooted.config().publish_keyset(&vec![0xd2; 1 << 20]).unwrap();
+    let keyring = rooted.config().keyring().unwrap();
+    let head = keyring.head().unwrap();
+    let [KeyringError::Keyset(refused)] = &*head.refused else { panic!("{:?}", head.refused) };
+    assert_eq!((head.sequence, refused.refusal()), (2, Some(KeysetRefusal::TooLarge)));
+
+    rooted.stop_redis();
+    assert_eq!(rooted.sequence(), 2);
 }

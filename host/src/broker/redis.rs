@@ -39,6 +39,7 @@ mod error;
 mod health;
 mod inspect;
 mod keys;
+mod keyset;
 mod maintenance;
 mod operate;
 mod reply;

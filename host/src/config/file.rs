@@ -148,6 +148,9 @@ impl ConfigFile {
     fn check(self, context: &Context<'_>) -> Result<Config, FileError> {
         let deployment = String::from(self.deployment);
         let state_dir = relative_to(context.file, self.state.dir.as_deref().unwrap_or("state"));
+        let archive = self.broker.archive();
+        let broker = self.broker.check(context)?;
+        let keyset_carrier = self.keys.carrier(context, &broker)?;
         let (keyset, signed) = self.keys.check(context, &deployment, &state_dir)?;
         let mut policy = self.policy;
         policy.file = policy.file.map(|file| in_folder_of(context.file, &file));
@@ -160,8 +163,6 @@ impl ConfigFile {
         let client = client.transpose()?;
         let worker = self.worker.map(|worker| worker.check(context, &deployment, &policy, &rules));
         let worker = worker.transpose()?;
-        let archive = self.broker.archive();
-        let broker = self.broker.check(context)?;
         let secrets = context.secret_variables(&broker);
         let programs = ProgramSettings::check_all(self.handler, context, worker.as_ref(), &secrets)?;
         Ok(Config {
@@ -174,6 +175,7 @@ impl ConfigFile {
             quarantine,
             keyset,
             signed_keyset: signed,
+            keyset_carrier,
             client,
             worker,
             policy,

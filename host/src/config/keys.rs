@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use taskseal_core::keys::VerifyingKey;
 
+use super::broker::BrokerConfig;
+use super::carrier::KeysetCarrier;
 use super::context::Context;
 use super::value::Name;
 use crate::file_error::FileError;
@@ -18,6 +20,7 @@ pub(super) struct KeysSection {
     roots: Option<Spanned<Vec<Spanned<Point>>>>,
     name: Option<Spanned<Name<64, true>>>,
     shared: Option<Spanned<Vec<Spanned<String>>>>,
+    keyset_url: Option<Spanned<String>>,
 }
 
 impl KeysSection {
@@ -53,6 +56,28 @@ impl KeysSection {
         Ok((file, Some(signed)))
     }
 
+    /// Returns the second carrier of the keyset. `broker` is where the queue is.
+    pub(super) fn carrier(
+        &self,
+        context: &Context<'_>,
+        broker: &BrokerConfig,
+    ) -> Result<Option<KeysetCarrier>, FileError> {
+        // Without pinned roots, the check of the section reports the field.
+        let (Some(url), Some(_)) = (&self.keyset_url, &self.roots) else { return Ok(None) };
+        match (url.get_ref().as_str(), broker) {
+            ("broker:", BrokerConfig::Redis(_)) => Ok(Some(KeysetCarrier::Broker)),
+            ("broker:", _) => {
+                let hint =
+                    "remove it, and name the file that all processes of this machine share with `keyset`";
+                Err(context.fault(url, "the broker is a file, and only a Redis carries a keyset", hint))
+            }
+            _ => {
+                let hint = "write \"broker:\" for the Redis of [broker]";
+                Err(context.fault(url, "not a carrier of keysets", hint))
+            }
+        }
+    }
+
     fn invalid<T>(context: &Context<'_>, error: InvalidRoots, roots: &Spanned<T>) -> FileError {
         let hint = match error {
             InvalidRoots::Roots => "pin the public key of the root, and for a rotation that of the next one",
@@ -67,6 +92,9 @@ impl KeysSection {
         let of_signed = "applies to a signed keyset only, and no `roots` are pinned";
         if let Some(name) = &self.name {
             return Err(context.fault(name, of_signed, hint));
+        }
+        if let Some(url) = &self.keyset_url {
+            return Err(context.fault(url, of_signed, hint));
         }
         if let Some(shared) = &self.shared {
             return Err(context.fault(shared, of_signed, hint));

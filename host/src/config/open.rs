@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-#[cfg(feature = "redis")]
-use super::TlsFiles;
 use super::{BrokerConfig, Config};
+#[cfg(feature = "redis")]
+use super::{RedisSettings, TlsFiles};
 #[cfg(feature = "redis")]
 use crate::broker::redis::{Password, RedisBroker, RedisConfig, TlsIdentity};
 #[cfg(feature = "sqlite")]
@@ -57,31 +57,33 @@ impl Config {
                 Ok(Arc::new(SqliteBroker::open_with(path, &settings)?))
             }
             #[cfg(feature = "redis")]
-            BrokerConfig::Redis(settings) => {
-                let mut redis = RedisConfig::new(settings.url.clone())
-                    .with_archive_limits(self.archive)
-                    .with_prefix(&settings.prefix)
-                    .map_err(|error| FileError::new(&self.file, error.to_string()))?;
-                if let Some(source) = &settings.password {
-                    // Reports a password that cannot be read now; it is read again for each connection.
-                    source.read(&self.file, &self.key_stores)?;
-                    let (source, file, stores) = (source.clone(), self.file.clone(), self.key_stores.clone());
-                    redis =
-                        redis.with_password_reader(move || Ok(Password::from(source.read(&file, &stores)?)));
-                }
-                if settings.tls != TlsFiles::default() {
-                    settings.tls.read()?;
-                    let files = settings.tls.clone();
-                    redis = redis.with_tls_reader(move || {
-                        let (roots, client) = files.read()?;
-                        Ok(TlsIdentity { roots, client })
-                    });
-                }
-                Ok(Arc::new(RedisBroker::connect(&redis)?))
-            }
+            BrokerConfig::Redis(settings) => Ok(Arc::new(self.redis_broker(settings)?)),
             #[cfg(not(all(feature = "redis", feature = "sqlite")))]
             _ => Err(self.not_built().into()),
         }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(super) fn redis_broker(&self, settings: &RedisSettings) -> Result<RedisBroker, SetupError> {
+        let mut redis = RedisConfig::new(settings.url.clone())
+            .with_archive_limits(self.archive)
+            .with_prefix(&settings.prefix)
+            .map_err(|error| FileError::new(&self.file, error.to_string()))?;
+        if let Some(source) = &settings.password {
+            // Reports a password that cannot be read now; it is read again for each connection.
+            source.read(&self.file, &self.key_stores)?;
+            let (source, file, stores) = (source.clone(), self.file.clone(), self.key_stores.clone());
+            redis = redis.with_password_reader(move || Ok(Password::from(source.read(&file, &stores)?)));
+        }
+        if settings.tls != TlsFiles::default() {
+            settings.tls.read()?;
+            let files = settings.tls.clone();
+            redis = redis.with_tls_reader(move || {
+                let (roots, client) = files.read()?;
+                Ok(TlsIdentity { roots, client })
+            });
+        }
+        Ok(RedisBroker::connect(&redis)?)
     }
 
     #[cfg(not(all(feature = "redis", feature = "sqlite")))]

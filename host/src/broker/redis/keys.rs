@@ -82,6 +82,11 @@ pub(super) fn probe(prefix: &str) -> String {
     format!("{prefix}:taskseal:probe")
 }
 
+/// Returns the key of the signed keyset.
+pub(super) fn keyset(prefix: &str) -> String {
+    format!("{prefix}:taskseal:keyset")
+}
+
 /// Returns the channel on which an empty queue that got a task is announced.
 pub(super) fn wake_channel(prefix: &str) -> String {
     format!("{prefix}:taskseal:wake")

@@ -34,7 +34,7 @@ fn assert_fault(keys: &str, field: &str, message: &str) {
 
 #[test]
 fn fields_of_a_signed_keyset_need_pinned_roots() {
-    for field in ["name = \"a\"", "shared = [\"mac.key\"]"] {
+    for field in ["name = \"a\"", "shared = [\"mac.key\"]", "keyset_url = \"broker:\""] {
         let name = field.split(' ').next().unwrap();
         assert_fault(field, &format!("keys.{name}"), "applies to a signed keyset only");
     }
@@ -52,6 +52,18 @@ fn roots_that_are_invalid_equal_or_too_many_are_refused() {
     {
         assert_fault(&format!("roots = [{roots}]"), "keys.roots", "expected one root, or two that differ");
     }
+}
+
+#[test]
+fn carrier_must_be_the_redis_of_the_broker() {
+    let roots = format!("roots = [\"{}\"]", root(1));
+    for url in ["", "broker", "redis://h", "https://h/keyset.cose", "file:keyset.cose"] {
+        let keys = format!("{roots}\nkeyset_url = \"{url}\"\n[broker]\nurl = \"redis://localhost\"");
+        assert_fault(&keys, "keys.keyset_url", "not a carrier of keysets");
+    }
+    assert_fault(&format!("{roots}\nkeyset_url = \"broker:\""), "keys.keyset_url", "the broker is a file");
+    let redis = format!("{roots}\nkeyset_url = \"broker:\"\n[broker]\nurl = \"redis://localhost\"");
+    assert!(load(&redis).unwrap().keyset_carrier.is_some());
 }
 
 #[test]
