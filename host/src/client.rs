@@ -7,6 +7,7 @@ mod open;
 mod open_result;
 mod receipt;
 mod receipt_text;
+mod reload;
 mod seal;
 pub(crate) mod settings;
 mod sign_batcher;
@@ -25,6 +26,7 @@ pub use self::wait::WaitOutcome;
 
 use self::enqueue::store;
 use self::keys::ClientKeys;
+use self::reload::KeyReload;
 use self::seal::{Producer, Sealed};
 use self::sign_batcher::SignBatcher;
 use crate::broker::{Broker, NewTask, TaskState};
@@ -48,12 +50,28 @@ impl Client {
     /// Creates a client that seals with `key`. The keys of `keyring` verify and decrypt results.
     #[must_use]
     pub fn new(settings: ClientSettings, broker: Arc<dyn Broker>, key: SealingKey, keyring: Keyring) -> Self {
-        Self::with_keys(settings, broker, ClientKeys { keyring, sealing: Ok(key) })
+        Self::with_keys(settings, broker, ClientKeys { keyring, sealing: Ok(key) }, None)
     }
 
-    fn with_keys(settings: ClientSettings, broker: Arc<dyn Broker>, keys: ClientKeys) -> Self {
-        let producer = Producer { settings, keys: Live::new(keys) };
+    fn with_keys(
+        settings: ClientSettings,
+        broker: Arc<dyn Broker>,
+        keys: ClientKeys,
+        reload: Option<KeyReload>,
+    ) -> Self {
+        let producer = Producer { settings, keys: Live::new(keys), reload };
         Self { producer: Arc::new(producer), batcher: Arc::default(), broker }
+    }
+
+    /// Has this client load its keyset and keys again, in the background. Without this call they are loaded when their files
+    /// change, and at the intervals of `[keys]`, while the client is used on a runtime.
+    ///
+    /// The keys of a client that was not opened from a configuration stay the same.
+    pub fn reload_keys(&self) {
+        self.producer.watch_keys();
+        if let Some(reload) = &self.producer.reload {
+            reload.request();
+        }
     }
 
     /// Checks that this client has a key that may seal tasks now. Each call that seals checks it too.

@@ -17,6 +17,7 @@ mod sealing;
 pub(crate) mod value;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use taskseal_core::Kind;
 
@@ -75,6 +76,11 @@ pub struct Config {
     /// Where a signed keyset is fetched from, beside its file.
     #[doc(hidden)]
     pub keyset_carrier: Option<KeysetCarrier>,
+    /// How often clients and workers load keys again whose files have not changed: sources that are not files tell no change. One
+    /// minute by default.
+    pub key_refresh: Duration,
+    /// Time without a successful load after which the keys are reported as stale. One hour by default.
+    pub key_max_stale: Duration,
     /// How tasks are sealed; `None` if this host seals none.
     pub client: Option<ClientSettings>,
     /// How tasks are run; `None` if this host runs none.

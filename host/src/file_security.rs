@@ -18,6 +18,7 @@ pub(crate) use self::secret::one_line;
 pub use self::secret::{MAX_LEN, read, read_line};
 
 use crate::file_error::FileError;
+use crate::file_watch;
 
 #[cfg(test)]
 mod tests;
@@ -108,9 +109,9 @@ fn open(path: &Path) -> Result<(File, Metadata), FileError> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let (file, metadata) = opened
-        .and_then(|file| file.metadata().map(|metadata| (file, metadata)))
-        .map_err(|error| unreadable(path, &error))?;
+    let opened = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    file_watch::record(path, opened.as_ref().ok().map(|(_, metadata)| metadata));
+    let (file, metadata) = opened.map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
         return Err(FileError::new(path, "not a regular file"));
     }

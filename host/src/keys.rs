@@ -68,7 +68,7 @@ pub use self::keyset_file::{
     default_longest_task, is_pattern,
 };
 pub(crate) use self::keyset_file::{Kid, Patterns, Point};
-pub(crate) use self::live::Live;
+pub(crate) use self::live::{KeyGeneration, Live, Loaded, POLL, Reloader, Trigger, reload_keyring};
 #[doc(hidden)]
 pub use self::opening::{OpeningAgreement, OpeningKeys};
 #[doc(hidden)]

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod quarantine;
 pub mod replay;
 
+mod file_watch;
 mod lock;
 mod retry;
 mod runtime;

@@ -88,13 +88,23 @@ impl ResultSealer {
         Ok(Self { issuer: issuer.to_owned(), key })
     }
 
+    /// Returns a sealer for the same issuer with another key.
+    pub(crate) fn with_key(&self, key: SealingKey) -> Self {
+        Self { issuer: self.issuer.clone(), key }
+    }
+
+    /// Returns the key.
+    pub(crate) const fn key(&self) -> &SealingKey {
+        &self.key
+    }
+
     /// Returns the identifier of the key.
     pub(crate) fn kid(&self) -> KeyId {
         self.key.kid()
     }
 
     /// Returns whether sealing may wait for a token or a service.
-    pub(crate) const fn may_block(&self) -> bool {
+    pub(crate) fn may_block(&self) -> bool {
         self.key.may_block()
     }
 

@@ -59,7 +59,7 @@ impl Backoff {
 }
 
 /// Returns a time between half of `step` and all of it.
-fn with_jitter(step: Duration) -> Duration {
+pub(crate) fn with_jitter(step: Duration) -> Duration {
     // Without randomness the delay only lacks its jitter.
     let jitter = getrandom::u32().unwrap_or(u32::MAX);
     step / 2 + (step / 2).mul_f64(f64::from(jitter) / f64::from(u32::MAX))

@@ -35,6 +35,8 @@ const STATE_FAILURES: &str = "taskseal_state_failures_total";
 const AUDIT_FAILURES: &str = "taskseal_audit_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
 const KEYSET_NOT_IN_FORCE: &str = "taskseal_keyset_not_in_force_total";
+const KEYS_RELOAD_FAILED: &str = "taskseal_keys_reload_failed_total";
+const KEYS_LOADED: &str = "taskseal_keys_loaded_timestamp_seconds";
 const RESULTS_WAITING: &str = "taskseal_results_waiting";
 const QUARANTINE_ENTRIES: &str = "taskseal_quarantine_entries";
 const QUARANTINE_BYTES: &str = "taskseal_quarantine_bytes";
@@ -44,7 +46,7 @@ const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 11] = [
+const COUNTERS: [(&str, &str); 12] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
@@ -57,12 +59,14 @@ const COUNTERS: [(&str, &str); 11] = [
     ),
     (AUDIT_FAILURES, "Reported failures to write the audit log."),
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
+    (KEYS_RELOAD_FAILED, "Attempts to load the keys again that failed."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
     (KEYSET_NOT_IN_FORCE, "Times that a task was put off because the signed keyset was not in force."),
 ];
 
 /// Gauges, with their descriptions.
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 4] = [
+    (KEYS_LOADED, "Unix time at which the keys were last loaded, in seconds."),
     (RESULTS_WAITING, "Executed tasks whose results wait for their key."),
     (QUARANTINE_ENTRIES, "Refused tasks in the quarantine of this host."),
     (QUARANTINE_BYTES, "Size of the tasks in the quarantine of this host, in bytes."),
@@ -111,6 +115,25 @@ pub(crate) fn result_waits() {
 /// Reports that a result no longer waits for its key.
 pub(crate) fn result_waits_no_more() {
     gauge(RESULTS_WAITING).decrement(1.0);
+}
+
+/// Reports that keys were loaded.
+pub(crate) fn keys_loaded() {
+    let seconds = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    gauge(KEYS_LOADED).set(seconds);
+}
+
+/// Reports that keys cannot be loaded again.
+pub(crate) fn keys_reload_failed() {
+    counter(KEYS_RELOAD_FAILED).increment(1);
+}
+
+/// Reports an event about the keys of a client, which has no observer.
+pub(crate) fn observe_client(event: &Event) {
+    match event {
+        Event::KeysReloaded { .. } => info!(target: "taskseal::client", event = "keys-reloaded", "{event}"),
+        _ => warn!(target: "taskseal::client", event = "keys", "{event}"),
+    }
 }
 
 /// Reports what the quarantine stores, and how many entries it has evicted: the workers of a host share it.
@@ -164,6 +187,11 @@ fn count(event: &Event) {
         | Event::QuarantineFull { .. }
         | Event::HandlerNotStarted { .. }
         | Event::RecipientMissing { .. }
+        // Counted where the keys are loaded.
+        | Event::KeysReloaded { .. }
+        | Event::KeysReloadFailed { .. }
+        | Event::KeysStale { .. }
+        | Event::KeyEndsSoon { .. }
         | Event::KeyBack { .. } => {}
     }
 }
@@ -224,6 +252,17 @@ fn trace(event: &Event) {
         }
         Event::KeyBack { kid } => {
             emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());
+        }
+        Event::KeysReloaded { count, changes } => {
+            let changes = changes.join(", ");
+            emit!(info, "keys-reloaded", event, count, changes);
+        }
+        Event::KeysReloadFailed { error, keyset_loaded } => {
+            emit!(warn, "keys-reload-failed", event, error, keyset_loaded);
+        }
+        Event::KeysStale { age } => emit!(warn, "keys-stale", event, seconds = age.as_secs()),
+        Event::KeyEndsSoon { kid, ends_at } => {
+            emit!(warn, "key-ends-soon", event, kid = display(kid), ends_at = ends_at.as_secs());
         }
         Event::QuarantineFull { evicted } => emit!(warn, "quarantine-full", event, evicted),
         Event::ClockSetBack { by } => emit!(warn, "clock-set-back", event, seconds = by.as_secs()),

@@ -19,7 +19,7 @@
 //!
 //! `prepare.rs` takes a batch through stages 2 to 4, and `task_state.rs` has the states of a task between the stages.
 //! `heartbeat.rs` extends leases while tasks run; `maintenance.rs` recovers the tasks of lost workers, moves due tasks, and
-//! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back.
+//! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back. `reload.rs` loads the keys again.
 
 mod admit;
 mod audit;
@@ -41,6 +41,7 @@ pub(crate) mod postpone;
 mod prepare;
 mod quarantine;
 mod queue_scheduler;
+mod reload;
 mod result_key;
 mod root_cache;
 mod seal_result;
@@ -70,10 +71,11 @@ pub use crate::retry::Backoff;
 
 use self::phase::Phase;
 use self::shared::Shared;
+use self::snapshot::Snapshot;
 use crate::audit::Recorder;
 use crate::broker::Broker;
 use crate::handler::Handlers;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Reloader};
 use crate::quarantine::Quarantine;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
@@ -140,6 +142,20 @@ impl Worker {
         self
     }
 
+    /// Loads the keys again through `reloader`.
+    fn reloaded_by(mut self, reloader: Reloader<Snapshot>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("a worker that does not run is not shared");
+        shared.reloader = Some(reloader);
+        self
+    }
+
+    /// Returns a function that has the worker load its keyset and keys again now, also while it runs. The keys of a worker that
+    /// was not built from a configuration stay the same.
+    pub fn key_reload(&self) -> impl Fn() + Send + Sync + 'static {
+        let request = Arc::clone(&self.shared.reload_request);
+        move || request.notify_one()
+    }
+
     /// Runs until `shutdown` is ready, then drains: fetches no more tasks, lets running ones finish within the drain time
     /// and gives the others back. Returns what was done.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Tally {
@@ -202,6 +218,7 @@ fn start_background(shared: &Arc<Shared>) -> JoinSet<()> {
     background.spawn(boxed(maintenance::tidy(Arc::clone(shared))));
     background.spawn(boxed(maintenance::count(Arc::clone(shared))));
     background.spawn(boxed(clock_steps::watch(Arc::clone(shared))));
+    background.spawn(boxed(reload::run(Arc::clone(shared))));
     background
 }
 

@@ -1,3 +1,4 @@
 //! Keys of clients and workers that run: what their keyset no longer allows, and what replaces them without a restart.
 
 mod ended;
+mod reload;

@@ -124,10 +124,12 @@ impl Site {
         let echo = |task: OpenedTask| async move { Ok(Output::new(ContentType::OCTETS, task.body.to_vec())) };
         let worker = Worker::builder(&config).handle("*", echo).observer(move |event| noting.note(event));
         let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(worker.build().unwrap().run_until(async {
+        let worker = worker.build().unwrap();
+        let reload = Box::new(worker.key_reload());
+        let ended = tokio::spawn(worker.run_until(async {
             let _ = stopped.await;
         }));
-        SiteWorker { log, stop, ended }
+        SiteWorker { log, reload, stop, ended }
     }
 }
 
@@ -172,10 +174,12 @@ impl EventLog {
 }
 
 /// A worker in the background.
-#[derive(Debug)]
+#[allow(missing_debug_implementations)]
 pub struct SiteWorker {
     /// Its events.
     pub log: EventLog,
+    /// Has it load its keys now.
+    pub reload: Box<dyn Fn() + Send + Sync>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Tally>,
 }

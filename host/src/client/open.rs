@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::Client;
 use super::keys::ClientKeys;
+use super::reload::KeyReload;
 use crate::broker::Broker;
 use crate::config::{Config, SetupError};
+use crate::file_watch::recorded;
+use crate::keys::Reloader;
 
 impl Client {
     /// Opens the client of a configuration, with the keys of `[client]` and no others.
@@ -25,8 +28,9 @@ impl Client {
     /// [`SetupError`].
     pub fn open_on(config: &Config, broker: Arc<dyn Broker>) -> Result<Self, SetupError> {
         let settings = config.client()?.clone();
-        let keyring = config.client_keyring()?;
-        let sealing = config.task_key(&keyring);
-        Ok(Self::with_keys(settings, broker, ClientKeys { keyring, sealing }))
+        let (keys, files) = recorded(|| ClientKeys::open(config));
+        let (config, times) = (config.clone(), (config.key_refresh, config.key_max_stale));
+        let reloader = Reloader::new(files, times, move |keys: &ClientKeys| keys.reload(&config));
+        Ok(Self::with_keys(settings, broker, keys?, Some(KeyReload::new(reloader))))
     }
 }

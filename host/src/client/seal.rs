@@ -10,6 +10,7 @@ use taskseal_core::{Audience, Claims, ContentType, Issuer, SealError, TaskId, Ta
 use tokio::time::Instant;
 
 use super::keys::ClientKeys;
+use super::reload::KeyReload;
 use super::{ClientError, ClientSettings, Receipt};
 use crate::broker::{NewTask, TaskRecord};
 use crate::keys::{Draft, Live, SealingKey, SignerFault};
@@ -24,6 +25,8 @@ use crate::time::{UnixMillis, unix_seconds};
 pub(super) struct Producer {
     pub(super) settings: ClientSettings,
     pub(super) keys: Live<ClientKeys>,
+    /// Loads the keys again; `None` for keys that the application opened.
+    pub(super) reload: Option<KeyReload>,
 }
 
 /// A sealed task on its way to a broker.
@@ -81,6 +84,7 @@ impl Producer {
     /// Seals tasks with the current keys on this thread, or on a blocking thread if the signer may block. Once started, it runs
     /// to its end even if the caller is dropped.
     async fn attempt(self: &Arc<Self>, tasks: Arc<[Task]>) -> Vec<Result<Sealed, ClientError>> {
+        self.watch_keys();
         let (keys, count) = (self.keys.snapshot(), tasks.len());
         if !keys.may_block() {
             return self.seal_now(&keys, &tasks);

@@ -83,6 +83,7 @@ impl Client {
         let audience = self.settings().audience(&receipt.queue);
         let policy = self.settings().policy.clone();
         let found = Found { envelope, receipt: receipt.clone(), audience, policy };
+        self.producer.watch_keys();
         found.open(self.producer.keys.snapshot().keyring.clone(), self.settings().retry_for).await
     }
 }

@@ -151,6 +151,7 @@ impl ConfigFile {
         let archive = self.broker.archive();
         let broker = self.broker.check(context)?;
         let keyset_carrier = self.keys.carrier(context, &broker)?;
+        let (key_refresh, key_max_stale) = self.keys.times();
         let (keyset, signed) = self.keys.check(context, &deployment, &state_dir)?;
         let mut policy = self.policy;
         policy.file = policy.file.map(|file| in_folder_of(context.file, &file));
@@ -176,6 +177,8 @@ impl ConfigFile {
             keyset,
             signed_keyset: signed,
             keyset_carrier,
+            key_refresh,
+            key_max_stale,
             client,
             worker,
             policy,

@@ -1,6 +1,7 @@
 //! The section `[keys]`: the keyset, and what a signed one is trusted by.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use taskseal_core::keys::VerifyingKey;
@@ -8,7 +9,7 @@ use taskseal_core::keys::VerifyingKey;
 use super::broker::BrokerConfig;
 use super::carrier::KeysetCarrier;
 use super::context::Context;
-use super::value::Name;
+use super::value::{DAY, Name, Seconds, YEAR};
 use crate::file_error::FileError;
 use crate::keys::{InvalidRoots, Point, SignedKeyset, relative_to};
 use crate::toml_file::Spanned;
@@ -21,9 +22,20 @@ pub(super) struct KeysSection {
     name: Option<Spanned<Name<64, true>>>,
     shared: Option<Spanned<Vec<Spanned<String>>>>,
     keyset_url: Option<Spanned<String>>,
+    refresh: Option<Seconds<1, DAY>>,
+    max_stale: Option<Seconds<60, YEAR>>,
 }
 
+const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
+
 impl KeysSection {
+    /// Returns the interval at which keys are loaded again, and the time after which they are stale.
+    pub(super) fn times(&self) -> (Duration, Duration) {
+        let refresh = self.refresh.map_or(DEFAULT_REFRESH, Duration::from);
+        (refresh, self.max_stale.map_or(DEFAULT_MAX_STALE, Duration::from))
+    }
+
     /// Returns the path of the keyset and, if `roots` are pinned, how it is verified. `name` is the deployment.
     pub(super) fn check(
         self,

@@ -149,7 +149,7 @@ fn limits_of_the_archive_are_those_of_asynq_unless_they_are_set() {
     assert_eq!(load(MINIMAL).unwrap().archive, ArchiveLimits::default());
     for url in ["", "url = \"redis://localhost\"\n"] {
         let set = format!("{MINIMAL}[broker]\n{url}archive_max_tasks = 5\narchive_max_age = \"2d\"\n");
-        let age = std::time::Duration::from_secs(2 * 86_400);
+        let age = Duration::from_secs(2 * 86_400);
         assert_eq!(load(&set).unwrap().archive, ArchiveLimits { tasks: 5, age });
     }
 }

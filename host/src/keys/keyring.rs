@@ -127,6 +127,11 @@ impl Keyring {
         Self { decryption: Arc::new(decryption), ..self.clone() }
     }
 
+    /// Returns the same keyset with the decryption keys of another keyring.
+    pub(super) fn with_decryption_keys_of(&self, other: &Self) -> Self {
+        Self { decryption: Arc::clone(&other.decryption), ..self.clone() }
+    }
+
     /// Returns the same keyset without keys that decrypt.
     pub(super) fn without_decryption_keys(&self) -> Self {
         self.decrypting_with(Decryption::default())

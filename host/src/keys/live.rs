@@ -2,6 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub(crate) use self::load::{Loaded, reload_keyring};
+pub(crate) use self::reload::{KeyGeneration, POLL, Reloader, Trigger};
+
+mod change;
+mod load;
+mod reload;
+
 /// A value that is replaced while it is in use. Users hold a snapshot of it.
 #[derive(Debug)]
 pub(crate) struct Live<T>(RwLock<Arc<T>>);
@@ -16,5 +23,15 @@ impl<T> Live<T> {
     pub(crate) fn snapshot(&self) -> Arc<T> {
         // The lock is held for one statement: no panic leaves half of a value.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the value for all later snapshots.
+    pub(crate) fn replace(&self, value: T) {
+        let value = Arc::new(value);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *current, value);
+        drop(current);
+        // Outside of the lock: the last user of keys wipes them.
+        drop(former);
     }
 }

@@ -9,6 +9,7 @@ mod source;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use getrandom::SysRng;
 use getrandom::rand_core::TryCryptoRng;
@@ -26,12 +27,13 @@ use super::authenticator::Authenticating;
 use super::error::KeyError;
 use super::keyring::Keyring;
 use super::recipients::NoRecipient;
+use super::record::Record;
 use super::signer::{SignerFault, Signing};
 
 /// Seals tasks or results. Many threads may use it. Made by [`Keyring::sealing_key`](super::Keyring::sealing_key).
 #[derive(Debug)]
 pub struct SealingKey {
-    keys: Keys,
+    keys: Arc<Keys>,
     kind: Kind,
     /// The keyset that allows it to seal.
     keyset: Keyring,
@@ -130,15 +132,15 @@ impl SealingKey {
     }
 
     /// Returns whether the keyset chooses the recipient of each body.
-    pub(crate) const fn chooses_recipients(&self) -> bool {
-        matches!(self.keys, Keys::SignEncryptTo(_, Recipients::OfKeyset(_), _))
+    pub(crate) fn chooses_recipients(&self) -> bool {
+        matches!(*self.keys, Keys::SignEncryptTo(_, Recipients::OfKeyset, _))
     }
 
     /// Returns whether there is a key to encrypt bodies of some of these types and an audience to now, for some issuer.
     pub(crate) fn has_recipient_for(&self, types: NameSet<'_>, audience: &str) -> bool {
-        match &self.keys {
-            Keys::SignEncryptTo(_, Recipients::OfKeyset(keyset), _) => {
-                keyset.has_recipient_for(self.kind, types, audience)
+        match &*self.keys {
+            Keys::SignEncryptTo(_, Recipients::OfKeyset, _) => {
+                self.keyset.has_recipient_for(self.kind, types, audience)
             }
             _ => true,
         }
@@ -149,14 +151,16 @@ impl SealingKey {
     /// # Errors
     /// [`NoRecipient`].
     pub fn check_recipient(&self, draft: &Draft<'_>) -> Result<(), NoRecipient> {
-        match &self.keys {
-            Keys::SignEncryptTo(_, recipients, _) => recipients.find(self.kind, draft).map(drop),
+        match &*self.keys {
+            Keys::SignEncryptTo(_, recipients, _) => {
+                recipients.find(&self.keyset, self.kind, draft).map(drop)
+            }
             _ => Ok(()),
         }
     }
 
     fn seal_with_rng<R: TryCryptoRng>(&self, draft: &Draft<'_>, rng: &mut R) -> Result<Vec<u8>, NotSealed> {
-        let sealed = match &self.keys {
+        let sealed = match &*self.keys {
             Keys::Sign(signer) => seal_alone(&mut self.of_kind(Sealer::sign(signer)), draft, &mut Plain(rng)),
             Keys::Authenticate(key) => {
                 seal_alone(&mut self.of_kind(Sealer::authenticate(key)), draft, &mut Plain(rng))
@@ -170,7 +174,7 @@ impl SealingKey {
                 seal_alone(sealer, draft, &mut Hedged { key: hedge, rng })
             }
             Keys::SignEncryptTo(signer, recipients, hedge) => {
-                let recipient = recipients.find(self.kind, draft)?;
+                let recipient = recipients.find(&self.keyset, self.kind, draft)?;
                 let sealer = &mut self.of_kind(Sealer::sign_encrypt_to(signer, &recipient));
                 seal_alone(sealer, draft, &mut Hedged { key: hedge, rng })
             }
@@ -200,7 +204,7 @@ impl SealingKey {
         drafts: &[Draft<'_>],
         rng: &mut R,
     ) -> Vec<Result<Vec<u8>, NotSealed>> {
-        let sealed = match &self.keys {
+        let sealed = match &*self.keys {
             Keys::Sign(signer) if drafts.len() > 1 => {
                 seal_together(self.of_kind(Sealer::sign(signer)), drafts, &mut Plain(rng))
             }
@@ -209,7 +213,7 @@ impl SealingKey {
                 seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
             }
             Keys::SignEncryptTo(signer, recipients, hedge) if drafts.len() > 1 => {
-                return recipients.seal_each(self.kind, drafts, |recipient, drafts| {
+                return recipients.seal_each(&self.keyset, self.kind, drafts, |recipient, drafts| {
                     let sealer = self.of_kind(Sealer::sign_encrypt_to(signer, recipient));
                     seal_together(sealer, drafts, &mut Hedged { key: hedge, rng })
                 });
@@ -225,8 +229,8 @@ impl SealingKey {
 
     /// Returns the suite.
     #[must_use]
-    pub const fn suite(&self) -> Suite {
-        match &self.keys {
+    pub fn suite(&self) -> Suite {
+        match &*self.keys {
             Keys::Sign(_) => Suite::S,
             Keys::Authenticate(_) => Suite::M,
             Keys::Encrypt(..) => Suite::E,
@@ -238,7 +242,7 @@ impl SealingKey {
     /// Returns the kid of the key that authenticates.
     #[must_use]
     pub fn kid(&self) -> KeyId {
-        match &self.keys {
+        match &*self.keys {
             Keys::Sign(signer) | Keys::SignEncrypt(signer, ..) | Keys::SignEncryptTo(signer, ..) => {
                 signer.kid()
             }
@@ -253,6 +257,21 @@ impl SealingKey {
         self.kind
     }
 
+    /// Returns the same key under another keyset, which may not allow it: [`check`](Self::check) tells.
+    pub(crate) fn under(&self, keyring: &Keyring) -> Self {
+        Self {
+            keys: Arc::clone(&self.keys),
+            kind: self.kind,
+            keyset: keyring.without_decryption_keys(),
+            source: self.source.clone(),
+        }
+    }
+
+    /// Returns the Unix time in seconds from which the keyset does not allow it to seal, `u64::MAX` if there is none.
+    pub(crate) fn end(&self) -> u64 {
+        self.keyset.record(self.kid()).map_or(u64::MAX, Record::sealing_end)
+    }
+
     /// Checks that the keyset still allows it to seal: a key ends while a process runs.
     ///
     /// # Errors
@@ -263,7 +282,7 @@ impl SealingKey {
 
     /// Returns the kid of the shared key that encrypts inside of signatures.
     fn encryption_kid(&self) -> Option<KeyId> {
-        match &self.keys {
+        match &*self.keys {
             Keys::SignEncrypt(_, key, _) => Some(key.kid()),
             _ => None,
         }
@@ -271,14 +290,14 @@ impl SealingKey {
 
     /// Returns whether it signs, so that one signature can cover many tasks.
     #[must_use]
-    pub const fn signs(&self) -> bool {
-        matches!(self.keys, Keys::Sign(_) | Keys::SignEncrypt(..) | Keys::SignEncryptTo(..))
+    pub fn signs(&self) -> bool {
+        matches!(*self.keys, Keys::Sign(_) | Keys::SignEncrypt(..) | Keys::SignEncryptTo(..))
     }
 
     /// Returns whether sealing may wait for a token or a service, and so belongs on a blocking thread.
     #[must_use]
-    pub const fn may_block(&self) -> bool {
-        match &self.keys {
+    pub fn may_block(&self) -> bool {
+        match &*self.keys {
             Keys::Sign(signer) | Keys::SignEncrypt(signer, ..) | Keys::SignEncryptTo(signer, ..) => {
                 signer.may_block()
             }

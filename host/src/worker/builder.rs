@@ -8,11 +8,14 @@ use taskseal_core::NameSet;
 
 use super::audit;
 use super::settings::WorkerSettings;
+use super::snapshot::Snapshot;
 use super::{Backoff, Event, Worker, WorkerParts};
 use crate::broker::Broker;
 use crate::config::{Config, SetupError};
 use crate::file_error::FileError;
+use crate::file_watch::recorded;
 use crate::handler::{Failure, Function, Handler, Handlers, OpenedTask, Output};
+use crate::keys::{Keyring, Reloader};
 use crate::policy::Mode;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
@@ -120,10 +123,14 @@ impl WorkerBuilder<'_> {
             Some(_) => Arc::new(self.open_rollout(&settings)?),
             None => Arc::default(),
         };
-        let parts = self.open(&settings)?;
+        let (keys, files) = recorded(|| self.open_keys(&settings));
+        let parts = self.open(keys?)?;
         // Last, so that a worker that cannot start for another reason is not in the log.
         let audit = audit::start(self.config, &settings)?;
-        let mut worker = Worker::new(settings, parts).counting_in(rollout);
+        let config = self.config.clone();
+        let times = (config.key_refresh, config.key_max_stale);
+        let reloader = Reloader::new(files, times, move |keys: &Snapshot| keys.reload(&config));
+        let mut worker = Worker::new(settings, parts).counting_in(rollout).reloaded_by(reloader);
         if let Some(audit) = audit {
             worker = worker.audited_by(audit);
         }
@@ -203,12 +210,16 @@ impl WorkerBuilder<'_> {
         }
     }
 
-    fn open(&mut self, settings: &WorkerSettings) -> Result<WorkerParts, SetupError> {
-        let config = self.config;
-        let keyring = config.keyring()?;
-        let results = ResultSealer::new(&settings.id, config.result_key(&keyring)?)
-            .map_err(|error| FileError::new(&config.file, format!("worker.id: {error}")))?;
+    fn open_keys(&self, settings: &WorkerSettings) -> Result<(Keyring, ResultSealer), SetupError> {
+        let keyring = self.config.keyring()?;
+        let results = ResultSealer::new(&settings.id, self.config.result_key(&keyring)?)
+            .map_err(|error| FileError::new(&self.config.file, format!("worker.id: {error}")))?;
         self.check_recipients(settings, &results)?;
+        Ok((keyring, results))
+    }
+
+    fn open(&mut self, (keyring, results): (Keyring, ResultSealer)) -> Result<WorkerParts, SetupError> {
+        let config = self.config;
         Ok(WorkerParts {
             broker: self.broker.take().map_or_else(|| config.open_broker(), Ok)?,
             ledger: match self.ledger.take() {

@@ -85,6 +85,10 @@ impl Tally {
             | Event::ClockSetBack { .. }
             | Event::KeyBack { .. }
             | Event::RecipientMissing { .. }
+            | Event::KeysReloaded { .. }
+            | Event::KeysReloadFailed { .. }
+            | Event::KeysStale { .. }
+            | Event::KeyEndsSoon { .. }
             | Event::HandlerNotStarted { .. }
             | Event::AuditFailed { .. }
             | Event::AuditBack => {}

@@ -186,6 +186,33 @@ pub enum Event {
         /// The key.
         kid: KeyId,
     },
+    /// The keys were loaded again.
+    KeysReloaded {
+        /// Number of keys of the keyset.
+        count: usize,
+        /// The keys whose states have changed, with both states.
+        changes: Vec<String>,
+    },
+    /// Keys cannot be loaded again. Reported when the error begins or changes.
+    KeysReloadFailed {
+        /// The error.
+        error: String,
+        /// Whether the keyset was loaded: then the secret keys that cannot be opened are the former ones, or one may not be used.
+        /// Otherwise all keys are the former ones.
+        keyset_loaded: bool,
+    },
+    /// No attempt to load the keys again has succeeded for longer than `max_stale` of `[keys]`.
+    KeysStale {
+        /// Time since the last success.
+        age: Duration,
+    },
+    /// The key that seals ends within seven days.
+    KeyEndsSoon {
+        /// The key.
+        kid: KeyId,
+        /// When it ends.
+        ends_at: UnixMillis,
+    },
     /// The quarantine is full: older entries were evicted for new ones.
     QuarantineFull {
         /// Number of entries evicted.
@@ -293,6 +320,23 @@ impl fmt::Display for Event {
             Self::RecipientMissing { id, missing, .. } => write!(f, "{missing}: the result of {id} waits"),
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
+            }
+            Self::KeysReloaded { count, changes } => {
+                write!(f, "loaded the keys again: the keyset has {count} keys")?;
+                if changes.is_empty() { Ok(()) } else { write!(f, "; {}", changes.join(", ")) }
+            }
+            Self::KeysReloadFailed { error, keyset_loaded: false } => {
+                write!(f, "cannot load the keys again: {error}; the former ones stay in use")
+            }
+            Self::KeysReloadFailed { error, keyset_loaded: true } => {
+                write!(f, "the keyset is loaded, and a key of this host cannot be used: {error}")
+            }
+            Self::KeysStale { age } => {
+                write!(f, "the keys are stale: they were loaded last {} s ago", age.as_secs())
+            }
+            Self::KeyEndsSoon { kid, ends_at } => {
+                let seconds = ends_at.since(UnixMillis::now()).as_secs();
+                write!(f, "key {kid} seals for {} more hours: rotate it before it ends", seconds / 3600)
             }
             Self::QuarantineFull { evicted } => {
                 write!(f, "the quarantine is full: {evicted} older entries were evicted")

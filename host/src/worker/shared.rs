@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinError;
 
 use super::WorkerParts;
@@ -24,7 +24,7 @@ use super::start_failures::StartFailures;
 use crate::audit::Recorder;
 use crate::broker::Broker;
 use crate::handler::Handlers;
-use crate::keys::Live;
+use crate::keys::{Live, Reloader};
 use crate::lock::lock;
 use crate::policy::PolicySet;
 use crate::quarantine::Quarantine;
@@ -54,6 +54,10 @@ pub(super) struct Shared {
     pub(super) rollout: Arc<Rollout>,
     /// The current keys.
     pub(super) keys: Live<Snapshot>,
+    /// Loads the keys again; `None` for keys that the application opened.
+    pub(super) reloader: Option<Reloader<Snapshot>>,
+    /// Notified when an operator requires that the keys are loaded again.
+    pub(super) reload_request: Arc<Notify>,
     /// Patterns of the handled task types, in the form of a [`NameSet`](taskseal_core::NameSet).
     pub(super) handled_types: String,
     /// The name of this worker in the ledger, unique for each run of the process.
@@ -89,6 +93,8 @@ impl Shared {
             settings,
             parts: Services { broker, ledger, quarantine, handlers },
             keys: Live::new(Snapshot::new(keyring, results)),
+            reloader: None,
+            reload_request: Arc::default(),
             result_key: ResultKey::new(),
             counters: Counters::default(),
             leases: Arc::default(),

@@ -1,5 +1,7 @@
 //! Opening the keys of a suite and checking them against the keyset.
 
+use std::sync::Arc;
+
 use taskseal_core::keys::EncryptionKey;
 use taskseal_core::seal::HedgeKey;
 use taskseal_core::{KeyId, Kind, Secret, Suite};
@@ -68,7 +70,7 @@ impl Keyring {
         };
         self.check_sealing(source, kid, kind)?;
         let keyset = self.without_decryption_keys();
-        Ok(SealingKey { keys, kind, keyset, source: source.clone() })
+        Ok(SealingKey { keys: Arc::new(keys), kind, keyset, source: source.clone() })
     }
 
     /// Returns the keys of a suite that signs.
@@ -87,7 +89,7 @@ impl Keyring {
             Suite::Sp => {
                 let recipients = match &source.recipient {
                     Some(named) => Recipients::Named(self.recipient(named, kind)?),
-                    None => Recipients::OfKeyset(self.without_decryption_keys()),
+                    None => Recipients::OfKeyset,
                 };
                 let hedge = hedge(&signer).map_err(|error| KeyError::no_randomness(&source.key, error))?;
                 Ok(Keys::SignEncryptTo(signer, recipients, hedge))

@@ -12,16 +12,21 @@ use crate::keys::recipients::NoRecipient;
 pub(super) enum Recipients {
     /// A key that the configuration names.
     Named(AgreementPublicKey),
-    /// The key that the keyset chooses for each body.
-    OfKeyset(Keyring),
+    /// The key that the keyset of the sealing key chooses for each body.
+    OfKeyset,
 }
 
 impl Recipients {
     /// Returns the key to which a draft is encrypted now.
-    pub(super) fn find(&self, kind: Kind, draft: &Draft<'_>) -> Result<AgreementPublicKey, NoRecipient> {
+    pub(super) fn find(
+        &self,
+        keyset: &Keyring,
+        kind: Kind,
+        draft: &Draft<'_>,
+    ) -> Result<AgreementPublicKey, NoRecipient> {
         match self {
             Self::Named(key) => Ok(*key),
-            Self::OfKeyset(keyset) => {
+            Self::OfKeyset => {
                 let claims = draft.claims;
                 keyset.recipient_for(kind, draft.issuer, claims.task_type, claims.audience)
             }
@@ -31,11 +36,12 @@ impl Recipients {
     /// Seals drafts by calling `seal` once for each recipient, with its drafts. Returns the envelopes in the order of `drafts`.
     pub(super) fn seal_each(
         &self,
+        keyset: &Keyring,
         kind: Kind,
         drafts: &[Draft<'_>],
         mut seal: impl FnMut(&AgreementPublicKey, &[Draft<'_>]) -> Vec<Result<Vec<u8>, SealFault>>,
     ) -> Vec<Result<Vec<u8>, NotSealed>> {
-        let found: Vec<_> = drafts.iter().map(|draft| self.find(kind, draft)).collect();
+        let found: Vec<_> = drafts.iter().map(|draft| self.find(keyset, kind, draft)).collect();
         let mut keys: Vec<AgreementPublicKey> = Vec::new();
         for key in found.iter().flatten() {
             if !keys.contains(key) {

@@ -74,13 +74,13 @@ fn difference(first: &[u8], second: &[u8]) -> usize {
 fn seal_unhedged(key: &SealingKey, claims: &Claims<'_>, body: &[u8]) -> Vec<u8> {
     let draft = Draft::new(claims, ContentType::JSON, body);
     let random = &mut Plain(&mut Repeating);
-    match &key.keys {
+    match &*key.keys {
         Keys::Encrypt(key, _) => seal_alone(&mut Sealer::encrypt(key), &draft, random).unwrap(),
         Keys::SignEncrypt(signer, key, _) => {
             seal_alone(&mut Sealer::sign_encrypt(signer, key), &draft, random).unwrap()
         }
         Keys::SignEncryptTo(signer, recipients, _) => {
-            let recipient = recipients.find(Kind::Task, &draft).unwrap();
+            let recipient = recipients.find(&key.keyset, Kind::Task, &draft).unwrap();
             seal_alone(&mut Sealer::sign_encrypt_to(signer, &recipient), &draft, random).unwrap()
         }
         Keys::Sign(_) | Keys::Authenticate(_) => unreachable!("the suite encrypts"),

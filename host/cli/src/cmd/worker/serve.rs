@@ -31,6 +31,7 @@ pub(super) async fn run(
 ) -> Result<Option<Tally>, Failure> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let mut others = OtherSignals::listen()?;
     let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     let mut keep_alive = interval(keep_alive_interval(watchdog));
@@ -51,6 +52,7 @@ pub(super) async fn run(
     }
     let mut waiting = pin!(start::wait_for_broker(session.broker.clone(), repeats.clone()));
     let mut probe = pin!(log_return_of(session.broker.clone(), repeats));
+    let reload_keys = worker.key_reload();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut stop = Some(stop);
     let mut work = pin!(work(worker, once, async {
@@ -73,10 +75,14 @@ pub(super) async fn run(
                 }
                 continue;
             }
+            _ = hangup.recv() => {
+                reload_keys();
+                continue;
+            }
             name = others.received() => {
                 tracing::warn!(
                     target: WORKER_TARGET, event = "signal-ignored", signal = name,
-                    "{name} has no effect: restart the worker to read its files again"
+                    "{name} has no effect: SIGHUP loads the keys again"
                 );
                 continue;
             }
@@ -92,10 +98,8 @@ pub(super) async fn run(
     Ok(tally)
 }
 
-/// Signals that would end the process by default, and are sent by mistake or by habit: when a terminal is closed, to reload a
-/// configuration, or to rotate log files.
+/// Signals that would end the process by default, and are sent by mistake or by habit, for example to rotate log files.
 struct OtherSignals {
-    hangup: Signal,
     user1: Signal,
     user2: Signal,
     alarm: Signal,
@@ -104,7 +108,6 @@ struct OtherSignals {
 impl OtherSignals {
     fn listen() -> Result<Self, Failure> {
         Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
             user1: listen(SignalKind::user_defined1())?,
             user2: listen(SignalKind::user_defined2())?,
             alarm: listen(SignalKind::alarm())?,
@@ -114,7 +117,6 @@ impl OtherSignals {
     /// Waits for one of them and returns its name.
     async fn received(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.hangup.recv() => "SIGHUP",
             _ = self.user1.recv() => "SIGUSR1",
             _ = self.user2.recv() => "SIGUSR2",
             _ = self.alarm.recv() => "SIGALRM",

@@ -1,0 +1,217 @@
+//! When keys are loaded again, and what is reported about it. The caller calls [`Reloader::poll`] at the intervals it returns.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use taskseal_core::KeyId;
+
+use super::{Live, Loaded};
+use crate::file_watch::{FileVersions, recorded};
+use crate::keys::error::KeyringError;
+use crate::keys::keyring::Keyring;
+use crate::lock::lock;
+use crate::retry::{Backoff, with_jitter};
+use crate::telemetry;
+use crate::time::UnixMillis;
+use crate::worker::event::Event;
+
+/// Delay between two comparisons of the files.
+pub(crate) const POLL: Duration = Duration::from_secs(1);
+/// Files that change are loaded once they have not changed for this time: they may be half-written.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Number of comparisons after which files that keep changing are loaded all the same.
+const MAX_ROUNDS: u32 = 25;
+/// Delay after the first failure; it doubles up to the refresh interval.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// A key that ends within this time is reported.
+const ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Delay between two reports of the same key that ends.
+const REMINDER: Duration = Duration::from_secs(24 * 3600);
+
+/// Why keys may be loaded again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// The time of the next comparison has come.
+    Timer,
+    /// An operator or the application requires it.
+    Request,
+}
+
+/// What the keys of a client and of a worker have in common.
+pub(crate) trait KeyGeneration {
+    /// Returns the keyset.
+    fn keyring(&self) -> &Keyring;
+    /// Returns the key that seals, and the Unix time in seconds from which it does not; `u64::MAX` if it has none.
+    fn sealing_end(&self) -> Option<(KeyId, u64)>;
+}
+
+type Load<T> = Box<dyn Fn(&T) -> Result<Loaded<T>, KeyringError> + Send + Sync>;
+
+/// Loads keys again when their files change, at intervals, and on request.
+pub(crate) struct Reloader<T> {
+    load: Load<T>,
+    refresh: Duration,
+    max_stale: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The files of the last attempt, in the versions that it read.
+    files: FileVersions,
+    /// Versions that were found later, and the number of comparisons since.
+    unsettled: Option<(FileVersions, u32)>,
+    loaded_at: Instant,
+    next_refresh: Instant,
+    failures: u32,
+    /// The failure that was reported last, until a success.
+    reported: Option<String>,
+    is_stale: bool,
+    /// When the end of a key was reported.
+    end_reported: Option<(KeyId, Instant)>,
+}
+
+impl<T: KeyGeneration> Reloader<T> {
+    /// Creates the reloader of keys that were just read from `files`.
+    pub(crate) fn new(
+        files: FileVersions,
+        (refresh, max_stale): (Duration, Duration),
+        load: impl Fn(&T) -> Result<Loaded<T>, KeyringError> + Send + Sync + 'static,
+    ) -> Self {
+        let now = Instant::now();
+        telemetry::keys_loaded();
+        let state = State {
+            files,
+            unsettled: None,
+            loaded_at: now,
+            next_refresh: now + with_jitter(refresh),
+            failures: 0,
+            reported: None,
+            is_stale: false,
+            end_reported: None,
+        };
+        Self { load: Box::new(load), refresh, max_stale, state: Mutex::new(state) }
+    }
+
+    /// Loads the keys again if it is time to, and replaces those of `live` if that succeeds. Returns the delay until the next
+    /// call. Blocks.
+    pub(crate) fn poll(&self, live: &Live<T>, trigger: Trigger, observe: &dyn Fn(&Event)) -> Duration {
+        let state = &mut *lock(&self.state);
+        let (now, files) = (Instant::now(), state.files.now());
+        let is_due = trigger == Trigger::Request || now >= state.next_refresh;
+        if !is_due && files == state.files {
+            state.unsettled = None;
+        } else if !is_due && !state.has_settled(&files) {
+            return SETTLE;
+        } else {
+            let is_change = trigger == Trigger::Request || files != state.files;
+            state.unsettled = None;
+            self.reload(state, live, files, is_change, observe);
+        }
+        self.check_age(state, observe);
+        check_end(state, &*live.snapshot(), observe);
+        POLL
+    }
+
+    fn reload(
+        &self,
+        state: &mut State,
+        live: &Live<T>,
+        before: FileVersions,
+        is_change: bool,
+        observe: &dyn Fn(&Event),
+    ) {
+        let previous = live.snapshot();
+        let (loaded, read) = recorded(|| (self.load)(&previous));
+        let (error, keyset_loaded) = match loaded {
+            Ok(Loaded { keys, fault }) => {
+                let changes = keys.keyring().changes_since(previous.keyring());
+                let has_changed = is_change || !keys.keyring().has_records_of(previous.keyring());
+                let count = keys.keyring().known_kids().count();
+                live.replace(keys);
+                state.files = read;
+                if has_changed || (state.reported.is_some() && fault.is_none()) {
+                    let changes = changes.iter().map(ToString::to_string).collect();
+                    observe(&Event::KeysReloaded { count, changes });
+                }
+                (fault, true)
+            }
+            Err(error) => {
+                // Also the files that this attempt did not reach.
+                state.files = before;
+                state.files.extend(read);
+                (Some(error), false)
+            }
+        };
+        match error {
+            None => state.succeeded(self.refresh),
+            Some(error) => state.failed(&error, keyset_loaded, self.refresh, observe),
+        }
+    }
+
+    /// Reports once that no attempt has succeeded for too long.
+    fn check_age(&self, state: &mut State, observe: &dyn Fn(&Event)) {
+        let age = state.loaded_at.elapsed();
+        if age >= self.max_stale && !std::mem::replace(&mut state.is_stale, true) {
+            observe(&Event::KeysStale { age });
+        }
+    }
+}
+
+impl State {
+    /// Returns whether changed files are the same as at the comparison before.
+    fn has_settled(&mut self, files: &FileVersions) -> bool {
+        let rounds = match &self.unsettled {
+            Some((former, _)) if former == files => return true,
+            Some((_, rounds)) => rounds + 1,
+            None => 0,
+        };
+        self.unsettled = Some((files.clone(), rounds));
+        rounds >= MAX_ROUNDS
+    }
+
+    fn succeeded(&mut self, refresh: Duration) {
+        let now = Instant::now();
+        telemetry::keys_loaded();
+        (self.loaded_at, self.next_refresh) = (now, now + with_jitter(refresh));
+        (self.failures, self.reported, self.is_stale) = (0, None, false);
+    }
+
+    /// Counts a failure, and reports it unless it is the one that was reported last.
+    fn failed(
+        &mut self,
+        error: &KeyringError,
+        keyset_loaded: bool,
+        refresh: Duration,
+        observe: &dyn Fn(&Event),
+    ) {
+        self.failures = self.failures.saturating_add(1);
+        let retry = Backoff::new(FIRST_RETRY.min(refresh), refresh).delay(self.failures);
+        self.next_refresh = Instant::now() + retry;
+        telemetry::keys_reload_failed();
+        let message = error.to_string();
+        if self.reported.as_deref() != Some(&message) {
+            observe(&Event::KeysReloadFailed { error: message.clone(), keyset_loaded });
+            self.reported = Some(message);
+        }
+    }
+}
+
+/// Reports once a day that the key that seals ends soon.
+fn check_end(state: &mut State, keys: &impl KeyGeneration, observe: &dyn Fn(&Event)) {
+    let Some((kid, end)) = keys.sealing_end() else { return };
+    let ends_at = UnixMillis::from_secs(i64::try_from(end).unwrap_or(i64::MAX));
+    let is_soon = UnixMillis::now().plus(ENDS_SOON) >= ends_at;
+    let is_known = state.end_reported.is_some_and(|(known, at)| known == kid && at.elapsed() < REMINDER);
+    if is_soon && !is_known {
+        state.end_reported = Some((kid, Instant::now()));
+        observe(&Event::KeyEndsSoon { kid, ends_at });
+    }
+}
+
+impl<T> fmt::Debug for Reloader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").field("state", &self.state).finish_non_exhaustive()
+    }
+}
