@@ -44,6 +44,7 @@ read! {
     guide_for_keysets_replaces_a_key_and_revokes_another: "host/docs/keyset.md", pages::keyset;
     guide_to_keep_an_audit_log_ends_with_a_log_that_verifies: "host/docs/audit.md", pages::audit;
     guide_for_failed_tasks_runs_them_again: "host/docs/when-a-task-fails.md", pages::when_a_task_fails;
+    guide_to_introduce_sealing_runs_unsealed_and_sealed_tasks: "host/docs/introduce-sealing.md", pages::introduce_sealing;
     guide_for_handlers_ends_with_the_output_of_the_handler: "host/docs/handlers.md", pages::handlers;
     guide_for_services_starts_the_worker_of_its_unit: "host/docs/run-as-a-service.md", pages::service;
     guide_for_any_program_enqueues_from_python_and_from_a_shell: "host/docs/seal-from-any-program.md", languages::any_program;

@@ -13,9 +13,11 @@ mod keygen;
 mod keyset;
 mod ledger;
 mod open;
+mod policy;
 mod quarantine;
 mod queue;
 mod result;
+mod rollout;
 mod seal;
 mod task;
 mod token;
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Quarantine(quarantine::Args),
     Ledger(ledger::Args),
     Audit(audit::Args),
+    Policy(policy::Args),
+    Rollout(rollout::Args),
     Token(token::Args),
     Check(check::Args),
     Doctor(doctor::Args),
@@ -79,6 +83,8 @@ pub(crate) fn run(
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
         Command::Ledger(args) => ledger::run(&args, global, ui),
         Command::Audit(args) => audit::run(&args, global, ui),
+        Command::Policy(args) => policy::run(&args, global, ui),
+        Command::Rollout(args) => rollout::run(&args, global, ui),
         Command::Token(args) => token::run(&args, ui),
         Command::Check(args) => check::run(&args, global, ui),
         Command::Doctor(args) => doctor::run(&args, ui),

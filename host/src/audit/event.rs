@@ -104,6 +104,11 @@ pub enum OperatorAction {
         /// What is done.
         change: LedgerChange,
     },
+    /// Allows a looser mode of a task type than workers have used.
+    LoosenMode {
+        /// The pattern of the type.
+        task_type: String,
+    },
     /// Creates or copies a key.
     Key {
         /// What is done.
@@ -277,6 +282,7 @@ impl OperatorAction {
             Self::Quarantine { change: QuarantineChange::Export, .. } => "quarantine-export",
             Self::Ledger { change: LedgerChange::Init(_) } => "ledger-init",
             Self::Ledger { change: LedgerChange::AcceptClock } => "ledger-accept-clock",
+            Self::LoosenMode { .. } => "rollout-loosen",
             Self::Key { change: KeyChange::Generate, .. } => "key-generate",
             Self::Key { change: KeyChange::Import, .. } => "key-import",
             Self::Key { change: KeyChange::Export, .. } => "key-export",
@@ -297,6 +303,7 @@ impl OperatorAction {
                 vec![("accept_older", (*accept_older).into())]
             }
             Self::Ledger { change: LedgerChange::AcceptClock } => Vec::new(),
+            Self::LoosenMode { task_type } => vec![("type", task_type.as_str().into())],
             Self::Key { kid, place, .. } => {
                 let kid = kid.as_deref().map(|kid| ("kid", kid.into()));
                 kid.into_iter().chain([("place", place.as_str().into())]).collect()

@@ -69,7 +69,7 @@ pub(super) fn decrypt(
     }))
 }
 
-/// Counts a task of a type with a rule, to find out whether its mode may become stricter.
+/// Counts a task of a type with a rule: its mode may become stricter once all are sealed.
 fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str) {
     let now = UnixMillis::now();
     if let RuleChoice::Rule(rule) = shared.policy.rules().choose(task_type)

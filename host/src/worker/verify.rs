@@ -41,8 +41,8 @@ pub(super) fn verify<'a>(
     decision
 }
 
-/// Counts a refusal for the way to find out whether the mode of its type may become stricter. A sealed task counts for the type that its
-/// envelope states, verified or not.
+/// Counts a refusal of a type with a rule: its mode may become stricter once there are none. A sealed task counts for the type that
+/// its envelope states, verified or not.
 fn count_refused(shared: &Shared, task: &LeasedTask, refusal: &RefusalDetails) {
     let claimed = refusal.claimed.as_ref().map(|claimed| &claimed.task_type);
     let rules = shared.policy.rules();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use taskseal::Config;
+use taskseal::policy::TypeRules;
 use taskseal_tests::documents::{Block, pages, top};
 
 use crate::support::keygen::keygen;
@@ -17,6 +18,7 @@ fn every_example_of_a_configuration_is_accepted() {
             let place = format!("{}:{}", page.path, block.line);
             match () {
                 () if block.text.contains("[[key]]") => keyset(&place, &block),
+                () if block.text.contains("[[type]]") => policy(&place, &block),
                 () if block.text.contains("[dependencies]") => dependencies(&place, &block),
                 () => configuration(&place, &block),
             }
@@ -34,7 +36,16 @@ fn configuration(place: &str, block: &Block<'_>) {
         if block.text.starts_with("key = ") { "[client]\nissuer = \"shop\"\nsuite = \"S\"\n" } else { "" };
     let deployment = if block.text.contains("deployment = ") { "" } else { "deployment = \"prod\"\n" };
     fs::write(&file, format!("{deployment}{section}{}", block.text)).unwrap();
+    fs::write(folder.path().join("policy.toml"), "").unwrap();
     let read = Config::load(&file);
+    assert!(read.is_ok(), "{place}: {}", read.unwrap_err());
+}
+
+fn policy(place: &str, block: &Block<'_>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    fs::write(&file, block.text).unwrap();
+    let read = TypeRules::load(&file);
     assert!(read.is_ok(), "{place}: {}", read.unwrap_err());
 }
 

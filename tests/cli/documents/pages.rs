@@ -1,6 +1,8 @@
 //! Pages for one host, with what their readers have before they begin.
 
 use super::languages::have;
+use crate::support::queue::store_unsealed;
+
 use super::reader::{Reader, first};
 
 /// The page needs nothing.
@@ -66,6 +68,24 @@ pub(crate) fn handlers(reader: &mut Reader) {
 pub(crate) fn audit(reader: &mut Reader) {
     project(reader, "project");
     let _ = reader.run_all();
+}
+
+/// A project whose queue has a task that is not sealed.
+pub(crate) fn introduce_sealing(reader: &mut Reader) {
+    project(reader, "project");
+    let page = reader.page.clone();
+    let examples: Vec<_> = page.blocks().into_iter().filter(|block| block.language == "toml").collect();
+    let [policy, rules] = &examples[..] else { panic!("two examples in TOML") };
+    let configuration = reader.read("taskseal.toml");
+    reader.write("taskseal.toml", &configuration.replace("[policy]\n", policy.text), 0o644);
+    reader.write("policy.toml", rules.text, 0o644);
+    store_unsealed(&reader.path("project/queue/queue.db"), "file:digest");
+
+    let last = reader.run_all();
+
+    assert!(last.contains("looser mode of file:digest than \"observe\""), "{last}");
+    let status = reader.prepare("taskseal rollout status --json");
+    assert!(status.contains("\"sealed\":1,\"unsealed\":1"), "{status}");
 }
 
 /// A project with a key file that other users can read.

@@ -44,6 +44,29 @@ impl Project {
     }
 }
 
+/// Stores a task as a producer does that does not seal: past this program. Returns its id.
+pub(crate) fn store_unsealed(file: &Path, task_type: &str) -> String {
+    let id = taskseal_tests::fleet::new_id().to_string();
+    let connection = Connection::open(file).unwrap();
+    connection
+        .execute(
+            "INSERT INTO task (queue, id, state, position, pending_since) VALUES ('default', ?1, 'pending', 0, 1)",
+            [&id],
+        )
+        .unwrap();
+    let record =
+        "INSERT INTO record (seq, type, retention_ms, envelope) VALUES (?1, ?2, 0, CAST('{}' AS BLOB))";
+    connection.execute(record, (connection.last_insert_rowid(), task_type)).unwrap();
+    connection
+        .execute(
+            "INSERT INTO queue (name, enqueued, pending) VALUES ('default', 1, 1)
+             ON CONFLICT DO UPDATE SET enqueued = enqueued + 1, pending = pending + 1",
+            [],
+        )
+        .unwrap();
+    id
+}
+
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
