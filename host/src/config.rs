@@ -15,6 +15,8 @@ mod password;
 mod program;
 mod sealing;
 pub(crate) mod value;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -10,6 +10,7 @@
 //! * `env:NAME`: the same in an environment variable;
 //! * `exec:NAME`: the same from a program that the configuration names;
 //! * `pkcs11:` (feature `pkcs11`): a key that never leaves its token.
+//! * `vault:` (feature `vault`): the same in a secret of Vault, or a key that never leaves its Transit engine.
 //!
 //! Other places implement [`SecretSource`] if they hand out secrets as bytes, and are registered with
 //! [`KeyStores::with_source`]. Key services implement [`KeyStore`] and are registered with [`KeyStores::with`]. The service
@@ -47,6 +48,8 @@ mod signer;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "vault")]
+mod vault;
 #[cfg(feature = "pkcs11")]
 mod wrapped_file;
 
@@ -91,3 +94,5 @@ pub use self::signed_keyset::{
 };
 pub use self::signer::{RemoteSigner, SignerFault};
 pub use self::store::KeyStore;
+#[cfg(feature = "vault")]
+pub(crate) use self::vault::{VaultAuth, VaultSettings, VaultStore};

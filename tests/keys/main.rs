@@ -4,3 +4,4 @@
 mod live;
 mod tokens;
 mod unavailable;
+mod vault;

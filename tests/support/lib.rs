@@ -19,5 +19,6 @@ pub mod site;
 pub mod snapshot;
 pub mod token;
 pub mod token_folder;
+pub mod vault;
 
 pub use taskseal_vectors::{example, reader as vectors, tree};

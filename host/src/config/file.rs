@@ -13,6 +13,8 @@ use super::keys::KeysSection;
 use super::program::{self, ProgramSettings};
 use super::sealing::Sealing;
 use super::value::{self, Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, WEEK, YEAR};
+#[cfg(feature = "vault")]
+use super::vault;
 use super::{Config, broker};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN};
@@ -37,6 +39,17 @@ pub(super) fn load(path: &Path, stores: &KeyStores) -> Result<Config, FileError>
     let stores = match commands.is_empty() {
         true => stores.clone(),
         false => stores.with_source(key_command::source(commands, path, &text)?),
+    };
+    let stores = match file.vault.take() {
+        None => stores,
+        #[cfg(feature = "vault")]
+        Some(section) => stores.with(section.store(&Context::new(path, &text, &stores))?),
+        #[cfg(not(feature = "vault"))]
+        Some(section) => {
+            let hint = "use a program built with the feature `vault`, or remove the section";
+            let message = "this program has no support for Vault";
+            return Err(Context::new(path, &text, &stores).fault(&section, message, hint));
+        }
     };
     file.check(&Context::new(path, &text, &stores))
 }
@@ -73,6 +86,10 @@ struct ConfigFile {
     keys: KeysSection,
     #[serde(default)]
     key_command: BTreeMap<String, KeyCommandSection>,
+    #[cfg(feature = "vault")]
+    vault: Option<vault::VaultSection>,
+    #[cfg(not(feature = "vault"))]
+    vault: Option<Spanned<serde::de::IgnoredAny>>,
     client: Option<ClientSection>,
     worker: Option<WorkerSection>,
     #[serde(default)]

@@ -98,6 +98,14 @@ impl KeyStores {
     }
 
     fn unknown(&self, scheme: &str) -> InvalidKeyRef {
+        if scheme.eq_ignore_ascii_case("vault") {
+            // Its store is made from the section.
+            let message = "no section [vault], which names the server";
+            return InvalidKeyRef::new(
+                message,
+                "add it with `address`; the program needs the feature `vault`",
+            );
+        }
         InvalidKeyRef::new(
             format!("unknown key scheme `{scheme}:`"),
             format!("use {} or a path; a path with a colon starts with `./`", self.schemes()),
