@@ -1,11 +1,13 @@
 //! Keys from secret sources: `env:` and `exec:`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::process::{Pid, test_kill_process};
+use taskseal::keys::{Algorithm, SecretKey};
+use taskseal_tests::vault::ContractVault;
 
 use crate::support::program::{Run, run_with_environment};
 use crate::support::project::{OPEN, Project, SEAL};
@@ -104,4 +106,32 @@ fn key_that_a_program_fetches_seals() {
     let run = project.run_with(&SEAL, b"body");
     opens(&project, &run);
     assert!(!run.err.contains(secret_line(&pem)));
+}
+
+#[test]
+fn entry_of_a_key_in_vault_or_of_a_program_is_printed_without_its_secret() {
+    let (project, pem) = project_with_command(|pem| format!("cat <<'END'\n{}\nEND", as_json(pem)), "10s");
+    let server = ContractVault::start();
+    let key = SecretKey::create(&project.path("transit.key"), Algorithm::Es256, "test").unwrap();
+    let kid = key.kid();
+    let SecretKey::Sign(key) = key else { panic!("another key") };
+    server.add_signing_key("producer", *key);
+    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let section = format!("[vault]\naddress = \"{}\"\ntoken = \"file:token\"\n", server.address());
+    fs::write(project.path("taskseal.toml"), text + &section).unwrap();
+    fs::write(project.path("token"), "root-token").unwrap();
+    fs::set_permissions(project.path("token"), Permissions::from_mode(0o600)).unwrap();
+
+    let rights = ["--issuer", "shop", "--type", "a", "--audience", "plant/*"];
+    let entry = |uri: &str| project.run(&[&["key", "entry", uri], &rights[..]].concat());
+    let missing = entry("vault://transit/keys/missing");
+    missing.failed(4).hinted();
+    let run = entry("vault://transit/keys/producer");
+    assert!(run.ok().text().contains(&format!("kid = \"{kid}\"")), "{run:?}");
+    let run = entry("exec:vault");
+    assert!(
+        run.ok().text().contains("alg = \"ES256\"") && !run.text().contains(secret_line(&pem)),
+        "{run:?}"
+    );
+    assert_eq!(server.violations(), Vec::<String>::new());
 }

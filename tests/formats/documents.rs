@@ -138,13 +138,15 @@ fn reference_of_the_configuration_has_the_fields_of_the_parser() {
     let rules = fs::read_to_string(top("host/docs/policy.md")).expect("the reference of the policy file");
     for (heading, source, name) in [
         ("`[broker]`", "host/src/config/broker.rs", "struct BrokerSection"),
-        ("`[keys]`", "host/src/config/file.rs", "struct KeysSection"),
+        ("`[keys]`", "host/src/config/keys.rs", "struct KeysSection"),
         ("`[state]`", "host/src/config/file.rs", "struct StateSection"),
         ("`[client]`", "host/src/config/file.rs", "struct ClientSection"),
         ("`[worker]`", "host/src/config/file.rs", "struct WorkerSection"),
         ("`[[worker.queue]]`", "host/src/config/file.rs", "struct QueueEntry"),
         ("`[policy]`", "host/src/policy.rs", "struct PolicySettings"),
         ("`[[handler]]`", "host/src/config/program.rs", "struct HandlerSection"),
+        ("`[key_command.NAME]`", "host/src/config/key_command.rs", "struct KeyCommandSection"),
+        ("`[vault]`", "host/src/config/vault.rs", "struct VaultSection"),
         ("`[[type]]`", "host/src/policy/file.rs", "struct TypeSection"),
     ] {
         let page = if heading == "`[[type]]`" { &rules } else { &page };

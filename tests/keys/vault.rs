@@ -80,8 +80,10 @@ impl Drop for Site {
 }
 
 fn open(host: &Config, uri: &str, usage: KeyUsage) -> Result<KeyHandle, KeyError> {
-    host.key_stores
-        .open(&host.key_stores.parse(uri, &host.file).map_err(|error| panic!("{error}")).unwrap(), usage)
+    match host.key_stores.parse(uri, &host.file) {
+        Ok(key) => host.key_stores.open(&key, usage),
+        Err(error) => panic!("{uri}: {error}"),
+    }
 }
 
 /// Opens a key that must fail, and checks that neither error nor stores show a secret.

@@ -261,7 +261,7 @@ impl Shared {
             }
             Some(VaultOutage::Sealed) => return Some(Answer::errors(503, &["Vault is sealed"])),
             Some(VaultOutage::Garbled) => {
-                return Some(Answer::new(200, Value::from("root-token is no answer")));
+                return Some(Answer::new(200, Value::from("root-token instead of an answer")));
             }
             Some(VaultOutage::Redirected) => return Some(Answer::new(307, Value::Null)),
             Some(VaultOutage::Silent) => {

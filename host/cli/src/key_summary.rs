@@ -81,11 +81,16 @@ impl KeySummary {
         Ok(Self { algorithm, kid: key.kid(), point, location })
     }
 
-    /// Describes the key in a file, a token, or a cloud service.
+    /// Describes the key in a file, a token, a cloud service, or a source of secrets.
     pub(crate) fn of(location: &str) -> Result<Self, Failure> {
         #[cfg(feature = "aws")]
         if let Some(opened) = crate::key_stores::open_in_cloud(location) {
             let key = opened.map_err(Failure::key)?;
+            let (algorithm, point) = (key.algorithm(), key.point());
+            return Ok(Self { algorithm, kid: key.kid(), point, location: location.to_owned() });
+        }
+        if let Some(opened) = crate::key_stores::open_in_source(location) {
+            let key = opened?;
             let (algorithm, point) = (key.algorithm(), key.point());
             return Ok(Self { algorithm, kid: key.kid(), point, location: location.to_owned() });
         }

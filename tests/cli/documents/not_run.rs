@@ -36,12 +36,14 @@ const DEVICE: &str = "builds and runs a firmware: the step `devices` does it";
 const INTEROP: &str = "downloads packages: the step `interop` does it";
 const SYSTEM: &str = "changes the system";
 const TESTS: &str = "runs the tests of which this is one";
+const SERVER: &str = "needs a Vault: `tests/keys/vault` tests with a contract server";
 const TOOLS: &str = "installs programs";
 
 const C: &str = "core/capi/README.md";
 const FIRMWARE: &str = "core/firmware/README.md";
 const OTHERS: &str = "tests/interop/README.md";
 const AWS: &str = "host/docs/keys-in-aws.md";
+const VAULT: &str = "host/docs/keys-in-vault.md";
 const SERVICE: &str = "host/docs/run-as-a-service.md";
 
 /// Every entry matches a command of a document.
@@ -55,6 +57,9 @@ pub(crate) const NOT_RUN: &[NotRun] = &[
     of("fuzz/README.md", "cargo +nightly fuzz run", "needs a nightly toolchain: the step `fuzz` does it"),
     of("tests/vectors/README.md", "cargo run -p taskseal-vectors", "writes into the source tree"),
     anywhere("sudo apt-get install", TOOLS),
+    of(VAULT, "vault ", SERVER),
+    of(VAULT, "taskseal key entry vault:", SERVER),
+    of(VAULT, "taskseal keygen sign --out shop.key", SERVER),
     anywhere("rustup target add", TOOLS),
     of(C, "core/capi/install", CAPI),
     of(C, "export PKG_CONFIG_PATH=", CAPI),

@@ -10,7 +10,7 @@ fn secret_that_does_not_exist_or_not_in_this_version_is_not_found() {
     let site = Site::new("");
     site.server.put("producer", json!({ "key": "hunter2" }));
     for (uri, message) in [
-        ("vault://secret/data/nobody", "secret/data/nobody: status 404"),
+        ("vault://secret/data/missing", "secret/data/missing: status 404"),
         (
             "vault://secret/data/producer?version=2",
             "secret/data/producer: no such secret, or not in version 2",

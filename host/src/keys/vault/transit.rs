@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
-use taskseal_core::keys::VerifyingKey;
+use sha2::{Digest, Sha256};
+use taskseal_core::keys::{POINT_LEN, VerifyingKey};
 use taskseal_core::provider::MacStructure;
 use taskseal_core::{KeyId, Secret};
 use zeroize::Zeroizing;
@@ -39,6 +40,9 @@ enum Version {
     Asymmetric { public_key: String },
     Other(serde::de::IgnoredAny),
 }
+
+/// What a key signs when it is opened: not the digest of a message.
+const SELF_TEST: &[u8] = b"taskseal self-test of a signing key in Vault";
 
 /// One version of a key.
 struct Key {
@@ -91,11 +95,11 @@ impl fmt::Debug for Key {
 #[derive(Debug)]
 pub(super) struct Signer {
     key: Key,
-    kid: KeyId,
+    public: VerifyingKey,
 }
 
 impl Signer {
-    /// Reads the public key, which the kid is computed from.
+    /// Reads the public key, which the kid is computed from, and has the key sign once, so that a missing right is found now.
     pub(super) fn load(
         client: Arc<Client>,
         mount: &str,
@@ -113,13 +117,19 @@ impl Signer {
         let parsed = PemKey::parse(public_key.as_bytes()).map_err(|error| fault(&error.message))?;
         let PemKey::Public(point) = parsed else { return Err(fault("the version has no public key")) };
         let public = VerifyingKey::from_point(&point).map_err(|_| fault("the public key is damaged"))?;
-        Ok(Self { key, kid: public.kid() })
+        let signer = Self { key, public };
+        signer.sign(&Sha256::digest(SELF_TEST).into())?;
+        Ok(signer)
     }
 }
 
 impl RemoteSigner for Signer {
     fn kid(&self) -> KeyId {
-        self.kid
+        self.public.kid()
+    }
+
+    fn public_point(&self) -> Option<[u8; POINT_LEN]> {
+        Some(self.public.to_point())
     }
 
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
