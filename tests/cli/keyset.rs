@@ -4,5 +4,6 @@ mod changes;
 mod hosts;
 mod life;
 mod roots;
+mod rotation;
 mod signing;
 mod tokens;

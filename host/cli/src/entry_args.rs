@@ -183,7 +183,7 @@ impl EntryArgs {
 }
 
 /// Returns the path of a key file as a keyset file names it: relative if it is in the folder of the keyset or below it.
-fn relative_to_keyset(location: &str, keyset: &Path) -> String {
+pub(crate) fn relative_to_keyset(location: &str, keyset: &Path) -> String {
     let folder = keyset.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Ok(file), Ok(folder)) = (Path::new(location).canonicalize(), folder.canonicalize()) else {
         return location.to_owned();

@@ -9,6 +9,7 @@ mod init;
 mod next_step;
 mod publish;
 mod root;
+pub(super) mod rotate;
 mod sign;
 mod signed;
 mod verify;

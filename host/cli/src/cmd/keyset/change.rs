@@ -2,7 +2,7 @@
 
 pub(super) mod activate;
 pub(super) mod destroy;
-mod obstacle;
+pub(super) mod obstacle;
 
 use std::path::PathBuf;
 
@@ -44,13 +44,13 @@ pub(super) struct EnableArgs {
     state: Option<String>,
 }
 
-fn kid(text: &str) -> Result<KeyId, String> {
+pub(super) fn kid(text: &str) -> Result<KeyId, String> {
     KeyId::parse_hex(text).map_err(|_| "expected 16 hex digits; `taskseal keyset show` lists them".to_owned())
 }
 
 /// A change of one key.
-struct Changed {
-    kid: KeyId,
+pub(super) struct Changed {
+    pub(super) kid: KeyId,
     from: KeyState,
     /// `None` for an entry that is removed.
     to: Option<KeyState>,
@@ -58,14 +58,14 @@ struct Changed {
 }
 
 impl Changed {
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         let to = self.to.map_or("removed", KeyState::name);
         let until = self.accept_until.filter(|_| self.to == Some(KeyState::Retiring));
         let until = until.map_or_else(String::new, |until| format!(", accepted until {}", shown(until)));
         format!("{}  {} -> {to}{until}\n", self.kid, self.from)
     }
 
-    fn object(&self) -> Value {
+    pub(super) fn object(&self) -> Value {
         let mut members = vec![
             ("kid", json!(self.kid.to_string())),
             ("from", json!(self.from.name())),
@@ -125,7 +125,7 @@ impl ChangeArgs {
 }
 
 /// Changes a key of the draft, with further changes of its times.
-fn changed(
+pub(super) fn changed(
     draft: &mut Draft,
     kid: KeyId,
     to: KeyState,
@@ -192,7 +192,7 @@ fn same_purpose(draft: &Draft, record: &Record) -> Vec<KeyId> {
 }
 
 /// Returns the rights of a key, in an order that does not depend on that of the file.
-fn rights(record: &Record) -> [Vec<&str>; 3] {
+pub(super) fn rights(record: &Record) -> [Vec<&str>; 3] {
     let (issuers, types, audiences) = (record.issuers(), record.types(), record.audiences());
     [issuers.as_str(), types.as_str(), audiences.as_str()].map(|patterns| {
         let mut patterns: Vec<_> = patterns.split(' ').collect();

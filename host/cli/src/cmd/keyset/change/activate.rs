@@ -5,8 +5,8 @@ use taskseal_core::KeyId;
 use taskseal_core::keyset::signed::KeyState;
 
 use super::obstacle::Waiting;
-use super::{ChangeArgs, arrival, changed, kid, not_allowed, retire_now, same_purpose};
-use crate::cmd::keyset::draft::{Draft, read_signed, verify_signed};
+use super::{ChangeArgs, Changed, arrival, changed, kid, not_allowed, retire_now, same_purpose};
+use crate::cmd::keyset::draft::{Draft, Signed, read_signed, verify_signed};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
@@ -30,10 +30,22 @@ pub(in crate::cmd::keyset) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         return Err(not_allowed(change.kid, record.state(), KeyState::Primary));
     }
     let old = replaced(args, &draft, record)?;
-    check(change, &draft, record, ui)?;
-    let (now, arrival) = (draft.now, arrival(&draft));
-    let was_retiring = record.state() == KeyState::Retiring;
-    let mut changes = vec![changed(&mut draft, change.kid, KeyState::Primary, |times| {
+    let bytes = read_signed(&draft.file)?;
+    let signed = verify_signed(&draft.file, bytes.as_deref())?;
+    waiting(&draft, &signed, record).check(change, ui)?;
+    let changes = activate(&mut draft, change.kid, old)?;
+    change.finish(&mut draft, &changes, &[], ui)
+}
+
+/// Makes a key primary. `old` retires.
+pub(in crate::cmd::keyset) fn activate(
+    draft: &mut Draft,
+    kid: KeyId,
+    old: Option<KeyId>,
+) -> Result<Vec<Changed>, Failure> {
+    let (now, arrival) = (draft.now, arrival(draft));
+    let was_retiring = draft.record(kid)?.state() == KeyState::Retiring;
+    let mut changes = vec![changed(draft, kid, KeyState::Primary, |times| {
         // A rotation that is reverted: the times of its retirement no longer apply.
         if was_retiring {
             (times.sign_until, times.accept_until) = (None, None);
@@ -41,10 +53,9 @@ pub(in crate::cmd::keyset) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
         times.use_from = times.use_from.or(Some(now));
     })?];
     if let Some(old) = old {
-        let retired = changed(&mut draft, old, KeyState::Retiring, |times| retire_now(times, now, arrival))?;
-        changes.push(retired);
+        changes.push(changed(draft, old, KeyState::Retiring, |times| retire_now(times, now, arrival))?);
     }
-    change.finish(&mut draft, &changes, &[], ui)
+    Ok(changes)
 }
 
 /// Returns the key that retires.
@@ -60,6 +71,11 @@ fn replaced(args: &Args, draft: &Draft, record: &Record) -> Result<Option<KeyId>
             Err(not_allowed(old, state, KeyState::Retiring))
         };
     }
+    predecessor(draft, record)
+}
+
+/// Returns the primary key with the same purpose and rights, which a key replaces.
+pub(in crate::cmd::keyset) fn predecessor(draft: &Draft, record: &Record) -> Result<Option<KeyId>, Failure> {
     let others = same_purpose(draft, record);
     if others.len() > 1 {
         let others: Vec<_> = others.iter().map(KeyId::to_string).collect();
@@ -73,16 +89,18 @@ fn replaced(args: &Args, draft: &Draft, record: &Record) -> Result<Option<KeyId>
     Ok(others.first().copied())
 }
 
-fn check(args: &ChangeArgs, draft: &Draft, record: &Record, ui: &Ui) -> Result<(), Failure> {
+/// Returns what the activation of a key has to wait for.
+pub(in crate::cmd::keyset) fn waiting<'d>(
+    draft: &'d Draft,
+    signed: &'d Signed<'d>,
+    record: &Record,
+) -> Waiting<'d> {
+    let mut waiting = Waiting::new(draft, signed);
     // Every verifier has known a retiring key since it was primary.
-    if record.state() == KeyState::Retiring {
-        return Ok(());
+    if record.state() != KeyState::Retiring {
+        waiting.until_signed(record.kid(), &[KeyState::Staged]);
+        waiting.until_distributed(record.kid(), record.since());
+        waiting.until_fetched();
     }
-    let bytes = read_signed(&draft.file)?;
-    let signed = verify_signed(&draft.file, bytes.as_deref())?;
-    let mut waiting = Waiting::new(draft, &signed);
-    waiting.until_signed(args.kid, &[KeyState::Staged]);
-    waiting.until_distributed(args.kid, record.since());
-    waiting.until_fetched();
-    waiting.check(args, ui)
+    waiting
 }

@@ -23,19 +23,19 @@ impl Obstacle {
 }
 
 /// Collects what a change has to wait for.
-pub(super) struct Waiting<'d> {
+pub(in crate::cmd::keyset) struct Waiting<'d> {
     pub(super) draft: &'d Draft,
     pub(super) signed: &'d Signed<'d>,
     obstacles: Vec<Obstacle>,
 }
 
 impl<'d> Waiting<'d> {
-    pub(super) fn new(draft: &'d Draft, signed: &'d Signed<'d>) -> Self {
+    pub(in crate::cmd::keyset) fn new(draft: &'d Draft, signed: &'d Signed<'d>) -> Self {
         Self { draft, signed, obstacles: Vec::new() }
     }
 
     /// Waits until the signed keyset has the key in one of these states. Without roots, nothing is signed.
-    pub(super) fn until_signed(&mut self, kid: KeyId, states: &[KeyState]) {
+    pub(in crate::cmd::keyset) fn until_signed(&mut self, kid: KeyId, states: &[KeyState]) {
         let is_signed = entry(self.signed, kid).is_some_and(|entry| states.contains(&entry.state));
         if self.draft.file.settings().is_some() && !is_signed {
             let state = states.first().map_or("", |state| state.name());
@@ -81,6 +81,22 @@ impl<'d> Waiting<'d> {
                 "wait until they have fetched it, or stop them",
             ));
         }
+    }
+
+    /// Waits until nothing arrives that a retiring key sealed.
+    pub(in crate::cmd::keyset) fn until_arrived(&mut self, accept_until: Option<u64>) {
+        let end = accept_until.map_or(u64::MAX, |until| until.saturating_add(self.draft.distribution()));
+        if self.draft.now < end {
+            self.obstacles.push(Obstacle::new(
+                format!("until {} tasks can arrive that it sealed", shown(end)),
+                "wait until then",
+            ));
+        }
+    }
+
+    /// Returns the first reason to wait.
+    pub(in crate::cmd::keyset) fn reason(self) -> Option<String> {
+        self.obstacles.into_iter().next().map(|obstacle| obstacle.message)
     }
 
     /// Fails with the first reason to wait. `--force` prints all of them instead.

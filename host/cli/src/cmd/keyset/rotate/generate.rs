@@ -1,0 +1,116 @@
+//! The next key of a rotation: generated here, or by a command on the host that uses it.
+
+use std::path::Path;
+
+use taskseal::keys::{Algorithm, DraftFile, Record, StateChange};
+use taskseal_core::keyset::signed::KeyState;
+use taskseal_core::{KeyId, Kind, Suite};
+use taskseal_hsm::{KeyUri, Usage};
+
+use super::Args;
+use super::steps::Step;
+use crate::cmd::keyset::change::rights;
+use crate::cmd::keyset::draft::Draft;
+use crate::entry_args::relative_to_keyset;
+use crate::failure::Failure;
+use crate::key_summary::KeySummary;
+use crate::keyset_entry::{Entry, KeyTimes};
+use crate::output::shell::shell_word;
+
+/// Generates the key that replaces `model`, with the same purpose and rights, and adds it to the draft as staged. Without a place for
+/// it, returns the command that generates it.
+pub(super) fn next_key(args: &Args, draft: &mut Draft, model: KeyId) -> Result<Step, Failure> {
+    let record = draft.record(model)?;
+    let Some(algorithm) = record.key().algorithm() else {
+        return Err(Failure::usage(format!("key {model} is destroyed")));
+    };
+    if (args.out.is_none() && args.pkcs11.is_none()) || args.dry_run {
+        return Ok(Step::Generate { command: command(record, algorithm) });
+    }
+    let key = match (&args.pkcs11, &args.out) {
+        (Some(uri), _) => in_token(uri, algorithm)?,
+        (None, Some(out)) => KeySummary::in_file(out, algorithm, "of a rotation")?,
+        (None, None) => return Ok(Step::Generate { command: command(record, algorithm) }),
+    };
+    let entry = entry(args, record, &key);
+    let mut added = DraftFile::of_text(&args.keyset, entry).map_err(Failure::keyring)?;
+    let change = StateChange {
+        state: KeyState::Staged,
+        since: draft.now,
+        use_from: None,
+        sign_until: None,
+        accept_until: None,
+    };
+    added.change(key.kid, &change).map_err(Failure::keyring)?;
+    draft.file.append(added.text()).map_err(Failure::keyring)?;
+    Ok(Step::Generated(key.kid))
+}
+
+fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<KeySummary, Failure> {
+    let usage = match algorithm {
+        Algorithm::Es256 => Usage::Sign,
+        Algorithm::EcdhEs => Usage::Agree,
+        _ => {
+            return Err(Failure::usage(
+                "a shared key is not generated in a token: a token reveals no secret",
+            )
+            .hint("use --out FILE"));
+        }
+    };
+    let (Some(label), None) = (uri.object(), uri.id()) else {
+        return Err(Failure::usage("the URI of a new key must set `object` and must not set `id`")
+            .hint("add `object=NAME`; the id is computed from the key"));
+    };
+    KeySummary::in_token(uri.token_uri(), usage, label)
+}
+
+fn entry(args: &Args, record: &Record, key: &KeySummary) -> String {
+    let location = match key.point {
+        Some(_) => key.location.clone(),
+        None => relative_to_keyset(&key.location, Path::new(&args.keyset)),
+    };
+    Entry {
+        key: &KeySummary { location, ..key.clone() },
+        kind: record.kind(),
+        label: record.label(),
+        rights: has_rights(record)
+            .then(|| rights(record).map(|patterns| patterns.into_iter().map(str::to_owned).collect())),
+        state: KeyState::Staged,
+        times: KeyTimes::default(),
+    }
+    .to_toml()
+}
+
+/// Returns whether a key has patterns of issuers, types or audiences.
+fn has_rights(record: &Record) -> bool {
+    rights(record).iter().flatten().any(|pattern| !pattern.is_empty())
+}
+
+/// Returns the command that generates a key with the purpose and rights of `record`, and adds it.
+fn command(record: &Record, algorithm: Algorithm) -> String {
+    // `keygen receive` has no options for rights.
+    if algorithm == Algorithm::EcdhEs && has_rights(record) {
+        return format!(
+            "taskseal keygen receive --out FILE > entry.toml, add the rights of key {} to it, taskseal keyset add entry.toml",
+            record.kid()
+        );
+    }
+    let suite = |suite: Suite| format!("shared --suite {}", suite.short_name());
+    let kind = match algorithm {
+        Algorithm::Es256 => "sign".to_owned(),
+        Algorithm::EcdhEs => "receive".to_owned(),
+        Algorithm::Hs256 => suite(Suite::M),
+        _ if !has_rights(record) => suite(Suite::Se),
+        _ => suite(Suite::E),
+    };
+    let mut command = format!("taskseal keygen {kind} --out FILE");
+    for (option, patterns) in ["--issuer", "--type", "--audience"].into_iter().zip(rights(record)) {
+        let patterns = patterns.into_iter().filter(|pattern| !pattern.is_empty());
+        patterns.for_each(|pattern| command.push_str(&format!(" {option} {}", shell_word(pattern))));
+    }
+    if record.kind() == Kind::Result {
+        command.push_str(" --use result");
+    }
+    command.push_str(" | taskseal keyset add -");
+    command
+}
