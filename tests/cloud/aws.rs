@@ -1,25 +1,19 @@
-//! AWS: KMS.
+//! AWS: KMS and Secrets Manager.
 
 mod kms_emulator;
 mod kms_faults;
 mod kms_keys;
 mod kms_server;
 mod ministack;
+mod secrets;
 
 use std::path::Path;
-use std::time::Duration;
 
 use aws_config::Region;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, SharedCredentialsProvider};
 use taskseal::keys::{KeyError, KeyHandle, KeyStores, KeyUsage, RemoteAgreement, RemoteSigner};
 use taskseal_cloud::Timeouts;
 use taskseal_cloud::aws::{AwsKms, SdkConfig};
-
-/// Limits under which nothing times out.
-const PATIENT: Timeouts = Timeouts::new(Duration::from_secs(60), Duration::from_secs(60));
-
-/// Limits under which a silent server is given up, and asked again many times.
-const HASTY: Timeouts = Timeouts::new(Duration::from_secs(60), Duration::from_millis(100));
 
 fn config() -> SdkConfig {
     let credentials = Credentials::new("AKIATEST", "secret77", Some("token77".to_owned()), None, "test");

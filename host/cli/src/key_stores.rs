@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use taskseal::Config;
-#[cfg(feature = "aws")]
+#[cfg(feature = "cloud")]
 use taskseal::keys::{KeyError, KeyRef};
 use taskseal::keys::{KeyHandle, KeyStores, KeyUsage};
 
@@ -12,13 +12,13 @@ use crate::failure::Failure;
 /// Returns all stores.
 pub(crate) fn all() -> KeyStores {
     let stores = KeyStores::default();
-    #[cfg(feature = "aws")]
+    #[cfg(feature = "cloud")]
     let stores = taskseal_cloud::register(&stores);
     stores
 }
 
 /// Opens the key pair in a cloud service that a URI names, for what it was created for. `None` for any other text.
-#[cfg(feature = "aws")]
+#[cfg(feature = "cloud")]
 pub(crate) fn open_in_cloud(uri: &str) -> Option<Result<KeyHandle, KeyError>> {
     let stores = all();
     let scheme = uri.split_once(':')?.0.to_ascii_lowercase();

@@ -83,7 +83,7 @@ impl KeySummary {
 
     /// Describes the key in a file, a token, a cloud service, or a source of secrets.
     pub(crate) fn of(location: &str) -> Result<Self, Failure> {
-        #[cfg(feature = "aws")]
+        #[cfg(feature = "cloud")]
         if let Some(opened) = crate::key_stores::open_in_cloud(location) {
             let key = opened.map_err(Failure::key)?;
             let (algorithm, point) = (key.algorithm(), key.point());

@@ -1,11 +1,14 @@
-//! Amazon Web Services: keys in KMS.
+//! Amazon Web Services: keys in KMS, and secrets in Secrets Manager.
 //!
-//! * `awskms://[ENDPOINT]/KEY[?region=REGION]` with the id, ARN or alias of a key: signs, or agrees on secrets.
+//! * `awskms://[ENDPOINT]/KEY[?region=REGION]` with the id, ARN or alias of a key: signs, or agrees on secrets;
+//! * `awssm://[ENDPOINT]/NAME[?version=VERSION]` with the name or ARN of a secret: the content of a key file, or a password.
+//!   `VERSION` is a staging label, such as `AWSPREVIOUS`, or the id of a version.
 //!
 //! Credentials and the region are found as the SDK does, unless the application gives an [`SdkConfig`].
 
 mod fault;
 mod kms;
+mod secrets;
 mod session;
 mod uri;
 
@@ -16,6 +19,7 @@ pub use aws_config::SdkConfig;
 use taskseal::keys::{InvalidKeyRef, KeyError, KeyHandle, KeyRef, KeyStore, KeyUsage};
 
 use self::kms::KmsKey;
+pub use self::secrets::AwsSecrets;
 use self::session::Session;
 use self::uri::AwsUri;
 use crate::agreement::ServiceAgreement;

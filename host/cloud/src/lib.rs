@@ -2,32 +2,40 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+#[cfg(feature = "rest")]
+mod access_token;
 #[cfg(feature = "aws")]
 mod agreement;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "rest"))]
 mod attempts;
 #[cfg(feature = "aws")]
 pub mod aws;
-#[cfg(feature = "aws")]
+#[cfg(feature = "azure")]
+pub mod azure;
+#[cfg(any(feature = "aws", feature = "rest"))]
 mod fault;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "rest"))]
 mod public_key;
-#[cfg(feature = "aws")]
+#[cfg(feature = "rest")]
+mod rest;
+#[cfg(any(feature = "aws", feature = "rest"))]
 mod signer;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "rest"))]
 mod timeouts;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "rest"))]
 mod uri;
 
 use taskseal::keys::KeyStores;
 
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "rest"))]
 pub use self::timeouts::Timeouts;
 
 /// The schemes of key pairs in key services, with the features of this build.
 pub const KEY_SCHEMES: &[&str] = &[
     #[cfg(feature = "aws")]
     "awskms",
+    #[cfg(feature = "azure")]
+    "azurekv",
 ];
 
 /// Adds the stores of every provider whose feature is on.
@@ -35,6 +43,8 @@ pub const KEY_SCHEMES: &[&str] = &[
 pub fn register(stores: &KeyStores) -> KeyStores {
     let stores = stores.clone();
     #[cfg(feature = "aws")]
-    let stores = stores.with(aws::AwsKms::new());
+    let stores = stores.with(aws::AwsKms::new()).with_source(aws::AwsSecrets::new());
+    #[cfg(feature = "azure")]
+    let stores = stores.with(azure::AzureKeyVault::new());
     stores
 }

@@ -67,7 +67,7 @@ pub(crate) fn endpoint(authority: &str) -> String {
 }
 
 /// Returns whether `HOST[:PORT]` is an address of this machine. Names can lead elsewhere, so `localhost` is not one.
-fn is_loopback(authority: &str) -> bool {
+pub(crate) fn is_loopback(authority: &str) -> bool {
     let address = authority.parse::<std::net::SocketAddr>().map(|address| address.ip());
     address.or_else(|_| authority.parse::<std::net::IpAddr>()).is_ok_and(|ip| ip.is_loopback())
 }

@@ -74,6 +74,14 @@ impl FetchedSecret {
         &self.content
     }
 
+    /// Returns the key whose key file this content is, also as base64 on one or more lines. `key` names it in errors.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the content is not a key file.
+    pub fn to_key(&self, key: &KeyRef) -> Result<KeyHandle, KeyError> {
+        armoured_key::parse_secret(key, &self.content).map(KeyHandle::Secret)
+    }
+
     /// Returns the version of the content.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
@@ -111,8 +119,7 @@ impl<S: SecretSource> KeyStore for SourceStore<S> {
 
     /// Opens whichever key the secret contains: the caller checks the algorithm.
     fn open(&self, key: &KeyRef, _: KeyUsage) -> Result<KeyHandle, KeyError> {
-        let secret = self.0.fetch(key)?;
-        armoured_key::parse_secret(key, secret.content()).map(KeyHandle::Secret)
+        self.0.fetch(key)?.to_key(key)
     }
 
     fn fetch(&self, secret: &KeyRef) -> Result<FetchedSecret, KeyError> {

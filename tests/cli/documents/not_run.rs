@@ -42,6 +42,7 @@ const TOOLS: &str = "installs programs";
 const C: &str = "core/capi/README.md";
 const FIRMWARE: &str = "core/firmware/README.md";
 const OTHERS: &str = "tests/interop/README.md";
+const AZURE: &str = "host/docs/keys-in-azure.md";
 const AWS: &str = "host/docs/keys-in-aws.md";
 const VAULT: &str = "host/docs/keys-in-vault.md";
 const SERVICE: &str = "host/docs/run-as-a-service.md";
@@ -80,6 +81,10 @@ pub(crate) const NOT_RUN: &[NotRun] = &[
     of(OTHERS, "node check.mjs", INTEROP),
     of(AWS, "aws kms", CLOUD),
     of(AWS, "taskseal key entry", CLOUD),
+    of(AWS, "taskseal keygen shared", CLOUD),
+    of(AWS, "aws secretsmanager", CLOUD),
+    of(AZURE, "az keyvault", CLOUD),
+    of(AZURE, "taskseal key", CLOUD),
     of(SERVICE, "sudo useradd", SYSTEM),
     of(SERVICE, "sudo chown", SYSTEM),
     of(SERVICE, "sudo chmod", SYSTEM),

@@ -13,7 +13,8 @@ use taskseal_core::{
 };
 
 use super::ministack::Ministack;
-use super::{PATIENT, config, open_signer};
+use super::{config, open_signer};
+use crate::PATIENT;
 
 fn signing_key(server: &Ministack) -> (String, String) {
     server.create_key(KeySpec::EccNistP256, KeyUsageType::SignVerify)

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use taskseal::keys::KeyErrorKind;
-use taskseal_cloud::Timeouts;
 
 use super::kms_server::{Key, KmsServer, error};
-use super::{HASTY, PATIENT, open_agreement, open_signer};
+use super::{open_agreement, open_signer};
 use crate::contract::Reply;
 use crate::contract::keys::TestKey;
-
-/// Limits under which a call is attempted about twice.
-const BRIEF: Timeouts = Timeouts::new(Duration::from_secs(3), Duration::from_secs(3));
+use crate::{BRIEF, HASTY, PATIENT};
 
 fn signing_server() -> KmsServer {
     KmsServer::start(Key::new("SIGN_VERIFY", 7))

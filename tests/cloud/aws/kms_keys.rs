@@ -8,7 +8,8 @@ use taskseal_core::keys::{AgreementKey, AgreementPublicKey, VerifyingKey};
 use taskseal_core::{Agree as _, Provider as _, Secret, Software};
 
 use super::kms_server::{Key, KmsServer};
-use super::{PATIENT, config, open, open_agreement, open_signer, open_with};
+use super::{config, open, open_agreement, open_signer, open_with};
+use crate::PATIENT;
 use crate::contract::keys::TestKey;
 
 #[test]

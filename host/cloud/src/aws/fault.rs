@@ -40,13 +40,16 @@ where
         "NotFoundException" | "ResourceNotFoundException" | "InvalidArnException" => {
             Fault::not_found(message)
         }
-        "DisabledException" | "KMSInvalidStateException" => Fault::disabled(message),
+        "DisabledException" | "KMSInvalidStateException" | "InvalidRequestException" => {
+            Fault::disabled(message)
+        }
         "InvalidKeyUsageException" | "UnsupportedOperationException" => Fault::wrong_key(message),
         "KMSInternalException"
         | "DependencyTimeoutException"
         | "KeyUnavailableException"
         | "InternalServiceError"
         | "InternalFailure"
+        | "InternalServiceErrorException"
         | "ServiceUnavailable" => Fault::unreachable(message),
         _ => match answer.raw().status().as_u16() {
             429 => Fault::throttled(message, retry_after(headers.get("retry-after"))),

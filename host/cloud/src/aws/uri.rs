@@ -11,6 +11,7 @@ pub(super) struct AwsUri {
     pub(super) region: Option<String>,
     /// An id, a name or an ARN.
     pub(super) name: String,
+    pub(super) version: Option<String>,
 }
 
 impl AwsUri {
@@ -18,7 +19,8 @@ impl AwsUri {
         let parts = UriParts::split(uri, fields, form)?;
         let name = parts.path.to_owned();
         let region = parts.field("region").map(str::to_owned).or_else(|| region_of_arn(&name));
-        Ok(Self { endpoint: parts.endpoint(), region, name })
+        let version = parts.field("version").map(str::to_owned);
+        Ok(Self { endpoint: parts.endpoint(), region, name, version })
     }
 }
 

@@ -1,0 +1,202 @@
+//! Credentials of Azure: a client secret, or the managed identity of the machine.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::access_token::form;
+use crate::fault::Fault;
+use crate::rest::{RestAnswer, RestBody, RestClient};
+use crate::timeouts::Deadline;
+
+/// How this process authenticates to Azure.
+#[derive(Clone)]
+pub struct AzureCredentials(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    ClientSecret {
+        authority: String,
+        tenant: String,
+        client: String,
+        secret: Zeroizing<String>,
+    },
+    /// The endpoint of virtual machines and Kubernetes nodes.
+    InstanceMetadata {
+        host: String,
+        client: Option<String>,
+    },
+    /// The endpoint of App Service, Functions and Container Apps.
+    AppService {
+        endpoint: String,
+        header: Zeroizing<String>,
+        client: Option<String>,
+    },
+}
+
+impl fmt::Debug for AzureCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Kind::ClientSecret { .. } => "client secret",
+            Kind::InstanceMetadata { .. } => "instance metadata",
+            Kind::AppService { .. } => "app service",
+        };
+        f.debug_tuple("AzureCredentials").field(&kind).finish()
+    }
+}
+
+const AUTHORITY: &str = "https://login.microsoftonline.com";
+const METADATA: &str = "http://169.254.169.254";
+
+impl AzureCredentials {
+    /// Creates the credentials of an application with a client secret.
+    pub fn client_secret(
+        tenant: impl Into<String>,
+        client: impl Into<String>,
+        secret: impl Into<String>,
+    ) -> Self {
+        let authority = AUTHORITY.to_owned();
+        let secret = Zeroizing::new(secret.into());
+        Self(Kind::ClientSecret { authority, tenant: tenant.into(), client: client.into(), secret })
+    }
+
+    /// Creates the managed identity of a virtual machine. `client` selects one of several identities.
+    #[must_use]
+    pub fn managed_identity(client: Option<String>) -> Self {
+        Self(Kind::InstanceMetadata { host: METADATA.to_owned(), client })
+    }
+
+    /// Sets the URL of the authority of a client secret, or of the metadata service of a managed identity.
+    #[must_use]
+    pub fn endpoint(self, url: impl Into<String>) -> Self {
+        let url = url.into().trim_end_matches('/').to_owned();
+        Self(match self.0 {
+            Kind::ClientSecret { tenant, client, secret, .. } => {
+                Kind::ClientSecret { authority: url, tenant, client, secret }
+            }
+            Kind::InstanceMetadata { client, .. } => Kind::InstanceMetadata { host: url, client },
+            Kind::AppService { header, client, .. } => Kind::AppService { endpoint: url, header, client },
+        })
+    }
+
+    /// Reads the variables that the Azure SDKs read: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET` and
+    /// `AZURE_AUTHORITY_HOST`; else `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`; else the metadata service of the machine, or the
+    /// one in `AZURE_POD_IDENTITY_AUTHORITY_HOST`.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let client = variable("AZURE_CLIENT_ID");
+        let application = (variable("AZURE_TENANT_ID"), client.clone(), variable("AZURE_CLIENT_SECRET"));
+        if let (Some(tenant), Some(client), Some(secret)) = application {
+            let credentials = Self::client_secret(tenant, client, secret);
+            return match variable("AZURE_AUTHORITY_HOST") {
+                Some(authority) => credentials.endpoint(authority),
+                None => credentials,
+            };
+        }
+        if let (Some(endpoint), Some(header)) = (variable("IDENTITY_ENDPOINT"), variable("IDENTITY_HEADER")) {
+            return Self(Kind::AppService { endpoint, header: Zeroizing::new(header), client });
+        }
+        let identity = Self::managed_identity(client);
+        match variable("AZURE_POD_IDENTITY_AUTHORITY_HOST") {
+            Some(host) => identity.endpoint(host),
+            None => identity,
+        }
+    }
+
+    /// Requests an access token for a resource.
+    pub(super) fn request(
+        &self,
+        rest: &RestClient,
+        resource: &str,
+        deadline: &Deadline,
+    ) -> Result<RestAnswer, Fault> {
+        let limit = deadline.next_attempt();
+        match &self.0 {
+            Kind::ClientSecret { authority, tenant, client, secret } => {
+                let scope = format!("{resource}/.default");
+                let body = form(&[
+                    ("grant_type", "client_credentials"),
+                    ("client_id", client),
+                    ("client_secret", secret),
+                    ("scope", &scope),
+                ]);
+                rest.call(
+                    &format!("{authority}/{tenant}/oauth2/v2.0/token"),
+                    &[],
+                    &RestBody::Form(&body),
+                    limit,
+                )
+            }
+            Kind::InstanceMetadata { host, client } => {
+                let query = identity_query("2018-02-01", resource, client.as_deref());
+                let url = format!("{host}/metadata/identity/oauth2/token?{query}");
+                rest.call(&url, &[("metadata", "true")], &RestBody::None, limit)
+            }
+            Kind::AppService { endpoint, header, client } => {
+                let query = identity_query("2019-08-01", resource, client.as_deref());
+                rest.call(
+                    &format!("{endpoint}?{query}"),
+                    &[("x-identity-header", header)],
+                    &RestBody::None,
+                    limit,
+                )
+            }
+        }
+    }
+}
+
+fn identity_query(version: &str, resource: &str, client: Option<&str>) -> String {
+    let mut fields = vec![("api-version", version), ("resource", resource)];
+    fields.extend(client.map(|client| ("client_id", client)));
+    String::from_utf8_lossy(&form(&fields)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> Kind {
+        let find = |name: &str| {
+            variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
+        };
+        AzureCredentials::from_variables(find).0
+    }
+
+    #[test]
+    fn credentials_show_no_secret() {
+        let credentials = AzureCredentials::client_secret("tenant", "client", "secret77");
+        assert!(!format!("{credentials:?}").contains("secret77"));
+    }
+
+    #[test]
+    fn client_secret_that_is_empty_or_incomplete_is_not_used() {
+        let tenant = ("AZURE_TENANT_ID", "t");
+        let client = ("AZURE_CLIENT_ID", "c");
+        assert!(matches!(
+            of(&[tenant, client, ("AZURE_CLIENT_SECRET", "")]),
+            Kind::InstanceMetadata { client: Some(_), .. }
+        ));
+        assert!(matches!(
+            of(&[tenant, ("AZURE_CLIENT_SECRET", "s")]),
+            Kind::InstanceMetadata { client: None, .. }
+        ));
+    }
+
+    #[test]
+    fn variables_of_the_environment_choose_the_endpoint() {
+        let secret = [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s")];
+        assert!(matches!(of(&secret), Kind::ClientSecret { authority, .. } if authority == AUTHORITY));
+        let service = [("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi"), ("IDENTITY_HEADER", "h")];
+        assert!(
+            matches!(of(&service), Kind::AppService { endpoint, .. } if endpoint == "http://127.0.0.1:1/msi")
+        );
+        let pod = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:2/")];
+        assert!(matches!(of(&pod), Kind::InstanceMetadata { host, .. } if host == "http://127.0.0.1:2"));
+        assert!(matches!(of(&[]), Kind::InstanceMetadata { host, .. } if host == METADATA));
+    }
+}

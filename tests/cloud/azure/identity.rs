@@ -1,0 +1,50 @@
+//! Managed identities: the metadata service of a virtual machine.
+
+use std::path::Path;
+
+use serde_json::json;
+use taskseal::keys::{KeyErrorKind, KeyStores};
+use taskseal_cloud::azure::{AzureCredentials, AzureKeyVault};
+
+use super::vault_server::{SECRET, VaultServer};
+use crate::PATIENT;
+use crate::contract::{Contract, Reply, Request};
+
+const PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net&client_id=abc";
+
+fn metadata(request: &Request) -> Reply {
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", PATH));
+    assert_eq!(request.header("metadata"), "true");
+    // This service sends numbers as texts.
+    Reply::json(200, &json!({ "access_token": "token1", "expires_in": "3599", "token_type": "Bearer" }))
+}
+
+fn stores(service: &Contract) -> KeyStores {
+    let credentials = AzureCredentials::managed_identity(Some("abc".to_owned()));
+    let credentials = credentials.endpoint(format!("http://{}/", service.address()));
+    KeyStores::default().with(AzureKeyVault::with_credentials(credentials).timeouts(PATIENT))
+}
+
+#[test]
+fn machine_without_the_identity_is_an_error_at_once() {
+    let (server, service) = (VaultServer::start(), Contract::start(metadata));
+    let refused = json!({ "error": "invalid_request", "error_description": "Identity not found" });
+    service.reply_next([Reply::json(400, &refused)]);
+    let stores = stores(&service);
+    let secret = stores.parse(&server.uri("secrets/shop"), Path::new("taskseal.toml")).unwrap();
+
+    let fault = stores.fetch(&secret).unwrap_err();
+
+    assert_eq!(fault.kind, KeyErrorKind::CredentialsRefused);
+    assert!(fault.message.contains("Identity not found"), "{fault}");
+}
+
+#[test]
+fn managed_identity_of_the_machine_fetches_a_secret() {
+    let (server, service) = (VaultServer::start(), Contract::start(metadata));
+    let stores = stores(&service);
+    let secret = stores.parse(&server.uri("secrets/shop"), Path::new("taskseal.toml")).unwrap();
+
+    assert_eq!(stores.fetch(&secret).unwrap().content(), SECRET.as_bytes());
+    assert_eq!(service.take_requests().len(), 1);
+}
