@@ -35,7 +35,8 @@ mod verify;
 mod writer;
 
 pub use self::event::{
-    AuditEvent, KeyChange, LedgerChange, OperatorAction, QuarantineChange, QueueChange, Step, TaskChange,
+    AuditEvent, KeyChange, KeysetChange, LedgerChange, OperatorAction, QuarantineChange, QueueChange, Step,
+    TaskChange,
 };
 pub use self::files::all as files;
 pub(crate) use self::recorder::Recorder;

@@ -258,3 +258,21 @@ fn flood_of_refusals_has_few_lines_whose_counts_add_up() {
     let report = project.run(&["--json", "audit", "verify"]).ok().json();
     assert_eq!((&report["valid"], &report["unsigned"]), (&true.into(), &0.into()));
 }
+
+#[test]
+fn changes_of_the_keyset_are_in_the_log_and_trials_are_not() {
+    let project = audited();
+    let keyset = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    let (_, kid) = keyset.split_once("kid = \"").unwrap();
+    let kid = &kid[..16];
+    project.run(&["keyset", "show"]).ok();
+    drop(project.run(&["keyset", "disable", kid, "--dry-run"]));
+    assert!(steps_if_any(&project).is_empty());
+    drop(project.run(&["keyset", "disable", kid, "--force"]));
+    let lines = shown(&project, &["--event", "keyset-disable"]);
+    assert_eq!((lines.len(), &lines[0]["kid"], &lines[0]["step"]), (2, &kid.into(), &"requested".into()));
+}
+
+fn steps_if_any(project: &Project) -> Vec<(String, String)> {
+    if project.path(LOG).exists() { steps(project) } else { Vec::new() }
+}

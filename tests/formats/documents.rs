@@ -140,6 +140,7 @@ fn reference_of_the_configuration_has_the_fields_of_the_parser() {
         ("`[broker]`", "host/src/config/broker.rs", "struct BrokerSection"),
         ("`[keys]`", "host/src/config/keys.rs", "struct KeysSection"),
         ("`[state]`", "host/src/config/file.rs", "struct StateSection"),
+        ("`[audit]`", "host/src/config/audit.rs", "struct AuditSection"),
         ("`[client]`", "host/src/config/file.rs", "struct ClientSection"),
         ("`[worker]`", "host/src/config/file.rs", "struct WorkerSection"),
         ("`[[worker.queue]]`", "host/src/config/file.rs", "struct QueueEntry"),

@@ -41,6 +41,18 @@ pub enum AuditEvent {
         /// Number of tasks.
         count: u64,
     },
+    /// A worker has loaded its keys again.
+    KeysLoaded {
+        /// Number of keys of the keyset.
+        keys: u64,
+        /// The keys whose states have changed, each with its former and its new state.
+        changes: Vec<String>,
+    },
+    /// A worker cannot load its keys again: the former ones stay in use.
+    KeysNotLoaded {
+        /// Why.
+        reason: String,
+    },
     /// Lines about refusals or changes could not be written and are lost.
     LinesLost {
         /// Number of lines.
@@ -104,6 +116,13 @@ pub enum OperatorAction {
         /// What is done.
         change: LedgerChange,
     },
+    /// Changes, signs or publishes the keyset of the deployment.
+    Keyset {
+        /// What is done.
+        change: KeysetChange,
+        /// The key, if the change is about one.
+        kid: Option<String>,
+    },
     /// Allows a looser mode of a task type than workers have used.
     LoosenMode {
         /// The pattern of the type.
@@ -161,6 +180,24 @@ pub enum LedgerChange {
     AcceptClock,
 }
 
+/// What is done with the keyset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words of the commands")]
+#[non_exhaustive]
+pub enum KeysetChange {
+    Init,
+    Add,
+    Activate,
+    Retire,
+    Disable,
+    Enable,
+    Revoke,
+    Destroy,
+    Remove,
+    Sign,
+    Publish,
+}
+
 /// What is done with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words of the commands")]
@@ -179,6 +216,8 @@ impl AuditEvent {
             Self::WorkerStarted { .. } => "worker-started",
             Self::WorkerStopped { .. } => "worker-stopped",
             Self::Refused { .. } => "refused",
+            Self::KeysLoaded { .. } => "keys-loaded",
+            Self::KeysNotLoaded { .. } => "keys-not-loaded",
             Self::LinesLost { .. } => "lines-lost",
             Self::Operator { action, .. } => action.name(),
         }
@@ -207,6 +246,10 @@ impl AuditEvent {
                 members.push(("count", (*count).into()));
                 members
             }
+            Self::KeysLoaded { keys, changes } => {
+                vec![("keys", (*keys).into()), ("changes", Value::List(changes.clone()))]
+            }
+            Self::KeysNotLoaded { reason } => vec![("reason", reason.as_str().into())],
             Self::LinesLost { count } => vec![("count", (*count).into())],
             Self::Operator { action, step, changed } => {
                 let mut members = vec![("step", step.name().into())];
@@ -257,6 +300,24 @@ impl OperatorAction {
 /// Maximum number of tasks or entries in a line.
 const PART: usize = 100;
 
+impl KeysetChange {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "keyset-init",
+            Self::Add => "keyset-add",
+            Self::Activate => "keyset-activate",
+            Self::Retire => "keyset-retire",
+            Self::Disable => "keyset-disable",
+            Self::Enable => "keyset-enable",
+            Self::Revoke => "keyset-revoke",
+            Self::Destroy => "keyset-destroy",
+            Self::Remove => "keyset-remove",
+            Self::Sign => "keyset-sign",
+            Self::Publish => "keyset-publish",
+        }
+    }
+}
+
 impl Step {
     const fn name(&self) -> &'static str {
         match self {
@@ -283,6 +344,7 @@ impl OperatorAction {
             Self::Ledger { change: LedgerChange::Init(_) } => "ledger-init",
             Self::Ledger { change: LedgerChange::AcceptClock } => "ledger-accept-clock",
             Self::LoosenMode { .. } => "rollout-loosen",
+            Self::Keyset { change, .. } => change.name(),
             Self::Key { change: KeyChange::Generate, .. } => "key-generate",
             Self::Key { change: KeyChange::Import, .. } => "key-import",
             Self::Key { change: KeyChange::Export, .. } => "key-export",
@@ -304,6 +366,7 @@ impl OperatorAction {
             }
             Self::Ledger { change: LedgerChange::AcceptClock } => Vec::new(),
             Self::LoosenMode { task_type } => vec![("type", task_type.as_str().into())],
+            Self::Keyset { kid, .. } => kid.iter().map(|kid| ("kid", kid.as_str().into())).collect(),
             Self::Key { kid, place, .. } => {
                 let kid = kid.as_deref().map(|kid| ("kid", kid.into()));
                 kid.into_iter().chain([("place", place.as_str().into())]).collect()

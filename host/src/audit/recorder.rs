@@ -80,7 +80,17 @@ impl Recorder {
 
     /// Records what an event of the worker means for the log. It does not block.
     pub(crate) fn observe(&self, event: &Event) {
-        let Event::Refused { id, queue, refusal, issuer, kid, .. } = event else { return };
+        let (id, queue, refusal, issuer, kid) = match event {
+            Event::Refused { id, queue, refusal, issuer, kid, .. } => (id, queue, refusal, issuer, kid),
+            Event::KeysReloaded { count, changes } => {
+                let (keys, changes) = (*count as u64, changes.clone());
+                return self.record(AuditEvent::KeysLoaded { keys, changes });
+            }
+            Event::KeysReloadFailed { error, .. } => {
+                return self.record(AuditEvent::KeysNotLoaded { reason: error.clone() });
+            }
+            _ => return,
+        };
         let task = RefusedTask {
             queue: queue.as_str().to_owned(),
             code: refusal.code(),

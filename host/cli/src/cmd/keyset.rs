@@ -14,8 +14,12 @@ mod sign;
 mod signed;
 mod verify;
 
+use taskseal::audit::{KeysetChange, OperatorAction};
+use taskseal_core::KeyId;
+
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 /// Keep the keyset of a deployment: add and replace keys, sign it, and publish it
@@ -80,6 +84,36 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let Some((change, kid)) = args.command.recorded() else { return dispatch(args, global, ui) };
+    let trail = Trail::of_command(global, ui)?;
+    let kid = kid.map(|kid| kid.to_string());
+    let action = trail.begin(OperatorAction::Keyset { change, kid })?;
+    action.end(dispatch(args, global, ui))
+}
+
+impl Command {
+    /// Returns what the audit log records; `None` for a command that changes nothing.
+    fn recorded(&self) -> Option<(KeysetChange, Option<KeyId>)> {
+        let of_key = |change, args: &change::ChangeArgs| args.changed_key().map(|kid| (change, Some(kid)));
+        let unless = |dry_run: bool, change| (!dry_run).then_some((change, None));
+        match self {
+            Self::Show(_) | Self::Verify(_) => None,
+            Self::Init(_) => unless(false, KeysetChange::Init),
+            Self::Add(args) => unless(args.dry_run, KeysetChange::Add),
+            Self::Activate(args) => of_key(KeysetChange::Activate, &args.change),
+            Self::Retire(args) => of_key(KeysetChange::Retire, args),
+            Self::Disable(args) => of_key(KeysetChange::Disable, args),
+            Self::Enable(args) => of_key(KeysetChange::Enable, &args.change),
+            Self::Revoke(args) => of_key(KeysetChange::Revoke, args),
+            Self::Destroy(args) => of_key(KeysetChange::Destroy, args),
+            Self::Remove(args) => of_key(KeysetChange::Remove, args),
+            Self::Sign(args) => unless(args.dry_run, KeysetChange::Sign),
+            Self::Publish(args) => unless(args.dry_run, KeysetChange::Publish),
+        }
+    }
+}
+
+fn dispatch(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     match &args.command {
         Command::Init(args) => init::run(args, ui),
         Command::Show(args) => describe::run(args, global, ui),

@@ -25,7 +25,7 @@ pub(super) struct Args {
     keyset: PathBuf,
     /// Print what would be added, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Maximum length of the entries, in bytes.

@@ -38,7 +38,7 @@ pub(super) struct ChangeArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct EnableArgs {
     #[command(flatten)]
-    change: ChangeArgs,
+    pub(super) change: ChangeArgs,
     /// New state: staged, primary or retiring [default: retiring if the key has an end of acceptance, else staged]
     #[arg(long, value_name = "STATE", value_parser = ["staged", "primary", "retiring"])]
     state: Option<String>,
@@ -77,6 +77,11 @@ impl Changed {
 }
 
 impl ChangeArgs {
+    /// Returns the key; `None` if nothing is to be changed.
+    pub(super) fn changed_key(&self) -> Option<KeyId> {
+        (!self.dry_run).then_some(self.kid)
+    }
+
     fn open(&self) -> Result<Draft, Failure> {
         Draft::open(&self.keyset)
     }

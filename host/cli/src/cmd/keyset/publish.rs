@@ -24,7 +24,7 @@ pub(super) struct Args {
     pinned: PinnedArgs,
     /// Verify it, and write nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {

@@ -38,7 +38,7 @@ pub(super) struct Args {
     last: LastArgs,
     /// Sign and verify, and write nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 pub(in crate::cmd::keyset) struct Args {
     #[command(flatten)]
-    change: ChangeArgs,
+    pub(in crate::cmd::keyset) change: ChangeArgs,
     /// Primary key that retires [default: the one with the same purpose and rights]
     #[arg(long, value_name = "KID", value_parser = kid)]
     replaces: Option<KeyId>,
