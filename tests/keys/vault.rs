@@ -4,6 +4,7 @@
 mod credentials;
 mod outages;
 mod secrets;
+mod tls;
 mod transit;
 
 use std::fs::{self, Permissions};
@@ -34,7 +35,11 @@ impl Site {
     }
 
     fn without_token(lines: &str) -> Self {
-        let (server, folder) = (ContractVault::start(), tempfile::tempdir().unwrap());
+        Self::of(ContractVault::start(), lines)
+    }
+
+    fn of(server: ContractVault, lines: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let address = server.address();
         let text = format!("deployment = \"plant\"\n[vault]\naddress = \"{address}\"\n{lines}");
         fs::write(folder.path().join("taskseal.toml"), text).unwrap();

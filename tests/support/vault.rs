@@ -2,7 +2,7 @@
 //! it checks method, path, headers and body of each request, and answers with the documented forms, also of errors.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use taskseal_core::keys::SigningKey;
 
 use self::request::{Answer, Request};
+use crate::authority::Authority;
 
 mod request;
 mod routes;
+mod tls;
 
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub enum VaultOutage {
 /// A server that ends with its value.
 #[derive(Debug)]
 pub struct ContractVault {
+    scheme: &'static str,
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -96,10 +99,24 @@ impl ContractVault {
     /// If no port is free.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts a server with TLS and the certificate of `authority` for 127.0.0.1.
+    ///
+    /// # Panics
+    /// If the certificate cannot be used.
+    #[must_use]
+    pub fn start_tls(authority: &Authority) -> Self {
+        Self::start_with(Some(Arc::new(tls::settings(authority))))
+    }
+
+    fn start_with(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::<Shared>::default();
-        let server = Self { address, shared: Arc::clone(&shared) };
+        let server = Self { scheme, address, shared: Arc::clone(&shared) };
         server.state().tokens.push("root-token".to_owned());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -107,7 +124,11 @@ impl ContractVault {
                     return;
                 }
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.serve(&stream));
+                let tls = tls.clone();
+                thread::spawn(move || match tls {
+                    None => shared.serve(&mut BufReader::new(stream)),
+                    Some(settings) => tls::serve(stream, settings, &shared),
+                });
             }
         });
         server
@@ -120,7 +141,7 @@ impl ContractVault {
     /// Address for `[vault]`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Accepts requests for this namespace only.
@@ -237,12 +258,10 @@ impl Shared {
     }
 
     /// Answers the requests of one connection.
-    fn serve(&self, stream: &TcpStream) {
-        let mut reader = std::io::BufReader::new(stream);
-        while let Some(request) = Request::read(&mut reader) {
+    fn serve<S: Read + Write>(&self, stream: &mut BufReader<S>) {
+        while let Some(request) = Request::read(stream) {
             let Some(answer) = self.answer(&request) else { return };
-            let mut writer = stream;
-            if writer.write_all(&answer.to_bytes()).is_err() {
+            if stream.get_mut().write_all(&answer.to_bytes()).is_err() || stream.get_mut().flush().is_err() {
                 return;
             }
         }
