@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use taskseal_tests::redis::RedisServer;
+
 use crate::support::program::Run;
 use crate::support::project::Project;
 
@@ -79,6 +81,23 @@ fn task_runs_on_both_sides_of_a_rotation() {
     for id in [before, after] {
         assert!(project.run(&["result", id.trim()]).ok().text().contains("sha256"));
     }
+}
+
+#[test]
+fn keyset_that_redis_carries_reaches_a_host_without_the_file() {
+    let Some(redis) = RedisServer::start_or_skip() else { return };
+    let project = project();
+    keyset(&project, "publish --to broker:").failed(2);
+    let url = format!("[broker]\nurl = \"{}\"\n", redis.url());
+    project.edit("taskseal.toml", "[broker]\n", &url);
+    project.edit("taskseal.toml", "[keys]\n", "[keys]\nkeyset_url = \"broker:\"\nkeyset = \"none.cose\"\n");
+    keyset(&project, "publish --to broker: --dry-run").ok();
+    project.run(&ENQUEUE).failed(5).hinted();
+
+    keyset(&project, "publish --to broker:").ok();
+
+    project.run(&ENQUEUE).ok();
+    assert!(project.run(&["worker", "--once"]).ok().err.contains("1 succeeded"));
 }
 
 #[test]

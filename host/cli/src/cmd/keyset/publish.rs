@@ -10,6 +10,8 @@ use super::signed;
 use super::verify::{Pinned, PinnedArgs, verified};
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::project;
+use crate::session::setup_failure;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -17,8 +19,9 @@ pub(super) struct Args {
     /// Signed keyset
     #[arg(value_name = "FILE", default_value = "keyset.cose")]
     file: PathBuf,
-    /// File that hosts read, or that a server delivers to them; it is replaced atomically
-    #[arg(long, value_name = "FILE")]
+    /// File that hosts read, or that a server delivers to them, which is replaced atomically; or `broker:` for the Redis of the
+    /// configuration, from where hosts with `keyset_url = "broker:"` fetch it
+    #[arg(long, value_name = "FILE|broker:")]
     to: PathBuf,
     #[command(flatten)]
     pinned: PinnedArgs,
@@ -31,14 +34,28 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let bytes = signed::read(&args.file)?;
     let pinned = args.pinned.of(&args.file, global)?;
     let keyset = verified(&args.file, &bytes, &pinned, ui)?;
+    if args.to.as_os_str() == BROKER {
+        let config = project::config(global)?;
+        if !args.dry_run {
+            config.publish_keyset(&bytes).map_err(|error| setup_failure(&config, error))?;
+        }
+        return print(args, &keyset, ui);
+    }
     check_newer(args, &bytes, &pinned)?;
     if !args.dry_run {
         // Public: it contains no secret, and its signature protects it.
         file_security::replace_durably(&args.to, &bytes, 0o644).map_err(Failure::file)?;
     }
+    print(args, &keyset, ui)
+}
+
+/// The Redis of the configuration.
+const BROKER: &str = "broker:";
+
+fn print(args: &Args, keyset: &signed::Verified<'_>, ui: &Ui) -> Result<(), Failure> {
     let to = args.to.display();
     if ui.json() {
-        let mut members = signed::members(&keyset);
+        let mut members = signed::members(keyset);
         members.extend([("to", json!(to.to_string())), ("dry_run", json!(args.dry_run))]);
         return ui.object(members);
     }

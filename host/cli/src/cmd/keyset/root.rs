@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use taskseal::keys::{Algorithm, KeyHandle, KeyStores, KeyUsage, RemoteSigner, SecretKey, SignerFault};
+use taskseal::keys::{Algorithm, KeyHandle, KeyUsage, RemoteSigner, SecretKey, SignerFault};
 use taskseal_core::keys::SigningKey;
 use taskseal_core::{KeyId, Signer};
 use taskseal_hsm::{KeyUri, Usage};
 
 use crate::failure::Failure;
+use crate::key_stores;
 use crate::key_summary::{KeySummary, open_token, token_failure};
 use crate::ui::Ui;
 
@@ -21,7 +22,7 @@ pub(super) enum RootKey {
 impl RootKey {
     /// Opens the root key in a file or a token.
     pub(super) fn open(location: &str) -> Result<Self, Failure> {
-        let stores = KeyStores::default();
+        let stores = key_stores::all();
         // A relative path starts in the current folder.
         let key = stores
             .parse(location, Path::new(""))
