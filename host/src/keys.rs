@@ -25,6 +25,7 @@ mod credential;
 mod environment;
 mod error;
 mod file;
+mod folder;
 mod handle;
 mod keyring;
 mod keyset_file;

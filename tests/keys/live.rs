@@ -1,4 +1,5 @@
 //! Keys of clients and workers that run: what their keyset no longer allows, and what replaces them without a restart.
 
 mod ended;
+mod folders;
 mod reload;

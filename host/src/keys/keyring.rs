@@ -11,6 +11,7 @@ use taskseal_core::{KeyId, KeyLookup};
 
 use super::agreement::{Agreement, RemoteAgreement, RemoteKey};
 use super::error::{KeyError, KeyringError};
+use super::folder::expand_some;
 use super::handle::{KeyHandle, KeyUsage};
 use super::keyset_file;
 use super::record::{KeysetKey, Record};
@@ -94,7 +95,7 @@ impl Keyring {
         }
     }
 
-    /// Returns the same keyset with these decryption keys, and no others.
+    /// Returns the same keyset with these decryption keys, and no others. A folder is every key in it.
     ///
     /// # Errors
     /// [`KeyError`] if a key cannot be used, or cannot decrypt.
@@ -104,8 +105,9 @@ impl Keyring {
     ) -> Result<Self, KeyError> {
         let mut decryption = Decryption::default();
         for key in keys {
-            let key = key.into();
-            decryption.add(&key, self.stores.open(&key, KeyUsage::Decrypt)?)?;
+            for key in expand_some(&key.into())? {
+                decryption.add(&key, self.stores.open(&key, KeyUsage::Decrypt)?)?;
+            }
         }
         Ok(self.decrypting_with(decryption))
     }

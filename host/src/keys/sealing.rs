@@ -1,6 +1,7 @@
 //! Sealing keys: the keys that seal tasks or results, in a suite chosen by the configuration.
 
 mod batch;
+mod choice;
 mod open;
 mod randomness;
 mod recipients;

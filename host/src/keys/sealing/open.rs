@@ -10,6 +10,7 @@ use super::recipients::Recipients;
 use super::{Keys, SealingKey, SealingSource};
 use crate::keys::authenticator::Authenticating;
 use crate::keys::error::{KeyError, KeyringError};
+use crate::keys::folder::is_folder;
 use crate::keys::handle::{KeyHandle, KeyUsage};
 use crate::keys::keyring::Keyring;
 use crate::keys::record::{Record, kind_word};
@@ -19,7 +20,7 @@ use crate::keys::signer::Signing;
 use crate::time::unix_seconds;
 
 impl Keyring {
-    /// Opens the keys of `source` to seal `kind`. It may block.
+    /// Opens the keys of `source` to seal `kind`; of a folder, the key that the keyset allows now. It may block.
     ///
     /// # Errors
     /// [`KeyringError`] if a key cannot be used, does not fit the suite, or the keyset does not allow it to seal `kind` now:
@@ -30,6 +31,9 @@ impl Keyring {
             Suite::E => KeyUsage::Encrypt,
             _ => KeyUsage::Sign,
         };
+        if is_folder(&source.key) {
+            return self.sealing_key_of_folder(source, usage, kind);
+        }
         let handle = self.stores().open(&source.key, usage)?;
         self.sealing_key_from(handle, source, kind)
     }

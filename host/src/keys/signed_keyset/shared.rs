@@ -1,15 +1,12 @@
 //! The secrets of the shared keys that a signed keyset names.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use taskseal_core::keyset::signed::EntryKey;
 
-use crate::file_error::FileError;
 use crate::keys::algorithm::Algorithm;
 use crate::keys::error::KeyError;
+use crate::keys::folder::expand;
 use crate::keys::handle::{KeyHandle, KeyUsage};
-use crate::keys::reference::{FILE, KeyRef};
+use crate::keys::reference::KeyRef;
 use crate::keys::registry::KeyStores;
 use crate::keys::secret_key::SecretKey;
 
@@ -41,30 +38,6 @@ fn open_one(place: &KeyRef, stores: &KeyStores) -> Result<SecretKey, KeyError> {
                 .hint("name files of `taskseal keygen shared` only: no key pairs, and no keys in tokens"))
         }
     }
-}
-
-/// Returns the key files of a folder, or the place itself.
-fn expand(place: &KeyRef) -> Result<Vec<KeyRef>, KeyError> {
-    let path = Path::new(place.address());
-    if place.scheme() != FILE || !path.is_dir() {
-        return Ok(vec![place.clone()]);
-    }
-    let fault = |error| KeyError::of_file(place, &FileError::io(path, "cannot be read", &error));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        if !is_ignored(&entry.file_name().to_string_lossy()) {
-            files.push(entry.path());
-        }
-    }
-    files.sort_unstable();
-    let field = place.field().unwrap_or_default().to_owned();
-    Ok(files.into_iter().map(|file: PathBuf| KeyRef::from(file).with_field(&field)).collect())
-}
-
-/// Returns whether a file of a folder is hidden or the backup of an editor.
-fn is_ignored(name: &str) -> bool {
-    name.starts_with('.') || name.ends_with('~')
 }
 
 /// Takes the secret of the entry of a shared key. `None` if this host does not have it.
