@@ -8,6 +8,7 @@ mod broker;
 mod carrier;
 mod context;
 mod file;
+mod fleet;
 mod key_command;
 mod keys;
 mod open;
@@ -29,6 +30,8 @@ pub use self::broker::TlsFiles;
 pub use self::broker::{BrokerConfig, RedisSettings};
 #[doc(hidden)]
 pub use self::carrier::KeysetCarrier;
+#[doc(hidden)]
+pub use self::fleet::FleetSettings;
 pub use self::open::SetupError;
 #[doc(hidden)]
 pub use self::password::PasswordSource;
@@ -93,6 +96,9 @@ pub struct Config {
     pub rules: TypeRules,
     /// Programs that run tasks, each for one task type or prefix of task types.
     pub programs: Vec<ProgramSettings>,
+    /// How processes compare what they run with.
+    #[doc(hidden)]
+    pub fleet: FleetSettings,
     /// The stores that open the keys.
     pub key_stores: KeyStores,
 }

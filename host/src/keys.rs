@@ -25,6 +25,7 @@ mod credential;
 mod environment;
 mod error;
 mod file;
+mod fingerprint;
 mod folder;
 mod handle;
 mod keyring;
@@ -48,7 +49,7 @@ mod signed_keyset;
 mod signer;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(feature = "vault")]
 mod vault;
 #[cfg(feature = "pkcs11")]

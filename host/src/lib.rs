@@ -30,6 +30,8 @@ mod file_error;
 #[cfg(not(feature = "internal"))]
 mod file_security;
 #[cfg(not(feature = "internal"))]
+mod fleet;
+#[cfg(not(feature = "internal"))]
 mod policy;
 #[cfg(not(feature = "internal"))]
 mod queue;
@@ -67,6 +69,9 @@ pub mod file_error;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod file_security;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod fleet;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod policy;

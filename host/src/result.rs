@@ -10,6 +10,7 @@ use taskseal_core::{
 };
 use zeroize::Zeroizing;
 
+use crate::fleet::{self, ProcessStatus};
 use crate::handler::Output;
 use crate::keys::{Draft, KeyError, Keyring, NoRecipient, NotSealed, OpeningKeys, SealFault, SealingKey};
 use crate::policy::PolicySettings;
@@ -111,6 +112,19 @@ impl ResultSealer {
     /// Returns whether there is a key to encrypt results of some of these types and an audience to now, for some issuer.
     pub(crate) fn has_recipient_for(&self, types: NameSet<'_>, audience: &str) -> bool {
         self.key.has_recipient_for(types, audience)
+    }
+
+    /// Signs the status of the worker, which expires after `keep`.
+    ///
+    /// # Errors
+    /// [`ResultError`].
+    pub(crate) fn seal_status(
+        &self,
+        status: &ProcessStatus,
+        deployment: &str,
+        keep: Duration,
+    ) -> Result<Vec<u8>, ResultError> {
+        fleet::seal(status, deployment, keep, &self.key)
     }
 
     /// Seals `output` as the result of `request`, which `issuer` made. The result expires after `retention`.

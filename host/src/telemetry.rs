@@ -192,6 +192,8 @@ fn count(event: &Event) {
         | Event::KeysReloadFailed { .. }
         | Event::KeysStale { .. }
         | Event::KeyEndsSoon { .. }
+        | Event::FleetDiffers { .. }
+        | Event::FleetAgrees
         | Event::KeyBack { .. } => {}
     }
 }
@@ -268,6 +270,10 @@ fn trace(event: &Event) {
         Event::ClockSetBack { by } => emit!(warn, "clock-set-back", event, seconds = by.as_secs()),
         Event::AuditFailed { error } => emit!(warn, "audit-failed", event, error),
         Event::AuditBack => warn!(target: WORKER_TARGET, event = "audit-back", "{event}"),
+        Event::FleetDiffers { process, about, detail } => {
+            emit!(warn, "fleet-differs", event, process, about, detail);
+        }
+        Event::FleetAgrees => emit!(warn, "fleet-agrees", event, about = "keyset and policy"),
         Event::StateFailed { error } => emit!(warn, "state-failed", event, error),
     }
 }

@@ -20,8 +20,10 @@
 //! `prepare.rs` takes a batch through stages 2 to 4, and `task_state.rs` has the states of a task between the stages.
 //! `heartbeat.rs` extends leases while tasks run; `maintenance.rs` recovers the tasks of lost workers, moves due tasks, and
 //! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back. `reload.rs` loads the keys again.
+//! `announce.rs` publishes what the worker runs with.
 
 mod admit;
+mod announce;
 mod audit;
 mod begin;
 mod builder;
@@ -219,6 +221,7 @@ fn start_background(shared: &Arc<Shared>) -> JoinSet<()> {
     background.spawn(boxed(maintenance::count(Arc::clone(shared))));
     background.spawn(boxed(clock_steps::watch(Arc::clone(shared))));
     background.spawn(boxed(reload::run(Arc::clone(shared))));
+    background.spawn(boxed(announce::run(Arc::clone(shared))));
     background
 }
 

@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod few_threads;
+mod fleet;
 mod killed_while_waiting;
 mod long_outage;
 mod lost_leases;

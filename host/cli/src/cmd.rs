@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod enqueue;
+mod fleet;
 mod init;
 mod inspect;
 mod key;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Queue(queue::Args),
     Task(task::Args),
     Quarantine(quarantine::Args),
+    Fleet(fleet::Args),
     Ledger(ledger::Args),
     Audit(audit::Args),
     Policy(policy::Args),
@@ -83,6 +85,7 @@ pub(crate) fn run(
         Command::Queue(args) => queue::run(&args, global, ui),
         Command::Task(args) => task::run(&args, global, ui),
         Command::Quarantine(args) => quarantine::run(&args, global, ui),
+        Command::Fleet(args) => fleet::run(&args, global, ui),
         Command::Ledger(args) => ledger::run(&args, global, ui),
         Command::Audit(args) => audit::run(&args, global, ui),
         Command::Policy(args) => policy::run(&args, global, ui),

@@ -15,7 +15,7 @@ use super::sealing::Sealing;
 use super::value::{self, Count, DAY, HOUR, Name, Queue, Seconds, Size, SuiteName, WEEK, YEAR};
 #[cfg(feature = "vault")]
 use super::vault;
-use super::{Config, broker};
+use super::{Config, broker, fleet};
 use crate::client::ClientSettings;
 use crate::file_error::{FileError, MAX_LEN};
 use crate::file_security::read_guarded;
@@ -95,6 +95,8 @@ struct ConfigFile {
     #[serde(default)]
     policy: PolicySettings,
     audit: Option<AuditSection>,
+    #[serde(default)]
+    fleet: fleet::FleetSection,
     #[serde(default)]
     handler: Vec<program::HandlerSection>,
 }
@@ -179,8 +181,12 @@ impl ConfigFile {
         let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
         let client = self.client.map(|client| client.check(context, &deployment, queue, &policy));
         let client = client.transpose()?;
+        let fleet = self.fleet.check();
         let worker = self.worker.map(|worker| worker.check(context, &deployment, &policy, &rules));
-        let worker = worker.transpose()?;
+        let mut worker = worker.transpose()?;
+        if let Some(worker) = &mut worker {
+            worker.status_every = fleet.status_every;
+        }
         let secrets = context.secret_variables(&broker);
         let programs = ProgramSettings::check_all(self.handler, context, worker.as_ref(), &secrets)?;
         Ok(Config {
@@ -201,6 +207,7 @@ impl ConfigFile {
             policy,
             rules,
             programs,
+            fleet,
             key_stores: context.stores.clone(),
         })
     }

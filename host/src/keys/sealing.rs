@@ -183,6 +183,20 @@ impl SealingKey {
         sealed.map_err(NotSealed::from)
     }
 
+    /// Seals a body that need not be secret, in the suite of this key without its encryption: a signature alone, a tag alone, or suite E.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub(crate) fn seal_readable(&self, draft: &Draft<'_>) -> Result<Vec<u8>, NotSealed> {
+        match &*self.keys {
+            Keys::SignEncrypt(signer, ..) | Keys::SignEncryptTo(signer, ..) => {
+                let sealer = &mut self.of_kind(Sealer::sign(signer));
+                seal_alone(sealer, draft, &mut Plain(&mut SysRng)).map_err(NotSealed::from)
+            }
+            _ => self.seal_with_rng(draft, &mut SysRng),
+        }
+    }
+
     /// Seals all drafts with one signature for up to [`MAX_BATCH`] of them that are encrypted to one key; returns the envelopes in
     /// the same order.
     ///

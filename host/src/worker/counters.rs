@@ -83,6 +83,8 @@ impl Tally {
             // Not part of the tally. Listed, so that a new event is not forgotten.
             Event::KeysetNotInForce { .. }
             | Event::ClockSetBack { .. }
+            | Event::FleetDiffers { .. }
+            | Event::FleetAgrees
             | Event::KeyBack { .. }
             | Event::RecipientMissing { .. }
             | Event::KeysReloaded { .. }

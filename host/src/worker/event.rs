@@ -230,6 +230,17 @@ pub enum Event {
     },
     /// The audit log is written again.
     AuditBack,
+    /// Another process runs with another keyset, policy or mode. Reported once, until the difference has ended.
+    FleetDiffers {
+        /// The other process: role, name, host and number.
+        process: String,
+        /// What differs: `newer-keyset`, `older-keyset`, `keyset`, `policy` or `modes`.
+        about: &'static str,
+        /// The difference, for an operator.
+        detail: String,
+    },
+    /// No process differs from this one, as one did before.
+    FleetAgrees,
     /// The ledger or the quarantine failed: the worker runs nothing until it works again.
     StateFailed {
         /// Error of the ledger or quarantine.
@@ -350,6 +361,8 @@ impl fmt::Display for Event {
             }
             Self::AuditFailed { error } => write!(f, "{error}; its lines wait until it can be written"),
             Self::AuditBack => f.write_str("the audit log is written again"),
+            Self::FleetDiffers { process, detail, .. } => write!(f, "{process} differs: {detail}"),
+            Self::FleetAgrees => f.write_str("all processes have the same keyset and policy again"),
             Self::StateFailed { error } => write!(f, "no tasks are run: {error}"),
         }
     }

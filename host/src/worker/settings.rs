@@ -48,6 +48,9 @@ pub struct WorkerSettings {
     /// Time limit of an attempt whose issuer sets none, and the upper bound of what an issuer may set. 30 minutes by
     /// default.
     pub max_timeout: Duration,
+    /// Delay between two statuses that the worker publishes. 10 seconds by default.
+    #[doc(hidden)]
+    pub status_every: Duration,
     /// What is accepted as a task.
     pub policy: PolicySettings,
     /// The rules of single task types. None by default.
@@ -102,6 +105,7 @@ impl WorkerSettings {
             default_attempts: 25,
             key_retry: Duration::from_secs(5),
             max_timeout: Self::DEFAULT_MAX_TIMEOUT,
+            status_every: Duration::from_secs(10),
             policy: PolicySettings::default(),
             rules: TypeRules::default(),
         }

@@ -28,6 +28,8 @@ pub enum Noted {
     Dropped(usize),
     Recovered(usize),
     BrokerFailed,
+    FleetDiffers { about: &'static str },
+    FleetAgrees,
     KeyBack,
     KeysetNotInForce { id: String, refusal: KeysetRefusal },
     StateFailed,
@@ -50,6 +52,8 @@ impl Noted {
             Event::Dropped { count } => Self::Dropped(*count),
             Event::Recovered { count } => Self::Recovered(*count),
             Event::BrokerFailed { .. } => Self::BrokerFailed,
+            Event::FleetDiffers { about, .. } => Self::FleetDiffers { about },
+            Event::FleetAgrees => Self::FleetAgrees,
             Event::KeyBack { .. } => Self::KeyBack,
             Event::KeysetNotInForce { id, refusal, .. } => {
                 Self::KeysetNotInForce { id: id.clone(), refusal: *refusal }

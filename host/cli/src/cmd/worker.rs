@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     // Before a connection: with a wrong clock, certificates seem to be invalid.
     check_release(UnixMillis::now()).map_err(|error| session.setup_failure(error.into()))?;
     log_token_events();
+    start::refuse_difference(&session)?;
     let worker = open_worker(&session)?;
     let metrics = metrics.map(|file| file.write_at_intervals(&session.runtime));
     let ready = || log_ready(&session.config, &types);

@@ -95,7 +95,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Returns a time in RFC 3339, or the number of seconds if it is outside the calendar.
-fn time(seconds: u64) -> Value {
+pub(crate) fn time(seconds: u64) -> Value {
     let shown =
         i64::try_from(seconds).ok().and_then(|seconds| rfc3339::format(UnixMillis::from_secs(seconds)));
     shown.map_or_else(|| Value::from(seconds), Value::from)

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use taskseal::broker::{Broker, BrokerError, Eviction};
 use taskseal::config::{Config, SetupError};
+use taskseal::escape::Escaped;
+use taskseal::fleet::{self, Difference, Subject};
 use taskseal::handler::Handlers;
 use taskseal::replay::{Ledger, SqliteLedger};
 use taskseal::telemetry::WORKER_TARGET;
@@ -95,6 +97,33 @@ pub(super) fn warn_of_faults(config: &Config) {
         tracing::warn!(
             target: WORKER_TARGET, event = "results-refused", reason, "clients will refuse the results: {reason}"
         );
+    }
+}
+
+/// Refuses to start a worker that differs from the processes that run, if `[fleet]` says so. A broker that does not answer cannot be
+/// asked: the worker logs the differences when it does.
+pub(super) fn refuse_difference(session: &Session) -> Result<(), Failure> {
+    if !session.config.fleet.refuse {
+        return Ok(());
+    }
+    let differences = fleet::differences_of_a_new_worker(&session.config, &*session.broker);
+    let differences = match session.block_on(differences) {
+        Err(SetupError::Broker(error)) => {
+            log_failure(&error);
+            return Ok(());
+        }
+        result => result.map_err(|error| session.setup_failure(error))?,
+    };
+    // A process that lags behind does not count: this worker has what the others are to get.
+    let blocking = differences.iter().find(|found| !matches!(found.subject, Subject::OlderKeyset { .. }));
+    match blocking {
+        None => Ok(()),
+        Some(Difference { process, subject }) => {
+            let process = Escaped::new(process);
+            Err(Failure::new(format!("this worker differs from {process}: {subject}")).hint(
+                "bring both to the same keyset and policy, or set `on_difference = \"report\"` in [fleet]",
+            ))
+        }
     }
 }
 

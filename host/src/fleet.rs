@@ -1,0 +1,74 @@
+//! Agreement of the fleet: what each process runs with, published through the broker and signed.
+//!
+//! A worker publishes its [`ProcessStatus`] at intervals, signed by the key of its results, and compares itself with the
+//! others. So an operator sees whether a new keyset or policy has reached every process before the next step of a rotation.
+//!
+//! # Security
+//! The broker can withhold a status, or repeat one until it expires; it cannot change one or make one up. That no process is
+//! seen to lag behind is therefore not proof: keep to the time of distribution as well.
+
+mod compare;
+mod seal;
+mod status;
+
+use std::time::Duration;
+
+pub use self::compare::{Difference, Subject, differences, disagreements};
+pub use self::seal::{Member, Unproven, open, seal};
+pub use self::status::{ProcessStatus, Role};
+
+use crate::broker::{Broker, BrokerError};
+use crate::config::{Config, SetupError};
+use crate::keys::Keyring;
+use crate::policy::PolicySet;
+use crate::time::unix_seconds;
+
+/// Returns how long a status is kept that is replaced `every` so often: a process that ended without notice is listed for this
+/// time. Two statuses may be missing.
+#[must_use]
+pub fn keep(every: Duration) -> Duration {
+    every.saturating_mul(3).saturating_add(Duration::from_secs(5))
+}
+
+/// Maximum time for which a status is kept.
+const MAX_KEEP: Duration = Duration::from_secs(4 * 3600);
+
+/// Returns the statuses that the broker has, each opened with the keys of `keyring`, in the order of roles and names.
+///
+/// # Errors
+/// [`BrokerError`].
+pub async fn members(
+    broker: &dyn Broker,
+    keyring: &Keyring,
+    deployment: &str,
+) -> Result<Vec<Result<Member, Unproven>>, BrokerError> {
+    let statuses = broker.statuses().await?;
+    let mut members: Vec<_> = statuses.iter().map(|envelope| open(envelope, keyring, deployment)).collect();
+    members.sort_by_cached_key(|member| match member {
+        Ok(Member { status, .. }) => {
+            (0, status.role.as_str(), status.id.clone(), status.host.clone(), status.pid)
+        }
+        Err(unproven) => (1, "", unproven.reason.clone(), String::new(), 0),
+    });
+    Ok(members)
+}
+
+/// Returns how the worker of `config` would differ from the processes that run.
+///
+/// # Errors
+/// [`SetupError`] if there is no worker, the keyset cannot be used, or the broker does not answer.
+pub async fn differences_of_a_new_worker(
+    config: &Config,
+    broker: &dyn Broker,
+) -> Result<Vec<Difference>, SetupError> {
+    let keyring = config.load_keyset()?;
+    let worker = config.worker()?;
+    let policy = PolicySet::new(worker.policy.clone(), worker.rules.clone());
+    let own = ProcessStatus::of_this_process(Role::Worker, &worker.id, unix_seconds(), &keyring);
+    let own = own.with_policy(&policy, &worker.rules);
+    let members = members(broker, &keyring, &config.deployment).await?;
+    Ok(differences(&own, members.iter().flatten()))
+}
+
+#[cfg(test)]
+mod tests;
