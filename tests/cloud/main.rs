@@ -1,6 +1,6 @@
 //! Keys in cloud services: against emulators, and against servers written from the public API documentation.
 
-#![cfg(any(feature = "aws", feature = "azure"))]
+#![cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -12,6 +12,8 @@ mod aws;
 #[cfg(feature = "azure")]
 mod azure;
 mod contract;
+#[cfg(feature = "gcp")]
+mod gcp;
 
 /// Limits under which nothing times out.
 const PATIENT: Timeouts = Timeouts::new(Duration::from_secs(60), Duration::from_secs(60));

@@ -6,11 +6,11 @@ step_cloud() {
     local folder=$CARGO_TARGET_DIR/cloud feature
     need cc gcc libc6-dev
     need_component clippy clippy
-    for feature in aws azure; do
+    for feature in aws azure gcp; do
         cargo clippy -p taskseal-cloud --features "$feature" --locked -- -D warnings
     done
     cargo clippy -p taskseal-cloud --all-targets --all-features --locked -- -D warnings
-    cargo clippy -p taskseal-cli --features aws,azure --locked -- -D warnings
+    cargo clippy -p taskseal-cli --features aws,azure,gcp --locked -- -D warnings
     # In a subshell: an emulator that cannot be installed skips its tests, not those with contract servers.
     if (emulator_environment "$folder"); then
         export TASKSEAL_MINISTACK=$folder/python/bin/ministack

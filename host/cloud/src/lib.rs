@@ -14,6 +14,8 @@ pub mod aws;
 pub mod azure;
 #[cfg(any(feature = "aws", feature = "rest"))]
 mod fault;
+#[cfg(feature = "gcp")]
+pub mod gcp;
 #[cfg(any(feature = "aws", feature = "rest"))]
 mod public_key;
 #[cfg(feature = "rest")]
@@ -36,6 +38,8 @@ pub const KEY_SCHEMES: &[&str] = &[
     "awskms",
     #[cfg(feature = "azure")]
     "azurekv",
+    #[cfg(feature = "gcp")]
+    "gcpkms",
 ];
 
 /// Adds the stores of every provider whose feature is on.
@@ -46,5 +50,7 @@ pub fn register(stores: &KeyStores) -> KeyStores {
     let stores = stores.with(aws::AwsKms::new()).with_source(aws::AwsSecrets::new());
     #[cfg(feature = "azure")]
     let stores = stores.with(azure::AzureKeyVault::new());
+    #[cfg(feature = "gcp")]
+    let stores = stores.with(gcp::GoogleKms::new()).with_source(gcp::GoogleSecrets::new());
     stores
 }

@@ -43,6 +43,7 @@ const C: &str = "core/capi/README.md";
 const FIRMWARE: &str = "core/firmware/README.md";
 const OTHERS: &str = "tests/interop/README.md";
 const AZURE: &str = "host/docs/keys-in-azure.md";
+const GOOGLE: &str = "host/docs/keys-in-google.md";
 const AWS: &str = "host/docs/keys-in-aws.md";
 const VAULT: &str = "host/docs/keys-in-vault.md";
 const SERVICE: &str = "host/docs/run-as-a-service.md";
@@ -85,6 +86,8 @@ pub(crate) const NOT_RUN: &[NotRun] = &[
     of(AWS, "aws secretsmanager", CLOUD),
     of(AZURE, "az keyvault", CLOUD),
     of(AZURE, "taskseal key", CLOUD),
+    of(GOOGLE, "gcloud", CLOUD),
+    of(GOOGLE, "taskseal key", CLOUD),
     of(SERVICE, "sudo useradd", SYSTEM),
     of(SERVICE, "sudo chown", SYSTEM),
     of(SERVICE, "sudo chmod", SYSTEM),

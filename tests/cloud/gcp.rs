@@ -1,0 +1,5 @@
+//! Google Cloud KMS and Secret Manager.
+
+mod faults;
+mod keys;
+mod server;
