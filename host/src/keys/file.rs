@@ -10,7 +10,9 @@ use taskseal_hsm::KeyUri;
 use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
-use super::armoured_key::{self, LABEL, MAX_CONTENT, WRAPPED_LABEL, of_cose_key};
+#[cfg(feature = "pkcs11")]
+use super::armoured_key::WRAPPED_LABEL;
+use super::armoured_key::{self, LABEL, MAX_CONTENT, of_cose_key};
 use super::error::KeyError;
 use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{FILE, InvalidKeyRef, KeyRef, relative_to};
