@@ -160,6 +160,40 @@ fn task_key_without_the_rights_to_seal_what_its_host_seals_is_found() {
 }
 
 #[test]
+fn tasks_and_results_without_a_recipient_are_found() {
+    for (r#use, check, missing) in [
+        ("task", "task-key", "no recipient now for tasks by issuer producer of type file:digest"),
+        ("result", "result-key", "no recipient now for results of requests by issuer producer"),
+    ] {
+        let project = Project::new();
+        let quoted = format!("\"{use}\"");
+        edit_entry(&project, ["ECDH-ES", &quoted], "audiences = [\"local/*\"]", "audiences = [\"other/*\"]");
+        assert_fails(&project, 3, check, missing);
+    }
+}
+
+#[test]
+fn results_of_some_issuer_without_a_recipient_are_a_warning() {
+    let project = Project::new();
+    project.run(&keygen("S", &["--out", "shop.key", "--issuer", "shop", "--append", "keyset.toml"])).ok();
+    let run = project.run(&CHECK);
+    run.ok();
+    assert_found(&run, "result-key", "warn", "requests by issuer shop");
+}
+
+#[test]
+fn recipient_that_the_configuration_names_wrongly_is_found_at_its_line() {
+    let project = Project::new();
+    project.edit("taskseal.toml", "suite = \"SP\"", "suite = \"SP\"\nrecipient = \"0011223344556677\"");
+    assert_fails(
+        &project,
+        1,
+        "task-key",
+        "taskseal.toml:14:13: client.recipient: key 0011223344556677 is not in keyset.toml",
+    );
+}
+
+#[test]
 fn task_key_whose_public_key_is_not_in_the_keyset_is_found() {
     let project = Project::new();
     fs::remove_file(project.path("keys/producer.key")).unwrap();

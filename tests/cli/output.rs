@@ -379,10 +379,8 @@ fn shared_key_that_keygen_makes_for_suite_se_encrypts_inside_a_signature_and_one
         keyset.extend(&project.run(&keygen(suite, &["--out", name])).ok().out);
         fs::write(project.path("keyset.toml"), keyset).unwrap();
     };
-    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
-    let recipient = text.lines().find(|line| line.starts_with("recipient")).unwrap();
-    project.edit("taskseal.toml", "suite = \"SP\"", "suite = \"SE\"");
-    project.edit("taskseal.toml", recipient, "encryption_key = \"shared.key\"");
+    let se = "suite = \"SE\"\nencryption_key = \"shared.key\"";
+    project.edit("taskseal.toml", "suite = \"SP\"", se);
     project.edit("taskseal.toml", "suites = [\"SP\"]", "suites = [\"SE\"]");
 
     shared("E", "shared.key");

@@ -44,15 +44,18 @@ pub(crate) struct EntryArgs {
 
 /// Options that limit what a key may seal.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Rights, required for a key that authenticates")]
+#[command(
+    next_help_heading = "Rights, required for a key that authenticates, optional for one that decrypts"
+)]
 pub(crate) struct RightsArgs {
-    /// Issuer that the key may use; may be repeated; '*' is every issuer
+    /// Issuer that the key may use, or whose tasks or results are encrypted to it; may be repeated; '*' is every issuer
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     issuer: Vec<String>,
-    /// Task type that the key may seal, such as 'invoice:*'; may be repeated
+    /// Task type that the key may seal, or that is encrypted to it, such as 'invoice:*'; may be repeated
     #[arg(long = "type", value_name = "PATTERN", value_parser = pattern)]
     types: Vec<String>,
-    /// Audience (deployment/queue) that the key may seal for, such as 'prod/*'; may be repeated
+    /// Audience (deployment/queue) that the key may seal for, or whose tasks or results are encrypted to it, such as 'prod/*'; may
+    /// be repeated
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     audience: Vec<String>,
 }
@@ -99,11 +102,10 @@ impl RightsArgs {
     }
 
     /// Returns the rights of a key that exists. A key of A256GCM without rights is one of suite SE, which authenticates
-    /// nothing.
+    /// nothing. A key that decrypts needs no rights: without them, a configuration names it as the recipient.
     pub(crate) fn of(&self, algorithm: Algorithm) -> Result<Option<Rights>, Failure> {
         match algorithm {
-            Algorithm::EcdhEs => self.refused("a key that decrypts").map(|()| None),
-            Algorithm::A256Gcm if self.rights().iter().all(Vec::is_empty) => Ok(None),
+            Algorithm::EcdhEs | Algorithm::A256Gcm if self.rights().iter().all(Vec::is_empty) => Ok(None),
             _ => self.required().map(Some),
         }
     }

@@ -13,7 +13,8 @@ pub(crate) struct Entry<'k> {
     pub(crate) key: &'k KeySummary,
     pub(crate) kind: Kind,
     pub(crate) label: Option<&'k str>,
-    /// Patterns of issuers, types and audiences; `None` for a key that authenticates nothing.
+    /// Patterns of issuers, types and audiences; `None` for a key that authenticates nothing and is chosen for
+    /// no body.
     pub(crate) rights: Option<[Vec<String>; 3]>,
     pub(crate) state: KeyState,
     pub(crate) times: KeyTimes,

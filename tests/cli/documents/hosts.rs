@@ -53,14 +53,6 @@ fn give_both_hosts_the_keyset(reader: &mut Reader) {
         reader.enter(host);
         reader.write("keyset.toml", &format!("{producer}{worker}"), 0o644);
     }
-    reader.replace("0011223344556677", kid(&worker, "worker, decrypts tasks"));
-    reader.replace("8899aabbccddeeff", kid(&producer, "shop, decrypts results"));
-}
-
-/// Returns the key identifier of the entry with this label.
-fn kid<'e>(entries: &'e str, label: &str) -> &'e str {
-    let entry = entries.split("[[key]]").find(|entry| entry.contains(label)).unwrap();
-    entry.split('"').nth(1).unwrap()
 }
 
 /// A worker of the deployment `prod` with the queue `billing`, and a producer host with the program and no key.
@@ -71,7 +63,6 @@ pub(crate) fn add_a_producer(reader: &mut Reader) {
     let configuration = configuration.replace("name = \"default\"", "name = \"billing\"");
     reader.write("taskseal.toml", &configuration.replace("file:digest", "invoice:*"), 0o644);
     let keyset = reader.read("keyset.toml");
-    let recipient = kid(&keyset, "decrypts tasks").to_owned();
     let page = reader.page.clone();
     let blocks = page.blocks();
     let [generate, try_it, look] = &blocks[..] else { panic!("three blocks") };
@@ -79,11 +70,9 @@ pub(crate) fn add_a_producer(reader: &mut Reader) {
     reader.enter("producer");
     let _ = reader.run(generate);
     let entry = reader.read("entry.toml");
-    let client = format!(
-        "deployment = \"prod\"\n[broker]\nurl = \"embedded:../worker/queue/queue.db\"\n[client]\nissuer = \"orders-2\"\n\
-         suite = \"SP\"\nkey = \"keys/sign.key\"\nrecipient = \"{recipient}\"\n"
-    );
-    reader.write("taskseal.toml", &client, 0o644);
+    let client = "deployment = \"prod\"\n[broker]\nurl = \"embedded:../worker/queue/queue.db\"\n[client]\nissuer = \"orders-2\"\n\
+         suite = \"SP\"\nkey = \"keys/sign.key\"\nresult_key = \"keys/result.key\"\n";
+    reader.write("taskseal.toml", client, 0o644);
     for host in ["producer", "worker"] {
         reader.enter(host);
         reader.write("keyset.toml", &format!("{keyset}{entry}"), 0o644);

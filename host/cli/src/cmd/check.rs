@@ -52,7 +52,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 pub(super) fn refused_results(config: &Config) -> Option<String> {
     let keyset = project::inspected_keyset(config).ok()?;
     let key = config.result_key(&keyset).ok()?;
-    seals::results(config, &keyset, &key).err().map(Failure::into_message)
+    match seals::results(config, &keyset, &key) {
+        Ok(unreadable) => unreadable.map(|unreadable| unreadable.first.to_string()),
+        Err(failure) => Some(failure.into_message()),
+    }
 }
 
 const CONFIGURATION: &str = "configuration";

@@ -27,7 +27,9 @@ enum Purpose {
     )]
     Sign(Box<pair::SignArgs>),
     /// Generate a key that decrypts what is encrypted to its public key: for the suite sign-encrypt-to (SP)
-    #[command(after_help = "Example:\n  taskseal keygen receive --out decrypt.key >> keyset.toml")]
+    #[command(
+        after_help = "Example:\n  taskseal keygen receive --out decrypt.key --issuer '*' --type '*' --audience 'prod/*' >> keyset.toml\n  taskseal keygen receive --use result --out result.key --issuer shop --type '*' --audience 'prod/*' >> keyset.toml"
+    )]
     Receive(Box<pair::ReceiveArgs>),
     /// Generate a secret that both sides have: for the suites mac (M), encrypt (E) and sign-encrypt (SE)
     #[command(

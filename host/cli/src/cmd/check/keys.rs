@@ -4,6 +4,7 @@ use taskseal::config::Config;
 use taskseal::keys::{KeyErrorKind, KeyRef, Keyring, KeyringError, SealingSource};
 use taskseal_core::Kind;
 
+use super::seals::Unreadable;
 use super::tokens::Tokens;
 use super::{Finding, keyset as keyset_check, seals};
 use crate::failure::Failure;
@@ -94,11 +95,16 @@ fn task_key(config: &Config, keyset: &Keyring) -> Finding {
 fn result_key(config: &Config, keyset: &Keyring) -> Finding {
     match config.result_key(keyset) {
         Err(error) => key_failure(RESULT_KEY, "worker.result_key", error),
-        Ok(key) => {
-            let accepted = seals::results(config, keyset, &key);
-            let message = format!("key {}: its results are accepted", key.kid());
-            Finding::of(RESULT_KEY, accepted.map(|()| message))
-        }
+        Ok(key) => match seals::results(config, keyset, &key) {
+            Err(failure) => Finding::fail(RESULT_KEY, failure),
+            Ok(None) => Finding::ok(RESULT_KEY, format!("key {}: its results are accepted", key.kid())),
+            Ok(Some(Unreadable { first, is_every: true })) => {
+                Finding::fail(RESULT_KEY, Failure::refused(first.to_string()).hint(first.hint()))
+            }
+            Ok(Some(Unreadable { first, .. })) => {
+                Finding::warn(RESULT_KEY, first.to_string()).hint(first.hint())
+            }
+        },
     }
 }
 

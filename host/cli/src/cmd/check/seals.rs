@@ -1,13 +1,15 @@
 //! Seals with the own keys and verifies the result with the own keyset and policy: a wrong public key, a missing right or an
 //! expired key is found before the first task is refused.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 use taskseal::config::Config;
-use taskseal::keys::{Keyring, KeysetKey, SealingKey};
+use taskseal::keys::{Draft, Keyring, KeysetKey, NoRecipient, NotSealed, Record, SealingKey};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, NameSet, OpenError, Policy, SuiteSet, TaskType, Unverified,
+    Audience, Claims, ContentType, Issuer, Kind, NameSet, OpenError, Policy, SuiteSet, TaskType, Unverified,
 };
 
 use super::Finding;
@@ -51,19 +53,59 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
     }
 }
 
-/// Checks the key of the worker for each queue and task type that it serves.
-pub(super) fn results(config: &Config, keyset: &Keyring, key: &SealingKey) -> Result<(), Failure> {
+/// Results that have no recipient.
+pub(super) struct Unreadable {
+    pub(super) first: NoRecipient,
+    /// Whether no result has one.
+    pub(super) is_every: bool,
+}
+
+/// Checks the key of the worker for each queue and task type that it serves, and each issuer that may make requests. Returns the
+/// results that could be encrypted to no key: an issuer need not ask for results.
+pub(super) fn results(
+    config: &Config,
+    keyset: &Keyring,
+    key: &SealingKey,
+) -> Result<Option<Unreadable>, Failure> {
     let probe = Probe { config, keyset, key };
+    let (mut missing, mut total) = (Vec::new(), 0);
     for queue in &queues(config, keyset, key) {
         for task_type in types(config, keyset, key) {
-            probe.result(queue, &task_type).map_err(|failure| {
-                let message =
-                    format!("a result of type {task_type} in queue {queue} is refused: {}", failure.message);
-                Failure { message, ..failure }
-            })?;
+            for issuer in requesters(keyset, &config.audience(queue), &task_type) {
+                total += 1;
+                missing.extend(probe.result(queue, &task_type, &issuer).map_err(|failure| {
+                    let reason = &failure.message;
+                    let message =
+                        format!("a result of type {task_type} in queue {queue} is refused: {reason}");
+                    Failure { message, ..failure }
+                })?);
+            }
         }
     }
-    Ok(())
+    let is_every = missing.len() == total;
+    Ok(missing.into_iter().next().map(|first| Unreadable { first, is_every }))
+}
+
+/// Returns the issuers that the keyset allows to make requests of a type in a queue. A key for every issuer stands for those whose
+/// results have a recipient.
+fn requesters(keyset: &Keyring, audience: &str, task_type: &str) -> Vec<String> {
+    let issuers = |of: &dyn Fn(&Record) -> bool| {
+        let keys = keyset.records().filter(|record| of(record) && record.state().is_accepted());
+        let keys =
+            keys.filter(|record| record.types().contains(task_type) && record.audiences().contains(audience));
+        let issuers = keys.flat_map(|record| record.issuers().patterns().collect::<Vec<_>>());
+        issuers.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let decrypts = |record: &Record| matches!(record.key(), KeysetKey::EcdhEs(_));
+    let mut named = issuers(&|record| record.kind() == Kind::Task && !decrypts(record));
+    named.retain(|issuer| !issuer.ends_with('*'));
+    if named.is_empty() {
+        named = issuers(&|record| record.kind() == Kind::Result && decrypts(record));
+    }
+    if named.is_empty() {
+        named.insert("check".to_owned());
+    }
+    named.into_iter().map(|issuer| issuer.replace('*', "check")).collect()
 }
 
 /// Returns the queues of the worker, or on a host that only seals one for each audience that the key may seal for.
@@ -107,14 +149,20 @@ impl Probe<'_> {
         let claims = claims.expires_at(now().saturating_add(client.lifetime.as_secs()));
         let set = self.config.policy_set();
         let policy = set.for_task(task_type, project::audience(&audience), NameSet::ANY);
-        self.verify(&claims, &policy)?;
+        self.verify(&Draft::new(&claims, ContentType::OCTETS, b""), &policy)?;
         set.check(&claims, self.key.kid(), queue, now()).map_err(|violation| {
             Failure::refused(format!("{} ({}): {violation}", violation.refusal, violation.refusal.code()))
                 .hint("change the rule in the file that `file` in [policy] names")
         })
     }
 
-    fn result(&self, queue: &QueueName, task_type: &str) -> Result<(), Failure> {
+    /// Returns the recipient that a result lacks, if that is all.
+    fn result(
+        &self,
+        queue: &QueueName,
+        task_type: &str,
+        requester: &str,
+    ) -> Result<Option<NoRecipient>, Failure> {
         let worker = self.config.worker().map_err(Failure::config)?;
         let audience = self.config.audience(queue);
         let issuer = Issuer::new(&worker.id).map_err(|error| Failure::usage(error.to_string()))?;
@@ -125,13 +173,21 @@ impl Probe<'_> {
             // Its own list of suites is for tasks; clients have the one for results.
             policy.suites = SuiteSet::NONE.with(self.key.suite());
         }
-        self.verify(&claims.request(request), &policy)
+        let claims = claims.request(request);
+        let requester = Issuer::new(requester).map_err(|error| Failure::usage(error.to_string()))?;
+        let draft = Draft::new(&claims, ContentType::OCTETS, b"").answering(requester);
+        match self.key.check_recipient(&draft) {
+            Ok(()) => self.verify(&draft, &policy).map(|()| None),
+            Err(missing) => Ok(Some(missing)),
+        }
     }
 
     /// Seals an empty body and verifies the envelope.
-    fn verify(&self, claims: &Claims<'_>, policy: &Policy<'_>) -> Result<(), Failure> {
-        let sealed = self.key.seal(claims, ContentType::OCTETS, b"");
-        let envelope = sealed.map_err(|error| Failure::unavailable(format!("cannot seal: {error}")))?;
+    fn verify(&self, draft: &Draft<'_>, policy: &Policy<'_>) -> Result<(), Failure> {
+        let envelope = self.key.seal_draft(draft).map_err(|error| match error {
+            NotSealed::Recipient(missing) => Failure::refused(missing.to_string()).hint(missing.hint()),
+            _ => Failure::unavailable(format!("cannot seal: {error}")),
+        })?;
         let clock = &mut taskseal::time::clock();
         let verified =
             Unverified::parse(&envelope).and_then(|envelope| envelope.verify(self.keyset, policy, clock));

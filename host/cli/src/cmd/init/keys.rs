@@ -85,27 +85,26 @@ impl Keys {
 
     /// Returns the content of the keyset file.
     pub(super) fn keyset(&self, deployment: &str) -> String {
-        let entry = |key, kind, label, issuer: Option<&str>| {
-            let rights = issuer.map(|issuer| {
-                [issuer.to_owned(), "*".to_owned(), format!("{deployment}/*")].map(|pattern| vec![pattern])
-            });
+        let entry = |key, kind, label, issuer: &str| {
+            let rights = [issuer.to_owned(), "*".to_owned(), format!("{deployment}/*")];
             Entry {
                 key,
                 kind,
                 label: Some(label),
-                rights,
+                rights: Some(rights.map(|pattern| vec![pattern])),
                 state: KeyState::Primary,
                 times: KeyTimes::default(),
             }
             .to_toml()
         };
         [
-            "# What each key may seal. The file contains no secret, but write access to it decides which tasks run.\n\n"
+            "# What each key may seal, and what is encrypted to it. The file contains no secret, but write access to it decides which\n\
+             # tasks run.\n\n"
                 .to_owned(),
-            entry(&self.producer, Kind::Task, "signs tasks", Some("producer")),
-            entry(&self.worker, Kind::Task, "decrypts tasks", None),
-            entry(&self.worker_sign, Kind::Result, "signs results", Some("worker")),
-            entry(&self.reader, Kind::Result, "decrypts results", None),
+            entry(&self.producer, Kind::Task, "signs tasks", "producer"),
+            entry(&self.worker, Kind::Task, "decrypts tasks", "*"),
+            entry(&self.worker_sign, Kind::Result, "signs results", "worker"),
+            entry(&self.reader, Kind::Result, "decrypts results", "producer"),
         ]
         .concat()
     }

@@ -27,7 +27,6 @@ pub(super) const GITIGNORE: &str =
 
 /// Returns the content of `taskseal.toml`.
 pub(super) fn configuration(deployment: &str, keys: &Keys) -> String {
-    let (worker, reader) = (keys.worker.kid, keys.reader.kid);
     let [producer_key, worker_key, worker_sign_key, reader_key] =
         [&keys.producer, &keys.worker, &keys.worker_sign, &keys.reader].map(|key| quoted(&key.location));
     format!(
@@ -45,7 +44,6 @@ deployment = "{deployment}"
 issuer = "producer"
 suite = "SP"
 key = {producer_key}
-recipient = "{worker}"
 result_key = {reader_key}
 lifetime = "24h"
 attempts = 25
@@ -59,7 +57,6 @@ id = "worker"
 decryption_keys = [{worker_key}]
 result_suite = "SP"
 result_key = {worker_sign_key}
-result_recipient = "{reader}"
 
 [[worker.queue]]
 name = "default"

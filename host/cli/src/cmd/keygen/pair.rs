@@ -30,6 +30,8 @@ pub(crate) struct ReceiveArgs {
     #[command(flatten)]
     location: LocationArgs,
     #[command(flatten)]
+    rights: RightsArgs,
+    #[command(flatten)]
     entry: EntryArgs,
 }
 
@@ -62,10 +64,11 @@ pub(super) fn sign(args: &SignArgs, trail: &Trail, ui: &Ui) -> Result<(), Failur
 }
 
 pub(super) fn receive(args: &ReceiveArgs, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
+    let rights = args.rights.of(Algorithm::EcdhEs)?;
     args.entry.check()?;
     let key = args.location.generate(Usage::Agree, &args.entry.purpose(), trail)?;
     args.location.print_notes(&key, ui);
-    args.entry.finish(&key, None, ui)
+    args.entry.finish(&key, rights, ui)
 }
 
 pub(super) fn audit(args: &AuditArgs, trail: &Trail, ui: &Ui) -> Result<(), Failure> {
