@@ -1,6 +1,7 @@
 //! `taskseal check`: each fault of a host is found before its service starts, and nothing is changed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+mod keyset;
 mod tokens;
 
 use std::collections::BTreeSet;

@@ -3,14 +3,14 @@
 #[cfg(feature = "redis")]
 use std::{sync::mpsc, time::Duration};
 
+#[cfg(feature = "redis")]
+use super::BrokerConfig;
 use super::Config;
 #[cfg(feature = "redis")]
-use super::{BrokerConfig, SetupError};
-#[cfg(feature = "redis")]
 use crate::broker::{BrokerError, redis::RedisBroker};
-#[cfg(feature = "redis")]
-use crate::file_error::FileError;
 use crate::keys::Fetched;
+#[cfg(feature = "redis")]
+use crate::keys::{KeyringError, KeysetError};
 #[cfg(feature = "redis")]
 use crate::runtime::{BoxFuture, boxed, spawn_thread};
 
@@ -31,25 +31,39 @@ impl Config {
     pub(super) fn fetch_keyset(&self) -> Option<Fetched> {
         let KeysetCarrier::Broker = self.keyset_carrier?;
         #[cfg(feature = "redis")]
-        let content = self
-            .on_broker(|broker| boxed(async move { broker.keyset().await }))
-            .and_then(|keyset| keyset.ok_or_else(|| "Redis has none".to_owned()));
+        let content =
+            self.stored_keyset().and_then(|keyset| keyset.ok_or_else(|| "Redis has none".to_owned()));
         #[cfg(not(feature = "redis"))]
         let content = Err("this program was built without Redis".to_owned());
-        Some(Fetched { origin: "broker:".to_owned(), content })
+        Some(Fetched { origin: CARRIER.to_owned(), content })
+    }
+
+    #[cfg(feature = "redis")]
+    fn stored_keyset(&self) -> Result<Option<Vec<u8>>, String> {
+        self.on_broker(|broker| boxed(async move { broker.keyset().await }))
+    }
+
+    /// Returns the keyset that is stored in the Redis of `[broker]`, which is not verified. Blocks for at most ten seconds.
+    ///
+    /// # Errors
+    /// [`KeyringError::Keyset`] if the broker is not a Redis, or cannot be reached.
+    #[cfg(feature = "redis")]
+    #[doc(hidden)]
+    pub fn published_keyset(&self) -> Result<Option<Vec<u8>>, KeyringError> {
+        self.stored_keyset().map_err(|message| unreachable(&message))
     }
 
     /// Stores a signed keyset in the Redis of `[broker]`, from where hosts with `keyset_url = "broker:"` fetch it. Blocks for at most
     /// ten seconds. The caller has verified it.
     ///
     /// # Errors
-    /// [`SetupError`] if the broker is not a Redis, or cannot be reached.
+    /// [`KeyringError::Keyset`] if the broker is not a Redis, or cannot be reached.
     #[cfg(feature = "redis")]
     #[doc(hidden)]
-    pub fn publish_keyset(&self, keyset: &[u8]) -> Result<(), SetupError> {
+    pub fn publish_keyset(&self, keyset: &[u8]) -> Result<(), KeyringError> {
         let keyset = keyset.to_owned();
         self.on_broker(|broker| boxed(async move { broker.store_keyset(&keyset).await }))
-            .map_err(|message| FileError::new(&self.file, format!("broker.url: {message}")).into())
+            .map_err(|message| unreachable(&message))
     }
 
     /// Runs a call to Redis on another thread: the caller may be a thread of an async runtime.
@@ -78,3 +92,10 @@ impl Config {
         receive.recv().unwrap_or_else(|_| Err("the call was interrupted".to_owned()))
     }
 }
+
+#[cfg(feature = "redis")]
+fn unreachable(message: &str) -> KeyringError {
+    KeysetError::carrier_unavailable(CARRIER, message).into()
+}
+
+const CARRIER: &str = "broker:";

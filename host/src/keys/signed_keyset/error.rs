@@ -74,6 +74,12 @@ impl KeysetError {
         Self::new(place, KeysetErrorKind::Unavailable, format!("no keyset: {message}"), hint)
     }
 
+    /// Creates the error of a carrier that cannot be reached.
+    pub(crate) fn carrier_unavailable(place: &str, message: &str) -> Self {
+        let hint = "check `url` of [broker], and that Redis is available";
+        Self::new(place, KeysetErrorKind::Unavailable, message, hint)
+    }
+
     pub(super) fn checkpoint_missing(path: &Path, copy: &Path) -> Self {
         let message = "this host has used a keyset, and the record of its sequence number is missing";
         let hint = format!(

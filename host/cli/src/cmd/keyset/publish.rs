@@ -1,8 +1,9 @@
 //! `taskseal keyset publish`: copies the signed keyset to where hosts fetch it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use taskseal::config::{BrokerConfig, Config};
 use taskseal::file_security;
 use taskseal::time::unix_seconds;
 
@@ -11,7 +12,6 @@ use super::verify::{Pinned, PinnedArgs, verified};
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::project;
-use crate::session::setup_failure;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,7 @@ pub(super) struct Args {
     /// Signed keyset
     #[arg(value_name = "FILE", default_value = "keyset.cose")]
     file: PathBuf,
-    /// File that hosts read, or that a server delivers to them, which is replaced atomically; or `broker:` for the Redis of the
-    /// configuration, from where hosts with `keyset_url = "broker:"` fetch it
+    /// File that hosts read, or that a server delivers to them; it is replaced atomically. `broker:` is the Redis of [broker]
     #[arg(long, value_name = "FILE|broker:")]
     to: PathBuf,
     #[command(flatten)]
@@ -34,28 +33,14 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let bytes = signed::read(&args.file)?;
     let pinned = args.pinned.of(&args.file, global)?;
     let keyset = verified(&args.file, &bytes, &pinned, ui)?;
-    if args.to.as_os_str() == BROKER {
-        let config = project::config(global)?;
-        if !args.dry_run {
-            config.publish_keyset(&bytes).map_err(|error| setup_failure(&config, error))?;
-        }
-        return print(args, &keyset, ui);
-    }
-    check_newer(args, &bytes, &pinned)?;
+    let carrier = Carrier::of(args, global)?;
+    check_newer(args, carrier.read()?.as_deref(), &bytes, &pinned)?;
     if !args.dry_run {
-        // Public: it contains no secret, and its signature protects it.
-        file_security::replace_durably(&args.to, &bytes, 0o644).map_err(Failure::file)?;
+        carrier.write(&bytes)?;
     }
-    print(args, &keyset, ui)
-}
-
-/// The Redis of the configuration.
-const BROKER: &str = "broker:";
-
-fn print(args: &Args, keyset: &signed::Verified<'_>, ui: &Ui) -> Result<(), Failure> {
     let to = args.to.display();
     if ui.json() {
-        let mut members = signed::members(keyset);
+        let mut members = signed::members(&keyset);
         members.extend([("to", json!(to.to_string())), ("dry_run", json!(args.dry_run))]);
         return ui.object(members);
     }
@@ -64,11 +49,47 @@ fn print(args: &Args, keyset: &signed::Verified<'_>, ui: &Ui) -> Result<(), Fail
     Ok(())
 }
 
+/// The place from which hosts fetch the keyset.
+enum Carrier<'a> {
+    File(&'a Path),
+    Redis(Box<Config>),
+}
+
+impl<'a> Carrier<'a> {
+    fn of(args: &'a Args, global: &Global) -> Result<Self, Failure> {
+        if args.to == Path::new("broker:") {
+            let config = project::config(global)?;
+            if !matches!(config.broker, BrokerConfig::Redis(_)) {
+                return Err(Failure::usage("`broker.url` is not a Redis, which alone carries a keyset")
+                    .hint("name the file that hosts read with --to"));
+            }
+            return Ok(Self::Redis(Box::new(config)));
+        }
+        Ok(Self::File(&args.to))
+    }
+
+    /// Returns what hosts fetch now.
+    fn read(&self) -> Result<Option<Vec<u8>>, Failure> {
+        match self {
+            Self::File(file) => signed::read_if_present(file),
+            Self::Redis(config) => config.published_keyset().map_err(Failure::keyring),
+        }
+    }
+
+    fn write(&self, keyset: &[u8]) -> Result<(), Failure> {
+        match self {
+            // Public: it contains no secret, and its signature protects it.
+            Self::File(file) => file_security::replace_durably(file, keyset, 0o644).map_err(Failure::file),
+            Self::Redis(config) => config.publish_keyset(keyset).map_err(Failure::keyring),
+        }
+    }
+}
+
 /// Checks that the keyset that hosts fetch is not replaced by an older one, or by one of another history.
-fn check_newer(args: &Args, bytes: &[u8], pinned: &Pinned) -> Result<(), Failure> {
-    let Some(present) = signed::read_if_present(&args.to)? else { return Ok(()) };
+fn check_newer(args: &Args, present: Option<&[u8]>, bytes: &[u8], pinned: &Pinned) -> Result<(), Failure> {
+    let Some(present) = present else { return Ok(()) };
     let roots = pinned.roots()?;
     // Any user may have write access there: what does not verify is replaced.
-    let Ok(present) = signed::verify_at_any_time(&args.to, &present, &roots) else { return Ok(()) };
+    let Ok(present) = signed::verify_at_any_time(&args.to, present, &roots) else { return Ok(()) };
     signed::verify(&args.file, bytes, &roots, Some(&present.checkpoint()), unix_seconds()).map(drop)
 }
