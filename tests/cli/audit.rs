@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::program::run_with_environment;
 use crate::support::project::Project;
-use crate::support::queue::ONCE;
+use crate::support::queue::{ONCE, terminate};
 
 const LOG: &str = "state/audit.jsonl";
 
@@ -275,4 +276,35 @@ fn changes_of_the_keyset_are_in_the_log_and_trials_are_not() {
 
 fn steps_if_any(project: &Project) -> Vec<(String, String)> {
     if project.path(LOG).exists() { steps(project) } else { Vec::new() }
+}
+
+fn hang_up(worker: &std::process::Child) {
+    kill_process(Pid::from_raw(i32::try_from(worker.id()).unwrap()).unwrap(), Signal::HUP).unwrap();
+}
+
+#[test]
+fn keys_that_a_running_worker_loads_again_are_in_the_log_with_their_states() {
+    let project = audited();
+    project.handler("true");
+    let mut worker = project.spawn(&["worker"], &[]);
+    let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(" ready: ")));
+    let valid = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    fs::write(project.path("keyset.toml"), "[[key]]\n").unwrap();
+    hang_up(&worker);
+    assert!(lines.any(|line| line.contains("cannot load the keys again")));
+    let (_, kid) = valid.split_once("kid = \"").unwrap();
+    let disabled = valid.replacen("use = ", "state = \"disabled\"\nuse = ", 1);
+    fs::write(project.path("keyset.toml"), disabled).unwrap();
+    hang_up(&worker);
+    assert!(lines.any(|line| line.contains("loaded the keys again")));
+    terminate(&worker);
+    assert!(lines.by_ref().last().is_some() && worker.wait().unwrap().success());
+
+    let failed = &shown(&project, &["--event", "keys-not-loaded"])[0];
+    assert!(failed["reason"].as_str().unwrap().contains("keyset.toml:1"), "{failed}");
+    let loaded = &shown(&project, &["--event", "keys-loaded"])[0];
+    let change = loaded["changes"][0].as_str().unwrap();
+    assert!(change.contains(&kid[..16]) && change.contains("disabled"), "{loaded}");
+    project.run(&["audit", "verify"]).ok();
 }
