@@ -26,6 +26,8 @@ pub use self::ledger::{MAX_OUTCOME_LEN, OUTCOME_MARGIN, SWEEP_MARGIN};
 pub use self::query::{ReplayQuery, TaskKey};
 pub use self::sqlite::SqliteLedger;
 #[doc(hidden)]
+pub use self::sqlite::{Recorded, RecordedState};
+#[doc(hidden)]
 pub use crate::state::{StateError, StateKind};
 
 mod decision;

@@ -152,6 +152,8 @@ pub enum InvalidTask {
 }
 
 /// Returns the id of a task in its queue: its sealed reference, or the text of its task id if it has none.
-pub(crate) fn queue_id(claims: &Claims<'_>) -> String {
+#[doc(hidden)]
+#[must_use]
+pub fn queue_id(claims: &Claims<'_>) -> String {
     claims.reference.map_or_else(|| claims.task_id.to_string(), |reference| reference.to_string())
 }

@@ -69,6 +69,8 @@ pub use self::builder::WorkerBuilder;
 pub use self::counters::Tally;
 pub use self::event::Event;
 pub use self::settings::{WorkerQueue, WorkerSettings};
+#[doc(hidden)]
+pub use self::unsealed::is_unsealed;
 pub use crate::retry::Backoff;
 
 use self::phase::Phase;

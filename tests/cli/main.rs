@@ -7,6 +7,7 @@ mod demo;
 mod device;
 mod documents;
 mod enqueue;
+mod explain;
 mod fleet;
 mod handlers;
 mod key;

@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod enqueue;
+mod explain;
 mod fleet;
 mod init;
 mod inspect;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Seal(seal::Args),
     Open(open::Args),
     Inspect(inspect::Args),
+    Explain(explain::Args),
     Enqueue(enqueue::Args),
     Worker(worker::Args),
     Result(result::Args),
@@ -78,6 +80,7 @@ pub(crate) fn run(
         Command::Keyset(args) => keyset::run(&args, global, ui),
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),
+        Command::Explain(args) => explain::run(&args, global, ui),
         Command::Inspect(args) => inspect::run(&args, ui),
         Command::Enqueue(args) => enqueue::run(&args, global, ui),
         Command::Worker(args) => worker::run(&args, global, ui),

@@ -9,6 +9,7 @@ use taskseal_core::Policy;
 
 use self::acquire::Statements;
 use self::clock::LedgerClock;
+pub use self::look_up::{Recorded, RecordedState};
 use self::statements::{
     BEGIN, BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, LATEST, RAISE_FLOOR, RAISE_LATEST,
     RELEASE, SCHEMA, SET_LATEST, SETTLED,
@@ -24,6 +25,7 @@ use crate::time::UnixMillis;
 
 mod acquire;
 mod clock;
+mod look_up;
 pub(super) mod statements;
 mod stats;
 

@@ -35,7 +35,8 @@ pub(super) struct UnsealedTask<'a> {
 
 /// Returns whether a payload cannot be an envelope, not even a damaged one. An array of three that does not begin with a byte
 /// string is not an envelope of a batch; a map of three in MessagePack begins with the same byte.
-pub(super) fn is_unsealed(payload: &[u8]) -> bool {
+#[must_use]
+pub fn is_unsealed(payload: &[u8]) -> bool {
     match payload {
         [0xd0..=0xd2, ..] => false,
         [0x83, second, ..] => !matches!(second, 0x40..=0x5b),

@@ -1,0 +1,36 @@
+//! The checks of a task that is not sealed.
+
+use taskseal::config::Config;
+use taskseal::policy::{Mode, RuleChoice};
+use taskseal::time::UnixMillis;
+use taskseal_core::Refusal;
+
+use super::Check;
+use crate::cmd::explain::source::Source;
+use crate::failure::Failure;
+use crate::session::setup_failure;
+
+pub(super) fn checks(config: &Config, source: &Source) -> Result<Vec<Check>, Failure> {
+    let Some(record) = &source.record else {
+        let required = "an envelope: the type of an unsealed task is known in its queue only";
+        return Ok(vec![Check::new("form", false, Refusal::Unsealed, "not an envelope", required)]);
+    };
+    let required = "\"off\", \"observe\" or \"prefer\" in the rule of the type, for a task without a seal";
+    let RuleChoice::Rule(rule) = config.rules.choose(&record.task_type) else {
+        let found = format!("type {} has no rule", record.task_type);
+        return Ok(vec![Check::new("mode", false, Refusal::Unsealed, found, required)]);
+    };
+    let rollout = config.open_rollout().map_err(|error| setup_failure(config, error))?;
+    let reports = rollout.report().map_err(|error| setup_failure(config, error.into()))?;
+    let recorded = reports.iter().find(|report| report.pattern == rule.pattern);
+    let strictest = recorded.and_then(|report| report.strictest).unwrap_or(Mode::Off);
+    let mode = rule.mode_at(UnixMillis::now()).max(strictest);
+    let sealed_before = mode == Mode::Prefer && rollout.has_sealed(&source.queue, &rule.pattern);
+    let found = format!(
+        "\"{mode}\" for {}{}",
+        rule.pattern,
+        if sealed_before { ", and sealed tasks before" } else { "" }
+    );
+    let runs = mode != Mode::Enforce && !sealed_before;
+    Ok(vec![Check::new("mode", runs, Refusal::Unsealed, found, required)])
+}

@@ -1,0 +1,104 @@
+//! `taskseal explain`: the checks of a worker, one by one, with the verdict that the worker has.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::policy::ruled;
+use crate::support::program::Run;
+use crate::support::project::Project;
+use crate::support::queue::{ENQUEUE, ONCE, store_unsealed};
+
+/// The object that `explain --json` prints.
+fn object(run: &Run) -> Value {
+    serde_json::from_slice(&run.out).unwrap()
+}
+
+/// Checks that the task is refused by this check with this code, and that the checks before it accept.
+fn is_refused(project: &Project, task: &str, check: &str, code: &str) {
+    let run = project.run(&["explain", task, "--json"]);
+    run.failed(3);
+    let found = object(&run);
+    assert_eq!((&found["accepted"], &found["refused"]), (&false.into(), &code.into()), "{found}");
+    let checks = found["checks"].as_array().unwrap();
+    let first = checks.iter().find(|one| one["verdict"] != "ok" && one["verdict"] != "unknown").unwrap();
+    assert_eq!((&first["check"], &first["verdict"]), (&check.into(), &code.into()), "{found}");
+    assert!(!first["found"].as_str().unwrap().is_empty() && !first["required"].as_str().unwrap().is_empty());
+    let shown = project.run(&["explain", task]);
+    shown.failed(3).hinted();
+    assert!(shown.err.contains(&format!("refused by the check {check}")), "{shown:?}");
+}
+
+#[test]
+fn envelope_file_is_refused_by_the_check_that_it_fails() {
+    let project = ruled("[[type]]\ntype = \"file:digest\"\n");
+    let good = project.seal(b"body");
+    fs::write(project.path("good.cose"), &good).unwrap();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(project.path("flipped.cose"), flipped).unwrap();
+    fs::write(project.path("cut.cose"), &good[..good.len() / 2]).unwrap();
+    fs::write(project.path("plain.json"), "{}").unwrap();
+    is_refused(&project, "flipped.cose", "signature", "rejected");
+    is_refused(&project, "cut.cose", "form", "malformed");
+    is_refused(&project, "plain.json", "form", "unsealed");
+    for (field, check, code) in [
+        ("suites = [\"S\"]", "suite", "suite-not-allowed"),
+        ("max_body = \"1B\"", "size", "too-large"),
+        ("max_lifetime = \"1h\"", "lifetime", "lifetime-too-long"),
+        ("kids = [\"0011223344556677\"]", "rule", "type-not-allowed"),
+        ("issuers = [\"other\"]", "rule", "issuer-not-allowed"),
+    ] {
+        fs::write(project.path("policy.toml"), format!("[[type]]\ntype = \"file:digest\"\n{field}\n"))
+            .unwrap();
+        is_refused(&project, "good.cose", check, code);
+    }
+    fs::write(project.path("policy.toml"), "").unwrap();
+    is_refused(&project, "good.cose", "rule", "type-not-allowed");
+    let elsewhere = project.run(&["explain", "good.cose", "--queue", "other", "--json"]);
+    assert_eq!(object(&elsewhere)["refused"], "wrong-audience");
+}
+
+#[test]
+fn refused_entry_and_worker_have_the_same_code() {
+    let project = Project::new();
+    project.run(&[&ENQUEUE[..], &["--lifetime", "48h", "--force"]].concat()).ok();
+    project.run(&ONCE).ok();
+    let entry = project.run(&["quarantine", "ls", "--json"]).ok().json();
+    assert_eq!(entry["code"], "lifetime-too-long");
+    is_refused(&project, "1", "lifetime", "lifetime-too-long");
+    project.edit("taskseal.toml", "max_lifetime = \"24h\"", "max_lifetime = \"72h\"");
+    let run = project.run(&["explain", "1"]);
+    run.ok();
+    assert!(run.err.contains("taskseal quarantine release 1"), "{run:?}");
+}
+
+#[test]
+fn task_that_has_run_is_refused_by_the_ledger() {
+    let project = Project::new();
+    let id = project.enqueue();
+    let before = project.run(&["explain", &id, "--json"]);
+    let found = object(before.ok());
+    let verdicts = found["checks"].as_array().unwrap().iter().map(|check| check["verdict"].clone());
+    assert!(verdicts.into_iter().all(|verdict| verdict == "ok"), "{found}");
+    project.run(&ONCE).ok();
+    is_refused(&project, &id, "ledger", "replayed");
+}
+
+#[test]
+fn unsealed_task_is_explained_by_the_mode_of_its_type() {
+    let project = ruled("[[type]]\ntype = \"file:digest\"\n");
+    let id = store_unsealed(&project.path("queue/queue.db"), "file:digest");
+    is_refused(&project, &id, "mode", "unsealed");
+    fs::write(project.path("policy.toml"), "[[type]]\ntype = \"file:digest\"\nmode = \"observe\"\n").unwrap();
+    project.run(&["explain", &id]).ok();
+}
+
+#[test]
+fn task_that_does_not_exist_is_not_found() {
+    let project = Project::new();
+    for task in ["17", "no-such-id"] {
+        project.run(&["explain", task]).failed(4).hinted();
+    }
+}
