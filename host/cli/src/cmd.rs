@@ -76,7 +76,7 @@ pub(crate) fn run(
         Command::Init(args) => init::run(&args, ui),
         Command::Keygen(args) => keygen::run(&args, global, ui),
         Command::Key(args) => key::run(&args, global, ui),
-        Command::Rotate(args) => keyset::rotate::run(&args, ui),
+        Command::Rotate(args) => keyset::rotate::run(&args, global, ui),
         Command::Keyset(args) => keyset::run(&args, global, ui),
         Command::Seal(args) => seal::run(&args, global, ui),
         Command::Open(args) => open::run(&args, global, ui),

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
+use std::process::Child;
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use taskseal_tests::redis::RedisServer;
 
 use crate::support::program::Run;
 use crate::support::project::Project;
+use crate::support::queue::{terminate, until};
 
 const ENQUEUE: [&str; 7] =
     ["enqueue", "--queue", "default", "--type", "file:digest", "--payload", "sample.txt"];
@@ -53,23 +57,7 @@ fn task_of_a_revoked_key_is_refused_and_the_key_seals_nothing() {
 fn task_runs_on_both_sides_of_a_rotation() {
     let project = project();
     let before = project.run(&ENQUEUE).ok().text();
-    let new = [
-        "keygen",
-        "sign",
-        "--out",
-        "keys/new.key",
-        "--issuer",
-        "producer",
-        "--type",
-        "*",
-        "--audience",
-        "local/*",
-    ];
-    let entry = project.run(&new).ok().out.clone();
-    fs::write(project.path("entry"), &entry).unwrap();
-    keyset(&project, "add entry").ok();
-    sign(&project);
-    let kid = String::from_utf8(entry).unwrap().split('"').nth(1).unwrap().to_owned();
+    let kid = stage(&project);
     keyset(&project, &format!("activate {kid}")).ok();
     sign(&project);
     project.run(&ENQUEUE).failed(3).hinted();
@@ -81,6 +69,51 @@ fn task_runs_on_both_sides_of_a_rotation() {
     for id in [before, after] {
         assert!(project.run(&["result", id.trim()]).ok().text().contains("sha256"));
     }
+}
+
+/// Stages a new key that seals tasks, and returns its kid.
+fn stage(project: &Project) -> String {
+    let rights = ["--issuer", "producer", "--type", "*", "--audience", "local/*"];
+    let new = [&["keygen", "sign", "--out", "keys/new.key"][..], &rights].concat();
+    let entry = project.run(&new).ok().out.clone();
+    fs::write(project.path("entry"), &entry).unwrap();
+    keyset(project, "add entry").ok();
+    sign(project);
+    String::from_utf8(entry).unwrap().split('"').nth(1).unwrap().to_owned()
+}
+
+/// Returns the sequence number that the only listed process states.
+fn fleet_sequence(project: &Project) -> Option<u64> {
+    let run = project.run(&["fleet", "ls", "--json"]);
+    let lines = run.ok().text();
+    let process: Value = serde_json::from_str(lines.lines().next()?).unwrap();
+    process["sequence"].as_u64()
+}
+
+#[test]
+fn key_is_not_activated_while_a_worker_shows_an_older_keyset() {
+    let project = project();
+    project.edit("taskseal.toml", "[[worker.queue]]", "[fleet]\nstatus_every = \"1s\"\n\n[[worker.queue]]");
+    let mut worker = project.spawn(&["worker"], &[]);
+    until("the worker to be listed", || fleet_sequence(&project) == Some(1));
+    // It reads no keyset until it continues; its status is kept.
+    signal(&worker, Signal::STOP);
+    let kid = stage(&project);
+
+    let run = keyset(&project, &format!("activate {kid}"));
+    assert!(run.failed(6).hinted().err.contains("processes use a keyset before 2: worker:"), "{run:?}");
+    let run = project.run(&["rotate", "signing", "--dry-run"]);
+    assert!(run.ok().text().contains("processes use a keyset before 2"), "{run:?}");
+
+    signal(&worker, Signal::CONT);
+    until("the worker to read the keyset", || fleet_sequence(&project) == Some(2));
+    keyset(&project, &format!("activate {kid}")).ok();
+    terminate(&worker);
+    assert!(worker.wait().unwrap().success());
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), signal).unwrap();
 }
 
 #[test]

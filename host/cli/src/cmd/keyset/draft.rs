@@ -8,6 +8,7 @@ use taskseal::time::{UnixMillis, check_release, unix_seconds};
 use taskseal_core::KeyId;
 use taskseal_core::keyset::signed::{Entry, MAX_ENTRIES, VerifiedKeyset};
 
+use super::fleet::RunningProcess;
 use super::signed;
 use crate::failure::Failure;
 
@@ -19,6 +20,8 @@ pub(super) struct Draft {
     pub(super) file: DraftFile,
     /// The present time, in seconds of Unix time.
     pub(super) now: u64,
+    /// The processes that are known to run.
+    pub(super) fleet: Vec<RunningProcess>,
     /// Held until the command ends.
     _lock: File,
 }
@@ -32,7 +35,7 @@ impl Draft {
         let now = now()?;
         let lock = lock(path)?;
         let file = read(path)?;
-        Ok(Self { file, now, _lock: lock })
+        Ok(Self { file, now, fleet: Vec::new(), _lock: lock })
     }
 
     /// Creates a draft with this text, which is not stored yet.
@@ -40,7 +43,7 @@ impl Draft {
         let now = now()?;
         let lock = lock(path)?;
         let file = DraftFile::of_text(path, text).map_err(Failure::keyring)?;
-        Ok(Self { file, now, _lock: lock })
+        Ok(Self { file, now, fleet: Vec::new(), _lock: lock })
     }
 
     /// Returns the record of a key.

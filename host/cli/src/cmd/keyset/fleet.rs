@@ -1,13 +1,39 @@
-//! Processes that use an older keyset than the last signed one.
+//! The keysets that running processes use.
 
-/// A running process and the keyset that it uses.
-pub(super) struct LaggingProcess {
+use taskseal::config::Config;
+use taskseal::fleet::members;
+
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::project;
+use crate::session::Session;
+use crate::ui::Ui;
+
+/// A running process and the sequence number of the signed keyset that it uses.
+pub(super) struct RunningProcess {
     pub(super) name: String,
     pub(super) sequence: u64,
 }
 
-/// Returns the running processes that are known to use a keyset older than `sequence`. None are known yet: processes do not report
-/// the keyset that they use.
-pub(super) fn fleet_lag(_sequence: u64) -> Vec<LaggingProcess> {
-    Vec::new()
+/// Returns the processes that publish a status in the queue of the configuration. A machine without a configuration, such as that of
+/// the root, knows none: there only the time of distribution counts. The same holds, with a warning, if the queue does not answer.
+pub(super) fn running(global: &Global, ui: &Ui) -> Vec<RunningProcess> {
+    if !Config::locate(global.config.as_deref()).exists() {
+        return Vec::new();
+    }
+    ask(global).unwrap_or_else(|failure| {
+        ui.warn(&format!("cannot find out which keyset the workers use: {}", failure.message));
+        Vec::new()
+    })
+}
+
+fn ask(global: &Global) -> Result<Vec<RunningProcess>, Failure> {
+    let session = Session::connect(global)?;
+    let keyset = project::keyset(&session.config)?;
+    let found = session.block_on(members(&*session.broker, &keyset, &session.config.deployment));
+    let found = found.map_err(|error| session.broker_failure(&error))?;
+    let signed = found.into_iter().flatten().filter_map(|member| {
+        Some(RunningProcess { name: member.status.process(), sequence: member.status.sequence? })
+    });
+    Ok(signed.collect())
 }

@@ -14,7 +14,9 @@ use taskseal_hsm::KeyUri;
 use self::steps::Step;
 use super::change::{kid, rights};
 use super::draft::{Draft, KEYSET};
+use super::fleet;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::time_arg;
 use crate::ui::Ui;
 
@@ -47,8 +49,9 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
-pub(in crate::cmd) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(in crate::cmd) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let mut draft = Draft::open(&args.keyset)?;
+    draft.fleet = fleet::running(global, ui);
     let group = group(args, &draft)?;
     let steps = steps::take(args, &mut draft, &group)?;
     draft.store(args.dry_run)?;

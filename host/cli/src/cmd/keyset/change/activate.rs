@@ -7,7 +7,9 @@ use taskseal_core::keyset::signed::KeyState;
 use super::obstacle::Waiting;
 use super::{ChangeArgs, Changed, arrival, changed, kid, not_allowed, retire_now, same_purpose};
 use crate::cmd::keyset::draft::{Draft, Signed, read_signed, verify_signed};
+use crate::cmd::keyset::fleet;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -22,9 +24,10 @@ pub(in crate::cmd::keyset) struct Args {
     beside: bool,
 }
 
-pub(in crate::cmd::keyset) fn run(args: &Args, ui: &Ui) -> Result<(), Failure> {
+pub(in crate::cmd::keyset) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let change = &args.change;
     let mut draft = change.open()?;
+    draft.fleet = fleet::running(global, ui);
     let record = draft.record(change.kid)?;
     if !matches!(record.state(), KeyState::Staged | KeyState::Retiring) {
         return Err(not_allowed(change.kid, record.state(), KeyState::Primary));

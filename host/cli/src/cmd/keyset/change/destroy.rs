@@ -6,11 +6,14 @@ use taskseal_core::keyset::signed::KeyState;
 use super::obstacle::Waiting;
 use super::{ChangeArgs, changed, not_allowed};
 use crate::cmd::keyset::draft::{Draft, Signed, read_signed, verify_signed};
+use crate::cmd::keyset::fleet;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::ui::Ui;
 
-pub(in crate::cmd::keyset) fn run(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
+pub(in crate::cmd::keyset) fn run(args: &ChangeArgs, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let mut draft = args.open()?;
+    draft.fleet = fleet::running(global, ui);
     let record = draft.record(args.kid)?;
     let state = record.state();
     if !matches!(state, KeyState::Disabled | KeyState::Compromised) {

@@ -1,11 +1,11 @@
 //! What a change of a key has to wait for, unless it is forced.
 
+use taskseal::escape::Escaped;
 use taskseal_core::KeyId;
 use taskseal_core::keyset::signed::KeyState;
 
 use super::ChangeArgs;
 use crate::cmd::keyset::draft::{Draft, Signed, entry};
-use crate::cmd::keyset::fleet::fleet_lag;
 use crate::cmd::keyset::signed::shown;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -72,10 +72,10 @@ impl<'d> Waiting<'d> {
     /// Waits for processes that are known to use an older keyset.
     pub(super) fn until_fetched(&mut self) {
         let sequence = self.signed.as_ref().map_or(0, |keyset| keyset.sequence());
-        let lag = fleet_lag(sequence);
-        if !lag.is_empty() {
-            let names: Vec<_> =
-                lag.iter().map(|process| format!("{} ({})", process.name, process.sequence)).collect();
+        let lag = self.draft.fleet.iter().filter(|process| process.sequence < sequence);
+        let names: Vec<_> =
+            lag.map(|process| format!("{} ({})", Escaped::new(&process.name), process.sequence)).collect();
+        if !names.is_empty() {
             self.obstacles.push(Obstacle::new(
                 format!("processes use a keyset before {sequence}: {}", names.join(", ")),
                 "wait until they have fetched it, or stop them",
