@@ -10,7 +10,8 @@ use taskseal_core::{KeyId, KeyLookup, Kind};
 use crate::Transcript;
 use crate::text::{Room, Vector, array};
 
-const LINES: &str = " expect note by now name root checkpoint capacity stored seals decrypts records recipient ";
+const LINES: &str =
+    " expect note by now name root checkpoint capacity stored seals decrypts records recipient ";
 
 /// The operations that a key may perform now.
 type Allows = fn(&CurrentKeys<'_, '_>, KeyId) -> bool;
