@@ -141,7 +141,7 @@ pub enum OperatorAction {
 
 /// What is done with tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the commands")]
+#[allow(missing_docs, reason = "the words of the commands")]
 #[non_exhaustive]
 pub enum TaskChange {
     Run,
@@ -151,7 +151,7 @@ pub enum TaskChange {
 
 /// What is done with a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the commands")]
+#[allow(missing_docs, reason = "the words of the commands")]
 #[non_exhaustive]
 pub enum QueueChange {
     Init,
@@ -162,7 +162,7 @@ pub enum QueueChange {
 
 /// What is done with entries of the quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the commands")]
+#[allow(missing_docs, reason = "the words of the commands")]
 #[non_exhaustive]
 pub enum QuarantineChange {
     Release,
@@ -182,7 +182,7 @@ pub enum LedgerChange {
 
 /// What is done with the keyset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the commands")]
+#[allow(missing_docs, reason = "the words of the commands")]
 #[non_exhaustive]
 pub enum KeysetChange {
     Init,
@@ -200,7 +200,7 @@ pub enum KeysetChange {
 
 /// What is done with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the commands")]
+#[allow(missing_docs, reason = "the words of the commands")]
 #[non_exhaustive]
 pub enum KeyChange {
     Generate,
