@@ -71,7 +71,7 @@ impl Config {
             .map_err(|error| FileError::new(&self.file, error.to_string()))?;
         if let Some(source) = &settings.password {
             // Reports a password that cannot be read now; it is read again for each connection.
-            source.read(&self.file, &self.key_stores)?;
+            source.read(&self.file, &self.key_stores).map_err(of_password)?;
             let (source, file, stores) = (source.clone(), self.file.clone(), self.key_stores.clone());
             redis = redis.with_password_reader(move || Ok(Password::from(source.read(&file, &stores)?)));
         }
@@ -214,5 +214,14 @@ impl Config {
     fn create_state_dir(&self) -> Result<(), FileError> {
         file_security::create_dir(&self.state_dir)?;
         file_security::check_dir(&self.state_dir)
+    }
+}
+
+/// Returns the error of a password. A file that cannot be used is not the keyset.
+#[cfg(feature = "redis")]
+fn of_password(error: KeyringError) -> SetupError {
+    match error {
+        KeyringError::File(error) => SetupError::File(error),
+        error => SetupError::Keys(error),
     }
 }

@@ -39,7 +39,13 @@ fn configuration(place: &str, block: &Block<'_>) {
     // The root of an example is shortened, so a new key takes its place.
     let root = SecretKey::create(&folder.path().join("root.key"), Algorithm::Es256, "keysets").unwrap();
     let text = block.text.replace("BHN4…", &root.public().unwrap());
-    fs::write(&file, format!("{deployment}{section}{text}")).unwrap();
+    // Only a Redis carries a keyset.
+    let broker = if block.text.contains("keyset_url") && !block.text.contains("[broker]") {
+        "[broker]\nurl = \"redis://redis.example:6379/0\"\n"
+    } else {
+        ""
+    };
+    fs::write(&file, format!("{deployment}{broker}{section}{text}")).unwrap();
     fs::write(folder.path().join("policy.toml"), "").unwrap();
     let read = Config::load(&file);
     assert!(read.is_ok(), "{place}: {}", read.unwrap_err());
