@@ -134,9 +134,10 @@ mod tests {
         expected.extend(codes.map(|code| format!("taskseal_postponed_total{{reason=\"{code}\"}} 0")));
         let names = ["attempts_total", "lease_lost_total", "lock_lost_total", "recovered_total"];
         let failures = ["broker_failures_total", "state_failures_total", "key_unavailable_total"];
-        let archive = ["archive_trimmed_total", "quarantine_evicted_total"];
+        let keys = ["keys_reload_failed_total", "keyset_not_in_force_total", "keys_loaded_timestamp_seconds"];
+        let archive = ["archive_trimmed_total", "quarantine_evicted_total", "audit_failures_total"];
         let sizes = ["quarantine_entries", "quarantine_bytes", "results_waiting"];
-        let names = names.iter().chain(&failures).chain(&archive).chain(&sizes);
+        let names = names.iter().chain(&failures).chain(&keys).chain(&archive).chain(&sizes);
         expected.extend(names.clone().map(|name| format!("taskseal_{name} 0")));
         assert_eq!(samples, expected.iter().map(String::as_str).collect());
         for name in names.chain(&["tasks_total", "refused_total", "postponed_total"]) {
