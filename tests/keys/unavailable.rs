@@ -11,7 +11,7 @@ use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
 use taskseal::keys::{Algorithm, KeyHandle, Keyring, SealingSource, SecretKey};
 use taskseal::result::ResultSealer;
-use taskseal::{Client, Receipt, Task, Worker};
+use taskseal::{Client, Receipt, Task, Worker, WorkerSettings};
 use taskseal_core::{ContentType, Kind, OpenError, SealError, Suite, SuiteSet};
 use taskseal_tests::fleet::{Fleet, Noted, Ran, Running, every_type, mail, until};
 use taskseal_tests::signer::{TestAgreement, TestAuthenticator, TestSigner, Then};
@@ -182,6 +182,13 @@ fn authenticates_results(fleet: &Fleet) -> (ResultSealer, Arc<TestAuthenticator>
     (ResultSealer::new("worker-1", key).unwrap(), token)
 }
 
+/// The settings of a worker that signs results only, so that the calls of the key can be counted.
+fn settings_without_status(fleet: &Fleet) -> WorkerSettings {
+    let mut settings = fleet.worker_settings();
+    settings.status_every = Duration::ZERO;
+    settings
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn result_that_the_token_refuses_for_its_length_ends_its_own_task_and_the_worker_goes_on() {
     let fleet = Fleet::embedded().await;
@@ -193,7 +200,7 @@ async fn result_that_the_token_refuses_for_its_length_ends_its_own_task_and_the_
     let (results, token) = authenticates_results(&fleet);
     parts.results = results;
     token.from_now_on(Then::TakesAtMost(2048));
-    let running = Running::start(fleet.worker_settings(), parts);
+    let running = Running::start(settings_without_status(&fleet), parts);
     let ended = |noted: &Noted| matches!(noted, Noted::Archived { .. });
     running.seen.until("the end of the one", ended).await;
     fleet.client().enqueue(task()).await.unwrap();
@@ -459,6 +466,6 @@ async fn failing_handler_does_not_wait_for_an_unavailable_token() {
     );
     let mut parts = fleet.parts(handlers);
     parts.results = ResultSealer::new("worker-1", fleet.result_key_by(Arc::clone(&token) as _)).unwrap();
-    let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
+    let tally = Worker::new(settings_without_status(&fleet), parts).run_once().await;
     assert_eq!((tally.archived, token.asked()), (1, 0));
 }

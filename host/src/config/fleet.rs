@@ -10,7 +10,7 @@ use super::value::{HOUR, Seconds};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FleetSettings {
-    /// Delay between two statuses of a worker. 10 seconds by default.
+    /// Delay between two statuses of a worker. 10 seconds by default; with zero it publishes none.
     pub status_every: Duration,
     /// Whether a worker that differs from the others does not start.
     pub refuse: bool,
@@ -25,7 +25,7 @@ impl Default for FleetSettings {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FleetSection {
-    status_every: Option<Seconds<1, HOUR>>,
+    status_every: Option<Seconds<0, HOUR>>,
     #[serde(default)]
     on_difference: OnDifference,
 }

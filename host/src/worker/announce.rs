@@ -13,6 +13,9 @@ use crate::time::unix_seconds;
 
 /// Publishes the status until the worker has stopped, then withdraws it.
 pub(super) async fn run(shared: Arc<Shared>) {
+    if shared.settings.status_every.is_zero() {
+        return;
+    }
     let started_at = unix_seconds();
     let mut reported = BTreeSet::new();
     loop {

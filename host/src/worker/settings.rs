@@ -48,7 +48,7 @@ pub struct WorkerSettings {
     /// Time limit of an attempt whose issuer sets none, and the upper bound of what an issuer may set. 30 minutes by
     /// default.
     pub max_timeout: Duration,
-    /// Delay between two statuses that the worker publishes. 10 seconds by default.
+    /// Delay between two statuses that the worker publishes. 10 seconds by default; with zero it publishes none.
     #[doc(hidden)]
     pub status_every: Duration,
     /// What is accepted as a task.
