@@ -9,6 +9,7 @@ mod not_run;
 mod output;
 mod pages;
 mod reader;
+mod stolen_key;
 mod substituted;
 mod tokens;
 mod values;
@@ -42,6 +43,7 @@ read! {
     guide_for_two_hosts_ends_with_the_result_on_the_host_of_the_producer: "host/docs/two-hosts.md", hosts::two_hosts;
     guide_to_add_a_producer_ends_with_its_task_run: "host/docs/add-a-producer.md", hosts::add_a_producer;
     guide_for_keysets_replaces_a_key_and_revokes_another: "host/docs/keyset.md", pages::keyset;
+    guide_for_a_stolen_key_revokes_and_replaces_it_in_a_running_worker: "host/docs/a-key-was-stolen.md", stolen_key::stolen_key;
     guide_to_keep_an_audit_log_ends_with_a_log_that_verifies: "host/docs/audit.md", pages::audit;
     guide_for_failed_tasks_runs_them_again: "host/docs/when-a-task-fails.md", pages::when_a_task_fails;
     guide_to_introduce_sealing_runs_unsealed_and_sealed_tasks: "host/docs/introduce-sealing.md", pages::introduce_sealing;
