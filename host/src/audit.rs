@@ -29,6 +29,7 @@ mod lock_file;
 mod names;
 mod recorder;
 mod refusals;
+mod seen;
 mod settings;
 mod tail;
 mod verify;

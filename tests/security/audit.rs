@@ -9,6 +9,7 @@ use taskseal::keys::{Algorithm, KeyStores, SecretKey};
 use taskseal_core::keys::VerifyingKey;
 
 mod crash;
+mod missing;
 mod tampering;
 
 /// A log in a temporary folder, with the key of its checkpoints.

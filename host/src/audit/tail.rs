@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::line::{Hash, Head, MAX_LINE, NO_LINE, hash};
 use super::names;
+use super::seen::Seen;
 use crate::time::UnixMillis;
 
 /// How far back the last whole line is looked for, in bytes.
@@ -31,11 +32,24 @@ pub(super) struct Tail {
     pub(super) whole: u64,
     /// The last checkpoint, or a line after which there is none.
     pub(super) checkpoint: Mark,
+    /// The line that the lines of the last refresh follow, as the first of them states.
+    pub(super) follows: Option<Seen>,
 }
 
 impl Tail {
-    const EMPTY: Self =
-        Self { n: 0, hash: NO_LINE, len: 0, whole: 0, checkpoint: Mark { n: 0, at: UnixMillis(0) } };
+    const EMPTY: Self = Self {
+        n: 0,
+        hash: NO_LINE,
+        len: 0,
+        whole: 0,
+        checkpoint: Mark { n: 0, at: UnixMillis(0) },
+        follows: None,
+    };
+
+    /// Returns the last whole line.
+    pub(super) const fn last(&self) -> Seen {
+        Seen { n: self.n, hash: self.hash }
+    }
 
     /// Reads the end of a file.
     pub(super) fn read(file: &File) -> io::Result<Self> {
@@ -56,6 +70,7 @@ impl Tail {
 
     /// Reads what other processes have appended since. Returns `false` if the file is shorter than before.
     pub(super) fn refresh(&mut self, file: &File) -> io::Result<bool> {
+        self.follows = None;
         let len = file.metadata()?.len();
         if len < self.len {
             return Ok(false);
@@ -69,6 +84,9 @@ impl Tail {
         }
         let (from, bytes) = (self.whole, read_range(file, self.whole, len)?);
         self.len = len;
+        let first = bytes.split_inclusive(|byte| *byte == b'\n').next().and_then(Head::parse);
+        self.follows =
+            first.and_then(|head| Some(Seen { n: head.n.checked_sub(1)?, hash: head.previous()? }));
         self.scan(&bytes, from);
         Ok(true)
     }

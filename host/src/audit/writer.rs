@@ -11,6 +11,7 @@ use super::event::AuditEvent;
 use super::files;
 use super::line::{Hash, LineBuilder, MAX_LINE, Member, NO_LINE, Value, hash, hex};
 use super::names;
+use super::seen::{self, Seen};
 use super::settings::AuditSettings;
 use super::tail::{Mark, Tail, first_line};
 use crate::keys::KeyStores;
@@ -27,7 +28,7 @@ pub(super) struct Writer {
     actor: Actor,
     open: Option<OpenFile>,
     /// The last line that this process has seen.
-    seen: (u64, Hash),
+    seen: Seen,
     key: Option<CheckpointKey>,
     key_failed_at: Option<Instant>,
 }
@@ -55,7 +56,8 @@ struct Before {
 impl Writer {
     pub(super) fn new(settings: AuditSettings, stores: KeyStores, program: &str) -> Self {
         let actor = Actor::of_this_process(program);
-        Self { settings, stores, actor, open: None, seen: (0, NO_LINE), key: None, key_failed_at: None }
+        let seen = Seen { n: 0, hash: NO_LINE };
+        Self { settings, stores, actor, open: None, seen, key: None, key_failed_at: None }
     }
 
     /// Appends one line for each event, and a checkpoint if one is due. All are on the disk when this returns. Returns the number
@@ -137,12 +139,23 @@ impl Writer {
         open.file.sync_data()?;
         open.tail.len += lines.len() as u64;
         open.tail.whole = open.tail.len;
-        self.seen = (open.tail.n, open.tail.hash);
+        self.seen = open.tail.last();
         Ok(())
     }
 
     /// Opens the current file, or reads what other processes have appended to it. Records what is wrong at its end.
     fn refresh(&mut self) -> io::Result<()> {
+        // What is written below replaces it.
+        let seen = self.seen;
+        let refreshed = self.refresh_after(seen);
+        if refreshed.is_err() {
+            // Lines that are missing are not recorded yet.
+            self.seen = seen;
+        }
+        refreshed
+    }
+
+    fn refresh_after(&mut self, seen: Seen) -> io::Result<()> {
         let is_current = match &mut self.open {
             Some(open) => {
                 let named = std::fs::metadata(&self.settings.file).ok();
@@ -154,8 +167,20 @@ impl Writer {
             self.open = None;
             self.open_current()?;
         }
+        let is_missing = !self.has(seen)?;
         self.record_cut()?;
-        self.record_missing()
+        if is_missing {
+            self.record_missing(seen)?;
+        }
+        self.seen = self.open()?.tail.last();
+        Ok(())
+    }
+
+    /// Returns whether the log still has a line that this process has seen.
+    fn has(&self, seen: Seen) -> io::Result<bool> {
+        let tail = &self.open()?.tail;
+        let is_end = seen.n == 0 || tail.last() == seen || tail.follows == Some(seen);
+        Ok(is_end || seen::is_present(&self.settings, seen)?)
     }
 
     fn open_current(&mut self) -> io::Result<()> {
@@ -232,16 +257,10 @@ impl Writer {
         self.write(&format!("{ending}{line}"))
     }
 
-    /// Records that lines are missing which this process has seen.
-    fn record_missing(&mut self) -> io::Result<()> {
-        let (seen, tail) = (self.seen, &self.open()?.tail);
-        if tail.n > seen.0 || (tail.n, tail.hash) == seen {
-            self.seen = (tail.n, tail.hash);
-            return Ok(());
-        }
-        let lines = seen.0;
-        tracing::warn!(lines, "lines of the audit log are missing");
-        let members: Vec<Member> = vec![("lines", lines.into()), ("last", hex(&seen.1).into())];
+    /// Records that lines are missing up to the one which this process has seen.
+    fn record_missing(&mut self, seen: Seen) -> io::Result<()> {
+        tracing::warn!(lines = seen.n, "lines of the audit log are missing");
+        let members: Vec<Member> = vec![("lines", seen.n.into()), ("last", hex(&seen.hash).into())];
         let line = self.line(UnixMillis::now(), names::LINES_MISSING, &members);
         self.advance(&line);
         self.write(&line)

@@ -1,0 +1,103 @@
+//! Lines that are removed while a process has the log open: the process records that they are missing.
+
+use std::fs;
+
+use super::{TestLog, event};
+
+/// A log of which `open` has written or read six lines, not signed.
+fn seen() -> (TestLog, taskseal::audit::AuditLog) {
+    let log = TestLog::new();
+    let open = log.open();
+    (0..5).for_each(|number| open.record(event(number)).unwrap());
+    (log, open)
+}
+
+/// Returns the faults, and the lines whose event is `lines-missing`.
+fn recorded(log: &TestLog) -> (Vec<(&'static str, u64)>, Vec<String>) {
+    let text = fs::read_to_string(&log.settings.file).unwrap();
+    let is_missing = |line: &&str| line.contains("\"event\":\"lines-missing\"");
+    (log.faults(), text.lines().filter(is_missing).map(str::to_owned).collect())
+}
+
+#[test]
+fn removed_lines_are_recorded_if_part_of_a_line_is_left_after_them() {
+    let (log, open) = seen();
+    log.edit(|lines| {
+        lines.truncate(3);
+        lines.push("x".to_owned());
+    });
+    open.record(event(5)).unwrap();
+    let (faults, lines) = recorded(&log);
+    assert_eq!((faults, lines.len()), (vec![("removed", 6)], 1));
+    assert!(lines[0].contains("\"lines\":6,"), "{lines:?}");
+}
+
+#[test]
+fn deleted_log_is_recorded_in_the_log_that_replaces_it() {
+    let (log, open) = seen();
+    fs::remove_file(&log.settings.file).unwrap();
+    open.record(event(5)).unwrap();
+    let (faults, lines) = recorded(&log);
+    assert_eq!((faults, lines.len()), (vec![("removed", 2)], 1));
+}
+
+#[test]
+fn log_that_was_emptied_is_recorded() {
+    let (log, open) = seen();
+    fs::write(&log.settings.file, "").unwrap();
+    open.record(event(5)).unwrap();
+    assert_eq!(recorded(&log).0, [("removed", 2)]);
+}
+
+#[test]
+fn deleted_current_file_is_recorded_if_a_rotated_file_is_left() {
+    let mut log = TestLog::new();
+    log.settings.max_size = 2000;
+    let open = log.open();
+    (0..12).for_each(|number| open.record(event(number)).unwrap());
+    assert!(log.path("audit.jsonl.000001").exists());
+    fs::remove_file(&log.settings.file).unwrap();
+    open.record(event(12)).unwrap();
+    assert_eq!(recorded(&log).0, [("removed", 2)]);
+}
+
+#[test]
+fn log_that_is_replaced_by_a_longer_one_is_recorded() {
+    let (log, open) = seen();
+    let other = TestLog::new();
+    let longer = other.open();
+    (0..9).for_each(|number| longer.record(event(number)).unwrap());
+    // Once with the same file, once with another file of this name.
+    fs::copy(&other.settings.file, &log.settings.file).unwrap();
+    open.record(event(5)).unwrap();
+    assert_eq!(recorded(&log).0, [("removed", 11)]);
+    (0..9).for_each(|number| longer.record(event(number)).unwrap());
+    fs::rename(&other.settings.file, &log.settings.file).unwrap();
+    open.record(event(6)).unwrap();
+    assert_eq!(recorded(&log).0, [("removed", 20)]);
+}
+
+#[test]
+fn lines_that_cannot_be_recorded_as_missing_are_recorded_later() {
+    let (log, open) = seen();
+    fs::remove_file(&log.settings.file).unwrap();
+    fs::create_dir(&log.settings.file).unwrap();
+    assert!(open.record(event(5)).is_err());
+    fs::remove_dir(&log.settings.file).unwrap();
+    open.record(event(5)).unwrap();
+    assert_eq!(recorded(&log).0, [("removed", 2)]);
+}
+
+#[test]
+fn lines_that_another_process_rotates_or_prunes_are_not_missing() {
+    for keep in [1, 16] {
+        let mut log = TestLog::new();
+        (log.settings.max_size, log.settings.keep) = (2000, keep);
+        let (open, other) = (log.open(), log.open());
+        for number in 0..4 {
+            open.record(event(number)).unwrap();
+            (0..15 * number).for_each(|number| other.record(event(number)).unwrap());
+        }
+        assert_eq!(log.faults(), []);
+    }
+}
