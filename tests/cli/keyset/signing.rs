@@ -46,6 +46,49 @@ fn lost_or_older_copy_of_the_last_keyset_is_not_continued() {
     folder.run("sign --root root.key").failed(1).hinted();
 }
 
+/// A folder whose second keyset revoked a key that the draft has as primary again.
+fn revoked_and_back() -> KeysetFolder {
+    let folder = KeysetFolder::new();
+    folder.add("a.key", "--state primary");
+    let kid = folder.add("b.key", "--state primary");
+    folder.sign();
+    fs::copy(folder.path("keyset.cose"), folder.path("keyset.cose.1")).unwrap();
+    let draft = folder.draft();
+    folder.run(&format!("revoke {kid}")).ok();
+    assert_eq!(folder.sign(), 2);
+    fs::write(folder.path("keyset.toml"), draft.replace("sequence = 1\n", "sequence = 2\n")).unwrap();
+    folder
+}
+
+#[test]
+fn revoked_key_is_not_signed_again_with_an_older_keyset() {
+    let folder = revoked_and_back();
+    let signed = folder.read("keyset.cose");
+    folder.run("sign --root root.key").failed(2).hinted();
+    // The checkpoint is that of the second keyset.
+    let named = folder.run("sign --root root.key --last keyset.cose.1");
+    assert!(named.failed(3).hinted().err.contains("the newest one here is 1"), "{named:?}");
+    assert_eq!(folder.read("keyset.cose"), signed);
+    folder.edit("sequence = 2\n", "sequence = 1\n");
+    folder.run("sign --root root.key --last keyset.cose.1").failed(3).hinted();
+
+    let gap = folder.run("sign --root root.key --last keyset.cose.1 --sequence 4");
+
+    assert!(gap.ok().err.contains("signed after keyset 1 are not checked"), "{gap:?}");
+}
+
+#[test]
+fn older_copy_of_the_keyset_is_not_taken_for_a_crash() {
+    let folder = revoked_and_back();
+    fs::copy(folder.path("keyset.cose.1"), folder.path("keyset.cose")).unwrap();
+    refused(&folder, "one of them is an older copy");
+    let first = KeysetFolder::new();
+    first.add("a.key", "--state primary");
+    first.sign();
+    fs::remove_file(first.path("keyset.cose")).unwrap();
+    refused(&first, "keyset.cose is missing");
+}
+
 #[test]
 fn newest_keyset_from_a_host_is_continued() {
     let folder = signed_twice();

@@ -62,7 +62,7 @@ impl LastArgs {
         let signed = keyset.as_ref().map(|keyset| keyset.checkpoint());
         let known = settings.sequence.unwrap_or(0);
         let checkpoint = match &self.last {
-            Some(_) => self.continued(stored, signed, known)?,
+            Some(_) => self.continued(stored, signed, known, ui)?,
             None => agreed(&path, &record, stored, signed, known, ui)?,
         };
         Ok(Last { checkpoint, keyset })
@@ -74,26 +74,32 @@ impl LastArgs {
         stored: Option<Checkpoint>,
         signed: Option<Checkpoint>,
         known: u64,
+        ui: &Ui,
     ) -> Result<Option<Checkpoint>, Failure> {
         let newest = stored.into_iter().chain(signed).max_by_key(Checkpoint::sequence);
         let Some(newest) = newest else { return Ok(None) };
         let known = known.max(newest.sequence());
+        let checked = signed.map_or(0, |signed| signed.sequence());
         let forked = stored
             .zip(signed)
             .is_some_and(|(one, other)| one.sequence() == other.sequence() && one.digest() != other.digest());
         if let Some(sequence) = self.sequence {
             // A host that has the number before it would compare the digests.
-            return match before(sequence, newest.digest()).filter(|_| sequence >= known + 2) {
-                Some(checkpoint) => Ok(Some(checkpoint)),
-                None => Err(Failure::usage(format!("keysets up to number {known} were signed"))
-                    .hint(format!("set --sequence to at least {}", known + 2))),
-            };
-        }
-        if forked || newest.sequence() < known {
-            return Err(older(
-                format!("keyset {known} was signed, and the newest one here is {}", newest.sequence()),
-                known,
+            let next = before(sequence, newest.digest()).filter(|_| sequence >= known.saturating_add(2));
+            let next = next.ok_or_else(|| {
+                Failure::usage(format!("keysets up to number {known} were signed"))
+                    .hint(format!("set --sequence to at least {}", known.saturating_add(2)))
+            })?;
+            ui.warn(&format!(
+                "states of keys that were signed after keyset {checked} are not checked: a key that was revoked or \
+                 disabled since then must be so in the draft"
             ));
+            return Ok(Some(next));
+        }
+        // The draft is compared with the named keyset: an older one lacks what was revoked since then.
+        if forked || checked < known {
+            let message = format!("keyset {known} was signed, and the newest one here is {checked}");
+            return Err(older(message, known));
         }
         Ok(Some(newest))
     }
@@ -117,14 +123,18 @@ fn agreed(
         (None, Some(signed)) => {
             return Err(lost(format!("{record} is missing, and {file} has number {}", signed.sequence())));
         }
-        // A crash between the checkpoint and the first keyset.
-        (Some(stored), None) if stored.sequence() == 1 => stored,
+        // A crash between the checkpoint and the first keyset. The draft gets the number after both.
+        (Some(stored), None) if stored.sequence() == 1 && known == 0 => stored,
         (Some(stored), None) => {
             return Err(lost(format!("{file} is missing, and keyset {} was signed", stored.sequence())));
         }
         (Some(stored), Some(signed)) if stored == signed => stored,
-        // A crash between the checkpoint and the keyset.
-        (Some(stored), Some(signed)) if stored.sequence() == signed.sequence() + 1 => stored,
+        // A crash between the checkpoint and the keyset. With the number in the draft, the keyset was stored.
+        (Some(stored), Some(signed))
+            if signed.sequence().checked_add(1) == Some(stored.sequence()) && known < stored.sequence() =>
+        {
+            stored
+        }
         (Some(stored), Some(signed)) => {
             let message = format!(
                 "{record} has number {} and {file} has number {}: one of them is an older copy, or the history has a fork",
@@ -158,6 +168,6 @@ fn older(message: String, known: u64) -> Failure {
     Failure::refused(message).hint(format!(
         "name the newest signed keyset, from a host for example, with --last FILE; if number {known} is lost, add \
          --sequence {}",
-        known + 2
+        known.saturating_add(2)
     ))
 }
