@@ -27,6 +27,30 @@ fn staged_key_is_not_activated_before_it_is_signed_and_distributed_unless_forced
 }
 
 #[test]
+fn disabled_key_does_not_seal_again_before_hosts_accept_it() {
+    let folder = KeysetFolder::waiting();
+    let kid = folder.add("a.key", "--state primary");
+    folder.sign();
+    for (retires, state) in [(false, "staged"), (true, "retiring")] {
+        if retires {
+            folder.run(&format!("activate {kid} --force")).ok();
+            folder.run(&format!("retire {kid}")).ok();
+        }
+        folder.run(&format!("disable {kid}")).ok();
+        folder.sign();
+        folder.run(&format!("enable {kid} --state primary")).failed(2);
+        let disabled = folder.run(&format!("activate {kid}"));
+        assert!(disabled.failed(2).hinted().err.contains(&format!("keyset enable {kid}`")), "{disabled:?}");
+        folder.run(&format!("enable {kid}")).ok();
+
+        let early = folder.run(&format!("activate {kid}"));
+
+        let message = format!("the signed keyset does not have key {kid} as {state}");
+        assert!(early.failed(6).hinted().err.contains(&message), "{early:?}");
+    }
+}
+
+#[test]
 fn time_of_distribution_begins_when_the_state_is_signed() {
     let folder = KeysetFolder::waiting();
     folder.add("old.key", "--state primary");

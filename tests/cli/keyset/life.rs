@@ -77,8 +77,8 @@ fn rotation_is_reverted_and_a_disabled_key_is_enabled() {
     folder.run(&format!("enable {new}")).ok();
     assert_eq!(folder.key(&new)["state"], "retiring");
     folder.run(&format!("disable {new}")).ok();
-    folder.run(&format!("enable {new} --state primary")).ok();
-    assert_eq!(folder.key(&new)["state"], "primary");
+    folder.run(&format!("enable {new} --state staged")).ok();
+    assert_eq!(folder.key(&new)["state"], "staged");
 }
 
 #[test]

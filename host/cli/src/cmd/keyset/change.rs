@@ -39,8 +39,9 @@ pub(super) struct ChangeArgs {
 pub(super) struct EnableArgs {
     #[command(flatten)]
     pub(super) change: ChangeArgs,
-    /// New state: staged, primary or retiring [default: retiring if the key has an end of acceptance, else staged]
-    #[arg(long, value_name = "STATE", value_parser = ["staged", "primary", "retiring"])]
+    /// New state: staged or retiring [default: retiring if the key has an end of acceptance, else staged]
+    // Not primary: hosts refuse what the key seals until they have fetched the next keyset, so that `activate` waits for them.
+    #[arg(long, value_name = "STATE", value_parser = ["staged", "retiring"])]
     state: Option<String>,
 }
 
@@ -165,6 +166,9 @@ fn not_allowed(kid: KeyId, from: KeyState, to: KeyState) -> Failure {
         (_, KeyState::Retiring) => {
             format!("only a primary key retires; `taskseal keyset disable {kid}` ends this one")
         }
+        (_, KeyState::Primary) => format!(
+            "`taskseal keyset enable {kid}`; after hosts have fetched the next keyset, `taskseal keyset activate {kid}`"
+        ),
         _ => format!("`taskseal keyset disable {kid}`, then `taskseal keyset enable {kid} --state {to}`"),
     };
     failure.hint(hint)

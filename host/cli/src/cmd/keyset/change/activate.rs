@@ -99,8 +99,10 @@ pub(in crate::cmd::keyset) fn waiting<'d>(
     record: &Record,
 ) -> Waiting<'d> {
     let mut waiting = Waiting::new(draft, signed);
-    // Every verifier has known a retiring key since it was primary.
-    if record.state() != KeyState::Retiring {
+    if record.state() == KeyState::Retiring {
+        // Every verifier has known the key since it was primary, unless the signed keyset disables it.
+        waiting.until_signed(record.kid(), &[KeyState::Retiring, KeyState::Primary]);
+    } else {
         waiting.until_signed(record.kid(), &[KeyState::Staged]);
         waiting.until_distributed(record.kid(), record.since());
         waiting.until_fetched();
