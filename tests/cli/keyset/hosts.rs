@@ -149,3 +149,24 @@ fn roots_of_the_configuration_verify_a_keyset_without_its_draft() {
     let run = keyset(&foreign, "verify other.cose");
     assert!(run.failed(3).hinted().err.contains("(unknown-root)"), "{run:?}");
 }
+
+#[test]
+fn roots_beside_a_keyset_do_not_replace_those_of_the_configuration() {
+    let project = project();
+    // A keyset with the roots of its sender beside it.
+    let foreign = self::project();
+    for name in ["keyset.cose", "keyset.toml"] {
+        let to = project.path(&name.replace("keyset.", "other."));
+        fs::copy(foreign.path(name), to).unwrap();
+    }
+    for command in ["verify other.cose", "show other.cose", "publish other.cose --to public.cose"] {
+        let run = keyset(&project, command);
+        assert!(run.failed(3).hinted().err.contains("(unknown-root)"), "{run:?}");
+    }
+    assert!(!project.path("public.cose").exists());
+
+    fs::remove_file(project.path("taskseal.toml")).unwrap();
+
+    let run = keyset(&project, "verify other.cose");
+    assert!(run.ok().err.contains("name and roots are those of other.toml"), "{run:?}");
+}

@@ -75,7 +75,7 @@ fn draft(draft: &DraftFile, ui: &Ui) -> Result<(), Failure> {
 
 fn signed_keyset(file: &Path, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bytes = signed::read(file)?;
-    let pinned = Pinned::found(file, global)?;
+    let pinned = Pinned::found(file, global, ui)?;
     let keyset = signed::verify_at_any_time(file, &bytes, &pinned.roots()?)?;
     let rows: Vec<_> = keyset.entries().iter().map(Row::of_entry).collect();
     let mut members = vec![("file", json!(file.to_string_lossy()))];

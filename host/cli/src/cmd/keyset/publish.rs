@@ -31,7 +31,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bytes = signed::read(&args.file)?;
-    let pinned = args.pinned.of(&args.file, global)?;
+    let pinned = args.pinned.of(&args.file, global, ui)?;
     let keyset = verified(&args.file, &bytes, &pinned, ui)?;
     let carrier = Carrier::of(args, global)?;
     check_newer(args, carrier.read()?.as_deref(), &bytes, &pinned)?;

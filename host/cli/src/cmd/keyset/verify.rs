@@ -31,10 +31,10 @@ pub(super) struct Args {
 /// What a keyset is verified with.
 #[derive(Debug, clap::Args)]
 pub(super) struct PinnedArgs {
-    /// Name of the keyset [default: that of the draft beside the keyset, or of the configuration]
+    /// Name of the keyset [default: that of the configuration, or of the draft beside the keyset]
     #[arg(long, requires = "roots")]
     name: Option<String>,
-    /// Public key of a root, as `taskseal keyset init` printed it; may be repeated once [default: those of the draft or the configuration]
+    /// Public key of a root, as `taskseal keyset init` printed it; may be repeated once [default: those of the configuration or the draft]
     #[arg(long, value_name = "PUBLIC", value_parser = root, requires = "name")]
     roots: Vec<VerifyingKey>,
 }
@@ -60,17 +60,21 @@ pub(super) enum Pinned {
 }
 
 impl Pinned {
-    /// Returns those of `--config`, or else of the draft beside a signed keyset, or else of the configuration of this host.
-    pub(super) fn found(file: &Path, global: &Global) -> Result<Self, Failure> {
-        let draft = file.with_extension("toml");
-        let draft = if global.config.is_none() && draft.exists() { Some(read(&draft)?) } else { None };
-        if let Some(settings) = draft.and_then(|draft| draft.settings().cloned()) {
-            return Ok(Self::Draft(Box::new(settings)));
-        }
+    /// Returns those of the configuration of this host, or else, without `--config`, of the draft beside a signed keyset.
+    pub(super) fn found(file: &Path, global: &Global, ui: &Ui) -> Result<Self, Failure> {
+        // First: a sender of a keyset can send a draft with roots too.
         let location = Config::locate(global.config.as_deref());
         let config = if location.exists() { Some(project::config(global)?) } else { None };
-        let keyset = config.and_then(|config| config.signed_keyset).map(Box::new);
-        keyset.map(Self::Host).ok_or_else(|| {
+        if let Some(keyset) = config.and_then(|config| config.signed_keyset) {
+            return Ok(Self::Host(Box::new(keyset)));
+        }
+        let path = file.with_extension("toml");
+        let draft = if global.config.is_none() && path.exists() { Some(read(&path)?) } else { None };
+        let settings = draft.and_then(|draft| draft.settings().cloned()).map(Box::new);
+        if settings.is_some() {
+            ui.note(&format!("name and roots are those of {}: this host pins none", path.display()));
+        }
+        settings.map(Self::Draft).ok_or_else(|| {
             Failure::usage(format!("{}: the roots to verify it with are unknown", file.display()))
                 .hint("name them with --name and --roots, or with --config FILE that has `roots` in [keys]")
         })
@@ -93,17 +97,17 @@ impl Pinned {
 
 impl PinnedArgs {
     /// Returns what the options name, or else what [`Pinned::found`] does.
-    pub(super) fn of(&self, file: &Path, global: &Global) -> Result<Pinned, Failure> {
+    pub(super) fn of(&self, file: &Path, global: &Global, ui: &Ui) -> Result<Pinned, Failure> {
         match &self.name {
             Some(name) => Ok(Pinned::Options { name: name.clone(), roots: self.roots.clone() }),
-            None => Pinned::found(file, global),
+            None => Pinned::found(file, global, ui),
         }
     }
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bytes = signed::read(&args.file)?;
-    let keyset = verified(&args.file, &bytes, &args.pinned.of(&args.file, global)?, ui)?;
+    let keyset = verified(&args.file, &bytes, &args.pinned.of(&args.file, global, ui)?, ui)?;
     let members = signed::members(&keyset);
     if ui.json() { ui.object(members) } else { ui.text(&text::members(&members)) }
 }
