@@ -274,6 +274,46 @@ fn changes_of_the_keyset_are_in_the_log_and_trials_are_not() {
     assert_eq!((lines.len(), &lines[0]["kid"], &lines[0]["step"]), (2, &kid.into(), &"requested".into()));
 }
 
+#[test]
+fn rotation_that_cannot_be_recorded_is_not_begun() {
+    let project = audited();
+    let before = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    fs::create_dir(project.path(LOG)).unwrap();
+
+    let run = project.run(&["rotate", "signing", "--out", "keys/new.key"]);
+
+    assert!(run.failed(5).hinted().err.contains("the audit log cannot be written"), "{run:?}");
+    assert_eq!(fs::read_to_string(project.path("keyset.toml")).unwrap(), before);
+    assert!(!project.path("keys/new.key").exists());
+}
+
+#[test]
+fn steps_of_a_rotation_are_in_the_log_each_with_its_key() {
+    let project = audited();
+    project.run(&["rotate", "signing", "--out", "keys/new.key", "--dry-run"]).ok();
+    assert!(steps_if_any(&project).is_empty());
+    let run = project.run(&["rotate", "signing", "--out", "keys/new.key", "--json"]);
+    let new = run.ok().json()["steps"][0]["kid"].clone();
+    let generated = [
+        step("key-generate", "requested"),
+        step("key-generate", "done"),
+        step("keyset-add", "requested"),
+        step("keyset-add", "done"),
+    ];
+    assert_eq!(steps(&project), generated);
+    assert_eq!(shown(&project, &["--event", "keyset-add"])[0]["kid"], new);
+    let text = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    let at = text.find("since = ").unwrap();
+    let end = at + text[at..].find('\n').unwrap();
+    let old = format!("{}since = \"2026-01-01T00:00:00Z\"{}", &text[..at], &text[end..]);
+    fs::write(project.path("keyset.toml"), old).unwrap();
+
+    project.run(&["rotate", "signing"]).ok();
+
+    assert_eq!(shown(&project, &["--event", "keyset-activate"])[1]["kid"], new);
+    assert_eq!(shown(&project, &["--event", "keyset-retire"])[1]["step"], "done");
+}
+
 fn steps_if_any(project: &Project) -> Vec<(String, String)> {
     if project.path(LOG).exists() { steps(project) } else { Vec::new() }
 }

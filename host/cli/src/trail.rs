@@ -30,29 +30,49 @@ impl Trail {
         Ok(trail)
     }
 
+    /// Creates a trail that records nothing, for a command that changes nothing.
+    pub(crate) const fn none(ui: &Ui) -> Self {
+        Self { log: None, required: false, ui: *ui }
+    }
+
     /// Opens the audit log of a command that needs no configuration: that of the configuration, if there is one.
     pub(crate) fn of_command(global: &Global, ui: &Ui) -> Result<Self, Failure> {
-        let none = Self { log: None, required: false, ui: *ui };
         let file = Config::locate(global.config.as_deref());
         if global.config.is_none() && !file.exists() {
-            return Ok(none);
+            return Ok(Self::none(ui));
         }
         match Config::load(&file) {
             Ok(config) => Self::open(&config, ui),
             Err(error) => {
                 ui.warn(&format!("not recorded in an audit log: {error}"));
-                Ok(none)
+                Ok(Self::none(ui))
             }
         }
     }
 
     /// Records that an action is about to begin. If this fails and the log is required, the action must not begin.
     pub(crate) fn begin(&self, action: OperatorAction) -> Result<Action<'_>, Failure> {
+        self.requested(std::slice::from_ref(&action))?;
+        Ok(Action { trail: self, action: action.summary(), changed: None })
+    }
+
+    /// Records that several actions are about to begin, and then that all of them have ended as `work` has.
+    pub(crate) fn all<T>(
+        &self,
+        actions: Vec<OperatorAction>,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.requested(&actions)?;
+        let begun =
+            actions.into_iter().map(|action| Action { trail: self, action: action.summary(), changed: None });
+        begun.fold(work(), |result, action| action.end(result))
+    }
+
+    fn requested(&self, actions: &[OperatorAction]) -> Result<(), Failure> {
         let now = UnixMillis::now();
         let requested = |action| (now, AuditEvent::Operator { action, step: Step::Requested, changed: None });
-        let events: Vec<_> = action.split().into_iter().map(requested).collect();
-        self.append(&events)?;
-        Ok(Action { trail: self, action: action.summary(), changed: None })
+        let events: Vec<_> = actions.iter().flat_map(OperatorAction::split).map(requested).collect();
+        if events.is_empty() { Ok(()) } else { self.append(&events) }
     }
 
     /// Records what `work` does with a key.

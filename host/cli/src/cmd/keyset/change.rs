@@ -7,6 +7,7 @@ pub(super) mod obstacle;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use taskseal::audit::KeysetChange;
 use taskseal::keys::{Record, StateChange};
 use taskseal_core::KeyId;
 use taskseal_core::keyset::signed::KeyState;
@@ -59,6 +60,19 @@ pub(super) struct Changed {
 }
 
 impl Changed {
+    /// Returns what the audit log records.
+    pub(super) const fn recorded(&self) -> KeysetChange {
+        match self.to {
+            Some(KeyState::Primary) => KeysetChange::Activate,
+            Some(KeyState::Retiring) => KeysetChange::Retire,
+            Some(KeyState::Disabled) => KeysetChange::Disable,
+            Some(KeyState::Compromised) => KeysetChange::Revoke,
+            Some(KeyState::Destroyed) => KeysetChange::Destroy,
+            None => KeysetChange::Remove,
+            Some(_) => KeysetChange::Enable,
+        }
+    }
+
     pub(super) fn line(&self) -> String {
         let to = self.to.map_or("removed", KeyState::name);
         let until = self.accept_until.filter(|_| self.to == Some(KeyState::Retiring));

@@ -18,6 +18,7 @@ use super::fleet;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::time_arg;
+use crate::trail::Trail;
 use crate::ui::Ui;
 
 /// Replace keys step by step: run it again until nothing is due
@@ -53,8 +54,11 @@ pub(in crate::cmd) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), F
     let mut draft = Draft::open(&args.keyset)?;
     draft.fleet = fleet::running(global, ui);
     let group = group(args, &draft)?;
-    let steps = steps::take(args, &mut draft, &group)?;
-    draft.store(args.dry_run)?;
+    let trail = if args.dry_run { Trail::none(ui) } else { Trail::of_command(global, ui)? };
+    let steps = steps::take(args, &mut draft, &group, &trail)?;
+    if !args.dry_run {
+        trail.all(steps.iter().filter_map(Step::recorded).collect(), || draft.store(false))?;
+    }
     print(args, &draft, &steps, ui)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use taskseal::audit::KeyChange;
 use taskseal::keys::{Algorithm, DraftFile, Record, StateChange};
 use taskseal_core::keyset::signed::KeyState;
 use taskseal_core::{KeyId, Kind, Suite};
@@ -16,20 +17,23 @@ use crate::failure::Failure;
 use crate::key_summary::KeySummary;
 use crate::keyset_entry::{Entry, KeyTimes};
 use crate::output::shell::shell_word;
+use crate::trail::Trail;
 
 /// Generates the key that replaces `model`, with the same purpose and rights, and adds it to the draft as staged. Without a place for
 /// it, returns the command that generates it.
-pub(super) fn next_key(args: &Args, draft: &mut Draft, model: KeyId) -> Result<Step, Failure> {
+pub(super) fn next_key(args: &Args, draft: &mut Draft, model: KeyId, trail: &Trail) -> Result<Step, Failure> {
     let record = draft.record(model)?;
     let Some(algorithm) = record.key().algorithm() else {
         return Err(Failure::usage(format!("key {model} is destroyed")));
     };
-    if (args.out.is_none() && args.pkcs11.is_none()) || args.dry_run {
-        return Ok(Step::Generate { command: command(record, algorithm) });
-    }
+    let generated =
+        |place, work: &dyn Fn() -> Result<KeySummary, Failure>| trail.key(KeyChange::Generate, place, work);
     let key = match (&args.pkcs11, &args.out) {
-        (Some(uri), _) => in_token(uri, algorithm)?,
-        (None, Some(out)) => KeySummary::in_file(out, algorithm, "of a rotation")?,
+        _ if args.dry_run => return Ok(Step::Generate { command: command(record, algorithm) }),
+        (Some(uri), _) => generated(uri.token_uri().name().to_string(), &|| in_token(uri, algorithm))?,
+        (None, Some(out)) => {
+            generated(out.display().to_string(), &|| KeySummary::in_file(out, algorithm, "of a rotation"))?
+        }
         (None, None) => return Ok(Step::Generate { command: command(record, algorithm) }),
     };
     let entry = entry(args, record, &key);

@@ -1,6 +1,7 @@
 //! The steps of a rotation: which key is where, what is due, and what waits.
 
 use serde_json::{Value, json};
+use taskseal::audit::{KeysetChange, OperatorAction};
 use taskseal::keys::Record;
 use taskseal_core::KeyId;
 use taskseal_core::keyset::signed::KeyState;
@@ -12,6 +13,7 @@ use crate::cmd::keyset::change::{Changed, changed, destroy};
 use crate::cmd::keyset::draft::{Draft, Signed, read_signed, verify_signed};
 use crate::failure::Failure;
 use crate::output::json::nested;
+use crate::trail::Trail;
 
 /// A step of a rotation.
 pub(super) enum Step {
@@ -28,6 +30,16 @@ pub(super) enum Step {
 impl Step {
     pub(super) const fn is_taken(&self) -> bool {
         matches!(self, Self::Taken(_) | Self::Generated(_))
+    }
+
+    /// Returns what the audit log records, if the draft was changed.
+    pub(super) fn recorded(&self) -> Option<OperatorAction> {
+        let (change, kid) = match self {
+            Self::Taken(change) => (change.recorded(), change.kid),
+            Self::Generated(kid) => (KeysetChange::Add, *kid),
+            Self::Waiting { .. } | Self::Generate { .. } => return None,
+        };
+        Some(OperatorAction::Keyset { change, kid: Some(kid.to_string()) })
     }
 
     /// Returns the command that an operator runs elsewhere.
@@ -115,7 +127,12 @@ impl Due {
 }
 
 /// Takes the steps that are due for a group of keys, and begins a rotation if none is in progress.
-pub(super) fn take(args: &Args, draft: &mut Draft, group: &[KeyId]) -> Result<Vec<Step>, Failure> {
+pub(super) fn take(
+    args: &Args,
+    draft: &mut Draft,
+    group: &[KeyId],
+    trail: &Trail,
+) -> Result<Vec<Step>, Failure> {
     let bytes = read_signed(&draft.file)?;
     let signed = verify_signed(&draft.file, bytes.as_deref())?;
     let states: Vec<_> = group.iter().filter_map(|kid| draft.file.record(*kid)).map(Record::state).collect();
@@ -135,7 +152,7 @@ pub(super) fn take(args: &Args, draft: &mut Draft, group: &[KeyId]) -> Result<Ve
         }
     }
     if let Some(model) = begins {
-        steps.push(generate::next_key(args, draft, model)?);
+        steps.push(generate::next_key(args, draft, model, trail)?);
     }
     Ok(steps)
 }
