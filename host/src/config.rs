@@ -46,7 +46,9 @@ use crate::audit::{AuditLog, AuditSettings};
 use crate::broker::ArchiveLimits;
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
-use crate::keys::{KeyRef, KeyStores, Keyring, KeyringError, Recording, SealingKey, SignedKeyset};
+use crate::keys::{
+    KeyRef, KeyStores, Keyring, KeyringError, Recording, SealingKey, SharedKeys, SignedKeyset,
+};
 use crate::quarantine::Limits;
 use crate::queue::QueueName;
 use crate::worker::settings::WorkerSettings;
@@ -169,7 +171,12 @@ impl Config {
     /// [`KeyringError`].
     #[doc(hidden)]
     pub fn load_keyset(&self) -> Result<Keyring, KeyringError> {
-        self.load_keyset_recording(Recording::Durable)
+        self.load_keyset_recording(Recording::Durable, SharedKeys::Required)
+    }
+
+    /// Opens the keyset alone, with those of its shared keys that can be read.
+    pub(crate) fn reload_keyset(&self) -> Result<Keyring, KeyringError> {
+        self.load_keyset_recording(Recording::Durable, SharedKeys::Available)
     }
 
     /// Opens the keyset alone, to check it. Nothing is written, so the keys may not seal or open anything that is used.
@@ -178,13 +185,19 @@ impl Config {
     /// [`KeyringError`].
     #[doc(hidden)]
     pub fn inspect_keyset(&self) -> Result<Keyring, KeyringError> {
-        self.load_keyset_recording(Recording::Omitted)
+        self.load_keyset_recording(Recording::Omitted, SharedKeys::Required)
     }
 
-    fn load_keyset_recording(&self, recording: Recording) -> Result<Keyring, KeyringError> {
+    fn load_keyset_recording(
+        &self,
+        recording: Recording,
+        shared: SharedKeys,
+    ) -> Result<Keyring, KeyringError> {
         match &self.signed_keyset {
-            None => Keyring::load_with(&self.keyset, &self.key_stores),
-            Some(signed) => Keyring::load_signed(signed, &self.key_stores, self.fetch_keyset(), recording),
+            None => Keyring::load_file(&self.keyset, &self.key_stores, shared),
+            Some(signed) => {
+                Keyring::load_signed(signed, &self.key_stores, self.fetch_keyset(), (recording, shared))
+            }
         }
     }
 

@@ -25,7 +25,7 @@ impl ClientKeys {
     /// Loads the keys of a configuration in place of these. A key that cannot be opened stays, and the new keyset decides whether
     /// it may seal.
     pub(super) fn reload(&self, config: &Config) -> Result<Loaded<Self>, KeyringError> {
-        let loaded = reload_keyring(|| config.client_keyring(), || config.load_keyset(), &self.keyring)?;
+        let loaded = reload_keyring(|| config.client_keyring(), || config.reload_keyset(), &self.keyring)?;
         let Loaded { keys: keyring, fault } = loaded;
         let has_key = config.client.as_ref().is_some_and(|client| client.sealing.is_some());
         let (sealing, fault) = match (config.task_key(&keyring), &self.sealing) {

@@ -18,7 +18,7 @@ use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
 use super::registry::KeyStores;
 use super::secret_key::SecretKey;
-use super::signed_keyset::{Fetched, KeysetError, KeysetHead, Loaded, Recording, SignedKeyset};
+use super::signed_keyset::{Fetched, KeysetError, KeysetHead, Loaded, Recording, SharedKeys, SignedKeyset};
 use crate::time::unix_seconds;
 
 #[cfg(test)]
@@ -59,10 +59,22 @@ impl Keyring {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_with(keyset: &Path, stores: &KeyStores) -> Result<Self, KeyringError> {
+        Self::load_file(keyset, stores, SharedKeys::Required)
+    }
+
+    /// Reads a keyset file.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn load_file(
+        keyset: &Path,
+        stores: &KeyStores,
+        shared: SharedKeys,
+    ) -> Result<Self, KeyringError> {
         Ok(Self {
             file: keyset.into(),
             stores: stores.clone(),
-            records: Arc::new(keyset_file::load(keyset)?),
+            records: Arc::new(keyset_file::load(keyset, shared)?),
             decryption: Arc::default(),
             head: None,
         })
@@ -78,9 +90,9 @@ impl Keyring {
         settings: &SignedKeyset,
         stores: &KeyStores,
         fetched: Option<Fetched>,
-        recording: Recording,
+        (recording, shared): (Recording, SharedKeys),
     ) -> Result<Self, KeyringError> {
-        let loaded = settings.load(stores, fetched, recording, unix_seconds())?;
+        let loaded = settings.load(stores, fetched, (recording, shared), unix_seconds())?;
         Ok(Self::of_loaded(settings, stores, loaded))
     }
 
@@ -129,9 +141,18 @@ impl Keyring {
         Self { decryption: Arc::new(decryption), ..self.clone() }
     }
 
-    /// Returns the same keyset with the decryption keys of another keyring.
-    pub(super) fn with_decryption_keys_of(&self, other: &Self) -> Self {
-        Self { decryption: Arc::clone(&other.decryption), ..self.clone() }
+    /// Returns the keyset with the decryption keys of another keyring, and with its shared keys where this one only names them.
+    pub(super) fn with_secrets_of(mut self, other: &Self) -> Self {
+        // A keyset that was just read has one owner.
+        let records = Arc::get_mut(&mut self.records).into_iter().flat_map(BTreeMap::values_mut);
+        for record in records {
+            let KeysetKey::Named(algorithm, kid) = *record.key else { continue };
+            let known = other.record(kid).filter(|known| known.key.algorithm() == Some(algorithm));
+            if let Some(known) = known {
+                record.key = Arc::clone(&known.key);
+            }
+        }
+        Self { decryption: Arc::clone(&other.decryption), ..self }
     }
 
     /// Returns the same keyset without keys that decrypt.
@@ -208,10 +229,13 @@ impl Keyring {
             return None;
         }
         match self.records.get(&kid) {
-            Some(Record { key: KeysetKey::A256Gcm(key), .. }) => Some(key),
-            // A key of suite E that verifies nothing here must not be used inside of signatures either.
-            Some(record) if record.has_rights() => None,
-            _ => self.decryption.shared(kid),
+            Some(record) => match record.key() {
+                KeysetKey::A256Gcm(key) => Some(key),
+                // A key of suite E that verifies nothing here must not be used inside of signatures either.
+                _ if record.has_rights() => None,
+                _ => self.decryption.shared(kid),
+            },
+            None => self.decryption.shared(kid),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use taskseal_core::keys::{AgreementPublicKey, VerifyingKey};
@@ -14,6 +15,7 @@ use super::file;
 use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
 use super::secret_key::SecretKey;
+use super::signed_keyset::SharedKeys;
 use crate::file_error::FileError;
 use crate::file_security;
 use crate::toml_file::{Spanned, parse_toml};
@@ -35,9 +37,9 @@ mod settings;
 mod tests;
 
 /// Reads and checks a keyset file.
-pub(super) fn load(file: &Path) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
+pub(super) fn load(file: &Path, shared: SharedKeys) -> Result<BTreeMap<KeyId, Record>, KeyringError> {
     let text = check::unsigned(file)?;
-    records(file, &text, parse(file, &text)?.key, Secrets::Read)
+    records(file, &text, parse(file, &text)?.key, Secrets::Read(shared))
 }
 
 /// Checks the entries of a keyset file.
@@ -59,7 +61,7 @@ fn records(
 /// What to do with the files of shared keys that a keyset names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Secrets {
-    Read,
+    Read(SharedKeys),
     /// Only name them: who signs the keyset does not have them.
     Name,
 }
@@ -159,7 +161,7 @@ impl KeysetContext<'_> {
         let key = self.key(&entry, alg)?;
         self.check_kid(&entry, algorithm, key.kid())?;
         let record = Record {
-            key,
+            key: Arc::new(key),
             kind,
             state: entry.state.0,
             label: entry.label,
@@ -201,7 +203,15 @@ impl KeysetContext<'_> {
             (true, None, Some(_)) if self.secrets == Secrets::Name => {
                 Ok(KeysetKey::Named(algorithm, *entry.kid.get_ref()))
             }
-            (true, None, Some(path)) => self.shared_key(algorithm, path),
+            (true, None, Some(path)) => {
+                let stated = *entry.kid.get_ref();
+                let key = self.shared_key(algorithm, path);
+                let is_usable = key.as_ref().is_ok_and(|key| key.kid() == stated);
+                if is_usable || self.secrets != Secrets::Read(SharedKeys::Available) {
+                    return key;
+                }
+                Ok(KeysetKey::Named(algorithm, stated))
+            }
             (false, ..) => fault(
                 "this algorithm takes `public` and no `secret_file`",
                 "copy the entry that `taskseal keygen` printed",

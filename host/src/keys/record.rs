@@ -1,5 +1,7 @@
 //! One key of the keyset: the key, what it may sign for, its state and its times.
 
+use std::sync::Arc;
+
 use taskseal_core::keys::{AgreementPublicKey, EncryptionKey, HmacKey, VerifyingKey};
 use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, Role};
 use taskseal_core::keyset::{KeyRecord, RecordKey};
@@ -12,7 +14,8 @@ mod from_entry;
 /// A key of the keyset.
 #[derive(Debug)]
 pub struct Record {
-    pub(super) key: KeysetKey,
+    /// Shared with the keyset that replaces this one while the file of a secret cannot be read.
+    pub(super) key: Arc<KeysetKey>,
     pub(super) kind: Kind,
     pub(super) state: KeyState,
     pub(super) label: Option<String>,
@@ -76,13 +79,13 @@ impl KeysetKey {
 impl Record {
     /// Returns the kid.
     #[must_use]
-    pub const fn kid(&self) -> KeyId {
+    pub fn kid(&self) -> KeyId {
         self.key.kid()
     }
 
     /// Returns the key.
     #[must_use]
-    pub const fn key(&self) -> &KeysetKey {
+    pub fn key(&self) -> &KeysetKey {
         &self.key
     }
 
@@ -199,7 +202,7 @@ impl Record {
 
     /// Returns the record for the verifier; `None` for a key that verifies nothing.
     pub(super) fn to_core(&self) -> Option<KeyRecord<'_>> {
-        let key = match &self.key {
+        let key = match &*self.key {
             KeysetKey::Es256(key) => RecordKey::Es256(key),
             KeysetKey::Hs256(key) => RecordKey::Hmac256(key),
             // A shared key without rights belongs to suite SE: it decrypts inside signatures and verifies nothing.
@@ -220,7 +223,7 @@ impl Record {
     /// Returns the entry of a signed keyset that means the same.
     #[must_use]
     pub fn to_entry(&self) -> Entry<'_> {
-        let key = match &self.key {
+        let key = match &*self.key {
             KeysetKey::Es256(key) => EntryKey::Es256(*key),
             KeysetKey::Hs256(key) => EntryKey::Hmac256(key.kid()),
             KeysetKey::Named(Algorithm::A256Gcm, kid) => EntryKey::A256Gcm(*kid),
@@ -233,7 +236,7 @@ impl Record {
         (entry.use_from, entry.sign_until, entry.accept_until) =
             (self.use_from, self.sign_until, self.accept_until);
         // An agreement key without rights is for results too.
-        let is_for_results = matches!(self.key, KeysetKey::EcdhEs(_)) && self.kind == Kind::Result;
+        let is_for_results = matches!(*self.key, KeysetKey::EcdhEs(_)) && self.kind == Kind::Result;
         if self.has_rights() || is_for_results {
             let role = Role::new().kind(self.kind).issuers(self.issuers());
             entry.role = Some(role.types(self.types()).audiences(self.audiences()));

@@ -22,6 +22,7 @@ use crate::file_security;
 pub use self::checkpoint::Recording;
 pub use self::error::{KeysetError, KeysetErrorKind, KeysetFault};
 pub use self::head::KeysetHead;
+pub(crate) use self::shared::SharedKeys;
 
 mod checkpoint;
 mod error;
@@ -135,10 +136,10 @@ impl SignedKeyset {
         &self,
         stores: &KeyStores,
         fetched: Option<Fetched>,
-        recording: Recording,
+        (recording, required): (Recording, SharedKeys),
         now: u64,
     ) -> Result<Loaded, KeyringError> {
-        let secrets = shared::open(&self.shared, stores)?;
+        let mut secrets = shared::open(&self.shared, stores, required)?;
         // What the file contains is compared with a checkpoint that no other process changes meanwhile.
         let recorder = Recorder::open(&self.state_dir, &self.name, recording)?;
         let mut candidates = vec![self.in_file(fetched.is_some())];
@@ -149,16 +150,17 @@ impl SignedKeyset {
         }
         let pinned = self.pinned();
         let Verified { keyset, bytes, refused } = newest::find(&candidates, &pinned, recorder.last(), now)?;
-        recorder.store(&keyset.checkpoint(), bytes)?;
-        let mut secrets = secrets;
         let mut records = BTreeMap::new();
         for entry in keyset.entries() {
             let secret = match entry.key {
-                EntryKey::Hmac256(_) | EntryKey::A256Gcm(_) => shared::take(&mut secrets, &entry.key)?,
+                EntryKey::Hmac256(_) | EntryKey::A256Gcm(_) => {
+                    required.or_none(shared::take(&mut secrets, &entry.key))?
+                }
                 _ => None,
             };
             records.insert(entry.kid(), Record::from_entry(entry, secret));
         }
+        recorder.store(&keyset.checkpoint(), bytes)?;
         Ok(Loaded { records, head: KeysetHead::new(&keyset, recorder.last(), refused) })
     }
 

@@ -28,7 +28,7 @@ impl Snapshot {
     /// Loads the keys of a configuration in place of these. A key for results that cannot be used stays, and the new keyset decides
     /// whether it may seal: results wait otherwise.
     pub(super) fn reload(&self, config: &Config) -> Result<Loaded<Self>, KeyringError> {
-        let loaded = reload_keyring(|| config.keyring(), || config.load_keyset(), &self.keyring)?;
+        let loaded = reload_keyring(|| config.keyring(), || config.reload_keyset(), &self.keyring)?;
         let Loaded { keys: keyring, fault } = loaded;
         let (key, fault) = match config.result_key(&keyring) {
             Ok(key) => (key, fault),

@@ -1,6 +1,7 @@
 //! Rules of an entry that concern several fields, and fields of earlier versions.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use taskseal_core::Kind;
 use taskseal_core::keyset::signed::KeyState;
@@ -67,7 +68,7 @@ impl KeysetContext<'_> {
             return Err(self.fault(self.entry, message, "remove the other fields of the entry"));
         }
         Ok(Record {
-            key: KeysetKey::Destroyed(*entry.kid.get_ref()),
+            key: Arc::new(KeysetKey::Destroyed(*entry.kid.get_ref())),
             kind: Kind::Task,
             state: KeyState::Destroyed,
             label: entry.label,
@@ -90,7 +91,7 @@ impl KeysetContext<'_> {
                 "set it to the time at which its last task has arrived, such as \"2030-01-31T00:00:00Z\"",
             );
         }
-        if let (KeysetKey::EcdhEs(_), Some(missing)) = (&record.key, record.missing_right()) {
+        if let (KeysetKey::EcdhEs(_), Some(missing)) = (&*record.key, record.missing_right()) {
             return fault(
                 &format!("missing field `{missing}`: the key would be chosen for no body"),
                 "set `issuers`, `types` and `audiences` of the bodies that are encrypted to the key, or remove all three",

@@ -1,8 +1,9 @@
 use taskseal_core::keyset::signed::KeyState;
 use taskseal_core::{KeyLookup, Kind};
 
+use crate::keys::record::KeysetKey;
 use crate::keys::testing::{Folder, RIGHTS, entry, in_token};
-use crate::keys::{Algorithm, KeyringError};
+use crate::keys::{Algorithm, KeyStores, Keyring, KeyringError, SharedKeys, reload_keyring};
 
 #[test]
 fn kid_of_another_key_is_refused_with_its_line_and_a_hint() {
@@ -184,4 +185,23 @@ fn secret_file_that_cannot_be_used_is_named_with_its_field() {
 
     assert!(error.is_unavailable() && error.key == folder.path("mac.key").into());
     assert!(error.to_string().contains("mac.key: key.secret_file: cannot be read: no such file"), "{error}");
+}
+
+#[test]
+fn secret_file_of_another_key_does_not_keep_a_revoked_key_in_use() {
+    let folder = Folder::new();
+    let (mac, sign) = (folder.key("mac.key", Algorithm::Hs256), folder.key("sign.key", Algorithm::Es256));
+    let shared = entry(&mac, &format!("use = \"task\"\nsecret_file = \"mac.key\"\n{RIGHTS}"));
+    let signer = entry(&sign, &format!("use = \"task\"\n{RIGHTS}"));
+    let previous = folder.load(&format!("{shared}{signer}")).unwrap();
+    let text = format!("{shared}{}", signer.replace("use =", "state = \"compromised\"\nuse ="));
+    std::fs::remove_file(folder.path("mac.key")).unwrap();
+    folder.key("mac.key", Algorithm::Hs256);
+    let open = |shared| Keyring::load_file(&folder.path("keyset.toml"), &KeyStores::default(), shared);
+    assert!(folder.load(&text).is_err(), "a start");
+    let loaded =
+        reload_keyring(|| open(SharedKeys::Required), || open(SharedKeys::Available), &previous).unwrap();
+    assert!(loaded.fault.is_some(), "it is reported");
+    assert_eq!(loaded.keys.record(sign.kid()).unwrap().state(), KeyState::Compromised);
+    assert!(matches!(loaded.keys.record(mac.kid()).unwrap().key(), KeysetKey::Hs256(_)));
 }

@@ -12,8 +12,9 @@ pub(crate) struct Loaded<T> {
     pub(crate) fault: Option<KeyringError>,
 }
 
-/// Opens a keyset with its decryption keys through `open`. If one of these cannot be opened, those of `previous` decrypt, under
-/// the keyset alone that `open_keyset` reads: a key that is revoked must not stay in use because a token is unavailable.
+/// Opens a keyset with its decryption keys through `open`. If one of these or a shared key cannot be opened, those of `previous`
+/// are used, under the keyset alone that `open_keyset` reads: a key that is revoked must not stay in use because another one is
+/// unavailable.
 pub(crate) fn reload_keyring(
     open: impl FnOnce() -> Result<Keyring, KeyringError>,
     open_keyset: impl FnOnce() -> Result<Keyring, KeyringError>,
@@ -21,8 +22,9 @@ pub(crate) fn reload_keyring(
 ) -> Result<Loaded<Keyring>, KeyringError> {
     let loaded = match open() {
         Ok(keys) => Loaded { keys, fault: None },
-        Err(fault @ KeyringError::Key(_)) => {
-            let keys = open_keyset()?.with_decryption_keys_of(previous);
+        // A file that names another key than its entry is an error of the keyset file.
+        Err(fault @ (KeyringError::Key(_) | KeyringError::File(_))) => {
+            let keys = open_keyset()?.with_secrets_of(previous);
             Loaded { keys, fault: Some(fault) }
         }
         Err(error) => return Err(error),

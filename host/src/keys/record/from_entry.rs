@@ -1,5 +1,7 @@
 //! The record of an entry of a signed keyset.
 
+use std::sync::Arc;
+
 use taskseal_core::keyset::signed::{Entry, EntryKey};
 
 use super::{KeysetKey, Record};
@@ -12,7 +14,7 @@ impl Record {
     pub(in crate::keys) fn from_entry(entry: &Entry<'_>, secret: Option<SecretKey>) -> Self {
         let role = entry.role.unwrap_or_default();
         Self {
-            key: keyset_key(&entry.key, secret),
+            key: Arc::new(keyset_key(&entry.key, secret)),
             kind: role.kind,
             state: entry.state,
             label: None,

@@ -13,13 +13,35 @@ use crate::keys::secret_key::SecretKey;
 /// Shared keys of this host, each with its place.
 pub(super) type Secrets = Vec<(KeyRef, SecretKey)>;
 
+/// What happens if the secret of a shared key cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SharedKeys {
+    /// The keyset is not loaded: a process does not start with fewer keys than it was given.
+    Required,
+    /// The key is only named. A process that runs must learn of revoked keys all the same.
+    Available,
+}
+
+impl SharedKeys {
+    /// Returns nothing in place of the error of a key that is not required.
+    pub(in crate::keys) fn or_none<T, E>(self, key: Result<Option<T>, E>) -> Result<Option<T>, E> {
+        match key {
+            Err(_) if self == Self::Available => Ok(None),
+            key => key,
+        }
+    }
+}
+
 /// Opens shared keys, and each key file of a folder.
-pub(super) fn open(places: &[KeyRef], stores: &KeyStores) -> Result<Secrets, KeyError> {
+pub(super) fn open(places: &[KeyRef], stores: &KeyStores, required: SharedKeys) -> Result<Secrets, KeyError> {
     let mut secrets = Secrets::new();
     for place in places {
-        for place in expand(place)? {
-            let key = open_one(&place, stores)?;
+        for place in required.or_none(expand(place).map(Some))?.into_iter().flatten() {
+            let Some(key) = required.or_none(open_one(&place, stores).map(Some))? else { continue };
             if let Some((other, _)) = secrets.iter().find(|(_, other)| other.kid() == key.kid()) {
+                if required == SharedKeys::Available {
+                    continue;
+                }
                 let message = format!("is key {}, as {other} is", key.kid());
                 return Err(KeyError::invalid(&place, message).hint("remove one of the two"));
             }

@@ -23,6 +23,9 @@ struct Deployment {
     folder: tempfile::TempDir,
 }
 
+/// A process that starts.
+const RECORDED: (Recording, SharedKeys) = (Recording::Durable, SharedKeys::Required);
+
 /// The number of the root.
 const ROOT: u8 = 1;
 
@@ -60,7 +63,7 @@ impl Deployment {
     }
 
     fn load_at(&self, now: u64) -> Result<Loaded, KeyringError> {
-        self.settings().load(&KeyStores::default(), None, Recording::Durable, now)
+        self.settings().load(&KeyStores::default(), None, RECORDED, now)
     }
 
     fn load(&self) -> Result<Loaded, KeyringError> {
@@ -71,7 +74,7 @@ impl Deployment {
     fn load_with(&self, content: Result<Vec<u8>, &str>) -> Result<Loaded, KeyringError> {
         let content = content.map_err(str::to_owned);
         let fetched = Fetched { origin: "carrier".to_owned(), content };
-        self.settings().load(&KeyStores::default(), Some(fetched), Recording::Durable, ISSUED)
+        self.settings().load(&KeyStores::default(), Some(fetched), RECORDED, ISSUED)
     }
 
     /// Returns the error of the keyset in the file.

@@ -63,7 +63,7 @@ fn second_root_signs_when_the_first_is_lost() {
     let deployment = Deployment::new();
     deployment.write(&sign(1));
     let both = deployment.trusting(&[ROOT, 2]);
-    let load = || both.load(&KeyStores::default(), None, Recording::Durable, ISSUED);
+    let load = || both.load(&KeyStores::default(), None, RECORDED, ISSUED);
     load().unwrap();
     deployment.write(&sign_as(2, "prod", Some(&checkpoint_of(&sign(1))), 102));
     let loaded = load().unwrap();

@@ -82,7 +82,7 @@ fn checkpoint_of_another_deployment_is_a_fault() {
     let roots = vec![key(ROOT).verifying_key()];
     let other =
         SignedKeyset::new(deployment.path("keyset.cose"), "test", roots, deployment.path("state")).unwrap();
-    let error = error(other.load(&KeyStores::default(), None, Recording::Durable, ISSUED));
+    let error = error(other.load(&KeyStores::default(), None, RECORDED, ISSUED));
     assert_eq!(error.kind, KeysetErrorKind::CheckpointDamaged);
     assert!(error.message.contains("of keyset `prod`, expected `test`"), "{error}");
 }
@@ -121,7 +121,14 @@ fn no_key_is_returned_if_the_checkpoint_cannot_be_stored() {
 fn record_and_copy_are_for_their_owner_only_and_a_check_writes_neither() {
     let deployment = Deployment::new();
     deployment.write(&sign(1));
-    let inspect = || deployment.settings().load(&KeyStores::default(), None, Recording::Omitted, ISSUED);
+    let inspect = || {
+        deployment.settings().load(
+            &KeyStores::default(),
+            None,
+            (Recording::Omitted, SharedKeys::Required),
+            ISSUED,
+        )
+    };
     assert_eq!(inspect().unwrap().head.sequence, 1);
     assert!(!deployment.path("state").exists());
 

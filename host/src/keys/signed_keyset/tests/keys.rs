@@ -6,7 +6,7 @@ use taskseal_core::{KeyLookup, Kind};
 
 use super::*;
 use crate::keys::record::KeysetKey;
-use crate::keys::{Algorithm, Keyring, SecretKey};
+use crate::keys::{Algorithm, Keyring, SecretKey, reload_keyring};
 
 /// Loads a keyset with these entries, and with the shared keys `shared`.
 fn load(deployment: &Deployment, entries: &[Entry<'_>], shared: &[&str]) -> Result<Loaded, KeyringError> {
@@ -18,7 +18,16 @@ fn load(deployment: &Deployment, entries: &[Entry<'_>], shared: &[&str]) -> Resu
     deployment.write(&sign_draft(&draft, ROOT));
     let mut settings = deployment.settings();
     settings.shared = shared.iter().map(|name| deployment.path(name).into()).collect();
-    settings.load(&KeyStores::default(), None, Recording::Durable, ISSUED)
+    settings.load(&KeyStores::default(), None, RECORDED, ISSUED)
+}
+
+/// Opens the keyset of a deployment at its start, or as a process that runs does.
+fn keyring(deployment: &Deployment, shared: SharedKeys) -> Result<Keyring, KeyringError> {
+    let mut settings = deployment.settings();
+    settings.shared = vec![deployment.path("shared").into()];
+    let stores = KeyStores::default();
+    let loaded = settings.load(&stores, None, (Recording::Durable, shared), ISSUED)?;
+    Ok(Keyring::of_loaded(&settings, &stores, loaded))
 }
 
 fn shared(deployment: &Deployment, name: &str, algorithm: Algorithm) -> KeyId {
@@ -44,6 +53,40 @@ fn shared_key_of_another_algorithm_a_key_pair_and_a_duplicate_are_refused() {
     fs::copy(deployment.path("mac.key"), deployment.path("copy.key")).unwrap();
     assert!(key_error(load(&deployment, &entries, &["mac.key", "copy.key"])).contains(&mac.to_string()));
     assert!(!deployment.path("state/keyset-checkpoint").exists() || deployment.load().is_ok());
+}
+
+#[test]
+fn shared_key_that_cannot_be_read_does_not_keep_a_revoked_key_in_use() {
+    let deployment = Deployment::new();
+    fs::create_dir(deployment.path("shared")).unwrap();
+    let mac = shared(&deployment, "shared/mac.key", Algorithm::Hs256);
+    let name = KeysetName::new("prod").unwrap();
+    let mac_entry = Entry::new(EntryKey::Hmac256(mac), KeyState::Primary);
+    let mut first = KeysetDraft::<4>::first(name, ISSUED, ISSUED + LIFETIME).unwrap();
+    first.insert(mac_entry).unwrap();
+    first.insert(producer(10)).unwrap();
+    let first = sign_draft(&first, ROOT);
+    deployment.write(&first);
+    let previous = keyring(&deployment, SharedKeys::Required).unwrap();
+    let mut next = KeysetDraft::<4>::after(&checkpoint_of(&first), name, ISSUED, ISSUED + LIFETIME).unwrap();
+    next.insert(mac_entry).unwrap();
+    next.insert(producer(10).state(KeyState::Compromised)).unwrap();
+    deployment.write(&sign_draft(&next, ROOT));
+    for content in ["half of a key", ""] {
+        fs::write(deployment.path("shared/mac.key"), content).unwrap();
+        assert!(keyring(&deployment, SharedKeys::Required).is_err(), "a start");
+        let loaded = reload_keyring(
+            || keyring(&deployment, SharedKeys::Required),
+            || keyring(&deployment, SharedKeys::Available),
+            &previous,
+        );
+        let loaded = loaded.unwrap();
+        assert!(loaded.fault.is_some(), "it is reported");
+        let state = |kid| loaded.keys.record(kid).unwrap().state();
+        assert_eq!(state(producer(10).kid()), KeyState::Compromised);
+        let record = loaded.keys.record(mac).unwrap();
+        assert!(matches!(record.key(), KeysetKey::Hs256(_)), "the former secret is used");
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn keyset_with_a_root_among_its_keys_or_with_257_keys_is_refused() {
     deployment.write(&keyset);
     // The second root signs nothing here, and is still not a key.
     let settings = deployment.trusting(&[ROOT, 2]);
-    let loaded = settings.load(&KeyStores::default(), None, Recording::Durable, ISSUED);
+    let loaded = settings.load(&KeyStores::default(), None, RECORDED, ISSUED);
     assert_refused(&error(loaded), KeysetRefusal::RootInKeyset);
 
     let name = KeysetName::new("prod").unwrap();
