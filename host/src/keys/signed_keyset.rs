@@ -144,12 +144,14 @@ impl SignedKeyset {
         let recorder = Recorder::open(&self.state_dir, &self.name, recording)?;
         let mut candidates = vec![self.in_file(fetched.is_some())];
         if let Some(Fetched { origin, content }) = fetched {
-            candidates.push(Candidate { content: recorder.copy().transpose(), origin: recorder.copy_name() });
+            let (copy, name) = (recorder.copy().transpose(), recorder.copy_name());
+            candidates.push(Candidate { origin: name, content: copy, is_carrier: false });
             let content = content.map_err(|message| KeysetError::unavailable(&origin, &message).into());
-            candidates.push(Candidate { origin, content: Some(content) });
+            candidates.push(Candidate { origin, content: Some(content), is_carrier: true });
         }
         let pinned = self.pinned();
-        let Verified { keyset, bytes, refused } = newest::find(&candidates, &pinned, recorder.last(), now)?;
+        let verified = newest::find(&candidates, &pinned, recorder.last(), now)?;
+        let Verified { keyset, bytes, refused, carrier_fault } = verified;
         let mut records = BTreeMap::new();
         for entry in keyset.entries() {
             let secret = match entry.key {
@@ -161,7 +163,7 @@ impl SignedKeyset {
             records.insert(entry.kid(), Record::from_entry(entry, secret));
         }
         recorder.store(&keyset.checkpoint(), bytes)?;
-        Ok(Loaded { records, head: KeysetHead::new(&keyset, recorder.last(), refused) })
+        Ok(Loaded { records, head: KeysetHead::new(&keyset, recorder.last(), (refused, carrier_fault)) })
     }
 
     /// Reads the file. It may be missing if there is another carrier.
@@ -180,7 +182,8 @@ impl SignedKeyset {
             }
             Err(error) => Some(Err(error.into())),
         };
-        Candidate { origin, content: content.map(|content| content.and_then(|bytes| self.not_text(bytes))) }
+        let content = content.map(|content| content.and_then(|bytes| self.not_text(bytes)));
+        Candidate { origin, content, is_carrier: false }
     }
 
     /// Reports a keyset file that is not signed as such.

@@ -197,7 +197,8 @@ pub enum Event {
     KeysReloadFailed {
         /// The error.
         error: String,
-        /// Whether the keyset was loaded: then the secret keys that cannot be opened are the former ones, or one may not be used.
+        /// Whether the keyset was loaded: then the secret keys that cannot be opened are the former ones, one may not be used, or
+        /// the second source of the keyset returned none that could be used.
         /// Otherwise all keys are the former ones.
         keyset_loaded: bool,
     },
@@ -340,7 +341,10 @@ impl fmt::Display for Event {
                 write!(f, "cannot load the keys again: {error}; the former ones stay in use")
             }
             Self::KeysReloadFailed { error, keyset_loaded: true } => {
-                write!(f, "the keyset is loaded, and a key of this host cannot be used: {error}")
+                write!(
+                    f,
+                    "the keyset is loaded, and a key of this host or a source of keysets cannot be used: {error}"
+                )
             }
             Self::KeysStale { age } => {
                 write!(f, "the keys are stale: they were loaded last {} s ago", age.as_secs())

@@ -73,7 +73,7 @@ async fn producer_is_disabled_although_a_key_of_the_worker_cannot_be_opened() {
     assert_runs(&client, &worker).await;
     let sealed = client.seal(task(2)).await.unwrap();
     fs::remove_file(site.path("keys/worker.key")).unwrap();
-    worker.log.until(1, "a key of this host cannot be used").await;
+    worker.log.until(1, "a key of this host or a source of keysets cannot be used").await;
     assert_runs(&client, &worker).await;
     site.write_keyset(&[("producer", "state = \"disabled\""), ("worker", "")]);
     worker.log.until(1, "primary -> disabled").await;

@@ -27,15 +27,17 @@ pub struct KeysetHead {
     pub root: KeyId,
     /// Sequence number that this host had recorded before; `None` at its first start.
     pub last_sequence: Option<u64>,
-    /// Why the keysets of other sources were not used. Older ones are not listed.
+    /// Why the keysets of other sources were not used. An older one is listed only if the second carrier returned it.
     pub refused: Vec<KeyringError>,
+    /// Why the keyset of the second carrier was not used: newer ones may not arrive.
+    pub(in crate::keys) carrier_fault: Option<KeyringError>,
 }
 
 impl KeysetHead {
     pub(super) fn new<const N: usize>(
         keyset: &VerifiedKeyset<'_, N>,
         last: Option<&Checkpoint>,
-        refused: Vec<KeyringError>,
+        (refused, carrier_fault): (Vec<KeyringError>, Option<KeyringError>),
     ) -> Self {
         Self {
             name: keyset.name().as_str().to_owned(),
@@ -46,6 +48,7 @@ impl KeysetHead {
             root: keyset.root(),
             last_sequence: last.map(Checkpoint::sequence),
             refused,
+            carrier_fault,
         }
     }
 

@@ -15,6 +15,8 @@ use crate::time::rfc3339;
 pub(super) struct Candidate {
     pub(super) origin: String,
     pub(super) content: Option<Result<Vec<u8>, KeyringError>>,
+    /// Whether it is the second carrier, from which newer keysets are expected.
+    pub(super) is_carrier: bool,
 }
 
 /// A verified keyset of any size.
@@ -26,6 +28,7 @@ pub(super) struct Verified<'b> {
     pub(super) keyset: Keyset<'b>,
     pub(super) bytes: &'b [u8],
     pub(super) refused: Vec<KeyringError>,
+    pub(super) carrier_fault: Option<KeyringError>,
 }
 
 /// Verifies each candidate against the checkpoint `last` at the Unix time `now`, in seconds, and returns the newest. Fails with the
@@ -37,11 +40,11 @@ pub(super) fn find<'b>(
     now: u64,
 ) -> Result<Verified<'b>, KeyringError> {
     let (mut newest, mut refused) = (None, Vec::new());
-    for Candidate { origin, content } in candidates {
+    for Candidate { origin, content, is_carrier } in candidates {
         let bytes = match content {
             None => continue,
             Some(Err(error)) => {
-                refused.push(error.clone());
+                refused.push((*is_carrier, error.clone()));
                 continue;
             }
             Some(Ok(bytes)) => bytes,
@@ -54,16 +57,20 @@ pub(super) fn find<'b>(
                     Some(other) => newer(origin, other, pair, roots, now)?,
                 });
             }
-            Err(error) => refused.push(error.into()),
+            Err(error) => refused.push((*is_carrier, error.into())),
         }
     }
     match newest {
         Some((keyset, bytes)) => {
-            refused.retain(|error| !is_older(error));
-            Ok(Verified { keyset, bytes, refused })
+            // A file or a copy is not replaced when a newer keyset arrives. A carrier that returns an older one withholds a newer one.
+            refused.retain(|(is_carrier, error)| *is_carrier || !is_older(error));
+            let carrier_fault =
+                refused.iter().find(|(is_carrier, _)| *is_carrier).map(|(_, error)| error.clone());
+            let refused = refused.into_iter().map(|(_, error)| error).collect();
+            Ok(Verified { keyset, bytes, refused, carrier_fault })
         }
         None if refused.is_empty() => Err(KeysetError::unavailable("keyset", "no source has one").into()),
-        None => Err(refused.swap_remove(0)),
+        None => Err(refused.swap_remove(0).1),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A second carrier beside the file, and the copy of the last keyset.
 
 use super::*;
+use crate::keys::{Keyring, reload_keyring};
 
 #[test]
 fn host_without_a_copy_cannot_start_while_the_carrier_is_unavailable() {
@@ -26,7 +27,28 @@ fn carrier_that_returns_an_older_keyset_does_not_replace_the_last_one() {
     let deployment = Deployment::new();
     deployment.load_with(Ok(sign(2))).unwrap();
     let loaded = deployment.load_with(Ok(sign(1))).unwrap();
-    assert_eq!((loaded.head.sequence, loaded.head.refused.len()), (2, 0));
+    assert_eq!((loaded.head.sequence, loaded.head.refused.len()), (2, 1));
+}
+
+#[test]
+fn carrier_that_withholds_the_newest_keyset_is_a_fault_of_each_reload() {
+    let deployment = Deployment::new();
+    let (settings, stores) = (deployment.settings(), KeyStores::default());
+    let open = |content| {
+        let loaded = deployment.load_with(content)?;
+        Ok(Keyring::of_loaded(&settings, &stores, loaded))
+    };
+    let previous = open(Ok(sign(2))).unwrap();
+    let fault = |content: Result<Vec<u8>, &'static str>| {
+        reload_keyring(|| open(content.clone()), || open(content.clone()), &previous).unwrap().fault
+    };
+    for content in [Err("Redis has none"), Ok(sign(1)), Ok(b"no keyset".to_vec())] {
+        assert!(fault(content).is_some());
+    }
+    assert_eq!(fault(Ok(sign(2))), None);
+    // The file of the first start is older than what the carrier returned since.
+    deployment.write(&sign(1));
+    assert_eq!(fault(Ok(sign(3))), None);
 }
 
 #[test]
