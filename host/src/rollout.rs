@@ -72,14 +72,41 @@ impl Rollout {
         };
         match recorded {
             Ok(strictest) => {
-                let mut known = self.strictest.write().unwrap_or_else(PoisonError::into_inner);
-                for (pattern, mode) in strictest {
-                    let entry = known.entry(pattern).or_insert(mode);
-                    *entry = mode.max(*entry);
-                }
+                self.remember(strictest);
                 Ok(Vec::new())
             }
             Err(loosened) => Ok(loosened),
+        }
+    }
+
+    /// Records the modes that are stricter than those that this process has used, for example since an end date. The others are
+    /// not recorded again: the operator may have allowed a looser mode for the next start.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn tighten(&self, modes: Vec<(String, Mode)>) -> Result<(), StateError> {
+        let stricter: Vec<(String, Mode)> = {
+            let known = self.strictest.read().unwrap_or_else(PoisonError::into_inner);
+            let is_stricter =
+                |(pattern, mode): &(String, Mode)| known.get(pattern).is_none_or(|used| mode > used);
+            modes.into_iter().filter(is_stricter).collect()
+        };
+        if stricter.is_empty() {
+            return Ok(());
+        }
+        if let Some(store) = &self.store {
+            store.tighten(&stricter)?;
+        }
+        self.remember(stricter);
+        Ok(())
+    }
+
+    /// Remembers the modes that this process uses.
+    fn remember(&self, modes: Vec<(String, Mode)>) {
+        let mut known = self.strictest.write().unwrap_or_else(PoisonError::into_inner);
+        for (pattern, mode) in modes {
+            let entry = known.entry(pattern).or_insert(mode);
+            *entry = mode.max(*entry);
         }
     }
 

@@ -98,6 +98,19 @@ impl Store {
         })
     }
 
+    /// Records modes, except those that are looser than recorded.
+    pub(super) fn tighten(&self, modes: &[(String, Mode)]) -> Result<(), StateError> {
+        self.file.write(|transaction| {
+            let recorded = recorded(transaction)?;
+            for (pattern, mode) in modes {
+                if loosened(&recorded, pattern, *mode).is_none() {
+                    set_mode(transaction, pattern, *mode)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     pub(super) fn loosen(&self, pattern: &str) -> Result<Vec<(String, Mode)>, StateError> {
         self.file.write(|transaction| {
             let recorded = recorded(transaction)?;

@@ -55,6 +55,21 @@ fn loosening_a_type_keeps_the_patterns_that_include_it() {
 }
 
 #[test]
+fn loosened_mode_is_not_recorded_again_by_a_process_that_still_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = open(&folder);
+    running.adopt(&modes(&[("a", Mode::Enforce), ("b", Mode::Observe)])).unwrap();
+    open(&folder).loosen("a").unwrap();
+    running.tighten(modes(&[("a", Mode::Enforce), ("b", Mode::Observe)])).unwrap();
+    assert_eq!(open(&folder).adopt(&modes(&[("a", Mode::Observe)])).unwrap(), []);
+    assert_eq!(running.effective("a", Mode::Observe), Mode::Enforce);
+    // A mode that became stricter while the process runs is recorded.
+    running.tighten(modes(&[("a", Mode::Enforce), ("b", Mode::Enforce)])).unwrap();
+    assert_eq!(open(&folder).adopt(&modes(&[("b", Mode::Prefer)])).unwrap().len(), 1);
+    assert_eq!(open(&folder).adopt(&modes(&[("a", Mode::Observe)])).unwrap(), []);
+}
+
+#[test]
 fn mode_that_a_process_has_used_is_not_loosened_while_it_runs() {
     let rollout = Rollout::default();
     assert_eq!(rollout.effective("a", Mode::Off), Mode::Off);

@@ -93,7 +93,7 @@ pub(super) async fn store_counts(shared: &Arc<Shared>) {
     let store = |shared: &Shared| {
         shared.rollout.flush()?;
         // A looser mode is not recorded, and does not hold: see `Rollout::effective`.
-        shared.rollout.adopt(&shared.policy.rules().modes_at(UnixMillis::now())).map(drop)
+        shared.rollout.tighten(shared.policy.rules().modes_at(UnixMillis::now()))
     };
     if let Ok(Err(error)) = shared.run_blocking(store).await {
         shared.state_failed(&error);
