@@ -86,8 +86,10 @@ impl Store {
     ) -> Result<Result<Vec<(String, Mode)>, Vec<Loosened>>, StateError> {
         self.file.write(|transaction| {
             let recorded = recorded(transaction)?;
-            let loosened: Vec<Loosened> =
-                modes.iter().filter_map(|(pattern, mode)| loosened(&recorded, pattern, *mode)).collect();
+            let direct = modes.iter().filter_map(|(pattern, mode)| loosened(&recorded, pattern, *mode));
+            let wider =
+                recorded.iter().filter_map(|(pattern, mode)| loosened_by_wider(modes, pattern, *mode));
+            let loosened: Vec<Loosened> = direct.chain(wider).collect();
             if !loosened.is_empty() {
                 return Ok(Err(loosened));
             }
@@ -198,6 +200,18 @@ fn loosened(recorded: &[(String, Mode)], pattern: &str, mode: Mode) -> Option<Lo
         mode,
         recorded_pattern: recorded_pattern.clone(),
         strictest: *strictest,
+    })
+}
+
+/// Returns whether a recorded pattern that `modes` does not name now has the looser mode of a pattern that includes it.
+fn loosened_by_wider(modes: &[(String, Mode)], pattern: &str, strictest: Mode) -> Option<Loosened> {
+    let including = modes.iter().filter(|(other, _)| includes(other, pattern));
+    let (other, mode) = including.max_by_key(|(other, _)| (other == pattern, other.len()))?;
+    (other != pattern && *mode < strictest).then(|| Loosened {
+        pattern: pattern.to_owned(),
+        mode: *mode,
+        recorded_pattern: pattern.to_owned(),
+        strictest,
     })
 }
 

@@ -33,6 +33,28 @@ fn looser_mode_of_a_type_or_of_a_part_of_its_types_is_refused_after_a_restart() 
 }
 
 #[test]
+fn wider_pattern_does_not_loosen_a_recorded_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let rollout = open(&folder);
+    rollout.adopt(&modes(&[("email:send", Mode::Enforce), ("invoice", Mode::Off)])).unwrap();
+    for pattern in ["email:*", "*"] {
+        let found = rollout.adopt(&modes(&[(pattern, Mode::Observe)])).unwrap();
+        let found: Vec<_> = found.iter().map(|one| (&*one.pattern, one.mode, one.strictest)).collect();
+        assert_eq!(found, [("email:send", Mode::Observe, Mode::Enforce)], "{pattern}");
+    }
+    // The longest pattern that includes the type decides, and a mode of the type itself before it.
+    let found = rollout.adopt(&modes(&[("*", Mode::Enforce), ("email:*", Mode::Observe)])).unwrap();
+    assert_eq!(found.len(), 1);
+    let narrower = modes(&[("*", Mode::Observe), ("email:*", Mode::Enforce)]);
+    assert_eq!(open(&tempfile::tempdir().unwrap()).adopt(&narrower).unwrap(), []);
+    assert_eq!(rollout.adopt(&narrower).unwrap(), []);
+    assert_eq!(rollout.adopt(&modes(&[("email:*", Mode::Enforce)])).unwrap(), []);
+    rollout.loosen("email:send").unwrap();
+    rollout.loosen("email:*").unwrap();
+    assert_eq!(rollout.adopt(&modes(&[("email:*", Mode::Observe)])).unwrap(), []);
+}
+
+#[test]
 fn looser_mode_beside_a_stricter_one_records_neither() {
     let folder = tempfile::tempdir().unwrap();
     let rollout = open(&folder);
