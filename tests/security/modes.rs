@@ -26,6 +26,7 @@ on_both_brokers! {
     unsealed_task_that_fails_is_retried_as_often_as_its_message_says,
     unsealed_tasks_run_in_the_modes_off_observe_and_prefer,
     id_of_an_unsealed_task_may_be_used_again,
+    failed_attempts_of_an_unsealed_task_do_not_count_for_the_next_use_of_its_id,
     mode_that_a_worker_has_used_is_kept_when_the_file_loosens_it,
 }
 
@@ -201,6 +202,30 @@ async fn id_of_an_unsealed_task_may_be_used_again(fleet: Fleet) {
         fleet.queue().delete(&record.id);
     }
     assert_eq!(bodies.all().len(), 2);
+}
+
+async fn failed_attempts_of_an_unsealed_task_do_not_count_for_the_next_use_of_its_id(fleet: Fleet) {
+    let record = plain("{}");
+    // Of three attempts, two fail: the third succeeds. Then all fail, which ends in the archive.
+    for (failures, state) in [(2, None), (2, None), (9, Some(TaskState::Archived)), (2, None)] {
+        let bodies = Bodies::default();
+        fleet.push(TaskRecord { retention: Duration::ZERO, ..record.clone() }).await;
+        for attempt in 1..=3 {
+            let settings = ruled(&fleet, "mode = \"observe\"");
+            let tally = Worker::new(settings, fleet.parts(bodies.handlers(failures))).run_once().await;
+            assert_eq!((tally.started, &tally.refused), (1, &[].into()), "attempt {attempt}");
+            if attempt < 3 {
+                fleet.queue().pull_forward(&record.id);
+                fleet.broker().forward(&taskseal_tests::fleet::mail(), 10).await.unwrap();
+            }
+        }
+        assert_eq!(fleet.find(&record.id).await.map(|info| info.state), state);
+        if state.is_some() {
+            fleet.queue().delete(&record.id);
+        }
+    }
+    let stats = fleet.ledger().stats().unwrap();
+    assert_eq!((stats.locked, stats.waiting), (0, 0));
 }
 
 async fn mode_that_a_worker_has_used_is_kept_when_the_file_loosens_it(fleet: Fleet) {

@@ -322,6 +322,10 @@ impl Ledger for FaultyLedger {
         self.reach()?.give_back(owner, keys)
     }
 
+    fn forget(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
+        self.reach()?.forget(owner, keys)
+    }
+
     fn sweep(&self, now: UnixMillis, limit: usize) -> Result<usize, StateError> {
         self.reach()?.sweep(now, limit)
     }

@@ -78,6 +78,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// [`StateError`]; no lock was released.
     fn give_back(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError>;
 
+    /// Forgets unsealed tasks that have ended: their ids may be used again, with all attempts. Returns which locks `owner` held.
+    ///
+    /// # Errors
+    /// [`StateError`]; no task was forgotten.
+    fn forget(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError>;
+
     /// Forgets up to `limit` tasks that expired more than [`SWEEP_MARGIN`] before `now`, in order of their expiry, and
     /// raises [`LedgerStats::floor`] above them. A lock that has not expired is never forgotten, and an outcome that the
     /// broker has not stored only after [`OUTCOME_MARGIN`]. Returns how many were forgotten.

@@ -11,8 +11,8 @@ use self::acquire::Statements;
 use self::clock::LedgerClock;
 pub use self::look_up::{Recorded, RecordedState};
 use self::statements::{
-    BEGIN, BOUNDS, EXTEND, FINISH, FORGET, GIVE_BACK, INSERT_IDENTITY, LATEST, RAISE_FLOOR, RAISE_LATEST,
-    RELEASE, SCHEMA, SET_LATEST, SETTLED,
+    BEGIN, BOUNDS, EXTEND, FINISH, FORGET, FORGET_LOCKED, GIVE_BACK, INSERT_IDENTITY, LATEST, RAISE_FLOOR,
+    RAISE_LATEST, RELEASE, SCHEMA, SET_LATEST, SETTLED,
 };
 use super::judge::Bounds;
 use super::{
@@ -194,6 +194,10 @@ impl Ledger for SqliteLedger {
 
     fn give_back(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
         self.change_each(GIVE_BACK, owner, keys)
+    }
+
+    fn forget(&self, owner: &str, keys: &[TaskKey]) -> Result<Vec<bool>, StateError> {
+        self.change_each(FORGET_LOCKED, owner, keys)
     }
 
     fn sweep(&self, now: UnixMillis, limit: usize) -> Result<usize, StateError> {

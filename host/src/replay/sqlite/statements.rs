@@ -93,6 +93,9 @@ pub(in crate::replay) const GIVE_BACK: &str = "
     UPDATE task SET state = 'waiting', owner = NULL, until = NULL, attempts = attempts - 1
     WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
 
+pub(in crate::replay) const FORGET_LOCKED: &str = "
+    DELETE FROM task WHERE issuer = ?1 AND task_id = ?2 AND state = 'claimed' AND owner = ?3";
+
 pub(in crate::replay) const FORGET: &str = "
     DELETE FROM task WHERE rowid IN (
         SELECT rowid FROM task

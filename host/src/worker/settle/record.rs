@@ -58,6 +58,7 @@ struct LedgerRecords {
     finished: Vec<(TaskKey, Vec<u8>)>,
     released: Vec<TaskKey>,
     given_back: Vec<TaskKey>,
+    forgotten: Vec<TaskKey>,
     /// For each finished task, in order, whether this worker still held the lock.
     still_held: Vec<bool>,
 }
@@ -72,13 +73,16 @@ impl LedgerRecords {
     fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Succeeded { key, result, .. } => self.finished.push((key.clone(), result.clone())),
+            // An unsealed task that has ended: its id may be used again. A sealed task always has an issuer.
+            Outcome::SucceededUnsealed { key, .. } => self.forgotten.push(key.clone()),
+            Outcome::Failed { key, retry_at: None, .. } if key.issuer.is_empty() => {
+                self.forgotten.push(key.clone());
+            }
             // A cancelled handler is not a crash of its worker. It had started, so the attempt counts.
             Outcome::Failed { key, .. }
             | Outcome::Interrupted { key }
             | Outcome::LockLost { key, started: true } => self.released.push(key.clone()),
             Outcome::LockLost { key, started: false } => self.given_back.push(key.clone()),
-            // The id may be used again: the attempt is not counted.
-            Outcome::SucceededUnsealed { key, .. } => self.given_back.push(key.clone()),
             Outcome::GivenBack { acquired }
             | Outcome::Deferred { acquired, .. }
             | Outcome::Postponed { acquired, .. }
@@ -99,6 +103,10 @@ impl LedgerRecords {
         if !self.given_back.is_empty() {
             ledger.give_back(owner, &self.given_back)?;
             self.given_back.clear();
+        }
+        if !self.forgotten.is_empty() {
+            ledger.forget(owner, &self.forgotten)?;
+            self.forgotten.clear();
         }
         Ok(())
     }
