@@ -133,13 +133,13 @@ impl Rollout {
         sealed.contains(&(queue.clone(), pattern.to_owned()))
     }
 
-    /// Counts a sealed task that was accepted.
-    pub(crate) fn count_sealed(&self, queue: &QueueName, pattern: &str, at: UnixMillis) {
+    /// Records that a sealed task was accepted, and counts it in its first attempt.
+    pub(crate) fn count_sealed(&self, queue: &QueueName, pattern: &str, attempt: u32, at: UnixMillis) {
         if !self.has_sealed(queue, pattern) {
             let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
             sealed.insert((queue.clone(), pattern.to_owned()));
         }
-        lock(&self.pending).count_sealed(queue, pattern, at);
+        lock(&self.pending).count_sealed(queue, pattern, attempt, at);
     }
 
     /// Counts an unsealed task that runs.
@@ -163,6 +163,18 @@ impl Rollout {
             return Ok(());
         }
         store.add(&pending).inspect_err(|_| lock(&self.pending).merge(pending))
+    }
+
+    /// Reads the types of which other processes of this host have accepted sealed tasks.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn refresh(&self) -> Result<(), StateError> {
+        if let Some(store) = &self.store {
+            let found = store.sealed()?;
+            self.sealed.write().unwrap_or_else(PoisonError::into_inner).extend(found);
+        }
+        Ok(())
     }
 
     /// Returns what is stored about each pattern, in their order.

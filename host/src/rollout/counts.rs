@@ -68,9 +68,9 @@ impl Pending {
         self.accepted.entry((pattern.to_owned(), queue.clone())).or_default()
     }
 
-    pub(super) fn count_sealed(&mut self, queue: &QueueName, pattern: &str, at: UnixMillis) {
+    pub(super) fn count_sealed(&mut self, queue: &QueueName, pattern: &str, attempt: u32, at: UnixMillis) {
         let counts = self.counts(queue, pattern);
-        counts.sealed += 1;
+        counts.sealed += u64::from(attempt == 1);
         counts.last_sealed_at = Some(at);
     }
 

@@ -71,7 +71,8 @@ impl Store {
     /// Returns queue and pattern of the types of which a sealed task was accepted.
     pub(super) fn sealed(&self) -> Result<HashSet<(QueueName, String)>, StateError> {
         self.file.read(|connection| {
-            let mut statement = connection.prepare("SELECT queue, pattern FROM accepted WHERE sealed > 0")?;
+            let mut statement =
+                connection.prepare("SELECT queue, pattern FROM accepted WHERE last_sealed_at IS NOT NULL")?;
             let rows = read_rows(statement.query([])?, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
             let named = |(queue, pattern): (String, _)| Some((QueueName::parse(&queue).ok()?, pattern));
             Ok(rows.into_iter().filter_map(named).collect())

@@ -101,13 +101,26 @@ fn mode_that_a_process_has_used_is_not_loosened_while_it_runs() {
 }
 
 #[test]
+fn sealed_task_of_another_process_ends_the_unsealed_ones_of_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, earlier, later) = (queue("mail"), open(&folder), open(&folder));
+    // The process that ran the first attempt has stored nothing.
+    later.count_sealed(&mail, "a", 2, UnixMillis(1));
+    later.flush().unwrap();
+    assert!(!earlier.has_sealed(&mail, "a"));
+    earlier.refresh().unwrap();
+    assert!(earlier.has_sealed(&mail, "a") && open(&folder).has_sealed(&mail, "a"));
+    assert_eq!(earlier.report().unwrap()[0].queues[0].sealed, 0);
+}
+
+#[test]
 fn counts_of_several_processes_add_up() {
     let folder = tempfile::tempdir().unwrap();
     let (mail, at) = (queue("mail"), UnixMillis);
     for time in [1, 2] {
         let rollout = open(&folder);
         assert_eq!(rollout.has_sealed(&mail, "a"), time == 2);
-        rollout.count_sealed(&mail, "a", at(time));
+        rollout.count_sealed(&mail, "a", 1, at(time));
         rollout.count_unsealed(&mail, "a", &format!("id-{time}"), at(10 * time));
         rollout.count_refused("a", Refusal::Rejected, at(time));
         rollout.flush().unwrap();

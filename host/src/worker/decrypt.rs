@@ -41,9 +41,7 @@ pub(super) fn decrypt(
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
-    if attempt == 1 {
-        count_sealed(shared, queue, claims.task_type.as_str());
-    }
+    count_sealed(shared, queue, claims.task_type.as_str(), attempt);
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
         id: claims.task_id,
@@ -70,12 +68,12 @@ pub(super) fn decrypt(
 }
 
 /// Counts a task of a type with a rule: its mode may become stricter once all are sealed.
-fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str) {
+fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str, attempt: u32) {
     let now = UnixMillis::now();
     if let RuleChoice::Rule(rule) = shared.policy.rules().choose(task_type)
         && rule.mode_at(now) != Mode::Off
     {
-        shared.rollout.count_sealed(queue, &rule.pattern, now);
+        shared.rollout.count_sealed(queue, &rule.pattern, attempt, now);
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) async fn count(shared: Arc<Shared>) {
 pub(super) async fn store_counts(shared: &Arc<Shared>) {
     let store = |shared: &Shared| {
         shared.rollout.flush()?;
+        shared.rollout.refresh()?;
         // A looser mode is not recorded, and does not hold: see `Rollout::effective`.
         shared.rollout.tighten(shared.policy.rules().modes_at(UnixMillis::now()))
     };
