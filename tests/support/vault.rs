@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use taskseal_core::keys::SigningKey;
 
 use self::request::{Answer, Request};
@@ -25,6 +25,8 @@ pub enum VaultOutage {
     Closed,
     /// Status 429: a rate limit quota is exceeded.
     Throttled,
+    /// Status 429, with the longest delay that the header can require.
+    ThrottledWithoutEnd,
     /// Status 503: the server is sealed.
     Sealed,
     /// No answer comes before the server ends.
@@ -63,6 +65,8 @@ struct State {
     /// Versions of secrets by path, the first one first.
     secrets: BTreeMap<String, Vec<Stored>>,
     keys: BTreeMap<String, TransitKey>,
+    /// Signs instead of every version.
+    other_signer: Option<SigningKey>,
     /// Whether the policy denies everything but logins.
     denies: bool,
     outages: VecDeque<VaultOutage>,
@@ -203,6 +207,16 @@ impl ContractVault {
         keys.push(key);
     }
 
+    /// Deletes a key of the engine `transit`.
+    pub fn delete_key(&self, name: &str) {
+        self.state().keys.remove(name);
+    }
+
+    /// Signs with `key` instead of the version that a request names, or stops to do so.
+    pub fn sign_with(&self, key: Option<SigningKey>) {
+        self.state().other_signer = key;
+    }
+
     /// Adds a version to an HMAC key of the engine `transit`.
     ///
     /// # Panics
@@ -274,10 +288,8 @@ impl Shared {
         match state.outages.pop_front() {
             None => {}
             Some(VaultOutage::Closed) => return None,
-            Some(VaultOutage::Throttled) => {
-                let errors = json!({ "errors": ["request path \"x\": rate limit quota exceeded"] });
-                return Some(Answer { retry_after: Some(0), ..Answer::new(429, errors) });
-            }
+            Some(VaultOutage::Throttled) => return Some(Answer::throttled(0)),
+            Some(VaultOutage::ThrottledWithoutEnd) => return Some(Answer::throttled(u64::MAX)),
             Some(VaultOutage::Sealed) => return Some(Answer::errors(503, &["Vault is sealed"])),
             Some(VaultOutage::Garbled) => {
                 return Some(Answer::new(200, Value::from("root-token instead of an answer")));

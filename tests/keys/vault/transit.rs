@@ -92,6 +92,42 @@ fn rotated_key_has_another_kid_and_the_version_of_an_open_key_stays() {
     assert_eq!(kid(&host, "vault://transit/keys/producer?version=1"), first);
 }
 
+#[test]
+fn signature_of_a_key_that_was_deleted_and_created_again_is_a_permanent_fault() {
+    let site = Site::new("");
+    let first = with_versions(&site, 1)[0];
+    let KeyHandle::Signer(signer) = open(&site.host(), KEY, KeyUsage::Sign).unwrap() else {
+        panic!("another handle")
+    };
+    site.server.delete_key("producer");
+    let second = with_versions(&site, 1)[0];
+
+    let fault = signer.sign_digest(&[7; 32]).unwrap_err();
+
+    assert_eq!(fault.retry_after(), None);
+    let expected = format!("the key was replaced after it was opened: expected {first}, found {second}");
+    assert!(fault.to_string().ends_with(&expected), "{fault}");
+}
+
+#[test]
+fn signature_that_does_not_verify_is_not_used() {
+    let site = Site::new("");
+    with_versions(&site, 1);
+    let host = site.host();
+    let KeyHandle::Signer(signer) = open(&host, KEY, KeyUsage::Sign).unwrap() else {
+        panic!("another handle")
+    };
+    site.server.sign_with(Some(site.signing_key()));
+
+    let fault = signer.sign_digest(&[7; 32]).unwrap_err();
+    let error = refused(&host, KEY, KeyUsage::Sign);
+    site.server.sign_with(None);
+
+    assert!(fault.to_string().contains("the signature does not verify"), "{fault}");
+    assert_eq!(error.kind, KeyErrorKind::Unavailable);
+    signer.sign_digest(&[7; 32]).unwrap();
+}
+
 /// Seals a task with the client key `uri` of `suite`, and verifies it. `entry` is the key in the keyset.
 fn seals(site: &Site, uri: &str, suite: Suite, entry: &str) {
     let rights = "issuers = [\"shop\"]\ntypes = [\"*\"]\naudiences = [\"plant/*\"]\n";

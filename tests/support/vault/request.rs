@@ -64,6 +64,12 @@ impl Answer {
         Self::new(status, json!({ "errors": errors }))
     }
 
+    /// The documented form of an exceeded rate limit, with a delay in seconds.
+    pub(super) fn throttled(retry_after: u64) -> Self {
+        let answer = Self::errors(429, &["request path \"x\": rate limit quota exceeded"]);
+        Self { retry_after: Some(retry_after), ..answer }
+    }
+
     /// The documented form of a reply with data.
     pub(super) fn data(data: Value) -> Self {
         Self::new(

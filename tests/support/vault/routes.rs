@@ -182,7 +182,7 @@ impl State {
         };
         let digest = input(body).and_then(|input| <[u8; 32]>::try_from(input).ok());
         let Some(digest) = digest else { return Answer::errors(400, &["unable to decode input as base64"]) };
-        let mut key: &SigningKey = key;
+        let mut key: &SigningKey = self.other_signer.as_ref().unwrap_or(key);
         let Ok(signature) = key.sign_digest(&digest);
         let signature = Base64UrlUnpadded::encode_string(&signature);
         Answer::data(json!({ "signature": format!("vault:v{version}:{signature}"), "key_version": version }))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use taskseal_core::keys::{POINT_LEN, VerifyingKey};
 use taskseal_core::provider::MacStructure;
-use taskseal_core::{KeyId, Secret};
+use taskseal_core::{KeyId, Provider as _, Secret, Software};
 use zeroize::Zeroizing;
 
 use super::client::Client;
@@ -107,20 +107,25 @@ impl Signer {
         version: Option<u64>,
     ) -> Result<Self, VaultFault> {
         let (key, data) = Key::load(client, mount, name, version)?;
-        let fault = |what: &str| VaultFault::Invalid(format!("{mount}/keys/{name}: {what}"));
-        if data.r#type != "ecdsa-p256" {
-            return Err(fault("not a key of the type ecdsa-p256"));
-        }
-        let Some(Version::Asymmetric { public_key }) = data.keys.get(&key.version.to_string()) else {
-            return Err(fault("the version has no public key"));
-        };
-        let parsed = PemKey::parse(public_key.as_bytes()).map_err(|error| fault(&error.message))?;
-        let PemKey::Public(point) = parsed else { return Err(fault("the version has no public key")) };
-        let public = VerifyingKey::from_point(&point).map_err(|_| fault("the public key is damaged"))?;
+        let public = public_key(&key, &data)?;
         let signer = Self { key, public };
-        signer.sign(&Sha256::digest(SELF_TEST).into())?;
+        signer.sign_verified(&Sha256::digest(SELF_TEST).into())?;
         Ok(signer)
     }
+}
+
+/// Returns the public key of the version that is in use.
+fn public_key(key: &Key, data: &KeyData) -> Result<VerifyingKey, VaultFault> {
+    let fault = |what: &str| VaultFault::Invalid(format!("{}/keys/{}: {what}", key.mount, key.name));
+    if data.r#type != "ecdsa-p256" {
+        return Err(fault("not a key of the type ecdsa-p256"));
+    }
+    let Some(Version::Asymmetric { public_key }) = data.keys.get(&key.version.to_string()) else {
+        return Err(fault("the version has no public key"));
+    };
+    let parsed = PemKey::parse(public_key.as_bytes()).map_err(|error| fault(&error.message))?;
+    let PemKey::Public(point) = parsed else { return Err(fault("the version has no public key")) };
+    VerifyingKey::from_point(&point).map_err(|_| fault("the public key is damaged"))
 }
 
 impl RemoteSigner for Signer {
@@ -133,11 +138,37 @@ impl RemoteSigner for Signer {
     }
 
     fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignerFault> {
-        self.sign(digest).map_err(VaultFault::of_signer)
+        self.sign_verified(digest).map_err(VaultFault::of_signer)
     }
 }
 
 impl Signer {
+    /// Signs, and verifies the signature: a key that was deleted and created again has the same name and versions.
+    fn sign_verified(&self, digest: &[u8; 32]) -> Result<[u8; 64], VaultFault> {
+        let signature = self.sign(digest)?;
+        match Software.verify_es256(&self.public, digest, &signature) {
+            Ok(()) => Ok(signature),
+            Err(_) => Err(self.explain()),
+        }
+    }
+
+    /// Returns why a signature does not verify: the name leads to another key, or the reply is wrong.
+    fn explain(&self) -> VaultFault {
+        let Key { client, mount, name, version } = &self.key;
+        let found = Key::load(Arc::clone(client), mount, name, Some(*version));
+        match found.and_then(|(key, data)| public_key(&key, &data)) {
+            Ok(found) if found.kid() == self.public.kid() => VaultFault::Unavailable(format!(
+                "{mount}/sign/{name}: the signature does not verify with the public key of the version"
+            )),
+            Ok(found) => VaultFault::Invalid(format!(
+                "{mount}/keys/{name}: the key was replaced after it was opened: expected {}, found {}",
+                self.public.kid(),
+                found.kid()
+            )),
+            Err(fault) => fault,
+        }
+    }
+
     fn sign(&self, digest: &[u8; 32]) -> Result<[u8; 64], VaultFault> {
         #[derive(Serialize)]
         struct Request<'a> {
