@@ -107,7 +107,7 @@ pub(crate) trait Deadline {
 
 impl Deadline for Instant {
     fn allows(&self, _failures: u32, delay: Duration) -> bool {
-        Self::now() + delay < *self
+        delay < self.saturating_duration_since(Self::now())
     }
 }
 

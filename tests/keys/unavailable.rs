@@ -48,6 +48,22 @@ async fn client_gives_up_on_an_unavailable_token_after_its_patience_and_enqueues
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delay_without_end_that_a_key_requires_is_limited_by_the_patience_of_the_client() {
+    let fleet = Fleet::embedded().await;
+    let (client, signer) = client(&fleet, Duration::from_millis(200));
+    signer.from_now_on(Then::IsUnavailableWithoutEnd);
+    let error = client.enqueue(task()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Sealing(SealError::Signer(_))), "{error:?}");
+    // The last attempt is made when the patience ends.
+    assert_eq!(signer.asked(), 2);
+
+    let (client, token, receipt) = answered(&fleet, Duration::from_millis(200)).await;
+    token.from_now_on(Then::IsUnavailableWithoutEnd);
+    let error = client.result(&receipt).await.unwrap_err();
+    assert!(matches!(error, ClientError::Result(OpenError::KeyUnavailable)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn client_does_not_repeat_a_request_that_fails_permanently() {
     let fleet = Fleet::embedded().await;
     let (client, signer) = client(&fleet, LONG);

@@ -41,6 +41,8 @@ pub enum Then {
     #[default]
     Signs,
     IsUnavailable,
+    /// Is unavailable, and requires the longest delay that there is.
+    IsUnavailableWithoutEnd,
     Fails,
     /// Answers, and not with what it should.
     SignsWrongly,
@@ -81,6 +83,9 @@ impl<K> Token<K> {
             Then::Signs | Then::SignsWrongly | Then::TakesAtMost(_) => Ok(then),
             Then::IsUnavailable => {
                 Err(SignerFault::transient("the token is unavailable", Duration::from_millis(20)))
+            }
+            Then::IsUnavailableWithoutEnd => {
+                Err(SignerFault::transient("the token is unavailable", Duration::MAX))
             }
             Then::Fails => Err(SignerFault::new("the token was pulled")),
             Then::Panics => panic!("as the test wants it"),

@@ -11,6 +11,9 @@ const MAX_MESSAGE: usize = 300;
 /// Retry delay where the service does not give one.
 const DEFAULT_RETRY: Duration = Duration::from_millis(200);
 
+/// Maximum delay that a service can require before the next attempt, in seconds. It keeps sums of times in range.
+const MAX_RETRY_AFTER: u64 = 3600;
+
 /// Why a service did not do what it was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -148,7 +151,8 @@ impl Fault {
 
 /// Returns the delay of a `Retry-After` header (RFC 9110 section 10.2.3) in seconds. Services do not send its form with a date.
 pub(crate) fn retry_after(header: Option<&str>) -> Option<Duration> {
-    header?.trim().parse().ok().map(Duration::from_secs)
+    let seconds: u64 = header?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER)))
 }
 
 /// Returns a message of a service on one line, without control characters, shortened.
@@ -158,4 +162,19 @@ fn readable(message: &str) -> String {
         .filter(|word| !word.is_empty())
         .collect();
     words.join(" ").chars().take(MAX_MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delay_that_a_service_requires_is_limited() {
+        for (header, seconds) in [("7", 7), (" 3600 ", 3600), ("3601", 3600), ("18446744073709551615", 3600)]
+        {
+            assert_eq!(retry_after(Some(header)), Some(Duration::from_secs(seconds)), "{header}");
+        }
+        assert_eq!(retry_after(Some("Fri, 31 Dec 1999 23:59:59 GMT")), None);
+        assert_eq!(retry_after(None), None);
+    }
 }

@@ -75,7 +75,7 @@ impl Producer {
             let now = Instant::now();
             match sealed.iter().find_map(retry_delay) {
                 // The last attempt is made at the deadline, also if the token asks for a longer pause.
-                Some(delay) if now < deadline => tokio::time::sleep_until((now + delay).min(deadline)).await,
+                Some(delay) if now < deadline => tokio::time::sleep(delay.min(deadline - now)).await,
                 _ => return sealed,
             }
         }

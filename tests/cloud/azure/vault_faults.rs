@@ -157,7 +157,7 @@ fn service_that_requires_a_long_delay_is_a_transient_fault() {
 
     let fault = signer.sign_digest(&[1; 32]).unwrap_err();
 
-    assert_eq!(fault.retry_after(), Some(Duration::from_secs(7200)));
+    assert_eq!(fault.retry_after(), Some(Duration::from_secs(3600)));
 }
 
 #[test]

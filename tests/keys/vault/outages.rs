@@ -72,6 +72,17 @@ fn outage_and_throttling_that_end_within_the_time_limit_are_not_noticed() {
 }
 
 #[test]
+fn delay_and_lifetime_without_end_are_limited() {
+    let site = site("timeout = \"1s\"\n");
+    site.server.lease(u64::MAX);
+    site.server.fail([VaultOutage::ThrottledWithoutEnd]);
+    let error = refused(&site.host(), SECRET, KeyUsage::Sign);
+    assert_eq!(error.kind, KeyErrorKind::Unavailable);
+    assert!(error.message.contains("rate limit quota exceeded"), "{error}");
+    open(&site.host(), SECRET, KeyUsage::Sign).unwrap();
+}
+
+#[test]
 fn signature_of_an_unavailable_server_may_be_retried_and_succeeds_after_the_outage() {
     let site = site("timeout = \"1s\"\n");
     site.server.add_signing_key("producer", site.signing_key());

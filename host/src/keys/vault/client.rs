@@ -135,7 +135,7 @@ impl Client {
                 _ => return result,
             };
             let delay = retry_after.unwrap_or_else(|| DELAYS.delay(attempt));
-            if attempt == MAX_ATTEMPTS || Instant::now() + delay >= deadline {
+            if attempt == MAX_ATTEMPTS || delay >= deadline.saturating_duration_since(Instant::now()) {
                 return result;
             }
             thread::sleep(delay);

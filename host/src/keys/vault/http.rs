@@ -17,6 +17,9 @@ use crate::wiped_buffer::WipedBuffer;
 /// Maximum length of a reply, in bytes. A request has no such limit: its message is that of a caller.
 const MAX_REPLY: usize = 1 << 20;
 
+/// Maximum delay that a server can require before the next attempt, in seconds. It keeps sums of times in range.
+const MAX_RETRY_AFTER: u64 = 3600;
+
 /// Maximum number of idle connections that are kept.
 const MAX_IDLE: usize = 8;
 
@@ -103,6 +106,7 @@ impl Connections {
         let mut response = sent.map_err(|error| self.unreachable(&error))?;
         let retry_after =
             response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry_after.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_RETRY_AFTER)));
         let status = response.status().as_u16();
         let mut kept = WipedBuffer::with_capacity(4096);
         let mut source = response.body_mut().as_reader().take(MAX_REPLY as u64 + 1);
@@ -115,7 +119,7 @@ impl Connections {
                 self.base
             )));
         }
-        Ok(Reply { status, body: kept.into_bytes(), retry_after: retry_after.map(Duration::from_secs) })
+        Ok(Reply { status, body: kept.into_bytes(), retry_after })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> VaultFault {

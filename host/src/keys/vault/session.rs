@@ -15,6 +15,9 @@ pub(super) struct Session {
     lifetime: Option<(Instant, Instant)>,
 }
 
+/// Maximum lifetime of a token, in seconds: a year, 32 days being the default of servers. It keeps sums of times in range.
+const MAX_LIFETIME: u64 = 365 * 86_400;
+
 /// What to do with a token before the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -29,7 +32,7 @@ impl Session {
     /// Creates the session of a token that ends after `seconds`, or never if that is 0.
     pub(super) fn new(token: Zeroizing<String>, seconds: u64, renewable: bool, now: Instant) -> Self {
         let lifetime = (seconds > 0).then(|| {
-            let whole = Duration::from_secs(seconds);
+            let whole = Duration::from_secs(seconds.min(MAX_LIFETIME));
             // A little before two thirds, so that processes that started together do not renew together.
             let renewal = whole / 2 + with_jitter(whole / 6);
             (now + renewal, now + whole)
