@@ -5,7 +5,7 @@ use taskseal::keys::InvalidKeyRef;
 /// A URI `scheme://AUTHORITY/PATH?NAME=VALUE`.
 #[derive(Debug)]
 pub(crate) struct UriParts<'u> {
-    /// What is written before the first slash; may be empty.
+    /// `HOST[:PORT]`, which is written before the first slash; may be empty.
     pub(crate) authority: &'u str,
     pub(crate) path: &'u str,
     query: Vec<(&'u str, &'u str)>,
@@ -28,11 +28,8 @@ impl<'u> UriParts<'u> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) =
             rest.split_once('/').ok_or_else(|| invalid("the URI does not name a key or a secret"))?;
-        if !authority
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':'))
-        {
-            return Err(invalid("the URI has an invalid host"));
+        if !is_host_with_port(authority) {
+            return Err(invalid("the URI has an invalid host or port"));
         }
         if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(invalid("the URI does not name a key or a secret"));
@@ -58,6 +55,20 @@ impl<'u> UriParts<'u> {
     pub(crate) fn endpoint(&self) -> Option<String> {
         (!self.authority.is_empty()).then(|| endpoint(self.authority))
     }
+}
+
+/// Returns whether a text has the form `HOST[:PORT]`. A client of HTTP may ignore a port that is not a number, and connect to another
+/// host than the one that was compared.
+fn is_host_with_port(authority: &str) -> bool {
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let is_host = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0)
+    };
+    is_host && port.is_none_or(|port| !host.is_empty() && is_port(port))
 }
 
 /// Returns the URL of `HOST[:PORT]`: HTTPS, and without TLS only on this machine.
@@ -105,6 +116,24 @@ mod tests {
             let error = split(uri).unwrap_err();
             assert!(!format!("{error:?}").contains("secret77"), "{uri}: {error:?}");
         }
+    }
+
+    #[test]
+    fn authority_that_is_not_a_host_with_a_numeric_port_is_refused() {
+        for authority in [
+            "example.org:x.amazonaws.com",
+            "example.org:80:kms.amazonaws.com",
+            "example.org:443.amazonaws.com",
+            "example.org:",
+            "example.org:+1",
+            "example.org:0",
+            "example.org:65536",
+            ":443",
+            "user@example.org",
+        ] {
+            assert!(split(&format!("awskms://{authority}/alias/a")).is_err(), "{authority}");
+        }
+        split("awskms://example.org:8443/alias/a").unwrap();
     }
 
     #[test]

@@ -56,8 +56,9 @@ impl VaultUri {
 }
 
 fn resource_of(authority: &str) -> Option<&'static str> {
-    let domain =
-        DOMAINS.iter().find(|(domain, _)| authority.ends_with(domain)).map(|(_, resource)| *resource);
+    let host = authority.split(':').next().unwrap_or_default();
+    let is_in = |domain: &str| host.strip_suffix(domain).is_some_and(|name| !name.is_empty());
+    let domain = DOMAINS.iter().find(|(domain, _)| is_in(domain)).map(|(_, resource)| *resource);
     domain.or_else(|| is_loopback(authority).then_some("https://vault.azure.net"))
 }
 
@@ -78,6 +79,9 @@ mod tests {
             "azurekv://127.0.0.1.example.org/keys/shop",
             "azurekv:///keys/shop",
             "azurekv://a.vault.azure.net:443@example.org/keys/shop",
+            "azurekv://example.org:x.vault.azure.net/keys/shop",
+            "azurekv://example.org:443:x.vault.azure.net/keys/shop",
+            "azurekv://.vault.azure.net/keys/shop",
         ] {
             assert!(VaultUri::parse(uri, "").is_err(), "{uri}");
         }
