@@ -1,5 +1,6 @@
 //! Access tokens (RFC 6749) of a service, renewed before they expire.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,9 +19,9 @@ struct AccessToken {
     expires_at: Instant,
 }
 
-/// The current access token, shared by all calls.
+/// The current access token of each resource, shared by all calls. A service gets no token of another resource.
 #[derive(Default)]
-pub(crate) struct AccessTokens(Mutex<Option<AccessToken>>);
+pub(crate) struct AccessTokens(Mutex<BTreeMap<&'static str, AccessToken>>);
 
 impl fmt::Debug for AccessTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,36 +55,41 @@ struct TokenError {
 const SHORT: Duration = Duration::from_secs(60);
 
 impl AccessTokens {
-    /// Makes a call with a token. If the service refuses the token, the call is made once more with a new one: the old one may
+    /// Makes a call with a token of `resource`. If the service refuses the token, the call is made once more with a new one: the old one may
     /// have been revoked.
     pub(crate) fn with_token(
         &self,
+        resource: &'static str,
         fetch: impl Fn() -> Result<RestAnswer, Fault>,
         call: impl Fn(&str) -> Result<RestAnswer, Fault>,
     ) -> Result<RestAnswer, Fault> {
-        let token = self.current(&fetch)?;
+        let token = self.current(resource, &fetch)?;
         let answer = call(&bearer(&token))?;
         if answer.status != 401 {
             return Ok(answer);
         }
-        self.forget(&token);
-        call(&bearer(&self.current(&fetch)?))
+        self.forget(resource, &token);
+        call(&bearer(&self.current(resource, &fetch)?))
     }
 
     /// Returns a valid token. One thread fetches it, the others wait.
-    fn current(&self, fetch: impl Fn() -> Result<RestAnswer, Fault>) -> Result<Zeroizing<String>, Fault> {
-        let mut token = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn current(
+        &self,
+        resource: &'static str,
+        fetch: impl Fn() -> Result<RestAnswer, Fault>,
+    ) -> Result<Zeroizing<String>, Fault> {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some(token) = token.as_ref().filter(|token| now < token.renewed_at) {
+        if let Some(token) = tokens.get(resource).filter(|token| now < token.renewed_at) {
             return Ok(token.value.clone());
         }
         match fetch().and_then(|answer| parse(&answer, now)) {
             Ok(fetched) => {
                 let value = fetched.value.clone();
-                *token = Some(fetched);
+                tokens.insert(resource, fetched);
                 Ok(value)
             }
-            Err(fault) => match token.as_ref().filter(|token| now < token.expires_at) {
+            Err(fault) => match tokens.get(resource).filter(|token| now < token.expires_at) {
                 // The token endpoint fails while the token is still valid.
                 Some(token) => Ok(token.value.clone()),
                 None => Err(fault),
@@ -91,10 +97,10 @@ impl AccessTokens {
         }
     }
 
-    fn forget(&self, refused: &Zeroizing<String>) {
-        let mut token = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if token.as_ref().is_some_and(|token| token.value == *refused) {
-            *token = None;
+    fn forget(&self, resource: &'static str, refused: &Zeroizing<String>) {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.get(resource).is_some_and(|token| token.value == *refused) {
+            tokens.remove(resource);
         }
     }
 }
@@ -149,4 +155,30 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
         }
     }
     form
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn token_of_one_resource_is_sent_to_no_other() {
+        let (tokens, sent) = (AccessTokens::default(), RefCell::new(Vec::new()));
+        let answer = |value: &str| {
+            let body = json!({ "access_token": value, "expires_in": 3599 });
+            Ok(RestAnswer::new(200, body.to_string().into_bytes()))
+        };
+        for (resource, next) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("b", "b2")] {
+            let call = |bearer: &str| {
+                sent.borrow_mut().push(bearer.to_owned());
+                answer("")
+            };
+            tokens.with_token(resource, || answer(next), call).unwrap();
+        }
+        assert_eq!(*sent.borrow(), ["Bearer a1", "Bearer b1", "Bearer a1", "Bearer b1"]);
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
+use self::credentials::SCOPE;
 pub use self::credentials::{GoogleCredentials, InvalidGoogleCredentials};
 pub use self::kms::GoogleKms;
 pub use self::secrets::GoogleSecrets;
@@ -72,6 +73,7 @@ impl Connector {
         let Connection { rest, credentials, tokens } = self.connection()?;
         let url = format!("{}/v1/{path}", self.endpoint);
         let answer = tokens.with_token(
+            SCOPE,
             || credentials.request(rest, deadline),
             |bearer| rest.call(&url, &[("authorization", bearer)], body, deadline.next_attempt()),
         )?;

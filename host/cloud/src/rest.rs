@@ -104,6 +104,12 @@ fn fault(error: &ureq::Error, limit: Duration) -> Fault {
 }
 
 impl RestAnswer {
+    /// Creates an answer that no service has sent.
+    #[cfg(test)]
+    pub(crate) fn new(status: u16, body: Vec<u8>) -> Self {
+        Self { status, retry_after: None, body: Zeroizing::new(body) }
+    }
+
     /// Returns the content of a successful answer.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         // The error of the parser may show a part of a secret.

@@ -83,6 +83,19 @@ pub(crate) fn is_loopback(authority: &str) -> bool {
     address.or_else(|_| authority.parse::<std::net::IpAddr>()).is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Returns whether a URL is one of HTTPS, or leads to this machine: credentials are sent to no other.
+#[cfg(feature = "rest")]
+pub(crate) fn is_confidential(url: &str) -> bool {
+    url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) || is_local(url)
+}
+
+/// Returns whether a URL without TLS leads to this machine.
+#[cfg(feature = "rest")]
+pub(crate) fn is_local(url: &str) -> bool {
+    let rest = url.strip_prefix("http://");
+    rest.is_some_and(|rest| is_loopback(rest.split(['/', '?', '#']).next().unwrap_or_default()))
+}
+
 /// Returns whether a byte can be part of a URI. No percent sign: names in these services need none.
 const fn is_allowed(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -148,5 +161,25 @@ mod tests {
             assert_eq!(endpoint(authority), url);
         }
         assert_eq!(split("awskms:///alias/a").unwrap().endpoint(), None);
+    }
+
+    #[cfg(feature = "rest")]
+    #[test]
+    fn url_that_would_show_credentials_to_the_network_is_not_confidential() {
+        for url in [
+            "",
+            "ftp://example.org",
+            "http://example.org/token",
+            "http://127.0.0.1@example.org/",
+            "http://127.0.0.1.example.org/",
+            "http://localhost/",
+            "https:/example.org",
+            "//example.org",
+        ] {
+            assert!(!is_confidential(url), "{url}");
+        }
+        for url in ["https://example.org/token", "HTTPS://example.org", "http://127.0.0.1:80/a"] {
+            assert!(is_confidential(url), "{url}");
+        }
     }
 }

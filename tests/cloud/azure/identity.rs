@@ -40,6 +40,34 @@ fn machine_without_the_identity_is_an_error_at_once() {
 }
 
 #[test]
+fn vault_on_this_machine_gets_no_token_of_an_authority_on_another_machine() {
+    let server = VaultServer::start();
+    let credentials = AzureCredentials::client_secret("tenant", "client", "secret77");
+    let stores = KeyStores::default().with(AzureKeyVault::with_credentials(credentials).timeouts(PATIENT));
+    let secret = stores.parse(&server.uri("secrets/shop"), Path::new("taskseal.toml")).unwrap();
+
+    let fault = stores.fetch(&secret).unwrap_err();
+
+    assert_eq!(fault.kind, KeyErrorKind::CredentialsRefused);
+    assert!(fault.message.contains("gets no access token"), "{fault}");
+    assert_eq!(server.paths(), Vec::<String>::new());
+}
+
+#[test]
+fn client_secret_is_not_sent_in_clear_text() {
+    let credentials =
+        AzureCredentials::client_secret("tenant", "client", "secret77").endpoint("http://192.0.2.1");
+    let stores = KeyStores::default().with(AzureKeyVault::with_credentials(credentials).timeouts(PATIENT));
+    let uri = "azurekv://plant.vault.azure.net/secrets/shop";
+    let secret = stores.parse(uri, Path::new("taskseal.toml")).unwrap();
+
+    let fault = stores.fetch(&secret).unwrap_err();
+
+    assert_eq!(fault.kind, KeyErrorKind::CredentialsRefused);
+    assert!(fault.message.contains("would be sent in clear text"), "{fault}");
+}
+
+#[test]
 fn managed_identity_of_the_machine_fetches_a_secret() {
     let (server, service) = (VaultServer::start(), Contract::start(metadata));
     let stores = stores(&service);

@@ -1,5 +1,7 @@
 //! Faults of Google Cloud: each one is a clear error, and only the transient ones are repeated.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::json;
@@ -23,6 +25,33 @@ fn file_that_is_not_the_key_of_a_service_account_is_refused_and_not_shown() {
     }
     let credentials = GoogleCredentials::service_account(server.key_file().to_string().as_bytes()).unwrap();
     assert_eq!(format!("{credentials:?}"), "GoogleCredentials(\"shop@p.iam.gserviceaccount.com\")");
+}
+
+#[test]
+fn service_account_whose_assertion_would_be_sent_in_clear_text_is_refused() {
+    let server = GoogleServer::start();
+    for url in ["http://example.org/token", "ftp://127.0.0.1/token", ""] {
+        let mut file = server.key_file();
+        file["token_uri"] = json!(url);
+        let error = GoogleCredentials::service_account(file.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("`token_uri`"), "{url}: {error}");
+    }
+}
+
+#[test]
+fn key_file_of_a_service_account_that_other_users_can_read_or_change_is_refused() {
+    let server = GoogleServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.json");
+    assert!(GoogleCredentials::service_account_file(&path).is_err());
+    fs::write(&path, server.key_file().to_string()).unwrap();
+    for mode in [0o644, 0o640, 0o602] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let error = GoogleCredentials::service_account_file(&path).unwrap_err();
+        assert!(error.to_string().contains("shop.json"), "{error}");
+    }
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    GoogleCredentials::service_account_file(&path).unwrap();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::access_token::form;
 use crate::fault::Fault;
 use crate::rest::{RestAnswer, RestBody, RestClient};
 use crate::timeouts::Deadline;
+use crate::uri::{is_confidential, is_local};
 
 /// How this process authenticates to Azure.
 #[derive(Clone)]
@@ -108,6 +109,14 @@ impl AzureCredentials {
         }
     }
 
+    /// Returns whether a service on this machine issues the access tokens, as emulators do.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        let (Kind::ClientSecret { authority: url, .. }
+        | Kind::InstanceMetadata { host: url, .. }
+        | Kind::AppService { endpoint: url, .. }) = &self.0;
+        is_local(url)
+    }
+
     /// Requests an access token for a resource.
     pub(super) fn request(
         &self,
@@ -118,6 +127,11 @@ impl AzureCredentials {
         let limit = deadline.next_attempt();
         match &self.0 {
             Kind::ClientSecret { authority, tenant, client, secret } => {
+                if !is_confidential(authority) {
+                    return Err(Fault::credentials(
+                        "the URL of the authority must begin with https: the client secret would be sent in clear text",
+                    ));
+                }
                 let scope = format!("{resource}/.default");
                 let body = form(&[
                     ("grant_type", "client_credentials"),

@@ -55,6 +55,13 @@ impl VaultUri {
     }
 }
 
+impl VaultUri {
+    /// Returns whether the vault is on this machine, and called without TLS.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.vault.starts_with("http:")
+    }
+}
+
 fn resource_of(authority: &str) -> Option<&'static str> {
     let host = authority.split(':').next().unwrap_or_default();
     let is_in = |domain: &str| host.strip_suffix(domain).is_some_and(|name| !name.is_empty());

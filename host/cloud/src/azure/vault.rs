@@ -111,8 +111,14 @@ impl Connection {
         body: &RestBody<'_>,
         deadline: &Deadline,
     ) -> Result<RestAnswer, Fault> {
+        if uri.is_loopback() && !self.credentials.is_of_this_machine() {
+            return Err(Fault::credentials(
+                "a vault on this machine gets no access token of an authority on another machine",
+            ));
+        }
         let url = format!("{}/{path}?api-version={API_VERSION}", uri.vault);
         let answer = self.tokens.with_token(
+            uri.resource,
             || self.credentials.request(&self.rest, uri.resource, deadline),
             |bearer| self.rest.call(&url, &[("authorization", bearer)], body, deadline.next_attempt()),
         )?;

@@ -1,6 +1,7 @@
 //! Credentials of Google Cloud: the key of a service account, or the service account of the machine.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,12 +11,14 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde::Deserialize;
 use serde_json::json;
+use taskseal::keys::{KeyRef, KeyStores};
 use zeroize::Zeroizing;
 
 use crate::access_token::form;
 use crate::fault::Fault;
 use crate::rest::{RestAnswer, RestBody, RestClient};
 use crate::timeouts::Deadline;
+use crate::uri::is_confidential;
 
 /// How this process authenticates to Google Cloud.
 #[derive(Clone)]
@@ -63,7 +66,7 @@ impl fmt::Debug for GoogleCredentials {
     }
 }
 
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const METADATA: &str = "http://metadata.google.internal";
 
 /// Lifetime of an assertion, in seconds.
@@ -82,6 +85,9 @@ impl GoogleCredentials {
         if file.r#type != "service_account" {
             return Err(invalid("the credentials are not of type service_account"));
         }
+        if !is_confidential(&file.token_uri) {
+            return Err(invalid("`token_uri` in the key file must be a URL of HTTPS"));
+        }
         let der = decode_vec(pem.as_bytes()).map(|(_, der)| Zeroizing::new(der));
         let der = der.map_err(|_| invalid("the private key of the service account is not in PEM"))?;
         let key = RsaKeyPair::from_pkcs8(&der);
@@ -89,6 +95,16 @@ impl GoogleCredentials {
             key.map_err(|_| invalid("the private key of the service account is not an RSA key in PKCS #8"))?;
         let (email, key_id, token_uri) = (file.client_email, file.private_key_id, file.token_uri);
         Ok(Self(Kind::ServiceAccount(Arc::new(ServiceAccount { email, key_id, token_uri, key }))))
+    }
+
+    /// Reads the JSON key file of a service account.
+    ///
+    /// # Errors
+    /// [`InvalidGoogleCredentials`] if it cannot be read, is accessible to other users, or is not one.
+    pub fn service_account_file(path: &Path) -> Result<Self, InvalidGoogleCredentials> {
+        let json = KeyStores::default().fetch(&KeyRef::from(path));
+        let json = json.map_err(|error| InvalidGoogleCredentials(error.to_string()))?;
+        Self::service_account(json.content())
     }
 
     /// Creates the credentials of the service account of a virtual machine, from the metadata server at `url`.
@@ -105,12 +121,11 @@ impl GoogleCredentials {
     pub fn from_environment() -> Result<Self, InvalidGoogleCredentials> {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(path) = variable("GOOGLE_APPLICATION_CREDENTIALS") {
-            let json = std::fs::read(&path).map(Zeroizing::new).map_err(|error| {
-                InvalidGoogleCredentials(format!(
-                    "cannot read the file of GOOGLE_APPLICATION_CREDENTIALS: {error}"
-                ))
-            })?;
-            return Self::service_account(&json);
+            return Self::service_account_file(Path::new(&path)).map_err(
+                |InvalidGoogleCredentials(error)| {
+                    InvalidGoogleCredentials(format!("GOOGLE_APPLICATION_CREDENTIALS: {error}"))
+                },
+            );
         }
         let host = variable("GCE_METADATA_HOST").and_then(|host| host.into_string().ok());
         Ok(Self::metadata(&host.map_or_else(|| METADATA.to_owned(), |host| format!("http://{host}"))))
