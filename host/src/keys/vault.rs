@@ -72,7 +72,7 @@ impl KeyStore for VaultStore {
             }
             (KeyUsage::Authenticate, None) => {
                 return Err(KeyError::invalid(key, "the URI of an HMAC key has no `kid`")
-                    .hint("add `?kid=` and the 16 hex digits of its entry in the keyset"));
+                    .hint("add `?version=N&kid=` and the 16 hex digits of its entry in the keyset"));
             }
             _ => {
                 return Err(KeyError::invalid(key, "a Transit key signs or authenticates only")
@@ -99,4 +99,4 @@ fn address(key: &KeyRef) -> Result<Address, KeyError> {
 }
 
 const FORMS: &str = "write vault://MOUNT/data/PATH?field=NAME&version=N for a secret of the KV engine, and vault://MOUNT/keys/NAME?version=N \
-                     for a key of the Transit engine";
+                     for a key of the Transit engine; &kid=KID follows for one of HMAC";

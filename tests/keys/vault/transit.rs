@@ -63,7 +63,7 @@ fn key_that_does_not_exist_or_does_not_fit_is_refused() {
         (KEY, KeyUsage::Decrypt, KeyErrorKind::Invalid, "a Transit key signs or authenticates only"),
         (KEY, KeyUsage::Encrypt, KeyErrorKind::Invalid, "a Transit key signs or authenticates only"),
         (
-            "vault://transit/keys/producer?kid=0011223344556677",
+            "vault://transit/keys/producer?version=1&kid=0011223344556677",
             KeyUsage::Authenticate,
             KeyErrorKind::Invalid,
             "transit/hmac/producer: status 400: encryption key not found",
@@ -180,7 +180,7 @@ fn task_that_a_transit_key_has_authenticated_verifies_with_the_shared_secret() {
     site.server.add_hmac_key("mac", secret_of(&site, &file));
     let kid = key.kid();
     let entry = format!("kid = \"{kid}\"\nalg = \"HS256\"\nsecret_file = \"{file}\"\n");
-    seals(&site, &format!("vault://transit/keys/mac?kid={kid}"), Suite::M, &entry);
+    seals(&site, &format!("vault://transit/keys/mac?version=1&kid={kid}"), Suite::M, &entry);
 }
 
 /// The secret in a key file: the last 32 bytes of its COSE_Key.

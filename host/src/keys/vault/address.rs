@@ -20,7 +20,7 @@ pub(super) enum Address {
         name: String,
         /// `None` for the newest version when the key is opened.
         version: Option<u64>,
-        /// The kid of an HMAC key, which no part of the server knows.
+        /// The kid of an HMAC key, which no part of the server knows. Only with a version: the next one is another key.
         kid: Option<KeyId>,
     },
 }
@@ -59,6 +59,9 @@ impl Address {
                 return Err("the name of a Transit key has one segment".to_owned());
             }
             let kid = query.take("kid").map(|value| kid(&value)).transpose()?;
+            if kid.is_some() && version.is_none() {
+                return Err("a `kid` needs the `version` of the key that it belongs to".to_owned());
+            }
             Self::Transit { mount, name: rest, version, kid }
         };
         query.end()?;
@@ -128,6 +131,8 @@ mod tests {
             "transit/keys/a?version=0",
             "transit/keys/a?version=x",
             "transit/keys/a?kid=00",
+            "transit/keys/a?version=1&kid=00",
+            "transit/keys/a?kid=0011223344556677",
             "transit/keys/a?field=b",
             "secret/data/a?kid=0011223344556677",
             "secret/data/a?version=1&version=2",
