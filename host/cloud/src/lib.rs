@@ -17,6 +17,10 @@ mod fault;
 #[cfg(feature = "gcp")]
 pub mod gcp;
 #[cfg(any(feature = "aws", feature = "rest"))]
+#[cfg_attr(
+    not(all(feature = "aws", feature = "azure", feature = "gcp")),
+    allow(dead_code, reason = "parts are used by some providers only")
+)]
 mod public_key;
 #[cfg(feature = "rest")]
 mod rest;
@@ -25,6 +29,10 @@ mod signer;
 #[cfg(any(feature = "aws", feature = "rest"))]
 mod timeouts;
 #[cfg(any(feature = "aws", feature = "rest"))]
+#[cfg_attr(
+    not(all(feature = "aws", feature = "azure", feature = "gcp")),
+    allow(dead_code, reason = "parts are used by some providers only")
+)]
 mod uri;
 
 use taskseal::keys::KeyStores;

@@ -84,13 +84,11 @@ pub(crate) fn is_loopback(authority: &str) -> bool {
 }
 
 /// Returns whether a URL is one of HTTPS, or leads to this machine: credentials are sent to no other.
-#[cfg(feature = "rest")]
 pub(crate) fn is_confidential(url: &str) -> bool {
     url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) || is_local(url)
 }
 
 /// Returns whether a URL without TLS leads to this machine.
-#[cfg(feature = "rest")]
 pub(crate) fn is_local(url: &str) -> bool {
     let rest = url.strip_prefix("http://");
     rest.is_some_and(|rest| is_loopback(rest.split(['/', '?', '#']).next().unwrap_or_default()))
@@ -163,7 +161,6 @@ mod tests {
         assert_eq!(split("awskms:///alias/a").unwrap().endpoint(), None);
     }
 
-    #[cfg(feature = "rest")]
     #[test]
     fn url_that_would_show_credentials_to_the_network_is_not_confidential() {
         for url in [

@@ -2,8 +2,12 @@
 
 use base64ct::{Base64, Encoding as _};
 use p256::ecdsa::Signature;
-use taskseal_core::keys::{AgreementKey, AgreementPublicKey, POINT_LEN, SigningKey};
-use taskseal_core::{Agree as _, KeyId, Secret, Signer as _};
+#[cfg(feature = "aws")]
+use taskseal_core::Agree as _;
+#[cfg(feature = "aws")]
+use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
+use taskseal_core::keys::{POINT_LEN, SigningKey};
+use taskseal_core::{KeyId, Secret, Signer as _};
 
 /// The head of a SubjectPublicKeyInfo on P-256, as `openssl ec -pubout -outform DER` writes it, in Base64.
 const SPKI_HEAD: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgA=";
@@ -48,6 +52,7 @@ impl TestKey {
     }
 
     /// Returns the secret shared with a public key in SubjectPublicKeyInfo.
+    #[cfg(feature = "aws")]
     pub(crate) fn agree(&self, spki: &[u8]) -> Secret<32> {
         let point =
             spki.strip_prefix(Base64::decode_vec(SPKI_HEAD).unwrap().as_slice()).expect("a key on P-256");
