@@ -348,3 +348,18 @@ fn keys_that_a_running_worker_loads_again_are_in_the_log_with_their_states() {
     assert!(change.contains(&kid[..16]) && change.contains("disabled"), "{loaded}");
     project.run(&["audit", "verify"]).ok();
 }
+
+#[test]
+fn command_with_a_configuration_that_cannot_be_loaded_changes_nothing() {
+    let project = audited();
+    let before = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    let (_, kid) = before.split_once("kid = \"").unwrap();
+    let revoke = ["keyset", "revoke", &kid[..16], "--force"];
+    let missing = project.run(&[&["--config", "missing.toml"], &revoke[..]].concat());
+    assert_ne!(missing.code, Some(0));
+    configure(&project, "this is not TOML");
+    assert_ne!(project.run(&revoke).code, Some(0));
+    assert_ne!(project.run(&["keygen", "audit", "--out", "keys/other.key"]).code, Some(0));
+    assert_eq!(fs::read_to_string(project.path("keyset.toml")).unwrap(), before);
+    assert!(!project.path("keys/other.key").exists());
+}

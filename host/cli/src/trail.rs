@@ -8,6 +8,7 @@ use taskseal::time::UnixMillis;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::key_summary::KeySummary;
+use crate::project;
 use crate::ui::Ui;
 
 /// Records what an operator does. Without an audit log it records nothing.
@@ -35,19 +36,15 @@ impl Trail {
         Self { log: None, required: false, ui: *ui }
     }
 
-    /// Opens the audit log of a command that needs no configuration: that of the configuration, if there is one.
+    /// Opens the audit log of a command that needs no configuration: that of the configuration, if there is one. A configuration that
+    /// is named or exists must be valid: it may require that the command is recorded.
     pub(crate) fn of_command(global: &Global, ui: &Ui) -> Result<Self, Failure> {
-        let file = Config::locate(global.config.as_deref());
-        if global.config.is_none() && !file.exists() {
+        let is_named = std::env::var_os("TASKSEAL_CONFIG").is_some_and(|path| !path.is_empty());
+        let exists = Config::locate(global.config.as_deref()).try_exists().unwrap_or(true);
+        if global.config.is_none() && !is_named && !exists {
             return Ok(Self::none(ui));
         }
-        match Config::load(&file) {
-            Ok(config) => Self::open(&config, ui),
-            Err(error) => {
-                ui.warn(&format!("not recorded in an audit log: {error}"));
-                Ok(Self::none(ui))
-            }
-        }
+        Self::open(&project::config(global)?, ui)
     }
 
     /// Records that an action is about to begin. If this fails and the log is required, the action must not begin.
