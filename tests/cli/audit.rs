@@ -363,3 +363,19 @@ fn command_with_a_configuration_that_cannot_be_loaded_changes_nothing() {
     assert_eq!(fs::read_to_string(project.path("keyset.toml")).unwrap(), before);
     assert!(!project.path("keys/other.key").exists());
 }
+
+#[test]
+fn log_without_a_valid_checkpoint_does_not_verify_if_a_key_is_known() {
+    let project = audited();
+    project.run(&["queue", "pause", "default"]).ok();
+    project.run(&["audit", "verify"]).ok();
+    // An attacker replaces the log with lines whose hashes are right.
+    let config = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    fs::remove_file(project.path(LOG)).unwrap();
+    fs::write(project.path("taskseal.toml"), config.replace("key = \"keys/audit.key\"", "")).unwrap();
+    project.run(&["queue", "resume", "default"]).ok();
+    fs::write(project.path("taskseal.toml"), config).unwrap();
+    let run = project.run(&["--json", "audit", "verify"]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.text().contains("not-signed"), "{}", run.text());
+}

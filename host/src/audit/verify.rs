@@ -34,6 +34,8 @@ pub struct Report {
     pub cuts: u64,
     /// Number of bytes after the last whole line, which no line has recorded yet.
     pub open_cut: u64,
+    /// Number of lines in the last file.
+    pub lines_of_last_file: u64,
     /// What is wrong, in the order of the lines. At most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
 }
@@ -53,6 +55,16 @@ impl Report {
     pub const fn unsigned(&self) -> u64 {
         let before = if self.signed > 0 { self.signed } else { self.first.saturating_sub(1) };
         self.last.saturating_sub(before)
+    }
+
+    /// Adds a fault at the end of `file` if no line has a valid signature, or if more than `max_unsigned` lines follow the last one:
+    /// an attacker without the key can write lines with valid hashes.
+    pub fn require_signed(&mut self, file: &Path, max_unsigned: u64) {
+        let lines = self.unsigned();
+        if lines > 0 && (self.signed == 0 || lines > max_unsigned) {
+            let kind = FaultKind::NotSigned { lines };
+            self.faults.push(Fault { file: file.to_owned(), line: self.lines_of_last_file, kind });
+        }
     }
 }
 

@@ -76,6 +76,7 @@ impl<'k> Chain<'k> {
 
     /// Ends the log.
     pub(super) fn finish(mut self) -> Report {
+        self.report.lines_of_last_file = self.line;
         let damaged = std::mem::take(&mut self.damaged);
         match damaged.first {
             // What a crash leaves has no end of line.

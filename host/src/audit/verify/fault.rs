@@ -45,6 +45,11 @@ pub enum FaultKind {
         /// Number of the last line that it had seen.
         last: u64,
     },
+    /// More lines after the last valid checkpoint than a host leaves unsigned.
+    NotSigned {
+        /// Number of these lines.
+        lines: u64,
+    },
     /// A checkpoint whose signature does not hold.
     Signature {
         /// Why.
@@ -66,6 +71,7 @@ impl FaultKind {
             Self::OtherLog => "other-log",
             Self::NoCut => "no-cut",
             Self::Removed { .. } => "removed",
+            Self::NotSigned { .. } => "not-signed",
             Self::Signature { .. } => "signature",
         }
     }
@@ -89,6 +95,9 @@ impl fmt::Display for FaultKind {
             Self::NoCut => f.write_str("records a cut line that is not there"),
             Self::Removed { last } => {
                 write!(f, "a process has found that lines up to number {last} had been removed")
+            }
+            Self::NotSigned { lines } => {
+                write!(f, "no valid checkpoint covers the last {lines} lines: they may have been replaced")
             }
             Self::Signature { reason } => write!(f, "checkpoint not valid: {reason}"),
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use taskseal::audit::{self, MAX_FAULTS, Report};
+use taskseal::config::Config;
 use taskseal_core::keys::VerifyingKey;
 
 use super::{files, settings, unreadable};
@@ -12,6 +13,9 @@ use crate::global::Global;
 use crate::output::json;
 use crate::project;
 use crate::ui::Ui;
+
+/// Number of lines that a worker writes before it signs a checkpoint that is due.
+const MAX_BATCH: u64 = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -31,10 +35,13 @@ fn public_key(text: &str) -> Result<VerifyingKey, String> {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let files = files(&args.files, global)?;
     let keys = keys(args, global)?;
-    let report = audit::verify(&files, &keys).map_err(|(file, error)| unreadable(file, &error))?;
+    let mut report = audit::verify(&files, &keys).map_err(|(file, error)| unreadable(file, &error))?;
     if report.unchecked > 0 && report.is_valid() {
         let message = format!("{} checkpoints are signed, and no public key is given", report.unchecked);
         return Err(Failure::usage(message).hint("name it with --key, or with `public` in [audit]"));
+    }
+    if let Some(last) = files.last().filter(|_| !keys.is_empty()) {
+        report.require_signed(last, max_unsigned(args, global));
     }
     print(&report, files.len(), ui)?;
     if report.is_valid() {
@@ -58,6 +65,16 @@ fn keys(args: &Args, global: &Global) -> Result<Vec<VerifyingKey>, Failure> {
     }
     let own = audit::own_public_key(settings, &config.key_stores).map_err(Failure::key)?;
     Ok(own.into_iter().collect())
+}
+
+/// Returns how many lines may follow the last checkpoint: without limit in files that are given, as their host may have another
+/// configuration.
+fn max_unsigned(args: &Args, global: &Global) -> u64 {
+    if !args.files.is_empty() {
+        return u64::MAX;
+    }
+    let lines = |config: Config| settings(&config).map(|settings| settings.checkpoint_lines);
+    project::config(global).and_then(lines).map_or(u64::MAX, |lines| lines.saturating_add(MAX_BATCH))
 }
 
 fn print(report: &Report, files: usize, ui: &Ui) -> Result<(), Failure> {
