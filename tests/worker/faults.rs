@@ -35,6 +35,7 @@ on_both_brokers! {
     queue_that_fails_does_not_hold_up_another,
     queue_that_only_refuses_is_given_up_by_a_worker_that_ends_with_its_queues,
     last_attempt_whose_beginning_is_not_recorded_does_not_run_and_is_not_used_up,
+    task_that_is_given_back_is_not_put_off_while_the_answer_of_the_queue_is_on_its_way,
     worker_that_ends_with_its_queues_runs_a_task_that_it_has_just_given_back,
     panic_of_an_observer_ends_the_worker_loudly,
 }
@@ -322,6 +323,24 @@ async fn last_attempt_whose_beginning_is_not_recorded_does_not_run_and_is_not_us
     let tally = Worker::new(fleet.worker_settings(), parts).run_once().await;
     assert_eq!((tally.given_back, tally.started, tally.succeeded), (2, 1, 1));
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+async fn task_that_is_given_back_is_not_put_off_while_the_answer_of_the_queue_is_on_its_way(fleet: Fleet) {
+    fleet.client().enqueue(task("x").attempts(1)).await.unwrap();
+    let (broker, ledger) = (FaultyBroker::new(fleet.broker()), FaultyLedger::new(fleet.ledger()));
+    ledger.fail_begin(1);
+    let requeue = broker.hold(Call::Settle, When::After);
+    let (handlers, runs) = counted();
+    let parts = WorkerParts {
+        broker: Arc::clone(&broker) as Arc<dyn Broker>,
+        ledger: Arc::clone(&ledger) as Arc<dyn taskseal::replay::Ledger>,
+        ..fleet.parts(handlers)
+    };
+    let run = tokio::spawn(Worker::new(fleet.worker_settings(), parts).run_once());
+    requeue.reached.notified().await;
+    until("the task to run", async || (runs.load(Ordering::SeqCst) == 1).then_some(())).await;
+    requeue.go_on.notify_one();
+    assert_eq!(run.await.unwrap().succeeded, 1);
 }
 
 async fn worker_that_ends_with_its_queues_runs_a_task_that_it_has_just_given_back(fleet: Fleet) {

@@ -99,6 +99,12 @@ impl LeaseGuard {
         self.table.with_row(self.id, |row| row.completed = true);
     }
 
+    /// Records that the ledger has recorded the outcome, and with that ended the lock. The next delivery of the task may reach
+    /// this worker before the answer of the queue to this one.
+    pub(super) fn unlocked(&self) {
+        self.table.with_row(self.id, |row| row.lock = None);
+    }
+
     fn state(&self) -> LockState {
         self.table.with_row(self.id, |row| row.state).unwrap_or(LockState::Lost)
     }

@@ -29,6 +29,7 @@ pub(super) async fn record(
         Outcome::LockLost { .. } => false,
         _ => true,
     });
+    completions.iter().for_each(|completion| completion.task.guard.unlocked());
     Some(completions)
 }
 
