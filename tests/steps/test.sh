@@ -8,5 +8,6 @@ step_test() {
     need softhsm2-util softhsm2
     # Without p11-kit two token tests print that they are skipped.
     have p11-kit || install_packages p11-kit p11-kit-modules || true
-    cargo test --workspace --locked --no-fail-fast
+    # Most of these tests wait for servers and programs that they have started.
+    RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} cargo test --workspace --locked --no-fail-fast
 }
