@@ -1,5 +1,6 @@
 //! Formats: envelopes beside other implementations, fuzzing corpora, and what the documents say of the tree.
 
+mod comparison;
 mod differential;
 mod documents;
 mod fuzz_corpus;

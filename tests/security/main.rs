@@ -3,6 +3,7 @@
 mod attacks;
 mod audit;
 mod batches;
+mod confidential;
 mod floods;
 mod keyset;
 mod ledger;
