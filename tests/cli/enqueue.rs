@@ -1,8 +1,12 @@
 //! What `enqueue` stores, and what it refuses to store.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -39,6 +43,42 @@ fn start(project: &Project, arguments: &[&str]) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// Reads one line, or fails after a minute without one.
+fn read_line(reader: BufReader<ChildStdout>) -> (String, BufReader<ChildStdout>) {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut line, mut reader) = (String::new(), reader);
+        reader.read_line(&mut line).unwrap();
+        let _ = sender.send((line, reader));
+    });
+    receiver.recv_timeout(Duration::from_secs(60)).expect("a line is printed while the input is open")
+}
+
+#[test]
+fn each_line_is_enqueued_and_its_id_printed_while_the_input_is_open() {
+    let project = Project::new();
+    let mut child = start(&project, &JSONL);
+    let mut input = child.stdin.take().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+
+    let mut ids = BTreeSet::new();
+    // The start of the next line does not hold up the line before.
+    for text in ["{\"body\": 1}\n", "{\"body\": 2}\n{\"bo", "dy\": 3}\n{\"body\": 4}\n{"] {
+        input.write_all(text.as_bytes()).unwrap();
+        for _ in 0..text.matches('\n').count() {
+            let line;
+            (line, reader) = read_line(reader);
+            ids.insert(line);
+        }
+        assert_eq!(stored(&project), ids.len() as u64);
+    }
+    input.write_all(b"\"body\": 5}\n").unwrap();
+    drop(input);
+
+    assert!(child.wait().unwrap().success());
+    assert_eq!((ids.len(), stored(&project)), (4, 5));
 }
 
 #[test]

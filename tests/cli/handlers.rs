@@ -250,9 +250,9 @@ fn lines_of_standard_error_are_logged_as_they_come_with_id_and_type() {
     let mut worker = project.spawn(&ONCE, &[]);
     let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap);
 
-    assert!(lines.any(|line| line.ends_with(&format!("{id} file:digest: first"))));
+    assert!(lines.any(|line| line.ends_with(&format!("{id} file:digest: first [stderr]"))));
     fs::write(project.path("go"), "").unwrap();
-    assert!(lines.any(|line| line.ends_with(&format!("{id} file:digest: last"))));
+    assert!(lines.any(|line| line.ends_with(&format!("{id} file:digest: last [stderr]"))));
     assert_eq!(worker.wait().unwrap().code(), Some(0));
 }
 

@@ -75,8 +75,21 @@ fn flood_of_refused_tasks_gives_twenty_lines_and_their_number() {
     for options in [["--quiet"].as_slice(), &[]] {
         let run = refuse_33(options);
         assert_eq!(run.err.matches(" refused 0").count(), 20, "{run:?}");
-        let more = "Z refused 13 more tasks (unsealed) in the last minute\n";
+        let more = "Z refused 13 more tasks (unsealed) in the last minute [refused-more]\n";
         assert!(run.err.contains(more), "{run:?}");
+    }
+}
+
+#[test]
+fn line_of_text_ends_with_the_name_that_the_object_has_as_its_event() {
+    let (text, objects) = (refuse_33(&[]), refuse_33(&["--json"]));
+
+    let names = objects.err.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone());
+    let names: Vec<_> = names.filter(|name| name != "note").collect();
+    assert!(names.len() > 20, "{objects:?}");
+    for name in names {
+        let end = format!(" [{}]", name.as_str().unwrap());
+        assert!(text.err.lines().any(|line| line.ends_with(&end)), "{end}: {text:?}");
     }
 }
 

@@ -22,7 +22,8 @@ fn words_of_a_failing_handler_reach_the_log_escaped_and_the_queue_not_at_all() {
     let run = project.run(&[&ONCE[..], &["--quiet"]].concat());
 
     run.ok();
-    let expected = format!("Z failed {id}, will be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords\n");
+    let expected =
+        format!("Z failed {id}, will be retried: exit status: 1: secret \\u{{1b}}[31m\\nwords [retried]\n");
     assert!(run.err.contains(&expected), "{run:?}");
     let result = project.run(&["result", &id]);
     result.failed(6).hinted();

@@ -1,10 +1,12 @@
 //! Many tasks from JSON lines, in batches: an id is printed once its task is enqueued, and memory use is bounded.
+//!
+//! A batch is stored when it is full, and when its input pauses: a task never waits for the next line.
 
 mod batch;
 mod line;
 mod source;
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,7 +51,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
 
 /// Enqueues the tasks of the lines. Returns `false` if a signal came before their end.
 fn enqueue_lines(
-    mut source: impl BufRead,
+    mut source: BufReader<Source>,
     args: &Args,
     batch: &mut Batch<'_>,
     bar: &ProgressBar,
@@ -57,6 +59,10 @@ fn enqueue_lines(
     let mut line = WipedBuffer::default();
     let mut number = 0;
     let is_complete = loop {
+        if !batch.is_empty() && source::pauses(&source).map_err(|error| unreadable(batch.file, &error))? {
+            batch.store(number)?;
+            bar.set_message(batch.done.stored.to_string());
+        }
         line.clear();
         let len = match line.read_line(&mut source, MAX_LINE + 1) {
             Ok(0) => break true,

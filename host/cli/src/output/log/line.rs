@@ -104,9 +104,18 @@ impl Line {
             members.extend(self.members);
             ui.log_object(members);
         } else if with_time {
-            ui.warn(&format!("{} {}", time_arg::show(self.at), self.message));
+            ui.warn(&format!("{} {}", time_arg::show(self.at), self.as_text()));
         } else {
-            ui.warn(&self.message);
+            ui.warn(&self.as_text());
+        }
+    }
+
+    /// Returns the message with the name of the event, by which documents and filters refer to it.
+    fn as_text(&self) -> String {
+        if self.event == WARNING {
+            self.message.clone()
+        } else {
+            format!("{} [{}]", self.message, self.event)
         }
     }
 

@@ -51,6 +51,10 @@ pub(super) struct Done {
 }
 
 impl Batch<'_> {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// Adds the task of a line, and stores the batch if it is complete.
     pub(super) fn add(&mut self, task: Task, bytes: usize, line: usize) -> Result<(), Failure> {
         self.tasks.push((line, task));

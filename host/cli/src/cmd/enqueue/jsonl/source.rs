@@ -1,14 +1,14 @@
 //! The input of `taskseal enqueue --jsonl`: a file or standard input, whose reading a signal ends.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -33,6 +33,19 @@ impl Source {
         let input = File::open(file)?;
         let len = input.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
         Ok((Self { input, stop }, len))
+    }
+}
+
+/// Returns whether the next line has not arrived yet: its reader would have to wait for it.
+pub(super) fn pauses(reader: &BufReader<Source>) -> io::Result<bool> {
+    Ok(!reader.buffer().contains(&b'\n') && !reader.get_ref().has_more()?)
+}
+
+impl Source {
+    /// Returns whether bytes, or the end of the input, can be read without waiting.
+    fn has_more(&self) -> io::Result<bool> {
+        let mut waits = [PollFd::new(&self.input, PollFlags::IN)];
+        Ok(poll(&mut waits, Some(&Timespec::default()))? > 0)
     }
 }
 
