@@ -6,16 +6,16 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use taskseal_core::keys::{POINT_LEN, VerifyingKey};
 
 use self::checkpoint::CheckpointKey;
+use self::folder::Folder;
 use self::lock_file::LockFile;
 use self::writer::Writer;
 use crate::file_error::FileError;
-use crate::file_security;
 use crate::keys::{KeyError, KeyStores};
 use crate::lock::lock;
 use crate::time::UnixMillis;
@@ -24,6 +24,7 @@ mod actor;
 mod checkpoint;
 mod event;
 mod files;
+mod folder;
 mod line;
 mod lock_file;
 mod names;
@@ -51,6 +52,7 @@ pub struct AuditLog {
 }
 
 struct State {
+    folder: Arc<Folder>,
     lock: LockFile,
     writer: Writer,
 }
@@ -59,14 +61,13 @@ impl AuditLog {
     /// Opens the log of a host for a program of this name. The first line is written with the first event.
     ///
     /// # Errors
-    /// [`FileError`] if the folder of the log cannot be created, or if others can write in it.
+    /// [`FileError`] if the folder of the log cannot be created, or if other users than its owner and root can write in it. Its owner is
+    /// this user or root, or any user if this is root.
     pub fn open(settings: &AuditSettings, stores: &KeyStores, program: &str) -> Result<Self, FileError> {
-        let folder = files::folder(&settings.file);
-        file_security::create_dir(folder)?;
-        file_security::check_dir(folder)?;
-        let lock = LockFile::beside(&settings.file);
-        let writer = Writer::new(settings.clone(), stores.clone(), program);
-        Ok(Self { file: settings.file.clone(), state: Mutex::new(State { lock, writer }) })
+        let folder = Arc::new(Folder::of(&settings.file)?);
+        let lock = LockFile::of(&folder);
+        let writer = Writer::new(settings.clone(), stores.clone(), program, Arc::clone(&folder));
+        Ok(Self { file: settings.file.clone(), state: Mutex::new(State { folder, lock, writer }) })
     }
 
     /// Records an event. Its line is on the disk when this returns. It may block.
@@ -95,8 +96,15 @@ impl AuditLog {
 
     fn locked<T>(&self, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> Result<T, FileError> {
         let mut state = lock(&self.state);
-        let State { lock, writer } = &mut *state;
-        let done = lock.lock().and_then(|_locked| work(writer));
+        if !state.folder.is_current() {
+            // It was moved or replaced: other processes use the one that has its name now.
+            let folder = Arc::new(Folder::of(&self.file)?);
+            state.lock = LockFile::of(&folder);
+            state.writer.move_to(Arc::clone(&folder));
+            state.folder = folder;
+        }
+        let State { folder, lock, writer } = &mut *state;
+        let done = lock.lock(folder).and_then(|_locked| work(writer));
         done.map_err(|error| FileError::io(&self.file, "the audit log cannot be written", &error))
     }
 }

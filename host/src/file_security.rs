@@ -2,6 +2,7 @@
 
 mod ancestors;
 mod credential;
+mod folder;
 mod secret;
 pub(crate) mod text;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 pub(crate) use self::credential::secret_path;
+pub(crate) use self::folder::open_dir;
 pub(crate) use self::secret::one_line;
 pub use self::secret::{MAX_LEN, read, read_line};
 
@@ -83,7 +85,12 @@ pub(crate) fn check_program(path: &Path) -> Result<(), FileError> {
 }
 
 fn check_writers(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    if let Some(owner) = untrusted_owner(metadata) {
+    check_writers_beside(path, metadata, None)
+}
+
+/// Checks the same. `trusted` is one more user who may be the owner.
+fn check_writers_beside(path: &Path, metadata: &Metadata, trusted: Option<u32>) -> Result<(), FileError> {
+    if let Some(owner) = untrusted_owner(metadata).filter(|owner| Some(*owner) != trusted) {
         let message = format!("decides what runs and is owned by another user (uid {owner})");
         return Err(
             FileError::new(path, message).hint("change its owner to root or to the user that runs this")

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::program::run_with_environment;
 use crate::support::project::Project;
-use crate::support::queue::{ONCE, terminate};
+use crate::support::queue::{ONCE, terminate, until};
 
 const LOG: &str = "state/audit.jsonl";
 
@@ -42,6 +42,24 @@ fn steps(project: &Project) -> Vec<(String, String)> {
 
 fn step(event: &str, step: &str) -> (String, String) {
     (event.to_owned(), step.to_owned())
+}
+
+#[test]
+fn start_of_a_worker_is_recorded_with_the_keyset_and_the_policy_that_it_has_loaded() {
+    let project = audited();
+    let worker = project.spawn(&["worker"], &[]);
+    until("the worker is listed", || !project.run(&["fleet", "ls", "--json"]).ok().out.is_empty());
+    let listed = project.run(&["fleet", "ls", "--json"]).ok().json();
+    terminate(&worker);
+    assert!(worker.wait_with_output().unwrap().status.success());
+
+    let started = &shown(&project, &["--event", "worker-started"])[0];
+    for fingerprint in ["keyset", "policy"] {
+        assert_eq!(started[fingerprint], listed[fingerprint], "{started}");
+        assert_eq!(started[fingerprint].as_str().unwrap().len(), 16, "{started}");
+    }
+    // The keyset is not signed.
+    assert!(started.get("sequence").is_none(), "{started}");
 }
 
 #[test]

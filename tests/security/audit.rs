@@ -10,6 +10,7 @@ use taskseal_core::keys::VerifyingKey;
 
 mod crash;
 mod missing;
+mod owners;
 mod tampering;
 
 /// A log in a temporary folder, with the key of its checkpoints.

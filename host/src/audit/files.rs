@@ -1,44 +1,30 @@
 //! The files of a log: the current one and the rotated ones, `NAME.000001` and so on, the oldest first.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{Gid, Uid, fchown};
 
 /// Number of digits in the name of a rotated file: names sort by age.
 const DIGITS: usize = 6;
 
-/// Returns the name of `log` with a dot and `suffix`.
-pub(super) fn with_suffix(log: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(log);
+/// Returns the name of the log with a dot and `suffix`.
+pub(super) fn with_suffix(log: &OsStr, suffix: &str) -> OsString {
+    let mut name = log.to_owned();
     name.push(".");
     name.push(suffix);
-    name.into()
+    name
 }
 
 /// Returns the name of the rotated file with this number.
-pub(super) fn rotated(log: &Path, number: u64) -> PathBuf {
+pub(super) fn rotated(log: &OsStr, number: u64) -> OsString {
     with_suffix(log, &format!("{number:0DIGITS$}"))
 }
 
-/// Returns the rotated files with their numbers, the oldest first.
-pub(super) fn list_rotated(log: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder(log))? {
-        let entry = entry?;
-        let entry_name = entry.file_name();
-        let number = entry_name.to_str().and_then(|entry| entry.strip_prefix(&name)?.strip_prefix('.'));
-        let is_number = |text: &&str| text.len() >= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(number) = number.filter(is_number).and_then(|text| text.parse().ok()) {
-            found.push((number, entry.path()));
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+/// Returns the number of a rotated file; `None` for any other file.
+pub(super) fn number(log: &OsStr, name: &OsStr) -> Option<u64> {
+    let number = name.to_str()?.strip_prefix(log.to_str()?)?.strip_prefix('.')?;
+    let is_number = number.len() >= DIGITS && number.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { number.parse().ok() } else { None }
 }
 
 /// Returns all files of a log that exist, the oldest first.
@@ -46,7 +32,14 @@ pub(super) fn list_rotated(log: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 /// # Errors
 /// The error of the operating system if the folder cannot be read.
 pub fn all(log: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = list_rotated(log)?.into_iter().map(|(_, path)| path).collect();
+    let name = log.file_name().unwrap_or_default();
+    let mut rotated = Vec::new();
+    for entry in std::fs::read_dir(folder(log))? {
+        let entry = entry?;
+        rotated.extend(number(name, &entry.file_name()).map(|number| (number, entry.path())));
+    }
+    rotated.sort_unstable();
+    let mut files: Vec<PathBuf> = rotated.into_iter().map(|(_, path)| path).collect();
     if log.try_exists()? {
         files.push(log.to_owned());
     }
@@ -56,40 +49,6 @@ pub fn all(log: &Path) -> io::Result<Vec<PathBuf>> {
 /// Returns the folder of a file.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Opens the file to read and to append. `create` makes a new one, for its owner alone.
-pub(super) fn open(path: &Path, create: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).mode(0o600);
-    if create {
-        let file = options.create_new(true).open(path)?;
-        give_to_owner_of_folder(&file, path)?;
-        return Ok(file);
-    }
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    Ok(file)
-}
-
-/// Gives a file that root has created to the owner of its folder, so that the worker of another user can write it.
-pub(super) fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let folder = std::fs::metadata(folder(path))?;
-    let (own, owner) = (file.metadata()?, (folder.uid(), folder.gid()));
-    if (own.uid(), own.gid()) != owner {
-        fchown(file, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
-    }
-    Ok(())
-}
-
-/// Makes names in the folder of `path` as durable as the content of files.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder(path))?.sync_all()
 }
 
 #[cfg(test)]

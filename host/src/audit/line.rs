@@ -162,6 +162,11 @@ pub(super) struct Head {
     /// Number and hash of lines that are known and no longer in the log.
     #[serde(default)]
     pub(super) lines: Option<u64>,
+    /// Number and hash of the last line of files that were deleted because they were the oldest ones: in the first line of a file.
+    #[serde(default)]
+    pub(super) removed_lines: Option<u64>,
+    #[serde(default)]
+    pub(super) removed_sha256: Option<String>,
 }
 
 impl Head {

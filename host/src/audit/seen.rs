@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::files;
+use super::folder::Folder;
 use super::line::{Hash, MAX_LINE, hash};
-use super::settings::AuditSettings;
 use super::tail::first_line;
 
 /// A line that a process has written or read.
@@ -16,23 +15,25 @@ pub(super) struct Seen {
 }
 
 /// Returns whether the files of the log have the line, or whether it was in a file that was deleted because it was the oldest one.
-pub(super) fn is_present(settings: &AuditSettings, seen: Seen) -> io::Result<bool> {
-    let mut oldest = 0;
-    for path in files::all(&settings.file)?.iter().rev() {
-        let file = File::open(path)?;
+pub(super) fn is_present(folder: &Folder, seen: Seen) -> io::Result<bool> {
+    // The last line of a file that was deleted, as the newest file states.
+    let mut removed = None;
+    for name in folder.all()?.iter().rev() {
+        let file = folder.open(name)?;
+        let first = first_line(&file)?;
         // Without a whole first line, the file may have any line.
-        oldest = first_line(&file)?.map_or(0, |first| first.n);
-        if oldest <= seen.n {
+        let start = first.as_ref().map_or(0, |first| first.n);
+        if start <= seen.n {
             if contains(&file, &seen.hash)? {
                 return Ok(true);
             }
-            if oldest > 0 {
+            if start > 0 {
                 return Ok(false);
             }
         }
+        removed = removed.or(first.and_then(|first| first.removed_lines));
     }
-    // Fewer files than are kept: no process has deleted the oldest one.
-    Ok(oldest > seen.n && files::list_rotated(&settings.file)?.len() >= settings.keep)
+    Ok(removed.is_some_and(|removed| seen.n <= removed))
 }
 
 fn contains(file: &File, seen: &Hash) -> io::Result<bool> {

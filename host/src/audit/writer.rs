@@ -1,24 +1,24 @@
 //! Appends lines to the current file. The caller holds the lock of the log.
 
+mod begin;
+mod sign;
+
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::actor::Actor;
-use super::checkpoint::{CheckpointKey, LogState};
+use super::checkpoint::CheckpointKey;
 use super::event::AuditEvent;
-use super::files;
-use super::line::{Hash, LineBuilder, MAX_LINE, Member, NO_LINE, Value, hash, hex};
+use super::folder::{FileId, Folder};
+use super::line::{Hash, LineBuilder, MAX_LINE, Member, NO_LINE, hash, hex};
 use super::names;
 use super::seen::{self, Seen};
 use super::settings::AuditSettings;
-use super::tail::{Mark, Tail, first_line};
+use super::tail::Tail;
 use crate::keys::KeyStores;
 use crate::time::UnixMillis;
-
-/// Time after which a key that has failed is used again.
-const KEY_RETRY: Duration = Duration::from_secs(60);
 
 /// The end of the log, and the key that signs it.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(super) struct Writer {
     settings: AuditSettings,
     stores: KeyStores,
     actor: Actor,
+    folder: Arc<Folder>,
     open: Option<OpenFile>,
     /// The last line that this process has seen.
     seen: Seen,
@@ -37,27 +38,27 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct OpenFile {
     file: File,
-    id: (u64, u64),
+    id: FileId,
     tail: Tail,
     /// Name of the log.
     log: String,
 }
 
-/// Where a file continues: the end of the file before it.
-#[derive(Default)]
-struct Before {
-    n: u64,
-    hash: Hash,
-    log: Option<String>,
-    file: Option<String>,
-    cut: Vec<u8>,
-}
-
 impl Writer {
-    pub(super) fn new(settings: AuditSettings, stores: KeyStores, program: &str) -> Self {
+    pub(super) fn new(
+        settings: AuditSettings,
+        stores: KeyStores,
+        program: &str,
+        folder: Arc<Folder>,
+    ) -> Self {
         let actor = Actor::of_this_process(program);
         let seen = Seen { n: 0, hash: NO_LINE };
-        Self { settings, stores, actor, open: None, seen, key: None, key_failed_at: None }
+        Self { settings, stores, actor, folder, open: None, seen, key: None, key_failed_at: None }
+    }
+
+    /// Uses another folder from now on.
+    pub(super) fn move_to(&mut self, folder: Arc<Folder>) {
+        (self.folder, self.open) = (folder, None);
     }
 
     /// Appends one line for each event, and a checkpoint if one is due. All are on the disk when this returns. Returns the number
@@ -158,8 +159,7 @@ impl Writer {
     fn refresh_after(&mut self, seen: Seen) -> io::Result<()> {
         let is_current = match &mut self.open {
             Some(open) => {
-                let named = std::fs::metadata(&self.settings.file).ok();
-                named.map(|named| id(&named)) == Some(open.id) && open.tail.refresh(&open.file)?
+                self.folder.find(self.folder.log())? == Some(open.id) && open.tail.refresh(&open.file)?
             }
             None => false,
         };
@@ -180,58 +180,7 @@ impl Writer {
     fn has(&self, seen: Seen) -> io::Result<bool> {
         let tail = &self.open()?.tail;
         let is_end = seen.n == 0 || tail.last() == seen || tail.follows == Some(seen);
-        Ok(is_end || seen::is_present(&self.settings, seen)?)
-    }
-
-    fn open_current(&mut self) -> io::Result<()> {
-        let path = &self.settings.file;
-        let file = match files::open(path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = files::open(path, true)?;
-                files::sync_folder(path)?;
-                file
-            }
-            opened => opened?,
-        };
-        let (id, tail) = (id(&file.metadata()?), Tail::read(&file)?);
-        let log = first_line(&file)?.and_then(|first| first.log);
-        let is_new = tail.n == 0;
-        self.open = Some(OpenFile { file, id, tail, log: log.unwrap_or_default() });
-        if is_new { self.begin_file() } else { Ok(()) }
-    }
-
-    /// Writes the first line of a file: of a new log, or of one that continues in this file.
-    fn begin_file(&mut self) -> io::Result<()> {
-        let before = self.before()?;
-        let (log, event) = match before.log {
-            Some(log) => (log, names::CONTINUED),
-            None => (format!("{}/{}", self.settings.deployment, uuid::Uuid::now_v7()), names::CREATED),
-        };
-        let mut members: Vec<Member> = vec![("log", log.as_str().into())];
-        members.extend(before.file.map(|file| ("previous", Value::Text(file))));
-        let (ending, own) = self.cut()?;
-        members.extend(cut_members(&[before.cut, own].concat()));
-        let now = UnixMillis::now();
-        let line = self.line_after(before.n, &before.hash, now, event, &members);
-        if let Some(open) = &mut self.open {
-            open.log = log;
-            open.tail.n = before.n;
-            open.tail.checkpoint = Mark { n: before.n, at: now };
-        }
-        self.advance(&line);
-        self.write(&format!("{ending}{line}"))
-    }
-
-    /// Returns the end of the newest rotated file.
-    fn before(&self) -> io::Result<Before> {
-        let Some((_, path)) = files::list_rotated(&self.settings.file)?.pop() else {
-            return Ok(Before::default());
-        };
-        let file = File::open(&path)?;
-        let (tail, first) = (Tail::read(&file)?, first_line(&file)?);
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let log = first.and_then(|first| first.log);
-        Ok(Before { n: tail.n, hash: tail.hash, log, file: Some(name), cut: tail.cut(&file)? })
+        Ok(is_end || seen::is_present(&self.folder, seen)?)
     }
 
     /// Returns what a crash has left at the end, with the end of line that is missing there, if one is.
@@ -265,96 +214,6 @@ impl Writer {
         self.advance(&line);
         self.write(&line)
     }
-
-    /// Gives the current file the next number and starts another one.
-    fn rotate(&mut self) -> io::Result<()> {
-        self.checkpoint();
-        let path = &self.settings.file;
-        let number = files::list_rotated(path)?.last().map_or(1, |(number, _)| number + 1);
-        std::fs::rename(path, files::rotated(path, number))?;
-        files::sync_folder(path)?;
-        self.open = None;
-        self.open_current()?;
-        if let Err(error) = self.prune() {
-            tracing::warn!(%error, "cannot delete old files of the audit log");
-        }
-        Ok(())
-    }
-
-    /// Deletes the oldest rotated files beyond the number to keep.
-    fn prune(&self) -> io::Result<()> {
-        let rotated = files::list_rotated(&self.settings.file)?;
-        let surplus = rotated.len().saturating_sub(self.settings.keep);
-        rotated.iter().take(surplus).try_for_each(|(_, path)| std::fs::remove_file(path))
-    }
-
-    /// Signs a checkpoint if enough lines or enough time have passed since the last one.
-    pub(super) fn checkpoint_if_due(&mut self) {
-        let Some(open) = &self.open else { return };
-        let since = open.tail.n.saturating_sub(open.tail.checkpoint.n);
-        let age = UnixMillis::now().since(open.tail.checkpoint.at);
-        if since >= self.settings.checkpoint_lines || (since > 0 && age >= self.settings.checkpoint_every) {
-            self.checkpoint();
-        }
-    }
-
-    /// Reads what other processes have appended, and signs a checkpoint if one is due, or if there are new lines and `always`.
-    /// Returns whether it was signed.
-    pub(super) fn refresh_and_checkpoint(&mut self, always: bool) -> io::Result<bool> {
-        if self.settings.key.is_none() || !self.settings.file.try_exists()? {
-            return Ok(false);
-        }
-        self.refresh().inspect_err(|_| self.open = None)?;
-        let before = self.seen;
-        if always {
-            self.try_checkpoint().map_err(io::Error::other)?;
-        } else {
-            self.checkpoint_if_due();
-        }
-        Ok(self.seen != before)
-    }
-
-    /// Signs a checkpoint if there is a key, and lines since the last one. A failure is an alarm: the lines themselves are written.
-    fn checkpoint(&mut self) {
-        let failed_lately = self.key_failed_at.is_some_and(|at| at.elapsed() < KEY_RETRY);
-        if self.settings.key.is_none() || failed_lately {
-            return;
-        }
-        self.key_failed_at = None;
-        if let Err(error) = self.try_checkpoint() {
-            self.key_failed_at = Some(Instant::now());
-            tracing::warn!(error, "cannot sign a checkpoint of the audit log");
-        }
-    }
-
-    fn try_checkpoint(&mut self) -> Result<(), String> {
-        let (Some(key), Some(open)) = (&self.settings.key, &self.open) else { return Ok(()) };
-        let tail = &open.tail;
-        if tail.n <= tail.checkpoint.n {
-            return Ok(());
-        }
-        if self.key.is_none() {
-            self.key = Some(CheckpointKey::open(key, &self.stores).map_err(|error| error.to_string())?);
-        }
-        let Some(key) = &self.key else { return Ok(()) };
-        let (at, state) = (UnixMillis::now(), LogState { log: &open.log, lines: tail.n, last: &tail.hash });
-        let line = state.sign(key, at)?;
-        self.advance(&line);
-        let written = self.write(&line);
-        match (written, &mut self.open) {
-            (Ok(()), Some(open)) => open.tail.checkpoint = Mark { n: open.tail.n, at },
-            (Err(error), _) => {
-                self.open = None;
-                return Err(error.to_string());
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn id(metadata: &std::fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }
 
 fn cut_members(cut: &[u8]) -> Vec<Member> {

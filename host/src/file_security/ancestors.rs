@@ -25,6 +25,11 @@ const STICKY: u32 = 0o1000;
 
 /// Checks the folders above `path`, and those above the targets of links on the way. The caller checks the file itself.
 pub(super) fn check(path: &Path) -> Result<(), FileError> {
+    check_beside(path, None)
+}
+
+/// Checks the same. `trusted` is one more user who may own folders and links.
+pub(super) fn check_beside(path: &Path, trusted: Option<u32>) -> Result<(), FileError> {
     let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
     let mut pending = reversed(&absolute);
     let mut folder = PathBuf::from("/");
@@ -36,14 +41,14 @@ pub(super) fn check(path: &Path) -> Result<(), FileError> {
             continue;
         }
         let metadata = std::fs::metadata(&folder).map_err(|error| unreadable(path, &error))?;
-        check_folder(path, &folder, &metadata)?;
+        check_folder(path, &folder, &metadata, trusted)?;
         let next = folder.join(name);
         let metadata = std::fs::symlink_metadata(&next).map_err(|error| unreadable(path, &error))?;
         if !metadata.is_symlink() {
             folder = next;
             continue;
         }
-        check_owner(path, "link", &next, &metadata)?;
+        check_owner(path, "link", &next, &metadata, trusted)?;
         links += 1;
         if links > MAX_LINKS {
             return Err(FileError::new(path, format!("more than {MAX_LINKS} symbolic links lead to it")));
@@ -63,8 +68,13 @@ fn reversed(path: &Path) -> Vec<OsString> {
     path.components().filter(named).map(|component| component.as_os_str().to_owned()).rev().collect()
 }
 
-fn check_folder(path: &Path, folder: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    check_owner(path, "folder", folder, metadata)?;
+fn check_folder(
+    path: &Path,
+    folder: &Path,
+    metadata: &Metadata,
+    trusted: Option<u32>,
+) -> Result<(), FileError> {
+    check_owner(path, "folder", folder, metadata, trusted)?;
     let mode = metadata.mode() & 0o7777;
     if mode & 0o022 != 0 && mode & STICKY == 0 {
         let message = format!(
@@ -76,8 +86,16 @@ fn check_folder(path: &Path, folder: &Path, metadata: &Metadata) -> Result<(), F
     Ok(())
 }
 
-fn check_owner(path: &Path, what: &str, entry: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    let Some(owner) = untrusted_owner(metadata) else { return Ok(()) };
+fn check_owner(
+    path: &Path,
+    what: &str,
+    entry: &Path,
+    metadata: &Metadata,
+    trusted: Option<u32>,
+) -> Result<(), FileError> {
+    let Some(owner) = untrusted_owner(metadata).filter(|owner| Some(*owner) != trusted) else {
+        return Ok(());
+    };
     let entry = entry.display();
     let message = format!("can be replaced by another user: {what} {entry} is owned by uid {owner}");
     Err(FileError::new(path, message).hint("move the file below folders that root or the current user owns"))

@@ -1,9 +1,6 @@
 //! The first and the last line of a worker in the audit log of its host.
 
-use std::path::Path;
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::Tally;
 use super::event::Event;
@@ -12,19 +9,28 @@ use super::shared::Shared;
 use crate::audit::{AuditEvent, Recorder};
 use crate::config::Config;
 use crate::file_error::FileError;
+use crate::keys::Keyring;
+use crate::policy::PolicySet;
 use crate::telemetry;
 
-/// Opens the audit log of a configuration, if it has one, and records that the worker starts.
+/// Opens the audit log of a configuration, if it has one, and records that the worker starts, with the keyset and the policy that it
+/// has loaded: files may have changed since.
 ///
 /// # Errors
 /// [`FileError`] if the log is required and cannot be written.
-pub(super) fn start(config: &Config, settings: &WorkerSettings) -> Result<Option<Recorder>, FileError> {
+pub(super) fn start(
+    config: &Config,
+    settings: &WorkerSettings,
+    keyring: &Keyring,
+) -> Result<Option<Recorder>, FileError> {
     let Some(audit) = &config.audit else { return Ok(None) };
+    let policy = PolicySet::new(settings.policy.clone(), settings.rules.clone());
     let started = AuditEvent::WorkerStarted {
         worker: settings.id.clone(),
         queues: settings.queues.iter().map(|queue| queue.name.as_str().to_owned()).collect(),
-        keyset: digest(&config.keyset),
-        config: digest(&config.file),
+        keyset: keyring.fingerprint(),
+        sequence: keyring.head().map(|head| head.sequence),
+        policy: policy.fingerprint().to_string(),
     };
     let opened = config.open_audit().and_then(|log| {
         let Some(log) = log else { return Ok(None) };
@@ -71,10 +77,4 @@ pub(super) async fn finish(shared: &Arc<Shared>, tally: &Tally) {
     };
     // A panic was printed.
     let _ = shared.run_blocking(finish).await;
-}
-
-/// Returns the SHA-256 of a file in hexadecimal; empty if it cannot be read.
-fn digest(file: &Path) -> String {
-    let content = std::fs::read(file).ok();
-    content.map(|content| base16ct::lower::encode_string(&Sha256::digest(content))).unwrap_or_default()
 }

@@ -126,7 +126,7 @@ impl WorkerBuilder<'_> {
         let (keys, files) = recorded(|| self.open_keys(&settings));
         let parts = self.open(keys?)?;
         // Last, so that a worker that cannot start for another reason is not in the log.
-        let audit = audit::start(self.config, &settings)?;
+        let audit = audit::start(self.config, &settings, &parts.keyring)?;
         let config = self.config.clone();
         let times = (config.key_refresh, config.key_max_stale);
         let reloader = Reloader::new(files, times, move |keys: &Snapshot| keys.reload(&config));

@@ -140,6 +140,43 @@ fn line_at_the_end_of_a_rotated_file_that_was_removed_is_found() {
 }
 
 #[test]
+fn oldest_file_that_another_program_has_deleted_is_found() {
+    let log = rotated(30);
+    fs::remove_file(log.path("audit.jsonl.000001")).unwrap();
+    let report = log.verify();
+    let [fault] = &report.faults[..] else { panic!("{report:?}") };
+    let place = (fault.kind.code(), fault.line, &fault.file);
+    assert_eq!(place, ("no-beginning", 1, &log.path("audit.jsonl.000002")));
+}
+
+#[test]
+fn older_file_is_found_to_be_deleted_although_the_log_has_deleted_others() {
+    let mut log = TestLog::new();
+    (log.settings.max_size, log.settings.keep) = (2000, 2);
+    log.fill(40);
+    let files = taskseal::audit::files(&log.settings.file).unwrap();
+    assert_eq!(log.faults(), []);
+    fs::remove_file(&files[0]).unwrap();
+    assert_eq!(log.faults(), [("no-beginning", 1)]);
+}
+
+/// A process that ends between the record and the deletion leaves the file.
+#[test]
+fn log_is_valid_with_an_oldest_file_that_it_states_to_have_deleted() {
+    let mut log = rotated(30);
+    let oldest = log.path("audit.jsonl.000001");
+    let content = fs::read(&oldest).unwrap();
+    // All but the current file.
+    log.settings.keep = taskseal::audit::files(&log.settings.file).unwrap().len() - 1;
+    while oldest.exists() {
+        log.fill(1);
+    }
+    assert_eq!(log.faults(), []);
+    fs::write(&oldest, content).unwrap();
+    assert_eq!(log.faults(), []);
+}
+
+#[test]
 fn log_is_valid_after_rotations_and_without_its_oldest_files() {
     let mut log = TestLog::new();
     (log.settings.max_size, log.settings.keep) = (2000, 2);

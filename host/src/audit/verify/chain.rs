@@ -20,6 +20,17 @@ pub(super) struct Chain<'k> {
     last: Option<Last>,
     /// Lines that are damaged, unless the next line records them as cut.
     damaged: Damaged,
+    /// The first line of the log, if it is not the first one that was written.
+    beginning: Option<Beginning>,
+    /// The last line of the newest files that the log states to have deleted.
+    removed: Option<(u64, String)>,
+}
+
+/// The first line that is left, whose place in the chain shows what is missing before it.
+struct Beginning {
+    n: u64,
+    previous: Hash,
+    file: PathBuf,
 }
 
 /// The last line that was read.
@@ -41,8 +52,16 @@ struct Damaged {
 
 impl<'k> Chain<'k> {
     pub(super) fn new(keys: &'k [VerifyingKey]) -> Self {
-        let report = Report::default();
-        Self { keys, report, file: PathBuf::new(), line: 0, last: None, damaged: Damaged::default() }
+        Self {
+            keys,
+            report: Report::default(),
+            file: PathBuf::new(),
+            line: 0,
+            last: None,
+            damaged: Damaged::default(),
+            beginning: None,
+            removed: None,
+        }
     }
 
     pub(super) fn begin_file(&mut self, file: &Path) {
@@ -77,6 +96,7 @@ impl<'k> Chain<'k> {
     /// Ends the log.
     pub(super) fn finish(mut self) -> Report {
         self.report.lines_of_last_file = self.line;
+        self.check_removed();
         let damaged = std::mem::take(&mut self.damaged);
         match damaged.first {
             // What a crash leaves has no end of line.
@@ -104,10 +124,11 @@ impl<'k> Chain<'k> {
     /// Checks the number of a line and the hash of the line before.
     fn check_place(&mut self, head: &Head, previous: Hash) {
         let Some(last) = &self.last else {
-            // Older files are deleted after a time: what they had is not known.
-            let begins = (head.n == 1 && previous == NO_LINE && head.event == names::CREATED)
-                || (head.n > 1 && head.event == names::CONTINUED);
-            if !begins {
+            let continues = head.n > 1 && head.event == names::CONTINUED;
+            let begins = head.n == 1 && previous == NO_LINE && head.event == names::CREATED;
+            if continues {
+                self.beginning = Some(Beginning { n: head.n, previous, file: self.file.clone() });
+            } else if !begins {
                 self.fault(FaultKind::NoBeginning);
             }
             return;
@@ -127,6 +148,22 @@ impl<'k> Chain<'k> {
         }
     }
 
+    /// Checks that the log states itself that the files before the first line were deleted: the oldest ones are after a time.
+    fn check_removed(&mut self) {
+        let Some(Beginning { n, previous, file }) = self.beginning.take() else { return };
+        let is_recorded = match &self.removed {
+            Some((last, hash)) if *last == n - 1 => *hash == hex(&previous),
+            // A process that ended before it deleted the files has left some of them.
+            Some((last, _)) => *last >= n,
+            None => false,
+        };
+        if !is_recorded {
+            let fault = Fault { file, line: 1, kind: FaultKind::NoBeginning };
+            self.report.faults.insert(0, fault);
+            self.report.faults.truncate(MAX_FAULTS);
+        }
+    }
+
     /// Checks that a file begins with the name of the log, and that no other line does.
     fn check_beginning(&mut self, head: &Head) {
         let begins = matches!(head.event.as_str(), names::CREATED | names::CONTINUED);
@@ -137,6 +174,9 @@ impl<'k> Chain<'k> {
         }
         if self.report.log.is_none() {
             self.report.log.clone_from(&head.log);
+        }
+        if let (true, Some(lines), Some(hash)) = (begins, head.removed_lines, &head.removed_sha256) {
+            self.removed = Some((lines, hash.clone()));
         }
     }
 

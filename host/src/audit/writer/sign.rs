@@ -1,0 +1,78 @@
+//! Signs checkpoints.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::Writer;
+use crate::audit::checkpoint::{CheckpointKey, LogState};
+use crate::audit::tail::Mark;
+use crate::time::UnixMillis;
+
+/// Time after which a key that has failed is used again.
+const KEY_RETRY: Duration = Duration::from_secs(60);
+
+impl Writer {
+    /// Signs a checkpoint if enough lines or enough time have passed since the last one.
+    pub(in crate::audit) fn checkpoint_if_due(&mut self) {
+        let Some(open) = &self.open else { return };
+        let since = open.tail.n.saturating_sub(open.tail.checkpoint.n);
+        let age = UnixMillis::now().since(open.tail.checkpoint.at);
+        if since >= self.settings.checkpoint_lines || (since > 0 && age >= self.settings.checkpoint_every) {
+            self.checkpoint();
+        }
+    }
+
+    /// Reads what other processes have appended, and signs a checkpoint if one is due, or if there are new lines and `always`.
+    /// Returns whether it was signed.
+    pub(in crate::audit) fn refresh_and_checkpoint(&mut self, always: bool) -> io::Result<bool> {
+        if self.settings.key.is_none() || self.folder.find(self.folder.log())?.is_none() {
+            return Ok(false);
+        }
+        self.refresh().inspect_err(|_| self.open = None)?;
+        let before = self.seen;
+        if always {
+            self.try_checkpoint().map_err(io::Error::other)?;
+        } else {
+            self.checkpoint_if_due();
+        }
+        Ok(self.seen != before)
+    }
+
+    /// Signs a checkpoint if there is a key, and lines since the last one. A failure is an alarm: the lines themselves are written.
+    pub(super) fn checkpoint(&mut self) {
+        let failed_lately = self.key_failed_at.is_some_and(|at| at.elapsed() < KEY_RETRY);
+        if self.settings.key.is_none() || failed_lately {
+            return;
+        }
+        self.key_failed_at = None;
+        if let Err(error) = self.try_checkpoint() {
+            self.key_failed_at = Some(Instant::now());
+            tracing::warn!(error, "cannot sign a checkpoint of the audit log");
+        }
+    }
+
+    fn try_checkpoint(&mut self) -> Result<(), String> {
+        let (Some(key), Some(open)) = (&self.settings.key, &self.open) else { return Ok(()) };
+        let tail = &open.tail;
+        if tail.n <= tail.checkpoint.n {
+            return Ok(());
+        }
+        if self.key.is_none() {
+            self.key = Some(CheckpointKey::open(key, &self.stores).map_err(|error| error.to_string())?);
+        }
+        let Some(key) = &self.key else { return Ok(()) };
+        let (at, state) = (UnixMillis::now(), LogState { log: &open.log, lines: tail.n, last: &tail.hash });
+        let line = state.sign(key, at)?;
+        self.advance(&line);
+        let written = self.write(&line);
+        match (written, &mut self.open) {
+            (Ok(()), Some(open)) => open.tail.checkpoint = Mark { n: open.tail.n, at },
+            (Err(error), _) => {
+                self.open = None;
+                return Err(error.to_string());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
