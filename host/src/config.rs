@@ -47,7 +47,7 @@ use crate::broker::ArchiveLimits;
 use crate::client::ClientSettings;
 use crate::file_error::FileError;
 use crate::keys::{
-    KeyRef, KeyStores, Keyring, KeyringError, Recording, SealingKey, SharedKeys, SignedKeyset,
+    KeyRef, KeyStores, Keyring, KeyringError, LoadMode, Recording, SealingKey, SharedKeys, SignedKeyset,
 };
 use crate::quarantine::Limits;
 use crate::queue::QueueName;
@@ -151,9 +151,17 @@ impl Config {
     /// # Errors
     /// [`KeyringError`], with the field that names the key.
     pub fn keyring(&self) -> Result<Keyring, KeyringError> {
+        self.with_worker_keys(&self.load_keyset()?)
+    }
+
+    /// Opens the keys of [`keyring`](Self::keyring) again, for a process that has used those of `previous`.
+    pub(crate) fn reload_keyring(&self, previous: &Keyring) -> Result<Keyring, KeyringError> {
+        self.with_worker_keys(&self.reload_keyset(previous, SharedKeys::Required)?)
+    }
+
+    fn with_worker_keys(&self, keyset: &Keyring) -> Result<Keyring, KeyringError> {
         let worker = self.worker.iter().flat_map(|worker| &worker.decryption_keys);
-        let keys = worker.chain(self.client_result_key());
-        Ok(self.load_keyset()?.with_decryption_keys(keys)?)
+        Ok(keyset.with_decryption_keys(worker.chain(self.client_result_key()))?)
     }
 
     /// Opens the keyset with the key of the client that opens results and none of the worker: to make tasks and read their
@@ -165,18 +173,28 @@ impl Config {
         Ok(self.load_keyset()?.with_decryption_keys(self.client_result_key())?)
     }
 
+    /// Opens the keys of [`client_keyring`](Self::client_keyring) again, for a process that has used those of `previous`.
+    pub(crate) fn reload_client_keyring(&self, previous: &Keyring) -> Result<Keyring, KeyringError> {
+        let keyset = self.reload_keyset(previous, SharedKeys::Required)?;
+        Ok(keyset.with_decryption_keys(self.client_result_key())?)
+    }
+
     /// Opens the keyset alone. The checkpoint of a signed keyset is stored.
     ///
     /// # Errors
     /// [`KeyringError`].
     #[doc(hidden)]
     pub fn load_keyset(&self) -> Result<Keyring, KeyringError> {
-        self.load_keyset_recording(Recording::Durable, SharedKeys::Required)
+        self.load_keyset_as(LoadMode::new(Recording::Durable, SharedKeys::Required))
     }
 
-    /// Opens the keyset alone, with those of its shared keys that can be read.
-    pub(crate) fn reload_keyset(&self) -> Result<Keyring, KeyringError> {
-        self.load_keyset_recording(Recording::Durable, SharedKeys::Available)
+    /// Opens the keyset alone, for a process that has used `previous`: an older one is refused, also if the folder of state is lost.
+    pub(crate) fn reload_keyset(
+        &self,
+        previous: &Keyring,
+        shared: SharedKeys,
+    ) -> Result<Keyring, KeyringError> {
+        self.load_keyset_as(LoadMode::new(Recording::Durable, shared).after(previous.head()))
     }
 
     /// Opens the keyset alone, to check it. Nothing is written, so the keys may not seal or open anything that is used.
@@ -185,19 +203,13 @@ impl Config {
     /// [`KeyringError`].
     #[doc(hidden)]
     pub fn inspect_keyset(&self) -> Result<Keyring, KeyringError> {
-        self.load_keyset_recording(Recording::Omitted, SharedKeys::Required)
+        self.load_keyset_as(LoadMode::new(Recording::Omitted, SharedKeys::Required))
     }
 
-    fn load_keyset_recording(
-        &self,
-        recording: Recording,
-        shared: SharedKeys,
-    ) -> Result<Keyring, KeyringError> {
+    fn load_keyset_as(&self, mode: LoadMode) -> Result<Keyring, KeyringError> {
         match &self.signed_keyset {
-            None => Keyring::load_file(&self.keyset, &self.key_stores, shared),
-            Some(signed) => {
-                Keyring::load_signed(signed, &self.key_stores, self.fetch_keyset(), (recording, shared))
-            }
+            None => Keyring::load_file(&self.keyset, &self.key_stores, mode.shared()),
+            Some(signed) => Keyring::load_signed(signed, &self.key_stores, self.fetch_keyset(), mode),
         }
     }
 

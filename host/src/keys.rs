@@ -89,7 +89,7 @@ pub use self::sealing::{Draft, NotSealed, SealFault, SealingKey, SealingSource};
 #[doc(hidden)]
 pub use self::secret_key::{SecretKey, public_text};
 pub use self::secret_source::{FetchedSecret, SecretSource};
-pub(crate) use self::signed_keyset::{Fetched, SharedKeys};
+pub(crate) use self::signed_keyset::{Fetched, LoadMode, SharedKeys};
 #[doc(hidden)]
 pub use self::signed_keyset::{
     InvalidRoots, KeysetError, KeysetErrorKind, KeysetFault, KeysetHead, Recording, SignedKeyset,

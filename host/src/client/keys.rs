@@ -3,7 +3,7 @@
 use taskseal_core::KeyId;
 
 use crate::config::Config;
-use crate::keys::{KeyGeneration, Keyring, KeyringError, Loaded, SealingKey, reload_keyring};
+use crate::keys::{KeyGeneration, Keyring, KeyringError, Loaded, SealingKey, SharedKeys, reload_keyring};
 
 /// Keys that were loaded together.
 #[derive(Debug)]
@@ -25,7 +25,11 @@ impl ClientKeys {
     /// Loads the keys of a configuration in place of these. A key that cannot be opened stays, and the new keyset decides whether
     /// it may seal.
     pub(super) fn reload(&self, config: &Config) -> Result<Loaded<Self>, KeyringError> {
-        let loaded = reload_keyring(|| config.client_keyring(), || config.reload_keyset(), &self.keyring)?;
+        let loaded = reload_keyring(
+            || config.reload_client_keyring(&self.keyring),
+            || config.reload_keyset(&self.keyring, SharedKeys::Available),
+            &self.keyring,
+        )?;
         let Loaded { keys: keyring, fault } = loaded;
         let has_key = config.client.as_ref().is_some_and(|client| client.sealing.is_some());
         let (sealing, fault) = match (config.task_key(&keyring), &self.sealing) {

@@ -18,7 +18,7 @@ use super::record::{KeysetKey, Record};
 use super::reference::KeyRef;
 use super::registry::KeyStores;
 use super::secret_key::SecretKey;
-use super::signed_keyset::{Fetched, KeysetError, KeysetHead, Loaded, Recording, SharedKeys, SignedKeyset};
+use super::signed_keyset::{Fetched, KeysetError, KeysetHead, LoadMode, Loaded, SharedKeys, SignedKeyset};
 use crate::time::unix_seconds;
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ impl Keyring {
         })
     }
 
-    /// Verifies a signed keyset and, unless `recording` omits it, stores its checkpoint. `fetched` is what a second carrier
+    /// Verifies a signed keyset and, unless `mode` omits it, stores its checkpoint. `fetched` is what a second carrier
     /// returned. Further keys are opened in `stores`.
     ///
     /// # Errors
@@ -90,9 +90,9 @@ impl Keyring {
         settings: &SignedKeyset,
         stores: &KeyStores,
         fetched: Option<Fetched>,
-        (recording, shared): (Recording, SharedKeys),
+        mode: LoadMode,
     ) -> Result<Self, KeyringError> {
-        let loaded = settings.load(stores, fetched, (recording, shared), unix_seconds())?;
+        let loaded = settings.load(stores, fetched, mode, unix_seconds())?;
         Ok(Self::of_loaded(settings, stores, loaded))
     }
 

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use taskseal_core::keys::VerifyingKey;
-use taskseal_core::keyset::signed::{EntryKey, KeysetRefusal, MAX_KEYSET, PinnedRoots};
+use taskseal_core::keyset::signed::{Checkpoint, EntryKey, KeysetRefusal, MAX_KEYSET, PinnedRoots};
 use taskseal_core::name::{InvalidName, KeysetName};
 use taskseal_core::{InvalidKey, KeyId};
 
 use self::checkpoint::Recorder;
-use self::newest::{Candidate, Verified};
+use self::newest::{Candidate, Source, Verified};
 use super::error::KeyringError;
 use super::record::Record;
 use super::reference::KeyRef;
@@ -46,6 +46,33 @@ pub struct SignedKeyset {
     pub shared: Vec<KeyRef>,
     /// Folder of the checkpoint.
     pub state_dir: PathBuf,
+}
+
+/// How a keyset is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadMode {
+    recording: Recording,
+    shared: SharedKeys,
+    /// The newest keyset that this process has used: the folder of state can be lost while it runs.
+    floor: Option<Checkpoint>,
+}
+
+impl LoadMode {
+    /// Creates the mode of a process that starts.
+    pub(crate) const fn new(recording: Recording, shared: SharedKeys) -> Self {
+        Self { recording, shared, floor: None }
+    }
+
+    /// Returns what happens if a shared key cannot be read.
+    pub(crate) const fn shared(&self) -> SharedKeys {
+        self.shared
+    }
+
+    /// Returns the mode of a process that has used the keyset with this head.
+    pub(crate) fn after(mut self, head: Option<&KeysetHead>) -> Self {
+        self.floor = head.and_then(KeysetHead::checkpoint);
+        self
+    }
 }
 
 /// What a second carrier returned, which need not be trusted either.
@@ -136,22 +163,23 @@ impl SignedKeyset {
         &self,
         stores: &KeyStores,
         fetched: Option<Fetched>,
-        (recording, required): (Recording, SharedKeys),
+        mode: LoadMode,
         now: u64,
     ) -> Result<Loaded, KeyringError> {
+        let required = mode.shared;
         let mut secrets = shared::open(&self.shared, stores, required)?;
         // What the file contains is compared with a checkpoint that no other process changes meanwhile.
-        let recorder = Recorder::open(&self.state_dir, &self.name, recording)?;
+        let recorder = Recorder::open(&self.state_dir, &self.name, mode.recording, mode.floor)?;
         let mut candidates = vec![self.in_file(fetched.is_some())];
         if let Some(Fetched { origin, content }) = fetched {
             let (copy, name) = (recorder.copy().transpose(), recorder.copy_name());
-            candidates.push(Candidate { origin: name, content: copy, is_carrier: false });
+            candidates.push(Candidate { origin: name, content: copy, source: Source::Copy });
             let content = content.map_err(|message| KeysetError::unavailable(&origin, &message).into());
-            candidates.push(Candidate { origin, content: Some(content), is_carrier: true });
+            candidates.push(Candidate { origin, content: Some(content), source: Source::Carrier });
         }
         let pinned = self.pinned();
         let verified = newest::find(&candidates, &pinned, recorder.last(), now)?;
-        let Verified { keyset, bytes, refused, carrier_fault } = verified;
+        let Verified { keyset, bytes, refused, source_fault } = verified;
         let mut records = BTreeMap::new();
         for entry in keyset.entries() {
             let secret = match entry.key {
@@ -163,7 +191,7 @@ impl SignedKeyset {
             records.insert(entry.kid(), Record::from_entry(entry, secret));
         }
         recorder.store(&keyset.checkpoint(), bytes)?;
-        Ok(Loaded { records, head: KeysetHead::new(&keyset, recorder.last(), (refused, carrier_fault)) })
+        Ok(Loaded { records, head: KeysetHead::new(&keyset, recorder.last(), (refused, source_fault)) })
     }
 
     /// Reads the file. It may be missing if there is another carrier.
@@ -183,7 +211,7 @@ impl SignedKeyset {
             Err(error) => Some(Err(error.into())),
         };
         let content = content.map(|content| content.and_then(|bytes| self.not_text(bytes)));
-        Candidate { origin, content, is_carrier: false }
+        Candidate { origin, content, source: Source::File }
     }
 
     /// Reports a keyset file that is not signed as such.

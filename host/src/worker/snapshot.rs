@@ -5,7 +5,7 @@ use taskseal_core::KeyId;
 
 use super::root_cache::SharedRootCache;
 use crate::config::Config;
-use crate::keys::{KeyGeneration, Keyring, KeyringError, Loaded, reload_keyring};
+use crate::keys::{KeyGeneration, Keyring, KeyringError, Loaded, SharedKeys, reload_keyring};
 use crate::result::ResultSealer;
 
 /// Keys that were loaded together.
@@ -28,7 +28,11 @@ impl Snapshot {
     /// Loads the keys of a configuration in place of these. A key for results that cannot be used stays, and the new keyset decides
     /// whether it may seal: results wait otherwise.
     pub(super) fn reload(&self, config: &Config) -> Result<Loaded<Self>, KeyringError> {
-        let loaded = reload_keyring(|| config.keyring(), || config.reload_keyset(), &self.keyring)?;
+        let loaded = reload_keyring(
+            || config.reload_keyring(&self.keyring),
+            || config.reload_keyset(&self.keyring, SharedKeys::Available),
+            &self.keyring,
+        )?;
         let Loaded { keys: keyring, fault } = loaded;
         let (key, fault) = match config.result_key(&keyring) {
             Ok(key) => (key, fault),

@@ -36,9 +36,9 @@ pub(crate) fn reload_keyring(
             )
             .into());
     }
-    // The copy of this host verifies whatever a carrier withholds.
-    let carrier_fault = loaded.keys.head().and_then(|head| head.carrier_fault.clone());
-    loaded.fault = loaded.fault.or(carrier_fault);
+    // The copy of this host verifies whatever a file or a carrier contains.
+    let source_fault = loaded.keys.head().and_then(|head| head.source_fault.clone());
+    loaded.fault = loaded.fault.or(source_fault);
     Ok(loaded)
 }
 

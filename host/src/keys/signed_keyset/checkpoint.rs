@@ -38,21 +38,33 @@ pub(super) struct Recorder<'d> {
     dir: &'d Path,
     name: &'d str,
     recording: Recording,
+    /// What is recorded.
+    recorded: Option<Checkpoint>,
+    /// The newest keyset that this host, or this process, has used.
     last: Option<Checkpoint>,
     /// Held until the record is stored. `None` if this user cannot create it: then nothing can be stored either.
     _lock: Option<File>,
 }
 
 impl<'d> Recorder<'d> {
-    /// Locks the folder and reads the record of the keyset called `name`.
-    pub(super) fn open(dir: &'d Path, name: &'d str, recording: Recording) -> Result<Self, KeysetError> {
+    /// Locks the folder and reads the record of the keyset called `name`. `floor` is the newest keyset that this process has used:
+    /// it replaces a record that is older, or lost.
+    pub(super) fn open(
+        dir: &'d Path,
+        name: &'d str,
+        recording: Recording,
+        floor: Option<Checkpoint>,
+    ) -> Result<Self, KeysetError> {
         if recording == Recording::Durable {
             let made = file_security::create_dir(dir).and_then(|()| file_security::check_dir(dir));
             made.map_err(|error| unavailable(dir, &error))?;
         }
         let lock = lock(&dir.join(LOCK), recording)?;
-        let last = read(&dir.join(RECORD), name)?;
-        let recorder = Self { dir, name, recording, last, _lock: lock };
+        let recorded = read(&dir.join(RECORD), name)?;
+        let newer =
+            |recorded: &Checkpoint| floor.as_ref().is_none_or(|floor| floor.sequence() < recorded.sequence());
+        let last = recorded.filter(newer).or(floor);
+        let recorder = Self { dir, name, recording, recorded, last, _lock: lock };
         match recorder.last {
             None if recorder.path(COPY).exists() => {
                 Err(KeysetError::checkpoint_missing(&recorder.path(RECORD), &recorder.path(COPY)))
@@ -89,7 +101,7 @@ impl<'d> Recorder<'d> {
         if self.recording == Recording::Omitted {
             return Ok(());
         }
-        if self.last != Some(*checkpoint) {
+        if self.recorded != Some(*checkpoint) {
             self.write(RECORD, text(self.name, checkpoint).as_bytes())?;
         }
         let is_stored = self.copy().is_ok_and(|copy| copy.as_deref() == Some(keyset));

@@ -29,15 +29,15 @@ pub struct KeysetHead {
     pub last_sequence: Option<u64>,
     /// Why the keysets of other sources were not used. An older one is listed only if the second carrier returned it.
     pub refused: Vec<KeyringError>,
-    /// Why the keyset of the second carrier was not used: newer ones may not arrive.
-    pub(in crate::keys) carrier_fault: Option<KeyringError>,
+    /// Why the keyset of the file or of the second carrier was not used: newer ones may not arrive.
+    pub(in crate::keys) source_fault: Option<KeyringError>,
 }
 
 impl KeysetHead {
     pub(super) fn new<const N: usize>(
         keyset: &VerifiedKeyset<'_, N>,
         last: Option<&Checkpoint>,
-        (refused, carrier_fault): (Vec<KeyringError>, Option<KeyringError>),
+        (refused, source_fault): (Vec<KeyringError>, Option<KeyringError>),
     ) -> Self {
         Self {
             name: keyset.name().as_str().to_owned(),
@@ -48,8 +48,17 @@ impl KeysetHead {
             root: keyset.root(),
             last_sequence: last.map(Checkpoint::sequence),
             refused,
-            carrier_fault,
+            source_fault,
         }
+    }
+
+    /// Returns the record of the keyset.
+    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
+        let mut bytes = [0; Checkpoint::LEN];
+        let (sequence, digest) = bytes.split_at_mut(8);
+        sequence.copy_from_slice(&self.sequence.to_be_bytes());
+        digest.copy_from_slice(&self.digest);
+        Checkpoint::from_bytes(&bytes).ok()
     }
 
     /// Checks whether the keyset is in force at `now`, in seconds of Unix time: it can expire, and the clock can be set back,

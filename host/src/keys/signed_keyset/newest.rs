@@ -15,8 +15,18 @@ use crate::time::rfc3339;
 pub(super) struct Candidate {
     pub(super) origin: String,
     pub(super) content: Option<Result<Vec<u8>, KeyringError>>,
-    /// Whether it is the second carrier, from which newer keysets are expected.
-    pub(super) is_carrier: bool,
+    pub(super) source: Source,
+}
+
+/// A source of keysets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The file that the configuration names.
+    File,
+    /// The copy of the last keyset, which is replaced after each load.
+    Copy,
+    /// The second carrier, from which newer keysets are expected.
+    Carrier,
 }
 
 /// A verified keyset of any size.
@@ -28,7 +38,8 @@ pub(super) struct Verified<'b> {
     pub(super) keyset: Keyset<'b>,
     pub(super) bytes: &'b [u8],
     pub(super) refused: Vec<KeyringError>,
-    pub(super) carrier_fault: Option<KeyringError>,
+    /// The first of them that an operator must mend.
+    pub(super) source_fault: Option<KeyringError>,
 }
 
 /// Verifies each candidate against the checkpoint `last` at the Unix time `now`, in seconds, and returns the newest. Fails with the
@@ -40,53 +51,53 @@ pub(super) fn find<'b>(
     now: u64,
 ) -> Result<Verified<'b>, KeyringError> {
     let (mut newest, mut refused) = (None, Vec::new());
-    for Candidate { origin, content, is_carrier } in candidates {
+    for Candidate { origin, content, source } in candidates {
         let bytes = match content {
             None => continue,
             Some(Err(error)) => {
-                refused.push((*is_carrier, error.clone()));
+                refused.push((*source, error.clone()));
                 continue;
             }
             Some(Ok(bytes)) => bytes,
         };
         match verify(origin, bytes, roots, last, now) {
             Ok(keyset) => {
-                let pair = (keyset, bytes.as_slice());
+                let found = (keyset, origin.as_str(), bytes.as_slice());
                 newest = Some(match newest {
-                    None => pair,
-                    Some(other) => newer(origin, other, pair, roots, now)?,
+                    None => found,
+                    Some(other) => newer(other, found, roots, now)?,
                 });
             }
-            Err(error) => refused.push((*is_carrier, error.into())),
+            Err(error) => refused.push((*source, error.into())),
         }
     }
     match newest {
-        Some((keyset, bytes)) => {
+        Some((keyset, _, bytes)) => {
             // A file or a copy is not replaced when a newer keyset arrives. A carrier that returns an older one withholds a newer one.
-            refused.retain(|(is_carrier, error)| *is_carrier || !is_older(error));
-            let carrier_fault =
-                refused.iter().find(|(is_carrier, _)| *is_carrier).map(|(_, error)| error.clone());
+            refused.retain(|(source, error)| *source == Source::Carrier || !is_older(error));
+            let source_fault =
+                refused.iter().find(|(source, _)| *source != Source::Copy).map(|(_, error)| error.clone());
             let refused = refused.into_iter().map(|(_, error)| error).collect();
-            Ok(Verified { keyset, bytes, refused, carrier_fault })
+            Ok(Verified { keyset, bytes, refused, source_fault })
         }
         None if refused.is_empty() => Err(KeysetError::unavailable("keyset", "no source has one").into()),
         None => Err(refused.swap_remove(0).1),
     }
 }
 
-type Pair<'b> = (Keyset<'b>, &'b [u8]);
+/// A keyset, where it was found, and its bytes.
+type Found<'b> = (Keyset<'b>, &'b str, &'b [u8]);
 
 /// Returns the newer of two keysets, which must be of one history.
 fn newer<'b>(
-    origin: &str,
-    one: Pair<'b>,
-    other: Pair<'b>,
+    one: Found<'b>,
+    other: Found<'b>,
     roots: &PinnedRoots<'_>,
     now: u64,
-) -> Result<Pair<'b>, KeyringError> {
+) -> Result<Found<'b>, KeyringError> {
     let (older, newer) = if one.0.sequence() <= other.0.sequence() { (one, other) } else { (other, one) };
     // With the older one as the last that was seen, the verification of the newer one compares their histories.
-    match verify(origin, newer.1, roots, Some(&older.0.checkpoint()), now) {
+    match verify(newer.1, newer.2, roots, Some(&older.0.checkpoint()), now) {
         Ok(_) => Ok(newer),
         Err(error) => Err(error.into()),
     }

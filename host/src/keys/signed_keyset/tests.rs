@@ -24,7 +24,7 @@ struct Deployment {
 }
 
 /// A process that starts.
-const RECORDED: (Recording, SharedKeys) = (Recording::Durable, SharedKeys::Required);
+const RECORDED: LoadMode = LoadMode::new(Recording::Durable, SharedKeys::Required);
 
 /// The number of the root.
 const ROOT: u8 = 1;

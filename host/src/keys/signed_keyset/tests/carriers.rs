@@ -52,6 +52,28 @@ fn carrier_that_withholds_the_newest_keyset_is_a_fault_of_each_reload() {
 }
 
 #[test]
+fn empty_or_damaged_file_beside_a_carrier_is_a_fault_of_each_reload() {
+    let deployment = Deployment::new();
+    let (settings, stores) = (deployment.settings(), KeyStores::default());
+    let open = || {
+        let loaded = deployment.load_with(Ok(sign(2)))?;
+        Ok(Keyring::of_loaded(&settings, &stores, loaded))
+    };
+    let previous = open().unwrap();
+    let fault = || reload_keyring(open, open, &previous).unwrap().fault;
+    for content in [&b""[..], &sign(1)[..100]] {
+        deployment.write(content);
+        let Some(KeyringError::Keyset(error)) = fault() else { panic!("no fault") };
+        assert_refused(&error, KeysetRefusal::Malformed);
+    }
+    deployment.write(&sign(1));
+    assert_eq!(fault(), None, "an older file");
+    // The copy is written again after each load.
+    fs::write(deployment.path("state/keyset-copy.cose"), "").unwrap();
+    assert_eq!(fault(), None);
+}
+
+#[test]
 fn newest_of_file_carrier_and_copy_is_used() {
     let deployment = Deployment::new();
     deployment.write(&sign(2));

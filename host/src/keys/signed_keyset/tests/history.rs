@@ -76,6 +76,46 @@ fn checkpoint_that_is_gone_after_a_keyset_was_used_is_a_fault() {
     assert_eq!(deployment.load().unwrap().head.sequence, 1);
 }
 
+/// A process of the host that has used the keyset 2 and runs.
+fn running(deployment: &Deployment) -> LoadMode {
+    RECORDED.after(Some(&deployment.load().unwrap().head))
+}
+
+#[test]
+fn process_that_runs_refuses_an_older_keyset_whatever_became_of_the_folder_of_state() {
+    let deployment = used();
+    let mode = running(&deployment);
+    let load = || deployment.settings().load(&KeyStores::default(), None, mode, ISSUED);
+    let older = sign(1);
+    let first = checkpoint_of(&older);
+    let fork = sign_as(ROOT, "prod", Some(&first), 50);
+    let wiped = || fs::remove_dir_all(deployment.path("state")).unwrap();
+    let lost = || fs::remove_file(deployment.path(RECORD)).unwrap();
+    // Restored from a backup.
+    let set_back = || {
+        wiped();
+        deployment.write(&older);
+        deployment.load().unwrap();
+    };
+    for damage in [&wiped as &dyn Fn(), &lost, &set_back] {
+        damage();
+        deployment.write(&older);
+        assert_refused(&error(load()), KeysetRefusal::RolledBack);
+        deployment.write(&fork);
+        assert_refused(&error(load()), KeysetRefusal::Forked);
+        deployment.write(&sign(2));
+        load().unwrap();
+        // The record is the former one again, also for the next start.
+        deployment.write(&older);
+        assert_refused(&deployment.error(), KeysetRefusal::RolledBack);
+    }
+    // Another process has used a newer one.
+    deployment.write(&sign(3));
+    deployment.load().unwrap();
+    deployment.write(&sign(2));
+    assert_refused(&error(load()), KeysetRefusal::RolledBack);
+}
+
 #[test]
 fn checkpoint_of_another_deployment_is_a_fault() {
     let deployment = used();
@@ -125,7 +165,7 @@ fn record_and_copy_are_for_their_owner_only_and_a_check_writes_neither() {
         deployment.settings().load(
             &KeyStores::default(),
             None,
-            (Recording::Omitted, SharedKeys::Required),
+            LoadMode::new(Recording::Omitted, SharedKeys::Required),
             ISSUED,
         )
     };

@@ -26,7 +26,7 @@ fn keyring(deployment: &Deployment, shared: SharedKeys) -> Result<Keyring, Keyri
     let mut settings = deployment.settings();
     settings.shared = vec![deployment.path("shared").into()];
     let stores = KeyStores::default();
-    let loaded = settings.load(&stores, None, (Recording::Durable, shared), ISSUED)?;
+    let loaded = settings.load(&stores, None, LoadMode::new(Recording::Durable, shared), ISSUED)?;
     Ok(Keyring::of_loaded(&settings, &stores, loaded))
 }
 
