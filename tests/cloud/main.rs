@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use taskseal_cloud::Timeouts;
+use taskseal_tests::contract;
 
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "azure")]
 mod azure;
-mod contract;
+
 #[cfg(feature = "gcp")]
 mod gcp;
 

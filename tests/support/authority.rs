@@ -17,6 +17,12 @@ impl Authority {
     /// Creates an authority; `None` if there is no `openssl` to create it with.
     #[must_use]
     pub fn create() -> Option<Self> {
+        Self::create_for(&[])
+    }
+
+    /// Creates an authority whose certificates are for these hosts too.
+    #[must_use]
+    pub fn create_for(hosts: &[&str]) -> Option<Self> {
         let it = Self(tempfile::tempdir().unwrap());
         let made = it.openssl(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=ca \
@@ -26,7 +32,8 @@ impl Authority {
             eprintln!("skipped: openssl cannot make certificates here");
             return None;
         }
-        fs::write(it.file("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
+        let hosts: String = hosts.iter().map(|host| format!(",DNS:{host}")).collect();
+        fs::write(it.file("names"), format!("subjectAltName=DNS:localhost,IP:127.0.0.1{hosts}\n")).unwrap();
         for name in ["server", "client"] {
             assert!(it.openssl(&format!(
                 "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"

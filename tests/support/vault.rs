@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use taskseal_core::keys::SigningKey;
 
 use self::request::{Answer, Request};
 use crate::authority::Authority;
+use crate::tls;
 
 mod request;
 mod routes;
-mod tls;
 
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl ContractVault {
         Self::start_with(Some(Arc::new(tls::settings(authority))))
     }
 
-    fn start_with(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    fn start_with(tls: Option<Arc<ServerConfig>>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -131,7 +132,11 @@ impl ContractVault {
                 let tls = tls.clone();
                 thread::spawn(move || match tls {
                     None => shared.serve(&mut BufReader::new(stream)),
-                    Some(settings) => tls::serve(stream, settings, &shared),
+                    Some(settings) => {
+                        if let Ok(connection) = ServerConnection::new(settings) {
+                            shared.serve(&mut BufReader::new(StreamOwned::new(connection, stream)));
+                        }
+                    }
                 });
             }
         });

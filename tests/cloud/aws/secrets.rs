@@ -126,7 +126,7 @@ fn key_file_in_a_secret_of_the_emulator_opens_in_its_current_and_its_previous_ve
         let key = SecretKey::create(&path, Algorithm::Es256, "test").unwrap();
         (key.kid(), std::fs::read_to_string(path).unwrap())
     });
-    let endpoint = format!("http://{}", server.address);
+    let endpoint = format!("http://{}", server.address());
     let client = Client::new(&config().into_builder().endpoint_url(endpoint).build());
     let [(old, first), (new, second)] = keys;
     server.runtime.block_on(client.create_secret().name("plant/shop").secret_string(first).send()).unwrap();
@@ -136,7 +136,7 @@ fn key_file_in_a_secret_of_the_emulator_opens_in_its_current_and_its_previous_ve
         .unwrap();
     let stores = stores(PATIENT);
     let open = |query: &str| {
-        let uri = format!("awssm://{}/plant/shop{query}", server.address);
+        let uri = format!("awssm://{}/plant/shop{query}", server.address());
         stores.open(&stores.parse(&uri, Path::new("taskseal.toml")).unwrap(), KeyUsage::Sign)
     };
 

@@ -13,7 +13,7 @@ use crate::{BRIEF, HASTY, PATIENT};
 fn key_of_another_type_is_refused_at_opening() {
     for (kty, crv) in [("RSA", ""), ("EC", "P-384"), ("EC", "P-256K"), ("oct", "")] {
         let server = VaultServer::start();
-        let mut vault = server.vault.lock().unwrap();
+        let mut vault = server.vault();
         (vault.kty, vault.crv) = (kty, crv);
         drop(vault);
 
@@ -83,7 +83,7 @@ fn wrong_client_secret_is_an_error_at_once_that_shows_no_secret() {
 fn access_token_that_expired_is_replaced_once() {
     let server = VaultServer::start();
     let signer = server.signer("keys/shop", PATIENT).unwrap();
-    server.vault.lock().unwrap().token = "token2".to_owned();
+    server.vault().token = "token2".to_owned();
     server.paths();
 
     signer.sign_digest(&[1; 32]).unwrap();
@@ -110,7 +110,7 @@ fn access_token_that_is_refused_twice_is_an_error() {
 fn signature_that_does_not_verify_is_not_used() {
     let server = VaultServer::start();
     let signer = server.signer("keys/shop", BRIEF).unwrap();
-    server.vault.lock().unwrap().forged = Some(8);
+    server.vault().forged = Some(8);
 
     let fault = signer.sign_digest(&[1; 32]).unwrap_err();
 
@@ -121,7 +121,7 @@ fn signature_that_does_not_verify_is_not_used() {
 fn version_whose_key_is_another_one_now_is_named_and_not_used() {
     let server = VaultServer::start();
     let signer = server.signer("keys/shop", PATIENT).unwrap();
-    server.vault.lock().unwrap().versions = vec![("v7", 8)];
+    server.vault().versions = vec![("v7", 8)];
 
     let fault = signer.sign_digest(&[1; 32]).unwrap_err();
 

@@ -27,7 +27,7 @@ fn key_in_a_vault_does_not_decrypt_and_is_not_handed_out() {
 fn key_signs_with_the_version_that_was_current_when_it_was_opened() {
     let server = VaultServer::start();
     let signer = server.signer("keys/shop", PATIENT).unwrap();
-    server.vault.lock().unwrap().versions.push(("v8", 8));
+    server.vault().versions.push(("v8", 8));
 
     let signature = signer.sign_digest(&[1; 32]).unwrap();
 

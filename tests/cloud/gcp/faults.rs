@@ -58,7 +58,7 @@ fn key_file_of_a_service_account_that_other_users_can_read_or_change_is_refused(
 fn key_of_another_algorithm_is_refused_at_opening() {
     let server = GoogleServer::start();
     for algorithm in ["EC_SIGN_P384_SHA384", "RSA_SIGN_PSS_2048_SHA256", "EC_SIGN_SECP256K1_SHA256"] {
-        server.state.lock().unwrap().algorithm = algorithm;
+        server.state().algorithm = algorithm;
         let fault = server.signer(PATIENT).unwrap_err();
         assert_eq!(fault.kind, KeyErrorKind::Invalid);
         assert!(fault.message.contains(&format!("found {algorithm}")), "{fault}");
@@ -103,7 +103,7 @@ fn service_account_that_is_refused_is_an_error_at_once() {
 fn access_token_that_expired_is_replaced_once() {
     let server = GoogleServer::start();
     let signer = server.signer(PATIENT).unwrap();
-    server.state.lock().unwrap().token = "token2".to_owned();
+    server.state().token = "token2".to_owned();
     server.paths();
 
     signer.sign_digest(&[1; 32]).unwrap();
@@ -116,9 +116,9 @@ fn access_token_that_expired_is_replaced_once() {
 fn signature_that_does_not_verify_is_not_used() {
     let server = GoogleServer::start();
     let signer = server.signer(BRIEF).unwrap();
-    server.state.lock().unwrap().private = 8;
+    server.state().private = 8;
     let faulty = signer.sign_digest(&[1; 32]).unwrap_err();
-    server.state.lock().unwrap().public = 8;
+    server.state().public = 8;
 
     let replaced = signer.sign_digest(&[1; 32]).unwrap_err();
 

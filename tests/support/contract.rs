@@ -1,6 +1,11 @@
 //! An HTTP/1.1 server on a free port of 127.0.0.1 whose replies a test chooses. It records the requests.
+//!
+//! As a proxy (RFC 9110 section 9.3.6) it answers under the names of the real services, with certificates of a private authority, so that a
+//! program uses the URLs and the TLS that it uses in production.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,34 +13,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-pub(crate) mod keys;
+use crate::authority::Authority;
+use crate::tls;
+
+pub mod keys;
 
 /// A request that was received completely.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) method: String,
+pub struct Request {
+    /// The method in upper case.
+    pub method: String,
     /// The path with the query.
-    pub(crate) path: String,
+    pub path: String,
     /// By name in lower case.
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
+    pub headers: BTreeMap<String, String>,
+    /// The body, as it was sent.
+    pub body: Vec<u8>,
 }
 
 impl Request {
-    pub(crate) fn header(&self, name: &str) -> &str {
+    /// Returns a header by its name in lower case; empty if it was not sent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    pub(crate) fn json(&self) -> Value {
+    /// Returns the body, which must be JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the body is JSON")
     }
 }
 
 /// What the server does with a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// Answers with a status, a header and a body.
     Answer(u16, Option<(&'static str, String)>, String),
     /// Sends nothing, and keeps the connection open until the client closes it.
@@ -45,7 +60,9 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    pub(crate) fn json(status: u16, body: &Value) -> Self {
+    /// Creates an answer in JSON.
+    #[must_use]
+    pub fn json(status: u16, body: &Value) -> Self {
         Self::Answer(status, None, body.to_string())
     }
 }
@@ -58,17 +75,44 @@ struct State {
     next: Mutex<VecDeque<Reply>>,
     requests: Mutex<Vec<Request>>,
     stopped: AtomicBool,
+    /// The certificates of the services that a proxy answers for.
+    certificates: Option<Arc<ServerConfig>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("requests", &self.requests).finish_non_exhaustive()
+    }
 }
 
 /// A running server, stopped when dropped.
-pub(crate) struct Contract {
+#[derive(Debug)]
+pub struct Contract {
     address: SocketAddr,
     state: Arc<State>,
     listener: Option<JoinHandle<()>>,
 }
 
 impl Contract {
-    pub(crate) fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    /// Starts a server whose replies are those of `handler`, unless a test sets others.
+    #[must_use]
+    pub fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(None, handler)
+    }
+
+    /// Starts a server that is also a proxy: to the hosts of the certificate `server.crt` of `authority`, which it answers for.
+    #[must_use]
+    pub fn start_proxy(
+        authority: &Authority,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(Some(Arc::new(tls::settings(authority))), handler)
+    }
+
+    fn start_with(
+        certificates: Option<Arc<ServerConfig>>,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("the listener has an address");
         let state = Arc::new(State {
@@ -76,6 +120,7 @@ impl Contract {
             next: Mutex::default(),
             requests: Mutex::default(),
             stopped: AtomicBool::new(false),
+            certificates,
         });
         let shared = Arc::clone(&state);
         let accept = move || {
@@ -84,29 +129,31 @@ impl Contract {
                     break;
                 }
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || stream.map(|stream| serve(stream, &shared)));
+                thread::spawn(move || stream.map(|stream| serve(BufReader::new(stream), &shared)));
             }
         };
         Self { address, state, listener: Some(thread::spawn(accept)) }
     }
 
     /// Returns `HOST:PORT`.
-    pub(crate) fn address(&self) -> String {
+    #[must_use]
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// Sets the replies to the next requests.
-    pub(crate) fn reply_next(&self, replies: impl IntoIterator<Item = Reply>) {
+    pub fn reply_next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.state.next.lock().unwrap().extend(replies);
     }
 
     /// Forgets the replies that were set.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.state.next.lock().unwrap().clear();
     }
 
     /// Returns the requests so far, and forgets them.
-    pub(crate) fn take_requests(&self) -> Vec<Request> {
+    #[allow(clippy::must_use_candidate, reason = "it forgets the requests")]
+    pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut *self.state.requests.lock().unwrap())
     }
 }
@@ -123,12 +170,13 @@ impl Drop for Contract {
 }
 
 /// Serves the requests of one connection.
-fn serve(stream: TcpStream, state: &State) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
-    let mut writer = stream;
-    while let Some(request) = read_request(&mut reader) {
+fn serve<S: Read + Write>(mut stream: BufReader<S>, state: &State) {
+    while let Some(request) = read_request(&mut stream) {
         if state.stopped.load(Ordering::SeqCst) {
             return;
+        }
+        if request.method == "CONNECT" {
+            return serve_tunnel(stream, state);
         }
         let chosen = state.next.lock().unwrap().pop_front();
         let reply = chosen.unwrap_or_else(|| checked(&request, &*state.handler));
@@ -136,20 +184,41 @@ fn serve(stream: TcpStream, state: &State) {
         match reply {
             Reply::HangUp => return,
             Reply::Silence => {
-                let _ = reader.read(&mut [0]);
+                let _ = stream.read(&mut [0]);
                 return;
             }
             Reply::Answer(status, header, body) => {
                 let header = header.map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
-                let length = body.len();
-                let head = format!("HTTP/1.1 {status} Reply\r\ncontent-length: {length}\r\n{header}\r\n");
-                if writer.write_all(&[head.as_bytes(), body.as_bytes()].concat()).is_err() {
+                let head = format!(
+                    "HTTP/1.1 {status} Reply\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{header}\r\n",
+                    body.len()
+                );
+                let reply = [head.as_bytes(), body.as_bytes()].concat();
+                if stream.get_mut().write_all(&reply).and_then(|()| stream.get_mut().flush()).is_err() {
                     return;
                 }
             }
         }
     }
 }
+
+/// Serves what a client sends through a proxy, as the host that it names.
+fn serve_tunnel<S: Read + Write>(mut stream: BufReader<S>, state: &State) {
+    let Some(certificates) = state.certificates.clone() else { return };
+    let reply = b"HTTP/1.1 200 Connected\r\n\r\n";
+    if stream.get_mut().write_all(reply).and_then(|()| stream.get_mut().flush()).is_err() {
+        return;
+    }
+    if let Ok(connection) = ServerConnection::new(certificates) {
+        let tls: Box<dyn Tunnel + '_> = Box::new(StreamOwned::new(connection, stream.into_inner()));
+        serve(BufReader::new(tls), state);
+    }
+}
+
+/// A connection, also in another one: a trait object, because a function that is generic over it calls itself.
+trait Tunnel: Read + Write {}
+
+impl<S: Read + Write> Tunnel for S {}
 
 /// Calls the handler. A request that it does not expect is refused with the message of its assertion, so that the test fails
 /// with it and not at a deadline.

@@ -1,19 +1,16 @@
-//! The server with TLS.
+//! TLS of the servers that tests start.
 
 use std::fs;
-use std::io::BufReader;
-use std::net::TcpStream;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::Shared;
 use crate::authority::Authority;
 
 /// Reads the certificate of the server that the authority has made.
-pub(super) fn settings(authority: &Authority) -> ServerConfig {
+pub(crate) fn settings(authority: &Authority) -> ServerConfig {
     let read = |name: &str| fs::read(authority.file(name)).expect("the authority has made it");
     let chain = CertificateDer::from_pem_slice(&read("server.crt")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(&read("server.key")).expect("a private key");
@@ -21,11 +18,4 @@ pub(super) fn settings(authority: &Authority) -> ServerConfig {
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![chain], key))
         .expect("a certificate with its key")
-}
-
-/// Answers the requests of one connection.
-pub(super) fn serve(stream: TcpStream, settings: Arc<ServerConfig>, shared: &Shared) {
-    if let Ok(connection) = ServerConnection::new(settings) {
-        shared.serve(&mut BufReader::new(StreamOwned::new(connection, stream)));
-    }
 }

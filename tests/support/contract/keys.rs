@@ -1,10 +1,9 @@
 //! Software keys in the forms of the services.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use base64ct::{Base64, Encoding as _};
 use p256::ecdsa::Signature;
-#[cfg(feature = "aws")]
 use taskseal_core::Agree as _;
-#[cfg(feature = "aws")]
 use taskseal_core::keys::{AgreementKey, AgreementPublicKey};
 use taskseal_core::keys::{POINT_LEN, SigningKey};
 use taskseal_core::{KeyId, Secret, Signer as _};
@@ -13,10 +12,13 @@ use taskseal_core::{KeyId, Secret, Signer as _};
 const SPKI_HEAD: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgA=";
 
 /// A private key on P-256, chosen by a byte.
-pub(crate) struct TestKey(u8);
+#[derive(Clone, Copy, Debug)]
+pub struct TestKey(u8);
 
 impl TestKey {
-    pub(crate) const fn new(seed: u8) -> Self {
+    /// Creates the key of a byte.
+    #[must_use]
+    pub const fn new(seed: u8) -> Self {
         Self(seed)
     }
 
@@ -28,21 +30,27 @@ impl TestKey {
         SigningKey::from_scalar(&self.scalar()).unwrap()
     }
 
-    pub(crate) fn kid(&self) -> KeyId {
+    /// Returns the key identifier.
+    #[must_use]
+    pub fn kid(&self) -> KeyId {
         self.signing().kid()
     }
 
-    pub(crate) fn point(&self) -> [u8; POINT_LEN] {
+    /// Returns the public key as an uncompressed point.
+    #[must_use]
+    pub fn point(&self) -> [u8; POINT_LEN] {
         self.signing().verifying_key().to_point()
     }
 
     /// Returns the public key as SubjectPublicKeyInfo.
-    pub(crate) fn spki(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn spki(&self) -> Vec<u8> {
         [Base64::decode_vec(SPKI_HEAD).unwrap(), self.point().to_vec()].concat()
     }
 
     /// Signs a digest with the larger of the two values of `s`, as services may do.
-    pub(crate) fn sign_high(&self, digest: &[u8]) -> Signature {
+    #[must_use]
+    pub fn sign_high(&self, digest: &[u8]) -> Signature {
         let mut key = &self.signing();
         let Ok(signature) = key.sign_digest(digest.try_into().expect("a digest of 32 bytes"));
         let (r, s) = Signature::from_slice(&signature).unwrap().normalize_s().split_scalars();
@@ -52,8 +60,8 @@ impl TestKey {
     }
 
     /// Returns the secret shared with a public key in SubjectPublicKeyInfo.
-    #[cfg(feature = "aws")]
-    pub(crate) fn agree(&self, spki: &[u8]) -> Secret<32> {
+    #[must_use]
+    pub fn agree(&self, spki: &[u8]) -> Secret<32> {
         let point =
             spki.strip_prefix(Base64::decode_vec(SPKI_HEAD).unwrap().as_slice()).expect("a key on P-256");
         let peer = AgreementPublicKey::from_point(point.try_into().unwrap()).expect("a point on the curve");
