@@ -9,10 +9,12 @@ mod not_run;
 mod output;
 mod pages;
 mod reader;
+mod services;
 mod stolen_key;
 mod substituted;
 mod tokens;
 mod values;
+mod vault;
 
 use taskseal_tests::documents::{Command, Page, pages};
 
@@ -53,6 +55,10 @@ read! {
     guide_for_go_ends_with_the_result_of_a_task_of_asynq: "host/docs/seal-from-go.md", languages::go;
     commands_for_a_device_write_its_flash_and_forward_its_readings: "core/firmware/README.md", languages::firmware;
     guide_for_tokens_adds_a_key_and_a_wrapped_key: "host/docs/keys-in-tokens.md", tokens::keys_in_tokens;
+    guide_for_aws_signs_in_kms_and_decrypts_with_a_secret: "host/docs/keys-in-aws.md", services::keys_in_aws;
+    guide_for_azure_signs_in_a_vault_and_decrypts_with_a_secret: "host/docs/keys-in-azure.md", services::keys_in_azure;
+    guide_for_google_signs_in_kms_and_decrypts_with_a_secret: "host/docs/keys-in-google.md", services::keys_in_google;
+    guide_for_vault_signs_in_transit_and_decrypts_with_a_secret: "host/docs/keys-in-vault.md", vault::keys_in_vault;
     guide_for_keys_of_other_programs_imports_and_exports_them: "host/docs/keys-of-other-programs.md", pages::keys_of_other_programs;
     first_task_with_keys_in_a_token_runs: "hsm/README.md", tokens::from_the_first_token;
 }

@@ -1,4 +1,5 @@
-# Keys in cloud services: lints and tests of host/cloud with every feature, against an emulator of AWS and contract servers.
+# Keys in cloud services: lints and tests of host/cloud with every feature, and the commands of its guides, against an emulator of AWS and
+# contract servers.
 
 # shellcheck shell=bash disable=SC2154
 
@@ -19,6 +20,8 @@ step_cloud() {
         rm -f "$scratch/why"
     fi
     cargo test -p taskseal-cloud --all-features --locked --no-fail-fast
+    cargo test -p taskseal-cli --features aws,azure,gcp --locked --no-fail-fast --test cli -- \
+        guide_for_aws guide_for_azure guide_for_google
 }
 
 # emulator_environment FOLDER: installs the emulator into a virtual environment.

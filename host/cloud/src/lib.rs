@@ -40,14 +40,18 @@ use taskseal::keys::KeyStores;
 #[cfg(any(feature = "aws", feature = "rest"))]
 pub use self::timeouts::Timeouts;
 
-/// The schemes of key pairs in key services, with the features of this build.
+/// The schemes of keys and secrets in cloud services, with the features of this build.
 pub const KEY_SCHEMES: &[&str] = &[
     #[cfg(feature = "aws")]
     "awskms",
+    #[cfg(feature = "aws")]
+    "awssm",
     #[cfg(feature = "azure")]
     "azurekv",
     #[cfg(feature = "gcp")]
     "gcpkms",
+    #[cfg(feature = "gcp")]
+    "gcpsm",
 ];
 
 /// Adds the stores of every provider whose feature is on.

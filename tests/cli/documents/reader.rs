@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use taskseal_hsm::softhsm;
 use taskseal_tests::documents::{Block, Page};
@@ -16,6 +17,9 @@ use super::output::compare;
 use super::substituted::SUBSTITUTED;
 use super::values::Values;
 
+/// What is done in place of a command that cannot be run here.
+type Replacement = dyn Fn(&Reader, &str);
+
 /// A reader of one page: the home folder, the folder of the shell, its variables, and what takes the place of printed values.
 pub(crate) struct Reader {
     pub(crate) page: Page,
@@ -23,6 +27,8 @@ pub(crate) struct Reader {
     folder: PathBuf,
     values: Values,
     failures: Vec<(&'static str, i32)>,
+    /// Beginnings of the commands of programs that are not installed, each with what is done in place of such a command.
+    lacking: Vec<(&'static str, Rc<Replacement>)>,
     skipped: bool,
     /// Lines of the commands that were run.
     run: BTreeSet<usize>,
@@ -41,6 +47,7 @@ impl Reader {
             home,
             values: Values::default(),
             failures: Vec::new(),
+            lacking: Vec::new(),
             skipped: false,
             run: BTreeSet::new(),
             redis: None,
@@ -74,6 +81,12 @@ impl Reader {
     pub(crate) fn skip(&mut self, missing: &str) {
         eprintln!("SKIPPED: {} needs {missing}", self.page.path);
         self.skipped = true;
+    }
+
+    /// Calls `instead` in place of each command that begins with these words, because this machine lacks their program.
+    pub(crate) fn lack(&mut self, command: &'static str, instead: impl Fn(&Self, &str) + 'static) {
+        eprintln!("SKIPPED: the commands `{command}…` of {}", self.page.path);
+        self.lacking.push((command, Rc::new(instead)));
     }
 
     /// Checks that every command of the page was run or is listed.
@@ -154,6 +167,11 @@ impl Reader {
                 continue;
             }
             let _ = self.run.insert(command.line);
+            let lacking = self.lacking.iter().find(|(start, _)| command.text.starts_with(start));
+            if let Some(instead) = lacking.map(|(_, instead)| Rc::clone(instead)) {
+                instead(self, &command.text);
+                continue;
+            }
             let place = format!("{}:{}: {}", self.page.path, command.line, command.text);
             let (code, printed) = self.shell(&self.values.apply(&command.text));
             last = printed;
