@@ -115,6 +115,23 @@ impl fmt::Debug for AuditLog {
     }
 }
 
+/// Checks that the log of a host can be opened, without creating anything.
+///
+/// # Errors
+/// [`FileError`] if other users can write in its folder, or if the current file is not a file of its owner.
+pub fn check(settings: &AuditSettings) -> Result<(), FileError> {
+    if !files::folder(&settings.file).exists() {
+        return Ok(());
+    }
+    let folder = Folder::of(&settings.file)?;
+    match folder.open(folder.log()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::io(&settings.file, "the audit log cannot be written", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Parses the public key of an ES256 key in the notation of keyset files: base64url of the uncompressed point.
 #[must_use]
 pub fn parse_public_key(text: &str) -> Option<VerifyingKey> {

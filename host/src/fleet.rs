@@ -61,12 +61,23 @@ pub async fn differences_of_a_new_worker(
     config: &Config,
     broker: &dyn Broker,
 ) -> Result<Vec<Difference>, SetupError> {
-    let keyring = config.load_keyset()?;
+    differences_with(config, &config.load_keyset()?, broker).await
+}
+
+/// Returns how the worker of `config` would differ with this keyset.
+///
+/// # Errors
+/// [`SetupError`] if there is no worker, or the broker does not answer.
+pub async fn differences_with(
+    config: &Config,
+    keyring: &Keyring,
+    broker: &dyn Broker,
+) -> Result<Vec<Difference>, SetupError> {
     let worker = config.worker()?;
     let policy = PolicySet::new(worker.policy.clone(), worker.rules.clone());
-    let own = ProcessStatus::of_this_process(Role::Worker, &worker.id, unix_seconds(), &keyring);
+    let own = ProcessStatus::of_this_process(Role::Worker, &worker.id, unix_seconds(), keyring);
     let own = own.with_policy(&policy, &worker.rules);
-    let members = members(broker, &keyring, &config.deployment).await?;
+    let members = members(broker, keyring, &config.deployment).await?;
     Ok(differences(&own, members.iter().flatten()))
 }
 

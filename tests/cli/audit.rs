@@ -63,6 +63,19 @@ fn start_of_a_worker_is_recorded_with_the_keyset_and_the_policy_that_it_has_load
 }
 
 #[test]
+fn start_of_a_worker_has_the_number_of_its_signed_keyset() {
+    let project = audited();
+    let roots = project.run(&["keyset", "init", "--name", "local", "--root", "root.key"]).ok().text();
+    project.edit("taskseal.toml", "[broker]", &format!("[keys]\n{roots}\n[broker]"));
+    for sequence in 1..=2 {
+        project.run(&["keyset", "sign", "--root", "root.key"]).ok();
+        project.run(&ONCE).ok();
+        let started = shown(&project, &["--event", "worker-started", "--last", "1"]);
+        assert_eq!(started[0]["sequence"], sequence, "{started:?}");
+    }
+}
+
+#[test]
 fn action_that_cannot_be_recorded_is_not_done() {
     let project = audited();
     project.enqueue();

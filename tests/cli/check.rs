@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 mod keyset;
+mod settings;
 mod tokens;
 
 use std::collections::BTreeSet;

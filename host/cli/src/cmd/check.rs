@@ -1,8 +1,10 @@
 //! `taskseal check`: checks what this host needs before its service starts.
 
+mod audit;
 mod broker;
 mod clock;
 mod finding;
+mod fleet;
 mod keys;
 mod keyset;
 mod programs;
@@ -65,10 +67,15 @@ fn findings(config: &Config) -> Vec<Finding> {
     findings.push(clock::finding(config));
     let tokens = tokens::open(config);
     findings.extend(keys::findings(config, &tokens));
+    let audit = audit::finding(config, &tokens);
     findings.extend(tokens.findings);
     findings.extend(programs::findings(config));
-    findings.extend(broker::findings(config));
+    let broker = broker::findings(config);
+    let is_usable = !broker.iter().any(|finding| matches!(finding.verdict, Verdict::Fail(_)));
+    findings.extend(broker);
+    findings.extend(fleet::finding(config, is_usable));
     findings.extend(state::findings(config));
+    findings.extend(audit);
     findings
 }
 

@@ -65,6 +65,7 @@ fn keys(config: &Config) -> Vec<&KeyRef> {
         keys.extend(&source.encryption_key);
     }
     keys.extend(client.and_then(|client| client.result_key.as_ref()));
+    keys.extend(config.audit.as_ref().and_then(|audit| audit.key.as_ref()));
     keys
 }
 
