@@ -47,6 +47,7 @@ fn microseconds(time: Duration) -> f64 {
 fn task() -> OpenedTask {
     OpenedTask {
         id: TaskId::from_bytes([7; 16]),
+        sealed_by: None,
         issuer: "bench".to_owned(),
         task_type: "bench:start".to_owned(),
         queue: QueueName::parse("bench").expect("a name"),

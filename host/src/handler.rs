@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use taskseal_core::{ContentType, NameSet, TaskId};
+use taskseal_core::{ContentType, KeyId, NameSet, TaskId};
 use zeroize::Zeroizing;
 
 #[doc(hidden)]
@@ -54,12 +54,18 @@ pub trait Handler: Send + Sync {
     }
 }
 
-/// A task that was verified, admitted and decrypted. The body is wiped on drop.
+/// A task that was admitted, and, unless it is not sealed, verified and decrypted. The body is wiped on drop.
+///
+/// # Security
+/// If [`sealed_by`](Self::sealed_by) is `None`, nothing about the task is verified: a writer of the queue chose its id, its type and
+/// its body. The policy of its type allows such tasks (modes `off`, `observe` and `prefer`). Its id may be that of a sealed task.
 #[expect(clippy::exhaustive_structs, reason = "a caller sets every field")]
 pub struct OpenedTask {
-    /// Task id.
+    /// Task id. It is chosen by the writer of the queue if the task is not sealed.
     pub id: TaskId,
-    /// Issuer that sealed it.
+    /// Key that sealed it; `None` for a task that is not sealed.
+    pub sealed_by: Option<KeyId>,
+    /// Issuer that sealed it; empty for a task that is not sealed.
     pub issuer: String,
     /// Task type.
     pub task_type: String,
@@ -94,6 +100,7 @@ impl fmt::Debug for OpenedTask {
         f.debug_struct("OpenedTask")
             .field("id", &self.id)
             .field("task_type", &self.task_type)
+            .field("sealed_by", &self.sealed_by)
             .finish_non_exhaustive()
     }
 }

@@ -65,15 +65,14 @@ impl From<NotSealed> for ResultError {
 }
 
 impl ResultError {
-    /// Returns `Some` if the key or the random number generator failed, or the key is not allowed now, so that no other output could be sealed now and
-    /// this one may be later. The inner value is the delay that the key asks for.
+    /// Returns `Some` if the key or the random number generator failed, so that no other output could be sealed now and this one may
+    /// be later. The inner value is the delay that the key asks for.
     pub(crate) fn of_the_key(&self) -> Option<Option<Duration>> {
         match self {
             // Only this output is at fault.
             Self::Sealing(SealError::Signer(fault)) if fault.refuses_message() => None,
             Self::Sealing(SealError::Signer(fault)) => Some(fault.retry_after()),
-            // Time or another keyset may allow it again, and clients would refuse the result now.
-            Self::Key(_) | Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
+            Self::Sealing(SealError::InvalidSignature | SealError::Random) => Some(None),
             _ => None,
         }
     }
@@ -138,7 +137,6 @@ impl ResultSealer {
         retention: Duration,
         output: &Output,
     ) -> Result<Vec<u8>, ResultError> {
-        self.key.check()?;
         let now = unix_seconds();
         let claims = Claims::new(
             Issuer::new(&self.issuer)?,
@@ -149,17 +147,22 @@ impl ResultSealer {
         .issued_at(now)
         .expires_at(now.saturating_add(retention.as_secs().max(1)))
         .request(request.digest);
+        self.key.check_claims(&claims)?;
         let content_type = ContentType::new(&output.content_type)?;
         let draft = Draft::new(&claims, content_type, &output.body).answering(Issuer::new(issuer)?);
         Ok(self.key.seal_draft(&draft)?)
     }
 
-    /// Checks that there is a key to encrypt the result of the task with these claims to now.
+    /// Checks that a result of the task with these claims can be sealed now, and that clients with the same keyset accept it.
     ///
     /// # Errors
-    /// [`NoRecipient`].
-    pub(crate) fn check_recipient(&self, request: &Claims<'_>) -> Result<(), NoRecipient> {
-        self.key.check_recipient(&Draft::new(request, ContentType::OCTETS, &[]))
+    /// [`ResultError::Key`] if the keyset does not allow the key to seal it, [`ResultError::Recipient`] if it has no key to encrypt it
+    /// to.
+    pub(crate) fn check_request(&self, request: &Claims<'_>) -> Result<(), ResultError> {
+        let mut claims = *request;
+        claims.issuer = Issuer::new(&self.issuer)?;
+        self.key.check_claims(&claims)?;
+        Ok(self.key.check_recipient(&Draft::new(request, ContentType::OCTETS, &[]))?)
     }
 }
 

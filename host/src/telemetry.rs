@@ -35,6 +35,7 @@ const STATE_FAILURES: &str = "taskseal_state_failures_total";
 const AUDIT_FAILURES: &str = "taskseal_audit_failures_total";
 const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
 const KEYSET_NOT_IN_FORCE: &str = "taskseal_keyset_not_in_force_total";
+const RESULT_NOT_ALLOWED: &str = "taskseal_result_not_allowed_total";
 const KEYS_RELOAD_FAILED: &str = "taskseal_keys_reload_failed_total";
 const KEYS_LOADED: &str = "taskseal_keys_loaded_timestamp_seconds";
 const RESULTS_WAITING: &str = "taskseal_results_waiting";
@@ -46,7 +47,7 @@ const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 13] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
@@ -61,6 +62,10 @@ const COUNTERS: [(&str, &str); 12] = [
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
     (KEYS_RELOAD_FAILED, "Attempts to load the keys again that failed."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
+    (
+        RESULT_NOT_ALLOWED,
+        "Times that a task or result waited because no client could read or accept the result.",
+    ),
     (KEYSET_NOT_IN_FORCE, "Times that a task was put off because the signed keyset was not in force."),
 ];
 
@@ -178,6 +183,9 @@ fn count(event: &Event) {
         Event::StateFailed { .. } => counter(STATE_FAILURES).increment(1),
         Event::KeyUnavailable { .. } => counter(KEY_UNAVAILABLE).increment(1),
         Event::KeysetNotInForce { .. } => counter(KEYSET_NOT_IN_FORCE).increment(1),
+        Event::RecipientMissing { .. } | Event::ResultNotAllowed { .. } => {
+            counter(RESULT_NOT_ALLOWED).increment(1);
+        }
         Event::AuditFailed { .. } => counter(AUDIT_FAILURES).increment(1),
         Event::ClockSetBack { .. }
         | Event::AuditBack
@@ -186,7 +194,6 @@ fn count(event: &Event) {
         // The counter is that of the quarantine, which several workers share.
         | Event::QuarantineFull { .. }
         | Event::HandlerNotStarted { .. }
-        | Event::RecipientMissing { .. }
         // Counted where the keys are loaded.
         | Event::KeysReloaded { .. }
         | Event::KeysReloadFailed { .. }
@@ -251,6 +258,9 @@ fn trace(event: &Event) {
         Event::RecipientMissing { id, missing, .. } => {
             let (issuer, task_type, audience) = (&missing.issuer, &missing.task_type, &missing.audience);
             emit!(warn, "recipient-missing", event, id, issuer, task_type, audience);
+        }
+        Event::ResultNotAllowed { id, kid, task_type, reason, .. } => {
+            emit!(warn, "result-not-allowed", event, id, kid = display(kid), task_type, reason);
         }
         Event::KeyBack { kid } => {
             emit!(warn, "key-back", event, kid = display(kid), field = event.key_field());

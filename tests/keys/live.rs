@@ -2,4 +2,7 @@
 
 mod ended;
 mod folders;
+mod hanging;
 mod reload;
+mod results;
+mod started;

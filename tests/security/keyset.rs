@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 use std::fs;
+use std::sync::Arc;
 
 use taskseal::broker::TaskState;
 use taskseal::config::Config;
@@ -9,12 +10,14 @@ use taskseal::keys::{Keyring, KeyringError, KeysetErrorKind, SecretKey};
 use taskseal::{Worker, WorkerParts};
 use taskseal_core::Refusal;
 use taskseal_core::keyset::signed::{Entry, EntryKey, KeyState, KeysetRefusal};
+use taskseal_tests::faulty::FaultyLedger;
 use taskseal_tests::fleet::{AnyQueue, Fleet, Noted, PRODUCER, REVOKED, Ran, Running, unix_now, until};
 use taskseal_tests::keyset::{Root, Signed};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
     task_is_put_off_while_the_keyset_is_expired_and_runs_with_the_next_one,
+    task_is_put_off_if_the_keyset_expires_between_its_verification_and_its_decryption,
     older_keyset_does_not_revive_a_revoked_key_after_a_restart,
 }
 
@@ -89,6 +92,31 @@ async fn task_is_put_off_while_the_keyset_is_expired_and_runs_with_the_next_one(
     let ran_now = |noted: &Noted| matches!(noted, Noted::Succeeded { id } if *id == task.id());
     worker.seen.until("the task", ran_now).await;
     worker.stop().await;
+}
+
+async fn task_is_put_off_if_the_keyset_expires_between_its_verification_and_its_decryption(fleet: Fleet) {
+    let mut rooted = Rooted::new(fleet);
+    let (short, ran) = (rooted.sign(3), Ran::default());
+    let mut parts = rooted.parts(rooted.open(&short).unwrap(), &ran);
+    let fleet = &rooted.fleet;
+    let ledger = FaultyLedger::new(Arc::clone(&parts.ledger));
+    let held = ledger.hold_acquire();
+    parts.ledger = ledger;
+    let worker = Running::start(fleet.worker_settings(), parts);
+    let task = fleet.seal(&fleet.sealing_key(PRODUCER), |claims| claims.attempts(1));
+    fleet.push(task.record()).await;
+    let put_off = Noted::KeysetNotInForce { id: task.id(), refusal: KeysetRefusal::Expired };
+    tokio::select! {
+        () = held.reached.notified() => {}
+        // This host was too slow to verify it in time.
+        _ = worker.seen.until("the alarm", |noted| *noted == put_off) => {}
+    }
+    until("the end of the keyset", async || (unix_now() >= short.not_after).then_some(())).await;
+    drop(held);
+    worker.seen.until("the alarm", |noted| *noted == put_off).await;
+    let tally = worker.stop().await;
+    assert_eq!((tally.started, tally.refused, tally.postponed), (0, [].into(), [].into()));
+    assert_eq!(fleet.find(&task.id()).await.unwrap().retries, 0, "an attempt was counted");
 }
 
 async fn older_keyset_does_not_revive_a_revoked_key_after_a_restart(fleet: Fleet) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -252,13 +252,36 @@ pub struct FaultyLedger {
     inner: Arc<dyn Ledger>,
     unavailable: AtomicBool,
     failing_begins: AtomicUsize,
+    held_acquire: Mutex<Option<(Arc<Notify>, mpsc::Receiver<()>)>>,
+}
+
+/// A call to the ledger that waits for the test, until this is dropped.
+#[derive(Debug)]
+pub struct HeldAcquire {
+    /// Notified when the call waits.
+    pub reached: Arc<Notify>,
+    _go_on: mpsc::Sender<()>,
 }
 
 impl FaultyLedger {
     /// Wraps `inner`, available.
     #[must_use]
     pub fn new(inner: Arc<dyn Ledger>) -> Arc<Self> {
-        Arc::new(Self { inner, unavailable: AtomicBool::new(false), failing_begins: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner,
+            unavailable: AtomicBool::new(false),
+            failing_begins: AtomicUsize::new(0),
+            held_acquire: Mutex::default(),
+        })
+    }
+
+    /// Lets the next acquisition wait after it was carried out.
+    #[must_use]
+    pub fn hold_acquire(&self) -> HeldAcquire {
+        let (go_on, waiting) = mpsc::channel();
+        let reached = Arc::<Notify>::default();
+        *self.held_acquire.lock().unwrap() = Some((Arc::clone(&reached), waiting));
+        HeldAcquire { reached, _go_on: go_on }
     }
 
     /// Makes it unavailable or available again.
@@ -269,6 +292,15 @@ impl FaultyLedger {
     /// Lets the next `times` calls of `begin` fail.
     pub fn fail_begin(&self, times: usize) {
         self.failing_begins.store(times, Ordering::SeqCst);
+    }
+
+    fn wait_if_held(&self) {
+        let held = self.held_acquire.lock().unwrap().take();
+        if let Some((reached, waiting)) = held {
+            reached.notify_one();
+            // Ends with an error when the sender is dropped.
+            let _ = waiting.recv();
+        }
     }
 
     fn reach(&self) -> Result<&dyn Ledger, StateError> {
@@ -291,7 +323,9 @@ impl Ledger for FaultyLedger {
         until: UnixMillis,
         queries: &[ReplayQuery],
     ) -> Result<Vec<Decision>, StateError> {
-        self.reach()?.acquire(owner, now, until, queries)
+        let decisions = self.reach()?.acquire(owner, now, until, queries);
+        self.wait_if_held();
+        decisions
     }
 
     fn extend(&self, owner: &str, keys: &[TaskKey], until: UnixMillis) -> Result<Vec<bool>, StateError> {

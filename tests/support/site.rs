@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use taskseal::config::Config;
 use taskseal::handler::{OpenedTask, Output};
 use taskseal::keys::{Algorithm, SecretKey};
-use taskseal::worker::{Event, Tally};
+use taskseal::worker::{Event, Tally, WorkerBuilder};
 use taskseal::{Client, Task, Worker};
 use taskseal_core::{ContentType, KeyId};
 use tempfile::TempDir;
@@ -118,11 +118,21 @@ impl Site {
     /// Starts its worker, which answers each task with its body.
     #[must_use]
     pub fn start_worker(&self) -> SiteWorker {
-        let config = self.config();
+        self.start_worker_with(self.config(), |builder| builder)
+    }
+
+    /// Starts the worker of a configuration, which answers each task with its body unless `change` has another handler.
+    #[must_use]
+    pub fn start_worker_with(
+        &self,
+        config: Config,
+        change: impl FnOnce(WorkerBuilder<'_>) -> WorkerBuilder<'_>,
+    ) -> SiteWorker {
         let log = EventLog::default();
         let noting = log.clone();
         let echo = |task: OpenedTask| async move { Ok(Output::new(ContentType::OCTETS, task.body.to_vec())) };
         let worker = Worker::builder(&config).handle("*", echo).observer(move |event| noting.note(event));
+        let worker = change(worker);
         let (stop, stopped) = oneshot::channel();
         let worker = worker.build().unwrap();
         let reload = Box::new(worker.key_reload());

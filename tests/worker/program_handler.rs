@@ -19,6 +19,7 @@ fn sh(script: &str) -> Program {
 fn task(body: &[u8]) -> OpenedTask {
     OpenedTask {
         id: new_id(),
+        sealed_by: None,
         issuer: "shop".into(),
         task_type: "email:send".into(),
         queue: mail(),
@@ -121,6 +122,7 @@ async fn environment_holds_nothing_of_the_worker() {
         "TASKSEAL_CONTENT_TYPE=application/json".to_owned(),
         "TASKSEAL_ISSUER=shop".to_owned(),
         "TASKSEAL_QUEUE=mail".to_owned(),
+        "TASKSEAL_SEALED_BY=".to_owned(),
         format!("TASKSEAL_TASK_ID={id}"),
         "TASKSEAL_TASK_TYPE=email:send".to_owned(),
     ];

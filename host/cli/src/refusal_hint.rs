@@ -77,6 +77,11 @@ pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
     }
 }
 
+/// The next step for an envelope of a key that the keyset has, and with which this host cannot verify: it was destroyed, or its secret is
+/// elsewhere.
+pub(crate) const UNUSABLE_KEY: &str = "see the state of its key in the keyset: what a destroyed key sealed is never accepted again, so seal the \
+                                       task with a primary key if it is still wanted";
+
 /// For refusals that this program does not know yet.
 const FALLBACK: &str = "see the refusal code";
 

@@ -85,7 +85,10 @@ async fn run(producer: Weak<Producer>, request: Arc<Notify>, first: Duration, gu
             () = request.notified() => Trigger::Request,
         };
         let Some(producer) = producer.upgrade() else { break };
-        let polled = run_blocking(move || producer.poll_keys(trigger)).await;
+        let loading = Arc::clone(&producer);
+        let loading = run_blocking(move || loading.poll_keys(trigger));
+        let Some(reload) = &producer.reload else { break };
+        let polled = reload.reloader.watch(loading, telemetry::observe_client).await;
         let Ok(Some(next)) = polled else { break };
         delay = next;
     }

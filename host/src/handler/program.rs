@@ -118,6 +118,7 @@ impl Program {
             .env("TASKSEAL_TASK_ID", task.id.to_string())
             .env("TASKSEAL_TASK_TYPE", &task.task_type)
             .env("TASKSEAL_ISSUER", &task.issuer)
+            .env("TASKSEAL_SEALED_BY", task.sealed_by.map(|kid| kid.to_string()).unwrap_or_default())
             .env("TASKSEAL_QUEUE", task.queue.as_str())
             .env("TASKSEAL_ATTEMPT", task.attempt.to_string())
             .env("TASKSEAL_CONTENT_TYPE", &task.content_type)

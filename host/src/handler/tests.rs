@@ -18,6 +18,7 @@ fn handlers(patterns: &[&str]) -> Handlers {
 fn task(task_type: &str, body: &[u8]) -> OpenedTask {
     OpenedTask {
         id: TaskId::from_bytes([7; 16]),
+        sealed_by: None,
         issuer: "shop".into(),
         task_type: task_type.into(),
         queue: QueueName::parse("mail").unwrap(),

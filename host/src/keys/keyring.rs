@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskseal_core::keys::EncryptionKey;
 use taskseal_core::keyset::KeyRecord;
-use taskseal_core::{KeyId, KeyLookup};
+use taskseal_core::keyset::signed::KeyState;
+use taskseal_core::{KeyId, KeyLookup, Policy};
 
 use super::agreement::{Agreement, RemoteAgreement, RemoteKey};
 use super::error::{KeyError, KeyringError};
@@ -19,7 +21,7 @@ use super::reference::KeyRef;
 use super::registry::KeyStores;
 use super::secret_key::SecretKey;
 use super::signed_keyset::{Fetched, KeysetError, KeysetHead, LoadMode, Loaded, SharedKeys, SignedKeyset};
-use crate::time::unix_seconds;
+use crate::time::{clock, unix_seconds};
 
 #[cfg(test)]
 mod tests;
@@ -251,6 +253,28 @@ impl Keyring {
     pub(crate) fn may_block(&self) -> bool {
         let remote = |(_, key): &(_, _)| matches!(key, DecryptionKey::Private(Agreement::Remote(_)));
         self.decryption.0.iter().any(remote)
+    }
+
+    /// Returns whether the keyset has the key as a destroyed one: what it sealed can never be verified again.
+    pub(crate) fn is_destroyed(&self, kid: KeyId) -> bool {
+        self.record(kid).is_some_and(|record| record.state() == KeyState::Destroyed)
+    }
+
+    /// Returns whether tasks that a key sealed for an issuer, a type and an audience are accepted now, with `skew` of tolerance, if their
+    /// signature is valid.
+    pub(crate) fn accepts(
+        &self,
+        kid: KeyId,
+        [issuer, task_type, audience]: [&str; 3],
+        skew: Duration,
+    ) -> bool {
+        let skew = u32::try_from(skew.as_secs()).unwrap_or(Policy::MAX_SKEW).min(Policy::MAX_SKEW);
+        self.find(kid).is_some_and(|record| {
+            record.is_valid(clock(), skew)
+                && record.issuers.contains(issuer)
+                && record.types.contains(task_type)
+                && record.audiences.contains(audience)
+        })
     }
 
     /// Returns whether the keyset forbids the key. A key that is not in a keyset file may decrypt, because the configuration names

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) use self::load::{Loaded, reload_keyring};
 pub(crate) use self::reload::{KeyGeneration, POLL, Reloader, Trigger};
 
+mod age;
 mod change;
 mod load;
 mod reload;

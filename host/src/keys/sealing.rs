@@ -295,6 +295,15 @@ impl SealingKey {
         self.keyset.check_sealing_key(&self.source, self.kid(), self.encryption_kid(), self.kind)
     }
 
+    /// Checks that the keyset allows it to seal these claims now: its state, its times and its rights.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(crate) fn check_claims(&self, claims: &Claims<'_>) -> Result<(), KeyError> {
+        self.check()?;
+        self.keyset.check_rights(&self.source, self.kid(), claims)
+    }
+
     /// Returns the kid of the shared key that encrypts inside of signatures.
     fn encryption_kid(&self) -> Option<KeyId> {
         match &*self.keys {

@@ -87,6 +87,7 @@ impl Tally {
             | Event::FleetAgrees
             | Event::KeyBack { .. }
             | Event::RecipientMissing { .. }
+            | Event::ResultNotAllowed { .. }
             | Event::KeysReloaded { .. }
             | Event::KeysReloadFailed { .. }
             | Event::KeysStale { .. }

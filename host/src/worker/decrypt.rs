@@ -12,13 +12,14 @@ use zeroize::Zeroizing;
 
 use super::event::Event;
 use super::lease_guard::LeaseGuard;
-use super::postpone;
+use super::seal_result::{self, ResultFault};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::{
     AdmittedRun, AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, TaskForm,
     retention,
 };
+use super::{postpone, verify};
 use crate::handler::OpenedTask;
 use crate::policy::{Mode, RuleChoice};
 use crate::queue::QueueName;
@@ -37,7 +38,7 @@ pub(super) fn decrypt(
         TaskForm::Sealed(verified) => verified,
         TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
     };
-    check_recipient(shared, keys, verified.claims(), &run)?;
+    check_result(shared, keys, verified.claims(), &run)?;
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
@@ -45,6 +46,7 @@ pub(super) fn decrypt(
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
         id: claims.task_id,
+        sealed_by: Some(verified.kid()),
         issuer: claims.issuer.to_string(),
         task_type: claims.task_type.to_string(),
         queue: queue.clone(),
@@ -63,7 +65,6 @@ pub(super) fn decrypt(
         retention: retention(claims),
         expires_at: expires_at.map(UnixMillis::from_secs),
         suspect,
-        is_sealed: true,
     }))
 }
 
@@ -77,8 +78,9 @@ fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str, attempt: u3
     }
 }
 
-/// Puts off a task whose result could be encrypted to no key.
-fn check_recipient(
+/// Puts off a task whose result no client could use: it could be encrypted to no key, or the keyset does not allow the result key to
+/// seal it.
+fn check_result(
     shared: &Shared,
     keys: &Snapshot,
     claims: &Claims<'_>,
@@ -87,9 +89,11 @@ fn check_recipient(
     if retention(claims).is_zero() {
         return Continue(());
     }
-    let Err(missing) = keys.results.check_recipient(claims) else { return Continue(()) };
-    let id = claims.task_id.to_string();
-    shared.observe(&Event::RecipientMissing { id, missing, has_run: false });
+    let Some(fault) = keys.results.check_request(claims).err().and_then(|error| ResultFault::of(error).ok())
+    else {
+        return Continue(());
+    };
+    seal_result::report(shared, fault, &claims.task_id.to_string(), claims.task_type.as_str(), false);
     let now = UnixMillis::now();
     let at = retry_at(shared, claims, now).unwrap_or_else(|| now.plus(shared.settings.key_retry));
     Break(Outcome::Deferred { at, acquired: Some(run.key.clone()) })
@@ -111,7 +115,8 @@ fn decrypt_body(
     let AdmittedRun { key, attempt, .. } = run;
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
-    let mut keys = keys.keyring.opening();
+    let keyring = &keys.keyring;
+    let mut keys = keyring.opening();
     let opened = verified
         .admit(&mut admission)
         .and_then(|admitted| admitted.open(&mut keys, &mut buffer))
@@ -119,7 +124,11 @@ fn decrypt_body(
         .map_err(|error| keys.verdict(error));
     match opened {
         Ok(body) => Continue(body),
-        Err(OpenError::Refused(refusal)) => Break(refused(shared, verified, key, refusal)),
+        Err(OpenError::Refused(refusal)) => {
+            // It may have expired since the verification.
+            verify::not_in_force(shared, keyring, &verified.claims().task_id.to_string(), Some(key))?;
+            Break(refused(shared, verified, key, refusal))
+        }
         Err(_) => {
             let (kid, reason) = keys.fault();
             let id = verified.claims().task_id.to_string();

@@ -181,6 +181,20 @@ pub enum Event {
         /// Whether the handler has run.
         has_run: bool,
     },
+    /// The keyset does not allow the result key to seal the result of a task, so clients would refuse it. A task that has not run is
+    /// put off, and no attempt counts; otherwise its result waits.
+    ResultNotAllowed {
+        /// Task id.
+        id: String,
+        /// The result key.
+        kid: KeyId,
+        /// Type of the task.
+        task_type: String,
+        /// What the keyset does not allow.
+        reason: String,
+        /// Whether the handler has run.
+        has_run: bool,
+    },
     /// The key for results is available again: results are sealed and tasks taken.
     KeyBack {
         /// The key.
@@ -330,6 +344,13 @@ impl fmt::Display for Event {
                 write!(f, "{missing}: tasks of this issuer are put off, among them {id}")
             }
             Self::RecipientMissing { id, missing, .. } => write!(f, "{missing}: the result of {id} waits"),
+            Self::ResultNotAllowed { id, task_type, reason, has_run: false, .. } => write!(
+                f,
+                "clients would refuse results of type {task_type}: {reason}; tasks of this type are put off, among them {id}"
+            ),
+            Self::ResultNotAllowed { id, reason, .. } => {
+                write!(f, "clients would refuse the result of {id}, which waits: {reason}")
+            }
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
             }

@@ -41,8 +41,8 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
         retention,
         expires_at,
         suspect: _suspect,
-        is_sealed,
     } = decrypted;
+    let is_sealed = task.sealed_by.is_some();
     let Some(handler) = shared.parts.handlers.find(&task.task_type) else {
         // The policy has refused every type without a handler.
         let failure = Failure::GiveUp(Refusal::TypeNotHandled.to_string());
@@ -54,6 +54,10 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     }
     // The next delivery refuses it, or settles it if it has succeeded before.
     if has_expired(expires_at, shared.settings.policy.skew, UnixMillis::now()) {
+        return Outcome::GivenBack { acquired: Some(key) };
+    }
+    // The keyset may have changed since the verification. The next delivery decides by the new one.
+    if !still_accepted(shared, leased, &task) {
         return Outcome::GivenBack { acquired: Some(key) };
     }
     if must_begin && let Break(outcome) = begin::begin(shared, leased, &key).await {
@@ -85,6 +89,14 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     };
     shared.start_failures.reset(&task_type);
     outcome
+}
+
+/// Returns whether the keyset still allows the key of a sealed task to seal it.
+fn still_accepted(shared: &Shared, leased: &LeasedTask, task: &OpenedTask) -> bool {
+    let Some(kid) = task.sealed_by else { return true };
+    let audience = shared.settings.audience(&leased.queue);
+    let keys = shared.keys.snapshot();
+    keys.keyring.accepts(kid, [&task.issuer, &task.task_type, &audience], shared.settings.policy.skew)
 }
 
 /// Puts off a task whose handler this host cannot start. Nothing has run, so no attempt is counted.

@@ -72,6 +72,8 @@ pub(super) fn reason(
         }
         Refusal::TypeNotHandled | Refusal::NotYetValid => Some(Reason::DEPLOYMENT),
         Refusal::SuiteNotAllowed => suite_reason(keys, policy, envelope, now),
+        // A destroyed key never verifies anything again.
+        Refusal::UnknownKey if keys.keyring.is_destroyed(envelope.kid()) => None,
         Refusal::UnknownKey => Some(Reason::UNVERIFIED),
         _ => None,
     }

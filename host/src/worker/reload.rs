@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::event::Event;
 use super::phase::Phase;
 use super::shared::Shared;
 use crate::keys::Trigger;
@@ -12,15 +13,14 @@ const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Loads the keys again when their files change, at intervals, and on request, until the worker has stopped.
 pub(super) async fn run(shared: Arc<Shared>) {
-    if shared.reloader.is_none() {
-        return;
-    }
+    let Some(reloader) = &shared.reloader else { return };
+    let observe = |event: &Event| shared.observe(event);
     let mut trigger = Trigger::Timer;
     loop {
         let delay = tokio::select! {
             // Reading files may take long; the worker does not wait for it when it ends.
             () = shared.lifecycle.entered(Phase::Stopped) => return,
-            delay = poll(&shared, trigger) => delay,
+            delay = reloader.watch(poll(&shared, trigger), observe) => delay,
         };
         trigger = tokio::select! {
             stopped = shared.lifecycle.sleep_unless(Phase::Stopped, delay) => {

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::task_state::LeasedTask;
 use crate::handler::{Failure, Output};
-use crate::keys::NoRecipient;
+use crate::keys::{KeyError, NoRecipient};
 use crate::result::{Request, ResultError};
 use crate::retry::MIN_DELAY;
 
@@ -54,9 +54,8 @@ pub(super) async fn seal_result(
                 return Continue(Ok(result));
             }
             Err(Unsealed::Failed(failure)) => return Continue(Err(failure)),
-            Err(Unsealed::Recipient(missing)) => {
-                let id = task.lease.id.clone();
-                shared.observe(&Event::RecipientMissing { id, missing, has_run: true });
+            Err(Unsealed::Refused(fault)) => {
+                report(shared, fault, &task.lease.id, &unsealed.0.task_type, true);
                 wait(shared, task, KEY_RETRY).await?;
                 continue;
             }
@@ -71,10 +70,41 @@ pub(super) async fn seal_result(
 enum Unsealed {
     /// The key cannot be used now.
     Key(KeyOutage),
-    /// The keyset has no key to encrypt this result to, for which other results need not wait.
-    Recipient(NoRecipient),
+    /// A client could not read this result, or would refuse it, for which other results need not wait.
+    Refused(ResultFault),
     /// The output cannot be sealed.
     Failed(Failure),
+}
+
+/// Why no client could use a result: the keyset decides, so another one may change that.
+pub(super) enum ResultFault {
+    /// The keyset has no key to encrypt it to.
+    Recipient(NoRecipient),
+    /// The keyset does not allow the result key to seal it.
+    Key(KeyError),
+}
+
+impl ResultFault {
+    /// Returns the fault, or any other error.
+    pub(super) fn of(error: ResultError) -> Result<Self, ResultError> {
+        match error {
+            ResultError::Recipient(missing) => Ok(Self::Recipient(missing)),
+            ResultError::Key(error) => Ok(Self::Key(error)),
+            other => Err(other),
+        }
+    }
+}
+
+/// Reports that the result of a task must wait, or the task itself, if it has not run.
+pub(super) fn report(shared: &Shared, fault: ResultFault, id: &str, task_type: &str, has_run: bool) {
+    let id = id.to_owned();
+    shared.observe(&match fault {
+        ResultFault::Recipient(missing) => Event::RecipientMissing { id, missing, has_run },
+        ResultFault::Key(error) => {
+            let (kid, task_type) = (shared.keys.snapshot().results.kid(), task_type.to_owned());
+            Event::ResultNotAllowed { id, kid, task_type, reason: error.to_string(), has_run }
+        }
+    });
 }
 
 /// A failure of the result key.
@@ -126,9 +156,9 @@ async fn wait(shared: &Shared, task: &LeasedTask, delay: Duration) -> ControlFlo
 
 impl From<ResultError> for Unsealed {
     fn from(error: ResultError) -> Self {
-        let error = match error {
-            ResultError::Recipient(missing) => return Self::Recipient(missing),
-            other => other,
+        let error = match ResultFault::of(error) {
+            Ok(fault) => return Self::Refused(fault),
+            Err(other) => other,
         };
         match error.of_the_key() {
             Some(retry_after) => Self::Key(KeyOutage {

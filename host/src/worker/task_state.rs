@@ -112,8 +112,6 @@ pub(super) struct DecryptedTask {
     pub(super) expires_at: Option<UnixMillis>,
     /// As [`AdmittedRun::suspect`].
     pub(super) suspect: Option<OwnedSemaphorePermit>,
-    /// Whether its result is sealed.
-    pub(super) is_sealed: bool,
 }
 
 /// Returns whether a task that expires at `expires_at` must not start at `now`. [`verify`](super::verify) then refuses it.
@@ -172,6 +170,8 @@ pub(super) struct RefusalDetails {
     pub(super) kid: Option<KeyId>,
     /// Whether the keyset contains the key.
     pub(super) kid_known: bool,
+    /// Whether the keyset contains it as a destroyed one, with which nothing can be verified.
+    pub(super) kid_destroyed: bool,
     /// Verified only if the refusal follows the verification of the signature.
     pub(super) claimed: Option<ClaimedSender>,
     /// The word of the queue's metadata that differs from the seal.
@@ -204,6 +204,7 @@ impl RefusalDetails {
             refusal,
             kid,
             kid_known: kid.is_some_and(|kid| keyring.record(kid).is_some()),
+            kid_destroyed: kid.is_some_and(|kid| keyring.is_destroyed(kid)),
             claimed: envelope.map(|envelope| envelope.danger_claims_unverified().into()),
             mismatch: None,
             violation: None,
@@ -218,6 +219,7 @@ impl RefusalDetails {
             refusal,
             kid: None,
             kid_known: false,
+            kid_destroyed: false,
             claimed: None,
             mismatch: None,
             violation: None,
@@ -232,6 +234,7 @@ impl RefusalDetails {
             refusal,
             kid: Some(verified.kid()),
             kid_known: true,
+            kid_destroyed: false,
             claimed: Some(verified.claims().into()),
             mismatch: None,
             violation: None,
@@ -247,6 +250,9 @@ impl RefusalDetails {
             (None, Some(violation)) => format!("{}: {violation}", self.refusal),
             (None, None) if self.older_than_ledger => {
                 format!("{}: issued before this ledger was created", self.refusal)
+            }
+            (None, None) if self.kid_destroyed => {
+                format!("{}: the keyset has it as destroyed", self.refusal)
             }
             (None, None) => self.refusal.to_string(),
         };

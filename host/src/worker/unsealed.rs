@@ -137,6 +137,7 @@ impl UnsealedTask<'_> {
         let limit = shared.settings.max_timeout;
         let task = OpenedTask {
             id: TaskId::parse(&record.id).unwrap_or(TaskId::from_bytes(self.task_id)),
+            sealed_by: None,
             issuer: String::new(),
             task_type: record.task_type.clone(),
             queue: self.queue.clone(),
@@ -154,7 +155,6 @@ impl UnsealedTask<'_> {
             retention: record.retention,
             expires_at: None,
             suspect,
-            is_sealed: false,
         }
     }
 }

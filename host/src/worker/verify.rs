@@ -2,7 +2,7 @@
 //!
 //! Decides by signature, rights of the key, audience, time and policy. Decrypts nothing.
 
-use std::ops::ControlFlow::{Break, Continue};
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use sha2::{Digest, Sha256};
 use taskseal_core::claims::Claims;
@@ -77,23 +77,28 @@ fn verify_sealed<'a>(
             Some(mismatch) => refuse_mismatch(mismatch, &unverified, keyring),
         },
         Err(error) => {
-            not_in_force(shared, keyring, task)?;
+            not_in_force(shared, keyring, &task.lease.id, None)?;
             reject(shared, keys, task, &policy, &unverified, error, seconds)
         }
     }
 }
 
-/// Puts a task off whose verification failed while the signed keyset is not in force: then no key is found, and nothing is known of
-/// the task.
-fn not_in_force(shared: &Shared, keyring: &Keyring, task: &LeasedTask) -> StageDecision<()> {
+/// Puts a task off that was not verified or decrypted while the signed keyset is not in force: then no key is found, and nothing is
+/// known of the task. `acquired` is its ledger entry.
+pub(super) fn not_in_force(
+    shared: &Shared,
+    keyring: &Keyring,
+    id: &str,
+    acquired: Option<&TaskKey>,
+) -> ControlFlow<Outcome> {
     let Some((head, refusal)) =
         keyring.head().and_then(|head| Some((head, head.check(unix_seconds()).err()?)))
     else {
         return Continue(());
     };
-    let id = task.lease.id.clone();
-    shared.observe(&Event::KeysetNotInForce { id, sequence: head.sequence, refusal });
-    Break(Outcome::Deferred { at: UnixMillis::now().plus(shared.settings.key_retry), acquired: None })
+    shared.observe(&Event::KeysetNotInForce { id: id.to_owned(), sequence: head.sequence, refusal });
+    let at = UnixMillis::now().plus(shared.settings.key_retry);
+    Break(Outcome::Deferred { at, acquired: acquired.cloned() })
 }
 
 /// Checks what the rule of the type requires of a verified task.

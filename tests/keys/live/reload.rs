@@ -83,23 +83,6 @@ async fn producer_is_disabled_although_a_key_of_the_worker_cannot_be_opened() {
 }
 
 #[tokio::test]
-async fn result_whose_key_has_retired_waits_until_the_keyset_allows_the_key() {
-    let site = Site::new();
-    let (client, worker) = (site.client(), site.start_worker());
-    assert_runs(&client, &worker).await;
-    site.write_keyset(&[("producer", ""), ("worker", RETIRING)]);
-    worker.log.until(1, "primary -> retiring").await;
-    let receipt = client.enqueue(task(2)).await.unwrap();
-    worker.log.until(1, "the result of").await;
-    assert!(client.result(&receipt).await.unwrap().is_none());
-    site.write_keyset(&[("producer", ""), ("worker", "")]);
-    worker.log.until(1, &format!("succeeded {}", receipt.id)).await;
-    assert!(client.result(&receipt).await.unwrap().is_some());
-    let tally = worker.stop().await;
-    assert_eq!((tally.started, tally.succeeded, tally.archived), (2, 2, 0));
-}
-
-#[tokio::test]
 async fn keyset_behind_the_symbolic_links_of_a_kubernetes_volume_is_loaded_when_they_change() {
     let mut site = Site::new();
     site.add_key("another", "task");

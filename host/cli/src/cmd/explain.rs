@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::text;
 use crate::project;
-use crate::refusal_hint::refusal_hint;
+use crate::refusal_hint::{UNUSABLE_KEY, refusal_hint};
 use crate::ui::Ui;
 
 /// Show every check that a worker makes of a task, with what it finds and what it requires
@@ -71,6 +71,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 fn next_step(check: &Check, refusal: Refusal) -> String {
     match check.name {
         "rule" => "`taskseal policy check` shows the rules; change the policy file, then restart the worker".to_owned(),
+        "destroyed-key" => UNUSABLE_KEY.to_owned(),
         "mode" => "`taskseal rollout status` shows the modes; have the producer seal, or set the mode in the policy file".to_owned(),
         _ => refusal_hint(refusal).to_owned(),
     }

@@ -119,11 +119,11 @@ impl Subscriber for LogSubscriber {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let line = Line::new(event);
+        let mut line = Line::new(event);
         if let Some(recovery) = self.repeats.recovery(&line) {
             self.sink.put(recovery);
         }
-        if self.repeats.is_news(&line) && self.refusals.is_logged(&line, Instant::now()) {
+        if self.repeats.is_news(&mut line) && self.refusals.is_logged(&line, Instant::now()) {
             self.sink.put(line);
         }
     }

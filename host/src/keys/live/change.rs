@@ -26,6 +26,16 @@ impl Keyring {
         texts(self) == texts(other)
     }
 
+    /// Returns whether the keyset may allow other keys to seal at `now` than at `then`, in seconds of Unix time: the time of a key has
+    /// begun or ended, or the clock was set back.
+    pub(super) fn allows_others_since(&self, then: u64, now: u64) -> bool {
+        let has_come = |at: u64| then < at && at <= now;
+        now < then
+            || self
+                .records()
+                .any(|record| has_come(record.sealing_end()) || record.use_from().is_some_and(has_come))
+    }
+
     /// Returns the keys whose states differ from those of a former keyset, in the order of their kids.
     pub(super) fn changes_since(&self, former: &Self) -> Vec<KeyChange> {
         let mut kids: Vec<KeyId> = self.known_kids().chain(former.known_kids()).collect();

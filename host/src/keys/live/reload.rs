@@ -1,11 +1,13 @@
 //! When keys are loaded again, and what is reported about it. The caller calls [`Reloader::poll`] at the intervals it returns.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use taskseal_core::KeyId;
 
+use super::age::Age;
 use super::{Live, Loaded};
 use crate::file_watch::{FileVersions, recorded};
 use crate::keys::error::KeyringError;
@@ -13,8 +15,11 @@ use crate::keys::keyring::Keyring;
 use crate::lock::lock;
 use crate::retry::{Backoff, with_jitter};
 use crate::telemetry;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, unix_seconds};
 use crate::worker::event::Event;
+
+#[cfg(test)]
+mod tests;
 
 /// Delay between two comparisons of the files.
 pub(crate) const POLL: Duration = Duration::from_secs(1);
@@ -52,7 +57,10 @@ type Load<T> = Box<dyn Fn(&T) -> Result<Loaded<T>, KeyringError> + Send + Sync>;
 pub(crate) struct Reloader<T> {
     load: Load<T>,
     refresh: Duration,
-    max_stale: Duration,
+    /// Not in the state, which a load holds until it returns.
+    age: Age,
+    /// Returns the time of this host, in seconds of Unix time.
+    clock: fn() -> u64,
     state: Mutex<State>,
 }
 
@@ -62,12 +70,12 @@ struct State {
     files: FileVersions,
     /// Versions that were found later, and the number of comparisons since.
     unsettled: Option<(FileVersions, u32)>,
-    loaded_at: Instant,
     next_refresh: Instant,
+    /// Unix time of the last attempt, in seconds.
+    chosen_at: u64,
     failures: u32,
     /// The failure that was reported last, until a success.
     reported: Option<String>,
-    is_stale: bool,
     /// When the end of a key was reported.
     end_reported: Option<(KeyId, Instant)>,
 }
@@ -84,14 +92,24 @@ impl<T: KeyGeneration> Reloader<T> {
         let state = State {
             files,
             unsettled: None,
-            loaded_at: now,
             next_refresh: now + with_jitter(refresh),
+            chosen_at: unix_seconds(),
             failures: 0,
             reported: None,
-            is_stale: false,
             end_reported: None,
         };
-        Self { load: Box::new(load), refresh, max_stale, state: Mutex::new(state) }
+        Self {
+            load: Box::new(load),
+            refresh,
+            age: Age::new(max_stale),
+            clock: unix_seconds,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Waits for a call that loads keys, and reports meanwhile when the keys become stale: a source may never answer.
+    pub(crate) async fn watch<F: Future>(&self, loading: F, observe: impl Fn(&Event)) -> F::Output {
+        self.age.watch(loading, observe).await
     }
 
     /// Loads the keys again if it is time to, and replaces those of `live` if that succeeds. Returns the delay until the next
@@ -99,7 +117,9 @@ impl<T: KeyGeneration> Reloader<T> {
     pub(crate) fn poll(&self, live: &Live<T>, trigger: Trigger, observe: &dyn Fn(&Event)) -> Duration {
         let state = &mut *lock(&self.state);
         let (now, files) = (Instant::now(), state.files.now());
-        let is_due = trigger == Trigger::Request || now >= state.next_refresh;
+        let is_due = trigger == Trigger::Request
+            || now >= state.next_refresh
+            || live.snapshot().keyring().allows_others_since(state.chosen_at, (self.clock)());
         if !is_due && files == state.files {
             state.unsettled = None;
         } else if !is_due && !state.has_settled(&files) {
@@ -109,7 +129,6 @@ impl<T: KeyGeneration> Reloader<T> {
             state.unsettled = None;
             self.reload(state, live, files, is_change, observe);
         }
-        self.check_age(state, observe);
         check_end(state, &*live.snapshot(), observe);
         POLL
     }
@@ -123,16 +142,25 @@ impl<T: KeyGeneration> Reloader<T> {
         observe: &dyn Fn(&Event),
     ) {
         let previous = live.snapshot();
+        state.chosen_at = (self.clock)();
         let (loaded, read) = recorded(|| (self.load)(&previous));
         let (error, keyset_loaded) = match loaded {
             Ok(Loaded { keys, fault }) => {
-                let changes = keys.keyring().changes_since(previous.keyring());
-                let has_changed = is_change || !keys.keyring().has_records_of(previous.keyring());
+                let mut changes: Vec<String> = keys
+                    .keyring()
+                    .changes_since(previous.keyring())
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                let kid = |keys: &T| keys.sealing_end().map(|(kid, _)| kid);
+                let chosen = kid(&keys).filter(|chosen| Some(*chosen) != kid(&previous));
+                changes.extend(chosen.map(|kid| format!("key {kid} seals")));
+                let has_changed =
+                    is_change || chosen.is_some() || !keys.keyring().has_records_of(previous.keyring());
                 let count = keys.keyring().known_kids().count();
                 live.replace(keys);
                 state.files = read;
                 if has_changed || (state.reported.is_some() && fault.is_none()) {
-                    let changes = changes.iter().map(ToString::to_string).collect();
                     observe(&Event::KeysReloaded { count, changes });
                 }
                 (fault, true)
@@ -145,16 +173,11 @@ impl<T: KeyGeneration> Reloader<T> {
             }
         };
         match error {
-            None => state.succeeded(self.refresh),
+            None => {
+                state.succeeded(self.refresh);
+                self.age.renew();
+            }
             Some(error) => state.failed(&error, keyset_loaded, self.refresh, observe),
-        }
-    }
-
-    /// Reports once that no attempt has succeeded for too long.
-    fn check_age(&self, state: &mut State, observe: &dyn Fn(&Event)) {
-        let age = state.loaded_at.elapsed();
-        if age >= self.max_stale && !std::mem::replace(&mut state.is_stale, true) {
-            observe(&Event::KeysStale { age });
         }
     }
 }
@@ -172,10 +195,9 @@ impl State {
     }
 
     fn succeeded(&mut self, refresh: Duration) {
-        let now = Instant::now();
         telemetry::keys_loaded();
-        (self.loaded_at, self.next_refresh) = (now, now + with_jitter(refresh));
-        (self.failures, self.reported, self.is_stale) = (0, None, false);
+        self.next_refresh = Instant::now() + with_jitter(refresh);
+        (self.failures, self.reported) = (0, None);
     }
 
     /// Counts a failure, and reports it unless it is the one that was reported last.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskseal_core::keys::EncryptionKey;
 use taskseal_core::seal::HedgeKey;
-use taskseal_core::{KeyId, Kind, Secret, Suite};
+use taskseal_core::{Claims, KeyId, Kind, Secret, Suite};
 
 use super::recipients::Recipients;
 use super::{Keys, SealingKey, SealingSource};
@@ -118,6 +118,26 @@ impl Keyring {
             self.recipient(recipient, kind)?;
         }
         Ok(())
+    }
+
+    /// Checks that verifiers with this keyset accept that an opened key seals these claims, besides their times.
+    pub(super) fn check_rights(
+        &self,
+        source: &SealingSource,
+        kid: KeyId,
+        claims: &Claims<'_>,
+    ) -> Result<(), KeyError> {
+        let Some(record) = self.record(kid) else { return Ok(()) };
+        let rights = [
+            ("issuers", "issuer", record.issuers(), claims.issuer.as_str()),
+            ("types", "type", record.types(), claims.task_type.as_str()),
+            ("audiences", "queue", record.audiences(), claims.audience.as_str()),
+        ];
+        let missing = rights.into_iter().find(|(_, _, allowed, name)| !allowed.contains(name));
+        let Some((field, word, _, name)) = missing else { return Ok(()) };
+        let message = format!("the keyset gives key {kid} no right for {word} {name}");
+        Err(KeyError::not_allowed(&source.key, message)
+            .hint(format!("add it to `{field}` of the key in the keyset, or seal with another key")))
     }
 
     /// Checks that the keyset does not forbid the shared key of suite SE.

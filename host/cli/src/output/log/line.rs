@@ -91,6 +91,14 @@ impl Line {
         }
     }
 
+    /// Adds how many lines like this one were omitted before it.
+    pub(super) fn add_omitted(&mut self, count: u64) {
+        if count > 0 {
+            let _ = write!(self.message, "; {count} more since the last line");
+            self.members.push(("omitted", json!(count)));
+        }
+    }
+
     /// Returns the line with one more member.
     pub(super) fn member_added(mut self, name: &'static str, value: Value) -> Self {
         self.members.push((name, value));

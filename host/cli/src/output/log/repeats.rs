@@ -15,42 +15,54 @@ const REMINDER: Duration = Duration::from_secs(60);
 pub(crate) struct Repeats {
     broker_unavailable: AtomicBool,
     state_unavailable: AtomicBool,
-    /// When a failure of this name was logged.
-    logged_at: Mutex<HashMap<String, Instant>>,
+    /// Failures by their names.
+    logged: Mutex<HashMap<String, Logged>>,
+}
+
+/// When a failure was logged, and how often it has occurred since.
+#[derive(Clone, Copy, Debug)]
+struct Logged {
+    at: Instant,
+    omitted: u64,
 }
 
 impl Repeats {
-    /// Returns whether the line is to be logged.
-    pub(super) fn is_news(&self, line: &Line) -> bool {
-        match line.event.as_str() {
+    /// Returns whether the line is to be logged. If others like it were omitted before, their number is added.
+    pub(super) fn is_news(&self, line: &mut Line) -> bool {
+        self.is_news_at(line, Instant::now())
+    }
+
+    fn is_news_at(&self, line: &mut Line, now: Instant) -> bool {
+        let failure = match line.event.as_str() {
             // The broker does not answer: logged once, until it answers again.
             "broker-failed" if line.flag("transient") => {
-                !self.broker_unavailable.swap(true, Ordering::Relaxed)
+                return !self.broker_unavailable.swap(true, Ordering::Relaxed);
             }
             // It answers and refuses the operation, which it may do for a long time.
-            "broker-failed" => self.is_due(line.text("doing"), Instant::now()),
-            "state-failed" => !self.state_unavailable.swap(true, Ordering::Relaxed),
-            "key-unavailable" => self.is_due(&key_name(line), Instant::now()),
+            "broker-failed" => line.text("doing").to_owned(),
+            "state-failed" => return !self.state_unavailable.swap(true, Ordering::Relaxed),
+            "key-unavailable" => key_name(line),
             // Every task of an issuer is put off.
-            "recipient-missing" => {
-                self.is_due(&format!("{} {}", line.text("issuer"), line.text("task_type")), Instant::now())
-            }
+            "recipient-missing" => format!("{} {}", line.text("issuer"), line.text("task_type")),
+            "result-not-allowed" => format!("{} {}", line.text("kid"), line.text("task_type")),
             "key-back" => {
-                self.logged_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_name(line));
-                true
+                self.logged
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&format!("key-unavailable {}", key_name(line)));
+                return true;
             }
             // A deployment may postpone many tasks, and an attacker may store any number.
-            "postponed" => {
-                self.is_due(&format!("{} {}", line.text("queue"), line.text("code")), Instant::now())
-            }
+            "postponed" => format!("{} {}", line.text("queue"), line.text("code")),
             // A producer that does not seal yet may store many.
-            "unsealed" => {
-                self.is_due(&format!("{} {}", line.text("queue"), line.text("task_type")), Instant::now())
-            }
-            "keyset-not-in-force" => self.is_due(&line.event, Instant::now()),
-            WARNING => self.is_due(line.text("message"), Instant::now()),
-            _ => true,
-        }
+            "unsealed" => format!("{} {}", line.text("queue"), line.text("task_type")),
+            "keyset-not-in-force" => String::new(),
+            WARNING => line.text("message").to_owned(),
+            _ => return true,
+        };
+        let omitted = self.due(&format!("{} {failure}", line.event), now);
+        line.add_omitted(omitted.unwrap_or(0));
+        omitted.is_some()
     }
 
     /// Returns the line to log before `line`, if that shows that ledger and quarantine work again: a task starts only
@@ -70,14 +82,18 @@ impl Repeats {
         self.broker_unavailable.store(false, Ordering::Relaxed);
     }
 
-    /// Returns whether the failure was not logged within the interval of reminders, and records it if so.
-    fn is_due(&self, failure: &str, now: Instant) -> bool {
-        let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = logged_at.get(failure).is_none_or(|logged| now.duration_since(*logged) >= REMINDER);
-        if is_due {
-            logged_at.insert(failure.to_owned(), now);
+    /// Returns how often the failure was omitted since it was logged, and records that it is logged now; `None` if it was logged within
+    /// the interval of reminders.
+    fn due(&self, failure: &str, now: Instant) -> Option<u64> {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = logged.get_mut(failure)
+            && now.duration_since(last.at) < REMINDER
+        {
+            last.omitted += 1;
+            return None;
         }
-        is_due
+        let last = logged.insert(failure.to_owned(), Logged { at: now, omitted: 0 });
+        Some(last.map_or(0, |last| last.omitted))
     }
 }
 
@@ -93,29 +109,51 @@ mod tests {
     #[test]
     fn failure_that_lasts_is_logged_once_in_an_interval() {
         let (repeats, start) = (Repeats::default(), Instant::now());
-        assert!(repeats.is_due("take tasks", start));
-        assert!(!repeats.is_due("take tasks", start + REMINDER - Duration::from_millis(1)));
-        assert!(repeats.is_due("settle tasks", start));
-        assert!(repeats.is_due("take tasks", start + REMINDER));
-        assert!(!repeats.is_due("take tasks", start + REMINDER));
+        assert_eq!(repeats.due("take tasks", start), Some(0));
+        assert_eq!(repeats.due("take tasks", start + REMINDER - Duration::from_millis(1)), None);
+        assert_eq!(repeats.due("settle tasks", start), Some(0));
+        assert_eq!(repeats.due("take tasks", start + REMINDER), Some(1));
+        assert_eq!(repeats.due("take tasks", start + REMINDER), None);
+    }
+
+    #[test]
+    fn flood_of_one_cause_is_one_line_with_a_count_in_an_interval() {
+        let (repeats, start) = (Repeats::default(), Instant::now());
+        for event in ["recipient-missing", "result-not-allowed", "unsealed", "postponed"] {
+            let line = || Line::with(event, "put off").member_added("task_type", "report:build".into());
+            assert!(repeats.is_news_at(&mut line(), start), "{event}");
+            for _ in 0..1000 {
+                assert!(!repeats.is_news_at(&mut line(), start), "{event}");
+            }
+            let mut next = line();
+            assert!(repeats.is_news_at(&mut next, start + REMINDER), "{event}");
+            assert_eq!(
+                (next.number("omitted"), &*next.message),
+                (1000, "put off; 1000 more since the last line")
+            );
+            // Another cause.
+            let mut other = Line::with(event, "").member_added("task_type", "report:send".into());
+            other = other.member_added("code", "type-not-handled".into());
+            assert!(repeats.is_news_at(&mut other, start), "{event}");
+        }
     }
 
     #[test]
     fn task_that_starts_shows_that_the_ledger_works_again() {
         let repeats = Repeats::default();
-        let (failed, started) = (Line::with("state-failed", ""), Line::with("started", ""));
+        let (mut failed, started) = (Line::with("state-failed", ""), Line::with("started", ""));
         assert!(repeats.recovery(&started).is_none());
-        assert!(repeats.is_news(&failed) && !repeats.is_news(&failed));
+        assert!(repeats.is_news(&mut failed) && !repeats.is_news(&mut failed));
         assert_eq!(repeats.recovery(&started).map(|line| line.event).as_deref(), Some("state-back"));
         assert!(repeats.recovery(&started).is_none());
-        assert!(repeats.is_news(&failed));
+        assert!(repeats.is_news(&mut failed));
     }
 
     #[test]
     fn key_that_is_back_is_logged_at_once_when_it_fails_again() {
         let repeats = Repeats::default();
-        let (failed, back) = (Line::with("key-unavailable", ""), Line::with("key-back", ""));
-        assert!(repeats.is_news(&failed) && !repeats.is_news(&failed));
-        assert!(repeats.is_news(&back) && repeats.is_news(&failed));
+        let (mut failed, mut back) = (Line::with("key-unavailable", ""), Line::with("key-back", ""));
+        assert!(repeats.is_news(&mut failed) && !repeats.is_news(&mut failed));
+        assert!(repeats.is_news(&mut back) && repeats.is_news(&mut failed));
     }
 }

@@ -7,6 +7,7 @@ use taskseal::task::queue_id;
 use taskseal::time::{UnixMillis, unix_seconds};
 use taskseal_core::claims::ClockSource;
 use taskseal_core::keyset::KeyRecord;
+use taskseal_core::keyset::signed::KeyState;
 use taskseal_core::{
     KeyLookup, Kind, NameSet, OpenError, Policy, Refusal, Suite, SuiteSet, TimeWindow, Unverified,
 };
@@ -94,8 +95,10 @@ impl Context<'_> {
         let kid = self.envelope.kid();
         let file = self.keyring.file().display();
         let record = self.keyring.find(kid);
+        let key = self.keyring.record(kid);
+        let is_destroyed = key.is_some_and(|key| key.state() == KeyState::Destroyed);
         let mut checks = vec![Check::new(
-            "key",
+            if is_destroyed { "destroyed-key" } else { "key" },
             record.is_some(),
             Refusal::UnknownKey,
             kid.to_string(),

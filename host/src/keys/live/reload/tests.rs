@@ -1,0 +1,80 @@
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::keys::Algorithm;
+use crate::keys::testing::{Folder, RIGHTS, entry};
+
+thread_local! {
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A keyset alone.
+struct Generation(Keyring);
+
+impl KeyGeneration for Generation {
+    fn keyring(&self) -> &Keyring {
+        &self.0
+    }
+
+    fn sealing_end(&self) -> Option<(KeyId, u64)> {
+        None
+    }
+}
+
+/// The times of the key in the tests, in seconds of Unix time.
+const USE_FROM: u64 = 946_684_800;
+const SIGN_UNTIL: u64 = 978_307_200;
+
+/// Keys that are loaded again, with a clock of the test.
+struct Timed {
+    reloader: Reloader<Generation>,
+    live: Live<Generation>,
+    loads: Arc<AtomicUsize>,
+}
+
+impl Timed {
+    /// Creates the reloader of a key with times, whose keys were loaded at `start`.
+    fn new(start: u64) -> Self {
+        let folder = Folder::new();
+        let key = folder.key("a.key", Algorithm::Es256);
+        let times = "use_from = \"2000-01-01T00:00:00Z\"\nsign_until = \"2001-01-01T00:00:00Z\"\n";
+        let keyring = folder.keyset(&entry(&key, &format!("use = \"task\"\n{times}{RIGHTS}")));
+        let loads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&loads);
+        let hour = Duration::from_secs(3600);
+        let mut reloader = Reloader::new(FileVersions::default(), (hour, hour), move |keys: &Generation| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Loaded { keys: Generation(keys.0.clone()), fault: None })
+        });
+        reloader.clock = || CLOCK.get();
+        lock(&reloader.state).chosen_at = start;
+        Self { reloader, live: Live::new(Generation(keyring)), loads }
+    }
+
+    /// Returns the number of loads after a comparison at `now`.
+    fn loads_at(&self, now: u64) -> usize {
+        CLOCK.set(now);
+        self.reloader.poll(&self.live, Trigger::Timer, &|_| ());
+        self.loads.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn keys_are_loaded_again_when_the_time_of_a_key_begins_and_when_it_ends() {
+    let timed = Timed::new(USE_FROM - 10);
+    assert_eq!(timed.loads_at(USE_FROM - 1), 0);
+    assert_eq!(timed.loads_at(USE_FROM), 1);
+    assert_eq!(timed.loads_at(USE_FROM + 1), 1);
+    assert_eq!(timed.loads_at(SIGN_UNTIL + 5), 2);
+    assert_eq!(timed.loads_at(SIGN_UNTIL + 6), 2);
+}
+
+#[test]
+fn keys_are_loaded_again_when_the_clock_is_set_back() {
+    let timed = Timed::new(USE_FROM + 10);
+    assert_eq!(timed.loads_at(USE_FROM - 10), 1);
+    assert_eq!(timed.loads_at(USE_FROM - 9), 1);
+    assert_eq!(timed.loads_at(USE_FROM), 2);
+}
