@@ -17,7 +17,7 @@ use taskseal_core::Refusal;
 
 use self::counts::Pending;
 pub use self::counts::{QueueCounts, RefusalCount, TypeReport};
-use self::store::Store;
+use self::store::{Store, find_loosened};
 use crate::lock::lock;
 use crate::policy::Mode;
 use crate::queue::QueueName;
@@ -77,6 +77,29 @@ impl Rollout {
             }
             Err(loosened) => Ok(loosened),
         }
+    }
+
+    /// Records the modes of a policy that replaces the one of a running worker, as [`adopt`](Self::adopt) does. A mode is also
+    /// looser if it is looser than one that this process uses, although an operator has allowed it for the next start.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn adopt_live(
+        &self,
+        modes: &[(String, Mode)],
+        without_rule: &[(String, Mode)],
+    ) -> Result<Vec<Loosened>, StateError> {
+        let all: Vec<(String, Mode)> = modes.iter().chain(without_rule).cloned().collect();
+        let used: Vec<(String, Mode)> = {
+            let known = self.strictest.read().unwrap_or_else(PoisonError::into_inner);
+            known.iter().map(|(pattern, mode)| (pattern.clone(), *mode)).collect()
+        };
+        let loosened = find_loosened(&used, &all);
+        if !loosened.is_empty() {
+            return Ok(loosened);
+        }
+        // A type that has lost its rule is not recorded as strict before the next start: the file may be half-written.
+        self.adopt(modes)
     }
 
     /// Records the modes that are stricter than those that this process has used, for example since an end date. The others are

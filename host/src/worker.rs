@@ -19,10 +19,11 @@
 //!
 //! `prepare.rs` takes a batch through stages 2 to 4, and `task_state.rs` has the states of a task between the stages.
 //! `heartbeat.rs` extends leases while tasks run; `maintenance.rs` recovers the tasks of lost workers, moves due tasks, and
-//! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back. `reload.rs` loads the keys again.
+//! deletes expired ones. `clock_steps.rs` reports that the clock of the host was set back. `reload.rs` loads keys and policy again.
 //! `announce.rs` publishes what the worker runs with.
 
 mod admit;
+mod adopt_policy;
 mod announce;
 mod audit;
 mod begin;
@@ -34,6 +35,7 @@ mod decrypt;
 pub(crate) mod event;
 mod execute;
 mod fetch;
+mod first_seen;
 mod heartbeat;
 mod lease_guard;
 mod lease_table;

@@ -3,6 +3,7 @@
 mod ended;
 mod folders;
 mod hanging;
+mod policy;
 mod reload;
 mod results;
 mod started;

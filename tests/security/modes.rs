@@ -14,7 +14,7 @@ use taskseal::rollout::Rollout;
 use taskseal::worker::Tally;
 use taskseal::{Worker, WorkerSettings};
 use taskseal_core::{ContentType, Refusal};
-use taskseal_tests::fleet::{Fleet, STRANGER, new_id};
+use taskseal_tests::fleet::{Fleet, Ran, STRANGER, new_id};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
@@ -23,6 +23,7 @@ on_both_brokers! {
     damaged_and_forged_envelopes_are_refused_in_every_mode,
     unsealed_task_in_mode_prefer_is_refused_once_a_sealed_one_was_accepted,
     unsealed_task_for_another_place_type_or_size_is_refused,
+    unsealed_task_without_a_handler_is_put_off_and_runs_once_it_has_one,
     unsealed_task_that_fails_is_retried_as_often_as_its_message_says,
     unsealed_tasks_run_in_the_modes_off_observe_and_prefer,
     id_of_an_unsealed_task_may_be_used_again,
@@ -160,6 +161,21 @@ async fn unsealed_task_for_another_place_type_or_size_is_refused(fleet: Fleet) {
     // A file of the queue has one name of each task, so that nothing differs there.
     let is_refused = tally.refused == [(Refusal::MetadataMismatch, 1)].into();
     assert!(is_refused || (tally.succeeded == 1 && tally.refused.is_empty()), "{tally:?}");
+}
+
+async fn unsealed_task_without_a_handler_is_put_off_and_runs_once_it_has_one(fleet: Fleet) {
+    let (rule, bodies) = ("mode = \"observe\"", Bodies::default());
+    let record = plain("{}");
+    fleet.push(record.clone()).await;
+    let without = Worker::new(ruled(&fleet, rule), fleet.parts(Ran::default().handlers_of(&["other"])));
+    let tally = without.run_once().await;
+    assert_eq!((tally.started, tally.refused), (0, [].into()));
+    assert_eq!(tally.postponed, [(Refusal::TypeNotHandled, 1)].into());
+    let info = fleet.find(&record.id).await.unwrap();
+    assert_eq!((info.state, info.retries), (TaskState::Retry, 0));
+    fleet.queue().pull_forward(&record.id);
+    assert_eq!(fleet.broker().forward(&taskseal_tests::fleet::mail(), 10).await.unwrap(), 1);
+    assert_eq!(run(&fleet, rule, &bodies).await.succeeded, 1);
 }
 
 async fn unsealed_task_that_fails_is_retried_as_often_as_its_message_says(fleet: Fleet) {

@@ -1,18 +1,25 @@
-//! Rules of single task types in a policy file: what a rule does not accept is refused, although the keyset allows it.
+//! Rules of single task types in a policy file: what a rule does not accept does not run, although the keyset allows
+//! it. It is put off if another policy file makes it acceptable, and refused otherwise.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
+use taskseal::broker::TaskState;
 use taskseal::policy::TypeRules;
 use taskseal::quarantine::Filter;
+use taskseal::worker::Event;
 use taskseal::{Worker, WorkerSettings};
-use taskseal_core::{Refusal, Suite};
-use taskseal_tests::fleet::{Fleet, NARROW, PRODUCER, Ran, Sealed, unix_now};
+use taskseal_core::{Refusal, Suite, TaskType};
+use taskseal_tests::fleet::{Fleet, NARROW, PRODUCER, Ran, Sealed, mail, unix_now};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
-    type_without_a_rule_is_refused_unless_the_file_allows_it,
-    issuer_queue_and_key_that_the_rule_does_not_name_are_refused,
+    type_without_a_rule_is_put_off_unless_the_file_allows_it,
+    issuer_queue_and_key_that_the_rule_does_not_name_are_put_off,
+    task_that_no_rule_accepts_is_refused_for_that_reason_once_it_has_expired,
+    forged_task_that_no_rule_accepts_is_refused_at_once,
+    task_whose_key_has_no_right_is_refused_at_once_although_a_rule_denies_it_too,
     task_older_than_its_rule_allows_is_refused_and_not_run_after_a_failure,
     body_and_lifetime_beyond_the_rule_of_the_type_are_refused,
     suite_of_another_type_is_put_off,
@@ -42,6 +49,37 @@ async fn is_refused(fleet: &Fleet, rules: &str, task: &Sealed, refusal: Refusal,
     assert!(ran.all().is_empty());
 }
 
+/// Checks that a worker with these rules puts the task off, and that the event tells what the rule requires and its line.
+async fn is_put_off(fleet: &Fleet, rules: &str, task: &Sealed, refusal: Refusal, required: &str, line: &str) {
+    fleet.push(task.record()).await;
+    let (ran, details) = (Ran::default(), Arc::new(Mutex::new(Vec::new())));
+    let noted = Arc::clone(&details);
+    let worker = Worker::new(ruled(fleet, rules), fleet.parts(ran.handlers()));
+    let worker = worker.observed_by(move |event| {
+        if let Event::Postponed { detail, .. } = event {
+            noted.lock().unwrap().push(detail.clone());
+        }
+    });
+    let tally = worker.run_once().await;
+    assert_eq!((tally.started, tally.refused), (0, [].into()), "{rules}");
+    assert_eq!(tally.postponed, [(refusal, 1)].into(), "{rules}");
+    let info = fleet.find(&task.id()).await.unwrap();
+    assert_eq!((info.state, info.retries), (TaskState::Retry, 0));
+    let details = details.lock().unwrap().clone();
+    let place = format!("policy.toml{line})");
+    assert!(details.iter().all(|text| text.contains(required) && text.contains(&place)), "{details:?}");
+    assert!(ran.all().is_empty() && details.len() == 1);
+}
+
+/// As if the time at which the task is tried again had come: checks that a worker with these rules runs it now.
+async fn runs_later(fleet: &Fleet, rules: &str, task: &Sealed) {
+    fleet.queue().pull_forward(&task.id());
+    assert_eq!(fleet.broker().forward(&mail(), 10).await.unwrap(), 1);
+    let ran = Ran::default();
+    let tally = Worker::new(ruled(fleet, rules), fleet.parts(ran.handlers())).run_once().await;
+    assert_eq!((tally.succeeded, ran.all()), (1, vec![task.claims.task_id]), "{tally:?}");
+}
+
 /// Checks that a worker with these rules runs the task.
 async fn runs(fleet: &Fleet, rules: &str, task: &Sealed) {
     fleet.push(task.record()).await;
@@ -50,17 +88,46 @@ async fn runs(fleet: &Fleet, rules: &str, task: &Sealed) {
     assert_eq!((tally.succeeded, ran.all()), (1, vec![task.claims.task_id]), "{tally:?}");
 }
 
-async fn type_without_a_rule_is_refused_unless_the_file_allows_it(fleet: Fleet) {
-    let task = fleet.good();
+async fn type_without_a_rule_is_put_off_unless_the_file_allows_it(fleet: Fleet) {
     for rules in ["", "[[type]]\ntype = \"email:sen\"\n", "[[type]]\ntype = \"invoice:*\"\n"] {
-        is_refused(&fleet, rules, &fleet.good(), Refusal::TypeNotAllowed, "no rule for type email:send")
-            .await;
+        let task = fleet.good();
+        let required = "no rule for type email:send";
+        is_put_off(&fleet, rules, &task, Refusal::TypeNotAllowed, required, "").await;
+        runs_later(&fleet, "[[type]]\ntype = \"email:*\"\n", &task).await;
     }
-    runs(&fleet, "default = \"allow\"\n", &task).await;
-    runs(&fleet, "[[type]]\ntype = \"email:*\"\n", &fleet.good()).await;
+    runs(&fleet, "default = \"allow\"\n", &fleet.good()).await;
 }
 
-async fn issuer_queue_and_key_that_the_rule_does_not_name_are_refused(fleet: Fleet) {
+/// A task that was sealed a quarter of an hour ago and has expired.
+fn expired(fleet: &Fleet) -> Sealed {
+    let now = unix_now();
+    fleet.seal(&fleet.sealing_key(PRODUCER), |claims| claims.issued_at(now - 900).expires_at(now - 120))
+}
+
+async fn task_that_no_rule_accepts_is_refused_for_that_reason_once_it_has_expired(fleet: Fleet) {
+    let denied = "no rule for type email:send";
+    is_refused(&fleet, "", &expired(&fleet), Refusal::TypeNotAllowed, denied).await;
+    let rules = "[[type]]\ntype = \"email:*\"\nissuers = [\"erp\"]\n";
+    is_refused(&fleet, rules, &expired(&fleet), Refusal::IssuerNotAllowed, "issuer erp").await;
+    let rules = "[[type]]\ntype = \"email:*\"\n";
+    is_refused(&fleet, rules, &expired(&fleet), Refusal::Expired, "expired").await;
+}
+
+async fn forged_task_that_no_rule_accepts_is_refused_at_once(fleet: Fleet) {
+    let mut task = fleet.good();
+    *task.envelope.last_mut().unwrap() ^= 1;
+    is_refused(&fleet, "", &task, Refusal::Rejected, "").await;
+}
+
+async fn task_whose_key_has_no_right_is_refused_at_once_although_a_rule_denies_it_too(fleet: Fleet) {
+    let task = fleet.seal(&fleet.sealing_key(NARROW), |mut claims| {
+        claims.task_type = TaskType::new("invoice:pay").unwrap();
+        claims
+    });
+    is_refused(&fleet, "", &task, Refusal::TypeNotAllowed, "").await;
+}
+
+async fn issuer_queue_and_key_that_the_rule_does_not_name_are_put_off(fleet: Fleet) {
     let of = |field: &str| format!("[[type]]\ntype = \"email:*\"\n{field}\n");
     let narrow = fleet.sealing_key(NARROW).kid();
     for (field, refusal, required) in [
@@ -69,7 +136,7 @@ async fn issuer_queue_and_key_that_the_rule_does_not_name_are_refused(fleet: Fle
         ("queues = [\"bulk\"]", Refusal::AudienceNotAllowed, "queue bulk".to_owned()),
         (&format!("kids = [\"{narrow}\"]"), Refusal::TypeNotAllowed, format!("kid {narrow}")),
     ] {
-        is_refused(&fleet, &of(field), &fleet.good(), refusal, &required).await;
+        is_put_off(&fleet, &of(field), &fleet.good(), refusal, &required, ":2").await;
     }
     let by_narrow = fleet.seal(&fleet.sealing_key(NARROW), |claims| claims);
     runs(&fleet, &of(&format!("kids = [\"{narrow}\"]")), &by_narrow).await;

@@ -90,12 +90,20 @@ impl Site {
         replace(&self.path("keyset.toml"), &self.keyset(keys));
     }
 
-    /// Writes `taskseal.toml` with this key of the client, and further text.
+    /// Replaces the policy file, and names it in a configuration without further text.
+    pub fn write_policy(&self, text: &str) {
+        replace(&self.path("policy.toml"), text);
+        self.write_config("keys/producer.key", "");
+    }
+
+    /// Writes `taskseal.toml` with this key of the client, the policy file if there is one, and further text.
     pub fn write_config(&self, key: &str, more: &str) {
+        let has_policy = self.path("policy.toml").exists();
+        let policy = if has_policy { "file = \"policy.toml\"\n" } else { "" };
         let text = format!(
             "deployment = \"site\"\n[broker]\nurl = \"embedded:queue.db\"\n\
              [client]\nissuer = \"shop\"\nsuite = \"sign\"\nkey = \"{key}\"\n\
-             [policy]\nsuites = [\"sign\"]\n\
+             [policy]\nsuites = [\"sign\"]\n{policy}\
              [worker]\nid = \"worker-1\"\nresult_suite = \"sign\"\nresult_key = \"keys/worker.key\"\n\
              postpone_first = \"1s\"\npostpone_longest = \"1s\"\n\
              [[worker.queue]]\nname = \"mail\"\n{more}"

@@ -1,6 +1,23 @@
 //! What an operator should do about a refused task.
 
+use taskseal::policy::Violation;
 use taskseal_core::Refusal;
+
+/// Returns the next step for an operator who finds a refused task with this detail. If a rule of the policy file does not accept it,
+/// the keyset is not the place to look at.
+pub(crate) fn refusal_hint_of(refusal: Refusal, detail: &str) -> &'static str {
+    let is_of_rule = match refusal {
+        Refusal::IssuerNotAllowed | Refusal::TypeNotAllowed | Refusal::AudienceNotAllowed => {
+            Violation::is_described_by(detail)
+        }
+        _ => false,
+    };
+    if is_of_rule { POLICY } else { refusal_hint(refusal) }
+}
+
+/// For a task that a rule of its type does not accept.
+pub(crate) const POLICY: &str = "change the rule in the policy file only if the task is genuine: workers load it again by themselves, and \
+                                 `taskseal policy check` shows it";
 
 /// Returns the next step for an operator who finds a refused task.
 pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
@@ -28,13 +45,13 @@ pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
             "see state and times of the key in the keyset: rotate the producer to a primary key"
         }
         Refusal::IssuerNotAllowed => {
-            "see `issuers` of the key in the keyset: add the issuer only if it holds this key"
+            "see `issuers` of the key in the keyset, and of the rule in the policy file: add the issuer only if it holds this key"
         }
         Refusal::TypeNotAllowed => {
-            "see `types` of the key in the keyset: add the type only if this issuer may request it"
+            "see `types` of the key in the keyset, and the rules of the policy file: add the type only if this issuer may request it"
         }
         Refusal::AudienceNotAllowed => {
-            "see `audiences` of the key in the keyset: add the audience only if this issuer may use that queue"
+            "see `audiences` of the key in the keyset, and `queues` in the policy file: add the queue only if this issuer may use it"
         }
         Refusal::WrongAudience => {
             "it was sealed for another queue or deployment: check --queue, and who can move tasks"

@@ -52,11 +52,16 @@ pub enum AuditEvent {
     KeysLoaded {
         /// Number of keys of the keyset.
         keys: u64,
-        /// The keys whose states have changed, each with its former and its new state.
+        /// The keys whose states have changed, each with its former and its new state, and a policy that was replaced.
         changes: Vec<String>,
     },
     /// A worker cannot load its keys again: the former ones stay in use.
     KeysNotLoaded {
+        /// Why.
+        reason: String,
+    },
+    /// A worker cannot load its policy again: the former one stays in use.
+    PolicyNotLoaded {
         /// Why.
         reason: String,
     },
@@ -101,6 +106,7 @@ impl AuditEvent {
             Self::Refused { .. } => "refused",
             Self::KeysLoaded { .. } => "keys-loaded",
             Self::KeysNotLoaded { .. } => "keys-not-loaded",
+            Self::PolicyNotLoaded { .. } => "policy-not-loaded",
             Self::LinesLost { .. } => "lines-lost",
             Self::Operator { action, .. } => action.name(),
         }
@@ -134,7 +140,9 @@ impl AuditEvent {
             Self::KeysLoaded { keys, changes } => {
                 vec![("keys", (*keys).into()), ("changes", Value::List(changes.clone()))]
             }
-            Self::KeysNotLoaded { reason } => vec![("reason", reason.as_str().into())],
+            Self::KeysNotLoaded { reason } | Self::PolicyNotLoaded { reason } => {
+                vec![("reason", reason.as_str().into())]
+            }
             Self::LinesLost { count } => vec![("count", (*count).into())],
             Self::Operator { action, step, changed } => {
                 let mut members = vec![("step", step.name().into())];

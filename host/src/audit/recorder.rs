@@ -89,6 +89,9 @@ impl Recorder {
             Event::KeysReloadFailed { error, .. } => {
                 return self.record(AuditEvent::KeysNotLoaded { reason: error.clone() });
             }
+            Event::PolicyReloadFailed { error } => {
+                return self.record(AuditEvent::PolicyNotLoaded { reason: error.clone() });
+            }
             _ => return,
         };
         let task = RefusedTask {

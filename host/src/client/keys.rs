@@ -30,7 +30,7 @@ impl ClientKeys {
             || config.reload_keyset(&self.keyring, SharedKeys::Available),
             &self.keyring,
         )?;
-        let Loaded { keys: keyring, fault } = loaded;
+        let Loaded { keys: keyring, fault, keyset_loaded } = loaded;
         let has_key = config.client.as_ref().is_some_and(|client| client.sealing.is_some());
         let (sealing, fault) = match (config.task_key(&keyring), &self.sealing) {
             (Ok(key), _) => (Ok(key), fault),
@@ -39,7 +39,7 @@ impl ClientKeys {
             }
             (Err(error), _) => (Err(error.clone()), fault.or_else(|| has_key.then_some(error))),
         };
-        Ok(Loaded { keys: Self { keyring, sealing }, fault })
+        Ok(Loaded { keys: Self { keyring, sealing }, fault, keyset_loaded })
     }
 
     /// Returns the key that seals tasks now.

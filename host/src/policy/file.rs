@@ -118,7 +118,8 @@ impl TypeRules {
                     .hint("add `mode = \"observe\"` or `mode = \"prefer\"`, or remove `until`")
                     .at(text, until.start()));
             }
-            rules.push(section.rule());
+            let line = line_at(text, section.r#type.start());
+            rules.push(section.rule(line));
         }
         let default = match file.default {
             Action::Allow => DefaultAction::Allow,
@@ -128,8 +129,13 @@ impl TypeRules {
     }
 }
 
+/// Returns the number of the line at a byte, from 1.
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
 impl TypeSection {
-    fn rule(self) -> TypeRule {
+    fn rule(self, line: usize) -> TypeRule {
         TypeRule {
             pattern: self.r#type.into_inner().0,
             suites: self.suites.map(|suites| suites.0),
@@ -142,6 +148,7 @@ impl TypeSection {
             max_body: self.max_body.map(Into::into),
             mode: self.mode.map_or(Mode::Enforce, |mode| mode.0),
             until: self.until.map(|until| until.into_inner().0),
+            line: Some(line),
         }
     }
 }

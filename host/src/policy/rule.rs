@@ -1,6 +1,7 @@
 //! The rule of one task type, and what it checks once the signature has proven the claims.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use taskseal_core::claims::Claims;
@@ -36,6 +37,8 @@ pub struct TypeRule {
     pub mode: Mode,
     /// When the mode becomes [`Mode::Enforce`].
     pub until: Option<UnixMillis>,
+    /// Line of the rule in its file, from 1.
+    pub line: Option<usize>,
 }
 
 /// Why a rule does not accept a verified task.
@@ -46,6 +49,8 @@ pub struct Violation {
     pub refusal: Refusal,
     /// What the rule requires.
     pub required: String,
+    /// The policy file, with the line of the rule if there is one.
+    place: Option<String>,
 }
 
 /// What a rule decides about.
@@ -124,7 +129,7 @@ impl TypeRule {
     }
 
     /// Checks the queue from which a task was taken.
-    pub(crate) fn check_queue(&self, queue: &QueueName) -> Result<(), Violation> {
+    pub(super) fn check_queue(&self, queue: &QueueName) -> Result<(), Violation> {
         match &self.queues {
             Some(queues) if !queues.contains(queue) => {
                 Err(self.violation(Refusal::AudienceNotAllowed, &format_args!("queue {}", joined(queues))))
@@ -147,7 +152,7 @@ impl TypeRule {
     }
 
     fn violation(&self, refusal: Refusal, required: &dyn fmt::Display) -> Violation {
-        Violation { refusal, required: format!("the rule of type {} requires {required}", self.pattern) }
+        Violation::new(refusal, format!("{RULE_OF_TYPE}{} requires {required}", self.pattern))
     }
 }
 
@@ -156,26 +161,64 @@ fn joined(values: &[impl fmt::Display]) -> String {
     if texts.is_empty() { "in an empty list".to_owned() } else { texts.join(" or ") }
 }
 
+/// Begins the text of a violation of a rule.
+const RULE_OF_TYPE: &str = "the rule of type ";
+/// Begins the text about a type that the policy file denies.
+const NO_RULE: &str = "the policy file has no rule for type ";
+
 impl Violation {
+    /// Creates the violation of an unwritten or written rule.
+    pub(crate) const fn new(refusal: Refusal, required: String) -> Self {
+        Self { refusal, required, place: None }
+    }
+
     /// Creates the violation of an unsealed task after sealed ones.
     pub(crate) fn sealed_before(rule: &TypeRule) -> Self {
         let required = format!(
             "the mode of type {} is \"prefer\", and sealed tasks were accepted from this queue",
             rule.pattern
         );
-        Self { refusal: Refusal::Unsealed, required }
+        Self::new(Refusal::Unsealed, required)
+    }
+
+    /// Returns whether another policy file, and nothing else, makes the task acceptable. Its age is no such violation: it grows.
+    #[must_use]
+    pub const fn is_of_deployment(&self) -> bool {
+        matches!(
+            self.refusal,
+            Refusal::TypeNotAllowed | Refusal::IssuerNotAllowed | Refusal::AudienceNotAllowed
+        )
+    }
+
+    /// Returns whether the detail of a refusal is about the rule of a type, and not about the rights of a key.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_described_by(detail: &str) -> bool {
+        detail.contains(RULE_OF_TYPE) || detail.contains(NO_RULE)
+    }
+
+    /// Names the file, and the line of the rule.
+    pub(super) fn at(mut self, file: Option<&Path>, line: Option<usize>) -> Self {
+        self.place = file.map(|file| match line {
+            Some(line) => format!("{}:{line}", file.display()),
+            None => file.display().to_string(),
+        });
+        self
     }
 
     /// Creates the violation of a task type without a rule.
     pub(super) fn no_rule(task_type: &str) -> Self {
-        let required =
-            format!("the policy file has no rule for type {task_type}, and its default is \"deny\"");
-        Self { refusal: Refusal::TypeNotAllowed, required }
+        let required = format!("{NO_RULE}{task_type}, and its default is \"deny\"");
+        Self::new(Refusal::TypeNotAllowed, required)
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.required)
+        f.write_str(&self.required)?;
+        match &self.place {
+            Some(place) => write!(f, " ({place})"),
+            None => Ok(()),
+        }
     }
 }

@@ -9,6 +9,7 @@ use taskseal_core::{Audience, KeyId, NameSet, Policy};
 
 use super::rule::Verified;
 use super::{Fingerprint, Mode, PolicySettings, TypeRule, Violation, fingerprint};
+use crate::file_error::FileError;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
 
@@ -156,11 +157,36 @@ impl PolicySet {
     ) -> Result<(), Violation> {
         match self.rules.choose(claims.task_type.as_str()) {
             RuleChoice::Rule(rule) => {
-                rule.check(&Verified { claims, kid, queue, now, skew: self.settings.skew })
+                let checked = rule.check(&Verified { claims, kid, queue, now, skew: self.settings.skew });
+                checked.map_err(|violation| self.located(violation, Some(rule)))
             }
             RuleChoice::Settings => Ok(()),
-            RuleChoice::Denied => Err(Violation::no_rule(claims.task_type.as_str())),
+            RuleChoice::Denied => Err(self.located(Violation::no_rule(claims.task_type.as_str()), None)),
         }
+    }
+
+    /// Checks the queue from which a task of a rule was taken.
+    pub(crate) fn check_queue(&self, rule: &TypeRule, queue: &QueueName) -> Result<(), Violation> {
+        rule.check_queue(queue).map_err(|violation| self.located(violation, Some(rule)))
+    }
+
+    fn located(&self, violation: Violation, rule: Option<&TypeRule>) -> Violation {
+        violation.at(self.rules.file().map(PathBuf::as_path), rule.and_then(|rule| rule.line))
+    }
+
+    /// Reads the policy file again. The settings of all types stay: they are part of the configuration.
+    ///
+    /// # Errors
+    /// [`FileError`] if it cannot be used, or has lost all its rules.
+    pub(crate) fn reload(&self) -> Result<Self, FileError> {
+        let Some(file) = self.rules.file() else { return Ok(self.clone()) };
+        let rules = TypeRules::load(file)?;
+        if rules.all().is_empty() && !self.rules.all().is_empty() {
+            return Err(FileError::new(file, "the policy file has lost all its rules").hint(
+                "restore its [[type]] entries; if all types shall be without a rule, restart the worker",
+            ));
+        }
+        Ok(Self { settings: Arc::clone(&self.settings), rules })
     }
 
     /// Returns the Unix time in seconds from which the task does not run: its expiry, or the end of its maximum age if that is

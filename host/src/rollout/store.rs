@@ -86,11 +86,7 @@ impl Store {
         modes: &[(String, Mode)],
     ) -> Result<Result<Vec<(String, Mode)>, Vec<Loosened>>, StateError> {
         self.file.write(|transaction| {
-            let recorded = recorded(transaction)?;
-            let direct = modes.iter().filter_map(|(pattern, mode)| loosened(&recorded, pattern, *mode));
-            let wider =
-                recorded.iter().filter_map(|(pattern, mode)| loosened_by_wider(modes, pattern, *mode));
-            let loosened: Vec<Loosened> = direct.chain(wider).collect();
+            let loosened = find_loosened(&recorded(transaction)?, modes);
             if !loosened.is_empty() {
                 return Ok(Err(loosened));
             }
@@ -189,6 +185,13 @@ fn recorded(connection: &Connection) -> rusqlite::Result<Vec<(String, Mode)>> {
 fn set_mode(transaction: &Transaction<'_>, pattern: &str, mode: Mode) -> rusqlite::Result<()> {
     transaction.prepare_cached(SET_MODE)?.execute(params![pattern, mode.name()])?;
     Ok(())
+}
+
+/// Returns the modes that are looser than recorded.
+pub(super) fn find_loosened(recorded: &[(String, Mode)], modes: &[(String, Mode)]) -> Vec<Loosened> {
+    let direct = modes.iter().filter_map(|(pattern, mode)| loosened(recorded, pattern, *mode));
+    let wider = recorded.iter().filter_map(|(pattern, mode)| loosened_by_wider(modes, pattern, *mode));
+    direct.chain(wider).collect()
 }
 
 /// Returns whether `mode` is looser than what is recorded of `pattern`. Without a separate record, that of the longest pattern

@@ -34,7 +34,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 fn status(shared: &Shared, started_at: u64) -> ProcessStatus {
     let keys = shared.keys.snapshot();
     let status = ProcessStatus::of_this_process(Role::Worker, &shared.settings.id, started_at, &keys.keyring);
-    let mut status = status.with_policy(&shared.policy, &shared.settings.rules);
+    let mut status = status.with_policy(&keys.policy, keys.policy.rules());
     status.queues = shared.settings.queues.iter().map(|queue| queue.name.to_string()).collect();
     status
 }

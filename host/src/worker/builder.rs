@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use taskseal_core::NameSet;
 
+use super::adopt_policy::PolicyGuard;
 use super::audit;
 use super::settings::WorkerSettings;
 use super::snapshot::Snapshot;
@@ -13,14 +14,13 @@ use super::{Backoff, Event, Worker, WorkerParts};
 use crate::broker::Broker;
 use crate::config::{Config, SetupError};
 use crate::file_error::FileError;
-use crate::file_watch::recorded;
+use crate::file_watch::{FileVersions, recorded};
 use crate::handler::{Failure, Function, Handler, Handlers, OpenedTask, Output};
 use crate::keys::{Keyring, Reloader};
-use crate::policy::Mode;
+use crate::policy::PolicySet;
 use crate::replay::Ledger;
 use crate::result::ResultSealer;
-use crate::rollout::{Loosened, Rollout};
-use crate::time::UnixMillis;
+use crate::rollout::Rollout;
 
 /// Builds a [`Worker`] from a configuration.
 ///
@@ -113,23 +113,24 @@ impl WorkerBuilder<'_> {
     /// [`SetupError`], also if there is no handler, a pattern is not valid, or there is a back-off for a pattern without a
     /// handler.
     pub fn build(mut self) -> Result<Worker, SetupError> {
-        let settings = self.config.worker()?.clone();
+        let mut settings = self.config.worker()?.clone();
         if self.programs {
             self.handlers.insert_programs(self.config)?;
         }
         self.check_patterns()?;
         self.set_backoffs()?;
-        let rollout = match settings.policy.file {
-            Some(_) => Arc::new(self.open_rollout(&settings)?),
-            None => Arc::default(),
-        };
-        let (keys, files) = recorded(|| self.open_keys(&settings));
+        let (rollout, policy_files) = self.open_policy(&mut settings)?;
+        let (keys, mut files) = recorded(|| self.open_keys(&settings));
+        files.extend(policy_files);
         let parts = self.open(keys?)?;
         // Last, so that a worker that cannot start for another reason is not in the log.
         let audit = audit::start(self.config, &settings, &parts.keyring)?;
         let config = self.config.clone();
         let times = (config.key_refresh, config.key_max_stale);
-        let reloader = Reloader::new(files, times, move |keys: &Snapshot| keys.reload(&config));
+        let (handled, modes) = (parts.handlers.patterns(), Arc::clone(&rollout));
+        let reloader = Reloader::new(files, times, move |keys: &Snapshot| {
+            keys.reload(&PolicyGuard { config: &config, rollout: &modes, handled: &handled })
+        });
         let mut worker = Worker::new(settings, parts).counting_in(rollout).reloaded_by(reloader);
         if let Some(audit) = audit {
             worker = worker.audited_by(audit);
@@ -140,26 +141,20 @@ impl WorkerBuilder<'_> {
         Ok(worker)
     }
 
-    /// Opens the record of modes and records those of the handled types. One that is looser than before is an error.
-    fn open_rollout(&self, settings: &WorkerSettings) -> Result<Rollout, SetupError> {
-        let (rules, now) = (&settings.rules, UnixMillis::now());
-        let handled = self.handlers.patterns();
-        let without_rule =
-            handled.split(' ').filter(|pattern| rules.choose(pattern.trim_end_matches('*')).is_none());
-        let strict = without_rule.map(|pattern| (pattern.to_owned(), Mode::Enforce));
-        let modes: Vec<(String, Mode)> = rules.modes_at(now).into_iter().chain(strict).collect();
+    /// Reads the policy file and records the modes of its types. One that is looser than before is an error. Returns the record, and
+    /// the file in the version that was read.
+    fn open_policy(&self, settings: &mut WorkerSettings) -> Result<(Arc<Rollout>, FileVersions), SetupError> {
+        if settings.policy.file.is_none() {
+            return Ok((Arc::default(), FileVersions::default()));
+        }
+        let policy = PolicySet::new(settings.policy.clone(), settings.rules.clone());
+        let (policy, files) = recorded(|| policy.reload());
+        let policy = policy?;
+        settings.rules = policy.rules().clone();
         let rollout = self.config.open_rollout()?;
-        let loosened = rollout.adopt(&modes)?;
-        let Some(Loosened { pattern, mode, recorded_pattern, strictest }) = loosened.first() else {
-            return Ok(rollout);
-        };
-        let file = rules.file().map_or(&self.config.file, |file| file);
-        let message = format!(
-            "the mode of type `{pattern}` is \"{mode}\", and workers of this host have used \"{strictest}\" for \
-             `{recorded_pattern}`"
-        );
-        let hint = format!("raise the mode, or allow it with `taskseal rollout loosen '{pattern}'`");
-        Err(FileError::new(file, message).hint(hint).into())
+        PolicyGuard { config: self.config, rollout: &rollout, handled: &self.handlers.patterns() }
+            .adopt(&policy)?;
+        Ok((Arc::new(rollout), files))
     }
 
     fn check_patterns(&self) -> Result<(), FileError> {

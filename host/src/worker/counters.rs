@@ -90,6 +90,7 @@ impl Tally {
             | Event::ResultNotAllowed { .. }
             | Event::KeysReloaded { .. }
             | Event::KeysReloadFailed { .. }
+            | Event::PolicyReloadFailed { .. }
             | Event::KeysStale { .. }
             | Event::KeyEndsSoon { .. }
             | Event::HandlerNotStarted { .. }

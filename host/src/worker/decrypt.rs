@@ -42,7 +42,7 @@ pub(super) fn decrypt(
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
-    count_sealed(shared, queue, claims.task_type.as_str(), attempt);
+    count_sealed(shared, keys, queue, claims.task_type.as_str(), attempt);
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
         id: claims.task_id,
@@ -55,7 +55,7 @@ pub(super) fn decrypt(
         timeout: claims.timeout.map_or(limit, |seconds| Duration::from_secs(seconds.into())).min(limit),
         body,
     };
-    let expires_at = shared.policy.ends_at(claims).and_then(|seconds| i64::try_from(seconds).ok());
+    let expires_at = keys.policy.ends_at(claims).and_then(|seconds| i64::try_from(seconds).ok());
     Continue(Box::new(DecryptedTask {
         task,
         key,
@@ -69,9 +69,9 @@ pub(super) fn decrypt(
 }
 
 /// Counts a task of a type with a rule: its mode may become stricter once all are sealed.
-fn count_sealed(shared: &Shared, queue: &QueueName, task_type: &str, attempt: u32) {
+fn count_sealed(shared: &Shared, keys: &Snapshot, queue: &QueueName, task_type: &str, attempt: u32) {
     let now = UnixMillis::now();
-    if let RuleChoice::Rule(rule) = shared.policy.rules().choose(task_type)
+    if let RuleChoice::Rule(rule) = keys.policy.rules().choose(task_type)
         && rule.mode_at(now) != Mode::Off
     {
         shared.rollout.count_sealed(queue, &rule.pattern, attempt, now);
@@ -95,27 +95,27 @@ fn check_result(
     };
     seal_result::report(shared, fault, &claims.task_id.to_string(), claims.task_type.as_str(), false);
     let now = UnixMillis::now();
-    let at = retry_at(shared, claims, now).unwrap_or_else(|| now.plus(shared.settings.key_retry));
+    let at = retry_at(shared, keys, claims, now).unwrap_or_else(|| now.plus(shared.settings.key_retry));
     Break(Outcome::Deferred { at, acquired: Some(run.key.clone()) })
 }
 
 /// Returns when a task is tried again that waits for another configuration, or `None` if it is not kept for so long.
-fn retry_at(shared: &Shared, claims: &Claims<'_>, now: UnixMillis) -> Option<UnixMillis> {
+fn retry_at(shared: &Shared, keys: &Snapshot, claims: &Claims<'_>, now: UnixMillis) -> Option<UnixMillis> {
     let handled = NameSet::new(&shared.handled_types);
-    let policy = shared.policy.for_task(claims.task_type.as_str(), claims.audience, handled);
+    let policy = keys.policy.for_task(claims.task_type.as_str(), claims.audience, handled);
     postpone::retry_at(shared.settings.postpone, &policy, claims, postpone::Reason::DEPLOYMENT, now)
 }
 
 fn decrypt_body(
     shared: &Shared,
-    keys: &Snapshot,
+    snapshot: &Snapshot,
     verified: &Verified<'_>,
     run: &AdmittedRun,
 ) -> StageDecision<Zeroizing<Vec<u8>>> {
     let AdmittedRun { key, attempt, .. } = run;
     let mut buffer = Zeroizing::new(vec![0; verified.body_len()]);
     let mut admission = if *attempt == 1 { Admission::FirstRun } else { Admission::Redelivery };
-    let keyring = &keys.keyring;
+    let keyring = &snapshot.keyring;
     let mut keys = keyring.opening();
     let opened = verified
         .admit(&mut admission)
@@ -127,7 +127,7 @@ fn decrypt_body(
         Err(OpenError::Refused(refusal)) => {
             // It may have expired since the verification.
             verify::not_in_force(shared, keyring, &verified.claims().task_id.to_string(), Some(key))?;
-            Break(refused(shared, verified, key, refusal))
+            Break(refused(shared, snapshot, verified, key, refusal))
         }
         Err(_) => {
             let (kid, reason) = keys.fault();
@@ -140,13 +140,19 @@ fn decrypt_body(
 }
 
 /// Decides about an admitted task that cannot be decrypted. Without its decryption key it waits for a worker that has it.
-fn refused(shared: &Shared, verified: &Verified<'_>, key: &TaskKey, refusal: Refusal) -> Outcome {
+fn refused(
+    shared: &Shared,
+    keys: &Snapshot,
+    verified: &Verified<'_>,
+    key: &TaskKey,
+    refusal: Refusal,
+) -> Outcome {
     let details = RefusalDetails::after_verification(refusal, verified);
     let acquired = Some(key.clone());
     if refusal != Refusal::NoDecryptionKey {
         return Outcome::Refused { refusal: details, acquired };
     }
-    match retry_at(shared, verified.claims(), UnixMillis::now()) {
+    match retry_at(shared, keys, verified.claims(), UnixMillis::now()) {
         Some(at) => Outcome::Postponed { at, refusal: details, acquired },
         None => Outcome::Refused { refusal: details, acquired },
     }

@@ -200,11 +200,11 @@ pub enum Event {
         /// The key.
         kid: KeyId,
     },
-    /// The keys were loaded again.
+    /// The keys and the policy were loaded again.
     KeysReloaded {
         /// Number of keys of the keyset.
         count: usize,
-        /// The keys whose states have changed, with both states.
+        /// The keys whose states have changed, with both states, and the fingerprints of a policy that was replaced.
         changes: Vec<String>,
     },
     /// Keys cannot be loaded again. Reported when the error begins or changes.
@@ -215,6 +215,12 @@ pub enum Event {
         /// the second source of the keyset returned none that could be used.
         /// Otherwise all keys are the former ones.
         keyset_loaded: bool,
+    },
+    /// The policy file cannot be loaded again, or would loosen a mode: the former policy stays in use. Reported when the error begins
+    /// or changes.
+    PolicyReloadFailed {
+        /// The error.
+        error: String,
     },
     /// No attempt to load the keys again has succeeded for longer than `max_stale` of `[keys]`.
     KeysStale {
@@ -366,6 +372,9 @@ impl fmt::Display for Event {
                     f,
                     "the keyset is loaded, and a key of this host or a source of keysets cannot be used: {error}"
                 )
+            }
+            Self::PolicyReloadFailed { error } => {
+                write!(f, "cannot load the policy again: {error}; the former one stays in use")
             }
             Self::KeysStale { age } => {
                 write!(f, "the keys are stale: they were loaded last {} s ago", age.as_secs())

@@ -180,7 +180,8 @@ impl Fetcher {
     }
 
     async fn dequeue(&mut self, number: usize, queue: &QueueName, limit: usize) -> Option<Dequeued> {
-        let (lease, max_body) = (self.shared.settings.lease, self.shared.policy.largest_body());
+        let (lease, max_body) =
+            (self.shared.settings.lease, self.shared.keys.snapshot().policy.largest_body());
         let limits = DequeueLimits::tasks(limit).with_task_bytes(max_body.saturating_add(TASK_OVERHEAD));
         match self.shared.parts.broker.dequeue_within(queue, limits, lease).await {
             Ok(dequeued) => Some(dequeued),

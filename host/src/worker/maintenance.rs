@@ -94,7 +94,7 @@ pub(super) async fn store_counts(shared: &Arc<Shared>) {
         shared.rollout.flush()?;
         shared.rollout.refresh()?;
         // A looser mode is not recorded, and does not hold: see `Rollout::effective`.
-        shared.rollout.tighten(shared.policy.rules().modes_at(UnixMillis::now()))
+        shared.rollout.tighten(shared.keys.snapshot().policy.rules().modes_at(UnixMillis::now()))
     };
     if let Ok(Err(error)) = shared.run_blocking(store).await {
         shared.state_failed(&error);

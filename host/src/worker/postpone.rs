@@ -10,6 +10,7 @@ use taskseal_core::claims::Claims;
 use taskseal_core::{Policy, Refusal, Software, Suite, SuiteSet, TimeWindow, Unverified};
 
 use super::snapshot::Snapshot;
+use crate::policy::Violation;
 use crate::retry::Backoff;
 use crate::time::UnixMillis;
 
@@ -17,10 +18,13 @@ use crate::time::UnixMillis;
 mod tests;
 
 /// The refusals that may be mended. Others are final.
-pub(crate) const REFUSALS: [Refusal; 6] = [
+pub(crate) const REFUSALS: [Refusal; 8] = [
     Refusal::SuiteNotAllowed,
     Refusal::UnknownKey,
-    Refusal::KeyNotValid,
+    // By the rule of a type. The rights of a key are final.
+    Refusal::IssuerNotAllowed,
+    Refusal::TypeNotAllowed,
+    Refusal::AudienceNotAllowed,
     Refusal::TypeNotHandled,
     Refusal::IssuedInFuture,
     Refusal::NoDecryptionKey,
@@ -79,13 +83,19 @@ pub(super) fn reason(
     }
 }
 
+/// Returns what a verified task waits for that the rule of its type does not accept. Returns `None` if no other policy makes it
+/// acceptable.
+pub(super) fn of_violation(violation: &Violation) -> Option<Reason> {
+    violation.is_of_deployment().then_some(Reason::DEPLOYMENT)
+}
+
 /// Verifies an envelope as if the policy accepted its suite: that check comes before the signature.
 fn suite_reason(keys: &Snapshot, policy: &Policy<'_>, envelope: &Unverified<'_>, now: u64) -> Option<Reason> {
     let mut wider = *policy;
     wider.suites = Suite::ALL.into_iter().fold(SuiteSet::NONE, SuiteSet::with);
     wider.accept_batches = true;
     let clock = &mut TimeWindow::exact(now);
-    match envelope.verify_with(&Software, &mut &keys.roots, &keys.keyring, &wider, clock) {
+    match envelope.verify_with(&Software, &mut &*keys.roots, &keys.keyring, &wider, clock) {
         Ok(_) => Some(Reason::DEPLOYMENT),
         // The suite is accepted here, so this is another refusal.
         Err(error) => reason(keys, &wider, envelope, error.refusal()?, now),

@@ -139,7 +139,7 @@ pub(super) async fn hold_corrupt(shared: &Arc<Shared>, queue: &QueueName, corrup
 fn reason(shared: &Shared, corrupt: &Corrupt) -> (String, Refusal, String) {
     let id = corrupt.id.clone();
     if corrupt.is_too_large {
-        let max = shared.policy.largest_body();
+        let max = shared.keys.snapshot().policy.largest_body();
         let detail =
             format!("{}: not read, because the body can have {max} bytes at most", Refusal::TooLarge);
         return (id, Refusal::TooLarge, detail);

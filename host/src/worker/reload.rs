@@ -1,4 +1,4 @@
-//! Loads the keys again while the worker runs.
+//! Loads the keys and the policy again while the worker runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::keys::Trigger;
 /// Delay before the next attempt after one that panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
-/// Loads the keys again when their files change, at intervals, and on request, until the worker has stopped.
+/// Loads keys and policy again when their files change, at intervals, and on request, until the worker has stopped.
 pub(super) async fn run(shared: Arc<Shared>) {
     let Some(reloader) = &shared.reloader else { return };
     let observe = |event: &Event| shared.observe(event);

@@ -13,6 +13,7 @@ use super::begin::Beginnings;
 use super::counters::Counters;
 use super::cpu_pool::CpuPool;
 use super::event::Event;
+use super::first_seen::FirstSeen;
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::lease_table::LeaseTable;
 use super::phase::Lifecycle;
@@ -50,9 +51,8 @@ pub(super) struct Services {
 pub(super) struct Shared {
     pub(super) settings: WorkerSettings,
     pub(super) parts: Services,
-    pub(super) policy: PolicySet,
     pub(super) rollout: Arc<Rollout>,
-    /// The current keys.
+    /// The current keys and policy.
     pub(super) keys: Live<Snapshot>,
     /// Loads the keys again; `None` for keys that the application opened.
     pub(super) reloader: Option<Reloader<Snapshot>>,
@@ -69,6 +69,8 @@ pub(super) struct Shared {
     pub(super) seal_permits: Semaphore,
     pub(super) cpu_pool: CpuPool,
     pub(super) start_failures: StartFailures,
+    /// Unsealed tasks that are put off.
+    pub(super) first_seen: FirstSeen,
     pub(super) slots: Arc<SlotPool>,
     pub(super) beginnings: Beginnings,
     /// The permit to run a task that may be the cause of lost workers.
@@ -84,15 +86,15 @@ impl Shared {
     /// Creates the state of a worker that is not running yet.
     pub(super) fn new(settings: WorkerSettings, parts: WorkerParts) -> Self {
         let slots = SlotPool::new(settings.concurrency, settings.fetch_ahead);
+        let policy = PolicySet::new(settings.policy.clone(), settings.rules.clone());
         let WorkerParts { broker, ledger, quarantine, keyring, results, handlers } = parts;
         Self {
             handled_types: handlers.patterns(),
             owner: format!("{}/{}", settings.id, uuid::Uuid::now_v7()),
             rollout: Arc::default(),
-            policy: PolicySet::new(settings.policy.clone(), settings.rules.clone()),
+            keys: Live::new(Snapshot::new(keyring, results, policy)),
             settings,
             parts: Services { broker, ledger, quarantine, handlers },
-            keys: Live::new(Snapshot::new(keyring, results)),
             reloader: None,
             reload_request: Arc::default(),
             result_key: ResultKey::new(),
@@ -101,6 +103,7 @@ impl Shared {
             seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
             cpu_pool: CpuPool::default(),
             start_failures: StartFailures::default(),
+            first_seen: FirstSeen::default(),
             slots,
             beginnings: Beginnings::default(),
             suspects: Arc::new(Semaphore::new(1)),

@@ -11,6 +11,7 @@ use taskseal_core::{NameSet, Refusal, TaskId, TaskType};
 
 use super::event::Event;
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 use super::task_state::{
     AdmittedRun, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, VerifiedTask,
 };
@@ -46,9 +47,14 @@ pub fn is_unsealed(payload: &[u8]) -> bool {
 }
 
 /// Decides whether an unsealed task may run.
-pub(super) fn decide<'a>(shared: &Shared, task: &'a LeasedTask) -> StageDecision<VerifiedTask<'a>> {
+pub(super) fn decide<'a>(
+    shared: &Shared,
+    keys: &Snapshot,
+    task: &'a LeasedTask,
+) -> StageDecision<VerifiedTask<'a>> {
     let LeasedTask { record, queue, .. } = task;
-    let rules = shared.policy.rules();
+    let policy = &keys.policy;
+    let rules = policy.rules();
     let RuleChoice::Rule(rule) = rules.choose(&record.task_type) else {
         return refuse(Refusal::Unsealed, None);
     };
@@ -64,19 +70,19 @@ pub(super) fn decide<'a>(shared: &Shared, task: &'a LeasedTask) -> StageDecision
     if let Some(violation) = misplaced(task) {
         return refuse(violation.refusal, Some(violation));
     }
-    let is_handled = TaskType::new(&record.task_type).is_ok()
-        && NameSet::new(&shared.handled_types).contains(&record.task_type);
-    if !is_handled {
-        return refuse(Refusal::TypeNotHandled, None);
-    }
-    if let Err(violation) = rule.check_queue(queue) {
+    if let Err(violation) = policy.check_queue(rule, queue) {
         return refuse(violation.refusal, Some(violation));
     }
-    if record.envelope.len() > shared.policy.settings_of(rule).max_body {
+    if record.envelope.len() > policy.settings_of(rule).max_body {
         return refuse(Refusal::TooLarge, None);
     }
     let digest = Sha256::digest(&record.envelope).into();
     let task_id = ledger_id(queue, &record.id, &digest);
+    let is_handled = TaskType::new(&record.task_type).is_ok()
+        && NameSet::new(&shared.handled_types).contains(&record.task_type);
+    if !is_handled {
+        return Break(not_handled(shared, task_id));
+    }
     let pattern = rule.pattern.clone();
     Continue(VerifiedTask::Unsealed(UnsealedTask { record, queue, pattern, mode, digest, task_id }))
 }
@@ -87,6 +93,19 @@ fn refuse<T>(refusal: Refusal, violation: Option<Violation>) -> StageDecision<T>
     Break(Outcome::Refused { refusal, acquired: None })
 }
 
+/// Puts off a task for whose type a deployment may bring a handler, for as long as a sealed one could wait.
+fn not_handled(shared: &Shared, task_id: [u8; 16]) -> Outcome {
+    let refusal = RefusalDetails::unsealed(Refusal::TypeNotHandled);
+    let now = UnixMillis::now();
+    match shared.first_seen.age(task_id, now, shared.settings.policy.max_lifetime) {
+        Some(age) => {
+            let at = now.plus(shared.settings.postpone.delay_after(age / 2));
+            Outcome::Postponed { at, refusal, acquired: None }
+        }
+        None => Outcome::Refused { refusal, acquired: None },
+    }
+}
+
 /// Returns the first word of the message that differs from the place in the queue where the message was.
 fn misplaced(task: &LeasedTask) -> Option<Violation> {
     let LeasedTask { lease, record, queue, .. } = task;
@@ -94,7 +113,7 @@ fn misplaced(task: &LeasedTask) -> Option<Violation> {
     let (word, stated, place) = words.into_iter().find(|(_, stated, place)| stated != place)?;
     let (stated, place) = (Escaped::new(stated), Escaped::new(place));
     let required = format!("the message states {word} \"{stated}\", the queue has it under \"{place}\"");
-    Some(Violation { refusal: Refusal::MetadataMismatch, required })
+    Some(Violation::new(Refusal::MetadataMismatch, required))
 }
 
 /// Returns the id under which the ledger counts the attempts. Another body under the same id is another task.
@@ -119,7 +138,7 @@ impl UnsealedTask<'_> {
             task_id: self.task_id,
             digest: self.digest,
             issued_at: Some(now),
-            expires_at: now.plus(shared.policy.settings().max_lifetime),
+            expires_at: now.plus(shared.settings.policy.max_lifetime),
             max_attempts: attempts.unwrap_or(shared.settings.default_attempts.into()),
             ttl: None,
         }

@@ -18,7 +18,7 @@ use super::task_state::{
 };
 use super::{postpone, unsealed};
 use crate::keys::Keyring;
-use crate::policy::RuleChoice;
+use crate::policy::{RuleChoice, Violation};
 use crate::replay::TaskKey;
 use crate::task::queue_id;
 use crate::time::{UnixMillis, unix_seconds};
@@ -31,21 +31,21 @@ pub(super) fn verify<'a>(
     task: &'a LeasedTask,
 ) -> StageDecision<VerifiedTask<'a>> {
     let decision = if unsealed::is_unsealed(&task.record.envelope) {
-        unsealed::decide(shared, task)
+        unsealed::decide(shared, keys, task)
     } else {
         verify_sealed(shared, keys, audience, task)
     };
     if let Break(Outcome::Refused { refusal, .. }) = &decision {
-        count_refused(shared, task, refusal);
+        count_refused(shared, keys, task, refusal);
     }
     decision
 }
 
 /// Counts a refusal of a type with a rule: its mode may become stricter once there are none. A sealed task counts for the type that
 /// its envelope states, verified or not.
-fn count_refused(shared: &Shared, task: &LeasedTask, refusal: &RefusalDetails) {
+fn count_refused(shared: &Shared, keys: &Snapshot, task: &LeasedTask, refusal: &RefusalDetails) {
     let claimed = refusal.claimed.as_ref().map(|claimed| &claimed.task_type);
-    let rules = shared.policy.rules();
+    let rules = keys.policy.rules();
     if let RuleChoice::Rule(rule) = rules.choose(claimed.unwrap_or(&task.record.task_type)) {
         shared.rollout.count_refused(&rule.pattern, refusal.refusal, UnixMillis::now());
     }
@@ -69,11 +69,11 @@ fn verify_sealed<'a>(
     let seconds = unix_seconds();
     let task_type = unverified.danger_claims_unverified().task_type;
     let handled = NameSet::new(&shared.handled_types);
-    let policy = shared.policy.for_task(task_type.as_str(), audience, handled);
+    let policy = keys.policy.for_task(task_type.as_str(), audience, handled);
     let clock = &mut TimeWindow::exact(seconds);
-    match unverified.verify_with(&Software, &mut &keys.roots, keyring, &policy, clock) {
+    match unverified.verify_with(&Software, &mut &*keys.roots, keyring, &policy, clock) {
         Ok(verified) => match mismatch(task, verified.claims()) {
-            None => check_rule(shared, task, verified, seconds),
+            None => check_rule(shared, keys, task, &policy, verified, seconds),
             Some(mismatch) => refuse_mismatch(mismatch, &unverified, keyring),
         },
         Err(error) => {
@@ -104,18 +104,28 @@ pub(super) fn not_in_force(
 /// Checks what the rule of the type requires of a verified task.
 fn check_rule<'a>(
     shared: &Shared,
+    keys: &Snapshot,
     task: &LeasedTask,
+    policy: &Policy<'_>,
     verified: Verified<'a>,
     now: u64,
 ) -> StageDecision<VerifiedTask<'a>> {
-    let checked = shared.policy.check(verified.claims(), verified.kid(), &task.queue, now);
+    let claims = verified.claims();
+    let checked = keys.policy.check(claims, verified.kid(), &task.queue, now);
     let Err(violation) = checked else { return Continue(VerifiedTask::Current(verified)) };
     let mut refusal = RefusalDetails::after_verification(violation.refusal, &verified);
-    refusal.violation = Some(violation);
     if refusal.refusal == Refusal::Expired {
-        return Continue(VerifiedTask::Expired(expired(verified.claims(), *verified.digest(), refusal)));
+        refusal.violation = Some(violation);
+        return Continue(VerifiedTask::Expired(expired(claims, *verified.digest(), refusal)));
     }
-    Break(Outcome::Refused { refusal, acquired: None })
+    let at = postpone::of_violation(&violation).and_then(|reason| {
+        postpone::retry_at(shared.settings.postpone, policy, claims, reason, UnixMillis::now())
+    });
+    refusal.violation = Some(violation);
+    Break(match at {
+        Some(at) => Outcome::Postponed { at, refusal, acquired: None },
+        None => Outcome::Refused { refusal, acquired: None },
+    })
 }
 
 /// Decides about a task whose verification failed with `error` at the Unix time `now`.
@@ -135,7 +145,7 @@ fn reject<'a>(
     match error.refusal().unwrap_or(Refusal::Rejected) {
         Refusal::Expired => match mismatch(task, claims) {
             None => {
-                let refusal = RefusalDetails::new(Refusal::Expired, Some(unverified), keyring);
+                let refusal = expired_refusal(keys, task, unverified, now);
                 let digest = Sha256::digest(&task.record.envelope).into();
                 Continue(VerifiedTask::Expired(expired(claims, digest, refusal)))
             }
@@ -158,6 +168,20 @@ fn reject<'a>(
             })
         }
     }
+}
+
+/// Returns why a task whose signature is valid and that has expired is refused: if a rule of its type did not accept it until then,
+/// that is the reason.
+fn expired_refusal(
+    keys: &Snapshot,
+    task: &LeasedTask,
+    envelope: &Unverified<'_>,
+    now: u64,
+) -> RefusalDetails {
+    let checked = keys.policy.check(envelope.danger_claims_unverified(), envelope.kid(), &task.queue, now);
+    let violation = checked.err().filter(Violation::is_of_deployment);
+    let refusal = violation.as_ref().map_or(Refusal::Expired, |violation| violation.refusal);
+    RefusalDetails { violation, ..RefusalDetails::new(refusal, Some(envelope), &keys.keyring) }
 }
 
 fn refuse<T>(refusal: Refusal, envelope: Option<&Unverified<'_>>, keyring: &Keyring) -> StageDecision<T> {

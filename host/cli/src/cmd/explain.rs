@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 
 fn next_step(check: &Check, refusal: Refusal) -> String {
     match check.name {
-        "rule" => "`taskseal policy check` shows the rules; change the policy file, then restart the worker".to_owned(),
+        "rule" => "`taskseal policy check` shows the rules; workers load a changed policy file by themselves".to_owned(),
         "destroyed-key" => UNUSABLE_KEY.to_owned(),
         "mode" => "`taskseal rollout status` shows the modes; have the producer seal, or set the mode in the policy file".to_owned(),
         _ => refusal_hint(refusal).to_owned(),

@@ -10,6 +10,8 @@ pub(crate) struct Loaded<T> {
     pub(crate) keys: T,
     /// Why one of them is still the former one, or may not be used.
     pub(crate) fault: Option<KeyringError>,
+    /// Whether the keyset of `keys` was loaded. It is the former one otherwise.
+    pub(crate) keyset_loaded: bool,
 }
 
 /// Opens a keyset with its decryption keys through `open`. If one of these or a shared key cannot be opened, those of `previous`
@@ -21,11 +23,11 @@ pub(crate) fn reload_keyring(
     previous: &Keyring,
 ) -> Result<Loaded<Keyring>, KeyringError> {
     let mut loaded = match open() {
-        Ok(keys) => Loaded { keys, fault: None },
+        Ok(keys) => Loaded { keys, fault: None, keyset_loaded: true },
         // A file that names another key than its entry is an error of the keyset file.
         Err(fault @ (KeyringError::Key(_) | KeyringError::File(_))) => {
             let keys = open_keyset()?.with_secrets_of(previous);
-            Loaded { keys, fault: Some(fault) }
+            Loaded { keys, fault: Some(fault), keyset_loaded: true }
         }
         Err(error) => return Err(error),
     };

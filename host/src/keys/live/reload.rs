@@ -9,6 +9,7 @@ use taskseal_core::KeyId;
 
 use super::age::Age;
 use super::{Live, Loaded};
+use crate::file_error::FileError;
 use crate::file_watch::{FileVersions, recorded};
 use crate::keys::error::KeyringError;
 use crate::keys::keyring::Keyring;
@@ -49,6 +50,16 @@ pub(crate) trait KeyGeneration {
     fn keyring(&self) -> &Keyring;
     /// Returns the key that seals, and the Unix time in seconds from which it does not; `u64::MAX` if it has none.
     fn sealing_end(&self) -> Option<(KeyId, u64)>;
+
+    /// Returns how the policy differs from a former one.
+    fn policy_change(&self, _former: &Self) -> Option<String> {
+        None
+    }
+
+    /// Returns why the policy is not the one of its file.
+    fn policy_fault(&self) -> Option<&FileError> {
+        None
+    }
 }
 
 type Load<T> = Box<dyn Fn(&T) -> Result<Loaded<T>, KeyringError> + Send + Sync>;
@@ -76,6 +87,8 @@ struct State {
     failures: u32,
     /// The failure that was reported last, until a success.
     reported: Option<String>,
+    /// The failure to load the policy that was reported last, until a success.
+    policy_reported: Option<String>,
     /// When the end of a key was reported.
     end_reported: Option<(KeyId, Instant)>,
 }
@@ -96,6 +109,7 @@ impl<T: KeyGeneration> Reloader<T> {
             chosen_at: unix_seconds(),
             failures: 0,
             reported: None,
+            policy_reported: None,
             end_reported: None,
         };
         Self {
@@ -145,28 +159,30 @@ impl<T: KeyGeneration> Reloader<T> {
         state.chosen_at = (self.clock)();
         let (loaded, read) = recorded(|| (self.load)(&previous));
         let (error, keyset_loaded) = match loaded {
-            Ok(Loaded { keys, fault }) => {
-                let mut changes: Vec<String> = keys
-                    .keyring()
-                    .changes_since(previous.keyring())
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect();
+            Ok(Loaded { keys, fault, keyset_loaded }) => {
+                let mut changes = changes(&keys, &previous);
                 let kid = |keys: &T| keys.sealing_end().map(|(kid, _)| kid);
                 let chosen = kid(&keys).filter(|chosen| Some(*chosen) != kid(&previous));
                 changes.extend(chosen.map(|kid| format!("key {kid} seals")));
-                let has_changed =
-                    is_change || chosen.is_some() || !keys.keyring().has_records_of(previous.keyring());
+                let has_changed = is_change || !keys.keyring().has_records_of(previous.keyring());
+                let is_back = state.reported.is_some() && fault.is_none();
                 let count = keys.keyring().known_kids().count();
+                let policy_fault = keys.policy_fault().map(ToString::to_string);
                 live.replace(keys);
-                state.files = read;
-                if has_changed || (state.reported.is_some() && fault.is_none()) {
+                if keyset_loaded {
+                    state.files = read;
+                } else {
+                    // Also the files that this attempt did not reach.
+                    state.files = before;
+                    state.files.extend(read);
+                }
+                if !changes.is_empty() || (keyset_loaded && (has_changed || is_back)) {
                     observe(&Event::KeysReloaded { count, changes });
                 }
-                (fault, true)
+                state.report_policy(policy_fault, observe);
+                (fault, keyset_loaded)
             }
             Err(error) => {
-                // Also the files that this attempt did not reach.
                 state.files = before;
                 state.files.extend(read);
                 (Some(error), false)
@@ -182,7 +198,23 @@ impl<T: KeyGeneration> Reloader<T> {
     }
 }
 
+/// Returns how keys and policy differ from former ones.
+fn changes<T: KeyGeneration>(current: &T, former: &T) -> Vec<String> {
+    let keys = current.keyring().changes_since(former.keyring());
+    keys.iter().map(ToString::to_string).chain(current.policy_change(former)).collect()
+}
+
 impl State {
+    /// Reports a failure to load the policy, unless it is the one that was reported last.
+    fn report_policy(&mut self, fault: Option<String>, observe: &dyn Fn(&Event)) {
+        if let Some(error) = &fault
+            && self.policy_reported.as_ref() != Some(error)
+        {
+            observe(&Event::PolicyReloadFailed { error: error.clone() });
+        }
+        self.policy_reported = fault;
+    }
+
     /// Returns whether changed files are the same as at the comparison before.
     fn has_settled(&mut self, files: &FileVersions) -> bool {
         let rounds = match &self.unsettled {

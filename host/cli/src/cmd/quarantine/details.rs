@@ -8,7 +8,7 @@ use super::Store;
 use crate::failure::Failure;
 use crate::output::json::{Member, hex};
 use crate::output::text;
-use crate::refusal_hint::{UNUSABLE_KEY, refusal_hint};
+use crate::refusal_hint::{UNUSABLE_KEY, refusal_hint_of};
 use crate::time_arg;
 use crate::ui::Ui;
 
@@ -29,7 +29,8 @@ pub(super) fn members(entry: &Entry) -> Vec<Member> {
     if let Some(refusal) = Refusal::from_code(&entry.code) {
         members.push(("meaning", json!(refusal.to_string())));
         let is_unusable = refusal == Refusal::UnknownKey && entry.kid_known;
-        members.push(("next_step", json!(if is_unusable { UNUSABLE_KEY } else { refusal_hint(refusal) })));
+        let hint = if is_unusable { UNUSABLE_KEY } else { refusal_hint_of(refusal, &entry.detail) };
+        members.push(("next_step", json!(hint)));
     }
     members.push(("detail", json!(entry.detail)));
     if let Some(kid) = entry.kid {

@@ -10,7 +10,7 @@ use tracing::Event;
 use tracing::field::{Field, Visit};
 
 use crate::output::json::Member;
-use crate::refusal_hint::refusal_hint;
+use crate::refusal_hint::refusal_hint_of;
 use crate::time_arg;
 use crate::ui::Ui;
 
@@ -44,7 +44,8 @@ impl Line {
     /// Adds what to do about a task that is not acceptable yet, which no quarantine entry says, and about a full quarantine.
     fn add_next_step(&mut self) {
         let next_step = match self.event.as_str() {
-            "postponed" => Refusal::from_code(self.text("code")).map(refusal_hint),
+            "postponed" => Refusal::from_code(self.text("code"))
+                .map(|refusal| refusal_hint_of(refusal, self.text("detail"))),
             "quarantine-full" => Some(
                 "find the most frequent code with `taskseal quarantine ls`, or raise `quarantine_entries` and \
                  `quarantine_bytes` in [state]",

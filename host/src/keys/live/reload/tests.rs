@@ -46,7 +46,7 @@ impl Timed {
         let hour = Duration::from_secs(3600);
         let mut reloader = Reloader::new(FileVersions::default(), (hour, hour), move |keys: &Generation| {
             counted.fetch_add(1, Ordering::Relaxed);
-            Ok(Loaded { keys: Generation(keys.0.clone()), fault: None })
+            Ok(Loaded { keys: Generation(keys.0.clone()), fault: None, keyset_loaded: true })
         });
         reloader.clock = || CLOCK.get();
         lock(&reloader.state).chosen_at = start;
