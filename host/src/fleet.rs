@@ -1,19 +1,21 @@
 //! Agreement of the fleet: what each process runs with, published through the broker and signed.
 //!
 //! A worker publishes its [`ProcessStatus`] at intervals, signed by the key of its results, and compares itself with the
-//! others. So an operator sees whether a new keyset or policy has reached every process before the next step of a rotation.
+//! others. A client does so with the key of its tasks, and compares nothing. So an operator sees whether a new keyset or policy has reached every process before the next step of a rotation.
 //!
 //! # Security
 //! The broker can withhold a status, or repeat one until it expires; it cannot change one or make one up. That no process is
 //! seen to lag behind is therefore not proof: keep to the time of distribution as well.
 
 mod compare;
+mod reader;
 mod seal;
 mod status;
 
 use std::time::Duration;
 
 pub use self::compare::{Difference, Subject, differences, disagreements};
+pub use self::reader::StatusReader;
 pub use self::seal::{Member, Unproven, open, seal};
 pub use self::status::{ProcessStatus, Role};
 
@@ -33,7 +35,8 @@ pub fn keep(every: Duration) -> Duration {
 /// Maximum time for which a status is kept.
 const MAX_KEEP: Duration = Duration::from_secs(4 * 3600);
 
-/// Returns the statuses that the broker has, each opened with the keys of `keyring`, in the order of roles and names.
+/// Returns the newest status of each process that the broker has, opened with the keys of `keyring`, in the order of roles and names,
+/// then what proves nothing.
 ///
 /// # Errors
 /// [`BrokerError`].
@@ -43,17 +46,11 @@ pub async fn members(
     deployment: &str,
 ) -> Result<Vec<Result<Member, Unproven>>, BrokerError> {
     let statuses = broker.statuses().await?;
-    let mut members: Vec<_> = statuses.iter().map(|envelope| open(envelope, keyring, deployment)).collect();
-    members.sort_by_cached_key(|member| match member {
-        Ok(Member { status, .. }) => {
-            (0, status.role.as_str(), status.id.clone(), status.host.clone(), status.pid)
-        }
-        Err(unproven) => (1, "", unproven.reason.clone(), String::new(), 0),
-    });
-    Ok(members)
+    Ok(StatusReader::default().read(&statuses, keyring, deployment, unix_seconds()))
 }
 
-/// Returns how the worker of `config` would differ from the processes that run.
+/// Returns how the worker of `config` would differ from the workers that run. A producer does not count: its key must not be able to
+/// keep workers from starting.
 ///
 /// # Errors
 /// [`SetupError`] if there is no worker, the keyset cannot be used, or the broker does not answer.
@@ -78,7 +75,8 @@ pub async fn differences_with(
     let own = ProcessStatus::of_this_process(Role::Worker, &worker.id, unix_seconds(), keyring);
     let own = own.with_policy(&policy, &worker.rules);
     let members = members(broker, keyring, &config.deployment).await?;
-    Ok(differences(&own, members.iter().flatten()))
+    let workers = members.iter().flatten().filter(|member| member.status.role == Role::Worker);
+    Ok(differences(&own, workers))
 }
 
 #[cfg(test)]

@@ -85,6 +85,25 @@ fn enforcing_is_not_safe_while_tasks_are_unsealed_or_refused() {
 }
 
 #[test]
+fn envelopes_that_no_signature_proves_do_not_keep_enforcing_unsafe() {
+    let project = ruled(OBSERVE);
+    project.enqueue();
+    project.enqueue();
+    let storage = project.storage();
+    let last = "SELECT seq, envelope FROM record ORDER BY seq DESC";
+    let (seq, mut envelope): (i64, Vec<u8>) =
+        storage.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    *envelope.last_mut().unwrap() ^= 1;
+    storage.execute("UPDATE record SET envelope = ?1 WHERE seq = ?2", (envelope, seq)).unwrap();
+    drop(storage);
+    project.run(&ONCE).ok();
+    let found = status(&project);
+    assert_eq!(found["refused"][0]["code"], "rejected", "{found}");
+    assert_eq!((&found["safe_to_enforce"], &found["sealed"]), (&true.into(), &1.into()), "{found}");
+    assert!(found["why"].as_str().unwrap().ends_with("in every mode refused: 1 rejected"), "{found}");
+}
+
+#[test]
 fn enforcing_is_safe_once_all_recent_tasks_are_sealed() {
     let project = ruled(OBSERVE);
     project.enqueue();

@@ -5,13 +5,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use taskseal_core::keyset::KeyRecord;
 use taskseal_core::{
-    Audience, Claims, ContentType, Issuer, KeyId, KeyLookup, Kind, NameSet, OpenError, Policy, Suite,
-    SuiteSet, TaskId, TaskType, Unverified,
+    Audience, Claims, ContentType, Issuer, KeyId, KeyLookup, Kind, NameSet, OpenError, Policy, Refusal,
+    Suite, SuiteSet, TaskId, TaskType, Unverified,
 };
 use zeroize::Zeroizing;
 
 use super::MAX_KEEP;
-use super::status::{ProcessStatus, Role};
+use super::status::{ProcessStatus, Role, VERSION};
 use crate::broker::status::MAX_STATUS;
 use crate::keys::{Draft, Keyring, SealingKey};
 use crate::result::ResultError;
@@ -66,11 +66,27 @@ pub fn seal(
     Ok(key.seal_readable(&Draft::new(&claims, ContentType::JSON, &body))?)
 }
 
+impl Unproven {
+    /// Creates the reason for a status that was genuine and has expired.
+    pub(super) fn expired(member: &Member) -> Self {
+        Self { kid: Some(member.kid), reason: Refusal::Expired.code().to_owned() }
+    }
+}
+
 /// Opens a status.
 ///
 /// # Errors
 /// [`Unproven`].
 pub fn open(envelope: &[u8], keyring: &Keyring, deployment: &str) -> Result<Member, Unproven> {
+    open_until(envelope, keyring, deployment).map(|(member, _)| member)
+}
+
+/// Opens a status, and returns the time at which it expires, in seconds of Unix time.
+pub(super) fn open_until(
+    envelope: &[u8],
+    keyring: &Keyring,
+    deployment: &str,
+) -> Result<(Member, u64), Unproven> {
     let unproven = |kid, reason: String| Unproven { kid, reason };
     let unverified = Unverified::parse(envelope).map_err(|_| unproven(None, "not an envelope".to_owned()))?;
     let kid = unverified.kid();
@@ -78,14 +94,29 @@ pub fn open(envelope: &[u8], keyring: &Keyring, deployment: &str) -> Result<Memb
         let reason = error.refusal().map_or_else(|| error.to_string(), |refusal| refusal.code().to_owned());
         unproven(Some(kid), reason)
     })?;
-    let status: ProcessStatus =
-        serde_json::from_slice(&body).map_err(|_| unproven(Some(kid), "of another version".to_owned()))?;
+    // Of another version, a status may have other fields.
+    let Stated { v } = serde_json::from_slice(&body)
+        .map_err(|_| unproven(Some(kid), "it is not the status of a process".to_owned()))?;
+    if v != VERSION {
+        return Err(unproven(Some(kid), format!("it has version {v} of the format, expected {VERSION}")));
+    }
+    let status: ProcessStatus = serde_json::from_slice(&body)
+        .map_err(|_| unproven(Some(kid), "it is not the status of a process".to_owned()))?;
+    // The signature was verified.
     let claims = unverified.danger_claims_unverified();
     let role = if unverified.kind() == Kind::Result { Role::Worker } else { Role::Producer };
     if status.id != claims.issuer.as_str() || status.role != role {
         return Err(unproven(Some(kid), "it states the name or role of another process".to_owned()));
     }
-    Ok(Member { status, kid })
+    // Without an end it would be believed for as long as the broker repeats it.
+    let expires_at = claims.expires_at.ok_or_else(|| unproven(Some(kid), "it has no end".to_owned()))?;
+    Ok((Member { status, kid }, expires_at))
+}
+
+/// What every version of a status states.
+#[derive(serde::Deserialize)]
+struct Stated {
+    v: u32,
 }
 
 /// Verifies a status and returns its body.
@@ -95,7 +126,7 @@ fn body(
     deployment: &str,
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let audience = audience(deployment);
-    let audience = Audience::new(&audience).map_err(|_| taskseal_core::Refusal::WrongAudience)?;
+    let audience = Audience::new(&audience).map_err(|_| Refusal::WrongAudience)?;
     let is_result = unverified.kind() == Kind::Result;
     let mut policy =
         if is_result { Policy::for_result(audience, request()) } else { Policy::for_tasks(audience) };

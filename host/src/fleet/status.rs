@@ -8,6 +8,9 @@ use crate::keys::Keyring;
 use crate::policy::{Mode, PolicySet, TypeRules};
 use crate::time::{UnixMillis, unix_seconds};
 
+/// Version of the format of a status.
+pub(super) const VERSION: u32 = 1;
+
 /// What a process states about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::exhaustive_structs, reason = "the worker and the tests set every field")]
@@ -70,7 +73,7 @@ impl ProcessStatus {
     pub fn of_this_process(role: Role, id: &str, started_at: u64, keyring: &Keyring) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self {
-            v: 1,
+            v: VERSION,
             role,
             id: id.to_owned(),
             host,

@@ -100,6 +100,69 @@ fn status_is_opened_whatever_types_and_audiences_its_key_has() {
 }
 
 #[test]
+fn status_of_another_version_proves_nothing_whatever_else_it_states() {
+    let fleet = Fleet::new();
+    let key = fleet.key("worker.key", Kind::Result);
+    for v in [0, 2] {
+        let status = ProcessStatus { v, ..fleet.status(Role::Worker, "worker-1") };
+        let sealed = seal(&status, DEPLOYMENT, keep(Duration::from_secs(10)), &key).unwrap();
+        assert_eq!(fleet.unproven(&sealed).1, format!("it has version {v} of the format, expected 1"));
+    }
+}
+
+#[test]
+fn expiry_that_no_signature_covers_is_not_the_reason() {
+    let fleet = Fleet::new();
+    let key = fleet.key("worker.key", Kind::Result);
+    let old = ProcessStatus { at: unix_seconds() - 3600, ..fleet.status(Role::Worker, "worker-1") };
+    let mut changed = seal(&old, DEPLOYMENT, keep(Duration::from_secs(10)), &key).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(fleet.unproven(&changed).1, "rejected");
+}
+
+#[test]
+fn copies_of_a_status_are_verified_once_a_minute_and_listed_once() {
+    let fleet = Fleet::new();
+    let key = fleet.key("worker.key", Kind::Result);
+    let now = unix_seconds();
+    let sealed = |at: u64| {
+        let status = ProcessStatus { at, ..fleet.status(Role::Worker, "worker-1") };
+        seal(&status, DEPLOYMENT, Duration::from_secs(100), &key).unwrap()
+    };
+    let mut garbage = sealed(now);
+    *garbage.last_mut().unwrap() ^= 1;
+    let mut statuses = vec![sealed(now - 1), garbage];
+    statuses.extend(vec![sealed(now); 4094]);
+    let mut reader = StatusReader::default();
+    let mut read = |keyring: &Keyring, now| reader_state(&mut reader, &statuses, keyring, now);
+
+    // The older status of the process is not listed.
+    assert_eq!(read(&fleet.keyring, now), (vec![Ok(now), Err("rejected".to_owned())], 3));
+    assert_eq!(read(&fleet.keyring, now + 59), (vec![Ok(now), Err("rejected".to_owned())], 0));
+    // It expires without a verification, too.
+    assert_eq!(read(&fleet.keyring, now + 60).1, 3);
+    assert_eq!(read(&fleet.keyring, now + 119).0.first(), Some(&Err("expired".to_owned())));
+    // Other keys.
+    let empty = fleet.folder.keyset("");
+    assert_eq!(read(&empty, now + 119), (vec![Err("unknown-key".to_owned()); 3], 3));
+}
+
+/// Reads statuses and returns the time of each, or why it proves nothing, and how many of them were verified.
+fn reader_state(
+    reader: &mut StatusReader,
+    statuses: &[Vec<u8>],
+    keyring: &Keyring,
+    now: u64,
+) -> (Vec<Result<u64, String>>, usize) {
+    let found = reader.read(statuses, keyring, DEPLOYMENT, now);
+    let found = found.into_iter().map(|found| match found {
+        Ok(member) => Ok(member.status.at),
+        Err(unproven) => Err(unproven.reason),
+    });
+    (found.collect(), reader.verified_since(now))
+}
+
+#[test]
 fn processes_differ_in_what_their_statuses_state() {
     let fleet = Fleet::new();
     let own = ProcessStatus { sequence: Some(7), ..fleet.status(Role::Worker, "worker-1") };

@@ -1,15 +1,19 @@
 //! Publishes what this worker runs with, and reports how other processes differ from it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::event::Event;
 use super::phase::Phase;
 use super::shared::Shared;
 use crate::broker::BrokerError;
-use crate::fleet::{self, Difference, ProcessStatus, Role};
+use crate::fleet::{self, Difference, ProcessStatus, Role, StatusReader};
+use crate::lock::lock;
 use crate::time::unix_seconds;
+
+/// Maximum number of differences that are reported at one time.
+const MAX_DIFFERENCES: usize = 64;
 
 /// Publishes the status until the worker has stopped, then withdraws it.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -18,9 +22,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
     let started_at = unix_seconds();
     let mut reported = BTreeSet::new();
+    let reader = Arc::<Mutex<StatusReader>>::default();
     loop {
         let status = status(&shared, started_at);
-        if let Some(found) = publish_and_compare(&shared, &status).await {
+        if let Some(found) = publish_and_compare(&shared, &status, &reader).await {
             report(&shared, &found, &mut reported);
         }
         if shared.lifecycle.sleep_unless(Phase::Stopped, shared.settings.status_every).await {
@@ -40,19 +45,22 @@ fn status(shared: &Shared, started_at: u64) -> ProcessStatus {
 }
 
 /// Publishes the status and returns how other processes differ. Returns `None` if the broker or the key cannot be used now.
-async fn publish_and_compare(shared: &Arc<Shared>, status: &ProcessStatus) -> Option<Vec<Difference>> {
+async fn publish_and_compare(
+    shared: &Arc<Shared>,
+    status: &ProcessStatus,
+    reader: &Arc<Mutex<StatusReader>>,
+) -> Option<Vec<Difference>> {
     let sealed = seal(shared, status).await?;
     let broker = &shared.parts.broker;
     let published = broker.publish_status(&status.process(), &sealed, keep(shared)).await;
     answer(shared, published)?;
     let statuses = answer(shared, broker.statuses().await)?;
-    let own = status.clone();
+    let (own, reader) = (status.clone(), Arc::clone(reader));
     let compare = move |shared: &Shared| {
         let keys = shared.keys.snapshot();
-        let open =
-            |envelope: &Vec<u8>| fleet::open(envelope, &keys.keyring, &shared.settings.deployment).ok();
-        let members: Vec<_> = statuses.iter().filter_map(open).collect();
-        fleet::differences(&own, &members)
+        let deployment = &shared.settings.deployment;
+        let members = lock(&reader).read(&statuses, &keys.keyring, deployment, unix_seconds());
+        fleet::differences(&own, members.iter().flatten())
     };
     shared.run_blocking(compare).await.ok()
 }
@@ -74,6 +82,8 @@ async fn seal(shared: &Arc<Shared>, status: &ProcessStatus) -> Option<Vec<u8>> {
 /// Reports each difference once, until it has ended.
 fn report(shared: &Shared, found: &[Difference], reported: &mut BTreeSet<(String, &'static str)>) {
     let key = |difference: &Difference| (difference.process.clone(), difference.subject.name());
+    // One key of a fleet could state any number of processes.
+    let found = found.get(..MAX_DIFFERENCES).unwrap_or(found);
     for difference in found {
         if reported.insert(key(difference)) {
             let Difference { process, subject } = difference;

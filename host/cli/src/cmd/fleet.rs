@@ -12,7 +12,7 @@ use crate::project;
 use crate::session::Session;
 use crate::ui::Ui;
 
-/// Show what each running worker works with, and whether all have the same keyset and policy
+/// Show what each running process works with, and whether all have the same keyset and policy
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  taskseal fleet ls --check")]
 pub(crate) struct Args {
@@ -24,8 +24,9 @@ pub(crate) struct Args {
 enum Command {
     /// List the processes whose status is signed by a key of the keyset
     ///
-    /// A worker publishes its status every 10 seconds, signed with the key of its results. A status that no key of the keyset has
-    /// signed for its name is not listed: standard error has its reason. SEEN is the age of the status.
+    /// A worker publishes its status every 10 seconds, signed with the key of its results; a producer that runs for longer than that
+    /// does so with the key of its tasks. A status that no key of the keyset has signed for its name is not listed: standard error has
+    /// its reason. SEEN is the age of the status.
     #[command(after_help = "Example:\n  taskseal fleet ls --json")]
     Ls(Ls),
 }
