@@ -1,5 +1,6 @@
 //! The client: seals tasks, enqueues them and opens their results.
 
+mod announce;
 mod enqueue;
 mod error;
 mod keys;
@@ -35,6 +36,7 @@ use crate::queue::QueueName;
 use crate::result::TaskResult;
 use crate::runtime::{BoxFuture, boxed};
 use crate::task::Task;
+use crate::time::unix_seconds;
 
 /// Seals tasks and enqueues them.
 pub struct Client {
@@ -59,7 +61,13 @@ impl Client {
         keys: ClientKeys,
         reload: Option<KeyReload>,
     ) -> Self {
-        let producer = Producer { settings, keys: Live::new(keys), reload };
+        let producer = Producer {
+            settings,
+            keys: Live::new(keys),
+            reload,
+            broker: Arc::downgrade(&broker),
+            started_at: unix_seconds(),
+        };
         Self { producer: Arc::new(producer), batcher: Arc::default(), broker }
     }
 

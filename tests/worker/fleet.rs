@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use taskseal::fleet::{Member, Unproven, members};
+use taskseal::fleet::{self, Member, ProcessStatus, Role, Unproven, members};
 use taskseal::worker::{Worker, WorkerSettings};
 use taskseal_tests::fleet::{Fleet, Noted, Running, nothing_to_do, until};
 use taskseal_tests::on_both_brokers;
+use taskseal_tests::site::{Site, task};
 
 on_both_brokers! {
     status_that_the_broker_makes_up_or_changes_proves_nothing,
@@ -40,8 +41,10 @@ async fn status_that_the_broker_makes_up_or_changes_proves_nothing(fleet: Fleet)
         listed(&fleet).await.into_iter().map(|member| member.unwrap_err().reason).collect();
     reasons.sort();
     assert_eq!(reasons, ["not an envelope", "rejected"]);
-    // A repeated status is listed until it expires.
-    fleet.broker().publish_status("c", &genuine, hour).await.unwrap();
+    // A repeated status is listed until it expires, and once.
+    for process in ["c", "d"] {
+        fleet.broker().publish_status(process, &genuine, hour).await.unwrap();
+    }
     assert_eq!(listed(&fleet).await.into_iter().flatten().count(), 1);
 }
 
@@ -70,4 +73,55 @@ async fn worker_withdraws_its_status_when_it_ends(fleet: Fleet) {
     // Nor does a worker that ends with its queues leave one.
     Worker::new(settings(&fleet, "worker-1"), fleet.parts(nothing_to_do())).run_once().await;
     assert!(listed(&fleet).await.is_empty());
+}
+
+/// A status of this process in a role, with another keyset than that of the site.
+fn other_keyset(site: &Site, role: Role) -> (String, Vec<u8>) {
+    let config = site.config();
+    let keyring = config.load_keyset().unwrap();
+    let (key, id) = match role {
+        Role::Worker => (config.result_key(&keyring).unwrap(), "worker-2"),
+        _ => (config.task_key(&keyring).unwrap(), "shop"),
+    };
+    let keyset = "0011223344556677".to_owned();
+    let status = ProcessStatus { keyset, ..ProcessStatus::of_this_process(role, id, 1, &keyring) };
+    (status.process(), fleet::seal(&status, "site", Duration::from_secs(60), &key).unwrap())
+}
+
+#[tokio::test]
+async fn key_of_a_producer_cannot_keep_a_worker_from_starting() {
+    let site = Site::new();
+    let (config, broker) = (site.config(), site.config().open_broker().unwrap());
+    let differences = async || fleet::differences_of_a_new_worker(&config, &*broker).await.unwrap().len();
+    for (role, count) in [(Role::Producer, 0), (Role::Worker, 2)] {
+        let (process, status) = other_keyset(&site, role);
+        broker.publish_status(&process, &status, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(differences().await, count, "{role:?}");
+    }
+}
+
+#[tokio::test]
+async fn producer_states_its_keyset_and_follows_a_new_one() {
+    let mut site = Site::new();
+    site.write_config("keys/producer.key", "[fleet]\nstatus_every = \"1s\"\n");
+    let config = site.config();
+    let broker = config.open_broker().unwrap();
+    let client = site.client();
+    client.enqueue(task(1)).await.unwrap();
+    let stated = async || {
+        let keyring = config.load_keyset().unwrap();
+        let members = members(&*broker, &keyring, "site").await.unwrap();
+        let mut found = members.into_iter().flatten();
+        found.next().map(|member| (member.status.role, member.status.id, member.kid, member.status.keyset))
+    };
+    let fingerprint = || config.load_keyset().unwrap().fingerprint();
+    let before = (Role::Producer, "shop".to_owned(), site.kid("producer"), fingerprint());
+    let found = until("its status", stated).await;
+    assert_eq!(found, before);
+
+    site.add_key("next", "task");
+    site.write_keyset(&[("producer", ""), ("worker", ""), ("next", "state = \"staged\"")]);
+    assert_ne!(fingerprint(), before.3);
+    until("its new keyset", async || stated().await.filter(|found| found.3 == fingerprint())).await;
+    drop(client);
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::announce;
 use super::keys::ClientKeys;
 use super::seal::Producer;
 use crate::keys::{POLL, Reloader, Trigger};
@@ -68,6 +69,7 @@ impl Producer {
         let guard = RunningGuard(Arc::clone(&reload.running));
         let task = run(Arc::downgrade(self), Arc::clone(&reload.request), first, guard);
         drop(runtime.spawn(boxed(task)));
+        drop(runtime.spawn(boxed(announce::run(Arc::downgrade(self)))));
     }
 
     fn poll_keys(&self, trigger: Trigger) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! From a task to an envelope: its claims, its signature, and the copy of both that a queue stores.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::keys::ClientKeys;
 use super::reload::KeyReload;
 use super::{ClientError, ClientSettings, Receipt};
-use crate::broker::{NewTask, TaskRecord};
+use crate::broker::{Broker, NewTask, TaskRecord};
 use crate::keys::{Draft, Live, SealingKey, SignerFault};
 use crate::queue::QueueName;
 use crate::retry::MIN_DELAY;
@@ -27,6 +27,10 @@ pub(super) struct Producer {
     pub(super) keys: Live<ClientKeys>,
     /// Loads the keys again; `None` for keys that the application opened.
     pub(super) reload: Option<KeyReload>,
+    /// Where it states what it works with.
+    pub(super) broker: Weak<dyn Broker>,
+    /// When it was created, in seconds of Unix time.
+    pub(super) started_at: u64,
 }
 
 /// A sealed task on its way to a broker.

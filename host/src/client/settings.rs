@@ -36,6 +36,9 @@ pub struct ClientSettings {
     pub sign_batch: usize,
     /// How long a broker or token that is unavailable is retried. 30 seconds by default.
     pub retry_for: Duration,
+    /// Delay between two statuses that state which keyset a client of [`Client::open`](crate::Client::open) has. 10 seconds by default;
+    /// with zero it publishes none.
+    pub status_every: Duration,
     /// What is accepted as a result.
     pub policy: PolicySettings,
 }
@@ -56,6 +59,7 @@ impl ClientSettings {
             retention: Duration::from_secs(24 * 3600),
             sign_batch: 1,
             retry_for: Duration::from_secs(30),
+            status_every: Duration::from_secs(10),
             policy: PolicySettings::default(),
         }
     }

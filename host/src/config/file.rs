@@ -180,8 +180,11 @@ impl ConfigFile {
         let quarantine = self.state.quarantine_limits(context, largest_body)?;
         let queue = first(self.worker.as_ref().map_or(&[], |worker| worker.queue.get_ref()));
         let client = self.client.map(|client| client.check(context, &deployment, queue, &policy));
-        let client = client.transpose()?;
+        let mut client = client.transpose()?;
         let fleet = self.fleet.check();
+        if let Some(client) = &mut client {
+            client.status_every = fleet.status_every;
+        }
         let worker = self.worker.map(|worker| worker.check(context, &deployment, &policy, &rules));
         let mut worker = worker.transpose()?;
         if let Some(worker) = &mut worker {

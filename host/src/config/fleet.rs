@@ -10,7 +10,7 @@ use super::value::{HOUR, Seconds};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FleetSettings {
-    /// Delay between two statuses of a worker. 10 seconds by default; with zero it publishes none.
+    /// Delay between two statuses of a worker or client. 10 seconds by default; with zero it publishes none.
     pub status_every: Duration,
     /// Whether a worker that differs from the others does not start.
     pub refuse: bool,

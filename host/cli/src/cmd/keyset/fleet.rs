@@ -22,7 +22,7 @@ pub(super) fn running(global: &Global, ui: &Ui) -> Vec<RunningProcess> {
         return Vec::new();
     }
     ask(global).unwrap_or_else(|failure| {
-        ui.warn(&format!("cannot find out which keyset the workers use: {}", failure.message));
+        ui.warn(&format!("cannot find out which keyset the running processes use: {}", failure.message));
         Vec::new()
     })
 }
