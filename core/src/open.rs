@@ -82,6 +82,12 @@ impl<'a> Unverified<'a> {
         self.envelope.is_batched()
     }
 
+    /// Returns whether the body is transported separately, in clear.
+    #[must_use]
+    pub const fn is_detached(&self) -> bool {
+        self.envelope.is_detached
+    }
+
     /// Returns whether the envelope has the form of a task or of a result.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -307,6 +313,12 @@ impl<'a> Verified<'a> {
     #[must_use]
     pub const fn is_batched(&self) -> bool {
         self.envelope.is_batched()
+    }
+
+    /// Returns whether the body was transported separately, in clear.
+    #[must_use]
+    pub const fn is_detached(&self) -> bool {
+        self.envelope.is_detached
     }
 
     /// Returns whether the envelope is a task or a result.

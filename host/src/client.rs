@@ -25,7 +25,7 @@ pub use self::seal::SealedTask;
 pub use self::settings::ClientSettings;
 pub use self::wait::WaitOutcome;
 
-use self::enqueue::store;
+use self::enqueue::{enqueue_parsed, store};
 use self::keys::ClientKeys;
 use self::reload::KeyReload;
 use self::seal::{Producer, Sealed};
@@ -184,6 +184,24 @@ impl Client {
     /// [`ClientError`].
     pub async fn enqueue_sealed(&self, queue: &QueueName, envelope: Vec<u8>) -> Result<Receipt, ClientError> {
         let forwarded = enqueue_sealed(&*self.broker, self.settings().retry_for, queue, envelope).await?;
+        Ok(forwarded.receipt)
+    }
+
+    /// Enqueues a [detached](Task::detached) envelope and its body, which stays in clear. May be repeated.
+    ///
+    /// # Security
+    /// As [`enqueue_sealed`](Self::enqueue_sealed).
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`BrokerError::Refused`](crate::broker::BrokerError::Refused) if the broker is not Redis.
+    pub async fn enqueue_detached(
+        &self,
+        queue: &QueueName,
+        envelope: Vec<u8>,
+        body: Vec<u8>,
+    ) -> Result<Receipt, ClientError> {
+        let (broker, retry_for) = (&*self.broker, self.settings().retry_for);
+        let forwarded = enqueue_parsed(broker, retry_for, queue, envelope, Some(body)).await?;
         Ok(forwarded.receipt)
     }
 

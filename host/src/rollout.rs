@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use taskseal_core::Refusal;
 
 use self::counts::Pending;
+pub(crate) use self::counts::SealForm;
 pub use self::counts::{QueueCounts, RefusalCount, TypeReport};
 use self::store::{Store, find_loosened};
 use crate::lock::lock;
@@ -149,20 +150,27 @@ impl Rollout {
         known.get(pattern).map_or(mode, |strictest| mode.max(*strictest))
     }
 
-    /// Returns whether a sealed task of a pattern was accepted from a queue.
+    /// Returns whether a sealed task of a pattern, or a signed one with a clear body, was accepted from a queue.
     #[must_use]
     pub fn has_sealed(&self, queue: &QueueName, pattern: &str) -> bool {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
         sealed.contains(&(queue.clone(), pattern.to_owned()))
     }
 
-    /// Records that a sealed task was accepted, and counts it in its first attempt.
-    pub(crate) fn count_sealed(&self, queue: &QueueName, pattern: &str, attempt: u32, at: UnixMillis) {
+    /// Records that a sealed task was accepted, or a signed one with a clear body, and counts it in its first attempt.
+    pub(crate) fn count_sealed(
+        &self,
+        queue: &QueueName,
+        pattern: &str,
+        form: SealForm,
+        attempt: u32,
+        at: UnixMillis,
+    ) {
         if !self.has_sealed(queue, pattern) {
             let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
             sealed.insert((queue.clone(), pattern.to_owned()));
         }
-        lock(&self.pending).count_sealed(queue, pattern, attempt, at);
+        lock(&self.pending).count_sealed(queue, pattern, form, attempt, at);
     }
 
     /// Counts an unsealed task that runs.

@@ -24,6 +24,7 @@ pub struct Task {
     pub(crate) attempts: Option<u16>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retention: Option<Duration>,
+    pub(crate) is_detached: bool,
 }
 
 impl Task {
@@ -66,6 +67,7 @@ impl Task {
             attempts: None,
             timeout: None,
             retention: None,
+            is_detached: false,
         })
     }
 
@@ -129,6 +131,18 @@ impl Task {
     #[must_use]
     pub const fn retention(mut self, keep: Duration) -> Self {
         self.retention = Some(keep);
+        self
+    }
+
+    /// Keeps the body in clear, where asynq workers read it, and adds a signature over body and claims beside it: for the time in which
+    /// old workers run such tasks too. Redis only. It is signed with the signing key of the client, alone and not in a batch.
+    ///
+    /// # Security
+    /// The broker can read the body. A process that can write to the queue can remove the signature: then the task is unsealed, and the
+    /// [mode](crate::policy::Mode) of its type decides. Old workers verify nothing.
+    #[must_use]
+    pub const fn detached(mut self) -> Self {
+        self.is_detached = true;
         self
     }
 }

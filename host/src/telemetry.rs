@@ -24,6 +24,7 @@ pub const WORKER_TARGET: &str = "taskseal::worker";
 const TASKS: &str = "taskseal_tasks_total";
 const REFUSED: &str = "taskseal_refused_total";
 const UNSEALED: &str = "taskseal_unsealed_total";
+const DETACHED_REFUSED: &str = "taskseal_detached_refused_total";
 const POSTPONED: &str = "taskseal_postponed_total";
 const ATTEMPTS: &str = "taskseal_attempts_total";
 const LEASE_LOST: &str = "taskseal_lease_lost_total";
@@ -98,6 +99,10 @@ pub fn register_metrics() {
         drop(counter!(POSTPONED, "reason" => refusal.code()));
     }
     describe_counter!(UNSEALED, "Tasks without a seal that ran, by the pattern of the rule of their type.");
+    describe_counter!(
+        DETACHED_REFUSED,
+        "Tasks that ran unsealed because their detached envelope was refused, by refusal code."
+    );
     for (name, description) in COUNTERS {
         describe_counter!(name, description);
         drop(counter!(name));
@@ -177,6 +182,9 @@ fn count(event: &Event) {
         Event::Refused { refusal, .. } => counter!(REFUSED, "reason" => refusal.code()).increment(1),
         Event::Postponed { refusal, .. } => counter!(POSTPONED, "reason" => refusal.code()).increment(1),
         Event::Unsealed { task_type, .. } => counter!(UNSEALED, "type" => task_type.clone()).increment(1),
+        Event::DetachedRefused { refusal, .. } => {
+            counter!(DETACHED_REFUSED, "reason" => refusal.code()).increment(1);
+        }
         Event::LeaseLost { .. } => counter(LEASE_LOST).increment(1),
         Event::LockLost { .. } => counter(LOCK_LOST).increment(1),
         Event::Recovered { count } => counter(RECOVERED).increment(*count as u64),
@@ -235,6 +243,10 @@ fn trace(event: &Event) {
         Event::Unsealed { id, queue, task_type, mode } => {
             let (queue, mode) = (queue.as_str(), mode.name());
             emit!(warn, "unsealed", event, id, queue, task_type, mode);
+        }
+        Event::DetachedRefused { id, queue, refusal, detail, mode } => {
+            let (queue, code, mode) = (queue.as_str(), refusal.code(), mode.name());
+            emit!(warn, "detached-refused", event, id, queue, code, detail, mode);
         }
         Event::LeaseLost { id } => emit!(warn, "lease-lost", event, id),
         Event::LockLost { id } => emit!(warn, "lock-lost", event, id),

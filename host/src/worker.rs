@@ -32,6 +32,7 @@ mod clock_steps;
 mod counters;
 mod cpu_pool;
 mod decrypt;
+mod detached;
 pub(crate) mod event;
 mod execute;
 mod fetch;

@@ -4,6 +4,7 @@ mod audit;
 mod batches;
 mod check;
 mod demo;
+mod detached;
 mod device;
 mod documents;
 mod enqueue;

@@ -4,6 +4,7 @@ mod attacks;
 mod audit;
 mod batches;
 mod confidential;
+mod detached;
 mod floods;
 mod keyset;
 mod ledger;

@@ -33,15 +33,15 @@ on_both_brokers! {
 
 /// The bodies that handlers got, and whether the issuer was proven.
 #[derive(Clone, Default)]
-struct Bodies(Arc<Mutex<Vec<(String, bool)>>>);
+pub(crate) struct Bodies(Arc<Mutex<Vec<(String, bool)>>>);
 
 impl Bodies {
-    fn all(&self) -> Vec<(String, bool)> {
+    pub(crate) fn all(&self) -> Vec<(String, bool)> {
         self.0.lock().unwrap().clone()
     }
 
     /// Handlers of `email:*` whose first `failures` runs fail.
-    fn handlers(&self, failures: usize) -> Handlers {
+    pub(crate) fn handlers(&self, failures: usize) -> Handlers {
         let bodies = self.clone();
         let mut handlers = Handlers::default();
         let run = move |task: OpenedTask| {
@@ -62,19 +62,20 @@ impl Bodies {
 }
 
 /// A task as an existing producer stores it.
-fn plain(body: &str) -> TaskRecord {
+pub(crate) fn plain(body: &str) -> TaskRecord {
     TaskRecord {
         id: new_id().to_string(),
         queue: "mail".to_owned(),
         task_type: "email:send".to_owned(),
         envelope: body.as_bytes().to_vec().into(),
+        detached: None,
         max_retries: Some(2),
         timeout: Some(Duration::from_secs(60)),
         retention: Duration::from_secs(3600),
     }
 }
 
-fn ruled(fleet: &Fleet, rule: &str) -> WorkerSettings {
+pub(crate) fn ruled(fleet: &Fleet, rule: &str) -> WorkerSettings {
     let file = fleet.path("policy.toml");
     fs::write(&file, format!("[[type]]\ntype = \"email:*\"\n{rule}\n")).unwrap();
     let mut settings = fleet.worker_settings();
@@ -82,18 +83,18 @@ fn ruled(fleet: &Fleet, rule: &str) -> WorkerSettings {
     settings
 }
 
-fn rollout(fleet: &Fleet) -> Arc<Rollout> {
+pub(crate) fn rollout(fleet: &Fleet) -> Arc<Rollout> {
     Arc::new(Rollout::open(&fleet.path("rollout.db")).unwrap())
 }
 
 /// Runs what is pending, with the record of modes in a file.
-async fn run(fleet: &Fleet, rule: &str, bodies: &Bodies) -> Tally {
+pub(crate) async fn run(fleet: &Fleet, rule: &str, bodies: &Bodies) -> Tally {
     let worker = Worker::new(ruled(fleet, rule), fleet.parts(bodies.handlers(0)));
     worker.counting_in(rollout(fleet)).run_once().await
 }
 
 /// Checks that the task is refused under this rule.
-async fn is_refused(fleet: &Fleet, rule: &str, record: TaskRecord, refusal: Refusal) {
+pub(crate) async fn is_refused(fleet: &Fleet, rule: &str, record: TaskRecord, refusal: Refusal) {
     let (bodies, id) = (Bodies::default(), record.id.clone());
     fleet.push(record).await;
     let tally = run(fleet, rule, &bodies).await;

@@ -402,6 +402,7 @@ pub(crate) fn full_record(id: &str) -> TaskRecord {
     TaskRecord {
         task_type: "billing:réconcile \u{1F9FE} \"quoted\" \\ '; DROP TABLE task; --\u{0}\n".into(),
         envelope: (0..=255).rev().collect(),
+        detached: None,
         id: id.into(),
         queue: "mail".into(),
         max_retries: Some(32_767),

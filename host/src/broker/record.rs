@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use taskseal_core::{OpenError, Refusal, Unverified};
 
 use crate::time::UnixMillis;
 
@@ -20,8 +21,10 @@ pub struct TaskRecord {
     pub queue: String,
     /// Task type.
     pub task_type: String,
-    /// The sealed envelope.
+    /// The sealed envelope. With a detached one, the body in clear.
     pub envelope: Bytes,
+    /// The detached envelope of a task whose body is in clear. Only Redis stores one, in the header `taskseal` of the message.
+    pub detached: Option<Bytes>,
     /// Maximum number of retries after the first attempt. `None`: not set; a broker whose format requires a number
     /// stores its own default.
     pub max_retries: Option<u32>,
@@ -29,6 +32,28 @@ pub struct TaskRecord {
     pub timeout: Option<Duration>,
     /// How long a completed task is kept. Zero: it is deleted on completion.
     pub retention: Duration,
+}
+
+impl TaskRecord {
+    /// Returns the bytes that the task is sealed with: the detached envelope if it has one.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn seal(&self) -> &Bytes {
+        self.detached.as_ref().unwrap_or(&self.envelope)
+    }
+
+    /// Decodes the envelope of the task: the detached one, or the payload.
+    ///
+    /// # Errors
+    /// As [`Unverified::parse`]. A task with a detached envelope is never unsealed: what cannot be one is malformed.
+    #[doc(hidden)]
+    pub fn parse(&self) -> Result<Unverified<'_>, OpenError> {
+        let Some(detached) = &self.detached else { return Unverified::parse(&self.envelope) };
+        Unverified::parse_detached(detached, &self.envelope).map_err(|error| match error {
+            OpenError::Refused(Refusal::Unsealed) => Refusal::Malformed.into(),
+            error => error,
+        })
+    }
 }
 
 /// A task to store.

@@ -36,20 +36,44 @@ pub async fn enqueue_sealed(
     queue: &QueueName,
     envelope: Vec<u8>,
 ) -> Result<Forwarded, ClientError> {
-    let (receipt, task) = parse(queue, envelope)?;
+    enqueue_parsed(broker, retry_for, queue, envelope, None).await
+}
+
+/// Enqueues a sealed task: an envelope, or a detached envelope and its body in clear.
+pub(super) async fn enqueue_parsed(
+    broker: &dyn Broker,
+    retry_for: Duration,
+    queue: &QueueName,
+    envelope: Vec<u8>,
+    body: Option<Vec<u8>>,
+) -> Result<Forwarded, ClientError> {
+    let (receipt, task) = parse(queue, envelope, body)?;
     let stored = store(broker, retry_for, queue, &[task]).await?;
     Ok(Forwarded { receipt, is_new: stored == [Enqueued::New] })
 }
 
 /// Returns the receipt of an envelope, and what the queue stores.
-fn parse(queue: &QueueName, envelope: Vec<u8>) -> Result<(Receipt, NewTask), ClientError> {
-    let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
+fn parse(
+    queue: &QueueName,
+    envelope: Vec<u8>,
+    body: Option<Vec<u8>>,
+) -> Result<(Receipt, NewTask), ClientError> {
+    let unverified = parse_with(&envelope, body.as_deref())?;
     let claims = unverified.danger_claims_unverified();
     let (id, task_type) = (claims.task_id, claims.task_type.to_string());
-    let task = new_task(queue, claims, envelope.clone());
+    let task = new_task(queue, claims, envelope.clone(), body.clone());
     let queue_id = task.record.id.clone();
     let digest = Sha256::digest(&envelope).into();
     Ok((Receipt { id, queue: queue.clone(), queue_id, task_type, digest }, task))
+}
+
+/// Decodes an envelope; with a body, a detached one.
+fn parse_with<'a>(envelope: &'a [u8], body: Option<&'a [u8]>) -> Result<Unverified<'a>, ClientError> {
+    let parsed = match body {
+        Some(body) => Unverified::parse_detached(envelope, body),
+        None => Unverified::parse(envelope),
+    };
+    parsed.map_err(ClientError::NotSealed)
 }
 
 impl Client {
@@ -65,9 +89,10 @@ impl Client {
     fn store_all(&self, tasks: Vec<SealedTask>) -> BoxFuture<'_, Result<(), ClientError>> {
         boxed(async move {
             let mut by_queue: BTreeMap<QueueName, Vec<NewTask>> = BTreeMap::new();
-            for SealedTask { receipt, envelope } in tasks {
-                let unverified = Unverified::parse(&envelope).map_err(ClientError::NotSealed)?;
-                let task = new_task(&receipt.queue, unverified.danger_claims_unverified(), envelope.clone());
+            for SealedTask { receipt, envelope, clear_body } in tasks {
+                let unverified = parse_with(&envelope, clear_body.as_deref())?;
+                let claims = unverified.danger_claims_unverified();
+                let task = new_task(&receipt.queue, claims, envelope.clone(), clear_body.clone());
                 by_queue.entry(receipt.queue).or_default().push(task);
             }
             for (queue, tasks) in by_queue {

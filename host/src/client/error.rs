@@ -1,7 +1,7 @@
 //! Errors of a client, grouped by who must act.
 
-use taskseal_core::OpenError;
 use taskseal_core::name::InvalidName;
+use taskseal_core::{OpenError, Suite};
 
 use crate::broker::BrokerError;
 use crate::keys::{KeyringError, NoRecipient, NotSealed, SealFault};
@@ -23,6 +23,9 @@ pub enum ClientError {
     /// Sealing failed: the body is too large, or the signer or the random number generator failed.
     #[error(transparent)]
     Sealing(#[from] SealFault),
+    /// The key of this client does not sign, as a task with a [clear body](crate::Task::detached) requires.
+    #[error("a key of suite {0} cannot sign a task with a clear body: use suite S, SE or SP")]
+    CannotSign(Suite),
     /// The broker failed for longer than [`ClientSettings::retry_for`](super::ClientSettings::retry_for). It may still
     /// have stored the task: [`Client::enqueue_sealed`](super::Client::enqueue_sealed) with the envelope of
     /// [`Client::seal`](super::Client::seal) may be repeated until it succeeds.

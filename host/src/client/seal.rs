@@ -48,11 +48,20 @@ pub struct SealedTask {
     pub receipt: Receipt,
     /// The envelope. [`Client::enqueue_sealed`](super::Client::enqueue_sealed) may enqueue it more than once.
     pub envelope: Vec<u8>,
+    /// The body in clear, if the envelope is detached. [`Client::enqueue_detached`](super::Client::enqueue_detached) takes both.
+    pub clear_body: Option<Vec<u8>>,
 }
 
 impl From<Sealed> for SealedTask {
     fn from(sealed: Sealed) -> Self {
-        Self { receipt: sealed.receipt, envelope: sealed.task.record.envelope.into() }
+        let TaskRecord { envelope, detached, .. } = sealed.task.record;
+        match detached {
+            None => Self { receipt: sealed.receipt, envelope: envelope.into(), clear_body: None },
+            Some(detached) => {
+                let (envelope, clear_body) = (detached.into(), Some(envelope.into()));
+                Self { receipt: sealed.receipt, envelope, clear_body }
+            }
+        }
     }
 }
 
@@ -111,10 +120,16 @@ impl Producer {
         let targets: Vec<Target<'_>> = tasks.iter().map(|task| self.target(task)).collect();
         let claimed: Vec<Result<Claimed<'_>, ClientError>> =
             tasks.iter().zip(&targets).map(|(task, target)| self.claims(task, target)).collect();
-        let drafts: Vec<Draft<'_>> = claimed.iter().flatten().map(Claimed::draft).collect();
+        let attached = claimed.iter().flatten().filter(|claimed| !claimed.is_detached);
+        let drafts: Vec<Draft<'_>> = attached.map(Claimed::draft).collect();
         let mut envelopes = key.seal_batch(&drafts).into_iter();
         let seal = |(claimed, target): (Result<Claimed<'_>, ClientError>, &Target<'_>)| {
             let claimed = claimed?;
+            if claimed.is_detached {
+                let envelope =
+                    key.seal_detached(&claimed.draft()).ok_or(ClientError::CannotSign(key.suite()))??;
+                return Ok(claimed.sealed(target.queue, envelope));
+            }
             let envelope = envelopes.next().unwrap_or_else(|| Err(cut_off().into()))?;
             Ok(claimed.sealed(target.queue, envelope))
         };
@@ -126,7 +141,7 @@ impl Producer {
         let keys = self.keys.snapshot();
         let key = keys.sealing()?;
         if key.chooses_recipients() {
-            for task in tasks {
+            for task in tasks.iter().filter(|task| !task.is_detached) {
                 let target = self.target(task);
                 key.check_recipient(&self.claims(task, &target)?.draft())?;
             }
@@ -162,7 +177,8 @@ impl Producer {
         claims.not_before = from;
         claims.reference = task.reference.as_deref().map(Reference::new).transpose()?;
         claims.retention = Some(retention).filter(|seconds| *seconds > 0);
-        Ok(Claimed { claims, content_type: ContentType::new(&task.content_type)?, body: &task.body })
+        let content_type = ContentType::new(&task.content_type)?;
+        Ok(Claimed { claims, content_type, body: &task.body, is_detached: task.is_detached })
     }
 }
 
@@ -177,6 +193,7 @@ struct Claimed<'t> {
     claims: Claims<'t>,
     content_type: ContentType<'t>,
     body: &'t [u8],
+    is_detached: bool,
 }
 
 impl Claimed<'_> {
@@ -193,18 +210,29 @@ impl Claimed<'_> {
             task_type: claims.task_type.to_string(),
             digest: Sha256::digest(&envelope).into(),
         };
-        Sealed { receipt, task: new_task(queue, claims, envelope) }
+        let body = self.is_detached.then(|| self.body.to_vec());
+        Sealed { receipt, task: new_task(queue, claims, envelope, body) }
     }
 }
 
-/// Returns what the queue stores: the envelope and copies of claims, for tools.
-pub(super) fn new_task(queue: &QueueName, claims: &Claims<'_>, envelope: Vec<u8>) -> NewTask {
+/// Returns what the queue stores: the envelope and copies of claims, for tools. With `body`, the envelope is detached.
+pub(super) fn new_task(
+    queue: &QueueName,
+    claims: &Claims<'_>,
+    envelope: Vec<u8>,
+    body: Option<Vec<u8>>,
+) -> NewTask {
+    let (envelope, detached) = match body {
+        Some(body) => (body.into(), Some(envelope.into())),
+        None => (envelope.into(), None),
+    };
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let record = TaskRecord {
         id: queue_id(claims),
         queue: queue.to_string(),
         task_type: claims.task_type.to_string(),
-        envelope: envelope.into(),
+        envelope,
+        detached,
         max_retries: claims.attempts.map(|attempts| attempts.saturating_sub(1).into()),
         timeout: claims.timeout.map(seconds),
         retention: claims.retention.map_or(Duration::ZERO, seconds),

@@ -17,7 +17,9 @@ use getrandom::rand_core::TryCryptoRng;
 use taskseal_core::batch::MAX_BATCH;
 use taskseal_core::keys::EncryptionKey;
 use taskseal_core::seal::{HedgeKey, Mode};
-use taskseal_core::{Claims, ContentType, Issuer, KeyId, Kind, MAX_BODY, NameSet, SealError, Sealer, Suite};
+use taskseal_core::{
+    Claims, ContentType, Issuer, KeyId, Kind, MAX_BODY, MAX_HEADER, NameSet, SealError, Sealer, Suite,
+};
 
 pub use self::source::SealingSource;
 
@@ -102,6 +104,9 @@ pub enum NotSealed {
     #[error(transparent)]
     Sealing(#[from] SealFault),
 }
+
+/// Maximum size of a detached envelope: header, signature and their frame, in bytes.
+const MAX_DETACHED: usize = MAX_HEADER + 128;
 
 impl SealingKey {
     /// Seals `body` into a new envelope. A result is encrypted as if the issuer of `claims` had made the request:
@@ -195,6 +200,27 @@ impl SealingKey {
             }
             _ => self.seal_with_rng(draft, &mut SysRng),
         }
+    }
+
+    /// Signs a draft into a detached envelope, which does not contain the body. Nothing is encrypted. Returns `None` if this key
+    /// [does not sign](Self::signs).
+    ///
+    /// # Errors
+    /// [`SealFault`].
+    ///
+    /// # Security
+    /// As [`seal`](Self::seal). The body is transported in clear.
+    #[must_use]
+    pub fn seal_detached(&self, draft: &Draft<'_>) -> Option<Result<Vec<u8>, SealFault>> {
+        let Draft { claims, content_type, body, .. } = *draft;
+        let signer = match &*self.keys {
+            Keys::Sign(signer) | Keys::SignEncrypt(signer, ..) | Keys::SignEncryptTo(signer, ..) => signer,
+            Keys::Authenticate(_) | Keys::Encrypt(..) => return None,
+        };
+        let mut sealer = self.of_kind(Sealer::sign(signer));
+        let mut envelope = vec![0; sealer.detached_len(claims, content_type).min(MAX_DETACHED)];
+        let sealed = sealer.seal_detached(claims, content_type, body, &mut envelope).map(drop);
+        Some(sealed.map(|()| envelope))
     }
 
     /// Seals all drafts with one signature for up to [`MAX_BATCH`] of them that are encrypted to one key; returns the envelopes in

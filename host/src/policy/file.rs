@@ -46,6 +46,8 @@ struct TypeSection {
     max_body: Option<Size<1, { taskseal_core::MAX_BODY as u64 }>>,
     mode: Option<ModeName>,
     until: Option<Spanned<Until>>,
+    #[serde(default)]
+    detached: bool,
 }
 
 struct ModeName(Mode);
@@ -149,6 +151,7 @@ impl TypeSection {
             mode: self.mode.map_or(Mode::Enforce, |mode| mode.0),
             until: self.until.map(|until| until.into_inner().0),
             line: Some(line),
+            detached: self.detached,
         }
     }
 }

@@ -74,6 +74,9 @@ fn push_rule(text: &mut String, rule: &TypeRule) {
     if let Some(until) = rule.until {
         let _ = write!(text, " until={}", until.0);
     }
+    if rule.detached {
+        text.push_str(" detached=true");
+    }
     if let Some(max_age) = rule.max_age {
         let _ = write!(text, " max_age={}", max_age.as_secs());
     }

@@ -39,6 +39,8 @@ pub struct TypeRule {
     pub until: Option<UnixMillis>,
     /// Line of the rule in its file, from 1.
     pub line: Option<usize>,
+    /// Whether signed tasks with a clear body are accepted in [`Mode::Enforce`] too.
+    pub detached: bool,
 }
 
 /// Why a rule does not accept a verified task.
@@ -81,6 +83,12 @@ impl TypeRule {
             Some(until) if now >= until => Mode::Enforce,
             _ => self.mode,
         }
+    }
+
+    /// Returns whether signed tasks with a clear body are accepted in this mode. Those that let unsealed tasks run do.
+    #[must_use]
+    pub fn accepts_detached(&self, mode: Mode) -> bool {
+        self.detached || mode < Mode::Enforce
     }
 
     /// Sets what the core checks.
@@ -204,6 +212,14 @@ impl Violation {
             None => file.display().to_string(),
         });
         self
+    }
+
+    /// Creates the violation of a signed task with a clear body.
+    pub(crate) fn clear_body(task_type: &str) -> Self {
+        let required = format!(
+            "the body is in clear: type {task_type} needs a rule with `detached = true`, or a mode other than \"enforce\""
+        );
+        Self::new(Refusal::SuiteNotAllowed, required)
     }
 
     /// Creates the violation of a task type without a rule.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskseal_core::claims::Claims;
-use taskseal_core::{Audience, KeyId, NameSet, Policy};
+use taskseal_core::{Audience, KeyId, NameSet, Policy, Suite, SuiteSet};
 
 use super::rule::Verified;
 use super::{Fingerprint, Mode, PolicySettings, TypeRule, Violation, fingerprint};
@@ -141,6 +141,24 @@ impl PolicySet {
         if let RuleChoice::Rule(rule) = self.rules.choose(task_type) {
             rule.apply(&mut policy);
         }
+        policy
+    }
+
+    /// Returns what the core checks of a task with a detached envelope, as [`for_task`](Self::for_task) does. `mode_of` returns the
+    /// mode that holds for a rule. Suite S is accepted if the rule accepts clear bodies, whatever suites it accepts besides.
+    #[must_use]
+    pub fn for_detached_task<'a>(
+        &self,
+        task_type: &str,
+        audience: Audience<'a>,
+        handled: NameSet<'a>,
+        mode_of: impl FnOnce(&TypeRule) -> Mode,
+    ) -> Policy<'a> {
+        let mut policy = self.for_task(task_type, audience, handled);
+        policy.suites = match self.rules.choose(task_type) {
+            RuleChoice::Rule(rule) if rule.accepts_detached(mode_of(rule)) => SuiteSet::NONE.with(Suite::S),
+            _ => SuiteSet::NONE,
+        };
         policy
     }
 

@@ -28,10 +28,14 @@ pub struct QueueCounts {
     pub queue: String,
     /// Number of sealed tasks.
     pub sealed: u64,
+    /// Number of signed tasks with a clear body.
+    pub detached: u64,
     /// Number of unsealed tasks.
     pub unsealed: u64,
     /// When the last sealed task was accepted.
     pub last_sealed_at: Option<UnixMillis>,
+    /// When the last signed task with a clear body was accepted.
+    pub last_detached_at: Option<UnixMillis>,
     /// When the last unsealed task began.
     pub last_unsealed_at: Option<UnixMillis>,
     /// Its id. Any process that can write to the queue can choose it.
@@ -48,6 +52,15 @@ pub struct RefusalCount {
     pub count: u64,
     /// When the last one was refused.
     pub last_at: UnixMillis,
+}
+
+/// Where the body of a verified task was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SealForm {
+    /// In the envelope.
+    Sealed,
+    /// In clear beside a detached envelope.
+    Detached,
 }
 
 /// What was counted and is not stored.
@@ -68,10 +81,21 @@ impl Pending {
         self.accepted.entry((pattern.to_owned(), queue.clone())).or_default()
     }
 
-    pub(super) fn count_sealed(&mut self, queue: &QueueName, pattern: &str, attempt: u32, at: UnixMillis) {
+    pub(super) fn count_sealed(
+        &mut self,
+        queue: &QueueName,
+        pattern: &str,
+        form: SealForm,
+        attempt: u32,
+        at: UnixMillis,
+    ) {
         let counts = self.counts(queue, pattern);
-        counts.sealed += u64::from(attempt == 1);
-        counts.last_sealed_at = Some(at);
+        let (count, last_at) = match form {
+            SealForm::Sealed => (&mut counts.sealed, &mut counts.last_sealed_at),
+            SealForm::Detached => (&mut counts.detached, &mut counts.last_detached_at),
+        };
+        *count += u64::from(attempt == 1);
+        *last_at = Some(at);
     }
 
     pub(super) fn count_unsealed(&mut self, queue: &QueueName, pattern: &str, id: &str, at: UnixMillis) {
@@ -92,8 +116,10 @@ impl Pending {
         for (key, counts) in older.accepted {
             let newer = self.accepted.entry(key).or_default();
             newer.sealed += counts.sealed;
+            newer.detached += counts.detached;
             newer.unsealed += counts.unsealed;
             newer.last_sealed_at = newer.last_sealed_at.or(counts.last_sealed_at);
+            newer.last_detached_at = newer.last_detached_at.or(counts.last_detached_at);
             if newer.last_unsealed_at.is_none() {
                 newer.last_unsealed_at = counts.last_unsealed_at;
                 newer.last_unsealed_id = counts.last_unsealed_id;

@@ -16,7 +16,7 @@ use crate::time::UnixMillis;
 const SCHEMA: Schema = Schema {
     kind: "rollout",
     application_id: i32::from_be_bytes(*b"tskr"),
-    version: 1,
+    version: 2,
     sql: "
 CREATE TABLE mode (
     pattern TEXT NOT NULL PRIMARY KEY,
@@ -31,6 +31,8 @@ CREATE TABLE accepted (
     last_sealed_at INTEGER, -- Unix milliseconds
     last_unsealed_at INTEGER, -- Unix milliseconds
     last_unsealed_id TEXT,
+    detached INTEGER NOT NULL,
+    last_detached_at INTEGER, -- Unix milliseconds
     PRIMARY KEY (pattern, queue)
 ) STRICT, WITHOUT ROWID;
 
@@ -45,13 +47,18 @@ CREATE TABLE refused (
 };
 
 const ADD_ACCEPTED: &str = "
-    INSERT INTO accepted VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    INSERT INTO accepted VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
     ON CONFLICT DO UPDATE SET
         sealed = sealed + ?3,
         unsealed = unsealed + ?4,
         last_sealed_at = coalesce(?5, last_sealed_at),
         last_unsealed_at = coalesce(?6, last_unsealed_at),
-        last_unsealed_id = coalesce(?7, last_unsealed_id)";
+        last_unsealed_id = coalesce(?7, last_unsealed_id),
+        detached = detached + ?8,
+        last_detached_at = coalesce(?9, last_detached_at)";
+/// Of these, unsealed tasks are refused in the mode `prefer`.
+const SEALED: &str = "
+    SELECT queue, pattern FROM accepted WHERE last_sealed_at IS NOT NULL OR last_detached_at IS NOT NULL";
 const ADD_REFUSED: &str = "
     INSERT INTO refused VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT DO UPDATE SET count = count + ?3, last_at = max(last_at, ?4)";
@@ -71,8 +78,7 @@ impl Store {
     /// Returns queue and pattern of the types of which a sealed task was accepted.
     pub(super) fn sealed(&self) -> Result<HashSet<(QueueName, String)>, StateError> {
         self.file.read(|connection| {
-            let mut statement =
-                connection.prepare("SELECT queue, pattern FROM accepted WHERE last_sealed_at IS NOT NULL")?;
+            let mut statement = connection.prepare(SEALED)?;
             let rows = read_rows(statement.query([])?, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
             let named = |(queue, pattern): (String, _)| Some((QueueName::parse(&queue).ok()?, pattern));
             Ok(rows.into_iter().filter_map(named).collect())
@@ -128,6 +134,7 @@ impl Store {
                 let (sealed, unsealed) = (signed(counts.sealed), signed(counts.unsealed));
                 let at = |time: Option<UnixMillis>| time.map(|time| time.0);
                 let (last_sealed, last_unsealed) = (at(counts.last_sealed_at), at(counts.last_unsealed_at));
+                let (detached, last_detached) = (signed(counts.detached), at(counts.last_detached_at));
                 let id = &counts.last_unsealed_id;
                 let queue = queue.as_str();
                 accepted.execute(params![
@@ -137,7 +144,9 @@ impl Store {
                     unsealed,
                     last_sealed,
                     last_unsealed,
-                    id
+                    id,
+                    detached,
+                    last_detached
                 ])?;
             }
             let mut refused = transaction.prepare_cached(ADD_REFUSED)?;
@@ -233,6 +242,8 @@ fn read_counts(row: &Row<'_>) -> rusqlite::Result<(String, QueueCounts)> {
         last_sealed_at: time(4)?,
         last_unsealed_at: time(5)?,
         last_unsealed_id: row.get(6)?,
+        detached: unsigned(row.get(7)?),
+        last_detached_at: time(8)?,
     };
     Ok((row.get(0)?, counts))
 }

@@ -105,12 +105,21 @@ fn sealed_task_of_another_process_ends_the_unsealed_ones_of_this_one() {
     let folder = tempfile::tempdir().unwrap();
     let (mail, earlier, later) = (queue("mail"), open(&folder), open(&folder));
     // The process that ran the first attempt has stored nothing.
-    later.count_sealed(&mail, "a", 2, UnixMillis(1));
+    later.count_sealed(&mail, "a", SealForm::Sealed, 2, UnixMillis(1));
     later.flush().unwrap();
     assert!(!earlier.has_sealed(&mail, "a"));
     earlier.refresh().unwrap();
     assert!(earlier.has_sealed(&mail, "a") && open(&folder).has_sealed(&mail, "a"));
     assert_eq!(earlier.report().unwrap()[0].queues[0].sealed, 0);
+}
+
+#[test]
+fn signed_task_with_a_clear_body_ends_unsealed_tasks_like_a_sealed_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, rollout) = (queue("mail"), open(&folder));
+    rollout.count_sealed(&mail, "a", SealForm::Detached, 1, UnixMillis(1));
+    rollout.flush().unwrap();
+    assert!(rollout.has_sealed(&mail, "a") && open(&folder).has_sealed(&mail, "a"));
 }
 
 #[test]
@@ -120,7 +129,8 @@ fn counts_of_several_processes_add_up() {
     for time in [1, 2] {
         let rollout = open(&folder);
         assert_eq!(rollout.has_sealed(&mail, "a"), time == 2);
-        rollout.count_sealed(&mail, "a", 1, at(time));
+        rollout.count_sealed(&mail, "a", SealForm::Sealed, 1, at(time));
+        rollout.count_sealed(&mail, "a", SealForm::Detached, 1, at(3 * time));
         rollout.count_unsealed(&mail, "a", &format!("id-{time}"), at(10 * time));
         rollout.count_refused("a", Refusal::Rejected, at(time));
         rollout.flush().unwrap();
@@ -131,8 +141,10 @@ fn counts_of_several_processes_add_up() {
     let counts = QueueCounts {
         queue: "mail".to_owned(),
         sealed: 2,
+        detached: 2,
         unsealed: 2,
         last_sealed_at: Some(at(2)),
+        last_detached_at: Some(at(6)),
         last_unsealed_at: Some(at(20)),
         last_unsealed_id: Some("id-2".to_owned()),
     };

@@ -82,6 +82,7 @@ impl Tally {
             Event::Postponed { refusal, .. } => *self.postponed.entry(*refusal).or_default() += 1,
             // Not part of the tally. Listed, so that a new event is not forgotten.
             Event::KeysetNotInForce { .. }
+            | Event::DetachedRefused { .. }
             | Event::ClockSetBack { .. }
             | Event::FleetDiffers { .. }
             | Event::FleetAgrees

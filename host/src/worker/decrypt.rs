@@ -24,6 +24,7 @@ use crate::handler::OpenedTask;
 use crate::policy::{Mode, RuleChoice};
 use crate::queue::QueueName;
 use crate::replay::TaskKey;
+use crate::rollout::SealForm;
 use crate::time::UnixMillis;
 
 /// Decrypts a task that was fetched from `queue`. May block.
@@ -42,7 +43,7 @@ pub(super) fn decrypt(
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
-    count_sealed(shared, keys, queue, claims.task_type.as_str(), attempt);
+    count_sealed(shared, keys, queue, &verified, attempt);
     let limit = shared.settings.max_timeout;
     let task = OpenedTask {
         id: claims.task_id,
@@ -69,12 +70,13 @@ pub(super) fn decrypt(
 }
 
 /// Counts a task of a type with a rule: its mode may become stricter once all are sealed.
-fn count_sealed(shared: &Shared, keys: &Snapshot, queue: &QueueName, task_type: &str, attempt: u32) {
+fn count_sealed(shared: &Shared, keys: &Snapshot, queue: &QueueName, task: &Verified<'_>, attempt: u32) {
     let now = UnixMillis::now();
-    if let RuleChoice::Rule(rule) = keys.policy.rules().choose(task_type)
+    if let RuleChoice::Rule(rule) = keys.policy.rules().choose(task.claims().task_type.as_str())
         && rule.mode_at(now) != Mode::Off
     {
-        shared.rollout.count_sealed(queue, &rule.pattern, attempt, now);
+        let form = if task.is_detached() { SealForm::Detached } else { SealForm::Sealed };
+        shared.rollout.count_sealed(queue, &rule.pattern, form, attempt, now);
     }
 }
 

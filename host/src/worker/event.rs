@@ -79,6 +79,20 @@ pub enum Event {
         #[doc(hidden)]
         mode: Mode,
     },
+    /// The detached envelope of a task is refused, and the task runs as an unsealed one, because the mode of its type allows that.
+    DetachedRefused {
+        /// Task id.
+        id: String,
+        /// Queue that the task was taken from.
+        queue: QueueName,
+        /// Why.
+        refusal: Refusal,
+        /// Details of the refusal, for an operator.
+        detail: String,
+        /// The mode.
+        #[doc(hidden)]
+        mode: Mode,
+    },
     /// A task was refused for now: it did not run, no attempt counts, and the queue delivers it again. Time or another
     /// configuration of this worker makes it acceptable.
     Postponed {
@@ -309,6 +323,11 @@ impl fmt::Display for Event {
             Self::Unsealed { id, queue, task_type, mode } => write!(
                 f,
                 "{id} from queue {queue} is not sealed; it runs because the mode of {task_type} is \"{mode}\""
+            ),
+            Self::DetachedRefused { id, queue, refusal, detail, mode } => write!(
+                f,
+                "the detached envelope of {id} from queue {queue} is refused ({}): {detail}; the task runs unsealed in the mode \"{mode}\"",
+                refusal.code()
             ),
             Self::GivenBack { id } => write!(f, "gave {id} back to the queue"),
             Self::LeaseLost { id } => {

@@ -4,6 +4,7 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
@@ -204,7 +205,7 @@ impl Fetcher {
             queue: queue.clone(),
             guard: LeaseGuard::new(&self.shared.leases, queue, &lease),
             lease,
-            _slot: slot.with_bytes(record.envelope.len()),
+            _slot: slot.with_bytes(record.envelope.len() + record.detached.as_ref().map_or(0, Bytes::len)),
             record,
             trial: trial.take(),
         };

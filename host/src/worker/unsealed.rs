@@ -32,6 +32,8 @@ pub(super) struct UnsealedTask<'a> {
     mode: Mode,
     digest: [u8; 32],
     task_id: [u8; 16],
+    /// Why its detached envelope is refused, if it has one.
+    refused_envelope: Option<Box<RefusalDetails>>,
 }
 
 /// Returns whether a payload cannot be an envelope, not even a damaged one. An array of three that does not begin with a byte
@@ -84,7 +86,9 @@ pub(super) fn decide<'a>(
         return Break(not_handled(shared, task_id));
     }
     let pattern = rule.pattern.clone();
-    Continue(VerifiedTask::Unsealed(UnsealedTask { record, queue, pattern, mode, digest, task_id }))
+    let refused_envelope = None;
+    let task = UnsealedTask { record, queue, pattern, mode, digest, task_id, refused_envelope };
+    Continue(VerifiedTask::Unsealed(task))
 }
 
 fn refuse<T>(refusal: Refusal, violation: Option<Violation>) -> StageDecision<T> {
@@ -129,6 +133,25 @@ fn ledger_id(queue: &QueueName, id: &str, digest: &[u8; 32]) -> [u8; 16] {
 }
 
 impl UnsealedTask<'_> {
+    /// Adds why the detached envelope of the task is refused.
+    pub(super) fn with_refused_envelope(mut self, refusal: RefusalDetails) -> Self {
+        self.refused_envelope = Some(Box::new(refusal));
+        self
+    }
+
+    fn count(&self, shared: &Shared) {
+        let now = UnixMillis::now();
+        if let Some(refused) = &self.refused_envelope {
+            let (refusal, detail) = (refused.refusal, refused.detail());
+            shared.rollout.count_refused(&self.pattern, refusal, now);
+            let (id, queue) = (self.record.id.clone(), self.queue.clone());
+            shared.observe(&Event::DetachedRefused { id, queue, refusal, detail, mode: self.mode });
+        }
+        let (id, queue, task_type) = (self.record.id.clone(), self.queue.clone(), self.pattern.clone());
+        shared.rollout.count_unsealed(&queue, &task_type, &id, now);
+        shared.observe(&Event::Unsealed { id, queue, task_type, mode: self.mode });
+    }
+
     /// Returns the query for the ledger. No issuer has an empty name, so no sealed task has this key.
     pub(super) fn query(&self, shared: &Shared) -> ReplayQuery {
         let now = UnixMillis::now();
@@ -149,9 +172,7 @@ impl UnsealedTask<'_> {
         let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
         let record = self.record;
         if attempt == 1 && self.mode != Mode::Off {
-            let (id, queue, task_type) = (record.id.clone(), self.queue.clone(), self.pattern.clone());
-            shared.rollout.count_unsealed(&queue, &task_type, &id, UnixMillis::now());
-            shared.observe(&Event::Unsealed { id, queue, task_type, mode: self.mode });
+            self.count(shared);
         }
         let limit = shared.settings.max_timeout;
         let task = OpenedTask {

@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::task_state::{
     ExpiredTask, LeasedTask, Mismatch, Outcome, RefusalDetails, StageDecision, VerifiedTask, retention,
 };
-use super::{postpone, unsealed};
+use super::{detached, postpone, unsealed};
 use crate::keys::Keyring;
 use crate::policy::{RuleChoice, Violation};
 use crate::replay::TaskKey;
@@ -30,10 +30,10 @@ pub(super) fn verify<'a>(
     audience: &str,
     task: &'a LeasedTask,
 ) -> StageDecision<VerifiedTask<'a>> {
-    let decision = if unsealed::is_unsealed(&task.record.envelope) {
-        unsealed::decide(shared, keys, task)
-    } else {
-        verify_sealed(shared, keys, audience, task)
+    let decision = match &task.record.detached {
+        Some(_) => detached::decide(shared, keys, task, verify_sealed(shared, keys, audience, task)),
+        None if unsealed::is_unsealed(&task.record.envelope) => unsealed::decide(shared, keys, task),
+        None => verify_sealed(shared, keys, audience, task),
     };
     if let Break(Outcome::Refused { refusal, .. }) = &decision {
         count_refused(shared, keys, task, refusal);
@@ -58,8 +58,7 @@ fn verify_sealed<'a>(
     task: &'a LeasedTask,
 ) -> StageDecision<VerifiedTask<'a>> {
     let keyring = &keys.keyring;
-    let envelope = &task.record.envelope;
-    let unverified = match Unverified::parse(envelope) {
+    let unverified = match task.record.parse() {
         Ok(unverified) => unverified,
         Err(error) => return refuse(error.refusal().unwrap_or(Refusal::Malformed), None, keyring),
     };
@@ -69,7 +68,11 @@ fn verify_sealed<'a>(
     let seconds = unix_seconds();
     let task_type = unverified.danger_claims_unverified().task_type;
     let handled = NameSet::new(&shared.handled_types);
-    let policy = keys.policy.for_task(task_type.as_str(), audience, handled);
+    let policy = if unverified.is_detached() {
+        detached::policy(shared, keys, task_type.as_str(), audience, handled)
+    } else {
+        keys.policy.for_task(task_type.as_str(), audience, handled)
+    };
     let clock = &mut TimeWindow::exact(seconds);
     match unverified.verify_with(&Software, &mut &*keys.roots, keyring, &policy, clock) {
         Ok(verified) => match mismatch(task, verified.claims()) {
@@ -146,7 +149,7 @@ fn reject<'a>(
         Refusal::Expired => match mismatch(task, claims) {
             None => {
                 let refusal = expired_refusal(keys, task, unverified, now);
-                let digest = Sha256::digest(&task.record.envelope).into();
+                let digest = Sha256::digest(task.record.seal()).into();
                 Continue(VerifiedTask::Expired(expired(claims, digest, refusal)))
             }
             Some(mismatch) => refuse_mismatch(mismatch, unverified, keyring),
@@ -157,7 +160,10 @@ fn reject<'a>(
             Break(Outcome::NotYetValid { at: UnixMillis::from_secs(from), refusal })
         }
         refusal => {
-            let refusal = RefusalDetails::new(refusal, Some(unverified), keyring);
+            let mut refusal = RefusalDetails::new(refusal, Some(unverified), keyring);
+            if refusal.refusal == Refusal::SuiteNotAllowed {
+                refusal.violation = detached::violation(unverified);
+            }
             let at = mismatch(task, claims).is_none().then(|| {
                 let reason = postpone::reason(keys, policy, unverified, refusal.refusal, now)?;
                 postpone::retry_at(shared.settings.postpone, policy, claims, reason, UnixMillis::now())

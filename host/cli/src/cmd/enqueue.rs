@@ -9,7 +9,7 @@ mod verdict;
 use std::path::Path;
 
 use taskseal::{Client, Task};
-use taskseal_core::{ContentType, MAX_BODY};
+use taskseal_core::{ContentType, MAX_BODY, Refusal};
 
 pub(crate) use self::args::Args;
 use self::verdict::describe;
@@ -47,11 +47,15 @@ fn enqueue_one(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let sealed = session.block_on(client.seal(args.apply(task).id(id))).map_err(failed)?;
     let mut verifier = Verifier::new(&session.config)?;
     check(verifier.of_own(&sealed)?, args, ui)?;
-    verifier.note_timeout(&sealed.envelope, ui);
-    let enqueued = client.enqueue_sealed(&sealed.receipt.queue, sealed.envelope);
-    let receipt = session.block_on(enqueued).map_err(failed)?;
+    verifier.note_timeout(&sealed, ui);
+    let receipt = sealed.receipt.clone();
+    session.block_on(client.enqueue_all_sealed(vec![sealed])).map_err(failed)?;
     receipt::print(&receipt, ui)
 }
+
+/// What accepts a body in clear.
+const CLEAR_BODY: &str = "give the type a rule with `detached = true`, or with a `mode` that lets unsealed tasks run, in the policy file; \
+     --force enqueues it for workers with another configuration";
 
 /// Fails if a worker with this configuration would refuse the task, unless it is to be enqueued nevertheless.
 fn check(verdict: Verdict, args: &Args, ui: &Ui) -> Result<(), Failure> {
@@ -61,7 +65,11 @@ fn check(verdict: Verdict, args: &Args, ui: &Ui) -> Result<(), Failure> {
                 "a worker with this configuration would refuse it: {}; nothing was enqueued",
                 describe(refusal)
             );
-            Err(verdict::failure(message, refusal))
+            let failure = verdict::failure(message, refusal);
+            if args.detached && refusal == Refusal::SuiteNotAllowed {
+                return Err(failure.hint(CLEAR_BODY));
+            }
+            Err(failure)
         }
         other => {
             verdict::warn(other, ui);

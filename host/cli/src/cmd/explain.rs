@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taskseal::QueueName;
 use taskseal_core::Refusal;
 
-use self::checks::{Check, Outcome};
+use self::checks::Check;
 use self::source::Source;
 use crate::failure::Failure;
 use crate::global::Global;
@@ -38,10 +38,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let config = project::config(global)?;
     let source = Source::find(&config, global, &args.task, args.queue.as_ref())?;
     let checks = checks::all(&config, &source)?;
-    let refused = checks.iter().find_map(|check| match check.outcome {
-        Outcome::Refused(refusal) => Some((check, refusal)),
-        _ => None,
-    });
+    let refused = checks::refused(&checks);
     let next = refused.map_or_else(|| source.next_step(), |(check, refusal)| next_step(check, refusal));
     if ui.json() {
         let accepted = refused.is_none();

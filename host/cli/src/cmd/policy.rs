@@ -83,10 +83,11 @@ fn row(policy: &PolicySet, rule: &TypeRule) -> [String; 9] {
     };
     let suites = suites(policy, rule).join(" ");
     let batches = if settings.batches { " batches" } else { "" };
+    let detached = if rule.detached { " detached" } else { "" };
     [
         rule.pattern.clone(),
         mode,
-        format!("{suites}{batches}"),
+        format!("{suites}{batches}{detached}"),
         rule.issuers.clone().unwrap_or_else(|| "all".to_owned()),
         listed(rule.queues.as_deref()),
         listed(rule.kids.as_deref()),
@@ -116,6 +117,7 @@ fn members(policy: &PolicySet, rule: &TypeRule) -> Vec<json::Member> {
         ("until", json!(rule.until.map(time_arg::show))),
         ("suites", json!(suites(policy, rule))),
         ("batches", json!(settings.batches)),
+        ("detached", json!(rule.detached)),
         ("issuers", json!(rule.issuers.as_ref().map(|issuers| issuers.split(' ').collect::<Vec<_>>()))),
         (
             "queues",

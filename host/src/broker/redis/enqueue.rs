@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::asynq::{Message, NewMessage};
+use super::asynq::{DETACHED_HEADER, Message, NewMessage};
 use super::keys::Keys;
 use super::{CHUNK, CHUNK_BYTES, RedisBroker, reply, scripts, to_i64};
 use crate::broker::{BrokerError, Enqueued};
@@ -97,13 +97,19 @@ pub(super) fn outcome(task: &NewMessage, answer: Value) -> Result<Enqueued, Brok
     match answer {
         Value::Int(1) => Ok(Enqueued::New),
         Value::Int(_) => Ok(Enqueued::Conflict),
-        // Settling changes the fields around the payload, never the payload.
+        // Settling changes other fields, never the payload or a header.
         Value::BulkString(stored) => Ok(match Message::decode(&stored) {
-            Ok(stored) if stored.payload == task.message.payload => Enqueued::AlreadyThere,
+            Ok(stored) if is_same(&stored, &task.message) => Enqueued::AlreadyThere,
             _ => Enqueued::Conflict,
         }),
         _ => Err(reply::unexpected()),
     }
+}
+
+/// Returns whether two messages are the same task.
+fn is_same(stored: &Message, task: &Message) -> bool {
+    let envelope = |message: &Message| message.headers.get(DETACHED_HEADER).cloned();
+    stored.payload == task.payload && envelope(stored) == envelope(task)
 }
 
 /// Maximum length of a task id in bytes, as in `bounds.lua`: a longer one would be dropped.

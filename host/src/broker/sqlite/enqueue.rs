@@ -17,6 +17,9 @@ pub(super) fn check(queue: &QueueName, tasks: &[NewTask]) -> Result<(), BrokerEr
         if record.id.is_empty() || record.id.len() > record::MAX_ID {
             return refused("a task id is 1 to 1024 bytes");
         }
+        if record.detached.is_some() {
+            return refused("a queue file stores no detached envelopes: use Redis, or seal the body");
+        }
         if record::size_of(record) > record::MAX_BYTES {
             return refused("the record is larger than 17 MiB");
         }

@@ -145,6 +145,7 @@ fn decode(row: &Row<'_>, queue: &str, id: &str, max: usize) -> Option<TaskRecord
         queue: queue.into(),
         task_type: task_type.into(),
         envelope: envelope.to_vec().into(),
+        detached: None,
         max_retries: optional(row, 1)?.map(u32::try_from).transpose().ok()?,
         timeout: optional(row, 2)?.map(u64::try_from).transpose().ok()?.map(Duration::from_millis),
         retention: Duration::from_millis(optional(row, 3)??.try_into().ok()?),

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 
 use getrandom::rand_core::TryRng;
-use taskseal_core::{Audience, Issuer, TaskId, TaskType};
+use taskseal_core::{Audience, Issuer, TaskId, TaskType, Unverified};
 
 use super::*;
 use crate::keys::testing::{Folder, RIGHTS, entry};
@@ -131,4 +131,21 @@ fn debug_output_of_a_draft_omits_its_body() {
     let shown = format!("{draft:?}");
     let bytes = format!("{:?}", b"canary");
     assert!(!shown.contains("canary") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+}
+
+#[test]
+fn clear_body_is_signed_by_every_key_that_signs_and_by_no_other() {
+    let claims = claims();
+    let draft = Draft::new(&claims, ContentType::OCTETS, b"in clear");
+    for key in encrypting() {
+        let Some(envelope) = key.seal_detached(&draft) else {
+            assert_eq!(key.suite(), Suite::E);
+            continue;
+        };
+        let envelope = envelope.unwrap();
+        assert!(Unverified::parse(&envelope).is_err());
+        let parsed = Unverified::parse_detached(&envelope, b"in clear").unwrap();
+        assert_eq!((parsed.suite(), parsed.kid(), parsed.is_detached()), (Suite::S, key.kid(), true));
+        assert!(key.signs() && !envelope.windows(8).any(|bytes| bytes == b"in clear"));
+    }
 }

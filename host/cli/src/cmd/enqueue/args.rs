@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// How long the task may be started, from its earliest time to run [default: from the configuration]
     #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
     pub(super) lifetime: Option<Duration>,
+    /// Sign the body and leave it in clear, where asynq workers read it; only in Redis
+    #[arg(long, conflicts_with = "sealed")]
+    pub(super) detached: bool,
     /// Enqueue also what a worker with this configuration would refuse
     #[arg(long)]
     pub(super) force: bool,
@@ -93,6 +96,6 @@ impl Args {
         if let Some(lifetime) = self.lifetime {
             task = task.within(lifetime);
         }
-        task
+        if self.detached { task.detached() } else { task }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global, ui: &Ui) -> Result<
     Unverified::parse(&envelope).map_err(|error| not_an_envelope(error, &envelope))?;
     let mut verifier = Verifier::new(&session.config)?;
     check(verifier.of_envelope(queue, &envelope)?, args, ui)?;
-    verifier.note_timeout(&envelope, ui);
+    verifier.note_timeout_of(&Unverified::parse(&envelope), ui);
     session.check_broker()?;
     let forwarded = client::enqueue_sealed(&*session.broker, RETRY_TIMEOUT, queue, envelope.to_vec());
     let forwarded = session.block_on(forwarded).map_err(|error| session.client_failure(&error))?;

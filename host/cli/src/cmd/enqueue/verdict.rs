@@ -4,8 +4,8 @@ use taskseal::client::SealedTask;
 use taskseal::config::Config;
 use taskseal::handler::Handlers;
 use taskseal::keys::Keyring;
-use taskseal::policy::PolicySet;
-use taskseal::time::unix_seconds;
+use taskseal::policy::{PolicySet, TypeRule};
+use taskseal::time::{UnixMillis, unix_seconds};
 use taskseal::{QueueName, WorkerSettings};
 use taskseal_core::batch::BatchRootCache;
 use taskseal_core::{NameSet, OpenError, Refusal, Software, Unverified};
@@ -52,7 +52,8 @@ impl<'c> Verifier<'c> {
 
     /// Returns the verdict about a task that this host has sealed.
     pub(super) fn of_own(&mut self, task: &SealedTask) -> Result<Verdict, Failure> {
-        match self.of_envelope(&task.receipt.queue, &task.envelope)? {
+        let parsed = parse(task);
+        match self.of_parsed(&task.receipt.queue, parsed)? {
             // The key was found in the keyset when it was opened: its secret is in a token, and only a worker has it.
             Verdict::Refused(Refusal::UnknownKey) => Ok(Verdict::Accepted),
             verdict => Ok(verdict),
@@ -65,13 +66,27 @@ impl<'c> Verifier<'c> {
         queue: &QueueName,
         envelope: &[u8],
     ) -> Result<Verdict, Failure> {
+        self.of_parsed(queue, Unverified::parse(envelope))
+    }
+
+    fn of_parsed(
+        &mut self,
+        queue: &QueueName,
+        parsed: Result<Unverified<'_>, OpenError>,
+    ) -> Result<Verdict, Failure> {
         let audience = self.config.audience(queue);
         let types = if self.handled.is_empty() { NameSet::ANY } else { NameSet::new(&self.handled) };
         let (keyring, roots, clock) = (&self.keyring, &mut self.roots, &mut taskseal::time::clock());
         let set = &self.policy;
-        let verified = Unverified::parse(envelope).and_then(|unverified| {
+        let verified = parsed.and_then(|unverified| {
             let task_type = unverified.danger_claims_unverified().task_type;
-            let policy = set.for_task(task_type.as_str(), project::audience(&audience), types);
+            let audience = project::audience(&audience);
+            let policy = if unverified.is_detached() {
+                let mode_of = |rule: &TypeRule| rule.mode_at(UnixMillis::now());
+                set.for_detached_task(task_type.as_str(), audience, types, mode_of)
+            } else {
+                set.for_task(task_type.as_str(), audience, types)
+            };
             unverified.verify_with(&Software, roots, keyring, &policy, clock)
         });
         match verified {
@@ -88,8 +103,13 @@ impl<'c> Verifier<'c> {
     }
 
     /// Prints a note, once, if a worker limits the time of an attempt to less than the task asks for.
-    pub(super) fn note_timeout(&mut self, envelope: &[u8], ui: &Ui) {
-        let Ok(unverified) = Unverified::parse(envelope) else { return };
+    pub(super) fn note_timeout(&mut self, task: &SealedTask, ui: &Ui) {
+        self.note_timeout_of(&parse(task), ui);
+    }
+
+    /// As [`note_timeout`](Self::note_timeout), for an envelope that was decoded.
+    pub(super) fn note_timeout_of(&mut self, parsed: &Result<Unverified<'_>, OpenError>, ui: &Ui) {
+        let Ok(unverified) = parsed else { return };
         let timeout = unverified.danger_claims_unverified().timeout.map_or(0, u64::from);
         if timeout <= self.max_timeout || self.has_noted_timeout {
             return;
@@ -105,6 +125,13 @@ impl<'c> Verifier<'c> {
                 "a worker ends an attempt after its `max_timeout`, {limit} s unless it is raised, not after {timeout} s"
             ),
         });
+    }
+}
+
+fn parse(task: &SealedTask) -> Result<Unverified<'_>, OpenError> {
+    match &task.clear_body {
+        Some(body) => Unverified::parse_detached(&task.envelope, body),
+        None => Unverified::parse(&task.envelope),
     }
 }
 

@@ -6,7 +6,8 @@ mod unsealed;
 
 use serde_json::Value;
 use taskseal::config::Config;
-use taskseal_core::{OpenError, Refusal, Unverified};
+use taskseal::worker::is_unsealed;
+use taskseal_core::{OpenError, Refusal};
 
 use super::source::Source;
 use crate::failure::Failure;
@@ -69,23 +70,42 @@ impl Check {
     }
 }
 
+/// Returns the first check that refuses the task.
+pub(super) fn refused(checks: &[Check]) -> Option<(&Check, Refusal)> {
+    let (check, refusal) = checks.iter().find_map(|check| match check.outcome {
+        Outcome::Refused(refusal) => Some((check, refusal)),
+        _ => None,
+    })?;
+    // With a clear body, a mode that lets unsealed tasks run is stronger than a refusal that does not prove its sender.
+    let runs_unsealed =
+        checks.last().is_some_and(|last| last.name == "mode" && last.outcome == Outcome::Accepted);
+    let is_authentic = check.name == "ledger" || matches!(refusal, Refusal::Expired | Refusal::NotYetValid);
+    (is_authentic || !runs_unsealed).then_some((check, refusal))
+}
+
 /// Makes every check of a task.
 pub(super) fn all(config: &Config, source: &Source) -> Result<Vec<Check>, Failure> {
-    let required = "one envelope and nothing else";
-    match Unverified::parse(&source.bytes) {
+    let mut checks = match source.envelope() {
         Ok(envelope) => {
-            let form = Check::new("form", true, Refusal::Malformed, "an envelope", required);
-            let mut checks = vec![form];
+            let found =
+                if envelope.is_detached() { "a detached envelope and its body" } else { "an envelope" };
+            let mut checks = vec![Check::new("form", true, Refusal::Malformed, found, FORM)];
             checks.extend(sealed::checks(config, source, envelope)?);
-            Ok(checks)
+            checks
+        }
+        // Only such a payload may run by its mode: a damaged envelope does not.
+        Err(OpenError::Refused(_)) if !source.is_detached() && is_unsealed(&source.bytes) => {
+            return unsealed::checks(config, source);
         }
         Err(OpenError::Refused(refusal)) => {
-            // Only such a payload may run by its mode: a damaged envelope does not.
-            if taskseal::worker::is_unsealed(&source.bytes) {
-                return unsealed::checks(config, source);
-            }
-            Ok(vec![Check::new("form", false, refusal, refusal.to_string(), required)])
+            vec![Check::new("form", false, refusal, refusal.to_string(), FORM)]
         }
-        Err(error) => Err(Failure::new(error.to_string())),
+        Err(error) => return Err(Failure::new(error.to_string())),
+    };
+    if source.is_detached() && is_unsealed(&source.bytes) && refused(&checks).is_some() {
+        checks.extend(unsealed::checks(config, source)?);
     }
+    Ok(checks)
 }
+
+const FORM: &str = "one envelope and nothing else";

@@ -6,6 +6,7 @@ use taskseal::QueueName;
 use taskseal::broker::{TaskInfo, TaskRecord, TaskState};
 use taskseal::config::{Config, SetupError};
 use taskseal::quarantine::EntryId;
+use taskseal_core::{OpenError, Unverified};
 
 use crate::failure::Failure;
 use crate::file_arg;
@@ -28,6 +29,20 @@ enum Location {
 }
 
 impl Source {
+    /// Decodes the envelope; with a detached one, the bytes are its body.
+    pub(super) fn envelope(&self) -> Result<Unverified<'_>, OpenError> {
+        self.record.as_ref().map_or_else(|| Unverified::parse(&self.bytes), TaskRecord::parse)
+    }
+
+    /// Returns the bytes of the envelope.
+    pub(super) fn seal(&self) -> &[u8] {
+        self.record.as_ref().map_or(&self.bytes, |record| record.seal())
+    }
+
+    pub(super) fn is_detached(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.detached.is_some())
+    }
+
     pub(super) fn find(
         config: &Config,
         global: &Global,

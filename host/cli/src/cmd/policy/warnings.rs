@@ -19,6 +19,7 @@ pub(super) fn find(config: &Config, policy: &PolicySet, keyset: &Keyring) -> Vec
         if !handled.is_empty() && !handled.iter().any(|pattern| overlap(pattern, &rule.pattern)) {
             found.push(format!("the rule of type {} has no [[handler]] in the configuration", rule.pattern));
         }
+        found.extend(clear_body(rule));
         found.extend(unknown_kids(rule, keyset));
         found.extend(loose_mode(rule, UnixMillis::now()));
     }
@@ -49,6 +50,15 @@ fn unknown_kids(rule: &TypeRule, keyset: &Keyring) -> Vec<String> {
     let kids = rule.kids.iter().flatten().filter(|kid| keyset.record(**kid).is_none());
     kids.map(|kid| format!("the keyset has no key {kid}, which the rule of type {} names", rule.pattern))
         .collect()
+}
+
+fn clear_body(rule: &TypeRule) -> Option<String> {
+    rule.detached.then(|| {
+        format!(
+            "bodies of type {} may be in clear: every process that can read the queue can read them",
+            rule.pattern
+        )
+    })
 }
 
 fn loose_mode(rule: &TypeRule, now: UnixMillis) -> Option<String> {

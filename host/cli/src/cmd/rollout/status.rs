@@ -40,7 +40,7 @@ pub(super) fn run(config: &Config, args: &Args, ui: &Ui) -> Result<(), Failure> 
     if ui.json() {
         return Ok(());
     }
-    let head = ["TYPE", "MODE", "UNTIL", "SEALED", "UNSEALED", "LAST UNSEALED", "SAFE", "WHY"];
+    let head = ["TYPE", "MODE", "UNTIL", "SEALED", "DETACHED", "UNSEALED", "LAST UNSEALED", "SAFE", "WHY"];
     ui.text(&text::table(head, &rows))
 }
 
@@ -59,6 +59,8 @@ struct Status<'a> {
     rule: &'a TypeRule,
     mode: Mode,
     sealed: u64,
+    /// Signed, with the body in clear.
+    detached: u64,
     unsealed: u64,
     last_unsealed: Option<(UnixMillis, &'a QueueCounts)>,
     /// Why "enforce" is not safe, or is.
@@ -76,10 +78,12 @@ impl<'a> Status<'a> {
         let mode = rollout.effective(&rule.pattern, rule.mode_at(now));
         let mode = report.strictest.map_or(mode, |strictest| mode.max(strictest));
         let sealed = report.queues.iter().map(|counts| counts.sealed).sum();
+        let detached = report.queues.iter().map(|counts| counts.detached).sum();
         let unsealed = report.queues.iter().map(|counts| counts.unsealed).sum();
         let dated = report.queues.iter().filter_map(|counts| Some((counts.last_unsealed_at?, counts)));
         let last_unsealed = dated.max_by_key(|(at, _)| *at);
-        let mut status = Self { rule, mode, sealed, unsealed, last_unsealed, verdict: Ok(String::new()) };
+        let verdict = Ok(String::new());
+        let mut status = Self { rule, mode, sealed, detached, unsealed, last_unsealed, verdict };
         status.verdict = status.judge(report, now, quiet_for);
         status
     }
@@ -88,12 +92,20 @@ impl<'a> Status<'a> {
         if self.mode == Mode::Enforce {
             return Ok("it is enforced".to_owned());
         }
-        if self.sealed == 0 {
+        if self.sealed == 0 && self.detached == 0 {
             return Err("no sealed task was accepted".to_owned());
         }
         let is_recent = |at: UnixMillis| now.since(at) < quiet_for;
         if let Some((at, counts)) = self.last_unsealed.filter(|(at, _)| is_recent(*at)) {
             return Err(format!("unsealed in queue {} at {}", counts.queue, time_arg::show(at)));
+        }
+        let mut in_clear = report.queues.iter().filter_map(|counts| Some((counts.last_detached_at?, counts)));
+        if let Some((at, counts)) = in_clear.find(|(at, _)| !self.rule.detached && is_recent(*at)) {
+            let at = time_arg::show(at);
+            return Err(format!(
+                "body in clear in queue {} at {at}, without `detached = true`",
+                counts.queue
+            ));
         }
         let recent = report.refused.iter().filter(|refused| is_recent(refused.last_at));
         let (unsigned, signed): (Vec<_>, Vec<_>) =
@@ -114,7 +126,7 @@ impl<'a> Status<'a> {
         }
     }
 
-    fn row(&self) -> [String; 8] {
+    fn row(&self) -> [String; 9] {
         let none = || "-".to_owned();
         let last = |(at, counts): (UnixMillis, &QueueCounts)| {
             let id = counts.last_unsealed_id.as_deref().unwrap_or("-");
@@ -132,6 +144,7 @@ impl<'a> Status<'a> {
                 Some(share) => format!("{} ({share:.1} %)", self.sealed),
                 None => self.sealed.to_string(),
             },
+            self.detached.to_string(),
             self.unsealed.to_string(),
             self.last_unsealed.map_or_else(none, last),
             safe.to_owned(),
@@ -142,7 +155,7 @@ impl<'a> Status<'a> {
     /// Returns the share of accepted tasks that are sealed, in percent.
     #[expect(clippy::cast_precision_loss, reason = "an approximate value is enough")]
     fn share(&self) -> Option<f64> {
-        let total = self.sealed.saturating_add(self.unsealed);
+        let total = self.sealed.saturating_add(self.detached).saturating_add(self.unsealed);
         (total > 0).then(|| 100.0 * self.sealed as f64 / total as f64)
     }
 
@@ -156,8 +169,10 @@ impl<'a> Status<'a> {
             json::nested(vec![
                 ("queue", json!(counts.queue)),
                 ("sealed", json!(counts.sealed)),
+                ("detached", json!(counts.detached)),
                 ("unsealed", json!(counts.unsealed)),
                 ("last_sealed_at", json!(time(counts.last_sealed_at))),
+                ("last_detached_at", json!(time(counts.last_detached_at))),
                 ("last_unsealed_at", json!(time(counts.last_unsealed_at))),
                 ("last_unsealed_id", json!(counts.last_unsealed_id)),
             ])
@@ -177,6 +192,7 @@ impl<'a> Status<'a> {
             ("mode", json!(self.mode.name())),
             ("until", json!(time(self.rule.until))),
             ("sealed", json!(self.sealed)),
+            ("detached", json!(self.detached)),
             ("unsealed", json!(self.unsealed)),
             ("share_sealed_percent", json!(self.share())),
             ("queues", Value::Array(report.queues.iter().map(queue).collect())),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskseal::QueueName;
-use taskseal::broker::{Attribute, TaskInfo, TaskState};
+use taskseal::broker::{Attribute, TaskInfo, TaskRecord, TaskState};
 use taskseal::time::UnixMillis;
-use taskseal_core::{OpenError, Unverified};
+use taskseal_core::OpenError;
 
 use crate::failure::Failure;
 use crate::output::json::{self, Member};
@@ -87,7 +87,7 @@ pub(super) async fn run(session: &Session, args: &Args, ui: &Ui) -> Result<(), F
 
 fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
     let members = members(queue, info);
-    let envelope = info.record.as_ref().map(|record| envelope(&record.envelope));
+    let envelope = info.record.as_ref().map(envelope);
     if ui.json() {
         let mut all = members;
         all.push(("unverified", json!(true)));
@@ -119,9 +119,15 @@ fn print(queue: &QueueName, info: &TaskInfo, ui: &Ui) -> Result<(), Failure> {
 const HANDLER_FAILURES: [&str; 2] = ["taskseal: attempt failed", "taskseal: given up"];
 
 /// Returns what the envelope claims, or why the payload is none.
-fn envelope(payload: &[u8]) -> Result<Vec<Member>, &'static str> {
-    match Unverified::parse(payload) {
-        Ok(envelope) => Ok(json::envelope(&envelope, payload.len())),
+fn envelope(record: &TaskRecord) -> Result<Vec<Member>, &'static str> {
+    match record.parse() {
+        Ok(envelope) => {
+            let mut members = json::envelope(&envelope, record.seal().len());
+            if envelope.is_detached() {
+                members.push(("detached", json!(true)));
+            }
+            Ok(members)
+        }
         Err(OpenError::Refused(refusal)) => Err(refusal.code()),
         Err(_) => Err("not readable"),
     }

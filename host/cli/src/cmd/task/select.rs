@@ -6,7 +6,6 @@ use std::time::Duration;
 use taskseal::QueueName;
 use taskseal::broker::{TaskInfo, TaskState};
 use taskseal::time::UnixMillis;
-use taskseal_core::Unverified;
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -58,7 +57,7 @@ impl Filter {
         };
         let has_issuer = |wanted: &String| {
             record
-                .and_then(|record| Unverified::parse(&record.envelope).ok())
+                .and_then(|record| record.parse().ok())
                 .is_some_and(|envelope| envelope.danger_claims_unverified().issuer.as_str() == wanted)
         };
         let has_code = |wanted: &String| info.refusal_code() == Some(wanted);

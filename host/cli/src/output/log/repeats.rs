@@ -53,7 +53,7 @@ impl Repeats {
                 return true;
             }
             // A deployment may postpone many tasks, and an attacker may store any number.
-            "postponed" => format!("{} {}", line.text("queue"), line.text("code")),
+            "postponed" | "detached-refused" => format!("{} {}", line.text("queue"), line.text("code")),
             // A producer that does not seal yet may store many.
             "unsealed" => format!("{} {}", line.text("queue"), line.text("task_type")),
             "keyset-not-in-force" => String::new(),

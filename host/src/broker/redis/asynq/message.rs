@@ -12,7 +12,7 @@ use crate::time::UnixMillis;
 pub struct Message {
     /// Task type (field 1).
     pub task_type: String,
-    /// The sealed envelope (field 2).
+    /// The sealed envelope, or the body of a task without one (field 2).
     pub payload: Bytes,
     /// Task id (field 3).
     pub id: String,
@@ -38,7 +38,7 @@ pub struct Message {
     pub completed_at: i64,
     /// Aggregation group; empty for none (field 14).
     pub group_key: String,
-    /// Headers (field 15).
+    /// Headers (field 15). [`DETACHED_HEADER`](super::DETACHED_HEADER) carries a detached envelope.
     pub headers: BTreeMap<String, String>,
 }
 

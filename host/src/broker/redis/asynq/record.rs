@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Message, NewMessage};
+use super::{Message, NewMessage, detached};
 use crate::broker::{Attribute, NewTask, Settlement, TaskInfo, TaskRecord, TaskState};
 use crate::time::UnixMillis;
 
@@ -26,6 +26,7 @@ impl From<&TaskRecord> for Message {
             retry: record.max_retries.map_or(DEFAULT_RETRY, retry),
             timeout: record.timeout.map_or(DEFAULT_TIMEOUT_S, whole_seconds),
             retention: whole_seconds(record.retention),
+            headers: detached::encode(record.detached.as_ref()),
             ..Self::default()
         }
     }
@@ -46,6 +47,7 @@ impl Message {
             queue: self.queue.clone(),
             task_type: self.task_type.clone(),
             envelope: self.payload.clone(),
+            detached: detached::decode(&self.headers),
             max_retries: Some(u32::try_from(self.retry).unwrap_or(0)),
             timeout: Some(duration(self.timeout)).filter(|timeout| !timeout.is_zero()),
             retention: duration(self.retention),

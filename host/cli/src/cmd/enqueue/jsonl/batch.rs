@@ -109,7 +109,7 @@ impl Batch<'_> {
                 Verdict::Postponed => self.done.postponed += 1,
                 Verdict::Accepted => {}
             }
-            self.verifier.note_timeout(&task.envelope, self.ui);
+            self.verifier.note_timeout(&task, self.ui);
             accepted.push((line, task));
         }
         Ok(accepted)

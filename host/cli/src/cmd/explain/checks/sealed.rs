@@ -12,6 +12,7 @@ use taskseal_core::{
     KeyLookup, Kind, NameSet, OpenError, Policy, Refusal, Suite, SuiteSet, TimeWindow, Unverified,
 };
 
+use super::unsealed::Modes;
 use super::{Check, ledger};
 use crate::cmd::explain::source::Source;
 use crate::failure::Failure;
@@ -38,7 +39,13 @@ pub(super) fn checks(
     let audience = config.audience(&source.queue);
     let types = NameSet::new(&handled);
     let task_type = envelope.danger_claims_unverified().task_type;
-    let policy = config.policy_set().for_task(task_type.as_str(), project::audience(&audience), types);
+    let (set, named) = (config.policy_set(), project::audience(&audience));
+    let policy = if envelope.is_detached() {
+        let modes = Modes::open(config)?;
+        set.for_detached_task(task_type.as_str(), named, types, |rule| modes.of(rule))
+    } else {
+        set.for_task(task_type.as_str(), named, types)
+    };
     let context = Context {
         config,
         source,
@@ -65,6 +72,11 @@ impl Context<'_> {
         let batches = if policy.accept_batches { ", also in batches" } else { "" };
         let is_allowed =
             policy.suites.contains(envelope.suite()) && (policy.accept_batches || !envelope.is_batched());
+        let (detached, clear_body) = if envelope.is_detached() {
+            (", with a clear body", " with a clear body: `detached = true`, or a mode other than \"enforce\"")
+        } else {
+            ("", "")
+        };
         let size = format!("{} B", envelope.body_len());
         vec![
             Check::new(
@@ -78,8 +90,12 @@ impl Context<'_> {
                 "suite",
                 is_allowed,
                 Refusal::SuiteNotAllowed,
-                format!("{}{batch}", envelope.suite().short_name()),
-                format!("{}{batches}", suites.join(" or ")),
+                format!("{}{batch}{detached}", envelope.suite().short_name()),
+                if envelope.is_detached() {
+                    format!("S{clear_body}")
+                } else {
+                    format!("{}{batches}", suites.join(" or "))
+                },
             ),
             Check::new(
                 "size",
@@ -184,7 +200,7 @@ impl Context<'_> {
                 Check::new("rule", false, violation.refusal, "not accepted", violation.to_string())
             }
         });
-        checks.push(ledger::check(self.config, claims, &self.source.bytes));
+        checks.push(ledger::check(self.config, claims, self.source.seal()));
         checks
     }
 

@@ -1,7 +1,8 @@
 //! The checks of a task that is not sealed.
 
 use taskseal::config::Config;
-use taskseal::policy::{Mode, RuleChoice};
+use taskseal::policy::{Mode, RuleChoice, TypeRule};
+use taskseal::rollout::{Rollout, TypeReport};
 use taskseal::time::UnixMillis;
 use taskseal_core::Refusal;
 
@@ -20,12 +21,9 @@ pub(super) fn checks(config: &Config, source: &Source) -> Result<Vec<Check>, Fai
         let found = format!("type {} has no rule", record.task_type);
         return Ok(vec![Check::new("mode", false, Refusal::Unsealed, found, required)]);
     };
-    let rollout = config.open_rollout().map_err(|error| setup_failure(config, error))?;
-    let reports = rollout.report().map_err(|error| setup_failure(config, error.into()))?;
-    let recorded = reports.iter().find(|report| report.pattern == rule.pattern);
-    let strictest = recorded.and_then(|report| report.strictest).unwrap_or(Mode::Off);
-    let mode = rule.mode_at(UnixMillis::now()).max(strictest);
-    let sealed_before = mode == Mode::Prefer && rollout.has_sealed(&source.queue, &rule.pattern);
+    let modes = Modes::open(config)?;
+    let mode = modes.of(rule);
+    let sealed_before = mode == Mode::Prefer && modes.rollout.has_sealed(&source.queue, &rule.pattern);
     let found = format!(
         "\"{mode}\" for {}{}",
         rule.pattern,
@@ -33,4 +31,25 @@ pub(super) fn checks(config: &Config, source: &Source) -> Result<Vec<Check>, Fai
     );
     let runs = mode != Mode::Enforce && !sealed_before;
     Ok(vec![Check::new("mode", runs, Refusal::Unsealed, found, required)])
+}
+
+/// The modes that hold on this host.
+pub(super) struct Modes {
+    rollout: Rollout,
+    recorded: Vec<TypeReport>,
+}
+
+impl Modes {
+    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
+        let rollout = config.open_rollout().map_err(|error| setup_failure(config, error))?;
+        let recorded = rollout.report().map_err(|error| setup_failure(config, error.into()))?;
+        Ok(Self { rollout, recorded })
+    }
+
+    /// Returns the mode of a rule: that of the file, or a stricter one that a worker of this host has used.
+    pub(super) fn of(&self, rule: &TypeRule) -> Mode {
+        let recorded = self.recorded.iter().find(|report| report.pattern == rule.pattern);
+        let strictest = recorded.and_then(|report| report.strictest).unwrap_or(Mode::Off);
+        rule.mode_at(UnixMillis::now()).max(strictest)
+    }
 }
