@@ -80,6 +80,14 @@ impl Rollout {
         }
     }
 
+    /// Returns which of these modes are looser than recorded. It records nothing.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn looser(&self, modes: &[(String, Mode)]) -> Result<Vec<Loosened>, StateError> {
+        self.store.as_ref().map_or_else(|| Ok(Vec::new()), |store| store.looser(modes))
+    }
+
     /// Records the modes of a policy that replaces the one of a running worker, as [`adopt`](Self::adopt) does. A mode is also
     /// looser if it is looser than one that this process uses, although an operator has allowed it for the next start.
     ///

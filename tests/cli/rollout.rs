@@ -30,13 +30,27 @@ fn worker_does_not_start_with_a_looser_mode_before_that_is_allowed() {
         run.failed(1).hinted();
         assert!(run.err.contains("taskseal rollout loosen 'file:digest'"), "{run:?}");
     }
+    // `check` finds it before, and allows nothing.
+    let checked = project.run(&["check"]).failed(1).text();
+    assert!(checked.contains("fail  modes") && checked.contains("taskseal rollout loosen"), "{checked}");
     // Another type, or a pattern that includes this one, allows nothing.
     for other in ["file:other", "file:*"] {
         project.run(&["rollout", "loosen", other]).ok();
         project.run(&ONCE).failed(1);
     }
     project.run(&["rollout", "loosen", "file:digest"]).ok();
+    for _ in 0..2 {
+        let checked = project.run(&["check"]).ok().text();
+        assert!(checked.contains("ok    modes"), "{checked}");
+    }
     project.run(&ONCE).ok();
+}
+
+#[test]
+fn check_before_the_first_worker_creates_no_record_of_modes() {
+    let project = ruled(ENFORCE);
+    let checked = project.run(&["check"]).text();
+    assert!(!checked.contains("modes") && !project.path("state/rollout.db").exists(), "{checked}");
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl Store {
         })
     }
 
+    /// Returns the modes that are looser than recorded.
+    pub(super) fn looser(&self, modes: &[(String, Mode)]) -> Result<Vec<Loosened>, StateError> {
+        self.file.read(|connection| Ok(find_loosened(&recorded(connection)?, modes)))
+    }
+
     /// Records modes. Returns the strictest of each pattern, or the modes that are looser than recorded.
     #[expect(clippy::type_complexity, reason = "two outcomes of a call that succeeded")]
     pub(super) fn adopt(

@@ -3,6 +3,7 @@
 
 use crate::config::{Config, SetupError};
 use crate::file_error::FileError;
+use crate::handler::Handlers;
 use crate::policy::{Mode, PolicySet};
 use crate::quarantine::Limits;
 use crate::rollout::{Loosened, Rollout};
@@ -19,15 +20,50 @@ pub(super) struct PolicyGuard<'a> {
     pub(super) handled: &'a str,
 }
 
+impl Config {
+    /// Checks that a worker with the programs of this configuration may start with the modes of its policy file. It records nothing and
+    /// creates no file. Returns `false` if there is nothing to compare: no policy file, or no worker has started.
+    ///
+    /// # Errors
+    /// [`SetupError`] if a mode is looser than one that this host has used, or if the record cannot be read.
+    #[doc(hidden)]
+    pub fn check_modes(&self) -> Result<bool, SetupError> {
+        let worker = self.worker()?;
+        let file = self.state_dir.join("rollout.db");
+        if worker.policy.file.is_none() || !file.exists() {
+            return Ok(false);
+        }
+        let (rollout, handlers) = (Rollout::open(&file)?, Handlers::of_programs(self)?);
+        let policy = PolicySet::new(worker.policy.clone(), worker.rules.clone());
+        PolicyGuard { config: self, rollout: &rollout, handled: &handlers.patterns() }.check(&policy)?;
+        Ok(true)
+    }
+}
+
 impl PolicyGuard<'_> {
     /// Records the modes of the first policy of a worker.
     ///
     /// # Errors
     /// [`SetupError`] if one is looser than recorded, or cannot be recorded.
     pub(super) fn adopt(&self, policy: &PolicySet) -> Result<(), SetupError> {
+        let loosened = self.rollout.adopt(&self.all_modes(policy))?;
+        self.first_loosened(policy, &loosened)
+    }
+
+    /// Checks the modes of the first policy of a worker as [`adopt`](Self::adopt) does.
+    fn check(&self, policy: &PolicySet) -> Result<(), SetupError> {
+        let loosened = self.rollout.looser(&self.all_modes(policy))?;
+        self.first_loosened(policy, &loosened)
+    }
+
+    fn all_modes(&self, policy: &PolicySet) -> Modes {
         let (mut modes, without_rule) = self.modes(policy);
         modes.extend(without_rule);
-        match self.rollout.adopt(&modes)?.first() {
+        modes
+    }
+
+    fn first_loosened(&self, policy: &PolicySet, loosened: &[Loosened]) -> Result<(), SetupError> {
+        match loosened.first() {
             None => Ok(()),
             Some(loosened) => {
                 let step = "raise the mode, or allow it with";

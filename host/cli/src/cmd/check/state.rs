@@ -1,4 +1,4 @@
-//! Checks the folder of ledger and quarantine, and opens both files. It creates neither.
+//! Checks the folder of ledger, quarantine and modes, and opens these files. It creates none.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +17,7 @@ const STATE: &str = "state";
 const SPACE: &str = "disk-space";
 const LEDGER: &str = "ledger";
 const QUARANTINE: &str = "quarantine";
+const MODES: &str = "modes";
 
 /// Free space below which the ledger may soon be unable to record a task, in bytes.
 const LITTLE_SPACE: u64 = 16 << 20;
@@ -44,7 +45,17 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
         let message = format!("{} does not exist; the worker creates it", quarantine.display());
         Finding::skip(QUARANTINE, message)
     });
+    findings.extend(modes(config));
     findings
+}
+
+/// Returns the line of the modes of the policy file; none without such a file, or before the first start of a worker.
+fn modes(config: &Config) -> Option<Finding> {
+    match config.check_modes() {
+        Ok(false) => None,
+        Ok(true) => Some(Finding::ok(MODES, "no mode is looser than one that this host has used")),
+        Err(error) => Some(Finding::fail(MODES, setup_failure(config, error))),
+    }
 }
 
 fn folder(dir: &Path) -> Result<(), Failure> {
