@@ -2,14 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use redis::cmd;
 use serde_json::Value;
 use taskseal::broker::redis::asynq::{DETACHED_HEADER, Message};
+use taskseal_core::{Refusal, Unverified};
 use taskseal_tests::redis::RedisServer;
 
 use crate::support::program::Run;
-use crate::support::project::Project;
+use crate::support::project::{Project, SEAL};
 use crate::support::queue::{ENQUEUE, ONCE};
 
 const OBSERVE: &str = "mode = \"observe\"";
@@ -136,4 +140,86 @@ fn lines_of_json_may_all_have_a_clear_body() {
     let run = project.run(&ONCE);
     run.ok();
     assert!(!run.err.contains("refused"), "{run:?}");
+}
+
+#[test]
+fn envelope_of_seal_is_that_of_a_message_of_asynq_and_verifies_for_its_payload_only() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let project = ruled(&server, ACCEPTED);
+    let id = taskseal_tests::fleet::new_id().to_string();
+    let envelope =
+        project.run_with(&[&SEAL[..], &["--detached", "--id", &id]].concat(), b"{}").ok().out.clone();
+    let refused = Unverified::parse(&envelope).unwrap_err();
+    assert_eq!(refused.refusal(), Some(Refusal::Malformed));
+    assert!(Unverified::parse_detached(&envelope, b"{}").unwrap().is_detached());
+    // As a client of asynq stores it.
+    let header = (DETACHED_HEADER.to_owned(), Base64UrlUnpadded::encode_string(&envelope));
+    let (task_type, queue) = ("file:digest".to_owned(), "default".to_owned());
+    let (payload, headers) = ("{}".into(), [header].into());
+    let message = Message { task_type, payload, id: id.clone(), queue, headers, ..Message::default() };
+    let mut redis = server.raw();
+    let key = format!("asynq:{{default}}:t:{id}");
+    let stored =
+        cmd("HSET").arg(&key).arg("msg").arg(message.encode()).arg(&["state", "pending"]).exec(&mut redis);
+    stored.unwrap();
+    cmd("SADD").arg("asynq:queues").arg("default").exec(&mut redis).unwrap();
+    cmd("LPUSH").arg("asynq:{default}:pending").arg(&id).exec(&mut redis).unwrap();
+    let run = project.run(&ONCE);
+    run.ok();
+    assert!(run.err.contains("done: 1 succeeded"), "{run:?}");
+}
+
+/// Builds the worker of asynq; `None` without Go or its modules.
+fn asynq_worker(folder: &Path) -> Option<PathBuf> {
+    if Command::new("go").arg("version").output().is_err() {
+        eprintln!("SKIPPED: go is missing");
+        return None;
+    }
+    fs::write(folder.join("main.go"), include_str!("support/asynq_worker.go")).unwrap();
+    let caches = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    let script =
+        "go mod init example.com/worker && go get github.com/hibiken/asynq@v0.25.1 && go build -o worker .";
+    let built = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder)
+        .env("GOCACHE", caches.join("cache"))
+        .env("GOMODCACHE", caches.join("modules"))
+        .env("GOFLAGS", "-modcacherw")
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .unwrap();
+    if !built.status.success() {
+        eprintln!(
+            "SKIPPED: the modules of Go cannot be downloaded: {}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        return None;
+    }
+    Some(folder.join("worker"))
+}
+
+#[test]
+fn worker_of_asynq_runs_a_task_with_a_clear_body_and_removes_its_header_when_an_attempt_fails() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(worker) = asynq_worker(folder.path()) else { return };
+    let project = ruled(&server, OBSERVE);
+    let body = fs::read_to_string(project.path("sample.txt")).unwrap();
+    let run = |fail: Option<&str>| {
+        let mut worker = Command::new(&worker);
+        let url = server.url();
+        worker.env("REDIS_ADDR", url.trim_start_matches("redis://").trim_end_matches("/0"));
+        worker.envs(fail.map(|fail| ("FAIL", fail)));
+        let output = worker.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = format!("file:digest {body}");
+    enqueue(&project, &[]).ok();
+    assert_eq!(run(None), expected);
+    let failed = id(&enqueue(&project, &[]));
+    assert_eq!(run(Some("1")), expected);
+    change(&server, &failed, |message| {
+        assert!(message.retried == 1 && message.headers.is_empty(), "{message:?}");
+    });
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
+use taskseal::client::ClientError;
 use taskseal::config::Config;
-use taskseal::keys::{NotSealed, SealingKey};
+use taskseal::keys::{Draft, NotSealed, SealFault, SealingKey};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
-use taskseal_core::{Claims, ContentType, MAX_BODY, SealError, TaskId, TaskType};
+use taskseal_core::{Claims, MAX_BODY, SealError, Suite, TaskId, TaskType};
 
 use crate::failure::Failure;
 use crate::global::Global;
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// Media type of the body
     #[arg(long, default_value = "application/octet-stream", value_name = "TYPE")]
     content_type: String,
+    /// Sign the body and leave it out of the envelope, for a message of asynq whose payload is the body in clear
+    #[arg(long)]
+    detached: bool,
     /// New file for the envelope; - is standard output
     #[arg(long, default_value = "-", value_name = "FILE")]
     out: PathBuf,
@@ -73,7 +77,8 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let body = file_arg::read(&args.file, MAX_BODY)?;
     let audience = config.audience(&args.queue);
     let claims = claims(&config, args, task_type, &audience, id)?;
-    let envelope = seal(&key, &claims, content_type, &body)?;
+    let draft = Draft::new(&claims, content_type, &body);
+    let envelope = if args.detached { sign(&key, &draft)? } else { seal(&key, &draft)? };
     print(args, id, &key, &envelope, ui)
 }
 
@@ -104,19 +109,28 @@ fn unix_seconds(at: UnixMillis) -> u64 {
     u64::try_from(at.as_secs()).unwrap_or(0)
 }
 
-fn seal(
-    key: &SealingKey,
-    claims: &Claims<'_>,
-    content_type: ContentType<'_>,
-    body: &[u8],
-) -> Result<Vec<u8>, Failure> {
-    key.seal(claims, content_type, body).map_err(|error| match error {
+fn seal(key: &SealingKey, draft: &Draft<'_>) -> Result<Vec<u8>, Failure> {
+    key.seal_draft(draft).map_err(|error| match error {
         NotSealed::Recipient(ref missing) => Failure::refused(error.to_string()).hint(missing.hint()),
-        NotSealed::Sealing(SealError::Signer(_) | SealError::InvalidSignature) => {
-            Failure::unavailable(error.to_string())
-        }
+        NotSealed::Sealing(error) => failure(&error),
         _ => Failure::new(format!("cannot seal: {error}")),
     })
+}
+
+/// Returns a detached envelope.
+fn sign(key: &SealingKey, draft: &Draft<'_>) -> Result<Vec<u8>, Failure> {
+    let sealed = key.seal_detached(draft).ok_or_else(|| {
+        Failure::usage(ClientError::CannotSign(key.suite()).to_string())
+            .hint("seal without --detached, or set another suite in [client]")
+    })?;
+    sealed.map_err(|error| failure(&error))
+}
+
+fn failure(error: &SealFault) -> Failure {
+    match error {
+        SealError::Signer(_) | SealError::InvalidSignature => Failure::unavailable(error.to_string()),
+        _ => Failure::new(format!("cannot seal: {error}")),
+    }
 }
 
 fn print(args: &Args, id: TaskId, key: &SealingKey, envelope: &[u8], ui: &Ui) -> Result<(), Failure> {
@@ -124,10 +138,11 @@ fn print(args: &Args, id: TaskId, key: &SealingKey, envelope: &[u8], ui: &Ui) ->
     if !to_stdout || !ui.json() {
         file_arg::write(&args.out, envelope, ui)?;
     }
+    let suite = if args.detached { Suite::S } else { key.suite() };
     if ui.json() {
         let mut members = vec![
             ("id", json!(id.to_string())),
-            ("suite", json!(key.suite().short_name())),
+            ("suite", json!(suite.short_name())),
             ("kid", json!(key.kid().to_string())),
             ("bytes", json!(envelope.len())),
         ];
@@ -136,6 +151,6 @@ fn print(args: &Args, id: TaskId, key: &SealingKey, envelope: &[u8], ui: &Ui) ->
         }
         return ui.object(members);
     }
-    ui.note(&format!("sealed {id} with suite {} and key {}", key.suite(), key.kid()));
+    ui.note(&format!("sealed {id} with suite {suite} and key {}", key.kid()));
     Ok(())
 }
