@@ -1,4 +1,4 @@
-//! Which files a value was read from, and whether they have changed since.
+//! Which files a value was read from, whether they have changed since, and when what else it was read from ends.
 //!
 //! Files are recorded where they are opened, so that everything that decided about a value is watched: a keyset and the key files
 //! that it names, in the version that was read. Metadata is compared at intervals instead of waiting for notifications, which
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,27 @@ thread_local! {
     static RECORD: RefCell<Option<FileVersions>> = const { RefCell::new(None) };
 }
 
-/// Files and the version of each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FileVersions(BTreeMap<PathBuf, Option<Version>>);
+/// Files and the version of each, and when secrets of other sources must be fetched again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileVersions {
+    files: BTreeMap<PathBuf, Option<Version>>,
+    fetch_again: Option<Instant>,
+}
+
+/// The same versions of the same files.
+impl PartialEq for FileVersions {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+impl Eq for FileVersions {}
+
+/// Minimum delay before a secret is fetched again. A source that states a shorter time is not asked all the time.
+const MIN_FETCH_DELAY: Duration = Duration::from_secs(1);
+
+/// Maximum of this delay: the maximum of the refresh interval. It keeps sums of times in range.
+const MAX_FETCH_DELAY: Duration = Duration::from_secs(86_400);
 
 /// What differs between two versions of a file. The change time covers the mode, the owner and the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +70,18 @@ impl Version {
 impl FileVersions {
     /// Returns the present versions of the same files.
     pub(crate) fn now(&self) -> Self {
-        Self(self.0.keys().map(|path| (path.clone(), Version::at(path))).collect())
+        let files = self.files.keys().map(|path| (path.clone(), Version::at(path))).collect();
+        Self { files, fetch_again: self.fetch_again }
     }
 
     /// Adds files, in place of other versions of them.
     pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.files.extend(other.files);
+    }
+
+    /// Returns when the secrets of other sources must be fetched again; `None` if none of them ends.
+    pub(crate) const fn fetch_again(&self) -> Option<Instant> {
+        self.fetch_again
     }
 }
 
@@ -71,11 +96,21 @@ pub(crate) fn recorded<T>(read: impl FnOnce() -> T) -> (T, FileVersions) {
 /// Records a file or folder that was opened, in the version of `metadata`, or that cannot be opened.
 pub(crate) fn record(path: &Path, metadata: Option<&Metadata>) {
     RECORD.with_borrow_mut(|record| {
-        if let Some(FileVersions(files)) = record {
+        if let Some(FileVersions { files, .. }) = record {
             let version =
                 || metadata.map_or_else(|| Version::at(path), |metadata| Some(Version::of(metadata)));
             // The version that was read first decides: a later one is a change.
             files.entry(path.to_owned()).or_insert_with(version);
+        }
+    });
+}
+
+/// Records that something that was fetched now must be fetched again after `delay`.
+pub(crate) fn record_fetch_again(delay: Duration) {
+    RECORD.with_borrow_mut(|record| {
+        if let Some(FileVersions { fetch_again, .. }) = record {
+            let at = Instant::now() + delay.clamp(MIN_FETCH_DELAY, MAX_FETCH_DELAY);
+            *fetch_again = Some(fetch_again.map_or(at, |earlier| earlier.min(at)));
         }
     });
 }

@@ -7,3 +7,4 @@ mod policy;
 mod reload;
 mod results;
 mod started;
+mod time_to_live;

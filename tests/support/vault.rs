@@ -60,12 +60,16 @@ struct State {
     tokens: Vec<String>,
     /// Lifetime of tokens, in seconds; 0 for no end.
     lease: u64,
+    /// Lifetime of tokens after a renewal, in seconds, if the maximum lifetime shortens it.
+    lease_after_renewal: Option<u64>,
     issued: usize,
     app_role: Option<(String, String)>,
     service_account: Option<(String, String)>,
     /// Versions of secrets by path, the first one first.
     secrets: BTreeMap<String, Vec<Stored>>,
     keys: BTreeMap<String, TransitKey>,
+    /// Stated length of HMAC keys, in bytes.
+    hmac_key_size: u64,
     /// Signs instead of every version.
     other_signer: Option<SigningKey>,
     /// Whether the policy denies everything but logins.
@@ -123,6 +127,7 @@ impl ContractVault {
         let shared = Arc::<Shared>::default();
         let server = Self { scheme, address, shared: Arc::clone(&shared) };
         server.state().tokens.push("root-token".to_owned());
+        server.state().hmac_key_size = 32;
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if shared.ended.load(Ordering::SeqCst) {
@@ -161,6 +166,16 @@ impl ContractVault {
     /// Sets the lifetime of tokens, in seconds.
     pub fn lease(&self, seconds: u64) {
         self.state().lease = seconds;
+    }
+
+    /// Shortens the lifetime of tokens at their renewal: their maximum lifetime is near.
+    pub fn lease_after_renewal(&self, seconds: u64) {
+        self.state().lease_after_renewal = Some(seconds);
+    }
+
+    /// States this length of HMAC keys, in bytes.
+    pub fn hmac_key_size(&self, bytes: u64) {
+        self.state().hmac_key_size = bytes;
     }
 
     /// Accepts logins with this AppRole.
@@ -293,8 +308,8 @@ impl Shared {
         match state.outages.pop_front() {
             None => {}
             Some(VaultOutage::Closed) => return None,
-            Some(VaultOutage::Throttled) => return Some(Answer::throttled(0)),
-            Some(VaultOutage::ThrottledWithoutEnd) => return Some(Answer::throttled(u64::MAX)),
+            Some(VaultOutage::Throttled) => return Some(Answer::throttled(None)),
+            Some(VaultOutage::ThrottledWithoutEnd) => return Some(Answer::throttled(Some(u64::MAX))),
             Some(VaultOutage::Sealed) => return Some(Answer::errors(503, &["Vault is sealed"])),
             Some(VaultOutage::Garbled) => {
                 return Some(Answer::new(200, Value::from("root-token instead of an answer")));

@@ -55,6 +55,25 @@ fn files_are_recorded_by_the_innermost_reader_alone() {
         record(Path::new("/outer"), None);
         recorded(|| record(Path::new("/inner"), None)).1
     });
-    assert_eq!(inner.0.keys().collect::<Vec<_>>(), [Path::new("/inner")]);
-    assert_eq!(outer.0.keys().collect::<Vec<_>>(), [Path::new("/outer")]);
+    assert_eq!(inner.files.keys().collect::<Vec<_>>(), [Path::new("/inner")]);
+    assert_eq!(outer.files.keys().collect::<Vec<_>>(), [Path::new("/outer")]);
+}
+
+#[test]
+fn secret_is_fetched_again_when_the_first_one_must_be() {
+    let begin = Instant::now();
+    let delay = |times: &[u64]| {
+        let read = || times.iter().for_each(|seconds| record_fetch_again(Duration::from_secs(*seconds)));
+        recorded(read).1.fetch_again().unwrap().duration_since(begin)
+    };
+    assert_eq!(recorded(|| ()).1.fetch_again(), None);
+    for (times, seconds) in [(&[300, 4000][..], 300), (&[0], 1), (&[u64::MAX], 86_400)] {
+        assert!((seconds..seconds + 60).contains(&delay(times).as_secs()), "{times:?}");
+    }
+}
+
+#[test]
+fn versions_of_files_are_the_same_whenever_secrets_are_fetched_again() {
+    let read = |seconds| recorded(|| record_fetch_again(Duration::from_secs(seconds))).1;
+    assert_eq!(read(1), read(1000));
 }

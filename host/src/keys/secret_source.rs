@@ -11,6 +11,7 @@ use super::error::KeyError;
 use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{InvalidKeyRef, KeyRef};
 use super::store::KeyStore;
+use crate::file_watch;
 
 /// A place that hands out secrets as bytes, named by the scheme of their URIs: an environment variable, a secrets manager.
 ///
@@ -76,9 +77,15 @@ impl FetchedSecret {
 
     /// Returns the key whose key file this content is, also as base64 on one or more lines. `key` names it in errors.
     ///
+    /// A client or worker that opens the key loads its keys again before the time to live ends.
+    ///
     /// # Errors
     /// [`KeyError`] if the content is not a key file.
     pub fn to_key(&self, key: &KeyRef) -> Result<KeyHandle, KeyError> {
+        if let Some(time_to_live) = self.time_to_live {
+            // A quarter of the time remains for further attempts.
+            file_watch::record_fetch_again(time_to_live / 4 * 3);
+        }
         armoured_key::parse_secret(key, &self.content).map(KeyHandle::Secret)
     }
 

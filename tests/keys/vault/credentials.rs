@@ -37,7 +37,11 @@ fn refused_credentials_are_reported_as_such_and_not_shown() {
     site.secret("secret-id", "hunter2-old");
     let error = refused(&site.host(), SECRET, KeyUsage::Sign);
     assert_eq!(error.kind, KeyErrorKind::CredentialsRefused);
-    assert_eq!(error.message, "auth/approle/login: status 400: invalid role or secret ID");
+    assert_eq!(error.message, "auth/approle/login: status 500: invalid secret id");
+    site.secret("role-id", "other");
+    let error = refused(&site.host(), SECRET, KeyUsage::Sign);
+    assert_eq!(error.kind, KeyErrorKind::CredentialsRefused);
+    assert_eq!(error.message, "auth/approle/login: status 400: invalid role ID");
 }
 
 #[test]
@@ -105,6 +109,18 @@ fn token_is_renewed_before_it_ends() {
 }
 
 #[test]
+fn token_that_no_renewal_extends_is_replaced_by_a_login() {
+    let site = app_role();
+    site.server.lease(1);
+    site.server.lease_after_renewal(0);
+    let host = site.host();
+    while site.server.count("POST auth/approle/login") < 2 {
+        open(&host, SECRET, KeyUsage::Sign).unwrap();
+    }
+    assert_eq!(site.server.count("POST auth/token/renew-self"), 1);
+}
+
+#[test]
 fn service_account_of_kubernetes_logs_in() {
     let lines = "auth = \"kubernetes\"\nmount = \"kubernetes\"\nrole = \"producer\"\njwt = \"file:jwt\"\n";
     let site = with_secret(Site::without_token(lines));
@@ -112,6 +128,11 @@ fn service_account_of_kubernetes_logs_in() {
     site.secret("jwt", "hunter2.old");
     let error = refused(&site.host(), SECRET, KeyUsage::Sign);
     assert_eq!(error.kind, KeyErrorKind::CredentialsRefused);
+    site.server.service_account("other", "hunter2.jwt");
+    let error = refused(&site.host(), SECRET, KeyUsage::Sign);
+    assert_eq!(error.kind, KeyErrorKind::CredentialsRefused);
+    assert!(error.message.ends_with("status 400: invalid role name \"producer\""), "{error}");
+    site.server.service_account("producer", "hunter2.jwt");
 
     site.secret("jwt", "hunter2.jwt");
     open(&site.host(), SECRET, KeyUsage::Sign).unwrap();

@@ -66,7 +66,13 @@ fn key_that_does_not_exist_or_does_not_fit_is_refused() {
             "vault://transit/keys/producer?version=1&kid=0011223344556677",
             KeyUsage::Authenticate,
             KeyErrorKind::Invalid,
-            "transit/hmac/producer: status 400: encryption key not found",
+            "transit/keys/producer: not a key of the type hmac",
+        ),
+        (
+            "vault://transit/keys/mac?version=2&kid=0011223344556677",
+            KeyUsage::Authenticate,
+            KeyErrorKind::NotFound,
+            "transit/keys/mac: no version 2, the latest is 1",
         ),
     ] {
         let error = refused(&host, uri, usage);
@@ -74,6 +80,17 @@ fn key_that_does_not_exist_or_does_not_fit_is_refused() {
     }
     let place = host.key_stores.parse(KEY, &host.file).unwrap();
     assert_eq!(host.key_stores.fetch(&place).unwrap_err().message, "a Transit key stays in its server");
+}
+
+#[test]
+fn hmac_key_of_another_length_than_the_secret_of_verifiers_is_refused() {
+    let site = Site::new("");
+    site.server.add_hmac_key("mac", [7; 32]);
+    site.server.hmac_key_size(64);
+    let uri = "vault://transit/keys/mac?version=1&kid=0011223344556677";
+    let error = refused(&site.host(), uri, KeyUsage::Authenticate);
+    assert_eq!(error.kind, KeyErrorKind::Invalid);
+    assert!(error.message.contains("the key_size must be 32"), "{error}");
 }
 
 #[test]

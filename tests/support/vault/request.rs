@@ -64,10 +64,10 @@ impl Answer {
         Self::new(status, json!({ "errors": errors }))
     }
 
-    /// The documented form of an exceeded rate limit, with a delay in seconds.
-    pub(super) fn throttled(retry_after: u64) -> Self {
+    /// The documented form of an exceeded rate limit. The delay, in seconds, is sent if the server is configured so.
+    pub(super) fn throttled(retry_after: Option<u64>) -> Self {
         let answer = Self::errors(429, &["request path \"x\": rate limit quota exceeded"]);
-        Self { retry_after: Some(retry_after), ..answer }
+        Self { retry_after, ..answer }
     }
 
     /// The documented form of a reply with data.

@@ -35,7 +35,11 @@ impl State {
             }
             ("POST", "auth/token/renew-self") => {
                 self.expect_fields(path, &body, &[], &["increment"]);
-                return self.auth(&token);
+                if self.lease == 0 {
+                    return Answer::errors(400, &["lease is not renewable"]);
+                }
+                let granted = self.lease_after_renewal.unwrap_or(self.lease);
+                return self.auth(&token, granted);
             }
             _ if self.denies => {
                 return Answer::errors(403, &["1 error occurred:\n\t* permission denied\n\n"]);
@@ -91,36 +95,42 @@ impl State {
     fn app_role_login(&mut self, body: &Map<String, Value>) -> Answer {
         self.expect_fields("auth/approle/login", body, &["role_id", "secret_id"], &[]);
         let given = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if self.app_role != Some((given("role_id"), given("secret_id"))) {
-            return Answer::errors(400, &["invalid role or secret ID"]);
+        match &self.app_role {
+            Some((role, secret)) if *role == given("role_id") && *secret == given("secret_id") => {
+                self.issue()
+            }
+            // Later versions: status 400.
+            Some((role, _)) if *role == given("role_id") => Answer::errors(500, &["invalid secret id"]),
+            _ => Answer::errors(400, &["invalid role ID"]),
         }
-        self.issue()
     }
 
     fn kubernetes_login(&mut self, body: &Map<String, Value>) -> Answer {
         self.expect_fields("auth/kubernetes/login", body, &["role", "jwt"], &[]);
         let given = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if self.service_account != Some((given("role"), given("jwt"))) {
-            return Answer::errors(403, &["permission denied"]);
+        match &self.service_account {
+            Some((role, jwt)) if *role == given("role") && *jwt == given("jwt") => self.issue(),
+            Some((role, _)) if *role == given("role") => Answer::errors(403, &["permission denied"]),
+            _ => Answer::errors(400, &[&format!("invalid role name \"{}\"", given("role"))]),
         }
-        self.issue()
     }
 
     fn issue(&mut self) -> Answer {
         self.issued += 1;
         let token = format!("hvs.issued-{}", self.issued);
         self.tokens.push(token.clone());
-        self.auth(&token)
+        self.auth(&token, self.lease)
     }
 
-    fn auth(&self, token: &str) -> Answer {
+    fn auth(&self, token: &str, lease: u64) -> Answer {
         Answer::new(
             200,
             json!({
                 "request_id": "1", "lease_id": "", "renewable": false, "lease_duration": 0, "data": null, "wrap_info": null,
                 "warnings": null, "auth": {
                     "client_token": token, "accessor": "a", "policies": ["default"], "token_policies": ["default"],
-                    "metadata": {}, "lease_duration": self.lease, "renewable": self.lease > 0, "entity_id": "",
+                    "metadata": {}, "lease_duration": lease, "renewable": lease > 0, "entity_id": "", "num_uses": 0,
+                    "mfa_requirement": null,
                     "token_type": "service", "orphan": true
                 }
             }),
@@ -148,20 +158,25 @@ impl State {
 
     fn read_key(&self, name: &str) -> Answer {
         let Some(key) = self.keys.get(name) else { return Answer::errors(404, &[]) };
-        let (kind, versions): (_, Map<String, Value>) = match key {
+        let signs = matches!(key, TransitKey::Signing(_));
+        let mut data = json!({
+            "name": name, "latest_version": key.versions(), "min_available_version": 0, "min_decryption_version": 1,
+            "min_encryption_version": 0, "deletion_allowed": false, "derived": false, "exportable": false,
+            "allow_plaintext_backup": false, "auto_rotate_period": 0, "imported_key": false, "supports_encryption": false,
+            "supports_decryption": false, "supports_derivation": false, "supports_signing": signs
+        });
+        let more = match key {
             TransitKey::Signing(keys) => {
-                ("ecdsa-p256", keys.iter().enumerate().map(public_version).collect())
+                let versions: Map<_, _> = keys.iter().enumerate().map(public_version).collect();
+                json!({ "type": "ecdsa-p256", "keys": versions })
             }
-            TransitKey::Hmac(keys) => (
-                "hmac",
-                (1..=keys.len()).map(|version| (version.to_string(), Value::from(1_793_000_000))).collect(),
-            ),
+            // The product lists no versions of such keys.
+            TransitKey::Hmac(_) => json!({ "type": "hmac", "key_size": self.hmac_key_size }),
         };
-        Answer::data(json!({
-            "type": kind, "name": name, "keys": versions, "latest_version": key.versions(), "deletion_allowed": false,
-            "derived": false, "exportable": false, "min_decryption_version": 1, "min_encryption_version": 0,
-            "supports_signing": kind == "ecdsa-p256"
-        }))
+        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+            data.extend(more);
+        }
+        Answer::data(data)
     }
 
     fn sign(&mut self, name: &str, body: &Map<String, Value>) -> Answer {
@@ -174,11 +189,14 @@ impl State {
                 .push("transit/sign: not an ES256 signature of a digest in the form of JWS".to_owned());
         }
         let Some(TransitKey::Signing(keys)) = self.keys.get(name) else {
-            return Answer::errors(400, &["signing key not found"]);
+            let is_known = self.keys.contains_key(name);
+            let error =
+                if is_known { "key type hmac does not support signing" } else { "signing key not found" };
+            return Answer::errors(400, &[error]);
         };
-        let (version, key) = match version(body, keys) {
-            Ok(found) => found,
-            Err(answer) => return answer,
+        let Some((version, key)) = version(body, keys) else {
+            let error = "requested version for signing is higher than the latest key version";
+            return Answer::errors(500, &[&format!("1 error occurred:\n\t* {error}\n\n")]);
         };
         let digest = input(body).and_then(|input| <[u8; 32]>::try_from(input).ok());
         let Some(digest) = digest else { return Answer::errors(400, &["unable to decode input as base64"]) };
@@ -193,12 +211,16 @@ impl State {
         if body.get("algorithm") != Some(&Value::from("sha2-256")) {
             self.violations.push("transit/hmac: not sha2-256".to_owned());
         }
-        let Some(TransitKey::Hmac(keys)) = self.keys.get(name) else {
-            return Answer::errors(400, &["encryption key not found"]);
+        let keys = match self.keys.get(name) {
+            Some(TransitKey::Hmac(keys)) => keys.clone(),
+            // Keys of all types authenticate: the others with a second secret.
+            Some(TransitKey::Signing(keys)) => vec![[9; 32]; keys.len()],
+            None => return Answer::errors(400, &["encryption key not found"]),
         };
-        let (version, key) = match version(body, keys) {
-            Ok(found) => found,
-            Err(answer) => return answer,
+        let Some((version, key)) = version(body, &keys) else {
+            let latest = keys.len();
+            let error = format!("key version does not exist; latest key version is {latest}");
+            return Answer::errors(400, &[&error]);
         };
         let Some(input) = input(body) else {
             return Answer::errors(400, &["unable to decode input as base64"]);
@@ -214,13 +236,12 @@ fn public_version((index, key): (usize, &SigningKey)) -> (String, Value) {
     ((index + 1).to_string(), version)
 }
 
-/// Returns the version that a request names.
-fn version<'k, K>(body: &Map<String, Value>, keys: &'k [K]) -> Result<(u64, &'k K), Answer> {
+/// Returns the version that a request names, and its key.
+fn version<'k, K>(body: &Map<String, Value>, keys: &'k [K]) -> Option<(u64, &'k K)> {
     let version = body.get("key_version").and_then(Value::as_u64).filter(|version| *version > 0);
     let version = version.unwrap_or(keys.len() as u64);
-    let key = usize::try_from(version).ok().and_then(|version| keys.get(version - 1));
-    let error = "requested version for signing is higher than the latest key version";
-    key.map(|key| (version, key)).ok_or_else(|| Answer::errors(400, &[error]))
+    let key = keys.get(usize::try_from(version).ok()? - 1)?;
+    Some((version, key))
 }
 
 fn input(body: &Map<String, Value>) -> Option<Vec<u8>> {

@@ -103,9 +103,9 @@ impl<T: KeyGeneration> Reloader<T> {
         let now = Instant::now();
         telemetry::keys_loaded();
         let state = State {
+            next_refresh: next_refresh(&files, refresh, now),
             files,
             unsettled: None,
-            next_refresh: now + with_jitter(refresh),
             chosen_at: unix_seconds(),
             failures: 0,
             reported: None,
@@ -228,7 +228,7 @@ impl State {
 
     fn succeeded(&mut self, refresh: Duration) {
         telemetry::keys_loaded();
-        self.next_refresh = Instant::now() + with_jitter(refresh);
+        self.next_refresh = next_refresh(&self.files, refresh, Instant::now());
         (self.failures, self.reported) = (0, None);
     }
 
@@ -250,6 +250,12 @@ impl State {
             self.reported = Some(message);
         }
     }
+}
+
+/// Returns when keys are loaded again: after the refresh interval, or before a secret of theirs ends.
+fn next_refresh(files: &FileVersions, refresh: Duration, now: Instant) -> Instant {
+    let at = now + with_jitter(refresh);
+    files.fetch_again().map_or(at, |fetch_again| fetch_again.min(at))
 }
 
 /// Reports once a day that the key that seals ends soon.

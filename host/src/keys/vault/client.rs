@@ -14,6 +14,7 @@ use super::login;
 use super::session::{Due, Session};
 use super::settings::VaultSettings;
 use crate::escape::Escaped;
+use crate::file_watch;
 use crate::lock::lock;
 use crate::retry::Backoff;
 
@@ -68,8 +69,10 @@ impl Client {
         deadline: Instant,
     ) -> Result<Reply, VaultFault> {
         let reply = self.send(path, token, body, deadline)?;
-        if reply.status == 400 {
-            // What a login with a wrong secret id is answered with.
+        // What a login with a wrong secret id is answered with; by versions from 1.13 to 1.14.0 as an internal error.
+        let is_refused = reply.status == 400
+            || (reply.status == 500 && refusal(path, &reply).ends_with(": invalid secret id"));
+        if is_refused {
             return Err(VaultFault::CredentialsRefused(refusal(path, &reply)));
         }
         checked(path, reply)
@@ -84,12 +87,12 @@ impl Client {
         // Held during a login: other threads wait for its token.
         let mut state = lock(&self.session);
         let now = Instant::now();
-        let due = state.session.as_ref().map_or(Due::Login, |session| session.due(now));
+        let mut due = state.session.as_ref().map_or(Due::Login, |session| session.due(now));
         if due == Due::Renewal
             && let Some(session) = state.session.as_mut().filter(|session| session.renewable)
             && login::renew(self, session, deadline).is_ok()
         {
-            return Ok(session.token.clone());
+            due = Due::Nothing;
         }
         if due != Due::Nothing {
             match (login::login(self, deadline), state.session.as_mut()) {
@@ -99,8 +102,13 @@ impl Client {
                 (Err(fault), _) => return Err(fault),
             }
         }
-        let token = state.session.as_ref().map(|session| session.token.clone());
-        token.ok_or_else(|| VaultFault::Unavailable("no token".to_owned()))
+        let session = state.session.as_ref();
+        let session = session.ok_or_else(|| VaultFault::Unavailable("no token".to_owned()))?;
+        // Keys that are loaded again renew the token, also if they are not used meanwhile.
+        if let Some(remaining) = session.until_renewal(Instant::now()) {
+            file_watch::record_fetch_again(remaining);
+        }
+        Ok(session.token.clone())
     }
 
     /// Forgets a token that was refused. Returns false if another login is known to be useless.

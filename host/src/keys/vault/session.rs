@@ -13,6 +13,8 @@ pub(super) struct Session {
     pub(super) renewable: bool,
     /// The time of the renewal and that of the end; `None` for a token without end.
     lifetime: Option<(Instant, Instant)>,
+    /// The lifetime that the server granted last, in seconds.
+    granted: u64,
 }
 
 /// Maximum lifetime of a token, in seconds: a year, 32 days being the default of servers. It keeps sums of times in range.
@@ -37,13 +39,20 @@ impl Session {
             let renewal = whole / 2 + with_jitter(whole / 6);
             (now + renewal, now + whole)
         });
-        Self { token, renewable, lifetime }
+        Self { token, renewable, lifetime, granted: seconds }
     }
 
-    /// Sets the lifetime after a renewal.
+    /// Sets the lifetime after a renewal. The server shortens it when the maximum lifetime of the token is near: then a login is the next
+    /// step, because each further renewal would be shorter.
     pub(super) fn renewed(&mut self, seconds: u64, renewable: bool, now: Instant) {
         let token = std::mem::take(&mut self.token);
-        *self = Self::new(token, seconds, renewable, now);
+        let is_last = seconds < self.granted;
+        *self = Self::new(token, seconds.max(1), renewable && !is_last, now);
+    }
+
+    /// Returns the time until the token must be renewed; `None` if it has no end.
+    pub(super) fn until_renewal(&self, now: Instant) -> Option<Duration> {
+        self.lifetime.map(|(renewal, _)| renewal.saturating_duration_since(now))
     }
 
     /// Puts off a renewal that has failed, and leaves time for more attempts.
@@ -68,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_is_renewed_before_two_thirds_of_its_time_and_replaced_at_its_end() {
+    fn token_is_renewed_before_two_thirds_of_its_time_and_replaced_when_no_renewal_extends_it() {
         let now = Instant::now();
         for _ in 0..100 {
             let session = Session::new(Zeroizing::new("t".to_owned()), 600, true, now);
@@ -78,6 +87,13 @@ mod tests {
                 (Due::Nothing, Due::Renewal, Due::Renewal, Due::Login)
             );
         }
+        let mut session = Session::new(Zeroizing::new("t".to_owned()), 600, true, now);
+        session.renewed(600, true, now);
+        assert!(session.renewable);
+        session.renewed(599, true, now);
+        assert!(!session.renewable, "the maximum lifetime is near");
+        session.renewed(0, true, now);
+        assert_eq!(session.due(now + Duration::from_secs(1)), Due::Login);
         let endless = Session::new(Zeroizing::new("t".to_owned()), 0, false, now);
         assert_eq!(endless.due(now + Duration::from_secs(1 << 30)), Due::Nothing);
     }

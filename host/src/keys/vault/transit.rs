@@ -30,8 +30,24 @@ struct Read {
 struct KeyData {
     r#type: String,
     latest_version: u64,
-    /// The versions: objects of asymmetric keys, times of symmetric ones.
+    /// The first version that was not deleted; 0 if none was.
+    #[serde(default)]
+    min_available_version: u64,
+    /// The versions: objects of asymmetric keys, times of symmetric ones; none of HMAC keys.
+    #[serde(default)]
     keys: BTreeMap<String, Version>,
+    /// Length of an HMAC key, in bytes. Servers before version 1.12 do not state it.
+    #[serde(default)]
+    key_size: Option<u64>,
+}
+
+impl KeyData {
+    fn has_version(&self, version: u64) -> bool {
+        match self.keys.is_empty() {
+            true => (self.min_available_version.max(1)..=self.latest_version).contains(&version),
+            false => self.keys.contains_key(&version.to_string()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,6 +56,9 @@ enum Version {
     Asymmetric { public_key: String },
     Other(serde::de::IgnoredAny),
 }
+
+/// Length of the secret of suite M, in bytes.
+const MAC_KEY_LEN: u64 = 32;
 
 /// What a key signs when it is opened: not the digest of a message.
 const SELF_TEST: &[u8] = b"taskseal self-test of a signing key in Vault";
@@ -64,7 +83,7 @@ impl Key {
         let reply = client.call(&path, None)?;
         let Read { data } = parse(&path, &reply)?;
         let version = version.unwrap_or(data.latest_version);
-        if !data.keys.contains_key(&version.to_string()) {
+        if !data.has_version(version) {
             return Err(VaultFault::NotFound(format!(
                 "{path}: no version {version}, the latest is {}",
                 data.latest_version
@@ -222,7 +241,15 @@ impl HmacKey {
         version: Option<u64>,
         kid: KeyId,
     ) -> Result<Self, VaultFault> {
-        let (key, _) = Key::load(client, mount, name, version)?;
+        let (key, data) = Key::load(client, mount, name, version)?;
+        let fault = |what: &str| VaultFault::Invalid(format!("{mount}/keys/{name}: {what}"));
+        // Keys of other types authenticate too, with a second secret that no verifier has.
+        if data.r#type != "hmac" {
+            return Err(fault("not a key of the type hmac"));
+        }
+        if data.key_size.is_some_and(|size| size != MAC_KEY_LEN) {
+            return Err(fault("the key_size must be 32: verifiers have a secret of 32 bytes"));
+        }
         let key = Self { key, kid };
         key.tag(b"")?;
         Ok(key)
