@@ -54,6 +54,11 @@ pub(super) fn run_in_project(reader: &mut Reader, mut each: impl FnMut(&mut Read
         }
         let _ = reader.run(&block);
     }
+    run_task(reader);
+}
+
+/// Enqueues a task, which the worker runs.
+pub(super) fn run_task(reader: &mut Reader) {
     let id =
         reader.prepare("taskseal enqueue --quiet --queue default --type invoice:digest --payload sample.txt");
     let _ = reader.prepare("taskseal worker --once");

@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
+use base64ct::{Base64, Encoding as _};
 use serde_json::json;
 use taskseal::keys::{Algorithm, SecretKey};
 use taskseal_tests::documents::Page;
@@ -11,7 +12,7 @@ use taskseal_tests::vault::ContractVault;
 
 use super::languages::have;
 use super::reader::{Reader, first};
-use super::services::{project_without_task_keys, run_in_project};
+use super::services::{configure, project_without_task_keys, run_in_project, run_task};
 use crate::support::queue::until;
 
 /// A development server, which keeps everything in memory. It is killed at the end.
@@ -57,10 +58,28 @@ pub(crate) fn keys_in_vault(reader: &mut Reader) {
         let server = DevelopmentServer::start(reader);
         let _ = reader.prepare(&format!("export VAULT_ADDR=http://{} VAULT_TOKEN=root", server.address));
         add_section(reader, &format!("http://{}", server.address));
-        run_in_project(reader, |_, _| ());
+        run_page(reader);
     } else {
         with_contract_server(reader);
     }
+}
+
+/// Runs the page, then a task with its HMAC key.
+fn run_page(reader: &mut Reader) {
+    let mut kid = String::new();
+    run_in_project(reader, |reader, _| {
+        if reader.exists("mac.key") && kid.is_empty() {
+            let keyset = reader.read("keyset.toml");
+            kid = keyset.rsplit("kid = \"").next().unwrap().split('"').next().unwrap().to_owned();
+            reader.replace("0011223344556677", &kid);
+        }
+    });
+    let uri = format!("vault://transit/keys/mac?version=1&kid={kid}");
+    configure(
+        reader,
+        &format!("[client]\nsuite = \"M\"\nkey = \"{uri}\"\n[policy]\nsuites = [\"SP\", \"M\"]"),
+    );
+    run_task(reader);
 }
 
 /// Adds the section of the page that names the server.
@@ -87,8 +106,11 @@ fn with_contract_server(reader: &mut Reader) {
             shared.add_signing_key("shop", *key);
         } else if command.starts_with("vault kv put") {
             shared.put("plant/worker", json!({ "key": reader.read("worker.key") }));
+        } else if command.starts_with("vault transit import") {
+            let secret = Base64::decode_vec(reader.read("mac.b64").trim()).unwrap();
+            shared.add_hmac_key("mac", secret.try_into().unwrap());
         }
     });
-    run_in_project(reader, |_, _| ());
+    run_page(reader);
     assert_eq!(server.violations(), Vec::<String>::new());
 }
