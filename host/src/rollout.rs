@@ -2,8 +2,10 @@
 //!
 //! Workers count in memory and store the counts once in a few seconds. The strictest mode of a type is stored before the worker
 //! runs its first task, so that a policy file that loosens it is refused at the next start. Types are counted by the pattern of
-//! their rule: an attacker who can write to the queue cannot add rows.
+//! their rule: an attacker who can write to the queue cannot add rows. The modes are stored twice, so that the loss of one file loosens
+//! none.
 
+mod copy;
 mod counts;
 mod store;
 #[cfg(test)]
@@ -51,14 +53,30 @@ pub struct Loosened {
 }
 
 impl Rollout {
-    /// Opens the record at `path`, or creates it.
+    /// Opens the record at `path`, or creates it. Modes that it has lost and its copy has are recorded again.
     ///
     /// # Errors
-    /// [`StateError`].
+    /// [`StateError`]; [`StateError::Unusable`] also if the record is lost and its copy is damaged.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let store = Store::open(path)?;
         let sealed = RwLock::new(store.sealed()?);
         Ok(Self { store: Some(store), sealed, ..Self::default() })
+    }
+
+    /// Opens the record at `path` to read it. If there is none, nothing is created, and what is known are the modes of its copy.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_existing(path: &Path) -> Result<Self, StateError> {
+        let store = Store::open_existing(path)?;
+        let modes = match &store {
+            Some(store) => store.modes()?,
+            None => store::modes_of_copy(path)?,
+        };
+        let sealed = RwLock::new(store.as_ref().map_or_else(|| Ok(HashSet::new()), Store::sealed)?);
+        let rollout = Self { store, sealed, ..Self::default() };
+        rollout.remember(modes);
+        Ok(rollout)
     }
 
     /// Records the modes of these patterns, each of which may be stricter than before. Returns those that are looser: nothing is
@@ -80,12 +98,19 @@ impl Rollout {
         }
     }
 
-    /// Returns which of these modes are looser than recorded. It records nothing.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub(crate) fn looser(&self, modes: &[(String, Mode)]) -> Result<Vec<Loosened>, StateError> {
-        self.store.as_ref().map_or_else(|| Ok(Vec::new()), |store| store.looser(modes))
+    /// Returns which of these modes are looser than those that this process has used or read. It records nothing.
+    pub(crate) fn looser(&self, modes: &[(String, Mode)]) -> Vec<Loosened> {
+        find_loosened(&self.known_modes(), modes)
+    }
+
+    /// Returns whether the mode of a type is known.
+    pub(crate) fn knows_modes(&self) -> bool {
+        !self.known_modes().is_empty()
+    }
+
+    fn known_modes(&self) -> Vec<(String, Mode)> {
+        let known = self.strictest.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(pattern, mode)| (pattern.clone(), *mode)).collect()
     }
 
     /// Records the modes of a policy that replaces the one of a running worker, as [`adopt`](Self::adopt) does. A mode is also
@@ -99,11 +124,7 @@ impl Rollout {
         without_rule: &[(String, Mode)],
     ) -> Result<Vec<Loosened>, StateError> {
         let all: Vec<(String, Mode)> = modes.iter().chain(without_rule).cloned().collect();
-        let used: Vec<(String, Mode)> = {
-            let known = self.strictest.read().unwrap_or_else(PoisonError::into_inner);
-            known.iter().map(|(pattern, mode)| (pattern.clone(), *mode)).collect()
-        };
-        let loosened = find_loosened(&used, &all);
+        let loosened = self.looser(&all);
         if !loosened.is_empty() {
             return Ok(loosened);
         }

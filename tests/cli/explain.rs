@@ -75,15 +75,23 @@ fn refused_entry_and_worker_have_the_same_code() {
 }
 
 #[test]
-fn task_that_has_run_is_refused_by_the_ledger() {
+fn task_that_has_run_is_shown_with_the_time_and_a_copy_of_it_is_refused_by_the_ledger() {
     let project = Project::new();
-    let id = project.enqueue();
+    fs::write(project.path("copy.cose"), project.seal(b"body")).unwrap();
+    let run = project.run(&["enqueue", "--queue", "default", "--sealed", "copy.cose"]);
+    let id = run.ok().text().trim().to_owned();
     let before = project.run(&["explain", &id, "--json"]);
     let found = object(before.ok());
     let verdicts = found["checks"].as_array().unwrap().iter().map(|check| check["verdict"].clone());
     assert!(verdicts.into_iter().all(|verdict| verdict == "ok"), "{found}");
     project.run(&ONCE).ok();
-    is_refused(&project, &id, "ledger", "replayed");
+    let run = project.run(&["explain", &id, "--json"]);
+    let found = object(run.ok());
+    assert_eq!((&found["has_run"], &found["accepted"]), (&true.into(), &false.into()), "{found}");
+    assert!(found["refused"].is_null() && found["ran_at"].as_str().unwrap().starts_with("20"), "{found}");
+    let shown = project.run(&["explain", &id]);
+    assert!(shown.ok().err.contains("it ran and succeeded at 20"), "{shown:?}");
+    is_refused(&project, "copy.cose", "ledger", "replayed");
 }
 
 #[test]

@@ -54,6 +54,33 @@ fn check_before_the_first_worker_creates_no_record_of_modes() {
 }
 
 #[test]
+fn lost_record_of_modes_lets_no_worker_start_with_a_looser_mode() {
+    let project = ruled(ENFORCE);
+    project.run(&ONCE).ok();
+    for file in ["rollout.db", "rollout.db-wal", "rollout.db-shm"] {
+        let _ = fs::remove_file(project.path("state").join(file));
+    }
+    set(&project, OBSERVE);
+    assert_eq!(status(&project)["mode"], "enforce");
+    assert!(!project.path("state/rollout.db").exists());
+    let run = project.run(&ONCE);
+    run.failed(1).hinted();
+    assert!(run.err.contains("taskseal rollout loosen 'file:digest'"), "{run:?}");
+    fs::remove_file(project.path("state/rollout.db")).unwrap();
+    fs::write(project.path("state/rollout-modes"), "").unwrap();
+    project.run(&ONCE).failed(8).hinted();
+}
+
+#[test]
+fn commands_that_only_show_modes_create_no_record() {
+    let project = ruled(OBSERVE);
+    let id = store_unsealed(&project.path("queue/queue.db"), "file:digest");
+    assert_eq!(status(&project)["mode"], "observe");
+    project.run(&["explain", &id]).ok();
+    assert!(!project.path("state/rollout.db").exists());
+}
+
+#[test]
 fn looser_mode_is_in_the_audit_log() {
     let project = ruled(ENFORCE);
     let file = project.path("taskseal.toml");

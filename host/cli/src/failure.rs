@@ -29,7 +29,7 @@ pub(crate) enum Exit {
     NotYet = 6,
     /// A token refused a PIN. The same command would make another attempt, which may lock the token.
     PinRefused = 7,
-    /// The replay ledger does not exist, or the checkpoint of the keyset is missing or damaged. A restart does not help: only an
+    /// The replay ledger does not exist, or the checkpoint of the keyset is missing or damaged, or the record of modes is. A restart does not help: only an
     /// operator may decide to create another one.
     LedgerMissing = 8,
 }

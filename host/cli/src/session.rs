@@ -130,6 +130,12 @@ pub(crate) fn setup_failure(config: &Config, error: SetupError) -> Failure {
         SetupError::Clock(clock) => Failure::unavailable(error.to_string()).hint(clock_hint(config, clock)),
         SetupError::State(StateError::Moved { .. }) => Failure::unavailable(error.to_string()),
         SetupError::State(ref cause) if cause.is_transient() => Failure::unavailable(error.to_string()),
+        SetupError::State(StateError::Unusable { kind: StateKind::Rollout, .. }) => {
+            Failure::ledger_missing(error.to_string()).hint(
+                "the strictest modes of task types are not known: restore the file, or move it away, and allow no mode \
+                 in the policy file that is looser than before",
+            )
+        }
         SetupError::State(StateError::Unusable { kind: StateKind::Ledger, .. }) => {
             let message = error.to_string();
             Failure::new(message).hint(format!(

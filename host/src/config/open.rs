@@ -203,6 +203,15 @@ impl Config {
         Ok(Rollout::open(&self.state_dir.join("rollout.db"))?)
     }
 
+    /// Opens the record of the modes of task types to read it. Nothing is created: a worker does that.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    #[doc(hidden)]
+    pub fn existing_rollout(&self) -> Result<Rollout, SetupError> {
+        Ok(Rollout::open_existing(&self.state_dir.join("rollout.db"))?)
+    }
+
     fn quarantine_file(&self) -> PathBuf {
         self.state_dir.join("quarantine.db")
     }

@@ -6,10 +6,12 @@ use std::path::Path;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::Loosened;
+use super::copy::ModesCopy;
 use super::counts::{Pending, QueueCounts, RefusalCount, TypeReport};
+use crate::file_error::FileError;
 use crate::policy::Mode;
 use crate::queue::QueueName;
-use crate::sqlite::{Schema, read_rows};
+use crate::sqlite::{self, Schema, read_rows};
 use crate::state::{StateError, StateFile, StateKind};
 use crate::time::UnixMillis;
 
@@ -68,11 +70,69 @@ const SET_MODE: &str = "
 #[derive(Debug)]
 pub(super) struct Store {
     file: StateFile,
+    copy: ModesCopy,
 }
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, StateError> {
-        Ok(Self { file: StateFile::open(StateKind::Rollout, path, &SCHEMA, true)? })
+        // Before the record is created: it would look like a first start otherwise.
+        let is_lost = !sqlite::is_used(path);
+        let copy = ModesCopy::beside(path);
+        let known = match copy.read() {
+            Err(error) if is_lost => return Err(damaged(error)),
+            // It is written again.
+            Err(_) => Vec::new(),
+            Ok(known) => known.unwrap_or_default(),
+        };
+        let store = Self { file: StateFile::open(StateKind::Rollout, path, &SCHEMA, true)?, copy };
+        store.restore(&known)?;
+        Ok(store)
+    }
+
+    /// Opens the record if there is one.
+    pub(super) fn open_existing(path: &Path) -> Result<Option<Self>, StateError> {
+        if !sqlite::is_used(path) {
+            return Ok(None);
+        }
+        let file = StateFile::open(StateKind::Rollout, path, &SCHEMA, false)?;
+        Ok(Some(Self { file, copy: ModesCopy::beside(path) }))
+    }
+
+    /// Returns the strictest mode of each pattern, of the record and its copy.
+    pub(super) fn modes(&self) -> Result<Vec<(String, Mode)>, StateError> {
+        let mut modes = self.file.read(recorded)?;
+        modes.extend(self.copy.read().ok().flatten().unwrap_or_default());
+        Ok(modes)
+    }
+
+    /// Records the modes of the copy that are stricter than those of the record, and writes the copy.
+    fn restore(&self, known: &[(String, Mode)]) -> Result<(), StateError> {
+        self.change_modes(|transaction| {
+            let recorded = recorded(transaction)?;
+            let is_missing = |(pattern, mode): &&(String, Mode)| {
+                let same = recorded.iter().find(|(other, _)| other == pattern);
+                same.is_none_or(|(_, recorded)| mode > recorded)
+            };
+            known
+                .iter()
+                .filter(is_missing)
+                .try_for_each(|(pattern, mode)| set_mode(transaction, pattern, *mode))
+        })
+    }
+
+    /// Changes modes, and writes the copy while no other process changes them. If that fails, the change is recorded all the same:
+    /// of two different modes, the stricter one holds.
+    fn change_modes<T>(
+        &self,
+        mut change: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let (changed, written) = self.file.write(|transaction| {
+            let changed = change(transaction)?;
+            Ok((changed, self.copy.write(&recorded(transaction)?)))
+        })?;
+        let unavailable = |error: FileError| StateError::new(StateKind::Rollout, true, Box::new(error));
+        written.map_err(unavailable)?;
+        Ok(changed)
     }
 
     /// Returns queue and pattern of the types of which a sealed task was accepted.
@@ -85,18 +145,13 @@ impl Store {
         })
     }
 
-    /// Returns the modes that are looser than recorded.
-    pub(super) fn looser(&self, modes: &[(String, Mode)]) -> Result<Vec<Loosened>, StateError> {
-        self.file.read(|connection| Ok(find_loosened(&recorded(connection)?, modes)))
-    }
-
     /// Records modes. Returns the strictest of each pattern, or the modes that are looser than recorded.
     #[expect(clippy::type_complexity, reason = "two outcomes of a call that succeeded")]
     pub(super) fn adopt(
         &self,
         modes: &[(String, Mode)],
     ) -> Result<Result<Vec<(String, Mode)>, Vec<Loosened>>, StateError> {
-        self.file.write(|transaction| {
+        self.change_modes(|transaction| {
             let loosened = find_loosened(&recorded(transaction)?, modes);
             if !loosened.is_empty() {
                 return Ok(Err(loosened));
@@ -110,7 +165,7 @@ impl Store {
 
     /// Records modes, except those that are looser than recorded.
     pub(super) fn tighten(&self, modes: &[(String, Mode)]) -> Result<(), StateError> {
-        self.file.write(|transaction| {
+        self.change_modes(|transaction| {
             let recorded = recorded(transaction)?;
             for (pattern, mode) in modes {
                 if loosened(&recorded, pattern, *mode).is_none() {
@@ -122,7 +177,7 @@ impl Store {
     }
 
     pub(super) fn loosen(&self, pattern: &str) -> Result<Vec<(String, Mode)>, StateError> {
-        self.file.write(|transaction| {
+        self.change_modes(|transaction| {
             let recorded = recorded(transaction)?;
             let matching: Vec<(String, Mode)> =
                 recorded.into_iter().filter(|(other, _)| includes(other, pattern)).collect();
@@ -179,6 +234,15 @@ impl Store {
             Ok(types.into_values().collect())
         })
     }
+}
+
+/// Returns the modes of the copy, for a record that does not exist.
+pub(super) fn modes_of_copy(path: &Path) -> Result<Vec<(String, Mode)>, StateError> {
+    Ok(ModesCopy::beside(path).read().map_err(damaged)?.unwrap_or_default())
+}
+
+fn damaged(error: FileError) -> StateError {
+    StateError::new(StateKind::Rollout, false, Box::new(error))
 }
 
 fn report_of(types: &mut BTreeMap<String, TypeReport>, pattern: String) -> &mut TypeReport {

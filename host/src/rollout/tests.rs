@@ -153,3 +153,85 @@ fn counts_of_several_processes_add_up() {
         TypeReport { pattern: "a".to_owned(), strictest: None, queues: vec![counts], refused: vec![refused] };
     assert_eq!(report, [expected]);
 }
+
+const FILES: [&str; 3] = ["rollout.db", "rollout.db-wal", "rollout.db-shm"];
+
+/// Loses the record, but not its copy.
+fn lose(folder: &tempfile::TempDir) {
+    for file in FILES {
+        let _ = std::fs::remove_file(folder.path().join(file));
+    }
+}
+
+#[test]
+fn record_that_is_lost_loosens_no_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    open(&folder).adopt(&modes(&[("email:*", Mode::Prefer), ("invoice", Mode::Observe)])).unwrap();
+    open(&folder).tighten(modes(&[("invoice", Mode::Enforce)])).unwrap();
+    for lost in [true, false] {
+        if lost {
+            lose(&folder);
+        } else {
+            std::fs::write(folder.path().join("rollout.db"), "").unwrap();
+        }
+        let found =
+            open(&folder).adopt(&modes(&[("email:*", Mode::Off), ("invoice", Mode::Prefer)])).unwrap();
+        let found: Vec<_> = found.into_iter().map(|one| (one.pattern, one.strictest)).collect();
+        assert_eq!(found, modes(&[("email:*", Mode::Prefer), ("invoice", Mode::Enforce)]));
+    }
+}
+
+#[test]
+fn record_whose_copy_is_damaged_is_unusable_only_if_it_is_lost_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("rollout-modes");
+    open(&folder).adopt(&modes(&[("email:*", Mode::Enforce)])).unwrap();
+    let good = std::fs::read_to_string(&copy).unwrap();
+    for damaged in ["", "taskseal modes 1\nend 0", &good[..good.len() - 1], &good.replace("enforce", "off ")]
+    {
+        std::fs::write(&copy, damaged).unwrap();
+        drop(open(&folder));
+        assert_eq!(std::fs::read_to_string(&copy).unwrap(), good, "{damaged}");
+    }
+    std::fs::write(&copy, "").unwrap();
+    lose(&folder);
+    let path = folder.path().join("rollout.db");
+    for error in [Rollout::open(&path).unwrap_err(), Rollout::open_existing(&path).unwrap_err()] {
+        assert!(matches!(error, StateError::Unusable { .. }), "{error}");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn older_record_loosens_no_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    open(&folder).adopt(&modes(&[("email:*", Mode::Observe)])).unwrap();
+    let older = std::fs::read(folder.path().join("rollout.db")).unwrap();
+    open(&folder).adopt(&modes(&[("email:*", Mode::Enforce)])).unwrap();
+    lose(&folder);
+    std::fs::write(folder.path().join("rollout.db"), older).unwrap();
+    assert_eq!(open(&folder).adopt(&modes(&[("email:*", Mode::Observe)])).unwrap().len(), 1);
+}
+
+#[test]
+fn mode_that_an_operator_has_loosened_stays_loose_when_the_record_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    open(&folder).adopt(&modes(&[("email:*", Mode::Enforce)])).unwrap();
+    open(&folder).loosen("email:*").unwrap();
+    lose(&folder);
+    assert_eq!(open(&folder).adopt(&modes(&[("email:*", Mode::Off)])).unwrap(), []);
+}
+
+#[test]
+fn record_that_is_only_read_is_not_created_and_knows_the_modes_of_its_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rollout.db");
+    let existing = Rollout::open_existing(&path).unwrap();
+    assert_eq!(existing.effective("email:*", Mode::Observe), Mode::Observe);
+    assert!(!path.exists());
+    open(&folder).adopt(&modes(&[("email:*", Mode::Prefer)])).unwrap();
+    assert_eq!(Rollout::open_existing(&path).unwrap().effective("email:*", Mode::Off), Mode::Prefer);
+    lose(&folder);
+    assert_eq!(Rollout::open_existing(&path).unwrap().effective("email:*", Mode::Off), Mode::Prefer);
+    assert!(!path.exists());
+}

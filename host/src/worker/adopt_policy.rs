@@ -30,10 +30,13 @@ impl Config {
     pub fn check_modes(&self) -> Result<bool, SetupError> {
         let worker = self.worker()?;
         let file = self.state_dir.join("rollout.db");
-        if worker.policy.file.is_none() || !file.exists() {
+        if worker.policy.file.is_none() {
             return Ok(false);
         }
-        let (rollout, handlers) = (Rollout::open(&file)?, Handlers::of_programs(self)?);
+        let (rollout, handlers) = (Rollout::open_existing(&file)?, Handlers::of_programs(self)?);
+        if !rollout.knows_modes() {
+            return Ok(false);
+        }
         let policy = PolicySet::new(worker.policy.clone(), worker.rules.clone());
         PolicyGuard { config: self, rollout: &rollout, handled: &handlers.patterns() }.check(&policy)?;
         Ok(true)
@@ -52,7 +55,7 @@ impl PolicyGuard<'_> {
 
     /// Checks the modes of the first policy of a worker as [`adopt`](Self::adopt) does.
     fn check(&self, policy: &PolicySet) -> Result<(), SetupError> {
-        let loosened = self.rollout.looser(&self.all_modes(policy))?;
+        let loosened = self.rollout.looser(&self.all_modes(policy));
         self.first_loosened(policy, &loosened)
     }
 

@@ -6,7 +6,6 @@ use serde_json::json;
 use taskseal::audit::OperatorAction;
 use taskseal::config::Config;
 use taskseal::policy::Mode;
-use taskseal::rollout::Rollout;
 
 use crate::failure::Failure;
 use crate::global::Global;
@@ -48,20 +47,20 @@ struct Loosen {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let config = project::config(global)?;
     match &args.command {
-        Command::Status(args) => status::run(&config, args, ui),
+        Command::Status(args) => {
+            check_file(&config)?;
+            status::run(&config, args, ui)
+        }
         Command::Loosen(Loosen { pattern }) => loosen(&config, pattern, ui),
     }
 }
 
-/// Opens what workers have counted.
-fn open(config: &Config) -> Result<Rollout, Failure> {
-    if config.policy.file.is_none() {
-        return Err(Failure::config(
-            taskseal::FileError::new(&config.file, "no policy file: every task must be sealed")
-                .hint("name one with `file` in [policy]"),
-        ));
+fn check_file(config: &Config) -> Result<(), Failure> {
+    if config.policy.file.is_some() {
+        return Ok(());
     }
-    config.open_rollout().map_err(|error| setup_failure(config, error))
+    let error = taskseal::FileError::new(&config.file, "no policy file: every task must be sealed");
+    Err(Failure::config(error.hint("name one with `file` in [policy]")))
 }
 
 fn loosen(config: &Config, pattern: &str, ui: &Ui) -> Result<(), Failure> {
@@ -69,7 +68,8 @@ fn loosen(config: &Config, pattern: &str, ui: &Ui) -> Result<(), Failure> {
         return Err(Failure::usage(format!("`{pattern}` is not a task type or prefix"))
             .hint("give it as the policy file names it, such as 'email:*'"));
     }
-    let rollout = open(config)?;
+    check_file(config)?;
+    let rollout = config.open_rollout().map_err(|error| setup_failure(config, error))?;
     let trail = Trail::open(config, ui)?;
     let action = trail.begin(OperatorAction::LoosenMode { task_type: pattern.to_owned() })?;
     let recorded =

@@ -18,6 +18,8 @@ use crate::output::json;
 pub(super) enum Outcome {
     Accepted,
     Refused(Refusal),
+    /// The task has run and succeeded, and is settled.
+    Ran,
     /// This host cannot know, or an earlier check makes it void.
     Unknown,
 }
@@ -48,10 +50,15 @@ impl Check {
         Self { name, outcome: Outcome::Unknown, found: found.into(), required: required.into() }
     }
 
+    fn ran(name: &'static str, found: impl Into<String>, required: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Ran, found: found.into(), required: required.into() }
+    }
+
     fn verdict(&self) -> &'static str {
         match self.outcome {
             Outcome::Accepted => "ok",
             Outcome::Refused(refusal) => refusal.code(),
+            Outcome::Ran => "ran",
             Outcome::Unknown => "unknown",
         }
     }

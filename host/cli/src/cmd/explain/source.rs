@@ -6,6 +6,7 @@ use taskseal::QueueName;
 use taskseal::broker::{TaskInfo, TaskRecord, TaskState};
 use taskseal::config::{Config, SetupError};
 use taskseal::quarantine::EntryId;
+use taskseal::time::UnixMillis;
 use taskseal_core::{OpenError, Unverified};
 
 use crate::failure::Failure;
@@ -25,7 +26,7 @@ pub(super) struct Source {
 enum Location {
     File,
     Entry(i64),
-    Queue(TaskState, String),
+    Queue(Box<TaskInfo>),
 }
 
 impl Source {
@@ -91,8 +92,10 @@ impl Source {
             for queue in session.queues_or(queue).await? {
                 let found = session.broker.find(&queue, id).await;
                 let found = found.map_err(|error| session.broker_failure(&error))?;
-                if let Some(TaskInfo { state, record: Some(record), .. }) = found {
-                    let (bytes, location) = (record.envelope.to_vec(), Location::Queue(state, id.to_owned()));
+                if let Some(mut info) = found
+                    && let Some(record) = info.record.take()
+                {
+                    let (bytes, location) = (record.envelope.to_vec(), Location::Queue(Box::new(info)));
                     return Ok(Self { queue, bytes, record: Some(record), location });
                 }
             }
@@ -101,15 +104,26 @@ impl Source {
         })
     }
 
+    /// Returns when the task succeeded, according to its queue: `None` if it has not, `Some(None)` if the queue does not know when.
+    #[expect(clippy::option_option, reason = "whether and when are two questions")]
+    pub(super) fn completed(&self) -> Option<Option<UnixMillis>> {
+        match &self.location {
+            Location::Queue(info) if info.state == TaskState::Completed => Some(info.completed_at),
+            _ => None,
+        }
+    }
+
     /// Returns what to do with a task that a worker would run.
     pub(super) fn next_step(&self) -> String {
         match &self.location {
             Location::File => "`taskseal enqueue --sealed FILE` enqueues it".to_owned(),
             Location::Entry(number) => format!("`taskseal quarantine release {number}` releases it"),
-            Location::Queue(TaskState::Archived | TaskState::Retry | TaskState::Scheduled, id) => {
-                format!("`taskseal task run {id}` makes it pending")
-            }
-            Location::Queue(state, _) => format!("it is {}", state.as_str()),
+            Location::Queue(info) => match info.state {
+                TaskState::Archived | TaskState::Retry | TaskState::Scheduled => {
+                    format!("`taskseal task run {}` makes it pending", info.id)
+                }
+                state => format!("it is {}", state.as_str()),
+            },
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(config: &Config, args: &Args, ui: &Ui) -> Result<(), Failure> {
-    let rollout = super::open(config)?;
+    let rollout = config.existing_rollout().map_err(|error| setup_failure(config, error))?;
     let mut reports = rollout.report().map_err(|error| setup_failure(config, error.into()))?;
     let now = UnixMillis::now();
     let mut rows = Vec::new();

@@ -7,8 +7,10 @@ use taskseal_core::Refusal;
 use taskseal_core::claims::Claims;
 
 use super::Check;
+use crate::cmd::explain::source::Source;
+use crate::time_arg;
 
-pub(super) fn check(config: &Config, claims: &Claims<'_>, bytes: &[u8]) -> Check {
+pub(super) fn check(config: &Config, claims: &Claims<'_>, source: &Source) -> Check {
     const NAME: &str = "ledger";
     let required = "has not run, and has an attempt left";
     let ledger = match config.open_ledger() {
@@ -24,8 +26,12 @@ pub(super) fn check(config: &Config, claims: &Claims<'_>, bytes: &[u8]) -> Check
     };
     let most = claims.attempts.map_or_else(|| "the worker's default".to_owned(), |most| most.to_string());
     let found = format!("{}, {attempts} of {most} attempts", state.name());
-    if digest != <[u8; 32]>::from(Sha256::digest(bytes)) {
+    if digest != <[u8; 32]>::from(Sha256::digest(source.seal())) {
         return Check::new(NAME, false, Refusal::Conflict, "another envelope with this id", required);
+    }
+    if let (RecordedState::Finished | RecordedState::Done, Some(at)) = (state, source.completed()) {
+        let found = at.map_or(found.clone(), |at| format!("{found}, at {} by the queue", time_arg::show(at)));
+        return Check::ran(NAME, found, required);
     }
     let is_used_up = claims.attempts.is_some_and(|most| attempts >= u32::from(most));
     let refusal = match state {

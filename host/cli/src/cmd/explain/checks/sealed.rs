@@ -200,7 +200,7 @@ impl Context<'_> {
                 Check::new("rule", false, violation.refusal, "not accepted", violation.to_string())
             }
         });
-        checks.push(ledger::check(self.config, claims, self.source.seal()));
+        checks.push(ledger::check(self.config, claims, self.source));
         checks
     }
 

@@ -2,7 +2,7 @@
 
 use taskseal::config::Config;
 use taskseal::policy::{Mode, RuleChoice, TypeRule};
-use taskseal::rollout::{Rollout, TypeReport};
+use taskseal::rollout::Rollout;
 use taskseal::time::UnixMillis;
 use taskseal_core::Refusal;
 
@@ -36,20 +36,16 @@ pub(super) fn checks(config: &Config, source: &Source) -> Result<Vec<Check>, Fai
 /// The modes that hold on this host.
 pub(super) struct Modes {
     rollout: Rollout,
-    recorded: Vec<TypeReport>,
 }
 
 impl Modes {
     pub(super) fn open(config: &Config) -> Result<Self, Failure> {
-        let rollout = config.open_rollout().map_err(|error| setup_failure(config, error))?;
-        let recorded = rollout.report().map_err(|error| setup_failure(config, error.into()))?;
-        Ok(Self { rollout, recorded })
+        let rollout = config.existing_rollout().map_err(|error| setup_failure(config, error))?;
+        Ok(Self { rollout })
     }
 
     /// Returns the mode of a rule: that of the file, or a stricter one that a worker of this host has used.
     pub(super) fn of(&self, rule: &TypeRule) -> Mode {
-        let recorded = self.recorded.iter().find(|report| report.pattern == rule.pattern);
-        let strictest = recorded.and_then(|report| report.strictest).unwrap_or(Mode::Off);
-        rule.mode_at(UnixMillis::now()).max(strictest)
+        self.rollout.effective(&rule.pattern, rule.mode_at(UnixMillis::now()))
     }
 }
