@@ -139,7 +139,7 @@ impl Task {
     ///
     /// # Security
     /// The broker can read the body. A process that can write to the queue can remove the signature: then the task is unsealed, and the
-    /// [mode](crate::policy::Mode) of its type decides. Old workers verify nothing.
+    /// mode of its type in the policy file decides. Old workers verify nothing.
     #[must_use]
     pub const fn detached(mut self) -> Self {
         self.is_detached = true;
