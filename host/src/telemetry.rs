@@ -210,6 +210,7 @@ fn count(event: &Event) {
         | Event::KeysReloadFailed { .. }
         | Event::KeysStale { .. }
         | Event::KeyEndsSoon { .. }
+        | Event::KeysetEndsSoon { .. }
         | Event::FleetDiffers { .. }
         | Event::FleetAgrees
         | Event::KeyBack { .. } => {}
@@ -291,6 +292,9 @@ fn trace(event: &Event) {
         Event::KeysStale { age } => emit!(warn, "keys-stale", event, seconds = age.as_secs()),
         Event::KeyEndsSoon { kid, ends_at } => {
             emit!(warn, "key-ends-soon", event, kid = display(kid), ends_at = ends_at.as_secs());
+        }
+        Event::KeysetEndsSoon { sequence, ends_at } => {
+            emit!(warn, "keyset-ends-soon", event, sequence, ends_at = ends_at.as_secs());
         }
         Event::QuarantineFull { evicted } => emit!(warn, "quarantine-full", event, evicted),
         Event::ClockSetBack { by } => emit!(warn, "clock-set-back", event, seconds = by.as_secs()),

@@ -7,6 +7,7 @@ pub(crate) use self::reload::{KeyGeneration, POLL, Reloader, Trigger};
 
 mod age;
 mod change;
+mod ends;
 mod load;
 mod reload;
 

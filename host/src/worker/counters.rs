@@ -94,6 +94,7 @@ impl Tally {
             | Event::PolicyReloadFailed { .. }
             | Event::KeysStale { .. }
             | Event::KeyEndsSoon { .. }
+            | Event::KeysetEndsSoon { .. }
             | Event::HandlerNotStarted { .. }
             | Event::AuditFailed { .. }
             | Event::AuditBack => {}

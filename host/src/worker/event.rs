@@ -248,6 +248,13 @@ pub enum Event {
         /// When it ends.
         ends_at: UnixMillis,
     },
+    /// Less than a third of the time is left for which the signed keyset is in force. After its end nothing is sealed and no task runs.
+    KeysetEndsSoon {
+        /// Its sequence number.
+        sequence: u64,
+        /// When it ends.
+        ends_at: UnixMillis,
+    },
     /// The quarantine is full: older entries were evicted for new ones.
     QuarantineFull {
         /// Number of entries evicted.
@@ -401,6 +408,14 @@ impl fmt::Display for Event {
             Self::KeyEndsSoon { kid, ends_at } => {
                 let seconds = ends_at.since(UnixMillis::now()).as_secs();
                 write!(f, "key {kid} seals for {} more hours: rotate it before it ends", seconds / 3600)
+            }
+            Self::KeysetEndsSoon { sequence, ends_at } => {
+                let seconds = ends_at.since(UnixMillis::now()).as_secs();
+                write!(
+                    f,
+                    "keyset {sequence} is in force for {} more hours: sign and publish the next one",
+                    seconds / 3600
+                )
             }
             Self::QuarantineFull { evicted } => {
                 write!(f, "the quarantine is full: {evicted} older entries were evicted")

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use taskseal_core::KeyId;
 
 use super::age::Age;
+use super::ends::EndReports;
 use super::{Live, Loaded};
 use crate::file_error::FileError;
 use crate::file_watch::{FileVersions, recorded};
@@ -16,7 +17,7 @@ use crate::keys::keyring::Keyring;
 use crate::lock::lock;
 use crate::retry::{Backoff, with_jitter};
 use crate::telemetry;
-use crate::time::{UnixMillis, unix_seconds};
+use crate::time::unix_seconds;
 use crate::worker::event::Event;
 
 #[cfg(test)]
@@ -30,10 +31,6 @@ const SETTLE: Duration = Duration::from_millis(200);
 const MAX_ROUNDS: u32 = 25;
 /// Delay after the first failure; it doubles up to the refresh interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// A key that ends within this time is reported.
-const ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Delay between two reports of the same key that ends.
-const REMINDER: Duration = Duration::from_secs(24 * 3600);
 
 /// Why keys may be loaded again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +86,7 @@ struct State {
     reported: Option<String>,
     /// The failure to load the policy that was reported last, until a success.
     policy_reported: Option<String>,
-    /// When the end of a key was reported.
-    end_reported: Option<(KeyId, Instant)>,
+    ends: EndReports,
 }
 
 impl<T: KeyGeneration> Reloader<T> {
@@ -110,7 +106,7 @@ impl<T: KeyGeneration> Reloader<T> {
             failures: 0,
             reported: None,
             policy_reported: None,
-            end_reported: None,
+            ends: EndReports::default(),
         };
         Self {
             load: Box::new(load),
@@ -143,7 +139,8 @@ impl<T: KeyGeneration> Reloader<T> {
             state.unsettled = None;
             self.reload(state, live, files, is_change, observe);
         }
-        check_end(state, &*live.snapshot(), observe);
+        let keys = live.snapshot();
+        state.ends.check(keys.sealing_end(), keys.keyring().head(), (self.clock)(), observe);
         POLL
     }
 
@@ -256,18 +253,6 @@ impl State {
 fn next_refresh(files: &FileVersions, refresh: Duration, now: Instant) -> Instant {
     let at = now + with_jitter(refresh);
     files.fetch_again().map_or(at, |fetch_again| fetch_again.min(at))
-}
-
-/// Reports once a day that the key that seals ends soon.
-fn check_end(state: &mut State, keys: &impl KeyGeneration, observe: &dyn Fn(&Event)) {
-    let Some((kid, end)) = keys.sealing_end() else { return };
-    let ends_at = UnixMillis::from_secs(i64::try_from(end).unwrap_or(i64::MAX));
-    let is_soon = UnixMillis::now().plus(ENDS_SOON) >= ends_at;
-    let is_known = state.end_reported.is_some_and(|(known, at)| known == kid && at.elapsed() < REMINDER);
-    if is_soon && !is_known {
-        state.end_reported = Some((kid, Instant::now()));
-        observe(&Event::KeyEndsSoon { kid, ends_at });
-    }
 }
 
 impl<T> fmt::Debug for Reloader<T> {

@@ -52,6 +52,12 @@ impl KeysetHead {
         }
     }
 
+    /// Returns whether less than a third of the time in force is left at `now`, in seconds of Unix time: the next keyset is due.
+    #[must_use]
+    pub const fn must_be_replaced(&self, now: u64) -> bool {
+        self.not_after.saturating_sub(now) < self.not_after.saturating_sub(self.issued_at) / 3
+    }
+
     /// Returns the record of the keyset.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         let mut bytes = [0; Checkpoint::LEN];

@@ -34,8 +34,7 @@ fn signed(config: &Config, head: &KeysetHead, keys: &str) -> Finding {
         "{keys}, `{}` sequence {}, issued {issued}, not after {end}, root {} of {pinned} pinned",
         head.name, head.sequence, head.root
     );
-    let left = head.not_after.saturating_sub(unix_seconds());
-    if left > (head.not_after - head.issued_at) / 3 {
+    if !head.must_be_replaced(unix_seconds()) {
         return Finding::ok(KEYSET, message);
     }
     Finding::warn(KEYSET, format!("{message}: less than a third of its life is left"))
