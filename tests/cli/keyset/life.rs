@@ -42,6 +42,19 @@ fn key_is_staged_activated_retired_disabled_destroyed_and_removed() {
 }
 
 #[test]
+fn key_that_alone_seals_is_revoked_and_retired_with_a_warning() {
+    let folder = KeysetFolder::new();
+    let only = folder.add("a.key", "--state primary");
+    for command in ["revoke", "retire"] {
+        let run = folder.run(&format!("{command} {only} --dry-run"));
+        assert!(run.ok().err.contains("nothing will be sealed in its place"), "{run:?}");
+    }
+    folder.add("b.key", "--state primary");
+    let run = folder.run(&format!("revoke {only}"));
+    assert!(!run.ok().err.contains("nothing will be sealed"), "{run:?}");
+}
+
+#[test]
 fn revoked_key_is_destroyed_without_waiting_for_its_tasks() {
     let folder = KeysetFolder::new();
     let kid = folder.add("a.key", "--state primary");

@@ -69,14 +69,19 @@ impl KeysetError {
         Self::new(place, KeysetErrorKind::Refused(refusal), message, refusal_hint(refusal))
     }
 
+    /// Creates the error of a keyset at `place` that was refused.
+    #[must_use]
+    pub fn of_refusal(place: &Path, refusal: KeysetRefusal) -> Self {
+        Self::refused(&place.display().to_string(), refusal, "")
+    }
+
     pub(super) fn unavailable(place: &str, message: &str) -> Self {
         let hint = "check the carrier, or copy the signed keyset to the file that `keyset` of [keys] names";
         Self::new(place, KeysetErrorKind::Unavailable, format!("no keyset: {message}"), hint)
     }
 
     /// Creates the error of a carrier that cannot be reached.
-    pub(crate) fn carrier_unavailable(place: &str, message: &str) -> Self {
-        let hint = "check `url` of [broker], and that Redis is available";
+    pub(crate) fn carrier_unavailable(place: &str, message: &str, hint: &str) -> Self {
         Self::new(place, KeysetErrorKind::Unavailable, message, hint)
     }
 
@@ -123,7 +128,9 @@ impl KeysetError {
 /// Returns what to do about a refused keyset.
 pub(super) const fn refusal_hint(refusal: KeysetRefusal) -> &'static str {
     match refusal {
-        KeysetRefusal::TooLarge => "check that it is a signed keyset, and that it has at most 256 keys",
+        KeysetRefusal::TooLarge => {
+            "check that it is a signed keyset of `taskseal keyset sign`, and that it has at most 256 keys"
+        }
         KeysetRefusal::Malformed => "copy the file that `taskseal keyset sign` wrote again",
         KeysetRefusal::UnknownRoot => {
             "compare the kid with the root that signs; pin a root in `roots` of [keys] only if its administrator confirms it"
@@ -137,9 +144,11 @@ pub(super) const fn refusal_hint(refusal: KeysetRefusal) -> &'static str {
             "find out who signed two keysets with one history; then sign a later one from the correct history"
         }
         KeysetRefusal::IssuedInFuture => "synchronise the clock of this host and that of the root",
-        KeysetRefusal::Expired => "sign and publish the next keyset",
+        KeysetRefusal::Expired => {
+            "sign and publish the next keyset: `taskseal keyset sign`, `taskseal keyset publish`"
+        }
         KeysetRefusal::RootInKeyset => "generate separate keys: a root signs keysets only",
-        _ => "remove destroyed keys from the keyset",
+        _ => "remove destroyed keys: `taskseal keyset remove KID`",
     }
 }
 

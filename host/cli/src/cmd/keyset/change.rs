@@ -1,21 +1,22 @@
 //! Changes of the state of a key in the draft.
 
 pub(super) mod activate;
+mod changed;
 pub(super) mod destroy;
 pub(super) mod obstacle;
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-use taskseal::audit::KeysetChange;
+use serde_json::json;
 use taskseal::keys::{Record, StateChange};
 use taskseal_core::KeyId;
 use taskseal_core::keyset::signed::KeyState;
 
+pub(super) use self::changed::{Changed, changed};
+
+use self::changed::not_allowed;
 use super::draft::{Draft, KEYSET, entry, read_signed, verify_signed};
-use super::signed::shown;
 use crate::failure::Failure;
-use crate::output::json::nested;
 use crate::output::shell::shell_word;
 use crate::ui::Ui;
 
@@ -48,47 +49,6 @@ pub(super) struct EnableArgs {
 
 pub(super) fn kid(text: &str) -> Result<KeyId, String> {
     KeyId::parse_hex(text).map_err(|_| "expected 16 hex digits; `taskseal keyset show` lists them".to_owned())
-}
-
-/// A change of one key.
-pub(super) struct Changed {
-    pub(super) kid: KeyId,
-    from: KeyState,
-    /// `None` for an entry that is removed.
-    to: Option<KeyState>,
-    accept_until: Option<u64>,
-}
-
-impl Changed {
-    /// Returns what the audit log records.
-    pub(super) const fn recorded(&self) -> KeysetChange {
-        match self.to {
-            Some(KeyState::Primary) => KeysetChange::Activate,
-            Some(KeyState::Retiring) => KeysetChange::Retire,
-            Some(KeyState::Disabled) => KeysetChange::Disable,
-            Some(KeyState::Compromised) => KeysetChange::Revoke,
-            Some(KeyState::Destroyed) => KeysetChange::Destroy,
-            None => KeysetChange::Remove,
-            Some(_) => KeysetChange::Enable,
-        }
-    }
-
-    pub(super) fn line(&self) -> String {
-        let to = self.to.map_or("removed", KeyState::name);
-        let until = self.accept_until.filter(|_| self.to == Some(KeyState::Retiring));
-        let until = until.map_or_else(String::new, |until| format!(", accepted until {}", shown(until)));
-        format!("{}  {} -> {to}{until}\n", self.kid, self.from)
-    }
-
-    pub(super) fn object(&self) -> Value {
-        let mut members = vec![
-            ("kid", json!(self.kid.to_string())),
-            ("from", json!(self.from.name())),
-            ("to", json!(self.to.map(KeyState::name))),
-        ];
-        members.extend(self.accept_until.map(|until| ("accept_until", json!(shown(until)))));
-        nested(members)
-    }
 }
 
 impl ChangeArgs {
@@ -144,50 +104,6 @@ impl ChangeArgs {
     }
 }
 
-/// Changes a key of the draft, with further changes of its times.
-pub(super) fn changed(
-    draft: &mut Draft,
-    kid: KeyId,
-    to: KeyState,
-    times: impl FnOnce(&mut StateChange),
-) -> Result<Changed, Failure> {
-    let record = draft.record(kid)?;
-    let from = record.state();
-    if from == to || !from.can_become(to) {
-        return Err(not_allowed(kid, from, to));
-    }
-    let mut change = StateChange {
-        state: to,
-        since: draft.now,
-        use_from: record.use_from(),
-        sign_until: record.sign_until(),
-        accept_until: record.accept_until(),
-    };
-    times(&mut change);
-    draft.file.change(kid, &change).map_err(Failure::keyring)?;
-    Ok(Changed { kid, from, to: Some(to), accept_until: change.accept_until })
-}
-
-fn not_allowed(kid: KeyId, from: KeyState, to: KeyState) -> Failure {
-    let failure = Failure::usage(format!("key {kid} is {from} and cannot become {to}"));
-    let hint = match (from, to) {
-        (from, to) if from == to => "nothing has to change".to_owned(),
-        (KeyState::Destroyed, _) => {
-            "generate and add another key: `taskseal keygen`, `taskseal keyset add`".to_owned()
-        }
-        (KeyState::Compromised, _) => format!("add another key; then `taskseal keyset destroy {kid}`"),
-        (_, KeyState::Destroyed) => format!("disable it first: `taskseal keyset disable {kid}`"),
-        (_, KeyState::Retiring) => {
-            format!("only a primary key retires; `taskseal keyset disable {kid}` ends this one")
-        }
-        (_, KeyState::Primary) => format!(
-            "`taskseal keyset enable {kid}`; after hosts have fetched the next keyset, `taskseal keyset activate {kid}`"
-        ),
-        _ => format!("`taskseal keyset disable {kid}`, then `taskseal keyset enable {kid} --state {to}`"),
-    };
-    failure.hint(hint)
-}
-
 /// Sets the times of a key that retires now: what it sealed until every producer has changed over is accepted until it has arrived.
 fn retire_now(change: &mut StateChange, now: u64, arrival: u64) {
     // A key that was not used yet has sealed nothing.
@@ -224,12 +140,17 @@ pub(super) fn rights(record: &Record) -> [Vec<&str>; 3] {
     })
 }
 
+/// Warns if a key that seals has no other beside it.
+fn warn_if_only(draft: &Draft, record: &Record, ui: &Ui) {
+    if record.state() == KeyState::Primary && same_purpose(draft, record).is_empty() {
+        ui.warn("no other primary key has the same purpose and rights: nothing will be sealed in its place");
+    }
+}
+
 pub(super) fn retire(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
     let mut draft = args.open()?;
     let record = draft.record(args.kid)?;
-    if record.state() == KeyState::Primary && same_purpose(&draft, record).is_empty() {
-        ui.warn("no other primary key has the same purpose and rights: nothing will be sealed in its place");
-    }
+    warn_if_only(&draft, record, ui);
     let (now, arrival) = (draft.now, arrival(&draft));
     let change =
         changed(&mut draft, args.kid, KeyState::Retiring, |change| retire_now(change, now, arrival))?;
@@ -267,7 +188,9 @@ pub(super) fn revoke(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
         "taskseal keyset publish".to_owned(),
         "seal again with another key what it sealed: `taskseal quarantine ls --kid`".to_owned(),
     ];
-    args.simple(args.open()?, KeyState::Compromised, &more, ui)
+    let draft = args.open()?;
+    warn_if_only(&draft, draft.record(args.kid)?, ui);
+    args.simple(draft, KeyState::Compromised, &more, ui)
 }
 
 pub(super) fn remove(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {

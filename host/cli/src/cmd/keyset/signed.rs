@@ -1,4 +1,4 @@
-//! Signed keysets in files: reading, verification, and what their refusals mean.
+//! Signed keysets in files: reading and verification.
 
 use std::fs;
 use std::io::{self, Read};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 use taskseal::file_error::FileError;
+use taskseal::keys::KeysetError;
 use taskseal::time::UnixMillis;
 use taskseal_core::TimeWindow;
 use taskseal_core::keyset::signed::{
@@ -65,31 +66,7 @@ pub(super) fn verify_at_any_time<'b>(
 
 /// Exit code 3, with the code of the refusal.
 pub(super) fn refused(path: &Path, refusal: KeysetRefusal) -> Failure {
-    let message = format!("{}: the keyset was refused: {refusal} ({})", path.display(), refusal.code());
-    Failure::refused(message).hint(hint(refusal))
-}
-
-const fn hint(refusal: KeysetRefusal) -> &'static str {
-    match refusal {
-        KeysetRefusal::TooLarge | KeysetRefusal::Malformed => {
-            "check that it is the whole file that `taskseal keyset sign` wrote"
-        }
-        KeysetRefusal::UnknownRoot => {
-            "compare its root with `roots`; never pin a root because a keyset names it"
-        }
-        KeysetRefusal::Rejected => {
-            "treat it as an attack unless another cause is found; copy it again from where it was signed"
-        }
-        KeysetRefusal::WrongName => "compare its name with `name`: it is the keyset of another deployment",
-        KeysetRefusal::RolledBack => "use the newest keyset; never lower a checkpoint",
-        KeysetRefusal::Forked => {
-            "find out who signed two keysets with one history; then sign a later one from the correct history"
-        }
-        KeysetRefusal::IssuedInFuture => "synchronise the clock of this host and that of the root",
-        KeysetRefusal::Expired => "sign and publish the next keyset: `taskseal keyset sign`",
-        KeysetRefusal::RootInKeyset => "generate separate keys: a root signs keysets only",
-        _ => "remove destroyed keys: `taskseal keyset remove KID`",
-    }
+    Failure::keyring(KeysetError::of_refusal(path, refusal).into())
 }
 
 /// Returns the members that describe a keyset as a whole.
