@@ -29,7 +29,7 @@ pub use self::broker::TlsFiles;
 #[doc(hidden)]
 pub use self::broker::{BrokerConfig, RedisSettings};
 #[doc(hidden)]
-pub use self::carrier::KeysetCarrier;
+pub use self::carrier::{InvalidServer, KeysetCarrier, KeysetServer};
 #[doc(hidden)]
 pub use self::fleet::FleetSettings;
 pub use self::open::SetupError;

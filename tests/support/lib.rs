@@ -25,5 +25,6 @@ mod tls;
 pub mod token;
 pub mod token_folder;
 pub mod vault;
+pub mod web_server;
 
 pub use taskseal_vectors::{example, reader as vectors, tree};

@@ -1,101 +1,43 @@
-//! The second carrier of a signed keyset, beside its file: the Redis of `[broker]`.
+//! The second carrier of a signed keyset, beside its file: the Redis of `[broker]`, or a web server.
 
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "redis")]
-use std::{sync::mpsc, time::Duration};
+mod redis;
+mod server;
 
-#[cfg(feature = "redis")]
-use super::BrokerConfig;
 use super::Config;
-#[cfg(feature = "redis")]
-use crate::broker::{BrokerError, redis::RedisBroker};
 use crate::keys::Fetched;
-#[cfg(feature = "redis")]
-use crate::keys::{KeyringError, KeysetError};
-#[cfg(feature = "redis")]
-use crate::runtime::{BoxFuture, boxed, spawn_thread};
 
-/// Time limit of one call, with its connection.
-#[cfg(feature = "redis")]
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub use self::server::{InvalidServer, KeysetServer};
 
 /// Where a keyset is fetched from, beside its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum KeysetCarrier {
     /// The Redis of `[broker]`.
     Broker,
+    /// A web server.
+    Server(KeysetServer),
 }
 
 impl Config {
     /// Fetches the keyset from its carrier; `None` if it has none. Blocks for at most ten seconds.
     pub(super) fn fetch_keyset(&self) -> Option<Fetched> {
-        let KeysetCarrier::Broker = self.keyset_carrier?;
-        #[cfg(feature = "redis")]
-        let content =
-            self.stored_keyset().and_then(|keyset| keyset.ok_or_else(|| "Redis has none".to_owned()));
-        #[cfg(not(feature = "redis"))]
-        let content = Err("this program was built without Redis".to_owned());
-        Some(Fetched { origin: CARRIER.to_owned(), content })
-    }
-
-    #[cfg(feature = "redis")]
-    fn stored_keyset(&self) -> Result<Option<Vec<u8>>, String> {
-        self.on_broker(|broker| boxed(async move { broker.keyset().await }))
-    }
-
-    /// Returns the keyset that is stored in the Redis of `[broker]`, which is not verified. Blocks for at most ten seconds.
-    ///
-    /// # Errors
-    /// [`KeyringError::Keyset`] if the broker is not a Redis, or cannot be reached.
-    #[cfg(feature = "redis")]
-    #[doc(hidden)]
-    pub fn published_keyset(&self) -> Result<Option<Vec<u8>>, KeyringError> {
-        self.stored_keyset().map_err(|message| unreachable(&message))
-    }
-
-    /// Stores a signed keyset in the Redis of `[broker]`, from where hosts with `keyset_url = "broker:"` fetch it. Blocks for at most
-    /// ten seconds. The caller has verified it.
-    ///
-    /// # Errors
-    /// [`KeyringError::Keyset`] if the broker is not a Redis, or cannot be reached.
-    #[cfg(feature = "redis")]
-    #[doc(hidden)]
-    pub fn publish_keyset(&self, keyset: &[u8]) -> Result<(), KeyringError> {
-        let keyset = keyset.to_owned();
-        self.on_broker(|broker| boxed(async move { broker.store_keyset(&keyset).await }))
-            .map_err(|message| unreachable(&message))
-    }
-
-    /// Runs a call to Redis on another thread: the caller may be a thread of an async runtime.
-    #[cfg(feature = "redis")]
-    fn on_broker<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(RedisBroker) -> BoxFuture<'static, Result<T, BrokerError>> + Send + 'static,
-    ) -> Result<T, String> {
-        let BrokerConfig::Redis(settings) = &self.broker else {
-            return Err("is not a Redis, which alone can carry a keyset".to_owned());
+        let (origin, content) = match self.keyset_carrier.as_ref()? {
+            #[cfg(feature = "redis")]
+            KeysetCarrier::Broker => {
+                let stored = self.stored_keyset();
+                (redis::CARRIER, stored.and_then(|keyset| keyset.ok_or_else(|| "Redis has none".to_owned())))
+            }
+            #[cfg(not(feature = "redis"))]
+            KeysetCarrier::Broker => ("broker:", Err("this program was built without Redis".to_owned())),
+            KeysetCarrier::Server(server) => {
+                let got = server.get();
+                let none = || "the server answered 404: there is no such file".to_owned();
+                (server.url(), got.and_then(|keyset| keyset.ok_or_else(none)))
+            }
         };
-        let broker = self.redis_broker(settings).map_err(|error| error.to_string())?;
-        let (send, receive) = mpsc::channel();
-        let work = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let result = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-                let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, call(broker)).await });
-                answer
-                    .map_err(|_| format!("timed out after {} s", TIMEOUT.as_secs()))?
-                    .map_err(|error| error.to_string())
-            });
-            // The receiver waits for it.
-            let _ = send.send(result);
-        };
-        spawn_thread("keyset", work).map_err(|error| error.to_string())?;
-        receive.recv().unwrap_or_else(|_| Err("the call was interrupted".to_owned()))
+        Some(Fetched { origin: origin.to_owned(), content })
     }
 }
-
-#[cfg(feature = "redis")]
-fn unreachable(message: &str) -> KeyringError {
-    KeysetError::carrier_unavailable(CARRIER, message).into()
-}
-
-const CARRIER: &str = "broker:";

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use taskseal_core::keys::VerifyingKey;
 
 use super::broker::BrokerConfig;
-use super::carrier::KeysetCarrier;
+use super::carrier::{KeysetCarrier, KeysetServer};
 use super::context::Context;
 use super::value::{DAY, Name, Seconds, YEAR};
 use crate::file_error::FileError;
@@ -22,6 +22,9 @@ pub(super) struct KeysSection {
     name: Option<Spanned<Name<64, true>>>,
     shared: Option<Spanned<Vec<Spanned<String>>>>,
     keyset_url: Option<Spanned<String>>,
+    keyset_ca_file: Option<Spanned<String>>,
+    #[serde(default)]
+    keyset_allow_http: bool,
     refresh: Option<Seconds<1, DAY>>,
     max_stale: Option<Seconds<60, YEAR>>,
 }
@@ -83,11 +86,26 @@ impl KeysSection {
                     "remove it, and name the file that all processes of this machine share with `keyset`";
                 Err(context.fault(url, "the broker is a file, and only a Redis carries a keyset", hint))
             }
-            _ => {
-                let hint = "write \"broker:\" for the Redis of [broker]";
-                Err(context.fault(url, "not a carrier of keysets", hint))
+            (text, _) => {
+                let ca_file = self.authorities(context, broker);
+                let server = KeysetServer::new(text, ca_file.as_deref(), self.keyset_allow_http);
+                let server = server.map_err(|invalid| {
+                    let (message, hint) = invalid.message();
+                    context.fault(url, message, hint)
+                })?;
+                Ok(Some(KeysetCarrier::Server(server)))
             }
         }
+    }
+
+    /// Returns the file of the authorities that may certify the server of the keyset: those of the broker, unless it has its own.
+    fn authorities(&self, context: &Context<'_>, broker: &BrokerConfig) -> Option<PathBuf> {
+        let own = self.keyset_ca_file.as_ref().map(|file| relative_to(context.file, file.get_ref()));
+        own.or_else(|| match broker {
+            #[cfg(feature = "redis")]
+            BrokerConfig::Redis(settings) => settings.tls.roots.clone(),
+            _ => None,
+        })
     }
 
     fn invalid<T>(context: &Context<'_>, error: InvalidRoots, roots: &Spanned<T>) -> FileError {
@@ -107,6 +125,9 @@ impl KeysSection {
         }
         if let Some(url) = &self.keyset_url {
             return Err(context.fault(url, of_signed, hint));
+        }
+        if let Some(file) = &self.keyset_ca_file {
+            return Err(context.fault(file, of_signed, hint));
         }
         if let Some(shared) = &self.shared {
             return Err(context.fault(shared, of_signed, hint));

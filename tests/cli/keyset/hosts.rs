@@ -7,6 +7,7 @@ use std::process::Child;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use taskseal_tests::redis::RedisServer;
+use taskseal_tests::web_server::WebServer;
 
 use crate::support::program::Run;
 use crate::support::project::Project;
@@ -131,6 +132,32 @@ fn keyset_that_redis_carries_reaches_a_host_without_the_file() {
 
     project.run(&ENQUEUE).ok();
     assert!(project.run(&["worker", "--once"]).ok().err.contains("1 succeeded"));
+}
+
+#[test]
+fn keyset_is_published_to_a_web_server_that_stores_it_and_copied_to_one_that_does_not() {
+    let project = project();
+    let read_only = WebServer::start(false);
+    let run = keyset(&project, &format!("publish --to {}", read_only.url()));
+    assert!(run.failed(5).err.contains("does not accept PUT"), "{run:?}");
+    assert!(run.err.contains("copy the signed keyset to the place"), "{run:?}");
+    keyset(&project, "publish --to ftp://host/keyset.cose").failed(2).hinted();
+
+    let server = WebServer::start(true);
+    let url = server.url();
+    keyset(&project, &format!("publish --to {url} --dry-run")).ok();
+    let fields = format!("[keys]\nkeyset_url = \"{url}\"\nkeyset = \"none.cose\"\n");
+    project.edit("taskseal.toml", "[keys]\n", &fields);
+    project.run(&ENQUEUE).failed(5).hinted();
+    keyset(&project, &format!("publish --to {url}")).ok();
+    project.run(&ENQUEUE).ok();
+    assert!(project.run(&["worker", "--once"]).ok().err.contains("1 succeeded"));
+
+    fs::copy(project.path("keyset.cose"), project.path("older.cose")).unwrap();
+    sign(&project);
+    keyset(&project, &format!("publish --to {url}")).ok();
+    let run = keyset(&project, &format!("publish older.cose --to {url}"));
+    assert!(run.failed(3).hinted().err.contains("(rolled-back)"), "{run:?}");
 }
 
 #[test]

@@ -34,7 +34,9 @@ fn assert_fault(keys: &str, field: &str, message: &str) {
 
 #[test]
 fn fields_of_a_signed_keyset_need_pinned_roots() {
-    for field in ["name = \"a\"", "shared = [\"mac.key\"]", "keyset_url = \"broker:\""] {
+    for field in
+        ["name = \"a\"", "shared = [\"mac.key\"]", "keyset_url = \"broker:\"", "keyset_ca_file = \"ca.crt\""]
+    {
         let name = field.split(' ').next().unwrap();
         assert_fault(field, &format!("keys.{name}"), "applies to a signed keyset only");
     }
@@ -55,12 +57,15 @@ fn roots_that_are_invalid_equal_or_too_many_are_refused() {
 }
 
 #[test]
-fn carrier_must_be_the_redis_of_the_broker() {
+fn carrier_must_be_the_redis_of_the_broker_or_a_web_server() {
     let roots = format!("roots = [\"{}\"]", root(1));
-    for url in ["", "broker", "redis://h", "https://h/keyset.cose", "file:keyset.cose"] {
+    for url in ["", "broker", "redis://h", "file:keyset.cose"] {
         let keys = format!("{roots}\nkeyset_url = \"{url}\"\n[broker]\nurl = \"redis://localhost\"");
-        assert_fault(&keys, "keys.keyset_url", "not a carrier of keysets");
+        assert_fault(&keys, "keys.keyset_url", "not the URL of a keyset");
     }
+    let in_clear = format!("{roots}\nkeyset_url = \"http://h/keyset.cose\"");
+    assert_fault(&in_clear, "keys.keyset_url", "http: is for servers on this machine");
+    assert!(load(&format!("{in_clear}\nkeyset_allow_http = true")).unwrap().keyset_carrier.is_some());
     assert_fault(&format!("{roots}\nkeyset_url = \"broker:\""), "keys.keyset_url", "the broker is a file");
     let redis = format!("{roots}\nkeyset_url = \"broker:\"\n[broker]\nurl = \"redis://localhost\"");
     assert!(load(&redis).unwrap().keyset_carrier.is_some());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use taskseal::config::{BrokerConfig, Config};
+use taskseal::config::{BrokerConfig, Config, KeysetCarrier, KeysetServer};
 use taskseal::file_security;
 use taskseal::time::unix_seconds;
 
@@ -19,8 +19,9 @@ pub(super) struct Args {
     /// Signed keyset
     #[arg(value_name = "FILE", default_value = "keyset.cose")]
     file: PathBuf,
-    /// File that hosts read, or that a server delivers to them; it is replaced atomically. `broker:` is the Redis of [broker]
-    #[arg(long, value_name = "FILE|broker:")]
+    /// File that hosts read, or that a server delivers to them; it is replaced atomically. `broker:` is the Redis of [broker]. A URL is
+    /// stored with the method PUT
+    #[arg(long, value_name = "FILE|URL|broker:")]
     to: PathBuf,
     #[command(flatten)]
     pinned: PinnedArgs,
@@ -53,6 +54,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
 enum Carrier<'a> {
     File(&'a Path),
     Redis(Box<Config>),
+    Server(KeysetServer),
 }
 
 impl<'a> Carrier<'a> {
@@ -65,7 +67,10 @@ impl<'a> Carrier<'a> {
             }
             return Ok(Self::Redis(Box::new(config)));
         }
-        Ok(Self::File(&args.to))
+        match args.to.to_str().filter(|to| to.contains("://")) {
+            Some(url) => server(url, global).map(Self::Server),
+            None => Ok(Self::File(&args.to)),
+        }
     }
 
     /// Returns what hosts fetch now.
@@ -73,6 +78,7 @@ impl<'a> Carrier<'a> {
         match self {
             Self::File(file) => signed::read_if_present(file),
             Self::Redis(config) => config.published_keyset().map_err(Failure::keyring),
+            Self::Server(server) => server.published().map_err(Failure::keyring),
         }
     }
 
@@ -81,8 +87,23 @@ impl<'a> Carrier<'a> {
             // Public: it contains no secret, and its signature protects it.
             Self::File(file) => file_security::replace_durably(file, keyset, 0o644).map_err(Failure::file),
             Self::Redis(config) => config.publish_keyset(keyset).map_err(Failure::keyring),
+            Self::Server(server) => server.publish(keyset).map_err(Failure::keyring),
         }
     }
+}
+
+/// Returns the server of a URL, as the configuration trusts it if hosts fetch the keyset there.
+fn server(url: &str, global: &Global) -> Result<KeysetServer, Failure> {
+    if Config::locate(global.config.as_deref()).exists()
+        && let Some(KeysetCarrier::Server(server)) = project::config(global)?.keyset_carrier
+        && server.url() == url
+    {
+        return Ok(server);
+    }
+    KeysetServer::new(url, None, false).map_err(|invalid| {
+        let (message, hint) = invalid.message();
+        Failure::usage(format!("{url}: {message}")).hint(hint)
+    })
 }
 
 /// Checks that the keyset that hosts fetch is not replaced by an older one, or by one of another history.
