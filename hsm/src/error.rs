@@ -23,14 +23,14 @@ pub enum Error {
     /// The token did not respond in time.
     #[error("the token did not respond in time")]
     Timeout,
-    /// The token rejected the PIN. This process does not try it again.
+    /// The token rejected the PIN. This process does not try it again; it tries another PIN once.
     #[error("the token rejected the PIN, which is not tried again{}", if *count_low { "; few attempts remain" } else { "" })]
     AuthFailed {
         /// The token has counted wrong PINs (`CKF_USER_PIN_COUNT_LOW`).
         count_low: bool,
     },
-    /// The token rejected the PIN earlier in this process. No further attempt is made before a restart.
-    #[error("the token rejected the PIN earlier in this process: correct the PIN and restart")]
+    /// The token rejected this PIN earlier in this process. No attempt is made until its source has another PIN.
+    #[error("the token rejected this PIN earlier in this process: correct the PIN")]
     LockedOut,
     /// The login failed in a way that may have been caused by the PIN. This process does not try it again.
     #[error("the login failed, possibly because of the PIN, and is not tried again before a restart: {0}")]

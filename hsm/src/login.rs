@@ -64,7 +64,7 @@ pub(crate) fn log_in(pin: &PinKeeper, target: LoginTarget<'_>, info: &TokenInfo)
 
 /// Makes one attempt, unless the login is no longer needed or permitted once no other attempt is in progress.
 fn attempt(target: LoginTarget<'_>, pin: Option<&Pin>) -> Result<(), ConnectError> {
-    let attempt = target.attempts.begin(Instant::now() + ATTEMPT_WAIT)?;
+    let attempt = target.attempts.begin(Instant::now() + ATTEMPT_WAIT, pin.map(Pin::mark))?;
     // Without a PIN, a user enters it at the device, which must not exclude other threads.
     let _guard = match pin {
         Some(_) => target.module.lock_for_login()?,
@@ -136,7 +136,7 @@ fn login_failed(
     }
     match PinOutcome::of(error, before, after.as_ref()) {
         PinOutcome::Locked => {
-            attempt.rejected(Error::LockedOut);
+            attempt.locked(Error::LockedOut);
             ConnectError::Permanent(Error::PinLocked)
         }
         PinOutcome::Rejected => {
@@ -145,7 +145,7 @@ fn login_failed(
             ConnectError::Permanent(Error::AuthFailed { count_low })
         }
         PinOutcome::Expired => {
-            attempt.rejected(Error::LoginFailed(fault.clone()));
+            attempt.locked(Error::LoginFailed(fault.clone()));
             ConnectError::Permanent(Error::LoginFailed(fault))
         }
         PinOutcome::NotCompared => {

@@ -82,6 +82,12 @@ impl Token {
         Ok(token)
     }
 
+    /// Reads the PIN again if the token has rejected it. Another PIN is tried once; a PIN that was rejected is not. Calls wait for the
+    /// login, so that they succeed if the token accepts it.
+    pub fn retry_with_changed_pin(&self) {
+        self.0.state.request_login_with_changed_pin();
+    }
+
     /// Returns the health of the token.
     #[must_use]
     pub fn health(&self) -> Health {

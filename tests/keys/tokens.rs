@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod plant;
+mod rotation;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -6,7 +6,7 @@ use taskseal::keys::pkcs11;
 use taskseal::keys::{Algorithm, SecretKey, public_text};
 use taskseal_core::KeyId;
 use taskseal_core::keys::{POINT_LEN, VerifyingKey};
-use taskseal_hsm::{EcKey, KeyKind, KeySelector, KeyUri, Token, TokenUri, Usage};
+use taskseal_hsm::{EcKey, KeyKind, KeySelector, KeyUri, Token, Token, TokenUri, Usage};
 
 use crate::failure::Failure;
 
@@ -53,8 +53,21 @@ impl KeySummary {
 
     /// Generates a key in a token, which it never leaves. The URI in `location` has the module and PIN source of `uri`.
     pub(crate) fn in_token(uri: &TokenUri, usage: Usage, label: &str) -> Result<Self, Failure> {
+        Self::generated(uri, usage, |token| EcKey::generate(token, usage, label))
+    }
+
+    /// As [`in_token`](Self::in_token), also if other keys have the label: the keyset chooses one of them.
+    pub(crate) fn beside_others(uri: &TokenUri, usage: Usage, label: &str) -> Result<Self, Failure> {
+        Self::generated(uri, usage, |token| EcKey::generate_beside(token, usage, label))
+    }
+
+    fn generated(
+        uri: &TokenUri,
+        usage: Usage,
+        generate: impl FnOnce(&Token) -> Result<EcKey, taskseal_hsm::Error>,
+    ) -> Result<Self, Failure> {
         let (token, uri) = open_token(uri)?;
-        let key = EcKey::generate(&token, usage, label)
+        let key = generate(&token)
             .map_err(|error| token_failure(&error, &format!("cannot generate a key in {}", uri.name())))?;
         Ok(Self {
             algorithm: if usage == Usage::Agree { Algorithm::EcdhEs } else { Algorithm::Es256 },

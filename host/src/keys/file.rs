@@ -14,6 +14,7 @@ use super::algorithm::Algorithm;
 use super::armoured_key::WRAPPED_LABEL;
 use super::armoured_key::{self, LABEL, MAX_CONTENT, of_cose_key};
 use super::error::KeyError;
+use super::folder;
 use super::handle::{KeyHandle, KeyUsage};
 use super::reference::{FILE, InvalidKeyRef, KeyRef, relative_to};
 use super::secret_key::SecretKey;
@@ -51,6 +52,10 @@ impl KeyStore for FileStore {
             return Err(InvalidKeyRef::new("the file: URI has no path", "write file:PATH"));
         }
         Ok(relative_to(file, path).into())
+    }
+
+    fn list(&self, key: &KeyRef, _: KeyUsage) -> Result<Vec<KeyRef>, KeyError> {
+        folder::expand(key)
     }
 
     /// Opens whichever key the file contains: the caller checks the algorithm.

@@ -29,18 +29,8 @@ pub(super) fn expand(place: &KeyRef) -> Result<Vec<KeyRef>, KeyError> {
     Ok(files.into_iter().map(|file: PathBuf| KeyRef::from(file).with_field(&field)).collect())
 }
 
-/// Returns the key files of a folder, of which there must be one, or the place itself.
-pub(super) fn expand_some(place: &KeyRef) -> Result<Vec<KeyRef>, KeyError> {
-    let places = expand(place)?;
-    if places.is_empty() {
-        return Err(KeyError::invalid(place, "the folder has no key files")
-            .hint("put a key file of `taskseal keygen` into it, or name another folder"));
-    }
-    Ok(places)
-}
-
 /// Returns whether a reference names a folder.
-pub(super) fn is_folder(place: &KeyRef) -> bool {
+fn is_folder(place: &KeyRef) -> bool {
     place.scheme() == FILE && Path::new(place.address()).is_dir()
 }
 

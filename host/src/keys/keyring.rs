@@ -13,7 +13,6 @@ use taskseal_core::{KeyId, KeyLookup, Policy};
 
 use super::agreement::{Agreement, RemoteAgreement, RemoteKey};
 use super::error::{KeyError, KeyringError};
-use super::folder::expand_some;
 use super::handle::{KeyHandle, KeyUsage};
 use super::keyset_file;
 use super::record::{KeysetKey, Record};
@@ -109,7 +108,8 @@ impl Keyring {
         }
     }
 
-    /// Returns the same keyset with these decryption keys, and no others. A folder is every key in it.
+    /// Returns the same keyset with these decryption keys, and no others. A folder is every key in it, a label
+    /// in a token every key with it.
     ///
     /// # Errors
     /// [`KeyError`] if a key cannot be used, or cannot decrypt.
@@ -119,7 +119,7 @@ impl Keyring {
     ) -> Result<Self, KeyError> {
         let mut decryption = Decryption::default();
         for key in keys {
-            for key in expand_some(&key.into())? {
+            for key in self.stores.list(&key.into(), KeyUsage::Decrypt)? {
                 decryption.add(&key, self.stores.open(&key, KeyUsage::Decrypt)?)?;
             }
         }

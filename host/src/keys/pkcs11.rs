@@ -11,7 +11,7 @@ mod tokens;
 use std::path::Path;
 use std::sync::Arc;
 
-use taskseal_hsm::{EcKey, Error, KeyClass, KeySelector, KeyUri, MacKey, Usage};
+use taskseal_hsm::{EcKey, Error, KeyClass, KeyKind, KeySelector, KeyUri, MacKey, Usage};
 
 pub use self::environment::{MODULE_VARIABLE, PIN_SOURCE_VARIABLE, with_environment};
 pub use self::hint::hint;
@@ -44,9 +44,30 @@ impl KeyStore for Pkcs11Store {
         Ok(KeyRef::new(SCHEME, uri, parsed.name().to_string()))
     }
 
+    /// Lists the keys of this usage with the label of the URI, if it names no id: a rotation in the token leaves several.
+    fn list(&self, key: &KeyRef, usage: KeyUsage) -> Result<Vec<KeyRef>, KeyError> {
+        let uri = parsed(key)?;
+        let kind = match usage {
+            KeyUsage::Sign => KeyKind::Signing,
+            KeyUsage::Decrypt => KeyKind::Agreement,
+            KeyUsage::Authenticate => KeyKind::Mac,
+            KeyUsage::Encrypt => return Ok(vec![key.clone()]),
+        };
+        let (Some(label), None) = (uri.object(), uri.id()) else { return Ok(vec![key.clone()]) };
+        let keys = open(uri.token_uri()).and_then(|token| token.keys());
+        let keys = keys.map_err(|error| unavailable(key, &error))?.into_iter();
+        let named = keys.filter(|found| found.label == label && found.kind == kind && !found.id.is_empty());
+        let one = |id| {
+            let uri = uri.with_id(id);
+            let one = KeyRef::new(SCHEME, uri.to_string(), uri.name().to_string());
+            one.with_field(key.field().unwrap_or_default())
+        };
+        let several: Vec<KeyRef> = named.map(|found| one(found.id)).collect();
+        Ok(if several.len() > 1 { several } else { vec![key.clone()] })
+    }
+
     fn open(&self, key: &KeyRef, usage: KeyUsage) -> Result<KeyHandle, KeyError> {
-        let uri = key.address().to_str().and_then(|uri| KeyUri::parse(uri).ok());
-        let uri = uri.ok_or_else(|| KeyError::invalid(key, "not a pkcs11: URI"))?;
+        let uri = parsed(key)?;
         match usage {
             KeyUsage::Sign => Ok(KeyHandle::Signer(Arc::new(pair(key, &uri, Usage::Sign)?))),
             KeyUsage::Decrypt => Ok(KeyHandle::Agreement(Arc::new(pair(key, &uri, Usage::Agree)?))),
@@ -56,6 +77,11 @@ impl KeyStore for Pkcs11Store {
             )),
         }
     }
+}
+
+fn parsed(key: &KeyRef) -> Result<KeyUri, KeyError> {
+    let uri = key.address().to_str().and_then(|uri| KeyUri::parse(uri).ok());
+    uri.ok_or_else(|| KeyError::invalid(key, "not a pkcs11: URI"))
 }
 
 /// Loads a private key.

@@ -69,6 +69,20 @@ impl KeyStores {
         }
     }
 
+    /// Returns the keys to which a reference leads: more than one for a folder, or for a label that several keys of a token have. It may
+    /// block.
+    ///
+    /// # Errors
+    /// [`KeyError`] if no store has the scheme, the keys cannot be listed, or there is none.
+    pub(super) fn list(&self, key: &KeyRef, usage: KeyUsage) -> Result<Vec<KeyRef>, KeyError> {
+        let keys = self.store_of(key)?.list(key, usage)?;
+        if keys.is_empty() {
+            return Err(KeyError::invalid(key, "the folder has no key files")
+                .hint("put a key file of `taskseal keygen` into it, or name another folder"));
+        }
+        Ok(keys)
+    }
+
     /// Opens a key in the store that has its scheme. It may block.
     ///
     /// # Errors

@@ -21,6 +21,17 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     /// [`InvalidKeyRef`] if the URI does not name one key.
     fn parse(&self, uri: &str, file: &Path) -> Result<KeyRef, InvalidKeyRef>;
 
+    /// Returns the keys to which a reference leads, of which the keyset chooses: a folder of files, or several keys with one label. The
+    /// default is for stores whose references lead to one key.
+    ///
+    /// It may block.
+    ///
+    /// # Errors
+    /// [`KeyError`] if they cannot be listed.
+    fn list(&self, key: &KeyRef, _usage: KeyUsage) -> Result<Vec<KeyRef>, KeyError> {
+        Ok(vec![key.clone()])
+    }
+
     /// Opens a key that this store has parsed, to be used as `usage` says. The caller checks that the handle fits.
     ///
     /// It may block.

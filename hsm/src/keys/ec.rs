@@ -8,6 +8,7 @@ use taskseal_core::keys::{AgreementPublicKey, POINT_LEN, VerifyingKey};
 use taskseal_core::{Agree, KeyId, Secret, Signer};
 
 use super::attributes::Attributes;
+use super::generate::LabelRule;
 use super::handle::PinnedKey;
 use super::load::{LoadRequest, LoadedKey};
 use super::secret::unboxed;
@@ -84,7 +85,20 @@ impl EcKey {
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Config`] if the label is in use; otherwise [`Error`].
     pub fn generate(token: &Token, usage: Usage, label: &str) -> Result<Self, Error> {
-        let selector = generate::ec_pair(token, usage, label)?;
+        Self::generate_with(token, usage, label, LabelRule::Unused)
+    }
+
+    /// Generates a key as [`generate`](Self::generate) does, also if other keys have the label: a rotation leaves the former key in use.
+    /// The caller names each of them by its id, because the label is ambiguous.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn generate_beside(token: &Token, usage: Usage, label: &str) -> Result<Self, Error> {
+        Self::generate_with(token, usage, label, LabelRule::Any)
+    }
+
+    fn generate_with(token: &Token, usage: Usage, label: &str, rule: LabelRule) -> Result<Self, Error> {
+        let selector = generate::ec_pair(token, usage, label, rule)?;
         Self::load(token, &selector, usage).inspect_err(|_| generate::discard(token, &selector))
     }
 

@@ -17,14 +17,28 @@ use crate::pool::operation::{ObjectAccess, Retry};
 use crate::pool::session::Session;
 use crate::token::Token;
 
+/// Whether another key may have the label of a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LabelRule {
+    Unused,
+    Any,
+}
+
 /// Generates a P-256 key pair and sets its `CKA_ID` to its kid.
-pub(crate) fn ec_pair(token: &Token, usage: Usage, label: &str) -> Result<KeySelector, Error> {
+pub(crate) fn ec_pair(
+    token: &Token,
+    usage: Usage,
+    label: &str,
+    rule: LabelRule,
+) -> Result<KeySelector, Error> {
     let label = check_label(label)?;
     // The kid depends on the public key, so the pair starts with a random id.
     let temporary_id = random_id()?;
     token.run(Retry::Forbidden, ObjectAccess::Modify, move |context| {
         let session = context.write_session()?;
-        check_label_unused(&session, ObjectClass::PRIVATE_KEY, &label)?;
+        if rule == LabelRule::Unused {
+            check_label_unused(&session, ObjectClass::PRIVATE_KEY, &label)?;
+        }
         let (public, private) = ec_templates(usage, &temporary_id, &label);
         let (public, private) = session
             .generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)

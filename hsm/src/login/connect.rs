@@ -82,6 +82,12 @@ impl TokenLogin {
         self.attempts.get().map(|attempts| attempts.logins())
     }
 
+    /// Returns whether the token has rejected another PIN than the present one of the source.
+    pub(crate) fn pin_has_changed(&self) -> bool {
+        let Some(attempts) = self.attempts.get() else { return false };
+        self.pin.with_pin(|pin| attempts.permits_instead(pin.mark())).unwrap_or(false)
+    }
+
     /// Returns whether the token reported at the latest login that it has counted wrong PINs.
     pub(crate) fn pin_count_low(&self) -> bool {
         self.pin_count_low.load(Ordering::Relaxed)

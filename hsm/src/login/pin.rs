@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use cryptoki::types::AuthPin;
 use rustix::fs::OFlags;
@@ -14,7 +16,18 @@ use zeroize::Zeroizing;
 use super::pin_source::PinSource;
 
 /// A PIN. Wiped on drop, redacted in `Debug`.
-pub struct Pin(AuthPin);
+pub struct Pin(AuthPin, PinMark);
+
+/// Tells in this process whether two PINs are equal, without the PIN: a keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PinMark(u64);
+
+impl PinMark {
+    fn of(pin: &[u8]) -> Self {
+        static KEY: OnceLock<RandomState> = OnceLock::new();
+        Self(KEY.get_or_init(RandomState::new).hash_one(pin))
+    }
+}
 
 /// The reason why there is no PIN. Contains no part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,11 +164,16 @@ impl Pin {
         if text.contains(['\n', '\r']) {
             return Err(PinError::LineBreak);
         }
-        Ok(Self(AuthPin::new(text.into())))
+        Ok(Self(AuthPin::new(text.into()), PinMark::of(bytes)))
     }
 
     pub(crate) const fn secret(&self) -> &AuthPin {
         &self.0
+    }
+
+    /// Returns the mark by which a refused PIN is recognised.
+    pub(crate) const fn mark(&self) -> PinMark {
+        self.1
     }
 }
 

@@ -144,6 +144,23 @@ impl SharedState {
         self.pool.refuse_queued(&refusal);
     }
 
+    /// Requests a login if the token rejected the former PIN and its source has another one now.
+    pub(crate) fn request_login_with_changed_pin(&self) {
+        let is_refused =
+            |phase: &Phase| matches!(phase, Phase::Failed(Error::AuthFailed { .. } | Error::LockedOut));
+        // Reading the PIN may block, so the lock is not held.
+        if !is_refused(&lock(&self.status).phase) || !self.login.pin_has_changed() {
+            return;
+        }
+        let mut status = lock(&self.status);
+        let Phase::Failed(reason) = &status.phase else { return };
+        status.request = Some((RecoveryLevel::Login, reason.clone()));
+        status.phase = Phase::Recovering;
+        status.since = SystemTime::now();
+        drop(status);
+        self.changed.notify_all();
+    }
+
     /// Requests recovery after a thread did not return from the library in time.
     pub(crate) fn thread_abandoned(&self) {
         let mut status = lock(&self.status);

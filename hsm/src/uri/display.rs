@@ -16,6 +16,12 @@ impl KeyUri {
         Self { token, object: None, id: Some(kid.as_bytes().to_vec()), class: None }
     }
 
+    /// Returns the URI of a key with the same label and this id (`CKA_ID`).
+    #[must_use]
+    pub fn with_id(&self, id: Vec<u8>) -> Self {
+        Self { id: Some(id), ..self.clone() }
+    }
+
     /// Returns the path of the URI, without the library and the source of the PIN.
     #[must_use]
     pub fn name(&self) -> impl Display + '_ {

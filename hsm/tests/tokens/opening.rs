@@ -1,5 +1,8 @@
 //! Which token is opened, and how often a PIN is tried.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use cryptoki::error::{Error as Cryptoki, RvError};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
@@ -70,9 +73,8 @@ fn a_wrong_pin_is_tried_once(fixture: &Fixture) {
     let refused = Token::open(&fixture.uri(), Settings::new().pin(pin("00000000")));
     assert!(matches!(refused, Err(Error::AuthFailed { .. })), "{refused:?}");
     assert_eq!(fixture.logins(), 1);
-    // Not even the correct PIN is tried before a restart.
     for _ in 0..3 {
-        let refused = Token::open(&fixture.uri(), Settings::new());
+        let refused = Token::open(&fixture.uri(), Settings::new().pin(pin("00000000")));
         assert!(matches!(refused, Err(Error::LockedOut)), "{refused:?}");
     }
     assert_eq!(fixture.logins(), 1);
@@ -80,6 +82,9 @@ fn a_wrong_pin_is_tried_once(fixture: &Fixture) {
     if fixture.kind == Kind::SoftHsm {
         assert!(counted.iter().any(|token| token.label == LABEL && token.pin_count_low));
     }
+    // Another PIN is tried once.
+    Token::open(&fixture.uri(), Settings::new()).unwrap();
+    assert_eq!(fixture.logins(), 2);
 }
 
 fn a_pin_is_not_sent_where_the_settings_allow_no_login(fixture: &Fixture) {
@@ -138,8 +143,16 @@ fn a_wrong_pin_that_was_not_compared_is_tried_once_at_the_next_login(fixture: &F
     assert_eq!(fixture.logins(), logins + 1);
 }
 
-fn a_changed_pin_is_tried_once_by_recovery(fixture: &Fixture) {
-    let token = fixture.open(Settings::new());
+fn a_changed_pin_is_tried_once_by_recovery_and_the_corrected_one_is_tried_on_request(fixture: &Fixture) {
+    fixture.init();
+    let file = fixture.folder.join("pin");
+    let write = |pin: &str| {
+        fs::write(&file, pin).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write(PIN);
+    let source = format!("file:{}", file.display()).parse().unwrap();
+    let token = Token::open(&fixture.uri().with_pin_source(source), Settings::new()).unwrap();
     let key = EcKey::generate(&token, Usage::Sign, "orders").unwrap();
     let (old, new) = (AuthPin::from(PIN.to_owned()), AuthPin::from("16180339".to_owned()));
     fixture.raw_session().set_pin(&old, &new).unwrap();
@@ -153,6 +166,17 @@ fn a_changed_pin_is_tried_once_by_recovery(fixture: &Fixture) {
     });
     assert!(matches!(sign(&key, "after"), Err(Error::LockedOut)));
     assert_eq!(fixture.logins(), logins + 1);
+
+    // The source has the same PIN.
+    for _ in 0..3 {
+        token.retry_with_changed_pin();
+        assert!(matches!(sign(&key, "again"), Err(Error::LockedOut)));
+    }
+    assert_eq!(fixture.logins(), logins + 1);
+    write("16180339");
+    token.retry_with_changed_pin();
+    wait_for("the token is up", || sign(&key, "corrected").is_ok());
+    assert_eq!(fixture.logins(), logins + 2);
 }
 
 fn the_last_attempt_is_left_to_an_operator(fixture: &Fixture) {
@@ -202,7 +226,7 @@ on_every_token! {
     a_pin_is_not_sent_where_the_settings_allow_no_login,
     a_token_that_has_counted_a_wrong_pin_gets_no_pin_where_the_settings_forbid_it,
     a_wrong_pin_that_was_not_compared_is_tried_once_at_the_next_login,
-    a_changed_pin_is_tried_once_by_recovery,
+    a_changed_pin_is_tried_once_by_recovery_and_the_corrected_one_is_tried_on_request,
     the_last_attempt_is_left_to_an_operator,
     recovery_does_not_make_the_last_attempt,
     a_token_that_is_logged_in_does_not_compare_a_pin,

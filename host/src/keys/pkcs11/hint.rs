@@ -24,7 +24,7 @@ pub const fn hint(error: &Error) -> Option<&'static str> {
             "add `pin-source=file:PATH`, `env:NAME`, `fd:N` or `cred:NAME` to the URI, or set TASKSEAL_PKCS11_PIN_SOURCE"
         }
         Error::AuthFailed { .. } | Error::LockedOut => {
-            "correct the PIN, then restart: a refused PIN is not tried again"
+            "correct the PIN: a refused PIN is not tried again; a process that runs tries another one when it loads its keys again"
         }
         Error::LoginFailed(_) => {
             "check the token and the PIN, then restart: more attempts could lock the token"

@@ -1,10 +1,12 @@
 //! The open tokens of this process.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use taskseal_hsm::{Error, Health, LoginRule, Settings, Token, TokenEvent, TokenUri};
+use taskseal_hsm::{Error, Health, LoginRule, PinSource, Settings, Token, TokenEvent, TokenUri};
 
 use super::environment::with_environment;
+use crate::file_watch;
 
 /// A token that is open.
 struct RegisteredToken {
@@ -49,10 +51,15 @@ pub fn set_login_rule(rule: LoginRule) -> bool {
 pub fn open(uri: &TokenUri) -> Result<Token, Error> {
     let own_pin_source = uri.pin_source().is_some();
     let uri = with_environment(uri)?;
+    watch_pin(uri.pin_source());
     // Held during the opening: two callers must not log in at once.
     let mut tokens = tokens();
     if let Some(known) = tokens.iter().find(|known| known.uri == uri) {
-        return Ok(known.token.clone());
+        let token = known.token.clone();
+        drop(tokens);
+        // Keys are loaded again when the file of the PIN has changed.
+        token.retry_with_changed_pin();
+        return Ok(token);
     }
     let name = uri.name().to_string();
     let environment_pin = !own_pin_source && uri.pin_source().is_some();
@@ -72,6 +79,19 @@ pub fn open(uri: &TokenUri) -> Result<Token, Error> {
     let token = Token::open(&uri, settings)?;
     tokens.push(RegisteredToken { uri, token: token.clone(), environment_pin });
     Ok(token)
+}
+
+/// Records the file of a PIN among those that keys are read from, so that a corrected PIN takes effect.
+fn watch_pin(source: Option<&PinSource>) {
+    match source {
+        Some(PinSource::File(path)) => file_watch::record(path, None),
+        Some(PinSource::Credential(name)) => {
+            if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+                file_watch::record(&Path::new(&folder).join(name), None);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Closes every token whose keys are no longer in use.

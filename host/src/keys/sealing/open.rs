@@ -10,7 +10,6 @@ use super::recipients::Recipients;
 use super::{Keys, SealingKey, SealingSource};
 use crate::keys::authenticator::Authenticating;
 use crate::keys::error::{KeyError, KeyringError};
-use crate::keys::folder::is_folder;
 use crate::keys::handle::{KeyHandle, KeyUsage};
 use crate::keys::keyring::Keyring;
 use crate::keys::record::{Record, kind_word};
@@ -20,7 +19,7 @@ use crate::keys::signer::Signing;
 use crate::time::unix_seconds;
 
 impl Keyring {
-    /// Opens the keys of `source` to seal `kind`; of a folder, the key that the keyset allows now. It may block.
+    /// Opens the keys of `source` to seal `kind`; of a folder, or of a label in a token, the key that the keyset allows now. It may block.
     ///
     /// # Errors
     /// [`KeyringError`] if a key cannot be used, does not fit the suite, or the keyset does not allow it to seal `kind` now:
@@ -31,11 +30,10 @@ impl Keyring {
             Suite::E => KeyUsage::Encrypt,
             _ => KeyUsage::Sign,
         };
-        if is_folder(&source.key) {
-            return self.sealing_key_of_folder(source, usage, kind);
-        }
-        let handle = self.stores().open(&source.key, usage)?;
-        self.sealing_key_from(handle, source, kind)
+        let allows = |handle: &KeyHandle| self.use_from(handle.kid(), kind);
+        let hint = format!("make one of them primary in the keyset, with `use = \"{}\"`", kind_word(kind));
+        let (key, handle) = self.choose(&source.key, usage, allows, &hint)?;
+        self.sealing_key_from(handle, &SealingSource { key, ..source.clone() }, kind)
     }
 
     /// Builds the sealing key from an opened key. `source.key` only names it in messages.
@@ -173,12 +171,19 @@ impl Keyring {
         let Some(place) = &source.encryption_key else {
             return Err(KeyError::invalid(&source.key, "suite SE needs a shared key to encrypt with"));
         };
-        match self.stores().open(place, KeyUsage::Encrypt)? {
+        let allows = |handle: &KeyHandle| {
+            self.check_encryption(place, handle.kid())
+                .map_err(|error| format!("is not allowed: {}", error.message))?;
+            Ok(self.record(handle.kid()).and_then(Record::use_from).unwrap_or(0))
+        };
+        let hint = "make one of them primary in the keyset, without rights";
+        let (place, handle) = self.choose(place, KeyUsage::Encrypt, allows, hint)?;
+        match handle {
             KeyHandle::Secret(SecretKey::Encrypt(key)) => {
-                self.check_encryption(place, key.kid())?;
+                self.check_encryption(&place, key.kid())?;
                 Ok(key)
             }
-            other => Err(KeyError::invalid(place, format!("an {} key cannot encrypt", other.algorithm()))
+            other => Err(KeyError::invalid(&place, format!("an {} key cannot encrypt", other.algorithm()))
                 .hint("`taskseal keygen shared --suite SE` generates shared keys")),
         }
     }

@@ -65,7 +65,7 @@ fn in_token(uri: &KeyUri, algorithm: Algorithm) -> Result<KeySummary, Failure> {
         return Err(Failure::usage("the URI of a new key must set `object` and must not set `id`")
             .hint("add `object=NAME`; the id is computed from the key"));
     };
-    KeySummary::in_token(uri.token_uri(), usage, label)
+    KeySummary::beside_others(uri.token_uri(), usage, label)
 }
 
 fn entry(args: &Args, record: &Record, key: &KeySummary) -> String {
