@@ -6,7 +6,7 @@ use taskseal::keys::pkcs11;
 use taskseal::keys::{Algorithm, SecretKey, public_text};
 use taskseal_core::KeyId;
 use taskseal_core::keys::{POINT_LEN, VerifyingKey};
-use taskseal_hsm::{EcKey, KeyKind, KeySelector, KeyUri, Token, Token, TokenUri, Usage};
+use taskseal_hsm::{EcKey, KeyKind, KeySelector, KeyUri, Token, TokenUri, Usage};
 
 use crate::failure::Failure;
 
