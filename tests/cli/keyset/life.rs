@@ -95,6 +95,29 @@ fn rotation_is_reverted_and_a_disabled_key_is_enabled() {
 }
 
 #[test]
+fn enabled_key_is_not_activated_before_every_host_accepts_it_again() {
+    let folder = KeysetFolder::new();
+    let old = folder.add("old.key", "--state primary");
+    let new = folder.add("new.key", "");
+    folder.sign();
+    folder.run(&format!("activate {new}")).ok();
+    folder.sign();
+    folder.edit("distribution = \"0s\"", "distribution = \"10m\"");
+    folder.run(&format!("disable {old}")).ok();
+    folder.sign();
+    folder.run(&format!("enable {old}")).ok();
+    assert_eq!(folder.key(&old)["state"], "retiring");
+    folder.sign();
+
+    let refused = folder.run(&format!("activate {old}"));
+    assert!(refused.failed(6).hinted().err.contains("not every host may have"), "{refused:?}");
+
+    folder.set(&old, "since", PAST);
+    folder.run(&format!("activate {old}")).ok();
+    assert_eq!(folder.key(&old)["state"], "primary");
+}
+
+#[test]
 fn keyset_of_one_machine_needs_no_signature() {
     let folder = KeysetFolder::new();
     std::fs::write(folder.path("keyset.toml"), "# one machine\n").unwrap();

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::KeyCommand;
 use crate::handler::supervisor::{self, Report, header, is_running, kill_below};
+use crate::lock::lock;
 use crate::runtime::spawn_thread;
 use crate::wiped_buffer::WipedBuffer;
 
@@ -54,7 +56,7 @@ pub(super) fn run(command: &KeyCommand) -> Result<Zeroizing<Vec<u8>>, ProcessFau
     let deadline = Instant::now() + command.timeout;
     let mut process = Process::start(command).map_err(ProcessFault::NotStarted)?;
     let output = wait(&process.output, deadline);
-    let errors = |process: &Process, deadline| wait(&process.errors, deadline).unwrap_or_default();
+    let errors = |process: &Process, deadline| process.errors.read(deadline);
     let Ok(output) = output else {
         process.kill();
         return Err(ProcessFault::Overrun(errors(&process, Instant::now() + KILL_LIMIT)));
@@ -87,8 +89,23 @@ struct Process {
     supervisor: Option<UnixStream>,
     /// The whole output; `None` if it was too long.
     output: Receiver<Option<Zeroizing<Vec<u8>>>>,
-    errors: Receiver<Vec<u8>>,
+    errors: Errors,
     has_ended: bool,
+}
+
+/// The end of standard error, as far as it was read.
+struct Errors {
+    kept: Arc<Mutex<Vec<u8>>>,
+    /// Closed at the end of the pipe.
+    end: Receiver<()>,
+}
+
+impl Errors {
+    /// Waits for the end of the pipe. Returns what was read until then or until `deadline`: another process may hold the pipe open.
+    fn read(&self, deadline: Instant) -> Vec<u8> {
+        let _ = wait(&self.end, deadline);
+        lock(&self.kept).clone()
+    }
 }
 
 impl Process {
@@ -108,11 +125,16 @@ impl Process {
         // The command keeps its end of the socket open, and with it a supervisor would outlive this process.
         drop(command);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let ((give_output, output), (give_errors, errors)) = (sync_channel(1), sync_channel(1));
+        let ((give_output, output), (at_end, end)) = (sync_channel(1), sync_channel(1));
+        let kept = Arc::default();
+        let errors = Errors { kept: Arc::clone(&kept), end };
         let process = Self { child, supervisor, output, errors, has_ended: false };
         // A reader is left behind if another process holds the pipe open after everything was killed.
         spawn_thread("taskseal-exec", move || drop(give_output.send(read_all(stdout))))?;
-        spawn_thread("taskseal-exec", move || drop(give_errors.send(read_end(stderr))))?;
+        spawn_thread("taskseal-exec", move || {
+            read_end(stderr, &kept);
+            drop(at_end);
+        })?;
         Ok(process)
     }
 
@@ -222,15 +244,14 @@ fn read_all(source: Option<impl Read>) -> Option<Zeroizing<Vec<u8>>> {
     (kept.as_bytes().len() <= MAX_OUTPUT).then(|| kept.into_bytes())
 }
 
-/// Reads to the end, and returns the last [`MAX_STDERR`] bytes.
-fn read_end(source: Option<impl Read>) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut source) = source else { return kept };
+/// Reads to the end, and keeps the last [`MAX_STDERR`] bytes.
+fn read_end(source: Option<impl Read>, kept: &Mutex<Vec<u8>>) {
+    let Some(mut source) = source else { return };
     let mut chunk = [0; 4096];
     while let Ok(read @ 1..) = source.read(&mut chunk) {
+        let mut kept = lock(kept);
         kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
         let excess = kept.len().saturating_sub(MAX_STDERR);
         kept.drain(..excess);
     }
-    kept
 }

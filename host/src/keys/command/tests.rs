@@ -85,11 +85,15 @@ fn program_that_cannot_be_executed_or_does_not_exist_is_named() {
 #[test]
 fn program_that_does_not_end_in_time_is_killed_with_what_it_started() {
     let script = Script::new("sleep 600 &\necho $! $$ > pids\necho not yet >&2\nsleep 600");
-    let command = KeyCommand { timeout: Duration::from_secs(3), ..script.command(&[]) };
-    let error = fetch(command).unwrap_err();
-
-    assert_eq!(error.kind, KeyErrorKind::Unavailable);
-    assert_eq!(error.message, "its program has not ended within 3 s: not yet");
+    let overrun = |seconds| {
+        let command = KeyCommand { timeout: Duration::from_secs(seconds), ..script.command(&[]) };
+        let error = fetch(command).unwrap_err();
+        assert_eq!(error.kind, KeyErrorKind::Unavailable);
+        let message = format!("its program has not ended within {seconds} s: not yet");
+        // A busy machine may not have run the program so far.
+        if error.message == message { Ok(()) } else { Err(error) }
+    };
+    overrun(1).or_else(|_| overrun(10)).or_else(|_| overrun(60)).unwrap();
     let pids = fs::read_to_string(script.0.path().join("pids")).unwrap();
     for pid in pids.split_whitespace() {
         let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();

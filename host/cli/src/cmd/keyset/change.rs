@@ -180,7 +180,14 @@ pub(super) fn enable(args: &EnableArgs, ui: &Ui) -> Result<(), Failure> {
     }
     let default = if record.accept_until().is_some() { KeyState::Retiring } else { KeyState::Staged };
     let state = args.state.as_deref().and_then(KeyState::from_name).unwrap_or(default);
-    args.change.simple(draft, state, &[], ui)
+    let mut draft = draft;
+    let change = changed(&mut draft, args.change.kid, state, |times| {
+        // A key in this state does not seal. Without the time, `activate` waits until every host accepts the key again.
+        if state == KeyState::Retiring {
+            times.sign_until = None;
+        }
+    })?;
+    args.change.finish(&mut draft, &[change], &[], ui)
 }
 
 pub(super) fn revoke(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {

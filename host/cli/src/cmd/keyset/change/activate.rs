@@ -100,8 +100,12 @@ pub(in crate::cmd::keyset) fn waiting<'d>(
 ) -> Waiting<'d> {
     let mut waiting = Waiting::new(draft, signed);
     if record.state() == KeyState::Retiring {
-        // Every verifier has known the key since it was primary, unless the signed keyset disables it.
         waiting.until_signed(record.kid(), &[KeyState::Retiring, KeyState::Primary]);
+        // Every verifier has known a key that retired since it was primary. For a key that was enabled, some still refuse it.
+        if record.sign_until().is_none() {
+            waiting.until_distributed(record.kid(), record.since());
+            waiting.until_fetched();
+        }
     } else {
         waiting.until_signed(record.kid(), &[KeyState::Staged]);
         waiting.until_distributed(record.kid(), record.since());
