@@ -18,7 +18,7 @@ use super::pin_source::PinSource;
 /// A PIN. Wiped on drop, redacted in `Debug`.
 pub struct Pin(AuthPin, PinMark);
 
-/// Tells in this process whether two PINs are equal, without the PIN: a keyed hash.
+/// A keyed hash of a PIN, by which this process recognises an equal one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PinMark(u64);
 
