@@ -54,6 +54,20 @@ fn file_of_authorities_that_is_missing_or_has_no_certificate_is_named() {
 }
 
 #[test]
+fn file_of_authorities_that_is_corrected_is_read_again() {
+    let (Some(authority), Some(other)) = (Authority::create(), Authority::create()) else {
+        eprintln!("skipped: openssl is not installed");
+        return;
+    };
+    let site = site(&authority, "timeout = \"1s\"\nca_file = \"ca.crt\"\n");
+    fs::copy(other.file("ca.crt"), site.path("ca.crt")).unwrap();
+    let host = site.host();
+    assert_eq!(refused(&host, SECRET, KeyUsage::Sign).kind, KeyErrorKind::Unavailable);
+    fs::copy(authority.file("ca.crt"), site.path("ca.crt")).unwrap();
+    open(&host, SECRET, KeyUsage::Sign).unwrap();
+}
+
+#[test]
 fn server_whose_authority_the_configuration_names_is_used() {
     let Some(authority) = Authority::create() else {
         eprintln!("skipped: openssl is not installed");

@@ -149,3 +149,35 @@ fn clear_body_is_signed_by_every_key_that_signs_and_by_no_other() {
         assert!(key.signs() && !envelope.windows(8).any(|bytes| bytes == b"in clear"));
     }
 }
+
+#[test]
+fn shared_key_of_a_folder_that_the_keyset_allows_encrypts() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("shared")).unwrap();
+    let sign = folder.key("sign.key", Algorithm::Es256);
+    let [old, new] = ["old", "new"].map(|name| folder.key(&format!("shared/{name}.key"), Algorithm::A256Gcm));
+    let source = SealingSource::new(Suite::Se, folder.path("sign.key")).encryption_key(folder.path("shared"));
+    let chosen = |old_lines: &str, new_lines: &str| {
+        let shared = |key, name: &str, lines: &str| {
+            entry(key, &format!("use = \"task\"\nsecret_file = \"shared/{name}.key\"\n{lines}"))
+        };
+        let keyring = folder.keyset(
+            &[
+                entry(&sign, &format!("use = \"task\"\n{RIGHTS}")),
+                shared(&old, "old", old_lines),
+                shared(&new, "new", new_lines),
+            ]
+            .concat(),
+        );
+        keyring.sealing_key(&source, Kind::Task).map(|key| key.encryption_kid().unwrap())
+    };
+    let error = chosen("", "").unwrap_err().to_string();
+    assert!(error.contains("alike"), "{error}");
+    let error = chosen("state = \"disabled\"", "state = \"staged\"").unwrap_err().to_string();
+    assert!(error.contains("allows none of these keys") && error.contains(&new.kid().to_string()), "{error}");
+    assert_eq!(chosen("", "state = \"staged\"").unwrap(), old.kid());
+    assert_eq!(
+        chosen("state = \"retiring\"\naccept_until = \"2100-01-01T00:00:00Z\"", "").unwrap(),
+        new.kid()
+    );
+}

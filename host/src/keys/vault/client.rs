@@ -1,7 +1,7 @@
 //! Calls to Vault with a token: login, renewal, a second login after a refusal, and retries within a deadline.
 
 use std::fmt;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ use crate::retry::Backoff;
 /// A client of one server. Many threads may use it.
 pub(super) struct Client {
     settings: VaultSettings,
-    connections: OnceLock<Connections>,
+    /// Until the server is unreachable: the file of its authority may have been replaced then.
+    connections: Mutex<Option<Arc<Connections>>>,
     session: Mutex<State>,
 }
 
@@ -43,7 +44,7 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(10);
 
 impl Client {
     pub(super) fn new(settings: VaultSettings) -> Self {
-        Self { settings, connections: OnceLock::new(), session: Mutex::default() }
+        Self { settings, connections: Mutex::default(), session: Mutex::default() }
     }
 
     /// Sends a request with a token. Returns the reply if it is not an error, or says that there is no such path.
@@ -144,18 +145,27 @@ impl Client {
             };
             let delay = retry_after.unwrap_or_else(|| DELAYS.delay(attempt));
             if attempt == MAX_ATTEMPTS || delay >= deadline.saturating_duration_since(Instant::now()) {
+                if result.is_err() {
+                    lock(&self.connections).take();
+                }
                 return result;
             }
             thread::sleep(delay);
         }
     }
 
-    fn connections(&self) -> Result<&Connections, VaultFault> {
-        if let Some(connections) = self.connections.get() {
-            return Ok(connections);
+    fn connections(&self) -> Result<Arc<Connections>, VaultFault> {
+        if let Some(file) = &self.settings.ca_file {
+            // Keys are loaded again when it changes.
+            file_watch::record(file, None);
         }
-        let connections = Connections::new(&self.settings)?;
-        Ok(self.connections.get_or_init(|| connections))
+        let mut connections = lock(&self.connections);
+        if let Some(connections) = &*connections {
+            return Ok(Arc::clone(connections));
+        }
+        let new = Arc::new(Connections::new(&self.settings)?);
+        *connections = Some(Arc::clone(&new));
+        Ok(new)
     }
 }
 
