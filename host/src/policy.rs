@@ -6,6 +6,7 @@
 mod file;
 mod fingerprint;
 mod mode;
+mod quota;
 mod rule;
 mod set;
 
@@ -17,6 +18,7 @@ use taskseal_core::{Audience, NameSet, Policy, SuiteSet};
 
 pub use self::fingerprint::Fingerprint;
 pub use self::mode::Mode;
+pub use self::quota::IssuerQuota;
 pub use self::rule::{TypeRule, Violation};
 pub use self::set::{DefaultAction, PolicySet, RuleChoice, TypeRules};
 use crate::config::value;

@@ -38,6 +38,7 @@ const KEY_UNAVAILABLE: &str = "taskseal_key_unavailable_total";
 const KEYSET_NOT_IN_FORCE: &str = "taskseal_keyset_not_in_force_total";
 const RESULT_NOT_ALLOWED: &str = "taskseal_result_not_allowed_total";
 const KEYS_RELOAD_FAILED: &str = "taskseal_keys_reload_failed_total";
+const QUOTA_USED: &str = "taskseal_quota_used_total";
 const POLICY_RELOAD_FAILED: &str = "taskseal_policy_reload_failed_total";
 const KEYS_LOADED: &str = "taskseal_keys_loaded_timestamp_seconds";
 const RESULTS_WAITING: &str = "taskseal_results_waiting";
@@ -49,7 +50,7 @@ const QUARANTINE_EVICTED: &str = "taskseal_quarantine_evicted_total";
 const OUTCOMES: [&str; 5] = ["succeeded", "retried", "archived", "given_back", "settled_again"];
 
 /// Counters without labels, with their descriptions.
-const COUNTERS: [(&str, &str); 14] = [
+const COUNTERS: [(&str, &str); 15] = [
     (ATTEMPTS, "Attempts started."),
     (LEASE_LOST, "Leases lost. Their tasks continue."),
     (LOCK_LOST, "Locks of the ledger lost. Their handlers were cancelled."),
@@ -63,6 +64,7 @@ const COUNTERS: [(&str, &str); 14] = [
     (AUDIT_FAILURES, "Reported failures to write the audit log."),
     (STATE_FAILURES, "Failed calls to the ledger or the quarantine."),
     (KEYS_RELOAD_FAILED, "Attempts to load the keys again that failed."),
+    (QUOTA_USED, "Times that a task was put off because its issuer had used its quota."),
     (POLICY_RELOAD_FAILED, "Faults of the policy file that left the former policy in use."),
     (KEY_UNAVAILABLE, "Uses of a key that failed because the key was unavailable."),
     (
@@ -196,6 +198,7 @@ fn count(event: &Event) {
         Event::RecipientMissing { .. } | Event::ResultNotAllowed { .. } => {
             counter(RESULT_NOT_ALLOWED).increment(1);
         }
+        Event::QuotaUsed { .. } => counter(QUOTA_USED).increment(1),
         Event::PolicyReloadFailed { .. } => counter(POLICY_RELOAD_FAILED).increment(1),
         Event::AuditFailed { .. } => counter(AUDIT_FAILURES).increment(1),
         Event::ClockSetBack { .. }
@@ -287,6 +290,9 @@ fn trace(event: &Event) {
         }
         Event::KeysReloadFailed { error, keyset_loaded } => {
             emit!(warn, "keys-reload-failed", event, error, keyset_loaded);
+        }
+        Event::QuotaUsed { id, issuer, quota, tasks_per_minute } => {
+            emit!(warn, "quota-used", event, id, issuer, quota, tasks_per_minute);
         }
         Event::PolicyReloadFailed { error } => emit!(warn, "policy-reload-failed", event, error),
         Event::KeysStale { age } => emit!(warn, "keys-stale", event, seconds = age.as_secs()),

@@ -46,6 +46,7 @@ pub(crate) mod postpone;
 mod prepare;
 mod quarantine;
 mod queue_scheduler;
+mod quotas;
 mod reload;
 mod result_key;
 mod root_cache;

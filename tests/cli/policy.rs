@@ -54,6 +54,15 @@ fn rule_that_is_probably_not_intended_is_warned_of() {
 }
 
 #[test]
+fn quota_of_an_issuer_is_shown() {
+    let project = ruled("default = \"allow\"\n[[issuer]]\nissuer = \"erp-*\"\ntasks_per_minute = 600\n");
+    let shown = project.run(&["policy", "check"]);
+    assert!(shown.ok().text().contains("issuer erp-*: 600 tasks a minute"), "{shown:?}");
+    let found = objects(&project.run(&["policy", "check", "--json"]).ok().text());
+    assert_eq!((&found[0]["issuer"], &found[0]["tasks_per_minute"]), (&"erp-*".into(), &600.into()));
+}
+
+#[test]
 fn policy_is_shown_with_its_fingerprint() {
     let text = "[[type]]\ntype = \"file:digest\"\nissuers = [\"a\", \"b\"]\nmax_age = \"1h\"\n";
     let project = ruled(text);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use taskseal::broker::TaskState;
 use taskseal::policy::TypeRules;
 use taskseal::quarantine::Filter;
-use taskseal::worker::Event;
+use taskseal::worker::{Event, Tally};
 use taskseal::{Worker, WorkerSettings};
 use taskseal_core::{Refusal, Suite, TaskType};
 use taskseal_tests::fleet::{Fleet, NARROW, PRODUCER, Ran, Sealed, mail, unix_now};
@@ -22,6 +22,8 @@ on_both_brokers! {
     task_whose_key_has_no_right_is_refused_at_once_although_a_rule_denies_it_too,
     task_older_than_its_rule_allows_is_refused_and_not_run_after_a_failure,
     body_and_lifetime_beyond_the_rule_of_the_type_are_refused,
+    task_beyond_the_quota_of_its_issuer_is_put_off_and_runs_later_as_its_first_attempt,
+    forged_and_replayed_tasks_use_no_quota,
     suite_of_another_type_is_put_off,
     rule_accepts_what_the_settings_of_all_types_do_not,
 }
@@ -162,6 +164,61 @@ async fn body_and_lifetime_beyond_the_rule_of_the_type_are_refused(fleet: Fleet)
     let task = fleet.seal(&fleet.sealing_key(PRODUCER), long);
     is_refused(&fleet, &rules, &task, Refusal::LifetimeTooLong, "longer than allowed").await;
     runs(&fleet, &rules, &fleet.good()).await;
+}
+
+/// Runs what is pending with a quota of the issuer.
+async fn limited(fleet: &Fleet, issuer: &str, count: u32, ran: &Ran) -> (Tally, usize) {
+    let rules =
+        format!("default = \"allow\"\n[[issuer]]\nissuer = \"{issuer}\"\ntasks_per_minute = {count}\n");
+    let used = Arc::new(Mutex::new(0));
+    let noted = Arc::clone(&used);
+    let worker = Worker::new(ruled(fleet, &rules), fleet.parts(ran.handlers()));
+    let worker = worker.observed_by(move |event| {
+        if let Event::QuotaUsed { .. } = event {
+            *noted.lock().unwrap() += 1;
+        }
+    });
+    let tally = worker.run_once().await;
+    let used = *used.lock().unwrap();
+    (tally, used)
+}
+
+async fn task_beyond_the_quota_of_its_issuer_is_put_off_and_runs_later_as_its_first_attempt(fleet: Fleet) {
+    let key = fleet.sealing_key(PRODUCER);
+    let tasks: Vec<Sealed> = (0..5).map(|_| fleet.seal(&key, |claims| claims.attempts(1))).collect();
+    for task in &tasks {
+        fleet.push(task.record()).await;
+    }
+    let ran = Ran::default();
+    let (tally, used) = limited(&fleet, "shop", 2, &ran).await;
+    assert_eq!((tally.succeeded, used), (2, 3), "{tally:?}");
+    assert_eq!((tally.refused_total(), tally.postponed.is_empty()), (0, true));
+    let done = ran.all();
+    let waiting: Vec<&Sealed> = tasks.iter().filter(|task| !done.contains(&task.claims.task_id)).collect();
+    for task in &waiting {
+        let info = fleet.find(&task.id()).await.unwrap();
+        assert_eq!((info.state, info.retries), (TaskState::Retry, 0));
+        fleet.queue().pull_forward(&task.id());
+    }
+    assert_eq!(fleet.broker().forward(&mail(), 10).await.unwrap(), 3);
+    // The quota of another issuer, in another process.
+    let (tally, used) = limited(&fleet, "erp", 1, &ran).await;
+    assert_eq!((tally.succeeded, used, ran.all().len()), (3, 0, 5), "{tally:?}");
+}
+
+async fn forged_and_replayed_tasks_use_no_quota(fleet: Fleet) {
+    let (ran, replayed) = (Ran::default(), fleet.good());
+    runs(&fleet, "default = \"allow\"\n", &replayed).await;
+    fleet.queue().delete(&replayed.id());
+    let mut forged = fleet.good();
+    *forged.envelope.last_mut().unwrap() ^= 1;
+    fleet.push(forged.record()).await;
+    fleet.push(replayed.record()).await;
+    let good = fleet.good();
+    fleet.push(good.record()).await;
+    let (tally, used) = limited(&fleet, "*", 1, &ran).await;
+    assert_eq!((tally.succeeded, used, ran.all()), (1, 0, vec![good.claims.task_id]), "{tally:?}");
+    assert_eq!(tally.refused_total(), 2);
 }
 
 async fn suite_of_another_type_is_put_off(fleet: Fleet) {

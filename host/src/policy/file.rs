@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use taskseal_core::{KeyId, SuiteSet};
 
-use super::{DefaultAction, Mode, TypeRule, TypeRules};
-use crate::config::value::{self, Name, Queue, Seconds, Size, YEAR};
+use super::{DefaultAction, IssuerQuota, Mode, TypeRule, TypeRules};
+use crate::config::value::{self, Count, Name, Queue, Seconds, Size, YEAR};
 use crate::file_error::{FileError, MAX_LEN};
 use crate::file_security::read_guarded;
 use crate::keys::{Kid, Patterns, is_pattern};
@@ -21,6 +21,15 @@ struct PolicyFile {
     default: Action,
     #[serde(default)]
     r#type: Vec<TypeSection>,
+    #[serde(default)]
+    issuer: Vec<IssuerSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerSection {
+    issuer: Spanned<Name<64, true>>,
+    tasks_per_minute: Count<1, 1_000_000>,
 }
 
 /// What holds for a type without a rule. The file denies, unless it says otherwise.
@@ -127,8 +136,27 @@ impl TypeRules {
             Action::Allow => DefaultAction::Allow,
             Action::Deny => DefaultAction::Deny,
         };
-        Ok(Self::new(path.to_owned(), default, rules))
+        let quotas = quotas(path, text, file.issuer)?;
+        Ok(Self::with_quotas(path.to_owned(), default, rules, quotas))
     }
+}
+
+fn quotas(path: &Path, text: &str, sections: Vec<IssuerSection>) -> Result<Vec<IssuerQuota>, FileError> {
+    let mut quotas: Vec<IssuerQuota> = Vec::new();
+    for section in sections {
+        let start = section.issuer.start();
+        let issuer = section.issuer.into_inner().0;
+        let fault =
+            |message: String, hint: &str| Err(FileError::new(path, message).hint(hint).at(text, start));
+        if !is_pattern(&issuer) {
+            return fault(format!("`{issuer}` is not an issuer"), "`*` is allowed at the end only");
+        }
+        if quotas.iter().any(|other| other.issuer == issuer) {
+            return fault(format!("duplicate issuer `{issuer}`"), "remove one of the two quotas");
+        }
+        quotas.push(IssuerQuota { issuer, tasks_per_minute: u32::from(section.tasks_per_minute) });
+    }
+    Ok(quotas)
 }
 
 /// Returns the number of the line at a byte, from 1.

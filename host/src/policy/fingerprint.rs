@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use sha2::{Digest, Sha256};
 use taskseal_core::{Suite, SuiteSet};
 
-use super::{DefaultAction, PolicySettings, TypeRule, TypeRules};
+use super::{DefaultAction, IssuerQuota, PolicySettings, TypeRule, TypeRules};
 
 /// SHA-256 of the canonical form of a policy. `Display` shows its first 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) fn of(settings: &PolicySettings, rules: &TypeRules) -> Fingerprint {
     Fingerprint(Sha256::digest(canonical(settings, rules)).into())
 }
 
-/// Returns one line for the settings, and one for each rule, in the order of the patterns. Neither a pattern nor a name contains
+/// Returns one line for the settings, one for each rule, and one for each quota, in the order of the patterns. Neither a pattern nor a name contains
 /// a space or a line break, so that no two policies have the same form.
 fn canonical(settings: &PolicySettings, rules: &TypeRules) -> String {
     let default = match rules.default_action() {
@@ -45,6 +45,11 @@ fn canonical(settings: &PolicySettings, rules: &TypeRules) -> String {
         let _ = write!(text, "\n{}", rule.pattern);
         push_settings(&mut text, &rule.settings(settings));
         push_rule(&mut text, rule);
+    }
+    let mut quotas: Vec<&IssuerQuota> = rules.quotas().iter().collect();
+    quotas.sort_by(|a, b| a.issuer.cmp(&b.issuer));
+    for quota in quotas {
+        let _ = write!(text, "\nissuer {} tasks_per_minute={}", quota.issuer, quota.tasks_per_minute);
     }
     text
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use taskseal_core::claims::Claims;
 use taskseal_core::{KeyId, NameSet, Policy, Refusal, SuiteSet};
 
+use super::quota::precedence;
 use super::{Mode, PolicySettings};
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
@@ -70,10 +71,7 @@ impl TypeRule {
     /// Returns the precedence among the rules for `task_type`, or `None` if the rule is not for that type. A whole type takes
     /// precedence over a prefix, and a longer prefix over a shorter one.
     pub(super) fn precedence(&self, task_type: &str) -> Option<usize> {
-        match self.pattern.strip_suffix('*') {
-            Some(prefix) => task_type.starts_with(prefix).then_some(prefix.len()),
-            None => (self.pattern == task_type).then_some(usize::MAX),
-        }
+        precedence(&self.pattern, task_type)
     }
 
     /// Returns the mode that the rule states for a time.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use taskseal_core::claims::Claims;
 use taskseal_core::{Audience, KeyId, NameSet, Policy, Suite, SuiteSet};
 
+use super::quota::precedence;
 use super::rule::Verified;
-use super::{Fingerprint, Mode, PolicySettings, TypeRule, Violation, fingerprint};
+use super::{Fingerprint, IssuerQuota, Mode, PolicySettings, TypeRule, Violation, fingerprint};
 use crate::file_error::FileError;
 use crate::queue::QueueName;
 use crate::time::UnixMillis;
@@ -33,6 +34,7 @@ struct Rules {
     file: Option<PathBuf>,
     default: DefaultAction,
     rules: Vec<TypeRule>,
+    quotas: Vec<IssuerQuota>,
 }
 
 /// The rule that a task type has.
@@ -58,8 +60,34 @@ impl RuleChoice<'_> {
 impl TypeRules {
     /// Creates the rules of a policy file.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn new(file: PathBuf, default: DefaultAction, rules: Vec<TypeRule>) -> Self {
-        Self(Arc::new(Rules { file: Some(file), default, rules }))
+        Self::with_quotas(file, default, rules, Vec::new())
+    }
+
+    /// Creates the rules of a policy file that also limits issuers.
+    #[must_use]
+    pub(crate) fn with_quotas(
+        file: PathBuf,
+        default: DefaultAction,
+        rules: Vec<TypeRule>,
+        quotas: Vec<IssuerQuota>,
+    ) -> Self {
+        Self(Arc::new(Rules { file: Some(file), default, rules, quotas }))
+    }
+
+    /// Returns the quotas of issuers, in the order of the file.
+    #[must_use]
+    pub fn quotas(&self) -> &[IssuerQuota] {
+        &self.0.quotas
+    }
+
+    /// Returns the quota of an issuer.
+    #[must_use]
+    pub fn quota_of(&self, issuer: &str) -> Option<&IssuerQuota> {
+        let quotas = self.0.quotas.iter();
+        let matching = quotas.filter_map(|quota| Some((precedence(&quota.issuer, issuer)?, quota)));
+        matching.max_by_key(|(precedence, _)| *precedence).map(|(_, quota)| quota)
     }
 
     /// Returns the file that they were read from.

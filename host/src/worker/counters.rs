@@ -92,6 +92,7 @@ impl Tally {
             | Event::KeysReloaded { .. }
             | Event::KeysReloadFailed { .. }
             | Event::PolicyReloadFailed { .. }
+            | Event::QuotaUsed { .. }
             | Event::KeysStale { .. }
             | Event::KeyEndsSoon { .. }
             | Event::KeysetEndsSoon { .. }

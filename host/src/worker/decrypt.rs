@@ -19,7 +19,7 @@ use super::task_state::{
     AdmittedRun, AdmittedTask, DecryptedTask, LeasedTask, Outcome, RefusalDetails, StageDecision, TaskForm,
     retention,
 };
-use super::{postpone, verify};
+use super::{postpone, quotas, verify};
 use crate::handler::OpenedTask;
 use crate::policy::{Mode, RuleChoice};
 use crate::queue::QueueName;
@@ -40,6 +40,7 @@ pub(super) fn decrypt(
         TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
     };
     check_result(shared, keys, verified.claims(), &run)?;
+    quotas::take(shared, keys, verified.claims(), &run.key)?;
     let body = decrypt_body(shared, keys, &verified, &run)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();

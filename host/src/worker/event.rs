@@ -209,6 +209,17 @@ pub enum Event {
         /// Whether the handler has run.
         has_run: bool,
     },
+    /// The issuer of a task has used its quota of the policy file. The task is put off, and no attempt counts.
+    QuotaUsed {
+        /// Task id.
+        id: String,
+        /// The issuer.
+        issuer: String,
+        /// Pattern of the quota.
+        quota: String,
+        /// Number of tasks a minute.
+        tasks_per_minute: u32,
+    },
     /// The key for results is available again: results are sealed and tasks taken.
     KeyBack {
         /// The key.
@@ -383,6 +394,11 @@ impl fmt::Display for Event {
             Self::ResultNotAllowed { id, reason, .. } => {
                 write!(f, "clients would refuse the result of {id}, which waits: {reason}")
             }
+            Self::QuotaUsed { id, issuer, quota, tasks_per_minute } => write!(
+                f,
+                "the quota of {tasks_per_minute} tasks a minute for issuer {quota} is used: tasks of {issuer} are put off, among \
+                 them {id}"
+            ),
             Self::KeyBack { kid } => {
                 write!(f, "key {kid} ({RESULT_KEY}) is available again: results are sealed and tasks taken")
             }

@@ -17,6 +17,7 @@ use super::first_seen::FirstSeen;
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::lease_table::LeaseTable;
 use super::phase::Lifecycle;
+use super::quotas::Quotas;
 use super::result_key::ResultKey;
 use super::settings::WorkerSettings;
 use super::slots::SlotPool;
@@ -69,6 +70,8 @@ pub(super) struct Shared {
     pub(super) seal_permits: Semaphore,
     pub(super) cpu_pool: CpuPool,
     pub(super) start_failures: StartFailures,
+    /// What the quotas of issuers leave.
+    pub(super) quotas: Quotas,
     /// Unsealed tasks that are put off.
     pub(super) first_seen: FirstSeen,
     pub(super) slots: Arc<SlotPool>,
@@ -103,6 +106,7 @@ impl Shared {
             seal_permits: Semaphore::new(MAX_CONCURRENT_SEALS),
             cpu_pool: CpuPool::default(),
             start_failures: StartFailures::default(),
+            quotas: Quotas::default(),
             first_seen: FirstSeen::default(),
             slots,
             beginnings: Beginnings::default(),

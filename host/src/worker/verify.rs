@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::task_state::{
     ExpiredTask, LeasedTask, Mismatch, Outcome, RefusalDetails, StageDecision, VerifiedTask, retention,
 };
-use super::{detached, postpone, unsealed};
+use super::{detached, postpone, quotas, unsealed};
 use crate::keys::Keyring;
 use crate::policy::{RuleChoice, Violation};
 use crate::replay::TaskKey;
@@ -115,7 +115,10 @@ fn check_rule<'a>(
 ) -> StageDecision<VerifiedTask<'a>> {
     let claims = verified.claims();
     let checked = keys.policy.check(claims, verified.kid(), &task.queue, now);
-    let Err(violation) = checked else { return Continue(VerifiedTask::Current(verified)) };
+    let Err(violation) = checked else {
+        quotas::check(shared, keys, claims)?;
+        return Continue(VerifiedTask::Current(verified));
+    };
     let mut refusal = RefusalDetails::after_verification(violation.refusal, &verified);
     if refusal.refusal == Refusal::Expired {
         refusal.violation = Some(violation);

@@ -61,6 +61,12 @@ fn check(config: &Config, policy: &PolicySet, ui: &Ui) -> Result<(), Failure> {
         for rule in policy.rules().all() {
             ui.object(members(policy, rule))?;
         }
+        for quota in policy.rules().quotas() {
+            ui.object(vec![
+                ("issuer", json!(quota.issuer)),
+                ("tasks_per_minute", json!(quota.tasks_per_minute)),
+            ])?;
+        }
         return ui.object(vec![
             ("default", json!(default)),
             ("fingerprint", json!(fingerprint)),
@@ -70,6 +76,9 @@ fn check(config: &Config, policy: &PolicySet, ui: &Ui) -> Result<(), Failure> {
     let head = ["TYPE", "MODE", "SUITES", "ISSUERS", "QUEUES", "KIDS", "AGE", "LIFETIME", "BODY"];
     let rows: Vec<_> = policy.rules().all().iter().map(|rule| row(policy, rule)).collect();
     ui.text(&text::table(head, &rows))?;
+    for quota in policy.rules().quotas() {
+        ui.text(&format!("issuer {}: {} tasks a minute\n", quota.issuer, quota.tasks_per_minute))?;
+    }
     ui.text(&format!("other types: {default}\nfingerprint: {fingerprint}\n"))?;
     warnings.iter().for_each(|warning| ui.warn(warning));
     Ok(())

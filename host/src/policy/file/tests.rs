@@ -27,6 +27,9 @@ fn faults_are_reported_with_their_line_and_a_hint() {
         ("[[type]]\ntype = \"a\"\nmode = \"off\"\nuntil = \"31.12.2026\"", 4, "not a date"),
         ("[[type]]\ntype = \"a\"\nuntil = \"2026-12-31\"", 3, "`until` without a `mode` that ends"),
         ("[[type]]\ntype = \"a\"\nsuite = \"S\"", 3, "unknown field `suite`"),
+        ("[[issuer]]\nissuer = \"a*b\"\ntasks_per_minute = 1", 2, "`a*b` is not an issuer"),
+        ("[[issuer]]\nissuer = \"a\"", 1, "missing field `tasks_per_minute`"),
+        ("[[issuer]]\nissuer = \"a\"\ntasks_per_minute = 0", 3, "0 is out of range"),
     ] {
         let fault = parse(text).unwrap_err();
         assert_eq!((fault.position.unwrap().line, fault.message.as_str()), (line, message), "{text}");
@@ -78,4 +81,16 @@ fn every_field_is_read() {
     assert_eq!(rule.max_age.unwrap().as_secs(), 3600);
     assert_eq!(rule.max_lifetime.unwrap().as_secs(), 7200);
     assert_eq!((rule.max_body, rule.batches), (Some(64 << 10), Some(true)));
+}
+
+#[test]
+fn quota_of_the_longest_pattern_holds_and_a_duplicate_is_refused() {
+    let quota =
+        |issuer: &str, count: u32| format!("[[issuer]]\nissuer = \"{issuer}\"\ntasks_per_minute = {count}\n");
+    let rules = parse(&[quota("*", 1), quota("erp-*", 2), quota("erp-1", 3)].concat()).unwrap();
+    let of = |issuer| rules.quota_of(issuer).map(|quota| quota.tasks_per_minute);
+    assert_eq!((of("shop"), of("erp-2"), of("erp-1")), (Some(1), Some(2), Some(3)));
+    assert_eq!(parse(&quota("erp", 2)).unwrap().quota_of("shop"), None);
+    let fault = parse(&[quota("erp", 2), quota("erp", 3)].concat()).unwrap_err();
+    assert_eq!((fault.position.unwrap().line, &*fault.message), (5, "duplicate issuer `erp`"));
 }

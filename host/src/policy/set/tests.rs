@@ -128,3 +128,21 @@ fn fingerprint_depends_on_every_field_and_on_no_order() {
     let allowing = rules(DefaultAction::Allow, vec![full, rule("z")]);
     assert_ne!(allowing.fingerprint().to_string(), usual);
 }
+
+#[test]
+fn fingerprint_depends_on_quotas() {
+    let of = |quotas: &[(&str, u32)]| {
+        let quota = |(issuer, count): &(&str, u32)| IssuerQuota {
+            issuer: (*issuer).to_owned(),
+            tasks_per_minute: *count,
+        };
+        let quotas = quotas.iter().map(quota).collect();
+        let rules = TypeRules::with_quotas("policy.toml".into(), DefaultAction::Deny, Vec::new(), quotas);
+        PolicySet::new(PolicySettings::default(), rules).fingerprint().to_string()
+    };
+    let usual = of(&[("a", 1), ("b", 2)]);
+    assert_eq!(of(&[("b", 2), ("a", 1)]), usual);
+    for other in [of(&[]), of(&[("a", 1)]), of(&[("a", 2), ("b", 2)]), of(&[("a*", 1), ("b", 2)])] {
+        assert_ne!(other, usual);
+    }
+}

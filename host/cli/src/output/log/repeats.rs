@@ -56,6 +56,8 @@ impl Repeats {
             "postponed" | "detached-refused" => format!("{} {}", line.text("queue"), line.text("code")),
             // A producer that does not seal yet may store many.
             "unsealed" => format!("{} {}", line.text("queue"), line.text("task_type")),
+            // Its tasks come back until the quota leaves one.
+            "quota-used" => line.text("quota").to_owned(),
             "keyset-not-in-force" => String::new(),
             WARNING => line.text("message").to_owned(),
             _ => return true,

@@ -200,8 +200,17 @@ impl Context<'_> {
                 Check::new("rule", false, violation.refusal, "not accepted", violation.to_string())
             }
         });
+        checks.extend(self.quota(claims.issuer.as_str()));
         checks.push(ledger::check(self.config, claims, self.source));
         checks
+    }
+
+    /// Returns what the policy file leaves an issuer: each worker process counts for itself.
+    fn quota(&self, issuer: &str) -> Option<Check> {
+        let quota = self.config.rules.quota_of(issuer)?;
+        let required =
+            format!("at most {} tasks a minute of issuer {}", quota.tasks_per_minute, quota.issuer);
+        Some(Check::unknown("quota", "each worker process counts", required))
     }
 
     fn times(&self) -> Vec<Check> {
