@@ -6,12 +6,14 @@ mod revocation;
 mod rollout;
 mod root;
 mod rotation;
+mod services;
 mod sources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use serde_json::Value;
 use taskseal_tests::redis::RedisServer;
 
 use crate::load::{Load, Producer};
@@ -64,8 +66,10 @@ impl Drill {
         self.carry_shared_key("1.key");
         let result = format!("sign --use result --out ../host/keys/result/1.key {}", rights("worker-*"));
         self.add_key("result", &result);
-        let agreement =
-            format!("receive --out ../host/keys/agreement/1.key {} --issuer till", rights("shop"));
+        let agreement = format!(
+            "receive --out ../host/keys/agreement/1.key {} --issuer till --issuer notary",
+            rights("shop")
+        );
         self.add_key("agreement", &agreement);
         let stolen = format!("receive --out ../host/keys/agreement/kiosk.key {}", rights("kiosk"));
         self.add_key("kiosk recipient", &stolen);
@@ -76,11 +80,12 @@ impl Drill {
         for name in SOURCES {
             self.add_key(name, &format!("sign --out ../{name}/keys/sign/1.key {}", rights(name)));
             let recipient = format!("receive --out keys/{name}.key {}", rights(name));
-            let _ = self.plant.add_key(&[], &recipient);
+            let _ = self.plant.add_key(&recipient);
         }
         for name in [&["shop", "mill", "kiosk"][..], &SOURCES].concat() {
             self.configure_producer(name);
         }
+        self.create_keys_in_services();
         self.store_sources();
         assert_eq!(self.plant.publish(), 1);
         std::fs::copy(self.plant.path("office/keyset.cose"), self.plant.path("office/first.cose")).unwrap();
@@ -91,7 +96,7 @@ impl Drill {
     }
 
     fn add_key(&mut self, name: &'static str, keygen: &str) {
-        let key = self.plant.add_key(&[], keygen);
+        let key = self.plant.add_key(keygen);
         self.keys.insert(name, key);
     }
 
@@ -103,14 +108,20 @@ impl Drill {
 
     /// Writes the configuration of a producer, which has a key for its results.
     fn configure_producer(&self, name: &str) {
-        let results = format!("receive --use result --out ../{name}/keys/results.key {}", rights(name));
-        let _ = self.plant.add_key(&[], &results);
         let (suite, key) = if name == "mill" { ("M", "keys/shared") } else { ("SP", "keys/sign") };
         let shared = if name == "mill" { "shared = [\"keys/shared\"]" } else { "" };
+        self.configure_client(name, suite, key, shared, "");
+    }
+
+    /// Writes the configuration of a producer with this key. `keys` are more lines of `[keys]`.
+    fn configure_client(&self, name: &str, suite: &str, key: &str, keys: &str, more: &str) {
+        let results = format!("receive --use result --out ../{name}/keys/results.key {}", rights(name));
+        let _ = self.plant.add_key(&results);
         let client = format!(
-            "[client]\nissuer = \"{name}\"\nsuite = \"{suite}\"\nkey = \"{key}\"\nresult_key = \"keys/results.key\"\n"
+            "[client]\nissuer = \"{name}\"\nsuite = \"{suite}\"\nkey = \"{key}\"\nresult_key = \"keys/results.key\"\n\
+             [fleet]\nstatus_every = \"2s\"\n{more}"
         );
-        self.plant.configure(&format!("{name}/taskseal.toml"), shared, &client);
+        self.plant.configure(&format!("{name}/taskseal.toml"), keys, &client);
     }
 
     /// Starts or restarts a worker.
@@ -150,7 +161,7 @@ impl Drill {
     }
 
     /// Waits until every worker has logged this event since it had the numbers of lines `from`.
-    fn until_logged(&self, from: &[usize], event: &str, matches: impl Fn(&serde_json::Value) -> bool) {
+    fn until_logged(&self, from: &[usize], event: &str, matches: impl Fn(&Value) -> bool) {
         for (worker, from) in self.workers.iter().zip(from) {
             let _ = worker.until(*from, event, &matches);
         }
@@ -166,9 +177,9 @@ impl Drill {
         until(&format!("the workers to have the keyset {sequence}"), || {
             let listed = self.plant.office("fleet ls --json");
             let lines = listed.ok().text();
-            let all =
-                lines.lines().filter(|line| line.contains(&format!("\"sequence\":{sequence},"))).count();
-            (all == self.workers.len()).then_some(())
+            let processes = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let fetched = |process: &Value| process["role"] == "worker" && process["sequence"] == sequence;
+            (processes.filter(fetched).count() == self.workers.len()).then_some(())
         });
     }
 

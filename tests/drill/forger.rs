@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use taskseal::broker::redis::asynq::Message;
+use taskseal::{Client, Task};
 use taskseal_tests::fleet::new_id;
 
 use crate::accounts::Accounts;
@@ -10,12 +11,26 @@ use crate::load::{Load, Producer, TYPE};
 use crate::unsealed;
 
 /// Starts the forger.
-pub(crate) fn start(load: &Load, url: &str) -> Producer {
-    let (url, accounts) = (url.to_owned(), Arc::clone(&load.accounts));
-    load.produce("forger", move |number| {
-        let (url, accounts) = (url.clone(), Arc::clone(&accounts));
-        async move { forge(&url, &accounts, number) }
+pub(crate) fn start(load: &Load, url: &str, stranger: Client) -> Producer {
+    let (url, accounts, stranger) = (url.to_owned(), Arc::clone(&load.accounts), Arc::new(stranger));
+    load.produce("forger", 1, move |number| {
+        let (url, accounts, stranger) = (url.clone(), Arc::clone(&accounts), Arc::clone(&stranger));
+        async move {
+            match number % 5 {
+                // Workers put them off: their key may become known.
+                0 if number <= 50 => seal(&stranger, &accounts).await,
+                _ => forge(&url, &accounts, number),
+            }
+        }
     })
+}
+
+/// Enqueues a task that a key has sealed which the keyset does not have.
+async fn seal(stranger: &Client, accounts: &Accounts) -> bool {
+    let sealed = stranger.seal(Task::new(TYPE, &"forged").unwrap()).await.unwrap();
+    accounts.entries().forged.insert(sealed.receipt.id.to_string(), "its key is unknown");
+    stranger.enqueue_sealed(&sealed.receipt.queue, sealed.envelope).await.unwrap();
+    true
 }
 
 /// Stores one forged or replayed task. Returns whether there was one to start from.

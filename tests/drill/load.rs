@@ -21,10 +21,10 @@ use crate::waiting::{LIMIT, PAUSE, until};
 pub(crate) const TYPE: &str = "file:digest";
 
 /// Delay between two tasks of a producer.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(250);
 
-/// Maximum number of tasks of a producer that have not ended.
-const OUTSTANDING: u32 = 8;
+/// Maximum number of tasks of a producer in this process that have not ended.
+pub(crate) const OUTSTANDING: u32 = 8;
 
 /// Where producers run.
 pub(crate) struct Load {
@@ -51,7 +51,7 @@ impl Load {
     pub(crate) fn seal(&self, name: &'static str, folder: &Path) -> Producer {
         let client = Arc::new(self.open(folder));
         let accounts = Arc::clone(&self.accounts);
-        self.produce(name, move |number| {
+        self.produce(name, OUTSTANDING, move |number| {
             let (client, accounts) = (Arc::clone(&client), Arc::clone(&accounts));
             async move { sealed(&client, &accounts, name, number).await }
         })
@@ -66,21 +66,26 @@ impl Load {
     /// Starts a producer that does not seal.
     pub(crate) fn store_unsealed(&self, name: &'static str, url: &str) -> Producer {
         let (url, accounts) = (url.to_owned(), Arc::clone(&self.accounts));
-        self.produce(name, move |number| {
+        self.produce(name, OUTSTANDING, move |number| {
             let (url, accounts) = (url.clone(), Arc::clone(&accounts));
             async move { unsealed_task(&url, &accounts, name, number).await }
         })
     }
 
-    /// Starts `work` at a constant rate. It returns whether its task has ended.
-    pub(crate) fn produce<F>(&self, name: &'static str, work: impl Fn(u64) -> F + Send + 'static) -> Producer
+    /// Starts `work` at a constant rate, and at most `outstanding` times at once. It returns whether its task has ended.
+    pub(crate) fn produce<F>(
+        &self,
+        name: &'static str,
+        outstanding: u32,
+        work: impl Fn(u64) -> F + Send + 'static,
+    ) -> Producer
     where
         F: Future<Output = bool> + Send + 'static,
     {
         let (stop, ended) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (stopping, counting) = (Arc::clone(&stop), Arc::clone(&ended));
         let running = self.runtime.spawn(async move {
-            let slots = Arc::new(Semaphore::new(OUTSTANDING as usize));
+            let slots = Arc::new(Semaphore::new(outstanding as usize));
             let mut ticks = interval(EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut number = 0;
@@ -96,7 +101,7 @@ impl Load {
                     drop(slot);
                 });
             }
-            let _all = slots.acquire_many(OUTSTANDING).await.unwrap();
+            let _all = slots.acquire_many(outstanding).await.unwrap();
         });
         Producer { name, stop, ended, running }
     }

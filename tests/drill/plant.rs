@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use redis::Commands;
+use taskseal_hsm::softhsm;
 use taskseal_tests::redis::RedisServer;
+use taskseal_tests::token_folder::TokenFolder;
 use taskseal_tests::vault::ContractVault;
 use tempfile::TempDir;
 
@@ -26,6 +28,8 @@ pub(crate) struct Plant {
     folder: TempDir,
     pub(crate) redis: RedisServer,
     pub(crate) vault: ContractVault,
+    /// `None` if SoftHSM is missing.
+    pub(crate) tokens: Option<TokenFolder>,
     /// The line that pins the roots.
     roots: String,
 }
@@ -34,14 +38,15 @@ impl Plant {
     /// Creates the folders, the roots and the audit log of the office, and the keys that every host has.
     pub(crate) fn new(redis: RedisServer) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut plant = Self { folder, redis, vault: ContractVault::start(), roots: String::new() };
+        let tokens = softhsm::find_library().map(|_| TokenFolder::new());
+        let mut plant = Self { folder, redis, vault: ContractVault::start(), tokens, roots: String::new() };
         for path in
             ["office/keys", "host/keys/agreement", "host/keys/result", "host/keys/shared", "host/credentials"]
         {
             plant.create_folder(path);
         }
         let mut office = format!("deployment = \"plant\"\n[broker]\nurl = \"{}\"\n", plant.redis.url());
-        office += "[audit]\nkey = \"keys/audit.key\"\n";
+        office += &format!("{}[audit]\nkey = \"keys/audit.key\"\n", plant.vault_section("office"));
         plant.write("office/taskseal.toml", "deployment = \"plant\"\n");
         plant.office("keygen audit --out keys/audit.key").ok();
         plant.write("office/taskseal.toml", &office);
@@ -89,27 +94,38 @@ impl Plant {
 
     /// Runs a command of the operator in the office. Its arguments have no spaces.
     pub(crate) fn office(&self, arguments: &str) -> Run {
-        self.office_with(&[], arguments, b"")
+        self.office_with(arguments, b"")
     }
 
-    pub(crate) fn office_with(&self, environment: &[(&str, &Path)], arguments: &str, input: &[u8]) -> Run {
-        let environment = [&[("SUDO_USER", Path::new(OPERATOR))], environment].concat();
+    /// Runs a command of the operator with this standard input.
+    pub(crate) fn office_with(&self, arguments: &str, input: &[u8]) -> Run {
+        let mut environment = vec![("SUDO_USER", Path::new(OPERATOR))];
+        environment.extend(self.tokens.iter().flat_map(TokenFolder::environment));
         let arguments: Vec<_> = arguments.split_whitespace().collect();
         run_with_environment(&self.path("office"), &environment, &arguments, input)
     }
 
     /// Runs a command on the host of the workers, with the configuration of the first.
     pub(crate) fn host(&self, arguments: &str) -> Run {
+        self.host_with(&[], arguments)
+    }
+
+    pub(crate) fn host_with(&self, environment: &[(&str, &Path)], arguments: &str) -> Run {
         let arguments = format!("--config worker-a.toml {arguments}");
         let arguments: Vec<_> = arguments.split_whitespace().collect();
-        let environment = [("SUDO_USER", Path::new(OPERATOR))];
+        let environment = [&[("SUDO_USER", Path::new(OPERATOR))], environment].concat();
         run_with_environment(&self.path("host"), &environment, &arguments, b"")
     }
 
     /// Generates a key with `taskseal keygen`, adds its entry to the draft as a primary key, and returns the entry.
-    pub(crate) fn add_key(&self, environment: &[(&str, &Path)], keygen: &str) -> Key {
-        let entry = self.office_with(environment, &format!("keygen {keygen}"), b"").ok().out.clone();
-        let added = self.office_with(&[], "keyset add - --state primary --json", &entry);
+    pub(crate) fn add_key(&self, keygen: &str) -> Key {
+        self.add_entry(&format!("keygen {keygen}"))
+    }
+
+    /// Adds the entry that a command prints.
+    pub(crate) fn add_entry(&self, command: &str) -> Key {
+        let entry = self.office(command).ok().out.clone();
+        let added = self.office_with("keyset add - --state primary --json", &entry);
         let kid = added.ok().json()["added"][0].as_str().unwrap().to_owned();
         Key { kid, entry: String::from_utf8(entry).unwrap() }
     }
@@ -148,13 +164,32 @@ impl Plant {
         );
     }
 
+    /// Writes a folder of a producer that has other keys in its keyset than the deployment: it hears of no revocation.
+    pub(crate) fn configure_stranger(&self, folder: &str, issuer: &str, entries: &[&str]) {
+        self.write(&format!("{folder}/keyset.toml"), &entries.join("\n"));
+        let url = self.redis.url();
+        self.write(
+            &format!("{folder}/taskseal.toml"),
+            &format!(
+                "deployment = \"plant\"\n[broker]\nurl = \"{url}\"\n[client]\nissuer = \"{issuer}\"\nsuite = \"SP\"\n\
+                 key = \"keys/sign\"\n"
+            ),
+        );
+    }
+
+    /// Returns the section that names Vault, and writes the token of this folder.
+    pub(crate) fn vault_section(&self, folder: &str) -> String {
+        self.write_private(&format!("{folder}/vault-token"), "root-token", 0o600);
+        let address = self.vault.address();
+        format!("[vault]\naddress = \"{address}\"\ntoken = \"file:vault-token\"\ntimeout = \"2s\"\n")
+    }
+
     /// Writes what both workers have: handlers and their configurations.
     pub(crate) fn configure_workers(&self, decryption_keys: &str) {
         let handler = self.path("host/handler");
         fs::write(&handler, HANDLER).unwrap();
         fs::set_permissions(&handler, Permissions::from_mode(0o755)).unwrap();
-        let vault = self.vault.address();
-        self.write_private("host/vault-token", "root-token", 0o600);
+        let vault = self.vault_section("host");
         for name in ["worker-a", "worker-b"] {
             let more = format!(
                 "[fleet]\nstatus_every = \"1s\"\n[audit]\nkey = \"keys/audit.key\"\nrefusals_per_minute = 20\n\
@@ -165,7 +200,7 @@ impl Plant {
                  [[handler]]\ntype = \"file:digest\"\nprogram = [\"./handler\"]\npass_env = [\"PATH\"]\n\
                  [[handler]]\ntype = \"pay:refund\"\nprogram = [\"./handler\"]\npass_env = [\"PATH\"]\n\
                  [key_command.recipient]\nprogram = [\"./fetch\"]\ntimeout = \"2s\"\n\
-                 [vault]\naddress = \"{vault}\"\ntoken = \"file:vault-token\"\ntimeout = \"2s\"\n"
+                 {vault}"
             );
             self.configure(&format!("host/{name}.toml"), "shared = [\"keys/shared\"]", &more);
         }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Limit of each wait.
-pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Delay between two looks.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);

@@ -6,17 +6,18 @@ use taskseal::Task;
 use taskseal::time::UnixMillis;
 
 use super::Drill;
-use crate::load::TYPE;
+use crate::load::{OUTSTANDING, TYPE};
 use crate::plant::REFRESH;
 use crate::waiting::until;
 
 impl Drill {
     pub(crate) fn revoke_a_stolen_key(&mut self) {
         let kid = self.keys["kiosk"].kid.clone();
-        self.write_keyset_of_the_thief();
+        let entries = ["kiosk", "kiosk recipient"].map(|name| self.keys[name].entry.as_str());
+        self.plant.configure_stranger("kiosk", "kiosk", &entries);
         let (client, accounts) = (self.load.open(&self.plant.path("kiosk")), Arc::clone(&self.load.accounts));
         let client = Arc::new(client);
-        let thief = self.load.produce("kiosk", move |number| {
+        let thief = self.load.produce("kiosk", OUTSTANDING, move |number| {
             let (client, accounts) = (Arc::clone(&client), Arc::clone(&accounts));
             async move {
                 let sealed = client.seal(Task::new(TYPE, &number).unwrap()).await.unwrap();
@@ -53,20 +54,6 @@ impl Drill {
                 "{sealed} tasks of the key, {refused} refused, by both workers; the last one ran {} ms after the keyset was \
                  published, hosts fetch it every {REFRESH}",
                 delay.max(0)
-            ),
-        );
-    }
-
-    /// The thief has the key and a keyset without the revocation.
-    fn write_keyset_of_the_thief(&self) {
-        let entries = [&self.keys["kiosk"].entry, &self.keys["kiosk recipient"].entry];
-        self.plant.write("kiosk/keyset.toml", &format!("{}\n{}", entries[0], entries[1]));
-        let url = self.plant.redis.url();
-        self.plant.write(
-            "kiosk/taskseal.toml",
-            &format!(
-                "deployment = \"plant\"\n[broker]\nurl = \"{url}\"\n[client]\nissuer = \"kiosk\"\nsuite = \"SP\"\n\
-                 key = \"keys/sign/1.key\"\n"
             ),
         );
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use taskseal_tests::fleet::new_id;
 
-use super::{Drill, SOURCES};
+use super::{Drill, SOURCES, rights};
 use crate::load::{Producer, TYPE};
 use crate::waiting::until;
 use crate::{forger, unsealed};
@@ -22,25 +22,36 @@ impl Drill {
         for name in [&["shop", "mill"][..], &SOURCES].concat() {
             self.start_producer(name);
         }
+        self.start_producers_of_services();
         self.progress(5);
         let _ = self.until_status("unsealed in queue default", false);
         let unsealed: u64 = old.into_iter().map(|producer: Producer| self.load.stop(producer)).sum();
 
-        self.set_mode("prefer");
-        self.restart_workers();
+        self.tighten("prefer");
         self.progress(5);
         self.assert_refused(TYPE);
         let status = self.until_status("all recent tasks are sealed", true);
 
-        self.set_mode("enforce");
-        self.restart_workers();
+        self.tighten("enforce");
         self.assert_refused(TYPE);
-        self.assert_not_loosened();
+        self.assert_bad_policies_change_nothing();
         self.progress(5);
-        self.forger = Some(forger::start(&self.load, &url));
-        let share = &status["share_sealed_percent"];
-        let report = format!("{unsealed} unsealed tasks ran, then {share:.4} % were sealed; now enforced");
+        self.start_forger();
+        let share = status["share_sealed_percent"].as_f64().unwrap();
+        let report = format!(
+            "{unsealed} unsealed tasks ran, {share:.0} % of all were sealed in the end; now enforced, 3 bad policies refused"
+        );
         self.tell("introduce sealing", report);
+    }
+
+    /// Starts a forger that writes to the queue, and has a key that the deployment does not know.
+    fn start_forger(&mut self) {
+        self.plant.create_folder("stranger/keys/sign");
+        let keygen = format!("keygen sign --out ../stranger/keys/sign/1.key {}", rights("shop"));
+        let entry = self.plant.office(&keygen).ok().text();
+        self.plant.configure_stranger("stranger", "shop", &[&entry, &self.keys["agreement"].entry]);
+        let stranger = self.load.open(&self.plant.path("stranger"));
+        self.forger = Some(forger::start(&self.load, &self.plant.redis.url(), stranger));
     }
 
     /// Writes the policy file. Refunds are enforced from the beginning.
@@ -50,7 +61,19 @@ impl Drill {
             _ => format!("mode = \"{mode}\"\nuntil = \"2099-12-31\"\n"),
         };
         let rules = format!("[[type]]\ntype = \"{TYPE}\"\n{lines}\n[[type]]\ntype = \"pay:refund\"\n");
-        self.plant.write("host/policy.toml", &rules);
+        self.write_policy(&rules);
+    }
+
+    fn write_policy(&self, rules: &str) {
+        self.plant.write("host/policy.next", rules);
+        self.plant.rename("host/policy.next", "host/policy.toml");
+    }
+
+    /// Makes the mode stricter while the workers run.
+    fn tighten(&self, mode: &str) {
+        let from = self.lines();
+        self.set_mode(mode);
+        self.until_logged(&from, "keys-reloaded", |line| line.to_string().contains(" is replaced by "));
     }
 
     /// Waits until `rollout status` prints this reason for the type: workers write their counts from time to time.
@@ -76,11 +99,20 @@ impl Drill {
         assert!(refused.contains(&id), "{refused}");
     }
 
-    /// A mode that was enforced becomes no looser without a command.
-    fn assert_not_loosened(&self) {
-        self.set_mode("observe");
+    /// A policy with a looser mode, a half-written and an emptied one: workers keep the good one, and none starts.
+    fn assert_bad_policies_change_nothing(&self) {
+        let rules = self.plant.read("host/policy.toml");
+        let looser = format!("[[type]]\ntype = \"{TYPE}\"\nmode = \"observe\"\nuntil = \"2099-12-31\"\n");
+        for bad in [looser.as_str(), &rules[..rules.len() - 2], ""] {
+            let from = self.lines();
+            self.write_policy(bad);
+            self.until_logged(&from, "policy-reload-failed", |_| true);
+            self.progress(1);
+        }
+        self.write_policy(&looser);
         let run = self.plant.host("worker --once");
         assert!(run.failed(1).hinted().err.contains("rollout loosen"), "{run:?}");
-        self.set_mode("enforce");
+        self.assert_refused(TYPE);
+        self.write_policy(&rules);
     }
 }

@@ -5,6 +5,7 @@ use std::thread;
 use taskseal::time::{UnixMillis, rfc3339};
 
 use super::Drill;
+use super::services::TOKEN_KEY;
 use crate::waiting::{PAUSE, until};
 
 /// A rotation: purpose, key, and where the next key is generated.
@@ -24,18 +25,7 @@ impl Rotation {
 impl Drill {
     pub(crate) fn rotate_every_kind_of_key(&mut self) {
         let (before, verified) = (self.ran().len(), self.verified());
-        let mut rotations: Vec<_> = [
-            ("signing", "../shop/keys/sign/2.key"),
-            ("agreement", "../host/keys/agreement/2.key"),
-            ("result", "../host/keys/result/2.key"),
-            ("shared", "../mill/keys/shared/2.key"),
-        ]
-        .into_iter()
-        .map(|(purpose, out)| {
-            let (key, place) = (self.keys[purpose].kid.clone(), format!("--out {out}"));
-            Rotation { purpose, key, place, steps: Vec::new() }
-        })
-        .collect();
+        let mut rotations = self.rotations();
         until("all rotations to end", || {
             let mut is_changed = false;
             for rotation in rotations.iter_mut().filter(|rotation| !rotation.is_done()) {
@@ -56,17 +46,37 @@ impl Drill {
                 rotation.purpose
             );
         }
+        until("all processes to have the same keyset and policy", || {
+            (self.plant.office("fleet ls --check").code == Some(0)).then_some(())
+        });
         self.progress(5);
         let (ran, verified) = (self.ran().len() - before, self.verified() - verified);
         let forged = self.forger.as_ref().unwrap().ended();
         assert!(forged > 10, "{forged} tasks were forged");
+        let kinds: Vec<_> = rotations.iter().map(|rotation| rotation.purpose).collect();
+        let kinds = format!("{} ({} in a token)", kinds.join(", "), rotations.len() - 4);
         self.tell(
             "rotate every kind of key",
             format!(
-                "signing, agreement, result, shared; {ran} tasks ran, {verified} results verified, 0 refused; \
+                "{kinds}; {ran} tasks ran, {verified} results verified, 0 refused; \
                  {forged} forged or replayed, 0 ran"
             ),
         );
+    }
+
+    fn rotations(&self) -> Vec<Rotation> {
+        let places = [
+            ("signing", "signing", "--out ../shop/keys/sign/2.key".to_owned()),
+            ("agreement", "agreement", "--out ../host/keys/agreement/2.key".to_owned()),
+            ("result", "result", "--out ../host/keys/result/2.key".to_owned()),
+            ("shared", "shared", "--out ../mill/keys/shared/2.key".to_owned()),
+        ];
+        let in_token = self.token_uri(2).map(|uri| ("signing", TOKEN_KEY, format!("--pkcs11 {uri}")));
+        let rotation = |(purpose, key, place)| {
+            let key: &str = key;
+            Rotation { purpose, key: self.keys[key].kid.clone(), place, steps: Vec::new() }
+        };
+        places.into_iter().chain(in_token).map(rotation).collect()
     }
 
     /// Takes the steps of a rotation that are due. Returns whether one was.
@@ -78,6 +88,9 @@ impl Drill {
         if *purpose == "shared" && taken.iter().any(|to| to == "staged") {
             self.carry_shared_key("2.key");
         }
+        if place.starts_with("--pkcs11") && taken.iter().any(|to| to == "primary") {
+            self.use_next_token_key();
+        }
         if taken.iter().any(|to| to == "retiring") {
             self.shorten_acceptance(key);
         }
@@ -87,7 +100,7 @@ impl Drill {
 
     /// Has a retired key end soon. `rotate` allows 300 seconds for clocks that differ; here is one clock.
     fn shorten_acceptance(&self, kid: &str) {
-        let until = UnixMillis((UnixMillis::now().as_secs() + 5) * 1000);
+        let until = UnixMillis((UnixMillis::now().as_secs() + 8) * 1000);
         let draft = self.plant.read("office/keyset.toml");
         let (before, entry) = draft.split_once(&format!("kid = \"{kid}\"")).unwrap();
         let line = entry.lines().find(|line| line.starts_with("accept_until = ")).unwrap();

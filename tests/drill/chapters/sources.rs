@@ -3,6 +3,11 @@
 use taskseal_tests::vault::VaultOutage;
 
 use super::Drill;
+use super::services::SERVICE;
+use crate::waiting::until;
+
+/// Requests for a signature of the producer whose key is in Vault.
+const SIGN: &str = "POST transit/sign/notary";
 
 /// A program that fetches a key, whose behaviour is in the file `mode`.
 fn fetch(folder: &str) -> String {
@@ -47,12 +52,15 @@ impl Drill {
         }
         self.lose(
             "vault: the server is sealed",
-            |plant| plant.vault.fail(std::iter::repeat_n(VaultOutage::Sealed, 1000)),
+            |plant| plant.vault.fail(std::iter::repeat_n(VaultOutage::Sealed, 10_000)),
             |plant| plant.vault.recover(),
         );
+        // A variable cannot be lost while a process runs. One that starts without it does not run.
+        let credentials = self.plant.path("host/credentials");
+        let run = self.plant.host_with(&[("CREDENTIALS_DIRECTORY", &credentials)], "worker --once");
+        assert!(run.failed(4).hinted().err.contains("env:RECIPIENT"), "{run:?}");
         assert_eq!(self.plant.vault.violations(), Vec::<String>::new());
-        let report =
-            "file, cred, exec (fails, hangs), vault; env cannot be lost: a process keeps its environment";
+        let report = "file, cred, exec (fails, hangs), vault (a secret, and the key of a producer); a worker does not start without its variable (env)";
         self.tell("lose every source", report.to_owned());
     }
 
@@ -60,9 +68,16 @@ impl Drill {
     fn lose(&self, what: &str, lose: impl Fn(&crate::plant::Plant), regain: impl Fn(&crate::plant::Plant)) {
         let from = self.lines();
         lose(&self.plant);
+        let signed = self.plant.vault.count(SIGN);
         self.reload();
         self.until_logged(&from, "keys-reload-failed", |_| true);
-        self.progress(2);
+        // A key that stays in a service does not seal without it.
+        let others = self.producers.iter().filter(|producer| producer.name != SERVICE);
+        self.load.progress(&others.collect::<Vec<_>>(), 2);
+        if what.starts_with("vault") {
+            // The producer gets no signature; its task waits.
+            until("a refused signature", || (self.plant.vault.count(SIGN) > signed + 1).then_some(()));
+        }
         let from = self.lines();
         regain(&self.plant);
         self.reload();
