@@ -19,7 +19,9 @@ fn every_example_of_a_configuration_is_accepted() {
             let place = format!("{}:{}", page.path, block.line);
             match () {
                 () if block.text.contains("[[key]]") => keyset(&place, &block),
-                () if block.text.contains("[[type]]") => policy(&place, &block),
+                () if ["[[type]]", "[[issuer]]"].iter().any(|table| block.text.contains(table)) => {
+                    policy(&place, &block);
+                }
                 () if block.text.contains("[dependencies]") => dependencies(&place, &block),
                 () => configuration(&place, &block),
             }
