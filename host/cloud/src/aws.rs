@@ -12,6 +12,7 @@ mod secrets;
 mod session;
 mod uri;
 
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub use aws_config::SdkConfig;
 use taskseal::keys::{InvalidKeyRef, KeyError, KeyHandle, KeyRef, KeyStore, KeyUsage};
 
 use self::kms::KmsKey;
-pub use self::secrets::AwsSecrets;
+pub use self::secrets::SecretsManager;
 use self::session::Session;
 use self::uri::AwsUri;
 use crate::agreement::ServiceAgreement;
@@ -27,14 +28,32 @@ use crate::signer::ServiceSigner;
 use crate::timeouts::Timeouts;
 
 /// Keys in AWS KMS: `awskms:`.
-#[derive(Clone, Debug, Default)]
-pub struct AwsKms {
+pub type AwsKms = AwsService<Kms>;
+
+/// Secrets in AWS Secrets Manager: `awssm:`.
+pub type AwsSecrets = AwsService<SecretsManager>;
+
+/// A service of AWS, with one configuration of the SDK for all keys of a store.
+#[derive(Clone, Debug)]
+pub struct AwsService<S> {
     session: Arc<Session>,
     timeouts: Timeouts,
+    service: PhantomData<S>,
 }
 
-impl AwsKms {
-    /// Creates a store with the credentials and the region of the environment, which it reads when it opens a key.
+/// AWS KMS.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Kms;
+
+impl<S> Default for AwsService<S> {
+    fn default() -> Self {
+        Self { session: Arc::default(), timeouts: Timeouts::default(), service: PhantomData }
+    }
+}
+
+impl<S> AwsService<S> {
+    /// Creates a store with the credentials and the region of the environment, which it reads when it first needs them.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -43,7 +62,7 @@ impl AwsKms {
     /// Creates a store with the credentials, the region and the HTTP client of `config`.
     #[must_use]
     pub fn with_config(config: SdkConfig) -> Self {
-        Self { session: Arc::new(Session::with_config(config)), timeouts: Timeouts::default() }
+        Self { session: Arc::new(Session::with_config(config)), ..Self::default() }
     }
 
     /// Sets the time limits of calls.

@@ -7,27 +7,41 @@ mod credentials;
 mod kms;
 mod secrets;
 
+use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
 use self::credentials::SCOPE;
 pub use self::credentials::{GoogleCredentials, InvalidGoogleCredentials};
-pub use self::kms::GoogleKms;
-pub use self::secrets::GoogleSecrets;
+pub use self::kms::CloudKms;
+pub use self::secrets::SecretManager;
 use crate::access_token::AccessTokens;
 use crate::fault::Fault;
 use crate::rest::{RestAnswer, RestBody, RestClient};
 use crate::timeouts::{Deadline, Timeouts};
 
-/// An HTTP client with credentials, opened by the first call and shared by all keys of a store.
+/// Keys in Google Cloud KMS: `gcpkms:`.
+pub type GoogleKms = GoogleService<CloudKms>;
+
+/// Secrets in Google Secret Manager: `gcpsm:`.
+pub type GoogleSecrets = GoogleService<SecretManager>;
+
+/// A service of Google Cloud: an HTTP client with credentials, opened by the first call and shared by all keys of a store.
 #[derive(Clone, Debug)]
-struct Connector {
+pub struct GoogleService<S> {
     /// URL of the service, without a slash at its end.
     endpoint: String,
     credentials: Option<GoogleCredentials>,
     connection: Arc<OnceLock<Connection>>,
     timeouts: Timeouts,
+    service: PhantomData<S>,
+}
+
+/// Which service a [`GoogleService`] is.
+pub trait Service {
+    /// URL of the service.
+    const ENDPOINT: &'static str;
 }
 
 #[derive(Debug)]
@@ -50,12 +64,45 @@ struct ErrorDetail {
     message: String,
 }
 
-impl Connector {
-    fn new(endpoint: &str) -> Self {
-        let timeouts = Timeouts::default();
-        Self { endpoint: endpoint.to_owned(), credentials: None, connection: Arc::default(), timeouts }
+impl<S: Service> Default for GoogleService<S> {
+    fn default() -> Self {
+        Self {
+            endpoint: S::ENDPOINT.to_owned(),
+            credentials: None,
+            connection: Arc::default(),
+            timeouts: Timeouts::default(),
+            service: PhantomData,
+        }
+    }
+}
+
+impl<S: Service> GoogleService<S> {
+    /// Creates a store with the credentials of the environment, as [`GoogleCredentials::from_environment`] finds them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
+    /// Sets the credentials.
+    #[must_use]
+    pub fn credentials(self, credentials: GoogleCredentials) -> Self {
+        Self { credentials: Some(credentials), connection: Arc::default(), ..self }
+    }
+
+    /// Sets the URL of the service.
+    #[must_use]
+    pub fn endpoint(self, url: &str) -> Self {
+        Self { endpoint: url.trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// Sets the time limits of calls.
+    #[must_use]
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+}
+
+impl<S> GoogleService<S> {
     fn connection(&self) -> Result<&Connection, Fault> {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);

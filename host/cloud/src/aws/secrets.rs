@@ -1,49 +1,27 @@
 //! Secrets in AWS Secrets Manager.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use taskseal::keys::{FetchedSecret, InvalidKeyRef, KeyError, KeyRef, SecretSource};
 use zeroize::Zeroizing;
 
+use super::AwsSecrets;
 use super::fault::fault;
-use super::session::{Session, block_on};
+use super::session::block_on;
 use super::uri::AwsUri;
 use crate::attempts::retrying;
 use crate::fault::Fault;
-use crate::timeouts::Timeouts;
 
-/// Secrets in AWS Secrets Manager: `awssm:`.
-#[derive(Clone, Debug, Default)]
-pub struct AwsSecrets {
-    session: Arc<Session>,
-    timeouts: Timeouts,
-}
+/// AWS Secrets Manager.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SecretsManager;
 
 const FORM: &str = "`awssm:///NAME`, with `?version=AWSCURRENT`, `AWSPREVIOUS` or the id of a version, and `&region=REGION` if needed";
 const FIELDS: &[&str] = &["region", "version"];
 
 impl AwsSecrets {
-    /// Creates a source with the credentials and the region of the environment, which it reads when it fetches a secret.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Creates a source with the credentials, the region and the HTTP client of `config`.
-    #[must_use]
-    pub fn with_config(config: SdkConfig) -> Self {
-        Self { session: Arc::new(Session::with_config(config)), timeouts: Timeouts::default() }
-    }
-
-    /// Sets the time limits of calls.
-    #[must_use]
-    pub fn timeouts(self, timeouts: Timeouts) -> Self {
-        Self { timeouts, ..self }
-    }
-
     fn read(&self, uri: &AwsUri) -> Result<FetchedSecret, Fault> {
         let config = self.session.config(uri, self.timeouts.deadline().remaining())?;
         let client = Client::new(&config);

@@ -10,47 +10,20 @@ use serde::Deserialize;
 use serde_json::json;
 use taskseal::keys::{InvalidKeyRef, KeyError, KeyHandle, KeyRef, KeyStore, KeyUsage};
 
-use super::{Connector, GoogleCredentials, is_resource};
+use super::{GoogleKms, Service, is_resource};
 use crate::fault::Fault;
 use crate::public_key::{Point, point_of_spki};
 use crate::rest::RestBody;
 use crate::signer::{ServiceSigner, SigningService};
-use crate::timeouts::{Deadline, Timeouts};
+use crate::timeouts::Deadline;
 
-/// Keys in Google Cloud KMS: `gcpkms:`.
-#[derive(Clone, Debug)]
-pub struct GoogleKms(Connector);
+/// Google Cloud KMS.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct CloudKms;
 
-impl Default for GoogleKms {
-    fn default() -> Self {
-        Self(Connector::new("https://cloudkms.googleapis.com"))
-    }
-}
-
-impl GoogleKms {
-    /// Creates a store with the credentials of the environment, as [`GoogleCredentials::from_environment`] finds them.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the credentials.
-    #[must_use]
-    pub fn credentials(self, credentials: GoogleCredentials) -> Self {
-        Self(Connector { credentials: Some(credentials), connection: Arc::default(), ..self.0 })
-    }
-
-    /// Sets the URL of the service.
-    #[must_use]
-    pub fn endpoint(self, url: &str) -> Self {
-        Self(Connector { endpoint: url.trim_end_matches('/').to_owned(), ..self.0 })
-    }
-
-    /// Sets the time limits of calls.
-    #[must_use]
-    pub fn timeouts(self, timeouts: Timeouts) -> Self {
-        Self(Connector { timeouts, ..self.0 })
-    }
+impl Service for CloudKms {
+    const ENDPOINT: &'static str = "https://cloudkms.googleapis.com";
 }
 
 const NAMES: [&str; 5] = ["projects", "locations", "keyRings", "cryptoKeys", "cryptoKeyVersions"];
@@ -81,9 +54,9 @@ impl KeyStore for GoogleKms {
             return Err(KeyError::invalid(key, "a key in Google Cloud KMS can only sign")
                 .hint("store other keys as secrets: `gcpsm:`"));
         }
-        let version = KeyVersion { connector: self.0.clone(), name: name.to_owned() };
+        let version = KeyVersion { kms: self.clone(), name: name.to_owned() };
         let signer =
-            ServiceSigner::open(version, self.0.timeouts).map_err(|fault| fault.into_key_error(key))?;
+            ServiceSigner::open(version, self.timeouts).map_err(|fault| fault.into_key_error(key))?;
         Ok(KeyHandle::Signer(Arc::new(signer)))
     }
 }
@@ -91,7 +64,7 @@ impl KeyStore for GoogleKms {
 /// A version of a key. Its key never changes.
 #[derive(Debug)]
 struct KeyVersion {
-    connector: Connector,
+    kms: GoogleKms,
     name: String,
 }
 
@@ -108,7 +81,7 @@ struct Signed {
 
 impl SigningService for KeyVersion {
     fn verifying_point(&self, deadline: &Deadline) -> Result<Point, Fault> {
-        let answer = self.connector.call(&format!("{}/publicKey", self.name), &RestBody::None, deadline)?;
+        let answer = self.kms.call(&format!("{}/publicKey", self.name), &RestBody::None, deadline)?;
         let PublicKey { pem, algorithm } = answer.parse()?;
         if algorithm != "EC_SIGN_P256_SHA256" {
             return Err(Fault::wrong_key(format!(
@@ -124,7 +97,7 @@ impl SigningService for KeyVersion {
     fn sign(&self, digest: &[u8; 32], deadline: &Deadline) -> Result<Signature, Fault> {
         let request = json!({ "digest": { "sha256": Base64::encode_string(digest) } }).to_string();
         let path = format!("{}:asymmetricSign", self.name);
-        let answer = self.connector.call(&path, &RestBody::Json(request.as_bytes()), deadline)?;
+        let answer = self.kms.call(&path, &RestBody::Json(request.as_bytes()), deadline)?;
         let Signed { signature } = answer.parse()?;
         let signature = Base64::decode_vec(&signature).ok().and_then(|der| Signature::from_der(&der).ok());
         signature.ok_or_else(|| Fault::faulty_answer("the answer is not an ECDSA signature in DER"))

@@ -1,56 +1,30 @@
 //! Secrets in Google Secret Manager.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
 use serde::Deserialize;
 use taskseal::keys::{FetchedSecret, InvalidKeyRef, KeyError, KeyRef, SecretSource};
 use zeroize::Zeroizing;
 
-use super::{Connector, GoogleCredentials, crc32c, is_resource};
+use super::{GoogleSecrets, Service, crc32c, is_resource};
 use crate::attempts::retrying;
 use crate::fault::Fault;
 use crate::rest::RestBody;
-use crate::timeouts::{Deadline, Timeouts};
+use crate::timeouts::Deadline;
 
-/// Secrets in Google Secret Manager: `gcpsm:`.
-#[derive(Clone, Debug)]
-pub struct GoogleSecrets(Connector);
+/// Google Secret Manager.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SecretManager;
 
-impl Default for GoogleSecrets {
-    fn default() -> Self {
-        Self(Connector::new("https://secretmanager.googleapis.com"))
-    }
+impl Service for SecretManager {
+    const ENDPOINT: &'static str = "https://secretmanager.googleapis.com";
 }
 
 impl GoogleSecrets {
-    /// Creates a source with the credentials of the environment, as [`GoogleCredentials::from_environment`] finds them.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the credentials.
-    #[must_use]
-    pub fn credentials(self, credentials: GoogleCredentials) -> Self {
-        Self(Connector { credentials: Some(credentials), connection: Arc::default(), ..self.0 })
-    }
-
-    /// Sets the URL of the service.
-    #[must_use]
-    pub fn endpoint(self, url: &str) -> Self {
-        Self(Connector { endpoint: url.trim_end_matches('/').to_owned(), ..self.0 })
-    }
-
-    /// Sets the time limits of calls.
-    #[must_use]
-    pub fn timeouts(self, timeouts: Timeouts) -> Self {
-        Self(Connector { timeouts, ..self.0 })
-    }
-
     fn read(&self, name: &str, deadline: &Deadline) -> Result<FetchedSecret, Fault> {
-        let answer = self.0.call(&format!("{name}:access"), &RestBody::None, deadline)?;
+        let answer = self.call(&format!("{name}:access"), &RestBody::None, deadline)?;
         let SecretVersion { name, payload } = answer.parse()?;
         let encoded = Zeroizing::new(payload.data);
         let content = Base64::decode_vec(&encoded).map(Zeroizing::new);
@@ -96,7 +70,7 @@ impl SecretSource for GoogleSecrets {
     fn fetch(&self, secret: &KeyRef) -> Result<FetchedSecret, KeyError> {
         let name = secret.address().to_str().and_then(resource);
         let name = name.ok_or_else(|| KeyError::invalid(secret, "not a gcpsm: URI"))?;
-        let fetched = retrying(&self.0.timeouts, |deadline| self.read(name, deadline));
+        let fetched = retrying(&self.timeouts, |deadline| self.read(name, deadline));
         fetched.map_err(|fault| fault.into_key_error(secret))
     }
 }
