@@ -41,6 +41,12 @@ pub struct AzureServer {
 /// The value of the secret `shop`.
 pub const SECRET: &str = "secret88";
 
+/// The token of a service account of Kubernetes that is accepted.
+pub const FEDERATED_TOKEN: &str = "header.claims.signature77";
+
+/// RFC 7523 section 2.2, as a form encodes it.
+const ASSERTION_TYPE: &str = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+
 /// The hosts that the server answers for as a proxy.
 const HOSTS: [&str; 2] = ["plant.vault.azure.net", "login.microsoftonline.com"];
 
@@ -135,12 +141,16 @@ fn token(request: &Request, vault: &AzureVault) -> Reply {
     assert_eq!(request.header("content-type"), "application/x-www-form-urlencoded");
     let form = String::from_utf8(request.body.clone()).unwrap();
     let secret = vault.client_secret.replace('&', "%26");
-    assert_eq!(
-        form,
+    let federated = format!("client_assertion_type={ASSERTION_TYPE}&client_assertion={FEDERATED_TOKEN}");
+    let of = |credential: &str| {
         format!(
-            "grant_type=client_credentials&client_id=client&client_secret={secret}&scope=https%3A%2F%2Fvault.azure.net%2F.default"
+            "grant_type=client_credentials&client_id=client&{credential}&scope=https%3A%2F%2Fvault.azure.net%2F.default"
         )
-    );
+    };
+    if ![of(&format!("client_secret={secret}")), of(&federated)].contains(&form) {
+        let refused = json!({ "error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided." });
+        return Reply::json(401, &refused);
+    }
     Reply::json(
         200,
         &json!({ "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": vault.token }),

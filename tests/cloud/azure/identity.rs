@@ -1,10 +1,13 @@
-//! Managed identities: the metadata service of a virtual machine.
+//! Identities without a client secret: the metadata service of a virtual machine, the service account of a pod.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::json;
 use taskseal::keys::{KeyErrorKind, KeyStores};
 use taskseal_cloud::azure::{AzureCredentials, AzureKeyVault};
+use taskseal_tests::azure::FEDERATED_TOKEN;
 
 use super::vault_server::{SECRET, VaultServer};
 use crate::PATIENT;
@@ -65,6 +68,32 @@ fn client_secret_is_not_sent_in_clear_text() {
 
     assert_eq!(fault.kind, KeyErrorKind::CredentialsRefused);
     assert!(fault.message.contains("would be sent in clear text"), "{fault}");
+}
+
+#[test]
+fn token_of_a_service_account_fetches_a_secret_and_is_read_again_for_each_access_token() {
+    let server = VaultServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let write = |token: &str| {
+        fs::write(&file, token).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    };
+    let authority = format!("http://{}", server.contract.address());
+    let credentials = AzureCredentials::federated_token("tenant", "client", &file).endpoint(authority);
+    assert!(!format!("{credentials:?}").contains("signature77"));
+    let stores = KeyStores::default().with(AzureKeyVault::with_credentials(credentials).timeouts(PATIENT));
+    let secret = stores.parse(&server.uri("secrets/shop"), Path::new("taskseal.toml")).unwrap();
+    let missing = stores.fetch(&secret).unwrap_err();
+    write("old.signature77");
+    let refused = stores.fetch(&secret).unwrap_err();
+    write(FEDERATED_TOKEN);
+
+    assert_eq!(stores.fetch(&secret).unwrap().content(), SECRET.as_bytes());
+    for fault in [missing, refused] {
+        assert_eq!(fault.kind, KeyErrorKind::CredentialsRefused);
+        assert!(!format!("{fault:?}").contains("signature77"), "{fault:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Faults of a vault: each one is a clear error, and only the transient ones are repeated.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -62,6 +63,20 @@ fn key_that_is_disabled_or_not_permitted_is_an_error_at_once() {
 
         assert_eq!(fault.kind, kind, "{fault}");
         assert_eq!(server.paths().len(), 2);
+    }
+}
+
+#[test]
+fn disabled_secret_is_recognised_in_both_spellings_of_its_error() {
+    let server = VaultServer::start();
+    let stores = server.stores(PATIENT);
+    let secret = stores.parse(&server.uri("secrets/shop"), Path::new("taskseal.toml")).unwrap();
+    stores.fetch(&secret).unwrap();
+    for name in ["innererror", "innerError"] {
+        let disabled =
+            json!({ "error": { "code": "Forbidden", "message": "no", name: { "code": "SecretDisabled" } } });
+        server.contract.reply_next([Reply::json(403, &disabled)]);
+        assert_eq!(stores.fetch(&secret).unwrap_err().kind, KeyErrorKind::Unavailable, "{name}");
     }
 }
 
@@ -196,4 +211,24 @@ fn answer_that_is_not_of_the_api_is_not_used() {
         assert!(signer.sign_digest(&[1; 32]).is_err(), "{body}");
         server.contract.clear();
     }
+}
+
+#[test]
+fn secret_is_fetched_again_after_throttling_silence_an_outage_and_an_expired_token() {
+    let server = VaultServer::start();
+    let (stores, brief) = (server.stores(HASTY), server.stores(BRIEF));
+    let secret = stores.parse(&server.uri("secrets/shop"), Path::new("taskseal.toml")).unwrap();
+    stores.fetch(&secret).unwrap();
+    server.vault().token = "token2".to_owned();
+    server.contract.reply_next([
+        error(429, "Throttled", None),
+        Reply::Silence,
+        Reply::HangUp,
+        error(503, "Unavailable", None),
+    ]);
+
+    assert_eq!(stores.fetch(&secret).unwrap().content(), SECRET.as_bytes());
+    drop(server);
+
+    assert!(brief.fetch(&secret).unwrap_err().is_unavailable());
 }

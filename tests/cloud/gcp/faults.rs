@@ -8,7 +8,7 @@ use serde_json::json;
 use taskseal::keys::KeyErrorKind;
 use taskseal_cloud::gcp::GoogleCredentials;
 
-use super::server::{GoogleServer, KEY, error, secret};
+use super::server::{GoogleServer, KEY, SECRET, error, fetch, secret};
 use crate::contract::Reply;
 use crate::{BRIEF, HASTY, PATIENT};
 
@@ -173,4 +173,29 @@ fn service_that_requires_a_long_delay_never_answers_or_is_down_is_a_transient_fa
     assert_eq!(throttled.retry_after(), Some(Duration::from_secs(3600)));
     assert!(slow.to_string().contains("timed out after"), "{slow}");
     assert!(slow.retry_after().is_some() && down.retry_after().is_some(), "{down}");
+}
+
+#[test]
+fn version_of_a_secret_that_does_not_exist_is_not_found() {
+    let server = GoogleServer::start();
+    assert_eq!(server.secret("4", PATIENT).unwrap_err().kind, KeyErrorKind::NotFound);
+}
+
+#[test]
+fn secret_is_fetched_again_after_throttling_silence_an_outage_and_an_expired_token() {
+    let server = GoogleServer::start();
+    let (stores, brief) = (server.stores(HASTY), server.stores(BRIEF));
+    fetch(&stores, "3").unwrap();
+    server.state().token = "token2".to_owned();
+    server.contract.reply_next([
+        error(429, "RESOURCE_EXHAUSTED"),
+        Reply::Silence,
+        Reply::HangUp,
+        error(503, "UNAVAILABLE"),
+    ]);
+
+    assert_eq!(fetch(&stores, "3").unwrap().content(), SECRET.as_bytes());
+    drop(server);
+
+    assert!(fetch(&brief, "3").unwrap_err().is_unavailable());
 }

@@ -1,7 +1,10 @@
-//! Credentials of Azure: a client secret, or the managed identity of the machine.
+//! Credentials of Azure: a client secret, a federated token, or the managed identity of the machine.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use taskseal::keys::{KeyRef, KeyStores};
 use zeroize::Zeroizing;
 
 use crate::access_token::form;
@@ -22,6 +25,13 @@ enum Kind {
         client: String,
         secret: Zeroizing<String>,
     },
+    /// The token of a service account of Kubernetes, which an application of Microsoft Entra ID trusts.
+    FederatedToken {
+        authority: String,
+        tenant: String,
+        client: String,
+        file: PathBuf,
+    },
     /// The endpoint of virtual machines and Kubernetes nodes.
     InstanceMetadata {
         host: String,
@@ -39,6 +49,7 @@ impl fmt::Debug for AzureCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
             Kind::ClientSecret { .. } => "client secret",
+            Kind::FederatedToken { .. } => "federated token",
             Kind::InstanceMetadata { .. } => "instance metadata",
             Kind::AppService { .. } => "app service",
         };
@@ -47,6 +58,7 @@ impl fmt::Debug for AzureCredentials {
 }
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const METADATA: &str = "http://169.254.169.254";
 
 impl AzureCredentials {
@@ -61,13 +73,29 @@ impl AzureCredentials {
         Self(Kind::ClientSecret { authority, tenant: tenant.into(), client: client.into(), secret })
     }
 
+    /// Creates the credentials of an application that trusts the token in `file`: workload identity of Kubernetes. The file is read for
+    /// each access token.
+    pub fn federated_token(
+        tenant: impl Into<String>,
+        client: impl Into<String>,
+        file: impl Into<PathBuf>,
+    ) -> Self {
+        let authority = AUTHORITY.to_owned();
+        Self(Kind::FederatedToken {
+            authority,
+            tenant: tenant.into(),
+            client: client.into(),
+            file: file.into(),
+        })
+    }
+
     /// Creates the managed identity of a virtual machine. `client` selects one of several identities.
     #[must_use]
     pub fn managed_identity(client: Option<String>) -> Self {
         Self(Kind::InstanceMetadata { host: METADATA.to_owned(), client })
     }
 
-    /// Sets the URL of the authority of a client secret, or of the metadata service of a managed identity.
+    /// Sets the URL of the authority of a client secret or a federated token, or of the metadata service of a managed identity.
     #[must_use]
     pub fn endpoint(self, url: impl Into<String>) -> Self {
         let url = url.into().trim_end_matches('/').to_owned();
@@ -75,13 +103,16 @@ impl AzureCredentials {
             Kind::ClientSecret { tenant, client, secret, .. } => {
                 Kind::ClientSecret { authority: url, tenant, client, secret }
             }
+            Kind::FederatedToken { tenant, client, file, .. } => {
+                Kind::FederatedToken { authority: url, tenant, client, file }
+            }
             Kind::InstanceMetadata { client, .. } => Kind::InstanceMetadata { host: url, client },
             Kind::AppService { header, client, .. } => Kind::AppService { endpoint: url, header, client },
         })
     }
 
     /// Reads the variables that the Azure SDKs read: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET` and
-    /// `AZURE_AUTHORITY_HOST`; else `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`; else the metadata service of the machine, or the
+    /// `AZURE_AUTHORITY_HOST`, with `AZURE_FEDERATED_TOKEN_FILE` in place of a secret; else `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`; else the metadata service of the machine, or the
     /// one in `AZURE_POD_IDENTITY_AUTHORITY_HOST`.
     #[must_use]
     pub fn from_environment() -> Self {
@@ -92,8 +123,15 @@ impl AzureCredentials {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let client = variable("AZURE_CLIENT_ID");
         let application = (variable("AZURE_TENANT_ID"), client.clone(), variable("AZURE_CLIENT_SECRET"));
-        if let (Some(tenant), Some(client), Some(secret)) = application {
-            let credentials = Self::client_secret(tenant, client, secret);
+        let file = variable("AZURE_FEDERATED_TOKEN_FILE");
+        let credentials = match application {
+            (Some(tenant), Some(client), Some(secret)) => Some(Self::client_secret(tenant, client, secret)),
+            (Some(tenant), Some(client), None) => {
+                file.map(|file| Self::federated_token(tenant, client, file))
+            }
+            _ => None,
+        };
+        if let Some(credentials) = credentials {
             return match variable("AZURE_AUTHORITY_HOST") {
                 Some(authority) => credentials.endpoint(authority),
                 None => credentials,
@@ -112,6 +150,7 @@ impl AzureCredentials {
     /// Returns whether a service on this machine issues the access tokens, as emulators do.
     pub(super) fn is_of_this_machine(&self) -> bool {
         let (Kind::ClientSecret { authority: url, .. }
+        | Kind::FederatedToken { authority: url, .. }
         | Kind::InstanceMetadata { host: url, .. }
         | Kind::AppService { endpoint: url, .. }) = &self.0;
         is_local(url)
@@ -127,24 +166,15 @@ impl AzureCredentials {
         let limit = deadline.next_attempt();
         match &self.0 {
             Kind::ClientSecret { authority, tenant, client, secret } => {
-                if !is_confidential(authority) {
-                    return Err(Fault::credentials(
-                        "the URL of the authority must begin with https: the client secret would be sent in clear text",
-                    ));
-                }
-                let scope = format!("{resource}/.default");
-                let body = form(&[
-                    ("grant_type", "client_credentials"),
-                    ("client_id", client),
-                    ("client_secret", secret),
-                    ("scope", &scope),
-                ]);
-                rest.call(
-                    &format!("{authority}/{tenant}/oauth2/v2.0/token"),
-                    &[],
-                    &RestBody::Form(&body),
-                    limit,
-                )
+                let credential = [("client_secret", secret.as_str())];
+                request_from(rest, (authority, tenant, client), &credential, resource, limit)
+            }
+            Kind::FederatedToken { authority, tenant, client, file } => {
+                let token = KeyStores::default().fetch(&KeyRef::from(file.as_path()));
+                let token = token.map_err(|error| Fault::credentials(error.to_string()))?;
+                let token = str::from_utf8(token.content()).unwrap_or_default().trim();
+                let credential = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", token)];
+                request_from(rest, (authority, tenant, client), &credential, resource, limit)
             }
             Kind::InstanceMetadata { host, client } => {
                 let query = identity_query("2018-02-01", resource, client.as_deref());
@@ -162,6 +192,27 @@ impl AzureCredentials {
             }
         }
     }
+}
+
+/// Requests an access token of an application (RFC 6749 section 4.4, RFC 7523 section 2.2).
+fn request_from(
+    rest: &RestClient,
+    (authority, tenant, client): (&str, &str, &str),
+    credential: &[(&str, &str)],
+    resource: &str,
+    limit: Duration,
+) -> Result<RestAnswer, Fault> {
+    if !is_confidential(authority) {
+        return Err(Fault::credentials(
+            "the URL of the authority must begin with https: the client secret would be sent in clear text",
+        ));
+    }
+    let scope = format!("{resource}/.default");
+    let mut fields = vec![("grant_type", "client_credentials"), ("client_id", client)];
+    fields.extend_from_slice(credential);
+    fields.push(("scope", &scope));
+    let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
+    rest.call(&url, &[], &RestBody::Form(&form(&fields)), limit)
 }
 
 fn identity_query(version: &str, resource: &str, client: Option<&str>) -> String {
@@ -205,6 +256,13 @@ mod tests {
     fn variables_of_the_environment_choose_the_endpoint() {
         let secret = [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s")];
         assert!(matches!(of(&secret), Kind::ClientSecret { authority, .. } if authority == AUTHORITY));
+        let pod = [
+            ("AZURE_TENANT_ID", "t"),
+            ("AZURE_CLIENT_ID", "c"),
+            ("AZURE_FEDERATED_TOKEN_FILE", "/a"),
+            ("AZURE_AUTHORITY_HOST", "https://a/"),
+        ];
+        assert!(matches!(of(&pod), Kind::FederatedToken { authority, .. } if authority == "https://a"));
         let service = [("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi"), ("IDENTITY_HEADER", "h")];
         assert!(
             matches!(of(&service), Kind::AppService { endpoint, .. } if endpoint == "http://127.0.0.1:1/msi")

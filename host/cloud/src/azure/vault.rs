@@ -96,6 +96,8 @@ struct ErrorDetail {
     code: String,
     #[serde(default)]
     message: String,
+    /// The service has used both spellings.
+    #[serde(alias = "innerError")]
     innererror: Option<Box<Self>>,
 }
 
