@@ -67,13 +67,16 @@ pub struct Difference {
     pub subject: Subject,
 }
 
-/// Returns how `own` differs from other processes. Policies and modes are compared between workers only: producers have none.
+/// Returns how `own` differs from other processes, first from those of the same role. Policies and modes are compared between workers only: producers have none.
 pub fn differences<'m>(
     own: &ProcessStatus,
     members: impl IntoIterator<Item = &'m Member>,
 ) -> Vec<Difference> {
     let others = members.into_iter().filter(|member| member.status.process() != own.process());
-    others
+    let (peers, others): (Vec<_>, Vec<_>) = others.partition(|member| member.status.role == own.role);
+    peers
+        .into_iter()
+        .chain(others)
         .flat_map(|member| {
             let process = member.status.process();
             subjects(own, &member.status).map(move |subject| Difference { process: process.clone(), subject })

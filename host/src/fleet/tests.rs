@@ -196,6 +196,18 @@ fn processes_differ_in_what_their_statuses_state() {
 }
 
 #[test]
+fn differences_of_workers_come_before_those_of_any_number_of_producers() {
+    let fleet = Fleet::new();
+    let own = ProcessStatus { sequence: Some(7), ..fleet.status(Role::Worker, "worker-1") };
+    let member = |status| Member { status, kid: KeyId::from_bytes([0; 8]) };
+    let producer = |pid| ProcessStatus { sequence: Some(8), pid, ..fleet.status(Role::Producer, "shop") };
+    let worker = ProcessStatus { policy: "other".to_owned(), id: "worker-2".to_owned(), ..own.clone() };
+    let members: Vec<Member> = (1..=100).map(producer).chain([worker]).map(member).collect();
+    let found = differences(&own, &members);
+    assert_eq!((found.len(), &found[0].subject), (101, &Subject::Policy));
+}
+
+#[test]
 fn fleet_disagrees_where_processes_have_different_values() {
     let fleet = Fleet::new();
     let worker = fleet.status(Role::Worker, "worker-1");

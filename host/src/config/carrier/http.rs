@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use taskseal_core::keyset::signed::MAX_KEYSET;
 use ureq::Agent;
-use ureq::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use ureq::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::server::KeysetServer;
-use crate::lock::lock;
 
 /// Maximum number of redirects, each of them to `https:`. In clear none is followed.
 const MAX_REDIRECTS: u32 = 3;
@@ -19,33 +18,19 @@ const MAX_REDIRECTS: u32 = 3;
 /// Media type of a signed keyset.
 const MEDIA_TYPE: &str = "application/cose";
 
-/// A keyset with the tag under which the server knows it.
-#[derive(Debug)]
-pub(super) struct Tagged {
-    tag: String,
-    keyset: Vec<u8>,
-}
-
 impl KeysetServer {
-    /// Fetches the keyset; `None` if the server has none.
+    /// Fetches the keyset; `None` if the server has none. The request has no condition: one wrong answer with the tag of the right
+    /// keyset would be believed until the process ends.
     pub(super) fn get(&self) -> Result<Option<Vec<u8>>, String> {
-        let mut last = lock(&self.last);
-        let mut request = Request::builder().method(Method::GET).uri(self.url());
-        if let Some(Tagged { tag, .. }) = &*last {
-            request = request.header(IF_NONE_MATCH, tag);
-        }
+        let request =
+            Request::builder().method(Method::GET).uri(self.url()).header(CACHE_CONTROL, "no-cache");
         let request = request.body(()).map_err(|error| error.to_string())?;
         let mut response = self.agent()?.run(request).map_err(|error| self.unreachable(&error))?;
-        match (response.status(), &*last) {
-            (StatusCode::OK, _) => {}
-            (StatusCode::NOT_MODIFIED, Some(known)) => return Ok(Some(known.keyset.clone())),
-            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => return Ok(None),
-            (status, _) => return Err(unexpected(status)),
+        match response.status() {
+            StatusCode::OK => body(&mut response).map(Some),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+            status => Err(unexpected(status)),
         }
-        let keyset = body(&mut response)?;
-        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
-        *last = tag.map(|tag| Tagged { tag: tag.to_owned(), keyset: keyset.clone() });
-        Ok(Some(keyset))
     }
 
     /// Stores the keyset.
@@ -54,8 +39,6 @@ impl KeysetServer {
         let request =
             request.header(CONTENT_TYPE, MEDIA_TYPE).body(keyset).map_err(|error| error.to_string())?;
         let response = self.agent()?.run(request).map_err(|error| self.unreachable(&error))?;
-        // What it returned before is not what it has now.
-        *lock(&self.last) = None;
         match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {

@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "http")]
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::keys::{KeyringError, KeysetError};
@@ -23,9 +21,6 @@ pub struct KeysetServer {
     ca_file: Option<PathBuf>,
     /// Time limit of one request, with its connection and its answer.
     timeout: Duration,
-    /// What it returned last, so that an unchanged keyset is not sent again.
-    #[cfg(feature = "http")]
-    pub(super) last: Arc<Mutex<Option<super::http::Tagged>>>,
 }
 
 /// Why a URL is not that of a keyset.
@@ -86,13 +81,7 @@ impl KeysetServer {
         if scheme == "http" && !is_local && !allow_http {
             return Err(InvalidServer::PlainHttp);
         }
-        Ok(Self {
-            url: url.to_owned(),
-            ca_file: ca_file.map(Path::to_owned),
-            timeout: TIMEOUT,
-            #[cfg(feature = "http")]
-            last: Arc::default(),
-        })
+        Ok(Self { url: url.to_owned(), ca_file: ca_file.map(Path::to_owned), timeout: TIMEOUT })
     }
 
     /// Returns the URL.

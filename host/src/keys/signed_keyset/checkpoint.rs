@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use taskseal_core::keyset::signed::{Checkpoint, MAX_KEYSET};
+use taskseal_core::keyset::signed::{Checkpoint, KeysetRefusal, MAX_KEYSET};
 
 use super::error::KeysetError;
 use crate::file_error::FileError;
@@ -61,6 +61,15 @@ impl<'d> Recorder<'d> {
         }
         let lock = lock(&dir.join(LOCK), recording)?;
         let recorded = read(&dir.join(RECORD), name)?;
+        if let (Some(recorded), Some(floor)) = (&recorded, &floor)
+            && recorded.sequence() == floor.sequence()
+            && recorded != floor
+        {
+            // Another process uses the other one. Neither replaces the record of the other.
+            let detail = format!("this process has used another keyset {}", floor.sequence());
+            let place = dir.join(RECORD).display().to_string();
+            return Err(KeysetError::refused(&place, KeysetRefusal::Forked, &detail));
+        }
         let newer =
             |recorded: &Checkpoint| floor.as_ref().is_none_or(|floor| floor.sequence() < recorded.sequence());
         let last = recorded.filter(newer).or(floor);

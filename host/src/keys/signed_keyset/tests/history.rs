@@ -117,6 +117,22 @@ fn process_that_runs_refuses_an_older_keyset_whatever_became_of_the_folder_of_st
 }
 
 #[test]
+fn process_does_not_replace_the_record_of_another_that_uses_a_fork() {
+    let deployment = used();
+    let mode = running(&deployment);
+    fs::remove_dir_all(deployment.path("state")).unwrap();
+    deployment.write(&sign_as(ROOT, "prod", Some(&checkpoint_of(&sign(1))), 50));
+    deployment.load().unwrap();
+    let record = fs::read(deployment.path(RECORD)).unwrap();
+    deployment.write(&sign(2));
+    assert_refused(
+        &error(deployment.settings().load(&KeyStores::default(), None, mode, ISSUED)),
+        KeysetRefusal::Forked,
+    );
+    assert_eq!(fs::read(deployment.path(RECORD)).unwrap(), record);
+}
+
+#[test]
 fn checkpoint_of_another_deployment_is_a_fault() {
     let deployment = used();
     let roots = vec![key(ROOT).verifying_key()];
