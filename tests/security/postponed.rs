@@ -2,13 +2,15 @@
 //! become acceptable is refused at once.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use taskseal::broker::{TaskRecord, TaskState};
 use taskseal::keys::Keyring;
 use taskseal::quarantine::Filter;
-use taskseal::worker::Tally;
+use taskseal::worker::{Backoff, Tally};
 use taskseal::{Task, Worker, WorkerParts, WorkerSettings};
 use taskseal_core::{Refusal, Suite, TaskType};
-use taskseal_tests::fleet::{Fleet, PRODUCER, Ran, STRANGER, Sealed, mail, unix_now};
+use taskseal_tests::fleet::{Fleet, Noted, PRODUCER, Ran, Running, STRANGER, Sealed, mail, unix_now};
 use taskseal_tests::on_both_brokers;
 
 on_both_brokers! {
@@ -16,6 +18,7 @@ on_both_brokers! {
     unknown_key_is_refused_once_the_times_of_its_task_have_passed,
     unknown_key_whose_task_claims_a_far_expiry_is_refused_at_once,
     type_without_a_handler_is_refused_once_its_task_has_expired,
+    task_that_never_expires_is_refused_once_it_has_waited_for_the_longest_lifetime,
     suite_that_is_not_allowed_runs_once_the_policy_allows_it,
     batch_runs_once_the_policy_allows_it,
     unknown_key_runs_once_the_keyset_has_it,
@@ -106,6 +109,34 @@ async fn type_without_a_handler_is_refused_once_its_task_has_expired(fleet: Flee
     is_refused(&fleet, fleet.parts(Ran::default().handlers()), Refusal::TypeNotHandled, task.record()).await;
 }
 
+async fn task_that_never_expires_is_refused_once_it_has_waited_for_the_longest_lifetime(fleet: Fleet) {
+    let key = fleet.sealing_key(PRODUCER);
+    let unhandled = fleet.seal_without_times(&key, |mut claims| {
+        claims.task_type = TaskType::new("report:make").unwrap();
+        claims
+    });
+    let in_suite = fleet.seal_without_times(&fleet.sealing_key_in(Suite::S), |claims| claims);
+    let unreadable = fleet.seal_without_times(&fleet.sealing_key_without_a_reader(), |claims| claims);
+    let mut settings = fleet.worker_settings();
+    settings.policy.clockless = true;
+    settings.policy.max_lifetime = Duration::from_secs(1);
+    settings.postpone = Backoff::new(Duration::from_millis(1), Duration::from_secs(1));
+    let tasks = [&unhandled, &in_suite, &unreadable];
+    for task in tasks {
+        fleet.push(task.record()).await;
+    }
+    let worker = Running::start(settings, fleet.parts(Ran::default().handlers()));
+    for task in tasks {
+        let is_refused = |noted: &Noted| matches!(noted, Noted::Refused { id, .. } if *id == task.id());
+        worker.seen.until(&format!("the refusal of {}", task.claims.task_type.as_str()), is_refused).await;
+    }
+    let tally = worker.stop().await;
+    let codes = [Refusal::TypeNotHandled, Refusal::SuiteNotAllowed, Refusal::NoDecryptionKey];
+    assert_eq!((tally.started, &tally.refused), (0, &codes.map(|code| (code, 1)).into()));
+    // It was put off first.
+    assert!(codes.iter().all(|code| tally.postponed.contains_key(code)), "{tally:?}");
+}
+
 async fn suite_that_is_not_allowed_runs_once_the_policy_allows_it(fleet: Fleet) {
     let task = fleet.seal(&fleet.sealing_key_in(Suite::S), |claims| claims.attempts(1));
     let parts = || fleet.parts(Ran::default().handlers());
@@ -165,7 +196,7 @@ async fn task_from_the_future_runs_once_the_clock_allows_it(fleet: Fleet) {
     is_postponed(&fleet, parts, Refusal::IssuedInFuture, &task).await;
     // As if 240 seconds had passed.
     let mut settings = fleet.worker_settings();
-    settings.policy.skew = std::time::Duration::from_secs(300);
+    settings.policy.skew = Duration::from_secs(300);
     runs(settings, |ran| fleet.parts(ran.handlers()), &task).await;
 }
 

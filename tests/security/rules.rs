@@ -19,6 +19,7 @@ on_both_brokers! {
     issuer_queue_and_key_that_the_rule_does_not_name_are_put_off,
     task_that_no_rule_accepts_is_refused_for_that_reason_once_it_has_expired,
     forged_task_that_no_rule_accepts_is_refused_at_once,
+    task_that_never_expires_and_that_no_rule_accepts_is_refused_at_once,
     task_whose_key_has_no_right_is_refused_at_once_although_a_rule_denies_it_too,
     task_older_than_its_rule_allows_is_refused_and_not_run_after_a_failure,
     body_and_lifetime_beyond_the_rule_of_the_type_are_refused,
@@ -119,6 +120,27 @@ async fn forged_task_that_no_rule_accepts_is_refused_at_once(fleet: Fleet) {
     let mut task = fleet.good();
     *task.envelope.last_mut().unwrap() ^= 1;
     is_refused(&fleet, "", &task, Refusal::Rejected, "").await;
+}
+
+async fn task_that_never_expires_and_that_no_rule_accepts_is_refused_at_once(fleet: Fleet) {
+    let (ran, of) = (Ran::default(), |field: &str| format!("[[type]]\ntype = \"email:*\"\n{field}\n"));
+    let narrow = fleet.sealing_key(NARROW).kid();
+    for (rules, refusal) in [
+        (String::new(), Refusal::TypeNotAllowed),
+        (of("issuers = [\"erp\"]"), Refusal::IssuerNotAllowed),
+        (of("queues = [\"bulk\"]"), Refusal::AudienceNotAllowed),
+        (of(&format!("kids = [\"{narrow}\"]")), Refusal::TypeNotAllowed),
+    ] {
+        let task = fleet.seal_without_times(&fleet.sealing_key(PRODUCER), |claims| claims);
+        fleet.push(task.record()).await;
+        let mut settings = ruled(&fleet, &rules);
+        settings.policy.clockless = true;
+        let tally = Worker::new(settings, fleet.parts(ran.handlers())).run_once().await;
+        assert_eq!((tally.started, &tally.refused), (0, &[(refusal, 1)].into()), "{rules} {tally:?}");
+        let kept = fleet.quarantine().list(&Filter::default(), 0, 100).unwrap();
+        assert!(kept.iter().any(|entry| entry.task_id == task.id()), "{rules}");
+    }
+    assert!(ran.all().is_empty());
 }
 
 async fn task_whose_key_has_no_right_is_refused_at_once_although_a_rule_denies_it_too(fleet: Fleet) {

@@ -18,6 +18,7 @@ use taskseal::replay::{Ledger, SqliteLedger};
 use taskseal::result::ResultSealer;
 use taskseal::time::UnixMillis;
 use taskseal::{Client, ClientSettings, QueueName, WorkerParts, WorkerSettings};
+use taskseal_core::claims::ClockSource;
 use taskseal_core::{Audience, Claims, ContentType, Issuer, KeyId, Kind, TaskId, TaskType};
 use tempfile::TempDir;
 
@@ -275,6 +276,19 @@ impl Fleet {
     pub fn seal(&self, key: &SealingKey, change: impl FnOnce(Claims<'static>) -> Claims<'static>) -> Sealed {
         let claims = change(claims());
         Sealed { claims, envelope: key.seal(&claims, ContentType::JSON, b"{}").unwrap() }
+    }
+
+    /// Seals a task of an issuer without a clock, which never expires.
+    #[must_use]
+    pub fn seal_without_times(
+        &self,
+        key: &SealingKey,
+        change: impl FnOnce(Claims<'static>) -> Claims<'static>,
+    ) -> Sealed {
+        self.seal(key, |mut claims| {
+            (claims.issued_at, claims.expires_at) = (None, None);
+            change(claims.clock(ClockSource::None).sequence(1, 1))
+        })
     }
 
     /// Seals a result that no worker has made, to be pushed in the place of a task.

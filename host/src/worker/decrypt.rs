@@ -97,16 +97,16 @@ fn check_result(
         return Continue(());
     };
     seal_result::report(shared, fault, &claims.task_id.to_string(), claims.task_type.as_str(), false);
-    let now = UnixMillis::now();
-    let at = retry_at(shared, keys, claims, now).unwrap_or_else(|| now.plus(shared.settings.key_retry));
+    let at =
+        retry_at(shared, keys, claims).unwrap_or_else(|| UnixMillis::now().plus(shared.settings.key_retry));
     Break(Outcome::Deferred { at, acquired: Some(run.key.clone()) })
 }
 
 /// Returns when a task is tried again that waits for another configuration, or `None` if it is not kept for so long.
-fn retry_at(shared: &Shared, keys: &Snapshot, claims: &Claims<'_>, now: UnixMillis) -> Option<UnixMillis> {
+fn retry_at(shared: &Shared, keys: &Snapshot, claims: &Claims<'_>) -> Option<UnixMillis> {
     let handled = NameSet::new(&shared.handled_types);
     let policy = keys.policy.for_task(claims.task_type.as_str(), claims.audience, handled);
-    postpone::retry_at(shared.settings.postpone, &policy, claims, postpone::Reason::DEPLOYMENT, now)
+    postpone::schedule(shared, &policy, claims, postpone::Reason::DEPLOYMENT)
 }
 
 fn decrypt_body(
@@ -155,7 +155,7 @@ fn refused(
     if refusal != Refusal::NoDecryptionKey {
         return Outcome::Refused { refusal: details, acquired };
     }
-    match retry_at(shared, keys, verified.claims(), UnixMillis::now()) {
+    match retry_at(shared, keys, verified.claims()) {
         Some(at) => Outcome::Postponed { at, refusal: details, acquired },
         None => Outcome::Refused { refusal: details, acquired },
     }

@@ -1,5 +1,4 @@
-//! When a worker saw a task first about which nothing is proven. It limits how long such a task is put off: its own times may be forged,
-//! and it may have none.
+//! When a worker saw a task first that has no expiry, or none that is proven. It limits how long such a task is put off.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

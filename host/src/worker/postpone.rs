@@ -1,14 +1,16 @@
 //! Decides which refused tasks are tried again: those that time, or another configuration of this worker, makes acceptable.
 //!
-//! A task whose issuer is verified is tried until it expires. The envelope of an unknown key proves nothing, and any writer
+//! A task whose issuer is verified is tried until it expires, or for a limited time if it never does. The envelope of an unknown key proves nothing, and any writer
 //! of the queue can store one: its times only bound how long it is kept, within the longest lifetime that the policy allows,
 //! and its delays are longer. All delays grow with the age of the task, so no counter is needed that the queue could change.
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use taskseal_core::claims::Claims;
 use taskseal_core::{Policy, Refusal, Software, Suite, SuiteSet, TimeWindow, Unverified};
 
+use super::shared::Shared;
 use super::snapshot::Snapshot;
 use crate::policy::Violation;
 use crate::retry::Backoff;
@@ -102,8 +104,34 @@ fn suite_reason(keys: &Snapshot, policy: &Policy<'_>, envelope: &Unverified<'_>,
     }
 }
 
+/// Returns when a task is tried again that waits for `reason`, or `None` if it is not kept any longer. One that never expires is kept
+/// for the longest lifetime of others since this process put it off first: else a key could fill the queue for good.
+pub(super) fn schedule(
+    shared: &Shared,
+    policy: &Policy<'_>,
+    claims: &Claims<'_>,
+    reason: Reason,
+) -> Option<UnixMillis> {
+    let now = UnixMillis::now();
+    let at = retry_at(shared.settings.postpone, policy, claims, reason, now)?;
+    if claims.expires_at.is_none() {
+        shared.first_seen.age(first_seen_id(claims), now, Duration::from_secs(policy.max_lifetime))?;
+    }
+    Some(at)
+}
+
+/// Returns the id under which [`FirstSeen`](super::first_seen::FirstSeen) has a verified task. No other issuer can make the same one.
+fn first_seen_id(claims: &Claims<'_>) -> [u8; 16] {
+    let mut hash = Sha256::new_with_prefix(b"taskseal sealed");
+    hash.update(claims.task_id.as_bytes());
+    hash.update(claims.issuer.as_str());
+    let mut short = [0; 16];
+    short.iter_mut().zip(hash.finalize()).for_each(|(short, byte)| *short = byte);
+    short
+}
+
 /// Returns when a task is tried again that waits for `reason`, or `None` if its claims do not allow it any longer.
-pub(super) fn retry_at(
+fn retry_at(
     backoff: Backoff,
     policy: &Policy<'_>,
     claims: &Claims<'_>,

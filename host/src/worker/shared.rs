@@ -72,7 +72,7 @@ pub(super) struct Shared {
     pub(super) start_failures: StartFailures,
     /// What the quotas of issuers leave.
     pub(super) quotas: Quotas,
-    /// Unsealed tasks that are put off.
+    /// Tasks without an expiry that are put off.
     pub(super) first_seen: FirstSeen,
     pub(super) slots: Arc<SlotPool>,
     pub(super) beginnings: Beginnings,

@@ -124,9 +124,9 @@ fn check_rule<'a>(
         refusal.violation = Some(violation);
         return Continue(VerifiedTask::Expired(expired(claims, *verified.digest(), refusal)));
     }
-    let at = postpone::of_violation(&violation).and_then(|reason| {
-        postpone::retry_at(shared.settings.postpone, policy, claims, reason, UnixMillis::now())
-    });
+    // One that never expires would wait for good, and nothing would be known of it.
+    let reason = postpone::of_violation(&violation).filter(|_| claims.expires_at.is_some());
+    let at = reason.and_then(|reason| postpone::schedule(shared, policy, claims, reason));
     refusal.violation = Some(violation);
     Break(match at {
         Some(at) => Outcome::Postponed { at, refusal, acquired: None },
@@ -169,7 +169,7 @@ fn reject<'a>(
             }
             let at = mismatch(task, claims).is_none().then(|| {
                 let reason = postpone::reason(keys, policy, unverified, refusal.refusal, now)?;
-                postpone::retry_at(shared.settings.postpone, policy, claims, reason, UnixMillis::now())
+                postpone::schedule(shared, policy, claims, reason)
             });
             Break(match at.flatten() {
                 Some(at) => Outcome::Postponed { at, refusal, acquired: None },
