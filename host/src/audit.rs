@@ -26,7 +26,9 @@ mod event;
 mod files;
 mod folder;
 mod line;
+mod line_reader;
 mod lock_file;
+mod log_files;
 mod names;
 mod recorder;
 mod refusals;
@@ -40,7 +42,7 @@ pub use self::event::{
     AuditEvent, KeyChange, KeysetChange, LedgerChange, OperatorAction, QuarantineChange, QueueChange, Step,
     TaskChange,
 };
-pub use self::files::all as files;
+pub use self::log_files::LogFiles;
 pub(crate) use self::recorder::Recorder;
 pub use self::settings::AuditSettings;
 pub use self::verify::{Fault, FaultKind, MAX_FAULTS, Report, verify};

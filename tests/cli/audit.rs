@@ -3,6 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -105,6 +106,19 @@ fn action_is_done_with_a_warning_if_the_log_is_not_required() {
     let run = project.run(&["queue", "delete", "default", "--with-tasks"]);
     run.ok();
     assert!(run.err.contains("not recorded in the audit log"), "{run:?}");
+}
+
+#[test]
+fn pipe_or_device_in_the_place_of_the_log_ends_the_commands_that_read_it() {
+    let project = audited();
+    project.run(&["queue", "pause", "default"]).ok();
+    symlink("/dev/zero", project.path("state/audit.jsonl.000001")).unwrap();
+    for command in ["verify", "show"] {
+        let run = project.run(&["audit", command]);
+        assert!(run.err.contains("state/audit.jsonl.000001: cannot be read: "), "{run:?}");
+        let run = project.run(&["audit", command, "/dev/zero"]);
+        assert!(run.err.contains("/dev/zero: cannot be read: it is not a regular file"), "{run:?}");
+    }
 }
 
 #[test]

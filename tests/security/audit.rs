@@ -4,13 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use taskseal::audit::{self, AuditEvent, AuditLog, AuditSettings, OperatorAction, QueueChange, Report, Step};
+use taskseal::audit::{
+    self, AuditEvent, AuditLog, AuditSettings, LogFiles, OperatorAction, QueueChange, Report, Step,
+};
 use taskseal::keys::{Algorithm, KeyStores, SecretKey};
 use taskseal_core::keys::VerifyingKey;
 
 mod crash;
 mod missing;
 mod owners;
+mod reading;
 mod tampering;
 
 /// A log in a temporary folder, with the key of its checkpoints.
@@ -55,8 +58,11 @@ impl TestLog {
     }
 
     fn verify(&self) -> Report {
-        let files = audit::files(&self.settings.file).unwrap();
-        audit::verify(&files, &[self.public]).unwrap()
+        audit::verify(&self.files(), &[self.public]).unwrap()
+    }
+
+    fn files(&self) -> LogFiles {
+        LogFiles::of(&self.settings.file).unwrap()
     }
 
     /// Codes of what is wrong, each with the number of its line in its file.

@@ -1,8 +1,7 @@
 //! The files of a log: the current one and the rotated ones, `NAME.000001` and so on, the oldest first.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Number of digits in the name of a rotated file: names sort by age.
 const DIGITS: usize = 6;
@@ -27,25 +26,6 @@ pub(super) fn number(log: &OsStr, name: &OsStr) -> Option<u64> {
     if is_number { number.parse().ok() } else { None }
 }
 
-/// Returns all files of a log that exist, the oldest first.
-///
-/// # Errors
-/// The error of the operating system if the folder cannot be read.
-pub fn all(log: &Path) -> io::Result<Vec<PathBuf>> {
-    let name = log.file_name().unwrap_or_default();
-    let mut rotated = Vec::new();
-    for entry in std::fs::read_dir(folder(log))? {
-        let entry = entry?;
-        rotated.extend(number(name, &entry.file_name()).map(|number| (number, entry.path())));
-    }
-    rotated.sort_unstable();
-    let mut files: Vec<PathBuf> = rotated.into_iter().map(|(_, path)| path).collect();
-    if log.try_exists()? {
-        files.push(log.to_owned());
-    }
-    Ok(files)
-}
-
 /// Returns the folder of a file.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -53,7 +33,7 @@ pub(super) fn folder(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::audit::folder::Folder;
 
     #[test]
     fn files_of_a_log_are_listed_by_age_without_other_files() {
@@ -65,8 +45,7 @@ mod tests {
         for name in ["audit.jsonl.lock", "audit.jsonl.1", "audit.jsonl.00000x", "other.000001"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
-        let names: Vec<_> =
-            all(&log).unwrap().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        let names = Folder::to_read(&log).unwrap().all().unwrap();
         assert_eq!(names, ["audit.jsonl.000009", "audit.jsonl.000010", "audit.jsonl.1000000", "audit.jsonl"]);
     }
 }

@@ -43,6 +43,20 @@ impl Folder {
         Ok(Self { folder, path, id: (metadata.dev(), metadata.ino()), log, owner })
     }
 
+    /// Opens the folder of a log that exists, to read its files.
+    pub(super) fn to_read(log: &Path) -> Result<Self, FileError> {
+        let path = files::folder(log).to_owned();
+        let unreadable = |error: io::Error| FileError::io(log, "cannot be read", &error);
+        let metadata = std::fs::metadata(&path).map_err(unreadable)?;
+        if geteuid().is_root() {
+            return Self::of(log);
+        }
+        // Any other user may read what the system lets it read: a copy, or the log of a service of its group.
+        let folder = File::open(&path).map_err(unreadable)?;
+        let log = log.file_name().unwrap_or_default().to_owned();
+        Ok(Self { folder, path, id: (metadata.dev(), metadata.ino()), log, owner: None })
+    }
+
     /// Returns whether the path of the folder still leads to it.
     pub(super) fn is_current(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|named| (named.dev(), named.ino()) == self.id)
@@ -55,9 +69,18 @@ impl Folder {
 
     /// Opens a regular file to read and to append.
     pub(super) fn open(&self, name: &OsStr) -> io::Result<File> {
-        // Without NONBLOCK, a pipe without a reader would block.
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened = openat(&self.folder, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        self.open_with(name, OFlags::RDWR | OFlags::APPEND)
+    }
+
+    /// Opens a regular file to read.
+    pub(super) fn open_to_read(&self, name: &OsStr) -> io::Result<File> {
+        self.open_with(name, OFlags::RDONLY)
+    }
+
+    fn open_with(&self, name: &OsStr, access: OFlags) -> io::Result<File> {
+        // Without NONBLOCK, a pipe without another end would block.
+        let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(&self.folder, name, flags, Mode::empty());
         let file = match opened {
             Err(Errno::LOOP) => return Err(refused("it is a symbolic link")),
             opened => File::from(opened?),

@@ -1,10 +1,11 @@
 //! Looks up a line that a process has seen, after the files of the log have changed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 
 use super::folder::Folder;
-use super::line::{Hash, MAX_LINE, hash};
+use super::line::{Hash, hash};
+use super::line_reader::LineReader;
 use super::tail::first_line;
 
 /// A line that a process has written or read.
@@ -24,7 +25,7 @@ pub(super) fn is_present(folder: &Folder, seen: Seen) -> io::Result<bool> {
         // Without a whole first line, the file may have any line.
         let start = first.as_ref().map_or(0, |first| first.n);
         if start <= seen.n {
-            if contains(&file, &seen.hash)? {
+            if contains(file, &seen.hash)? {
                 return Ok(true);
             }
             if start > 0 {
@@ -36,17 +37,16 @@ pub(super) fn is_present(folder: &Folder, seen: Seen) -> io::Result<bool> {
     Ok(removed.is_some_and(|removed| seen.n <= removed))
 }
 
-fn contains(file: &File, seen: &Hash) -> io::Result<bool> {
-    let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
+fn contains(file: File, seen: &Hash) -> io::Result<bool> {
+    let mut lines = LineReader::new(file);
     loop {
-        line.clear();
-        // A longer line is read in parts, none of which is a line of a log.
-        if (&mut reader).take(2 * MAX_LINE as u64).read_until(b'\n', &mut line)? == 0 {
-            return Ok(false);
-        }
-        if hash(&line) == *seen {
-            return Ok(true);
+        match lines.read() {
+            Ok(Some(line)) if hash(line) == *seen => return Ok(true),
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(false),
+            // The lines after such an extent are not looked for.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
 }

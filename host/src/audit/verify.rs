@@ -1,13 +1,12 @@
 //! Verifies the files of a log: every line follows from the one before, and checkpoints have valid signatures.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use taskseal_core::keys::VerifyingKey;
 
 use self::chain::Chain;
-use super::line::MAX_LINE;
+use super::log_files::LogFiles;
+use crate::file_error::FileError;
 
 mod chain;
 mod fault;
@@ -68,29 +67,15 @@ impl Report {
     }
 }
 
-/// Verifies `files`, the oldest first. Checkpoints must be signed by one of `keys`; without keys, signatures are not verified.
+/// Verifies the files of a log. Checkpoints must be signed by one of `keys`; without keys, signatures are not verified.
 ///
 /// # Errors
-/// The file that cannot be read, with the error of the operating system.
-pub fn verify(files: &[PathBuf], keys: &[VerifyingKey]) -> Result<Report, (PathBuf, io::Error)> {
+/// [`FileError`] if a file cannot be read.
+pub fn verify(files: &LogFiles, keys: &[VerifyingKey]) -> Result<Report, FileError> {
     let mut chain = Chain::new(keys);
-    for file in files {
-        verify_file(file, &mut chain).map_err(|error| (file.clone(), error))?;
+    for path in files.paths() {
+        chain.begin_file(path);
+        files.read(path, |line| chain.line(line))?;
     }
     Ok(chain.finish())
-}
-
-fn verify_file(path: &Path, chain: &mut Chain<'_>) -> io::Result<()> {
-    let mut reader = BufReader::new(File::open(path)?);
-    chain.begin_file(path);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        // A longer line is read in parts, none of which is a line of a log.
-        let read = (&mut reader).take(2 * MAX_LINE as u64).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok(());
-        }
-        chain.line(&line);
-    }
 }

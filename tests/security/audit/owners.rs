@@ -9,7 +9,7 @@ use super::{TestLog, event};
 const SERVICE: u32 = 47_110;
 
 /// A log in a folder of a service, and a folder of root beside it; `None` if this is not root.
-fn shared() -> Option<(TestLog, tempfile::TempDir)> {
+pub(super) fn shared() -> Option<(TestLog, tempfile::TempDir)> {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         eprintln!("SKIPPED: only root can use the folder of another user");
         return None;

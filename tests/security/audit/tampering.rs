@@ -154,7 +154,7 @@ fn older_file_is_found_to_be_deleted_although_the_log_has_deleted_others() {
     let mut log = TestLog::new();
     (log.settings.max_size, log.settings.keep) = (2000, 2);
     log.fill(40);
-    let files = taskseal::audit::files(&log.settings.file).unwrap();
+    let files = log.files().paths().to_vec();
     assert_eq!(log.faults(), []);
     fs::remove_file(&files[0]).unwrap();
     assert_eq!(log.faults(), [("no-beginning", 1)]);
@@ -167,7 +167,7 @@ fn log_is_valid_with_an_oldest_file_that_it_states_to_have_deleted() {
     let oldest = log.path("audit.jsonl.000001");
     let content = fs::read(&oldest).unwrap();
     // All but the current file.
-    log.settings.keep = taskseal::audit::files(&log.settings.file).unwrap().len() - 1;
+    log.settings.keep = log.files().paths().len() - 1;
     while oldest.exists() {
         log.fill(1);
     }
@@ -181,7 +181,7 @@ fn log_is_valid_after_rotations_and_without_its_oldest_files() {
     let mut log = TestLog::new();
     (log.settings.max_size, log.settings.keep) = (2000, 2);
     log.fill(40);
-    let files = taskseal::audit::files(&log.settings.file).unwrap();
+    let files = log.files().paths().to_vec();
     assert_eq!((files.len(), log.faults()), (3, vec![]));
     let report = log.verify();
     assert!(report.first > 1 && report.unsigned() == 0 && report.checkpoints >= 3, "{report:?}");

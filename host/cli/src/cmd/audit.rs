@@ -6,7 +6,7 @@ mod verify;
 use std::path::PathBuf;
 
 use serde_json::json;
-use taskseal::audit::{self, AuditSettings};
+use taskseal::audit::{AuditSettings, LogFiles};
 use taskseal::config::Config;
 use taskseal::file_error::FileError;
 
@@ -65,14 +65,14 @@ fn checkpoint(global: &Global, ui: &Ui) -> Result<(), Failure> {
 }
 
 /// Returns the files that are given, or those of the log in the configuration.
-fn files(given: &[PathBuf], global: &Global) -> Result<Vec<PathBuf>, Failure> {
+fn files(given: &[PathBuf], global: &Global) -> Result<LogFiles, Failure> {
     if !given.is_empty() {
-        return Ok(given.to_vec());
+        return Ok(LogFiles::named(given.to_vec()));
     }
     let config = project::config(global)?;
     let log = &settings(&config)?.file;
-    let files = audit::files(log).map_err(|error| unreadable(log.clone(), &error))?;
-    if files.is_empty() {
+    let files = LogFiles::of(log).map_err(Failure::file)?;
+    if files.paths().is_empty() {
         return Err(Failure::not_found(format!("{}: the audit log does not exist", log.display()))
             .hint("the first worker, or the first command of an operator, creates it"));
     }
@@ -84,8 +84,4 @@ fn settings(config: &Config) -> Result<&AuditSettings, Failure> {
         let error = FileError::new(&config.file, "no [audit] section: this host has no audit log");
         Failure::config(error.hint("add one, or name the files of a log"))
     })
-}
-
-fn unreadable(file: PathBuf, error: &std::io::Error) -> Failure {
-    Failure::file(FileError::io(&file, "cannot be read", error))
 }

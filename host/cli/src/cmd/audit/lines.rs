@@ -1,15 +1,13 @@
 //! `taskseal audit show`.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use taskseal::time::{UnixMillis, rfc3339};
 
-use super::{files, unreadable};
+use super::files;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::{json, text};
@@ -47,20 +45,19 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
     let mut lines = VecDeque::new();
     let since = args.since.map(|since| UnixMillis::now().0.saturating_sub(UnixMillis(0).plus(since).0));
     let (mut skipped, most) = (0, args.last.unwrap_or(usize::MAX));
-    for file in files(&args.files, global)? {
-        let failed = |error: std::io::Error| unreadable(file.clone(), &error);
-        for line in BufReader::new(File::open(&file).map_err(failed)?).split(b'\n') {
-            let Some(line) = Line::parse(&line.map_err(failed)?) else {
-                skipped += 1;
-                continue;
-            };
-            if args.matches(&line, since.map(UnixMillis)) {
+    let files = files(&args.files, global)?;
+    for file in files.paths() {
+        let read = files.read(file, |line| match Line::parse(line) {
+            None => skipped += 1,
+            Some(line) if args.matches(&line, since.map(UnixMillis)) => {
                 lines.push_back(line);
                 if lines.len() > most {
                     lines.pop_front();
                 }
             }
-        }
+            Some(_) => {}
+        });
+        read.map_err(Failure::file)?;
     }
     print(&lines, ui)?;
     if skipped > 0 {

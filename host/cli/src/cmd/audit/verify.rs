@@ -7,7 +7,7 @@ use taskseal::audit::{self, MAX_FAULTS, Report};
 use taskseal::config::Config;
 use taskseal_core::keys::VerifyingKey;
 
-use super::{files, settings, unreadable};
+use super::{files, settings};
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::output::json;
@@ -35,15 +35,15 @@ fn public_key(text: &str) -> Result<VerifyingKey, String> {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let files = files(&args.files, global)?;
     let keys = keys(args, global)?;
-    let mut report = audit::verify(&files, &keys).map_err(|(file, error)| unreadable(file, &error))?;
+    let mut report = audit::verify(&files, &keys).map_err(Failure::file)?;
     if report.unchecked > 0 && report.is_valid() {
         let message = format!("{} checkpoints are signed, and no public key is given", report.unchecked);
         return Err(Failure::usage(message).hint("name it with --key, or with `public` in [audit]"));
     }
-    if let Some(last) = files.last().filter(|_| !keys.is_empty()) {
+    if let Some(last) = files.paths().last().filter(|_| !keys.is_empty()) {
         report.require_signed(last, max_unsigned(args, global));
     }
-    print(&report, files.len(), ui)?;
+    print(&report, files.paths().len(), ui)?;
     if report.is_valid() {
         return Ok(());
     }
