@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use taskseal_core::keys::{POINT_LEN, VerifyingKey};
 
 use self::checkpoint::CheckpointKey;
-use self::folder::Folder;
+use self::folder::{Folder, Unsuitable};
 use self::lock_file::LockFile;
 use self::writer::Writer;
 use crate::file_error::FileError;
@@ -107,7 +107,7 @@ impl AuditLog {
         }
         let State { folder, lock, writer } = &mut *state;
         let done = lock.lock(folder).and_then(|_locked| work(writer));
-        done.map_err(|error| FileError::io(&self.file, "the audit log cannot be written", &error))
+        done.map_err(|error| not_written(&self.file, &error))
     }
 }
 
@@ -127,11 +127,19 @@ pub fn check(settings: &AuditSettings) -> Result<(), FileError> {
     }
     let folder = Folder::of(&settings.file)?;
     match folder.open(folder.log()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::io(&settings.file, "the audit log cannot be written", &error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(not_written(&settings.file, &error)),
         _ => Ok(()),
     }
+}
+
+fn not_written(log: &Path, error: &io::Error) -> FileError {
+    let fault = FileError::io(log, "the audit log cannot be written", error);
+    if Unsuitable::is_reason_of(error) || error.kind() == io::ErrorKind::PermissionDenied {
+        let hint = "all files of the log must be regular files of the user who owns their folder; \
+                    only that user and root, with CAP_CHOWN, can write them";
+        return fault.hint(hint);
+    }
+    fault
 }
 
 /// Parses the public key of an ES256 key in the notation of keyset files: base64url of the uncompressed point.

@@ -4,7 +4,8 @@
 //! would write to other files: links are never followed, and files of other users are not used.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fmt;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -82,17 +83,22 @@ impl Folder {
         let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = openat(&self.folder, name, flags, Mode::empty());
         let file = match opened {
-            Err(Errno::LOOP) => return Err(refused("it is a symbolic link")),
+            Err(Errno::LOOP) => return Err(Unsuitable::error(name, "is a symbolic link")),
             opened => File::from(opened?),
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(refused("it is not a regular file"));
+            return Err(Unsuitable::error(name, "is not a regular file"));
         }
         match self.owner {
+            Some((owner, group)) if is_left_by_root(&metadata) && owner != 0 && access != OFlags::RDONLY => {
+                fchown(&file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)))?;
+                Ok(file)
+            }
             // A hard link to a file of root could be in its place.
             Some((owner, _)) if metadata.uid() != owner => {
-                Err(refused(&format!("it belongs to uid {}, and its folder to uid {owner}", metadata.uid())))
+                let why = format!("belongs to uid {}, and its folder to uid {owner}", metadata.uid());
+                Err(Unsuitable::error(name, &why))
             }
             _ => Ok(file),
         }
@@ -103,8 +109,15 @@ impl Folder {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR)?);
         if let Some((uid, gid)) = self.owner {
-            // The service could not open it otherwise.
-            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            // The service could not open it otherwise. A container may have taken this right from root.
+            if let Err(error) = fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+                self.remove(name)?;
+                let why = format!(
+                    "cannot be given to uid {uid}, the owner of its folder: {}",
+                    io::Error::from(error)
+                );
+                return Err(Unsuitable::error(name, &why));
+            }
         }
         Ok(file)
     }
@@ -172,6 +185,31 @@ pub(super) fn id(file: &File) -> io::Result<FileId> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-fn refused(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, why)
+/// Returns whether root has created the file and ended before it gave it to the owner of the folder. A file that has another name as
+/// well may be any file of root.
+fn is_left_by_root(metadata: &Metadata) -> bool {
+    metadata.uid() == 0 && metadata.len() == 0 && metadata.nlink() == 1
 }
+
+/// Why a file cannot be one of the log.
+#[derive(Debug)]
+pub(super) struct Unsuitable(String);
+
+impl Unsuitable {
+    fn error(name: &OsStr, why: &str) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, Self(format!("{} {why}", name.to_string_lossy())))
+    }
+
+    /// Returns whether this is why a file could not be opened.
+    pub(super) fn is_reason_of(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|reason| reason.is::<Self>())
+    }
+}
+
+impl fmt::Display for Unsuitable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unsuitable {}

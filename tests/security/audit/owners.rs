@@ -3,9 +3,17 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::Path;
+use std::process::Command;
+
+use taskseal::audit::{AuditLog, AuditSettings};
+use taskseal::keys::KeyStores;
+use taskseal_tests::rerun::rerun;
+use taskseal_tests::test_path;
 
 use super::{TestLog, event};
 
+/// The log of the child process.
+const FILE: &str = "TASKSEAL_TEST_AUDIT";
 const SERVICE: u32 = 47_110;
 
 /// A log in a folder of a service, and a folder of root beside it; `None` if this is not root.
@@ -22,8 +30,7 @@ pub(super) fn shared() -> Option<(TestLog, tempfile::TempDir)> {
 }
 
 fn record(log: &TestLog) -> Result<(), String> {
-    let open =
-        taskseal::audit::AuditLog::open(&log.settings, &taskseal::keys::KeyStores::default(), "a test");
+    let open = AuditLog::open(&log.settings, &KeyStores::default(), "a test");
     open.and_then(|open| open.record(event(0))).map_err(|error| error.to_string())
 }
 
@@ -99,4 +106,57 @@ fn log_whose_folder_is_replaced_continues_in_the_folder_that_has_its_name() {
     open.record(event(1)).unwrap();
     assert!(log.settings.file.exists());
     assert_eq!(fs::read_to_string(log.path("moved/audit.jsonl")).unwrap().lines().count(), 2);
+}
+
+/// Records one line, and prints why it cannot.
+#[test]
+#[ignore = "child process of the test below"]
+fn recording_process() {
+    let Ok(file) = std::env::var(FILE) else { return };
+    let settings = AuditSettings::new(file, "test");
+    let open = AuditLog::open(&settings, &KeyStores::default(), "a test").unwrap();
+    match open.record(event(0)) {
+        Ok(()) => println!("recorded"),
+        Err(error) => println!("failed: {error}; hint: {:?}", error.hint),
+    }
+}
+
+#[test]
+fn root_without_the_right_to_change_owners_leaves_no_file_of_root() {
+    let Some((log, _elsewhere)) = shared() else { return };
+    let inner = rerun(test_path!(recording_process));
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-chown", "--bounding-set=-chown"]).arg(inner.get_program());
+    let output = command.args(inner.get_args()).env(FILE, &log.settings.file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("audit.jsonl.lock cannot be given to uid 47110"), "{text} {:?}", output.stderr);
+    assert!(text.contains("CAP_CHOWN"), "{text}");
+    assert!(!log.path("audit.jsonl.lock").exists() && !log.settings.file.exists());
+    record(&log).unwrap();
+}
+
+#[test]
+fn empty_file_that_root_created_before_it_ended_is_given_to_the_service() {
+    for name in ["audit.jsonl", "audit.jsonl.lock"] {
+        let Some((log, _elsewhere)) = shared() else { return };
+        fs::write(log.path(name), "").unwrap();
+        record(&log).unwrap();
+        let metadata = fs::metadata(log.path(name)).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (SERVICE, SERVICE), "{name}");
+        assert_eq!(log.faults(), []);
+    }
+}
+
+#[test]
+fn file_of_root_with_content_or_another_name_is_not_given_to_the_service() {
+    let Some((log, elsewhere)) = shared() else { return };
+    fs::write(elsewhere.path().join("empty"), "").unwrap();
+    fs::hard_link(elsewhere.path().join("empty"), log.settings.file.clone()).unwrap();
+    for _ in 0..2 {
+        let error = record(&log).unwrap_err();
+        assert!(error.contains("audit.jsonl belongs to uid 0"), "{error}");
+        assert_eq!(fs::metadata(&log.settings.file).unwrap().uid(), 0);
+        fs::remove_file(&log.settings.file).unwrap();
+        fs::write(&log.settings.file, "content").unwrap();
+    }
 }
