@@ -128,6 +128,11 @@ impl Rollout {
         if !loosened.is_empty() {
             return Ok(loosened);
         }
+        // What is recorded already needs no record, which may be unavailable while a key must be excluded.
+        let known: HashMap<String, Mode> = self.known_modes().into_iter().collect();
+        if modes.iter().all(|(pattern, mode)| known.get(pattern) == Some(mode)) {
+            return Ok(Vec::new());
+        }
         // A type that has lost its rule is not recorded as strict before the next start: the file may be half-written.
         self.adopt(modes)
     }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use taskseal::Client;
 use taskseal::policy::{Mode, PolicySet, TypeRules};
@@ -134,5 +135,37 @@ async fn policy_is_replaced_although_the_keyset_cannot_be_loaded() {
     worker.log.until(1, "is replaced by").await;
     let id = client.enqueue(task(1)).await.unwrap().id;
     worker.log.until(1, &format!("postponed {id}")).await;
+    worker.stop().await;
+}
+
+/// Moves the record of the modes away, so that nothing can be recorded.
+fn lose_record(site: &Site) {
+    fs::rename(site.path("state/rollout.db"), site.path("state/lost.db")).unwrap();
+}
+
+#[tokio::test]
+async fn policy_that_could_not_be_recorded_is_loaded_again_long_before_the_refresh_interval() {
+    let site = ruled(&format!("{EMAIL}mode = \"observe\"\n"));
+    let mut config = site.config();
+    config.key_refresh = Duration::from_secs(86_400);
+    let worker = site.start_worker_with(config, |builder| builder);
+    lose_record(&site);
+    set(&site, EMAIL);
+    worker.log.until(1, FAILED).await;
+    fs::rename(site.path("state/lost.db"), site.path("state/rollout.db")).unwrap();
+    worker.log.until(1, "is replaced by").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn rule_that_excludes_a_key_takes_effect_although_no_mode_can_be_recorded() {
+    let site = ruled(EMAIL);
+    let (client, worker) = (site.client(), site.start_worker());
+    lose_record(&site);
+    set(&site, &format!("{EMAIL}kids = [\"{}\"]\n", site.kid("worker")));
+    worker.log.until(1, "is replaced by").await;
+    let id = client.enqueue(task(1)).await.unwrap().id;
+    worker.log.until(1, &format!("postponed {id}")).await;
+    assert_eq!(worker.log.count(FAILED), 0, "{:?}", worker.log.all());
     worker.stop().await;
 }

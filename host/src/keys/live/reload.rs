@@ -86,6 +86,7 @@ struct State {
     reported: Option<String>,
     /// The failure to load the policy that was reported last, until a success.
     policy_reported: Option<String>,
+    policy_failures: u32,
     ends: EndReports,
 }
 
@@ -106,6 +107,7 @@ impl<T: KeyGeneration> Reloader<T> {
             failures: 0,
             reported: None,
             policy_reported: None,
+            policy_failures: 0,
             ends: EndReports::default(),
         };
         Self {
@@ -192,6 +194,9 @@ impl<T: KeyGeneration> Reloader<T> {
             }
             Some(error) => state.failed(&error, keyset_loaded, self.refresh, observe),
         }
+        if state.policy_failures > 0 {
+            state.next_refresh = state.next_refresh.min(state.retry_at(state.policy_failures, self.refresh));
+        }
     }
 }
 
@@ -202,14 +207,24 @@ fn changes<T: KeyGeneration>(current: &T, former: &T) -> Vec<String> {
 }
 
 impl State {
-    /// Reports a failure to load the policy, unless it is the one that was reported last.
+    /// Counts a failure to load the policy, and reports it unless it is the one that was reported last.
     fn report_policy(&mut self, fault: Option<String>, observe: &dyn Fn(&Event)) {
         if let Some(error) = &fault
             && self.policy_reported.as_ref() != Some(error)
         {
             observe(&Event::PolicyReloadFailed { error: error.clone() });
         }
+        self.policy_failures = if fault.is_some() { self.policy_failures.saturating_add(1) } else { 0 };
         self.policy_reported = fault;
+    }
+
+    /// Returns when keys and policy are loaded again after consecutive failures.
+    fn retry_at(&self, failures: u32, refresh: Duration) -> Instant {
+        let (now, first) = (Instant::now(), FIRST_RETRY.min(refresh));
+        let at = now + Backoff::new(first, refresh).delay(failures);
+        // Another source may have stated that its secret ends earlier.
+        let fetch_again = self.files.fetch_again().filter(|fetch_again| *fetch_again > now);
+        fetch_again.map_or(at, |fetch_again| fetch_again.max(now + first).min(at))
     }
 
     /// Returns whether changed files are the same as at the comparison before.
@@ -238,8 +253,7 @@ impl State {
         observe: &dyn Fn(&Event),
     ) {
         self.failures = self.failures.saturating_add(1);
-        let retry = Backoff::new(FIRST_RETRY.min(refresh), refresh).delay(self.failures);
-        self.next_refresh = Instant::now() + retry;
+        self.next_refresh = self.retry_at(self.failures, refresh);
         telemetry::keys_reload_failed();
         let message = error.to_string();
         if self.reported.as_deref() != Some(&message) {

@@ -1,8 +1,10 @@
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::file_watch;
 use crate::keys::Algorithm;
 use crate::keys::testing::{Folder, RIGHTS, entry};
 
@@ -27,6 +29,13 @@ impl KeyGeneration for Generation {
 const USE_FROM: u64 = 946_684_800;
 const SIGN_UNTIL: u64 = 978_307_200;
 
+/// Returns the keyset of one key with these times.
+fn keyring(times: &str) -> Keyring {
+    let folder = Folder::new();
+    let key = folder.key("a.key", Algorithm::Es256);
+    folder.keyset(&entry(&key, &format!("use = \"task\"\n{times}{RIGHTS}")))
+}
+
 /// Keys that are loaded again, with a clock of the test.
 struct Timed {
     reloader: Reloader<Generation>,
@@ -37,10 +46,8 @@ struct Timed {
 impl Timed {
     /// Creates the reloader of a key with times, whose keys were loaded at `start`.
     fn new(start: u64) -> Self {
-        let folder = Folder::new();
-        let key = folder.key("a.key", Algorithm::Es256);
         let times = "use_from = \"2000-01-01T00:00:00Z\"\nsign_until = \"2001-01-01T00:00:00Z\"\n";
-        let keyring = folder.keyset(&entry(&key, &format!("use = \"task\"\n{times}{RIGHTS}")));
+        let keyring = keyring(times);
         let loads = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&loads);
         let hour = Duration::from_secs(3600);
@@ -77,4 +84,25 @@ fn keys_are_loaded_again_when_the_clock_is_set_back() {
     assert_eq!(timed.loads_at(USE_FROM - 10), 1);
     assert_eq!(timed.loads_at(USE_FROM - 9), 1);
     assert_eq!(timed.loads_at(USE_FROM), 2);
+}
+
+#[test]
+fn secret_that_ends_is_fetched_again_in_time_although_another_source_fails() {
+    let day = Duration::from_secs(86_400);
+    let keyring = keyring("");
+    for (ends_after, earliest, latest) in [(600, 500, 600), (1, 2, 5)] {
+        let fails = move |keys: &Generation| {
+            file_watch::record_fetch_again(Duration::from_secs(ends_after));
+            let fault = Some(FileError::new(Path::new("keyset.cose"), "not a keyset").into());
+            Ok(Loaded { keys: Generation(keys.0.clone()), fault, keyset_loaded: true })
+        };
+        let reloader = Reloader::new(FileVersions::default(), (day, day), fails);
+        let live = Live::new(Generation(keyring.clone()));
+        // So many that the delay has grown to the refresh interval.
+        for _ in 0..30 {
+            reloader.poll(&live, Trigger::Request, &|_| ());
+        }
+        let delay = lock(&reloader.state).next_refresh.saturating_duration_since(Instant::now()).as_secs();
+        assert!((earliest..=latest).contains(&delay), "{ends_after} s: {delay} s");
+    }
 }
