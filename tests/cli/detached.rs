@@ -129,6 +129,24 @@ fn clear_body_is_run_counted_and_shown() {
 }
 
 #[test]
+fn result_of_a_clear_body_is_read_for_its_own_envelope_only() {
+    let Some(server) = RedisServer::start_or_skip() else { return };
+    let project = ruled(&server, ACCEPTED);
+    let id = id(&enqueue(&project, &[]));
+    project.run(&ONCE).ok();
+    let run = project.run(&["result", &id]);
+    assert!(run.ok().err.contains(&format!("verified: result of {id}")), "{run:?}");
+    change(&server, &id, |message| message.payload = "{}".into());
+    let run = project.run(&["result", &id]);
+    run.failed(3);
+    assert!(run.err.contains("(rejected)"), "{run:?}");
+    change(&server, &id, |message| message.headers.clear());
+    let run = project.run(&["result", &id]);
+    run.failed(3);
+    assert!(run.err.contains("(unsealed)"), "{run:?}");
+}
+
+#[test]
 fn lines_of_json_may_all_have_a_clear_body() {
     let Some(server) = RedisServer::start_or_skip() else { return };
     let project = ruled(&server, ACCEPTED);

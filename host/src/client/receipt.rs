@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use taskseal_core::{Audience, MAX_BODY, NameSet, Refusal, Suite, SuiteSet, TaskId, TimeWindow, Unverified};
+use taskseal_core::{Audience, MAX_BODY, NameSet, Refusal, Suite, SuiteSet, TaskId, TimeWindow};
 
 use super::{Client, ClientError};
+use crate::broker::TaskRecord;
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 use crate::time::unix_seconds;
@@ -55,16 +56,16 @@ impl Client {
     ) -> Result<Option<Receipt>, ClientError> {
         let found = self.broker.find(queue, queue_id).await?;
         let Some(record) = found.and_then(|info| info.record) else { return Ok(None) };
-        self.verified_receipt(queue, queue_id, &record.envelope).map(Some)
+        self.verified_receipt(queue, queue_id, &record).map(Some)
     }
 
     fn verified_receipt(
         &self,
         queue: &QueueName,
         queue_id: &str,
-        envelope: &[u8],
+        record: &TaskRecord,
     ) -> Result<Receipt, ClientError> {
-        let unverified = Unverified::parse(envelope).map_err(ClientError::Result)?;
+        let unverified = record.parse().map_err(ClientError::Result)?;
         let audience = self.settings().audience(queue);
         let policy = anything_sealed().for_tasks(Audience::new(&audience)?, NameSet::ANY);
         // Whether the task may still run does not matter here, only whether it was sealed so: it is judged at the time of
