@@ -31,6 +31,7 @@ mod builder;
 mod clock_steps;
 mod counters;
 mod cpu_pool;
+mod decided_by;
 mod decrypt;
 mod detached;
 pub(crate) mod event;

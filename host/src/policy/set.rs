@@ -261,6 +261,13 @@ impl PolicySet {
         self.settings.skew
     }
 
+    /// Returns whether another policy accepts the same tasks.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let is_shared =
+            Arc::ptr_eq(&self.settings, &other.settings) && Arc::ptr_eq(&self.rules.0, &other.rules.0);
+        is_shared || self.fingerprint() == other.fingerprint()
+    }
+
     /// Returns a value that two hosts with the same policy have in common.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {

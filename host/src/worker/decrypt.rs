@@ -10,6 +10,7 @@ use taskseal_core::replay::Admission;
 use taskseal_core::{Claims, NameSet, OpenError, Refusal, Verified};
 use zeroize::Zeroizing;
 
+use super::decided_by::DecidedBy;
 use super::event::Event;
 use super::lease_guard::LeaseGuard;
 use super::seal_result::{self, ResultFault};
@@ -37,7 +38,7 @@ pub(super) fn decrypt(
     let AdmittedTask { form, run } = admitted;
     let verified = match form {
         TaskForm::Sealed(verified) => verified,
-        TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, run))),
+        TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, &keys.policy, run))),
     };
     check_result(shared, keys, verified.claims(), &run)?;
     quotas::take(shared, keys, verified.claims(), &run.key)?;
@@ -46,6 +47,7 @@ pub(super) fn decrypt(
     let claims = verified.claims();
     count_sealed(shared, keys, queue, &verified, attempt);
     let limit = shared.settings.max_timeout;
+    let decided_by = DecidedBy::sealed(shared, &keys.policy, claims.task_type.as_str());
     let task = OpenedTask {
         id: claims.task_id,
         sealed_by: Some(verified.kid()),
@@ -66,6 +68,7 @@ pub(super) fn decrypt(
         must_begin,
         retention: retention(claims),
         expires_at: expires_at.map(UnixMillis::from_secs),
+        decided_by,
         suspect,
     }))
 }

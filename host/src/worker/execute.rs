@@ -8,6 +8,7 @@ use taskseal_core::Refusal;
 use tokio::sync::mpsc;
 
 use super::begin;
+use super::decided_by::DecidedBy;
 use super::event::Event;
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::phase::Phase;
@@ -40,6 +41,7 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
         must_begin,
         retention,
         expires_at,
+        decided_by,
         suspect: _suspect,
     } = decrypted;
     let is_sealed = task.sealed_by.is_some();
@@ -56,8 +58,8 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     if has_expired(expires_at, shared.settings.policy.skew, UnixMillis::now()) {
         return Outcome::GivenBack { acquired: Some(key) };
     }
-    // The keyset may have changed since the verification. The next delivery decides by the new one.
-    if !still_accepted(shared, leased, &task) {
+    // Keyset and policy may have changed since the verification. The next delivery decides by the new ones.
+    if !still_accepted(shared, leased, &task, &decided_by) {
         return Outcome::GivenBack { acquired: Some(key) };
     }
     if must_begin && let Break(outcome) = begin::begin(shared, leased, &key).await {
@@ -91,11 +93,15 @@ async fn run(shared: &Arc<Shared>, leased: &LeasedTask, decrypted: DecryptedTask
     outcome
 }
 
-/// Returns whether the keyset still allows the key of a sealed task to seal it.
-fn still_accepted(shared: &Shared, leased: &LeasedTask, task: &OpenedTask) -> bool {
+/// Returns whether the policy is the one that the task was verified by, and whether the keyset still allows the key of a sealed task to
+/// seal it.
+fn still_accepted(shared: &Shared, leased: &LeasedTask, task: &OpenedTask, decided_by: &DecidedBy) -> bool {
+    let keys = shared.keys.snapshot();
+    if !decided_by.holds(shared, &keys.policy, &task.task_type) {
+        return false;
+    }
     let Some(kid) = task.sealed_by else { return true };
     let audience = shared.settings.audience(&leased.queue);
-    let keys = shared.keys.snapshot();
     keys.keyring.accepts(kid, [&task.issuer, &task.task_type, &audience], shared.settings.policy.skew)
 }
 

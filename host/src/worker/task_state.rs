@@ -8,6 +8,7 @@ use taskseal_core::claims::Claims;
 use taskseal_core::{KeyId, Refusal, Unverified, Verified};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::decided_by::DecidedBy;
 use super::lease_guard::{Interruption, LeaseGuard};
 use super::slots::Slot;
 use super::unsealed::UnsealedTask;
@@ -110,6 +111,7 @@ pub(super) struct DecryptedTask {
     pub(super) must_begin: bool,
     pub(super) retention: Duration,
     pub(super) expires_at: Option<UnixMillis>,
+    pub(super) decided_by: DecidedBy,
     /// As [`AdmittedRun::suspect`].
     pub(super) suspect: Option<OwnedSemaphorePermit>,
 }

@@ -9,6 +9,7 @@ use std::ops::ControlFlow::{Break, Continue};
 use sha2::{Digest, Sha256};
 use taskseal_core::{NameSet, Refusal, TaskId, TaskType};
 
+use super::decided_by::DecidedBy;
 use super::event::Event;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
@@ -18,7 +19,7 @@ use super::task_state::{
 use crate::broker::TaskRecord;
 use crate::escape::Escaped;
 use crate::handler::OpenedTask;
-use crate::policy::{Mode, RuleChoice, Violation};
+use crate::policy::{Mode, PolicySet, RuleChoice, Violation};
 use crate::queue::QueueName;
 use crate::replay::ReplayQuery;
 use crate::time::UnixMillis;
@@ -168,7 +169,7 @@ impl UnsealedTask<'_> {
     }
 
     /// Returns the task as the handler gets it, and counts it.
-    pub(super) fn open(&self, shared: &Shared, run: AdmittedRun) -> DecryptedTask {
+    pub(super) fn open(&self, shared: &Shared, policy: &PolicySet, run: AdmittedRun) -> DecryptedTask {
         let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
         let record = self.record;
         if attempt == 1 && self.mode != Mode::Off {
@@ -194,6 +195,7 @@ impl UnsealedTask<'_> {
             must_begin,
             retention: record.retention,
             expires_at: None,
+            decided_by: DecidedBy::unsealed(policy, self.mode),
             suspect,
         }
     }

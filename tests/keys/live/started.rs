@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use taskseal::QueueName;
+use taskseal::broker::{NewTask, TaskRecord};
 use taskseal_tests::faulty::FaultyLedger;
 use taskseal_tests::site::{Site, replace, task};
 
@@ -22,6 +25,55 @@ async fn task_that_waits_to_start_is_refused_if_its_key_is_revoked_meanwhile() {
     worker.log.until(1, &format!("refused {} from queue mail (key-not-valid)", receipt.id)).await;
     let tally = worker.stop().await;
     assert_eq!((tally.started, tally.refused_total()), (0, 1));
+}
+
+#[tokio::test]
+async fn task_that_waits_to_start_is_put_off_if_the_policy_excludes_its_key_meanwhile() {
+    let site = Site::new();
+    let rule = "[[type]]\ntype = \"email:*\"\n";
+    site.write_policy(rule);
+    let client = site.client();
+    let ledger = FaultyLedger::new(Arc::new(site.config().open_ledger().unwrap()));
+    let held = ledger.hold_acquire();
+    let worker = site.start_worker_with(site.config(), |builder| builder.ledger(ledger));
+    let receipt = client.enqueue(task(1)).await.unwrap();
+    // It is verified by the former policy.
+    held.reached.notified().await;
+    replace(&site.path("policy.toml"), &format!("{rule}kids = [\"{}\"]\n", site.kid("worker")));
+    worker.log.until(1, "is replaced by").await;
+    drop(held);
+    worker.log.until(1, &format!("postponed {}", receipt.id)).await;
+    let tally = worker.stop().await;
+    assert_eq!((tally.started, tally.given_back), (0, 1));
+}
+
+#[tokio::test]
+async fn unsealed_task_that_waits_to_start_is_refused_if_its_mode_becomes_stricter_meanwhile() {
+    let site = Site::new();
+    let rule = "[[type]]\ntype = \"email:*\"\n";
+    site.write_policy(&format!("{rule}mode = \"observe\"\n"));
+    let ledger = FaultyLedger::new(Arc::new(site.config().open_ledger().unwrap()));
+    let held = ledger.hold_acquire();
+    let worker = site.start_worker_with(site.config(), |builder| builder.ledger(ledger));
+    let record = TaskRecord {
+        id: "1".to_owned(),
+        queue: "mail".to_owned(),
+        task_type: "email:send".to_owned(),
+        envelope: b"{}".to_vec().into(),
+        detached: None,
+        max_retries: Some(2),
+        timeout: None,
+        retention: Duration::ZERO,
+    };
+    let queue = QueueName::parse("mail").unwrap();
+    site.config().open_broker().unwrap().enqueue(&queue, &[NewTask::now(record)]).await.unwrap();
+    held.reached.notified().await;
+    replace(&site.path("policy.toml"), rule);
+    worker.log.until(1, "is replaced by").await;
+    drop(held);
+    worker.log.until(1, "refused 1 from queue mail (unsealed)").await;
+    let tally = worker.stop().await;
+    assert_eq!((tally.started, tally.given_back, tally.refused_total()), (0, 1, 1));
 }
 
 #[tokio::test]
