@@ -32,6 +32,7 @@ mod log_files;
 mod names;
 mod recorder;
 mod refusals;
+mod removal;
 mod seen;
 mod settings;
 mod tail;

@@ -22,6 +22,14 @@ impl LineReader {
         Self { reader: BufReader::new(file), line: Vec::new(), gap: 0 }
     }
 
+    /// Reads as [`read`](Self::read), and ends the file at such an extent.
+    pub(super) fn read_any(&mut self) -> io::Result<Option<&[u8]>> {
+        match self.read() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            read => read,
+        }
+    }
+
     /// Reads the next line with its end. `None` at the end of the file.
     pub(super) fn read(&mut self) -> io::Result<Option<&[u8]>> {
         self.line.clear();

@@ -6,6 +6,7 @@ use std::io;
 use super::folder::Folder;
 use super::line::{Hash, hash};
 use super::line_reader::LineReader;
+use super::removal::RemovalRule;
 use super::tail::first_line;
 
 /// A line that a process has written or read.
@@ -15,8 +16,9 @@ pub(super) struct Seen {
     pub(super) hash: Hash,
 }
 
-/// Returns whether the files of the log have the line, or whether it was in a file that was deleted because it was the oldest one.
-pub(super) fn is_present(folder: &Folder, seen: Seen) -> io::Result<bool> {
+/// Returns whether the files of the log have the line, or whether it was in a file that the log has deleted because it was the oldest
+/// one.
+pub(super) fn is_present(folder: &Folder, seen: Seen, rule: &RemovalRule<'_>) -> io::Result<bool> {
     // The last line of a file that was deleted, as the newest file states.
     let mut removed = None;
     for name in folder.all()?.iter().rev() {
@@ -34,19 +36,15 @@ pub(super) fn is_present(folder: &Folder, seen: Seen) -> io::Result<bool> {
         }
         removed = removed.or(first.and_then(|first| first.removed_lines));
     }
-    Ok(removed.is_some_and(|removed| seen.n <= removed))
+    Ok(removed.is_some_and(|removed| seen.n <= removed) && rule.allows(folder, seen.n)?)
 }
 
 fn contains(file: File, seen: &Hash) -> io::Result<bool> {
     let mut lines = LineReader::new(file);
-    loop {
-        match lines.read() {
-            Ok(Some(line)) if hash(line) == *seen => return Ok(true),
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(false),
-            // The lines after such an extent are not looked for.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
-            Err(error) => return Err(error),
+    while let Some(line) = lines.read_any()? {
+        if hash(line) == *seen {
+            return Ok(true);
         }
     }
+    Ok(false)
 }

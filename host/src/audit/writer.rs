@@ -14,6 +14,7 @@ use super::event::AuditEvent;
 use super::folder::{FileId, Folder};
 use super::line::{Hash, LineBuilder, MAX_LINE, Member, NO_LINE, hash, hex};
 use super::names;
+use super::removal::RemovalRule;
 use super::seen::{self, Seen};
 use super::settings::AuditSettings;
 use super::tail::Tail;
@@ -30,6 +31,8 @@ pub(super) struct Writer {
     open: Option<OpenFile>,
     /// The last line that this process has seen.
     seen: Seen,
+    /// Name of the log that has it.
+    seen_log: String,
     key: Option<CheckpointKey>,
     key_failed_at: Option<Instant>,
 }
@@ -53,7 +56,8 @@ impl Writer {
     ) -> Self {
         let actor = Actor::of_this_process(program);
         let seen = Seen { n: 0, hash: NO_LINE };
-        Self { settings, stores, actor, folder, open: None, seen, key: None, key_failed_at: None }
+        let seen_log = String::new();
+        Self { settings, stores, actor, folder, open: None, seen, seen_log, key: None, key_failed_at: None }
     }
 
     /// Uses another folder from now on.
@@ -140,23 +144,23 @@ impl Writer {
         open.file.sync_data()?;
         open.tail.len += lines.len() as u64;
         open.tail.whole = open.tail.len;
-        self.seen = open.tail.last();
+        self.see_end();
         Ok(())
     }
 
     /// Opens the current file, or reads what other processes have appended to it. Records what is wrong at its end.
     fn refresh(&mut self) -> io::Result<()> {
         // What is written below replaces it.
-        let seen = self.seen;
-        let refreshed = self.refresh_after(seen);
+        let (seen, log) = (self.seen, self.seen_log.clone());
+        let refreshed = self.refresh_after(seen, &log);
         if refreshed.is_err() {
             // Lines that are missing are not recorded yet.
-            self.seen = seen;
+            (self.seen, self.seen_log) = (seen, log);
         }
         refreshed
     }
 
-    fn refresh_after(&mut self, seen: Seen) -> io::Result<()> {
+    fn refresh_after(&mut self, seen: Seen, log: &str) -> io::Result<()> {
         let is_current = match &mut self.open {
             Some(open) => {
                 self.folder.find(self.folder.log())? == Some(open.id) && open.tail.refresh(&open.file)?
@@ -167,20 +171,30 @@ impl Writer {
             self.open = None;
             self.open_current()?;
         }
-        let is_missing = !self.has(seen)?;
+        let is_missing = !self.has(seen, log)?;
         self.record_cut()?;
         if is_missing {
             self.record_missing(seen)?;
         }
-        self.seen = self.open()?.tail.last();
+        self.see_end();
         Ok(())
     }
 
+    fn see_end(&mut self) {
+        if let Some(open) = &self.open {
+            self.seen = open.tail.last();
+            self.seen_log.clone_from(&open.log);
+        }
+    }
+
     /// Returns whether the log still has a line that this process has seen.
-    fn has(&self, seen: Seen) -> io::Result<bool> {
+    fn has(&self, seen: Seen, log: &str) -> io::Result<bool> {
         let tail = &self.open()?.tail;
-        let is_end = seen.n == 0 || tail.last() == seen || tail.follows == Some(seen);
-        Ok(is_end || seen::is_present(&self.folder, seen)?)
+        if seen.n == 0 || tail.last() == seen || tail.follows == Some(seen) {
+            return Ok(true);
+        }
+        let rule = RemovalRule { log, keys: self.public_keys(), keep: self.settings.keep };
+        seen::is_present(&self.folder, seen, &rule)
     }
 
     /// Returns what a crash has left at the end, with the end of line that is missing there, if one is.

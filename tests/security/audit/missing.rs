@@ -88,10 +88,68 @@ fn lines_that_cannot_be_recorded_as_missing_are_recorded_later() {
     assert_eq!(recorded(&log).0, [("removed", 2)]);
 }
 
+/// Replaces the current file by one line, which states that the log has deleted the lines before it.
+fn state_deletion(log: &TestLog) {
+    let text = fs::read_to_string(&log.settings.file).unwrap();
+    let name = text.split("\"log\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let (hash, at) = ("ab".repeat(32), "2026-11-30T12:00:00.000Z");
+    let line = format!(
+        "{{\"v\":1,\"n\":1000,\"prev\":\"{hash}\",\"at\":\"{at}\",\"event\":\"log-continued\",\"log\":\"{name}\",\
+         \"removed_lines\":999,\"removed_sha256\":\"{hash}\"}}\n"
+    );
+    fs::write(&log.settings.file, line).unwrap();
+}
+
+#[test]
+fn log_that_is_replaced_by_a_line_that_states_its_deletion_is_recorded() {
+    for has_key in [true, false] {
+        let mut log = TestLog::new();
+        log.settings.key = log.settings.key.filter(|_| has_key);
+        let open = log.open();
+        (0..26).for_each(|number| open.record(event(number)).unwrap());
+        open.checkpoint(true).unwrap();
+        state_deletion(&log);
+        open.record(event(26)).unwrap();
+        open.checkpoint(true).unwrap();
+        assert_eq!(recorded(&log).0, [("removed", 2)]);
+    }
+}
+
+#[test]
+fn checkpoint_that_does_not_cover_a_line_does_not_confirm_its_deletion() {
+    let mut log = TestLog::new();
+    log.settings.max_size = 2000;
+    let open = log.open();
+    (0..12).for_each(|number| open.record(event(number)).unwrap());
+    assert!(log.path("audit.jsonl.000001").exists());
+    state_deletion(&log);
+    open.record(event(12)).unwrap();
+    let (faults, lines) = recorded(&log);
+    assert!(faults.contains(&("removed", 2)), "{faults:?}");
+    assert_eq!(lines.len(), 1);
+}
+
+#[test]
+fn checkpoint_of_another_log_with_the_same_key_does_not_confirm_a_deletion() {
+    let (log, open) = seen();
+    let mut other = TestLog::new();
+    (other.settings.max_size, other.settings.keep) = (2000, 1);
+    other.settings.key.clone_from(&log.settings.key);
+    other.fill(40);
+    assert!(other.verify().first > 20);
+    fs::remove_file(&log.settings.file).unwrap();
+    for path in other.files().paths() {
+        fs::copy(path, log.path(path.file_name().unwrap().to_str().unwrap())).unwrap();
+    }
+    open.record(event(5)).unwrap();
+    assert_eq!(recorded(&log).1.len(), 1);
+}
+
 #[test]
 fn lines_that_another_process_rotates_or_prunes_are_not_missing() {
-    for keep in [1, 16] {
+    for (keep, has_key) in [(1, true), (1, false), (16, true), (16, false)] {
         let mut log = TestLog::new();
+        log.settings.key = log.settings.key.filter(|_| has_key);
         (log.settings.max_size, log.settings.keep) = (2000, keep);
         let (open, other) = (log.open(), log.open());
         for number in 0..4 {

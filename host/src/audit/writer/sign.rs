@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use taskseal_core::keys::VerifyingKey;
+
 use super::Writer;
 use crate::audit::checkpoint::{CheckpointKey, LogState};
 use crate::audit::tail::Mark;
@@ -49,6 +51,20 @@ impl Writer {
             self.key_failed_at = Some(Instant::now());
             tracing::warn!(error, "cannot sign a checkpoint of the audit log");
         }
+    }
+
+    /// Returns the public keys of checkpoints; `None` if no key signs them, or if it is kept elsewhere and `public` is not set.
+    pub(super) fn public_keys(&self) -> Option<Vec<VerifyingKey>> {
+        let mut keys = self.settings.public.clone();
+        let own = match (&self.key, &self.settings.key) {
+            (Some(key), _) => Ok(key.public()),
+            (None, Some(key)) => CheckpointKey::open(key, &self.stores).map(|key| key.public()),
+            (None, None) => Ok(None),
+        };
+        // A key that cannot be opened verifies nothing: an alarm too many is better than none.
+        let is_known = own.is_err() || !keys.is_empty() || matches!(own, Ok(Some(_)));
+        keys.extend(own.ok().flatten());
+        is_known.then_some(keys)
     }
 
     fn try_checkpoint(&mut self) -> Result<(), String> {
