@@ -86,7 +86,17 @@ impl AuditLog {
     /// # Errors
     /// [`FileError`] if the log cannot be written: the events after a rotation of the file were not recorded.
     pub fn append(&self, events: &[(UnixMillis, AuditEvent)]) -> Result<(), FileError> {
-        self.locked(|writer| writer.append(events).map(drop))
+        self.append_counted(events).1
+    }
+
+    /// Records events as [`append`](Self::append). Returns how many of them, the first ones, are recorded: also beside an error.
+    pub(crate) fn append_counted(
+        &self,
+        events: &[(UnixMillis, AuditEvent)],
+    ) -> (usize, Result<(), FileError>) {
+        let mut written = 0;
+        let appended = self.locked(|writer| writer.append(events, &mut written));
+        (written, appended)
     }
 
     /// Signs a checkpoint if there are new lines: if one is due, or `always`. Returns whether it has.

@@ -18,6 +18,9 @@ use crate::telemetry;
 use crate::time::UnixMillis;
 use crate::worker::event::Event;
 
+#[cfg(test)]
+mod tests;
+
 /// Maximum number of lines that wait.
 const MAX_WAITING: usize = 10_000;
 /// Maximum number of lines in one call.
@@ -213,12 +216,12 @@ impl Shared {
             if batch.is_empty() {
                 return true;
             }
-            let written = self.log.append(&batch);
-            let is_written = written.is_ok();
-            failure.report(written.err());
+            let (written, appended) = self.log.append_counted(&batch);
+            let is_written = appended.is_ok();
+            failure.report(appended.err());
             if !is_written {
                 let mut waiting = lock(&self.waiting);
-                batch.into_iter().rev().for_each(|line| waiting.lines.push_front(line));
+                batch.into_iter().skip(written).rev().for_each(|line| waiting.lines.push_front(line));
                 return false;
             }
         }

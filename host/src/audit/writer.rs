@@ -65,29 +65,34 @@ impl Writer {
         (self.folder, self.open) = (folder, None);
     }
 
-    /// Appends one line for each event, and a checkpoint if one is due. All are on the disk when this returns. Returns the number
-    /// of the last of them.
-    pub(super) fn append(&mut self, events: &[(UnixMillis, AuditEvent)]) -> io::Result<u64> {
-        let appended = self.append_events(events);
+    /// Appends one line for each event, and a checkpoint if one is due. All are on the disk when this returns. After an error, those
+    /// of the first `written` events are: the ones before a rotation.
+    pub(super) fn append(
+        &mut self,
+        events: &[(UnixMillis, AuditEvent)],
+        written: &mut usize,
+    ) -> io::Result<()> {
+        let appended = self.append_events(events, written);
         if appended.is_err() {
             // What the file has now is unknown: read it again.
             self.open = None;
         }
-        let n = appended?;
+        appended?;
         self.checkpoint_if_due();
-        Ok(n)
+        Ok(())
     }
 
-    fn append_events(&mut self, events: &[(UnixMillis, AuditEvent)]) -> io::Result<u64> {
+    fn append_events(&mut self, events: &[(UnixMillis, AuditEvent)], written: &mut usize) -> io::Result<()> {
         self.refresh()?;
         let mut batch = String::new();
-        for (at, event) in events {
+        for (count, (at, event)) in events.iter().enumerate() {
             let mut line = self.event_line(*at, event);
             if line.len() > MAX_LINE {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "the line is too long"));
             }
             if self.is_full(batch.len() + line.len())? {
                 self.write(&std::mem::take(&mut batch))?;
+                *written = count;
                 self.rotate()?;
                 // Its number and the line before it have changed.
                 line = self.event_line(*at, event);
@@ -96,7 +101,8 @@ impl Writer {
             batch.push_str(&line);
         }
         self.write(&batch)?;
-        Ok(self.open()?.tail.n)
+        *written = events.len();
+        Ok(())
     }
 
     fn event_line(&self, at: UnixMillis, event: &AuditEvent) -> String {
@@ -136,12 +142,12 @@ impl Writer {
     /// Writes whole lines and waits until they are on the disk. If the disk is full, none of them remains.
     fn write(&mut self, lines: &str) -> io::Result<()> {
         let Some(open) = self.open.as_mut().filter(|_| !lines.is_empty()) else { return Ok(()) };
-        if let Err(error) = open.file.write_all(lines.as_bytes()) {
-            // Not a repair: the caller learns that these lines are not in the log.
+        let written = open.file.write_all(lines.as_bytes()).and_then(|()| open.file.sync_data());
+        if let Err(error) = written {
+            // The caller learns that these lines are not in the log, and may write them again.
             let _ = open.file.set_len(open.tail.len);
             return Err(error);
         }
-        open.file.sync_data()?;
         open.tail.len += lines.len() as u64;
         open.tail.whole = open.tail.len;
         self.see_end();
