@@ -20,7 +20,7 @@ use taskseal_core::Refusal;
 use self::counts::Pending;
 pub(crate) use self::counts::SealForm;
 pub use self::counts::{QueueCounts, RefusalCount, TypeReport};
-use self::store::{Store, find_loosened};
+use self::store::{Store, find_loosened, includes};
 use crate::lock::lock;
 use crate::policy::Mode;
 use crate::queue::QueueName;
@@ -184,11 +184,12 @@ impl Rollout {
         known.get(pattern).map_or(mode, |strictest| mode.max(*strictest))
     }
 
-    /// Returns whether a sealed task of a pattern, or a signed one with a clear body, was accepted from a queue.
+    /// Returns whether a sealed task, or a signed one with a clear body, was accepted from a queue by a rule that includes a type.
+    /// The rule may have been renamed, split or merged since: that does not let unsealed tasks run again.
     #[must_use]
-    pub fn has_sealed(&self, queue: &QueueName, pattern: &str) -> bool {
+    pub fn has_sealed(&self, queue: &QueueName, task_type: &str) -> bool {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.contains(&(queue.clone(), pattern.to_owned()))
+        sealed.iter().any(|(other, pattern)| other == queue && includes(pattern, task_type))
     }
 
     /// Records that a sealed task was accepted, or a signed one with a clear body, and counts it in its first attempt.
@@ -200,9 +201,10 @@ impl Rollout {
         attempt: u32,
         at: UnixMillis,
     ) {
-        if !self.has_sealed(queue, pattern) {
-            let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
-            sealed.insert((queue.clone(), pattern.to_owned()));
+        let entry = (queue.clone(), pattern.to_owned());
+        let is_known = self.sealed.read().unwrap_or_else(PoisonError::into_inner).contains(&entry);
+        if !is_known {
+            self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(entry);
         }
         lock(&self.pending).count_sealed(queue, pattern, form, attempt, at);
     }

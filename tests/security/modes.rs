@@ -22,6 +22,7 @@ on_both_brokers! {
     unsealed_task_is_refused_after_the_end_date_of_its_mode,
     damaged_and_forged_envelopes_are_refused_in_every_mode,
     unsealed_task_in_mode_prefer_is_refused_once_a_sealed_one_was_accepted,
+    unsealed_task_in_mode_prefer_stays_refused_when_the_pattern_of_its_rule_changes,
     unsealed_task_for_another_place_type_or_size_is_refused,
     unsealed_task_without_a_handler_is_put_off_and_runs_once_it_has_one,
     unsealed_task_that_fails_is_retried_as_often_as_its_message_says,
@@ -76,8 +77,12 @@ pub(crate) fn plain(body: &str) -> TaskRecord {
 }
 
 pub(crate) fn ruled(fleet: &Fleet, rule: &str) -> WorkerSettings {
+    ruled_by(fleet, "email:*", rule)
+}
+
+fn ruled_by(fleet: &Fleet, pattern: &str, rule: &str) -> WorkerSettings {
     let file = fleet.path("policy.toml");
-    fs::write(&file, format!("[[type]]\ntype = \"email:*\"\n{rule}\n")).unwrap();
+    fs::write(&file, format!("[[type]]\ntype = \"{pattern}\"\n{rule}\n")).unwrap();
     let mut settings = fleet.worker_settings();
     settings.rules = TypeRules::load(&file).unwrap();
     settings
@@ -148,6 +153,22 @@ async fn unsealed_task_in_mode_prefer_is_refused_once_a_sealed_one_was_accepted(
     // Another process, later.
     is_refused(&fleet, rule, plain("{\"after\":1}"), Refusal::Unsealed).await;
     assert_eq!(bodies.all(), [("{\"before\":1}".to_owned(), false), ("{}".to_owned(), true)]);
+}
+
+async fn unsealed_task_in_mode_prefer_stays_refused_when_the_pattern_of_its_rule_changes(fleet: Fleet) {
+    let (rule, bodies) = ("mode = \"prefer\"", Bodies::default());
+    fleet.push(fleet.good().record()).await;
+    assert_eq!(run(&fleet, rule, &bodies).await.succeeded, 1);
+    for (number, pattern) in ["email:send", "email:s*", "*"].into_iter().enumerate() {
+        let (settings, rollout) = (ruled_by(&fleet, pattern, rule), rollout(&fleet));
+        let modes = settings.rules.modes_at(taskseal::time::UnixMillis::now());
+        assert_eq!(rollout.adopt(&modes).unwrap(), [], "{pattern}");
+        fleet.push(plain(&format!("{{\"after\":{number}}}"))).await;
+        let worker = Worker::new(settings, fleet.parts(bodies.handlers(0)));
+        let tally = worker.counting_in(rollout).run_once().await;
+        assert_eq!((tally.started, tally.refused), (0, [(Refusal::Unsealed, 1)].into()), "{pattern}");
+    }
+    assert_eq!(bodies.all().len(), 1);
 }
 
 async fn unsealed_task_for_another_place_type_or_size_is_refused(fleet: Fleet) {

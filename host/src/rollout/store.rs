@@ -298,7 +298,7 @@ fn loosened_by_wider(modes: &[(String, Mode)], pattern: &str, strictest: Mode) -
 }
 
 /// Returns whether every type of `pattern` is one of `other`.
-fn includes(other: &str, pattern: &str) -> bool {
+pub(super) fn includes(other: &str, pattern: &str) -> bool {
     other == pattern || other.strip_suffix('*').is_some_and(|prefix| pattern.starts_with(prefix))
 }
 

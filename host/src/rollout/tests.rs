@@ -114,6 +114,21 @@ fn sealed_task_of_another_process_ends_the_unsealed_ones_of_this_one() {
 }
 
 #[test]
+fn sealed_task_counts_for_its_types_under_every_pattern_of_a_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, rollout) = (queue("mail"), open(&folder));
+    rollout.count_sealed(&mail, "email:*", SealForm::Sealed, 1, UnixMillis(1));
+    rollout.count_sealed(&mail, "invoice", SealForm::Sealed, 1, UnixMillis(1));
+    rollout.flush().unwrap();
+    for rollout in [rollout, open(&folder)] {
+        let seen = |task_type| rollout.has_sealed(&mail, task_type);
+        assert!(!seen("invoice:pay") && !seen("email") && !seen("other"));
+        assert!(!rollout.has_sealed(&queue("bulk"), "email:send"));
+        assert!(seen("email:send") && seen("email:receive") && seen("invoice"));
+    }
+}
+
+#[test]
 fn signed_task_with_a_clear_body_ends_unsealed_tasks_like_a_sealed_one() {
     let folder = tempfile::tempdir().unwrap();
     let (mail, rollout) = (queue("mail"), open(&folder));

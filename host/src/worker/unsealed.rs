@@ -64,7 +64,7 @@ pub(super) fn decide<'a>(
     let mode = shared.rollout.effective(&rule.pattern, rule.mode_at(UnixMillis::now()));
     match mode {
         Mode::Enforce => return refuse(Refusal::Unsealed, None),
-        Mode::Prefer if shared.rollout.has_sealed(queue, &rule.pattern) => {
+        Mode::Prefer if shared.rollout.has_sealed(queue, &record.task_type) => {
             let violation = Violation::sealed_before(rule);
             return refuse(Refusal::Unsealed, Some(violation));
         }

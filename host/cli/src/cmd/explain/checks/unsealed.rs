@@ -23,7 +23,7 @@ pub(super) fn checks(config: &Config, source: &Source) -> Result<Vec<Check>, Fai
     };
     let modes = Modes::open(config)?;
     let mode = modes.of(rule);
-    let sealed_before = mode == Mode::Prefer && modes.rollout.has_sealed(&source.queue, &rule.pattern);
+    let sealed_before = mode == Mode::Prefer && modes.rollout.has_sealed(&source.queue, &record.task_type);
     let found = format!(
         "\"{mode}\" for {}{}",
         rule.pattern,
