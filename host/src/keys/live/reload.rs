@@ -129,15 +129,18 @@ impl<T: KeyGeneration> Reloader<T> {
     pub(crate) fn poll(&self, live: &Live<T>, trigger: Trigger, observe: &dyn Fn(&Event)) -> Duration {
         let state = &mut *lock(&self.state);
         let (now, files) = (Instant::now(), state.files.now());
-        let is_due = trigger == Trigger::Request
+        let is_request = trigger == Trigger::Request;
+        let has_changed = files != state.files;
+        let is_due = is_request
             || now >= state.next_refresh
             || live.snapshot().keyring().allows_others_since(state.chosen_at, (self.clock)());
-        if !is_due && files == state.files {
+        if !is_due && !has_changed {
             state.unsettled = None;
-        } else if !is_due && !state.has_settled(&files) {
+        } else if !is_request && has_changed && !state.has_settled(&files) {
+            // Also if it is time to load: half of a policy file may have a stricter mode, which is recorded.
             return SETTLE;
         } else {
-            let is_change = trigger == Trigger::Request || files != state.files;
+            let is_change = is_request || has_changed;
             state.unsettled = None;
             self.reload(state, live, files, is_change, observe);
         }

@@ -106,3 +106,32 @@ fn secret_that_ends_is_fetched_again_in_time_although_another_source_fails() {
         assert!((earliest..=latest).contains(&delay), "{ends_after} s: {delay} s");
     }
 }
+
+#[test]
+fn files_that_are_being_written_are_not_loaded_although_it_is_time_to_load() {
+    let timed = Timed::new(USE_FROM);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    std::fs::write(&file, "").unwrap();
+    let ((), read) = recorded(|| file_watch::record(&file, None));
+    {
+        let state = &mut *lock(&timed.reloader.state);
+        state.files = read;
+        state.next_refresh = Instant::now();
+    }
+    let poll = || {
+        let delay = timed.reloader.poll(&timed.live, Trigger::Timer, &|_| ());
+        (delay, timed.loads.load(Ordering::Relaxed))
+    };
+    CLOCK.set(USE_FROM);
+    for length in 1..10 {
+        std::fs::write(&file, "#".repeat(length)).unwrap();
+        assert_eq!(poll(), (SETTLE, 0));
+    }
+    assert_eq!(poll(), (POLL, 1));
+    // An operator who requires it does not wait.
+    lock(&timed.reloader.state).files = recorded(|| file_watch::record(&file, None)).1;
+    std::fs::write(&file, "").unwrap();
+    timed.reloader.poll(&timed.live, Trigger::Request, &|_| ());
+    assert_eq!(poll().1, 2);
+}
