@@ -2,8 +2,8 @@
 //!
 //! Workers count in memory and store the counts once in a few seconds. The strictest mode of a type is stored before the worker
 //! runs its first task, so that a policy file that loosens it is refused at the next start. Types are counted by the pattern of
-//! their rule: an attacker who can write to the queue cannot add rows. The modes are stored twice, so that the loss of one file loosens
-//! none.
+//! their rule: an attacker who can write to the queue cannot add rows. The modes, and which types
+//! were sealed, are stored twice, so that the loss of one file loosens none.
 
 mod copy;
 mod counts;
@@ -69,12 +69,14 @@ impl Rollout {
     /// As [`open`](Self::open).
     pub fn open_existing(path: &Path) -> Result<Self, StateError> {
         let store = Store::open_existing(path)?;
-        let modes = match &store {
-            Some(store) => store.modes()?,
-            None => store::modes_of_copy(path)?,
+        let (modes, sealed) = match &store {
+            Some(store) => (store.modes()?, store.sealed()?),
+            None => {
+                let copy = store::read_copy(path)?;
+                (copy.modes, copy.sealed.into_iter().collect())
+            }
         };
-        let sealed = RwLock::new(store.as_ref().map_or_else(|| Ok(HashSet::new()), Store::sealed)?);
-        let rollout = Self { store, sealed, ..Self::default() };
+        let rollout = Self { store, sealed: RwLock::new(sealed), ..Self::default() };
         rollout.remember(modes);
         Ok(rollout)
     }
@@ -229,7 +231,10 @@ impl Rollout {
         if pending.is_empty() {
             return Ok(());
         }
-        store.add(&pending).inspect_err(|_| lock(&self.pending).merge(pending))
+        let has_sealed = pending.has_sealed();
+        store.add(&pending).inspect_err(|_| lock(&self.pending).merge(pending))?;
+        // What was added must not be counted again, although the copy cannot be written.
+        if has_sealed { store.write_copy() } else { Ok(()) }
     }
 
     /// Reads the types of which other processes of this host have accepted sealed tasks.

@@ -23,6 +23,7 @@ on_both_brokers! {
     damaged_and_forged_envelopes_are_refused_in_every_mode,
     unsealed_task_in_mode_prefer_is_refused_once_a_sealed_one_was_accepted,
     unsealed_task_in_mode_prefer_stays_refused_when_the_pattern_of_its_rule_changes,
+    unsealed_task_in_mode_prefer_stays_refused_when_the_record_of_modes_is_lost,
     unsealed_task_for_another_place_type_or_size_is_refused,
     unsealed_task_without_a_handler_is_put_off_and_runs_once_it_has_one,
     unsealed_task_that_fails_is_retried_as_often_as_its_message_says,
@@ -169,6 +170,16 @@ async fn unsealed_task_in_mode_prefer_stays_refused_when_the_pattern_of_its_rule
         assert_eq!((tally.started, tally.refused), (0, [(Refusal::Unsealed, 1)].into()), "{pattern}");
     }
     assert_eq!(bodies.all().len(), 1);
+}
+
+async fn unsealed_task_in_mode_prefer_stays_refused_when_the_record_of_modes_is_lost(fleet: Fleet) {
+    let rule = "mode = \"prefer\"";
+    fleet.push(fleet.good().record()).await;
+    assert_eq!(run(&fleet, rule, &Bodies::default()).await.succeeded, 1);
+    for file in ["rollout.db", "rollout.db-wal", "rollout.db-shm"] {
+        let _ = fs::remove_file(fleet.path(file));
+    }
+    is_refused(&fleet, rule, plain("{\"after\":1}"), Refusal::Unsealed).await;
 }
 
 async fn unsealed_task_for_another_place_type_or_size_is_refused(fleet: Fleet) {

@@ -77,6 +77,13 @@ impl Pending {
         self.accepted.is_empty() && self.refused.is_empty()
     }
 
+    /// Returns whether sealed tasks, or signed ones with a clear body, were counted.
+    pub(super) fn has_sealed(&self) -> bool {
+        let is_sealed =
+            |counts: &QueueCounts| counts.last_sealed_at.is_some() || counts.last_detached_at.is_some();
+        self.accepted.values().any(is_sealed)
+    }
+
     fn counts(&mut self, queue: &QueueName, pattern: &str) -> &mut QueueCounts {
         self.accepted.entry((pattern.to_owned(), queue.clone())).or_default()
     }

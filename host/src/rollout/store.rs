@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::Loosened;
-use super::copy::ModesCopy;
+use super::copy::{ModesCopy, Strictness};
 use super::counts::{Pending, QueueCounts, RefusalCount, TypeReport};
 use crate::file_error::FileError;
 use crate::policy::Mode;
@@ -60,7 +60,12 @@ const ADD_ACCEPTED: &str = "
         last_detached_at = coalesce(?9, last_detached_at)";
 /// Of these, unsealed tasks are refused in the mode `prefer`.
 const SEALED: &str = "
-    SELECT queue, pattern FROM accepted WHERE last_sealed_at IS NOT NULL OR last_detached_at IS NOT NULL";
+    SELECT queue, pattern FROM accepted WHERE last_sealed_at IS NOT NULL OR last_detached_at IS NOT NULL
+    ORDER BY queue, pattern";
+/// What the copy alone knows has no time.
+const RESTORE_SEALED: &str = "
+    INSERT INTO accepted VALUES (?1, ?2, 0, 0, 0, NULL, NULL, 0, NULL)
+    ON CONFLICT DO UPDATE SET last_sealed_at = coalesce(last_sealed_at, 0)";
 const ADD_REFUSED: &str = "
     INSERT INTO refused VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT DO UPDATE SET count = count + ?3, last_at = max(last_at, ?4)";
@@ -81,7 +86,7 @@ impl Store {
         let known = match copy.read() {
             Err(error) if is_lost => return Err(damaged(error)),
             // It is written again.
-            Err(_) => Vec::new(),
+            Err(_) => Strictness::default(),
             Ok(known) => known.unwrap_or_default(),
         };
         let store = Self { file: StateFile::open(StateKind::Rollout, path, &SCHEMA, true)?, copy };
@@ -101,23 +106,35 @@ impl Store {
     /// Returns the strictest mode of each pattern, of the record and its copy.
     pub(super) fn modes(&self) -> Result<Vec<(String, Mode)>, StateError> {
         let mut modes = self.file.read(recorded)?;
-        modes.extend(self.copy.read().ok().flatten().unwrap_or_default());
+        modes.extend(self.copy.read().ok().flatten().unwrap_or_default().modes);
         Ok(modes)
     }
 
-    /// Records the modes of the copy that are stricter than those of the record, and writes the copy.
-    fn restore(&self, known: &[(String, Mode)]) -> Result<(), StateError> {
+    /// Records the modes of the copy that are stricter than those of the record, and its sealed tasks, and writes the copy.
+    fn restore(&self, known: &Strictness) -> Result<(), StateError> {
         self.change_modes(|transaction| {
             let recorded = recorded(transaction)?;
             let is_missing = |(pattern, mode): &&(String, Mode)| {
                 let same = recorded.iter().find(|(other, _)| other == pattern);
                 same.is_none_or(|(_, recorded)| mode > recorded)
             };
-            known
-                .iter()
-                .filter(is_missing)
-                .try_for_each(|(pattern, mode)| set_mode(transaction, pattern, *mode))
+            for (pattern, mode) in known.modes.iter().filter(is_missing) {
+                set_mode(transaction, pattern, *mode)?;
+            }
+            let seen = sealed(transaction)?;
+            for (queue, pattern) in known.sealed.iter().filter(|entry| !seen.contains(entry)) {
+                transaction.execute(RESTORE_SEALED, params![pattern, queue.as_str()])?;
+            }
+            Ok(())
         })
+    }
+
+    /// Writes the copy.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(super) fn write_copy(&self) -> Result<(), StateError> {
+        self.change_modes(|_| Ok(()))
     }
 
     /// Changes modes, and writes the copy while no other process changes them. If that fails, the change is recorded all the same:
@@ -128,21 +145,19 @@ impl Store {
     ) -> Result<T, StateError> {
         let (changed, written) = self.file.write(|transaction| {
             let changed = change(transaction)?;
-            Ok((changed, self.copy.write(&recorded(transaction)?)))
+            let strictness = Strictness { modes: recorded(transaction)?, sealed: sealed(transaction)? };
+            Ok((changed, self.copy.write(&strictness)))
         })?;
         let unavailable = |error: FileError| StateError::new(StateKind::Rollout, true, Box::new(error));
         written.map_err(unavailable)?;
         Ok(changed)
     }
 
-    /// Returns queue and pattern of the types of which a sealed task was accepted.
+    /// Returns queue and pattern of the types of which a sealed task was accepted, of the record and its copy.
     pub(super) fn sealed(&self) -> Result<HashSet<(QueueName, String)>, StateError> {
-        self.file.read(|connection| {
-            let mut statement = connection.prepare(SEALED)?;
-            let rows = read_rows(statement.query([])?, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-            let named = |(queue, pattern): (String, _)| Some((QueueName::parse(&queue).ok()?, pattern));
-            Ok(rows.into_iter().filter_map(named).collect())
-        })
+        let mut found: HashSet<_> = self.file.read(sealed)?.into_iter().collect();
+        found.extend(self.copy.read().ok().flatten().unwrap_or_default().sealed);
+        Ok(found)
     }
 
     /// Records modes. Returns the strictest of each pattern, or the modes that are looser than recorded.
@@ -236,8 +251,8 @@ impl Store {
     }
 }
 
-/// Returns the modes of the copy, for a record that does not exist.
-pub(super) fn modes_of_copy(path: &Path) -> Result<Vec<(String, Mode)>, StateError> {
+/// Returns what the copy has, for a record that does not exist.
+pub(super) fn read_copy(path: &Path) -> Result<Strictness, StateError> {
     Ok(ModesCopy::beside(path).read().map_err(damaged)?.unwrap_or_default())
 }
 
@@ -258,6 +273,13 @@ fn recorded(connection: &Connection) -> rusqlite::Result<Vec<(String, Mode)>> {
         Ok((row.get(0)?, mode.unwrap_or(Mode::Enforce)))
     };
     read_rows(statement.query([])?, read)
+}
+
+fn sealed(connection: &Connection) -> rusqlite::Result<Vec<(QueueName, String)>> {
+    let mut statement = connection.prepare(SEALED)?;
+    let rows = read_rows(statement.query([])?, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    let named = |(queue, pattern): (String, _)| Some((QueueName::parse(&queue).ok()?, pattern));
+    Ok(rows.into_iter().filter_map(named).collect())
 }
 
 fn set_mode(transaction: &Transaction<'_>, pattern: &str, mode: Mode) -> rusqlite::Result<()> {
@@ -308,7 +330,7 @@ fn read_counts(row: &Row<'_>) -> rusqlite::Result<(String, QueueCounts)> {
         queue: row.get(1)?,
         sealed: unsigned(row.get(2)?),
         unsealed: unsigned(row.get(3)?),
-        last_sealed_at: time(4)?,
+        last_sealed_at: time(4)?.filter(|at| at.0 != 0),
         last_unsealed_at: time(5)?,
         last_unsealed_id: row.get(6)?,
         detached: unsigned(row.get(7)?),

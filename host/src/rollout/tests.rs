@@ -179,6 +179,34 @@ fn lose(folder: &tempfile::TempDir) {
 }
 
 #[test]
+fn sealed_task_is_remembered_although_the_record_is_lost_older_or_its_copy_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, path) = (queue("mail"), folder.path().join("rollout.db"));
+    open(&folder).adopt(&modes(&[("email:*", Mode::Prefer), ("invoice", Mode::Prefer)])).unwrap();
+    let older = std::fs::read(&path).unwrap();
+    for form in [SealForm::Sealed, SealForm::Detached] {
+        let pattern = if form == SealForm::Sealed { "email:*" } else { "invoice" };
+        let rollout = open(&folder);
+        rollout.count_sealed(&mail, pattern, form, 1, UnixMillis(1));
+        rollout.flush().unwrap();
+    }
+    let lose_copy = || std::fs::remove_file(folder.path().join("rollout-modes")).unwrap();
+    let losses: [&dyn Fn(); 3] = [&|| lose(&folder), &lose_copy, &|| {
+        lose(&folder);
+        std::fs::write(&path, &older).unwrap();
+    }];
+    for loss in losses {
+        loss();
+        for rollout in [Rollout::open_existing(&path).unwrap(), open(&folder)] {
+            assert!(rollout.has_sealed(&mail, "email:send") && rollout.has_sealed(&mail, "invoice"));
+            assert!(!rollout.has_sealed(&queue("bulk"), "email:send") && !rollout.has_sealed(&mail, "other"));
+        }
+    }
+    let report = open(&folder).report().unwrap();
+    assert!(report.iter().all(|one| one.queues[0].sealed == 0 && one.queues[0].last_sealed_at.is_none()));
+}
+
+#[test]
 fn record_that_is_lost_loosens_no_mode() {
     let folder = tempfile::tempdir().unwrap();
     open(&folder).adopt(&modes(&[("email:*", Mode::Prefer), ("invoice", Mode::Observe)])).unwrap();
@@ -202,7 +230,7 @@ fn record_whose_copy_is_damaged_is_unusable_only_if_it_is_lost_as_well() {
     let copy = folder.path().join("rollout-modes");
     open(&folder).adopt(&modes(&[("email:*", Mode::Enforce)])).unwrap();
     let good = std::fs::read_to_string(&copy).unwrap();
-    for damaged in ["", "taskseal modes 1\nend 0", &good[..good.len() - 1], &good.replace("enforce", "off ")]
+    for damaged in ["", "taskseal modes 2\nend 0", &good[..good.len() - 1], &good.replace("enforce", "off ")]
     {
         std::fs::write(&copy, damaged).unwrap();
         drop(open(&folder));
