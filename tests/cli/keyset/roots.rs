@@ -71,6 +71,31 @@ fn draft_is_created_once_and_with_two_different_roots() {
 }
 
 #[test]
+fn copy_of_the_keyset_is_verified_with_the_roots_of_the_draft_in_the_current_folder() {
+    let folder = KeysetFolder::new();
+    folder.add("a.key", "--state primary");
+    folder.sign();
+    fs::create_dir(folder.path("public")).unwrap();
+    folder.run("publish --to public/keyset.cose").ok();
+    fs::copy(folder.path("keyset.cose"), folder.path("old.cose")).unwrap();
+    folder.sign();
+
+    for command in
+        ["show public/keyset.cose", "verify public/keyset.cose", "publish old.cose --to other.cose"]
+    {
+        let run = folder.run(command);
+        assert!(run.ok().err.contains("name and roots are those of keyset.toml"), "{run:?}");
+    }
+
+    let foreign = KeysetFolder::new();
+    foreign.add("a.key", "--state primary");
+    foreign.sign();
+    fs::copy(foreign.path("keyset.cose"), folder.path("public/keyset.cose")).unwrap();
+    let run = folder.run("verify public/keyset.cose");
+    assert!(run.failed(3).hinted().err.contains("(unknown-root)"), "{run:?}");
+}
+
+#[test]
 fn keyset_of_one_machine_becomes_a_signed_one() {
     let folder = KeysetFolder::new();
     let entry = String::from_utf8(folder.entry("a.key")).unwrap();

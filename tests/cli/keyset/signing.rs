@@ -218,6 +218,7 @@ fn changed_keyset_is_refused_with_its_code() {
     assert!(!folder.path("public.cose").exists());
     folder.run("verify none.cose").failed(5).hinted();
     fs::copy(folder.path("keyset.cose"), folder.path("alone.cose")).unwrap();
+    fs::remove_file(folder.path("keyset.toml")).unwrap();
     folder.run("verify alone.cose").failed(2).hinted();
 }
 

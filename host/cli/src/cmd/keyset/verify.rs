@@ -10,7 +10,7 @@ use taskseal_core::keys::VerifyingKey;
 use taskseal_core::keyset::signed::PinnedRoots;
 use taskseal_core::name::KeysetName;
 
-use super::draft::{checkpoint_path, read};
+use super::draft::{KEYSET, checkpoint_path, read};
 use super::sign::checkpoint;
 use super::signed::{self, expiry_warning};
 use crate::failure::Failure;
@@ -31,10 +31,10 @@ pub(super) struct Args {
 /// What a keyset is verified with.
 #[derive(Debug, clap::Args)]
 pub(super) struct PinnedArgs {
-    /// Name of the keyset [default: that of the configuration, or of the draft beside the keyset]
+    /// Name of the keyset [default: that of the configuration, of the draft beside the keyset, or of keyset.toml]
     #[arg(long, requires = "roots")]
     name: Option<String>,
-    /// Public key of a root, as `taskseal keyset init` printed it; may be repeated once [default: those of the configuration or the draft]
+    /// Public key of a root, as `taskseal keyset init` printed it; may be repeated once [default: those of the configuration or of this draft]
     #[arg(long, value_name = "PUBLIC", value_parser = root, requires = "name")]
     roots: Vec<VerifyingKey>,
 }
@@ -53,14 +53,15 @@ fn root(text: &str) -> Result<VerifyingKey, String> {
 pub(super) enum Pinned {
     /// By the options of a command.
     Options { name: String, roots: Vec<VerifyingKey> },
-    /// By the draft beside the keyset.
+    /// By a draft on this computer.
     Draft(Box<KeysetSettings>),
     /// By the configuration of this host.
     Host(Box<SignedKeyset>),
 }
 
 impl Pinned {
-    /// Returns those of the configuration of this host, or else, without `--config`, of the draft beside a signed keyset.
+    /// Returns those of the configuration of this host, or else, without `--config`, of the draft beside a signed keyset, or else of
+    /// `keyset.toml` in the current folder.
     pub(super) fn found(file: &Path, global: &Global, ui: &Ui) -> Result<Self, Failure> {
         // First: a sender of a keyset can send a draft with roots too.
         let location = Config::locate(global.config.as_deref());
@@ -68,16 +69,16 @@ impl Pinned {
         if let Some(keyset) = config.and_then(|config| config.signed_keyset) {
             return Ok(Self::Host(Box::new(keyset)));
         }
-        let path = file.with_extension("toml");
-        let draft = if global.config.is_none() && path.exists() { Some(read(&path)?) } else { None };
-        let settings = draft.and_then(|draft| draft.settings().cloned()).map(Box::new);
-        if settings.is_some() {
-            ui.note(&format!("name and roots are those of {}: this host pins none", path.display()));
+        // A published or kept copy has no draft beside it: the signer verifies it in the folder of the draft.
+        let drafts = [file.with_extension("toml"), PathBuf::from(KEYSET)];
+        for path in drafts.iter().filter(|path| global.config.is_none() && path.exists()) {
+            if let Some(settings) = read(path)?.settings() {
+                ui.note(&format!("name and roots are those of {}: this host pins none", path.display()));
+                return Ok(Self::Draft(Box::new(settings.clone())));
+            }
         }
-        settings.map(Self::Draft).ok_or_else(|| {
-            Failure::usage(format!("{}: the roots to verify it with are unknown", file.display()))
-                .hint("name them with --name and --roots, or with --config FILE that has `roots` in [keys]")
-        })
+        Err(Failure::usage(format!("{}: the roots to verify it with are unknown", file.display()))
+            .hint("name them with --name and --roots, or with --config FILE that has `roots` in [keys]"))
     }
 
     /// Returns the roots for the verifier.
