@@ -22,7 +22,7 @@ pub(super) struct EndReports {
 
 impl EndReports {
     /// Reports once a day that the key that seals, which ends at `end`, or the keyset ends soon after `now`. Times are in seconds
-    /// of Unix time.
+    /// of Unix time. A key that has ended, such as one that was replaced, seals nothing: an attempt to seal reports it.
     pub(super) fn check(
         &mut self,
         sealing_end: Option<(KeyId, u64)>,
@@ -30,7 +30,8 @@ impl EndReports {
         now: u64,
         observe: &dyn Fn(&Event),
     ) {
-        if let Some((kid, end)) = sealing_end.filter(|(_, end)| now.saturating_add(ENDS_SOON) >= *end)
+        let ends_soon = |(_, end): &(KeyId, u64)| now < *end && *end <= now.saturating_add(ENDS_SOON);
+        if let Some((kid, end)) = sealing_end.filter(ends_soon)
             && is_news(&mut self.key, kid)
         {
             observe(&Event::KeyEndsSoon { kid, ends_at: millis(end) });
@@ -75,6 +76,18 @@ mod tests {
             refused: Vec::new(),
             source_fault: None,
         }
+    }
+
+    #[test]
+    fn key_that_has_ended_is_not_reported_as_one_that_ends_soon() {
+        let (now, kid) = (1000, KeyId::from_bytes([2; 8]));
+        let is_reported = |end: u64| {
+            let seen = RefCell::new(0);
+            EndReports::default().check(Some((kid, end)), None, now, &|_| *seen.borrow_mut() += 1);
+            seen.into_inner() == 1
+        };
+        assert_eq!([999, 1000, 1000 + ENDS_SOON + 1].map(is_reported), [false; 3]);
+        assert_eq!([1001, 1000 + ENDS_SOON].map(is_reported), [true; 2]);
     }
 
     #[test]
