@@ -64,6 +64,26 @@ fn key_that_the_keyset_does_not_allow_to_seal_is_refused() {
 }
 
 #[test]
+fn refusal_of_a_key_that_was_replaced_names_the_key_with_its_rights_that_seals_now() {
+    let folder = Folder::new();
+    let [old, new, other] = ["a.key", "b.key", "c.key"].map(|name| folder.key(name, Algorithm::Es256));
+    let source = SealingSource::new(Suite::S, folder.path("a.key"));
+    let result = |state: &str| {
+        format!("use = \"result\"\nstate = \"{state}\"\naccept_until = \"2999-01-01T00:00:00Z\"\n{RIGHTS}")
+    };
+    let others =
+        [entry(&old, &result("retiring")), entry(&other, &format!("use = \"task\"\n{RIGHTS}"))].concat();
+    let alone = refusal(&folder.keyset(&others), &source, Kind::Result);
+    assert!(alone.hint.as_deref().unwrap().contains("a primary key whose entry says"), "{alone:?}");
+
+    let replaced =
+        refusal(&folder.keyset(&[others, entry(&new, &result("primary"))].concat()), &source, Kind::Result);
+
+    let hint = format!("seal with key {}, which has the same rights", new.kid());
+    assert!(replaced.hint.as_deref().unwrap().starts_with(&hint), "{replaced:?}");
+}
+
+#[test]
 fn key_of_another_algorithm_is_refused_for_a_suite() {
     let folder = Folder::new();
     for (index, algorithm) in Algorithm::ALL.into_iter().enumerate() {

@@ -162,8 +162,27 @@ impl Keyring {
         };
         record.may_seal(kind, unix_seconds()).map_err(|reason| {
             KeyError::not_allowed(&source.key, format!("the keyset says that key {kid} {reason}"))
-                .hint(format!("seal with a primary key whose entry says `use = \"{}\"`", kind_word(kind)))
+                .hint(self.hint_of_replacement(record, kind))
         })
+    }
+
+    /// Returns what to seal `kind` with instead of a key: the keys with its rights that may seal now, if there are any.
+    fn hint_of_replacement(&self, former: &Record, kind: Kind) -> String {
+        let replaces = |record: &&Record| {
+            record.may_seal(kind, unix_seconds()).is_ok()
+                && record.key().algorithm() == former.key().algorithm()
+                && record.issuers() == former.issuers()
+                && record.types() == former.types()
+                && record.audiences() == former.audiences()
+        };
+        let kids: Vec<_> = self.records().filter(replaces).map(|record| record.kid().to_string()).collect();
+        if kids.is_empty() {
+            return format!("seal with a primary key whose entry says `use = \"{}\"`", kind_word(kind));
+        }
+        format!(
+            "seal with key {}, which has the same rights: name its file or URI instead",
+            kids.join(" or ")
+        )
     }
 
     /// Opens the shared key of suite SE.
