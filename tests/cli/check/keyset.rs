@@ -80,6 +80,7 @@ fn keyset_that_is_published_to_redis_is_fetched_and_an_outage_is_a_warning() {
     server.stop();
     let run = project.run(&CHECK);
     assert_found(&run, "keyset", "ok", "sequence 2");
+    assert_found(&run, "keyset", "ok", "broker: or ");
     assert_found(&run, "keyset", "warn", "broker:");
     project.run(&publish).failed(5).hinted();
 }

@@ -1,6 +1,6 @@
 //! Checks a signed keyset: its number and times, its root, and the checkpoint of this host.
 
-use taskseal::config::Config;
+use taskseal::config::{Config, KeysetCarrier};
 use taskseal::keys::{Keyring, KeysetHead};
 use taskseal::time::{UnixMillis, unix_seconds};
 
@@ -13,7 +13,7 @@ const CHECKPOINT: &str = "checkpoint";
 
 /// Returns the lines of a keyset that can be used.
 pub(super) fn findings(config: &Config, keyset: &Keyring) -> Vec<Finding> {
-    let keys = format!("{}: {} keys", config.keyset.display(), keyset.records().count());
+    let keys = format!("{}: {} keys", source(config), keyset.records().count());
     let Some(head) = keyset.head() else { return vec![Finding::ok(KEYSET, keys)] };
     let mut findings = vec![signed(config, head, &keys)];
     findings.extend(head.refused.iter().map(|error| {
@@ -25,6 +25,16 @@ pub(super) fn findings(config: &Config, keyset: &Keyring) -> Vec<Finding> {
         Some(last) => Finding::ok(CHECKPOINT, format!("sequence {last}: older keysets are refused")),
     });
     findings
+}
+
+/// Returns the place that the keyset is read from: a host that fetches it may have no file of this name.
+fn source(config: &Config) -> String {
+    let file = config.keyset.display();
+    match &config.keyset_carrier {
+        None => file.to_string(),
+        Some(KeysetCarrier::Server(server)) => format!("{} or {file}", server.url()),
+        Some(_) => format!("broker: or {file}"),
+    }
 }
 
 fn signed(config: &Config, head: &KeysetHead, keys: &str) -> Finding {
