@@ -36,7 +36,7 @@ fn disabled_key_does_not_seal_again_before_hosts_accept_it() {
             folder.run(&format!("activate {kid} --force")).ok();
             folder.run(&format!("retire {kid}")).ok();
         }
-        folder.run(&format!("disable {kid}")).ok();
+        folder.run(&format!("disable {kid} --force")).ok();
         folder.sign();
         folder.run(&format!("enable {kid} --state primary")).failed(2);
         let disabled = folder.run(&format!("activate {kid}"));
@@ -48,6 +48,45 @@ fn disabled_key_does_not_seal_again_before_hosts_accept_it() {
         let message = format!("the signed keyset does not have key {kid} as {state}");
         assert!(early.failed(6).hinted().err.contains(&message), "{early:?}");
     }
+}
+
+#[test]
+fn key_whose_tasks_can_be_in_transit_is_not_disabled_unless_forced() {
+    let folder = KeysetFolder::new();
+    let old = folder.add("old.key", "--state primary");
+    let new = folder.add("new.key", "");
+    folder.sign();
+    let primary = folder.run(&format!("disable {old}"));
+    assert!(primary.failed(6).hinted().err.contains("is primary: tasks that it sealed"), "{primary:?}");
+    folder.run(&format!("activate {new}")).ok();
+    let unsigned = folder.run(&format!("disable {old}"));
+    assert!(unsigned.failed(6).hinted().err.contains("does not have key"), "{unsigned:?}");
+    folder.sign();
+
+    let early = folder.run(&format!("disable {old}"));
+
+    assert!(early.failed(6).hinted().err.contains("tasks can arrive that it sealed"), "{early:?}");
+    assert_eq!(folder.key(&old)["state"], "retiring");
+    let forced = folder.run(&format!("disable {old} --force"));
+    assert!(forced.ok().err.contains("overridden: until "), "{forced:?}");
+    // Nothing is sealed with a staged key.
+    let staged = folder.add("staged.key", "");
+    folder.run(&format!("disable {staged}")).ok();
+}
+
+#[test]
+fn change_that_waits_for_hosts_says_that_no_process_was_asked_without_a_configuration() {
+    let folder = KeysetFolder::new();
+    folder.add("old.key", "--state primary");
+    let new = folder.add("new.key", "");
+    folder.sign();
+    const NOT_ASKED: &str = "running processes were not asked; run `taskseal fleet ls`";
+
+    let run = folder.run(&format!("activate {new}"));
+
+    assert!(run.ok().err.contains(NOT_ASKED), "{run:?}");
+    let run = run_in(folder.dir.path(), &["rotate", "signing", "--dry-run"], b"");
+    assert!(run.ok().err.contains(NOT_ASKED), "{run:?}");
 }
 
 #[test]
@@ -76,7 +115,7 @@ fn key_is_not_destroyed_while_it_is_accepted_or_before_every_host_refuses_it() {
     assert!(accepted.failed(2).hinted().err.contains("disable it first"), "{accepted:?}");
     folder.run(&format!("retire {kid}")).ok();
     folder.sign();
-    folder.run(&format!("disable {kid}")).ok();
+    folder.run(&format!("disable {kid} --force")).ok();
     folder.run(&format!("destroy {kid}")).failed(6);
     folder.sign();
     folder.set(&kid, "since", "2026-01-01T00:00:00Z");

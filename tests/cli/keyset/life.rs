@@ -64,8 +64,10 @@ fn revoked_key_is_destroyed_without_waiting_for_its_tasks() {
     let run = folder.run(&format!("revoke {kid}"));
 
     assert!(run.ok().err.contains("taskseal keyset sign; taskseal keyset publish; seal again"), "{run:?}");
+    assert!(run.err.contains(&format!("`taskseal quarantine ls --kid {kid}`")), "{run:?}");
     folder.sign();
-    folder.run(&format!("enable {kid}")).failed(2).hinted();
+    let enabled = folder.run(&format!("enable {kid}"));
+    assert!(enabled.failed(2).hinted().err.contains("it cannot be enabled again"), "{enabled:?}");
     folder.run(&format!("destroy {kid}")).ok();
     folder.sign();
 }
@@ -85,11 +87,11 @@ fn rotation_is_reverted_and_a_disabled_key_is_enabled() {
     assert_eq!((&old_key["state"], &new_key["state"]), (&"primary".into(), &"retiring".into()));
     assert!(old_key.get("accept_until").is_none(), "{old_key}");
     folder.sign();
-    folder.run(&format!("disable {new}")).ok();
+    folder.run(&format!("disable {new} --force")).ok();
     folder.sign();
     folder.run(&format!("enable {new}")).ok();
     assert_eq!(folder.key(&new)["state"], "retiring");
-    folder.run(&format!("disable {new}")).ok();
+    folder.run(&format!("disable {new} --force")).ok();
     folder.run(&format!("enable {new} --state staged")).ok();
     assert_eq!(folder.key(&new)["state"], "staged");
 }
@@ -103,7 +105,7 @@ fn enabled_key_is_not_activated_before_every_host_accepts_it_again() {
     folder.run(&format!("activate {new}")).ok();
     folder.sign();
     folder.edit("distribution = \"0s\"", "distribution = \"10m\"");
-    folder.run(&format!("disable {old}")).ok();
+    folder.run(&format!("disable {old} --force")).ok();
     folder.sign();
     folder.run(&format!("enable {old}")).ok();
     assert_eq!(folder.key(&old)["state"], "retiring");

@@ -1,6 +1,8 @@
 //! `taskseal rotate`: the steps of a rotation, taken one after the other by the same command.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 use taskseal_tests::token_folder::TokenFolder;
 
@@ -86,8 +88,8 @@ fn scheduled_rotation_begins_when_the_primary_key_is_old_enough() {
     // Without a place for the key, the command for the host that uses it is printed.
     let run = rotate(&folder, "signing --every 90d");
 
-    let command = "taskseal keygen sign --out FILE --issuer shop --type '*' --audience 'prod/*' | taskseal keyset add -";
-    assert!(run.ok().err.contains(command), "{run:?}");
+    let commands = "taskseal keygen sign --out FILE --issuer shop --type '*' --audience 'prod/*' > entry.toml; taskseal keyset add entry.toml";
+    assert!(run.ok().err.contains(commands), "{run:?}");
     rotate(&folder, "signing --every 90d --out b.key").ok();
     assert!(folder.path("b.key").exists());
 }
@@ -114,6 +116,43 @@ fn every_kind_of_key_begins_a_rotation_with_a_key_of_its_kind() {
         assert_eq!((&new["alg"], &new["state"]), (&algorithm.into(), &"staged".into()), "{new}");
         assert_eq!(new["use"], if purpose == "result" { "result" } else { "task" });
     }
+}
+
+#[test]
+fn printed_commands_give_the_next_key_the_label_and_the_rights_of_the_key_in_use() {
+    let folder = KeysetFolder::new();
+    for (purpose, keygen, algorithm) in
+        [("result", "sign --use result", "ES256"), ("agreement", "receive", "ECDH-ES")]
+    {
+        let out = format!("{purpose}.key");
+        let arguments = format!("keygen {keygen} --issuer * --type file:* --audience prod/* --out {out}");
+        let mut arguments: Vec<_> = arguments.split(' ').collect();
+        arguments.extend(["--label", "of host a's worker"]);
+        let entry = run_in(folder.dir.path(), &arguments, b"").ok().out.clone();
+        folder.run_with("add - --state primary", &entry).ok();
+        let run = rotate(&folder, &format!("{purpose} --json"));
+        let next = run.ok().json()["next"].clone();
+        let [generate, add] = [&next[0], &next[1]].map(|command| command.as_str().unwrap().to_owned());
+
+        in_shell(&folder, &generate.replace("FILE", &format!("{purpose}-2.key")));
+        in_shell(&folder, &add);
+
+        let shown = folder.run("show --json").ok().json();
+        let keys = shown["keys"].as_array().unwrap().iter().filter(|key| key["alg"] == algorithm);
+        let [one, other] = keys.collect::<Vec<_>>()[..] else { panic!("{shown}") };
+        for field in ["label", "use", "issuers", "types", "audiences"] {
+            assert!(one[field] == other[field] && !one[field].is_null(), "{field}: {shown}");
+        }
+    }
+}
+
+/// Runs a command that was printed, as a POSIX shell reads it.
+fn in_shell(folder: &KeysetFolder, command: &str) {
+    let command = command.replacen("taskseal", env!("CARGO_BIN_EXE_taskseal"), 1);
+    let mut run = Command::new("sh");
+    run.args(["-c", &command]).current_dir(folder.dir.path());
+    let status = run.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(status.unwrap().success(), "{command}");
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn dispatch(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
         Command::Add(args) => add::run(args, ui),
         Command::Activate(args) => change::activate::run(args, global, ui),
         Command::Retire(args) => change::retire(args, ui),
-        Command::Disable(args) => change::disable(args, ui),
+        Command::Disable(args) => change::disable::run(args, ui),
         Command::Enable(args) => change::enable(args, ui),
         Command::Revoke(args) => change::revoke(args, ui),
         Command::Destroy(args) => change::destroy::run(args, global, ui),

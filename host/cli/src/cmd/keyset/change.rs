@@ -3,6 +3,7 @@
 pub(super) mod activate;
 mod changed;
 pub(super) mod destroy;
+pub(super) mod disable;
 pub(super) mod obstacle;
 
 use std::path::PathBuf;
@@ -157,16 +158,6 @@ pub(super) fn retire(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
     args.finish(&mut draft, &[change], &[args.command("disable")], ui)
 }
 
-pub(super) fn disable(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
-    let draft = args.open()?;
-    let record = draft.record(args.kid)?;
-    let until = record.accept_until();
-    if record.state() == KeyState::Primary || until.is_some_and(|until| draft.now < until) {
-        ui.warn("tasks in transit that it sealed will be refused");
-    }
-    args.simple(draft, KeyState::Disabled, &[args.command("destroy")], ui)
-}
-
 pub(super) fn enable(args: &EnableArgs, ui: &Ui) -> Result<(), Failure> {
     let draft = args.change.open()?;
     let record = draft.record(args.change.kid)?;
@@ -176,7 +167,7 @@ pub(super) fn enable(args: &EnableArgs, ui: &Ui) -> Result<(), Failure> {
             args.change.kid,
             record.state()
         ))
-        .hint("`taskseal keyset activate` lets a staged key seal"));
+        .hint(not_enabled(args.change.kid, record.state())));
     }
     let default = if record.accept_until().is_some() { KeyState::Retiring } else { KeyState::Staged };
     let state = args.state.as_deref().and_then(KeyState::from_name).unwrap_or(default);
@@ -190,10 +181,22 @@ pub(super) fn enable(args: &EnableArgs, ui: &Ui) -> Result<(), Failure> {
     args.change.finish(&mut draft, &[change], &[], ui)
 }
 
+/// Returns what to do instead of enabling a key in this state.
+fn not_enabled(kid: KeyId, state: KeyState) -> String {
+    match state {
+        KeyState::Compromised | KeyState::Destroyed => {
+            "it cannot be enabled again: generate and add another key with `taskseal keygen` and `taskseal keyset add`"
+                .to_owned()
+        }
+        KeyState::Primary => "nothing has to change: it seals and is accepted".to_owned(),
+        _ => format!("it is accepted; `taskseal keyset activate {kid}` lets it seal"),
+    }
+}
+
 pub(super) fn revoke(args: &ChangeArgs, ui: &Ui) -> Result<(), Failure> {
     let more = [
         "taskseal keyset publish".to_owned(),
-        "seal again with another key what it sealed: `taskseal quarantine ls --kid`".to_owned(),
+        format!("seal again with another key what it sealed: `taskseal quarantine ls --kid {}`", args.kid),
     ];
     let draft = args.open()?;
     warn_if_only(&draft, draft.record(args.kid)?, ui);

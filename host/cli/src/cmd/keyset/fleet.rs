@@ -3,6 +3,7 @@
 use taskseal::config::Config;
 use taskseal::fleet::members;
 
+use super::draft::Draft;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::project;
@@ -15,10 +16,21 @@ pub(super) struct RunningProcess {
     pub(super) sequence: u64,
 }
 
-/// Returns the processes that publish a status in the queue of the configuration. A machine without a configuration, such as that of
-/// the root, knows none: there only the time of distribution counts. The same holds, with a warning, if the queue does not answer.
-pub(super) fn running(global: &Global, ui: &Ui) -> Vec<RunningProcess> {
+/// Notes in the draft which processes publish a status in the queue of the configuration. A machine without a configuration, such as
+/// that of the root, knows none: there only the time of distribution counts, and the command says so. The same holds if the queue does
+/// not answer.
+pub(super) fn ask_running(draft: &mut Draft, global: &Global, ui: &Ui) {
+    draft.fleet = running(draft, global, ui);
+}
+
+fn running(draft: &Draft, global: &Global, ui: &Ui) -> Vec<RunningProcess> {
     if !Config::locate(global.config.as_deref()).exists() {
+        // A process that reads an unsigned keyset states no number to compare.
+        if draft.file.settings().is_some() {
+            ui.warn(
+                "no configuration: running processes were not asked; run `taskseal fleet ls` on a host with the queue first",
+            );
+        }
         return Vec::new();
     }
     ask(global).unwrap_or_else(|failure| {

@@ -52,7 +52,7 @@ pub(crate) struct Args {
 
 pub(in crate::cmd) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let mut draft = Draft::open(&args.keyset)?;
-    draft.fleet = fleet::running(global, ui);
+    fleet::ask_running(&mut draft, global, ui);
     let group = group(args, &draft)?;
     let trail = if args.dry_run { Trail::none(ui) } else { Trail::of_command(global, ui)? };
     let steps = steps::take(args, &mut draft, &group, &trail)?;
@@ -109,7 +109,7 @@ fn group(args: &Args, draft: &Draft) -> Result<Vec<KeyId>, Failure> {
 fn print(args: &Args, draft: &Draft, steps: &[Step], ui: &Ui) -> Result<(), Failure> {
     let changes = steps.iter().any(|step| step.is_taken());
     let mut next: Vec<_> = if changes { vec![draft.next()] } else { Vec::new() };
-    next.extend(steps.iter().filter_map(Step::command));
+    next.extend(steps.iter().flat_map(Step::commands));
     if ui.json() {
         let steps: Vec<_> = steps.iter().map(Step::object).collect();
         let members = vec![("steps", json!(steps)), ("dry_run", json!(args.dry_run)), ("next", json!(next))];

@@ -27,7 +27,7 @@ pub(in crate::cmd::keyset) struct Args {
 pub(in crate::cmd::keyset) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let change = &args.change;
     let mut draft = change.open()?;
-    draft.fleet = fleet::running(global, ui);
+    fleet::ask_running(&mut draft, global, ui);
     let record = draft.record(change.kid)?;
     if !matches!(record.state(), KeyState::Staged | KeyState::Retiring) {
         return Err(not_allowed(change.kid, record.state(), KeyState::Primary));

@@ -13,7 +13,7 @@ use crate::ui::Ui;
 
 pub(in crate::cmd::keyset) fn run(args: &ChangeArgs, global: &Global, ui: &Ui) -> Result<(), Failure> {
     let mut draft = args.open()?;
-    draft.fleet = fleet::running(global, ui);
+    fleet::ask_running(&mut draft, global, ui);
     let record = draft.record(args.kid)?;
     let state = record.state();
     if !matches!(state, KeyState::Disabled | KeyState::Compromised) {

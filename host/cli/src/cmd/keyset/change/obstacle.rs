@@ -85,11 +85,31 @@ impl<'d> Waiting<'d> {
 
     /// Waits until nothing arrives that a retiring key sealed.
     pub(in crate::cmd::keyset) fn until_arrived(&mut self, accept_until: Option<u64>) {
-        let end = accept_until.map_or(u64::MAX, |until| until.saturating_add(self.draft.distribution()));
+        let Some(until) = accept_until else {
+            self.obstacles.push(Obstacle::new(
+                "tasks that it sealed can arrive at any time: it has no `accept_until`",
+                "write the time of its last task as `accept_until` into its entry; --force refuses them",
+            ));
+            return;
+        };
+        let end = until.saturating_add(self.draft.distribution());
         if self.draft.now < end {
             self.obstacles.push(Obstacle::new(
                 format!("until {} tasks can arrive that it sealed", shown(end)),
-                "wait until then",
+                "wait until then; --force refuses them, and `taskseal keyset revoke` ends a stolen key",
+            ));
+        }
+    }
+
+    /// Waits until a primary key is retired, unless it has ended by itself.
+    pub(super) fn until_retired(&mut self, kid: KeyId, accept_until: Option<u64>) {
+        if accept_until.is_none_or(|until| self.draft.now < until) {
+            self.obstacles.push(Obstacle::new(
+                format!("key {kid} is primary: tasks that it sealed are in transit"),
+                format!(
+                    "`taskseal keyset activate` with its successor or `taskseal keyset retire {kid}` comes first; --force refuses those tasks, and \
+                     `taskseal keyset revoke {kid}` ends a stolen key"
+                ),
             ));
         }
     }

@@ -11,7 +11,7 @@ use taskseal_hsm::{KeyUri, Usage};
 use super::Args;
 use super::steps::Step;
 use crate::cmd::keyset::change::rights;
-use crate::cmd::keyset::draft::Draft;
+use crate::cmd::keyset::draft::{Draft, KEYSET};
 use crate::entry_args::relative_to_keyset;
 use crate::failure::Failure;
 use crate::key_summary::KeySummary;
@@ -29,12 +29,12 @@ pub(super) fn next_key(args: &Args, draft: &mut Draft, model: KeyId, trail: &Tra
     let generated =
         |place, work: &dyn Fn() -> Result<KeySummary, Failure>| trail.key(KeyChange::Generate, place, work);
     let key = match (&args.pkcs11, &args.out) {
-        _ if args.dry_run => return Ok(Step::Generate { command: command(record, algorithm) }),
+        _ if args.dry_run => return Ok(elsewhere(args, record, algorithm)),
         (Some(uri), _) => generated(uri.token_uri().name().to_string(), &|| in_token(uri, algorithm))?,
         (None, Some(out)) => {
             generated(out.display().to_string(), &|| KeySummary::in_file(out, algorithm, "of a rotation"))?
         }
-        (None, None) => return Ok(Step::Generate { command: command(record, algorithm) }),
+        (None, None) => return Ok(elsewhere(args, record, algorithm)),
     };
     let entry = entry(args, record, &key);
     let mut added = DraftFile::of_text(&args.keyset, entry).map_err(Failure::keyring)?;
@@ -90,15 +90,17 @@ fn has_rights(record: &Record) -> bool {
     rights(record).iter().flatten().any(|pattern| !pattern.is_empty())
 }
 
-/// Returns the command that generates a key with the purpose and rights of `record`, and adds it.
-fn command(record: &Record, algorithm: Algorithm) -> String {
-    // `keygen receive` has no options for rights.
-    if algorithm == Algorithm::EcdhEs && has_rights(record) {
-        return format!(
-            "taskseal keygen receive --out FILE > entry.toml, add the rights of key {} to it, taskseal keyset add entry.toml",
-            record.kid()
-        );
+/// Returns the commands that generate the next key on another host and add it to the draft.
+fn elsewhere(args: &Args, record: &Record, algorithm: Algorithm) -> Step {
+    let mut add = "taskseal keyset add entry.toml".to_owned();
+    if args.keyset.as_os_str() != KEYSET {
+        add.push_str(&format!(" --keyset {}", shell_word(&args.keyset.to_string_lossy())));
     }
+    Step::Generate { command: command(record, algorithm), add }
+}
+
+/// Returns the command that generates a key with the purpose, rights and label of `record`.
+fn command(record: &Record, algorithm: Algorithm) -> String {
     let suite = |suite: Suite| format!("shared --suite {}", suite.short_name());
     let kind = match algorithm {
         Algorithm::Es256 => "sign".to_owned(),
@@ -115,6 +117,10 @@ fn command(record: &Record, algorithm: Algorithm) -> String {
     if record.kind() == Kind::Result {
         command.push_str(" --use result");
     }
-    command.push_str(" | taskseal keyset add -");
+    if let Some(label) = record.label() {
+        // One argument: a label can begin with a hyphen, which `shell_word` would separate.
+        command.push_str(&format!(" --label={}", shell_word(label).trim_start_matches("-- ")));
+    }
+    command.push_str(" > entry.toml");
     command
 }

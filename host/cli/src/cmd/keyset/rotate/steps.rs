@@ -8,8 +8,7 @@ use taskseal_core::keyset::signed::KeyState;
 
 use super::{Args, generate};
 use crate::cmd::keyset::change::activate::{self, activate, predecessor};
-use crate::cmd::keyset::change::obstacle::Waiting;
-use crate::cmd::keyset::change::{Changed, changed, destroy};
+use crate::cmd::keyset::change::{Changed, changed, destroy, disable};
 use crate::cmd::keyset::draft::{Draft, Signed, read_signed, verify_signed};
 use crate::failure::Failure;
 use crate::output::json::nested;
@@ -24,7 +23,7 @@ pub(super) enum Step {
     /// The key waits for a reason.
     Waiting { kid: KeyId, verb: &'static str, reason: String },
     /// A key has to be generated where it is used.
-    Generate { command: String },
+    Generate { command: String, add: String },
 }
 
 impl Step {
@@ -42,11 +41,11 @@ impl Step {
         Some(OperatorAction::Keyset { change, kid: Some(kid.to_string()) })
     }
 
-    /// Returns the command that an operator runs elsewhere.
-    pub(super) fn command(&self) -> Option<String> {
+    /// Returns the commands that an operator runs: the first on the host that uses the key, the second where the draft is.
+    pub(super) fn commands(&self) -> Vec<String> {
         match self {
-            Self::Generate { command } => Some(command.clone()),
-            _ => None,
+            Self::Generate { command, add } => vec![command.clone(), add.clone()],
+            _ => Vec::new(),
         }
     }
 
@@ -56,7 +55,7 @@ impl Step {
             Self::Generated(kid) => format!("{kid}  generated and staged\n"),
             Self::Waiting { kid, verb, reason } => format!("{kid}  waits to {verb}: {reason}\n"),
             Self::Generate { .. } => {
-                "generate the next key on the host that uses it, and add its entry\n".to_owned()
+                "generate the next key on the host that uses it; carry its entry here and add it\n".to_owned()
             }
         }
     }
@@ -70,7 +69,9 @@ impl Step {
                 ("waits_to", json!(verb)),
                 ("reason", json!(reason)),
             ]),
-            Self::Generate { command } => nested(vec![("generate", json!(command))]),
+            Self::Generate { command, add } => {
+                nested(vec![("generate", json!(command)), ("add", json!(add))])
+            }
         }
     }
 }
@@ -105,12 +106,7 @@ impl Due {
         match self {
             Self::Activate => activate::waiting(draft, signed, record).reason(),
             Self::Destroy => destroy::waiting(draft, signed, record).reason(),
-            Self::Disable => {
-                let mut waiting = Waiting::new(draft, signed);
-                waiting.until_signed(record.kid(), &[KeyState::Retiring]);
-                waiting.until_arrived(record.accept_until());
-                waiting.reason()
-            }
+            Self::Disable => disable::waiting(draft, signed, record).reason(),
         }
     }
 
