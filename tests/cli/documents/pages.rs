@@ -26,11 +26,19 @@ pub(crate) fn keyset(reader: &mut Reader) {
     let page = reader.page.clone();
     for block in page.blocks() {
         let _ = reader.run(&block);
-        for (printed, entry) in [("0011223344556677", "shop.toml"), ("8899aabbccddeeff", "shop-2.toml")] {
+        for (printed, entry) in [
+            ("0011223344556677", "shop.toml"),
+            ("8899aabbccddeeff", "shop-2.toml"),
+            ("aabbccddeeff0011", "shop-3.toml"),
+        ] {
             if reader.exists(entry) {
                 let entry = reader.read(entry);
                 reader.replace(printed, entry.split('"').nth(1).unwrap());
             }
+        }
+        if block.text.contains("--force") {
+            let shown = reader.prepare("taskseal keyset show public/keyset.cose --json");
+            assert!(shown.contains("\"disabled\""), "{shown}");
         }
         let _ = reader.prepare(
             r#"sed -i -E 's/^((since|use_from|sign_until|accept_until) = ).*/\1"2026-01-01T00:00:00Z"/; /^use_from/d' keyset.toml"#,
@@ -39,7 +47,7 @@ pub(crate) fn keyset(reader: &mut Reader) {
 
     let printed = reader
         .prepare("taskseal keyset show public/keyset.cose --json || taskseal keyset show keyset.cose --json");
-    assert!(printed.contains("\"sequence\":6") && printed.contains("compromised"), "{printed}");
+    assert!(printed.contains("\"sequence\":9") && printed.contains("compromised"), "{printed}");
 }
 
 /// Creates a project in a folder of the home folder, which becomes the folder of the shell.
