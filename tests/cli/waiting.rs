@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::support::program::taskseal;
 use crate::support::project::{Project, SEAL};
-use crate::support::queue::ONCE;
+use crate::support::queue::{ENQUEUE, ONCE};
 
 const FORWARD: [&str; 5] = ["enqueue", "--queue", "default", "--sealed", "-"];
 
@@ -65,8 +65,30 @@ fn result_of_a_task_that_waits_is_refused_if_its_key_is_revoked() {
 
     let run = worker.run(&["result", id.trim(), "--wait", "1h"]);
 
-    run.failed(3);
-    assert!(run.err.contains("(key-not-valid)"), "{run:?}");
+    run.failed(3).hinted();
+    assert!(run.err.contains("which the keyset says is compromised (key-not-valid)"), "{run:?}");
+    assert!(!run.err.contains("error: result"), "{run:?}");
+}
+
+#[test]
+fn result_is_read_after_the_key_of_its_request_is_disabled_and_not_after_it_is_compromised() {
+    let project = Project::new();
+    let id = project.enqueue();
+    project.run(&ONCE).ok();
+    let text = fs::read_to_string(project.path("keyset.toml")).unwrap();
+    let issuer = text.find("issuers = [\"producer").unwrap();
+    let (before, entry) = text.split_at(text[..issuer].rfind("[[key]]").unwrap() + "[[key]]".len());
+    let set = |state: &str| {
+        let entry = entry.replacen("state = \"primary\"\n", "", 1);
+        fs::write(project.path("keyset.toml"), format!("{before}\nstate = \"{state}\"{entry}")).unwrap();
+    };
+
+    set("compromised");
+    project.run(&["result", &id]).failed(3).hinted();
+    set("disabled");
+    let run = project.run(&["result", &id]);
+    assert!(run.ok().err.contains(&format!("verified: result of {id}")), "{run:?}");
+    project.run(&ENQUEUE).failed(3);
 }
 
 #[test]

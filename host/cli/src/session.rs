@@ -7,7 +7,7 @@ use taskseal::client::ClientError;
 use taskseal::config::{BrokerConfig, ClockError, Config, RedisSettings, SetupError};
 use taskseal::quarantine::{StateError, StateKind};
 use taskseal::{QueueName, WorkerSettings};
-use taskseal_core::{OpenError, SealError};
+use taskseal_core::{OpenError, Refusal, SealError};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
@@ -89,8 +89,14 @@ impl Session {
             }
             ClientError::Key(error) => Failure::sealing_key(error.clone()),
             ClientError::NotSealed(OpenError::Refused(refusal))
+            | ClientError::Request(OpenError::Refused(refusal))
             | ClientError::Result(OpenError::Refused(refusal)) => {
                 Failure::refused(format!("{error} ({})", refusal.code()))
+            }
+            ClientError::CompromisedKey(_) => {
+                Failure::refused(format!("{error} ({})", Refusal::KeyNotValid.code())).hint(
+                    "an attacker who has the key may have written this task: enqueue the task again, sealed with a primary key",
+                )
             }
             ClientError::Sealing(SealError::Signer(fault)) if fault.refuses_message() => {
                 Failure::new(error.to_string()).hint("use another suite, or a shorter body")

@@ -1,7 +1,7 @@
 //! Errors of a client, grouped by who must act.
 
 use taskseal_core::name::InvalidName;
-use taskseal_core::{OpenError, Suite};
+use taskseal_core::{KeyId, OpenError, Suite};
 
 use crate::broker::BrokerError;
 use crate::keys::{KeyringError, NoRecipient, NotSealed, SealFault};
@@ -37,6 +37,12 @@ pub enum ClientError {
     /// The bytes to forward are not an envelope.
     #[error("cannot be enqueued: {0}")]
     NotSealed(#[source] OpenError),
+    /// What the queue holds under the id is not a task of this client: its result cannot be verified.
+    #[error("the task in the queue is {0}")]
+    Request(#[source] OpenError),
+    /// The task was sealed with a key that the keyset says is compromised: it may be a task of an attacker.
+    #[error("the task in the queue was sealed with key {0}, which the keyset says is compromised")]
+    CompromisedKey(KeyId),
     /// What the queue holds is not the result of this request, or the key that decrypts it is unavailable.
     #[error("result {0}")]
     Result(#[source] OpenError),

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use taskseal_core::{Audience, MAX_BODY, NameSet, Refusal, Suite, SuiteSet, TaskId, TimeWindow};
+use taskseal_core::keyset::KeyRecord;
+use taskseal_core::{
+    Audience, KeyId, KeyLookup, MAX_BODY, NameSet, Refusal, Suite, SuiteSet, TaskId, TimeWindow,
+};
 
 use super::{Client, ClientError};
 use crate::broker::TaskRecord;
+use crate::keys::Keyring;
 use crate::policy::PolicySettings;
 use crate::queue::QueueName;
 use crate::time::unix_seconds;
@@ -39,7 +43,12 @@ impl Client {
     /// the id. `None` if the queue has no such task.
     ///
     /// # Errors
-    /// [`ClientError::Result`] if what the queue holds is not an authentic task of this issuer and id for this queue.
+    /// [`ClientError::Request`] if what the queue holds is not an authentic task of this issuer and id for this queue;
+    /// [`ClientError::CompromisedKey`] if it was sealed with a key that the keyset says is compromised.
+    ///
+    /// # Security
+    /// A key that seals nothing since it was retired or disabled, or has ended, still proves who sealed the task. A compromised one does
+    /// not: an attacker who has it may have replaced the task. A receipt that was kept when the task was enqueued needs no such proof.
     pub async fn receipt(&self, queue: &QueueName, id: TaskId) -> Result<Option<Receipt>, ClientError> {
         self.receipt_by_queue_id(queue, &id.to_string()).await
     }
@@ -65,7 +74,7 @@ impl Client {
         queue_id: &str,
         record: &TaskRecord,
     ) -> Result<Receipt, ClientError> {
-        let unverified = record.parse().map_err(ClientError::Result)?;
+        let unverified = record.parse().map_err(ClientError::Request)?;
         let audience = self.settings().audience(queue);
         let policy = anything_sealed().for_tasks(Audience::new(&audience)?, NameSet::ANY);
         // Whether the task may still run does not matter here, only whether it was sealed so: it is judged at the time of
@@ -75,13 +84,29 @@ impl Client {
         let from = claims.not_before.unwrap_or(sealed_at);
         let mut clock = TimeWindow::exact(from.max(sealed_at));
         let keys = self.producer.keys.snapshot();
-        let verified = unverified.verify(&keys.keyring, &policy, &mut clock).map_err(ClientError::Result)?;
+        let kid = unverified.kid();
+        let lookup = AlsoDisabled(&keys.keyring);
+        let verified = unverified.verify(&lookup, &policy, &mut clock).map_err(|error| {
+            let is_compromised = error == Refusal::KeyNotValid.into() && keys.keyring.is_compromised(kid);
+            if is_compromised { ClientError::CompromisedKey(kid) } else { ClientError::Request(error) }
+        })?;
         let claims = verified.claims();
         if crate::task::queue_id(claims) != queue_id || claims.issuer.as_str() != self.settings().issuer {
-            return Err(ClientError::Result(Refusal::WrongRequest.into()));
+            return Err(ClientError::Request(Refusal::WrongRequest.into()));
         }
         let (id, task_type, digest) = (claims.task_id, claims.task_type.to_string(), *verified.digest());
         Ok(Receipt { id, queue: queue.clone(), queue_id: queue_id.to_owned(), task_type, digest })
+    }
+}
+
+/// The keys of a keyset, with those that are disabled: they run nothing, and still prove who sealed a task.
+struct AlsoDisabled<'a>(&'a Keyring);
+
+impl KeyLookup for AlsoDisabled<'_> {
+    fn find(&self, kid: KeyId) -> Option<KeyRecord<'_>> {
+        let mut record = self.0.find(kid)?;
+        record.enabled |= self.0.is_disabled(kid);
+        Some(record)
     }
 }
 

@@ -260,6 +260,16 @@ impl Keyring {
         self.record(kid).is_some_and(|record| record.state() == KeyState::Destroyed)
     }
 
+    /// Returns whether the keyset has the key as one that is or may be known to an attacker.
+    pub(crate) fn is_compromised(&self, kid: KeyId) -> bool {
+        self.record(kid).is_some_and(|record| record.state() == KeyState::Compromised)
+    }
+
+    /// Returns whether the keyset has the key as one that is out of use for another reason.
+    pub(crate) fn is_disabled(&self, kid: KeyId) -> bool {
+        self.record(kid).is_some_and(|record| record.state() == KeyState::Disabled)
+    }
+
     /// Returns whether tasks that a key sealed for an issuer, a type and an audience are accepted now, with `skew` of tolerance, if their
     /// signature is valid.
     pub(crate) fn accepts(

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             let (queue, found) = locate(&session, args).await?;
             let receipt = client.receipt_by_queue_id(&queue, &args.id).await;
             match receipt {
-                Err(ClientError::Result(OpenError::Refused(refusal))) if may_still_run(&found, refusal) => {
+                Err(ClientError::Request(OpenError::Refused(refusal))) if may_still_run(&found, refusal) => {
                     if left().is_zero() {
                         return Err(not_verifiable_yet(&queue, &found, refusal));
                     }
