@@ -83,7 +83,11 @@ fn changed_body_is_shown_as_refused_and_runs_where_unsealed_tasks_do() {
     let checks = found["checks"].as_array().unwrap();
     let verdict = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap()["verdict"].clone();
     assert_eq!((verdict("signature"), verdict("mode")), ("rejected".into(), "ok".into()), "{found}");
-    assert_eq!(found["accepted"], true, "{found}");
+    assert_eq!((&found["accepted"], &found["unsealed"]), (&true.into(), &true.into()), "{found}");
+    let shown = project.run(&["explain", &changed]);
+    let note =
+        "would run it as an unsealed task, because its seal is refused by the check signature (rejected)";
+    assert!(shown.ok().err.contains(note), "{shown:?}");
     let run = project.run(&ONCE);
     run.ok();
     assert!(

@@ -100,7 +100,41 @@ fn unsealed_task_is_explained_by_the_mode_of_its_type() {
     let id = store_unsealed(&project.path("queue/queue.db"), "file:digest");
     is_refused(&project, &id, "mode", "unsealed");
     fs::write(project.path("policy.toml"), "[[type]]\ntype = \"file:digest\"\nmode = \"observe\"\n").unwrap();
-    project.run(&["explain", &id]).ok();
+    let run = project.run(&["explain", &id]);
+    assert!(run.ok().err.contains("would run it as an unsealed task: it is pending"), "{run:?}");
+}
+
+#[test]
+fn unsealed_entry_of_the_quarantine_is_explained_by_the_mode_of_its_type() {
+    let project = ruled("[[type]]\ntype = \"file:digest\"\n");
+    store_unsealed(&project.path("queue/queue.db"), "file:digest");
+    project.run(&ONCE).ok();
+    is_refused(&project, "1", "mode", "unsealed");
+    fs::write(project.path("policy.toml"), "[[type]]\ntype = \"file:digest\"\nmode = \"observe\"\n").unwrap();
+    let run = project.run(&["explain", "1", "--json"]);
+    assert_eq!(object(&run)["checks"][0]["check"], "mode", "{run:?}");
+}
+
+#[test]
+fn task_of_an_issuer_with_a_quota_is_not_said_to_run_for_certain() {
+    let project =
+        ruled("[[type]]\ntype = \"file:digest\"\n\n[[issuer]]\nissuer = \"*\"\ntasks_per_minute = 3\n");
+    fs::write(project.path("good.cose"), project.seal(b"body")).unwrap();
+    let run = project.run(&["explain", "good.cose"]);
+    assert!(run.ok().err.contains(", or put it off while the quota of its issuer is used up: "), "{run:?}");
+}
+
+#[test]
+fn handler_is_required_of_a_host_without_one() {
+    let project = ruled("[[type]]\ntype = \"file:digest\"\n");
+    fs::write(project.path("good.cose"), project.seal(b"body")).unwrap();
+    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let (without, _) = text.split_once("[[handler]]").unwrap();
+    fs::write(project.path("taskseal.toml"), without).unwrap();
+    let run = project.run(&["explain", "good.cose", "--json"]);
+    let found = object(run.failed(3));
+    let handler = found["checks"].as_array().unwrap().iter().find(|one| one["check"] == "handler").unwrap();
+    assert_eq!(handler["required"], "a [[handler]] of this host", "{found}");
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             ("queue", json!(source.queue.as_str())),
             ("accepted", json!(accepted)),
             ("refused", json!(refused.map(|(_, refusal)| refusal.code()))),
+            ("unsealed", json!(accepted && checks::runs_unsealed(&checks))),
             ("has_run", json!(has_run)),
             ("ran_at", json!(ran_at)),
             ("checks", Value::Array(checks.iter().map(Check::object).collect())),
@@ -69,7 +70,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             Ok(())
         }
         None => {
-            ui.note(&format!("a worker with this configuration would run it: {next}"));
+            ui.note(&format!(
+                "a worker with this configuration would run it{}: {next}",
+                qualification(&checks)
+            ));
             Ok(())
         }
         Some((check, refusal)) => {
@@ -77,6 +81,18 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<(), Failure> 
             Err(Failure::refused(message).hint(next))
         }
     }
+}
+
+/// Returns how a worker would run a task that no check refuses, if not as a sealed one or not for certain.
+fn qualification(checks: &[Check]) -> String {
+    if !checks::runs_unsealed(checks) {
+        let quota = ", or put it off while the quota of its issuer is used up";
+        return if checks::has_quota(checks) { quota.to_owned() } else { String::new() };
+    }
+    let seal = checks::first_refusal(checks).map_or_else(String::new, |(check, refusal)| {
+        format!(", because its seal is refused by the check {} ({})", check.name, refusal.code())
+    });
+    format!(" as an unsealed task{seal}")
 }
 
 fn next_step(check: &Check, refusal: Refusal) -> String {

@@ -79,16 +79,32 @@ impl Check {
 
 /// Returns the first check that refuses the task.
 pub(super) fn refused(checks: &[Check]) -> Option<(&Check, Refusal)> {
-    let (check, refusal) = checks.iter().find_map(|check| match check.outcome {
+    let (check, refusal) = first_refusal(checks)?;
+    // With a clear body, a mode that lets unsealed tasks run is stronger than a refusal that does not prove its sender.
+    let is_authentic = check.name == "ledger" || matches!(refusal, Refusal::Expired | Refusal::NotYetValid);
+    (is_authentic || !runs_unsealed(checks)).then_some((check, refusal))
+}
+
+/// Returns whether the mode of the type lets the task run as an unsealed one.
+pub(super) fn runs_unsealed(checks: &[Check]) -> bool {
+    checks.last().is_some_and(|last| last.name == "mode" && last.outcome == Outcome::Accepted)
+}
+
+/// Returns the first check that refuses the seal, whatever the mode of the type lets run.
+pub(super) fn first_refusal(checks: &[Check]) -> Option<(&Check, Refusal)> {
+    checks.iter().find_map(|check| match check.outcome {
         Outcome::Refused(refusal) => Some((check, refusal)),
         _ => None,
-    })?;
-    // With a clear body, a mode that lets unsealed tasks run is stronger than a refusal that does not prove its sender.
-    let runs_unsealed =
-        checks.last().is_some_and(|last| last.name == "mode" && last.outcome == Outcome::Accepted);
-    let is_authentic = check.name == "ledger" || matches!(refusal, Refusal::Expired | Refusal::NotYetValid);
-    (is_authentic || !runs_unsealed).then_some((check, refusal))
+    })
 }
+
+/// Returns whether the task may be put off because of a quota that only the running workers count.
+pub(super) fn has_quota(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.name == QUOTA)
+}
+
+/// Name of the check of the quota of an issuer.
+const QUOTA: &str = "quota";
 
 /// Makes every check of a task.
 pub(super) fn all(config: &Config, source: &Source) -> Result<Vec<Check>, Failure> {

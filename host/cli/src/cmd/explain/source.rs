@@ -25,7 +25,7 @@ pub(super) struct Source {
 
 enum Location {
     File,
-    Entry(i64),
+    Entry { number: i64, task_type: Option<String> },
     Queue(Box<TaskInfo>),
 }
 
@@ -83,7 +83,12 @@ impl Source {
             .cloned()
             .or(stored)
             .ok_or_else(|| Failure::usage("the entry names no valid queue").hint("name it with --queue"))?;
-        Ok(Self { queue, bytes, record: None, location: Location::Entry(number) })
+        Ok(Self {
+            queue,
+            bytes,
+            record: None,
+            location: Location::Entry { number, task_type: entry.unverified_type },
+        })
     }
 
     fn queued(global: &Global, id: &str, queue: Option<&QueueName>) -> Result<Self, Failure> {
@@ -104,6 +109,15 @@ impl Source {
         })
     }
 
+    /// Returns the task type that the queue states or stated, which decides about an unsealed task. `None` for a file.
+    pub(super) fn stated_type(&self) -> Option<&str> {
+        match (&self.record, &self.location) {
+            (Some(record), _) => Some(&record.task_type),
+            (None, Location::Entry { task_type, .. }) => task_type.as_deref(),
+            (None, _) => None,
+        }
+    }
+
     /// Returns when the task succeeded, according to its queue: `None` if it has not, `Some(None)` if the queue does not know when.
     #[expect(clippy::option_option, reason = "whether and when are two questions")]
     pub(super) fn completed(&self) -> Option<Option<UnixMillis>> {
@@ -117,7 +131,7 @@ impl Source {
     pub(super) fn next_step(&self) -> String {
         match &self.location {
             Location::File => "`taskseal enqueue --sealed FILE` enqueues it".to_owned(),
-            Location::Entry(number) => format!("`taskseal quarantine release {number}` releases it"),
+            Location::Entry { number, .. } => format!("`taskseal quarantine release {number}` releases it"),
             Location::Queue(info) => match info.state {
                 TaskState::Archived | TaskState::Retry | TaskState::Scheduled => {
                     format!("`taskseal task run {}` makes it pending", info.id)

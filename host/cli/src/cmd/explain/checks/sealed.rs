@@ -13,7 +13,7 @@ use taskseal_core::{
 };
 
 use super::unsealed::Modes;
-use super::{Check, ledger};
+use super::{Check, QUOTA, ledger};
 use crate::cmd::explain::source::Source;
 use crate::failure::Failure;
 use crate::{project, time_arg};
@@ -173,7 +173,11 @@ impl Context<'_> {
         let claims = self.envelope.danger_claims_unverified();
         let (audience, task_type) = (claims.audience.as_str(), claims.task_type.as_str());
         let is_handled = NameSet::new(self.handled).contains(task_type);
-        let handled = if self.handled.is_empty() { "a [[handler]]" } else { self.handled };
+        let handled = if self.handled.is_empty() {
+            "a [[handler]] of this host".to_owned()
+        } else {
+            self.handled.replace(' ', " or ")
+        };
         let mut checks = vec![
             Check::new(
                 "audience",
@@ -182,13 +186,7 @@ impl Context<'_> {
                 audience,
                 self.audience,
             ),
-            Check::new(
-                "handler",
-                is_handled,
-                Refusal::TypeNotHandled,
-                task_type,
-                handled.replace(' ', " or "),
-            ),
+            Check::new("handler", is_handled, Refusal::TypeNotHandled, task_type, handled),
         ];
         checks.extend(self.times());
         checks.extend(self.metadata());
@@ -210,7 +208,7 @@ impl Context<'_> {
         let quota = self.config.rules.quota_of(issuer)?;
         let required =
             format!("at most {} tasks a minute of issuer {}", quota.tasks_per_minute, quota.issuer);
-        Some(Check::unknown("quota", "each worker process counts", required))
+        Some(Check::unknown(QUOTA, "each worker process counts", required))
     }
 
     fn times(&self) -> Vec<Check> {

@@ -12,18 +12,18 @@ use crate::failure::Failure;
 use crate::session::setup_failure;
 
 pub(super) fn checks(config: &Config, source: &Source) -> Result<Vec<Check>, Failure> {
-    let Some(record) = &source.record else {
+    let Some(task_type) = source.stated_type() else {
         let required = "an envelope: the type of an unsealed task is known in its queue only";
         return Ok(vec![Check::new("form", false, Refusal::Unsealed, "not an envelope", required)]);
     };
     let required = "\"off\", \"observe\" or \"prefer\" in the rule of the type, for a task without a seal";
-    let RuleChoice::Rule(rule) = config.rules.choose(&record.task_type) else {
-        let found = format!("type {} has no rule", record.task_type);
+    let RuleChoice::Rule(rule) = config.rules.choose(task_type) else {
+        let found = format!("type {task_type} has no rule");
         return Ok(vec![Check::new("mode", false, Refusal::Unsealed, found, required)]);
     };
     let modes = Modes::open(config)?;
     let mode = modes.of(rule);
-    let sealed_before = mode == Mode::Prefer && modes.rollout.has_sealed(&source.queue, &record.task_type);
+    let sealed_before = mode == Mode::Prefer && modes.rollout.has_sealed(&source.queue, task_type);
     let found = format!(
         "\"{mode}\" for {}{}",
         rule.pattern,
