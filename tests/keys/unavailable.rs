@@ -10,6 +10,7 @@ use std::time::Duration;
 use taskseal::client::ClientError;
 use taskseal::handler::{Failure, Function, Handlers, Output};
 use taskseal::keys::{Algorithm, KeyHandle, Keyring, SealingSource, SecretKey};
+use taskseal::policy::TypeRules;
 use taskseal::result::ResultSealer;
 use taskseal::{Client, Receipt, Task, Worker, WorkerSettings};
 use taskseal_core::{ContentType, Kind, OpenError, SealError, Suite, SuiteSet};
@@ -232,6 +233,8 @@ async fn result_that_the_token_refuses_for_its_length_ends_its_own_task_and_the_
     assert_eq!((tally.retried, tally.key_unavailable, token.asked()), (0, 0, 2));
 }
 
+const QUOTA_OF_ONE: &str = "default = \"allow\"\n[[issuer]]\nissuer = \"*\"\ntasks_per_minute = 1\n";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn task_whose_decryption_key_is_unavailable_waits_and_runs_once_with_its_first_attempt() {
     let fleet = Fleet::embedded().await;
@@ -244,7 +247,11 @@ async fn task_whose_decryption_key_is_unavailable_waits_and_runs_once_with_its_f
     let ran = Ran::default();
     let mut parts = fleet.parts(ran.handlers());
     parts.keyring = parts.keyring.with_remote_decryption_keys([Arc::clone(&token) as _]);
-    let running = Running::start(fleet.worker_settings(), parts);
+    // Each of the attempts would use up the quota.
+    let mut settings = fleet.worker_settings();
+    fs::write(fleet.path("policy.toml"), QUOTA_OF_ONE).unwrap();
+    settings.rules = TypeRules::load(&fleet.path("policy.toml")).unwrap();
+    let running = Running::start(settings, parts);
     until("some attempts", async || (token.asked() > 2).then_some(())).await;
     assert_eq!(ran.all(), []);
     token.from_now_on(Then::Signs);

@@ -41,8 +41,9 @@ pub(super) fn decrypt(
         TaskForm::Unsealed(unsealed) => return Continue(Box::new(unsealed.open(shared, &keys.policy, run))),
     };
     check_result(shared, keys, verified.claims(), &run)?;
-    quotas::take(shared, keys, verified.claims(), &run.key)?;
     let body = decrypt_body(shared, keys, &verified, &run)?;
+    // Attempts to decrypt with a key that is unavailable are not starts.
+    quotas::take(shared, keys, verified.claims(), &run.key)?;
     let AdmittedRun { key, attempt, max_attempts, must_begin, suspect } = run;
     let claims = verified.claims();
     count_sealed(shared, keys, queue, &verified, attempt);
