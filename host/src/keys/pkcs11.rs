@@ -53,7 +53,10 @@ impl KeyStore for Pkcs11Store {
             KeyUsage::Authenticate => KeyKind::Mac,
             KeyUsage::Encrypt => return Ok(vec![key.clone()]),
         };
-        let (Some(label), None) = (uri.object(), uri.id()) else { return Ok(vec![key.clone()]) };
+        // `open` refuses a URI that names a key of another class.
+        let class = if kind == KeyKind::Mac { KeyClass::Secret } else { KeyClass::Private };
+        let fits = uri.class().is_none_or(|stated| stated == class);
+        let (Some(label), None, true) = (uri.object(), uri.id(), fits) else { return Ok(vec![key.clone()]) };
         let keys = open(uri.token_uri()).and_then(|token| token.keys());
         let keys = keys.map_err(|error| unavailable(key, &error))?.into_iter();
         let named = keys.filter(|found| found.label == label && found.kind == kind && !found.id.is_empty());
