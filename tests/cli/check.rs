@@ -369,6 +369,42 @@ fn host_that_only_seals_is_checked_for_the_queues_of_its_key() {
     }
 }
 
+/// A host that only seals, whose key may seal every type for every queue of the deployment, with this policy file.
+fn sealing_only(rules: &str) -> Project {
+    let project = Project::new();
+    let text = fs::read_to_string(project.path("taskseal.toml")).unwrap();
+    let text = text.replace("[policy]\n", "[policy]\nfile = \"policy.toml\"\n");
+    let (before, worker) = text.split_once("[worker]").unwrap();
+    // The sections after it that are not the worker's.
+    let policy = worker.split_once("[policy]").map_or("", |(_, policy)| policy.split("[[").next().unwrap());
+    let policy = if policy.is_empty() { String::new() } else { format!("[policy]{policy}") };
+    fs::write(project.path("taskseal.toml"), format!("{before}{policy}")).unwrap();
+    fs::write(project.path("policy.toml"), rules).unwrap();
+    project
+}
+
+#[test]
+fn host_that_only_seals_types_that_no_rule_accepts_is_found() {
+    let project = sealing_only("[[type]]\ntype = \"mail:send\"\n");
+    edit_entry(&project, ["ES256", "\"task\""], "types = [\"*\"]", "types = [\"file:*\"]");
+    assert_fails(&project, 3, "task-key", "no rule for type file:check");
+    fs::write(project.path("policy.toml"), "[[type]]\ntype = \"file:digest\"\nissuers = [\"other\"]\n")
+        .unwrap();
+    assert_fails(&project, 3, "task-key", "a task of type file:digest");
+}
+
+#[test]
+fn host_that_only_seals_is_checked_for_the_types_and_queues_of_the_rules_that_its_key_covers() {
+    let rule = "[[type]]\ntype = \"file:digest\"\nqueues = [\"default\"]\n";
+    let project = sealing_only(rule);
+    edit_entry(&project, ["ES256", "\"task\""], "types = [\"*\"]", "types = [\"file:*\"]");
+    assert_found(project.run(&CHECK).ok(), "task-key", "ok", "its tasks of type file:digest are accepted");
+    // Types of other producers are not a fault of this one.
+    let others = format!("{rule}[[type]]\ntype = \"file:erase\"\nissuers = [\"other\"]\n");
+    fs::write(project.path("policy.toml"), others).unwrap();
+    assert_found(project.run(&CHECK).ok(), "task-key", "ok", "its tasks of type file:digest are accepted");
+}
+
 #[test]
 fn host_that_only_seals_needs_no_state_and_no_programs() {
     let project = Project::new();

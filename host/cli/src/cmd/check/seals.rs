@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 use taskseal::config::Config;
 use taskseal::keys::{Draft, Keyring, KeysetKey, NoRecipient, NotSealed, Record, SealingKey};
+use taskseal::policy::{RuleChoice, TypeRule, TypeRules};
 use taskseal::queue::QueueName;
 use taskseal::time::UnixMillis;
 use taskseal_core::{
@@ -25,23 +26,33 @@ pub(super) fn tasks(check: &'static str, config: &Config, keyset: &Keyring, key:
         return Finding::skip(check, message);
     }
     let probe = Probe { config, keyset, key };
-    let types = types(config, keyset, key);
-    let queues = queues(config, keyset, key);
-    let mut refused = Vec::new();
-    for queue in &queues {
-        for task_type in &types {
-            if let Err(failure) = probe.task(queue, task_type) {
-                refused.push((queue, task_type, failure));
+    let (queues, examples) = (queues(config, keyset, key), types(config, keyset, key));
+    let (mut accepted, mut refused, mut total) = (BTreeSet::new(), Vec::new(), 0);
+    for example in &examples {
+        for queue in &queues_of(config, keyset, key, &example.task_type).unwrap_or_else(|| queues.clone()) {
+            total += 1;
+            match probe.task(queue, &example.task_type) {
+                Ok(()) => {
+                    accepted.insert(&*example.task_type);
+                }
+                Err(failure) => refused.push((queue.clone(), example.clone(), failure)),
             }
         }
     }
-    let (failed, total) = (refused.len(), queues.len() * types.len());
+    let failed = refused.len();
+    if failed < total {
+        // The key may seal types of other producers as well.
+        refused.retain(|(_, example, _)| !example.is_of_rule);
+    }
     match refused.into_iter().next() {
-        None => Finding::ok(check, format!("key {kid}: its tasks of type {} are accepted", types.join(", "))),
-        Some((queue, task_type, failure)) => {
+        None => {
+            let types = accepted.into_iter().collect::<Vec<_>>().join(", ");
+            Finding::ok(check, format!("key {kid}: its tasks of type {types} are accepted"))
+        }
+        Some((queue, example, failure)) => {
             let message = format!(
-                "key {kid}: a task of type {task_type} in queue {queue} is refused: {}",
-                failure.message
+                "key {kid}: a task of type {} in queue {queue} is refused: {}",
+                example.task_type, failure.message
             );
             if failed == total {
                 return Finding::fail(check, Failure { message, ..failure });
@@ -70,7 +81,7 @@ pub(super) fn results(
     let probe = Probe { config, keyset, key };
     let (mut missing, mut total) = (Vec::new(), 0);
     for queue in &queues(config, keyset, key) {
-        for task_type in types(config, keyset, key) {
+        for Example { task_type, .. } in types(config, keyset, key) {
             for issuer in requesters(keyset, &config.audience(queue), &task_type) {
                 total += 1;
                 missing.extend(probe.result(queue, &task_type, &issuer).map_err(|failure| {
@@ -124,12 +135,49 @@ fn queues(config: &Config, keyset: &Keyring, key: &SealingKey) -> Vec<QueueName>
     if names.is_empty() { config.client.iter().map(|client| client.queue.clone()).collect() } else { names }
 }
 
-/// Returns a task type for each handler, or on a host without handlers for each type that the key may seal.
-fn types(config: &Config, keyset: &Keyring, key: &SealingKey) -> Vec<String> {
+/// Returns the queues of the rule of a task type for which the key may seal, on a host that only seals. `None` if the rule accepts
+/// every queue, or none of those.
+fn queues_of(config: &Config, keyset: &Keyring, key: &SealingKey, task_type: &str) -> Option<Vec<QueueName>> {
+    let set = config.policy_set();
+    let RuleChoice::Rule(TypeRule { queues: Some(queues), .. }) = set.rules().choose(task_type) else {
+        return None;
+    };
+    let allowed = keyset.record(key.kid()).map_or(NameSet::NONE, |record| record.audiences());
+    let queues = queues.iter().filter(|queue| allowed.contains(&config.audience(queue)));
+    let queues: Vec<_> = queues.cloned().collect();
+    (config.worker.is_none() && !queues.is_empty()).then_some(queues)
+}
+
+/// A task type to try.
+#[derive(Clone)]
+struct Example {
+    task_type: String,
+    /// Whether the pattern of a handler or of a key covers it, and a rule of the policy file names it.
+    is_of_rule: bool,
+}
+
+/// Returns a task type for each handler, or on a host without handlers for each type that the key may seal. For a pattern these are
+/// the types of the rules that it covers: another type may be denied.
+fn types(config: &Config, keyset: &Keyring, key: &SealingKey) -> Vec<Example> {
     let handled: Vec<&str> = config.programs.iter().map(|program| &*program.task_type).collect();
     let allowed = || keyset.record(key.kid()).map_or(NameSet::NONE, |record| record.types()).patterns();
     let patterns = if handled.is_empty() { allowed().collect() } else { handled };
-    patterns.into_iter().map(|pattern| pattern.replace('*', "check")).collect()
+    let set = config.policy_set();
+    patterns.into_iter().flat_map(|pattern| examples(set.rules(), pattern)).collect()
+}
+
+fn examples(rules: &TypeRules, pattern: &str) -> Vec<Example> {
+    let of_pattern = Example { task_type: pattern.replace('*', "check"), is_of_rule: false };
+    let Some(prefix) = pattern.strip_suffix('*') else { return vec![of_pattern] };
+    if rules.choose(&of_pattern.task_type) != RuleChoice::Denied {
+        return vec![of_pattern];
+    }
+    let covered = rules.all().iter().filter(|rule| rule.pattern.starts_with(prefix));
+    let covered =
+        covered.map(|rule| Example { task_type: rule.pattern.replace('*', "check"), is_of_rule: true });
+    let covered: Vec<_> = covered.collect();
+    // No rule accepts what the key may seal: the refusal tells it.
+    if covered.is_empty() { vec![of_pattern] } else { covered }
 }
 
 /// Seals with a key of this host, and verifies with its keyset and policy.
