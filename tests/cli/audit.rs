@@ -77,6 +77,23 @@ fn start_of_a_worker_has_the_number_of_its_signed_keyset() {
 }
 
 #[test]
+fn log_whose_checkpoints_are_not_due_yet_verifies_from_the_first_line_on() {
+    let project = Project::new();
+    project.run(&["keygen", "audit", "--out", "keys/audit.key"]).ok();
+    configure(&project, "key = \"keys/audit.key\"\n");
+    for command in ["pause", "resume"] {
+        project.run(&["queue", command, "default"]).ok();
+        let verified = project.run(&["audit", "verify"]).ok().text();
+        assert!(verified.contains("1 checkpoints verified"), "{verified}");
+    }
+    // Only the process that has created a log signs it at once: another one may have been given a log that was replaced.
+    let log = fs::read_to_string(project.path(LOG)).unwrap();
+    fs::write(project.path(LOG), log.lines().next().unwrap().to_owned() + "\n").unwrap();
+    project.run(&["queue", "pause", "default"]).ok();
+    project.run(&["audit", "verify"]).failed(3);
+}
+
+#[test]
 fn action_that_cannot_be_recorded_is_not_done() {
     let project = audited();
     project.enqueue();

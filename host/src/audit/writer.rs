@@ -45,6 +45,8 @@ struct OpenFile {
     tail: Tail,
     /// Name of the log.
     log: String,
+    /// Whether this process has created the log.
+    is_created: bool,
 }
 
 impl Writer {

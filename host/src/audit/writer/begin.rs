@@ -35,7 +35,7 @@ impl Writer {
         let (id, tail) = (id(&file)?, Tail::read(&file)?);
         let log = first_line(&file)?.and_then(|first| first.log);
         let is_new = tail.n == 0;
-        self.open = Some(OpenFile { file, id, tail, log: log.unwrap_or_default() });
+        self.open = Some(OpenFile { file, id, tail, log: log.unwrap_or_default(), is_created: false });
         if is_new { self.begin_file() } else { Ok(()) }
     }
 
@@ -57,6 +57,7 @@ impl Writer {
         let line = self.line_after(before.n, &before.hash, now, event, &members);
         if let Some(open) = &mut self.open {
             open.log = log;
+            open.is_created = event == names::CREATED;
             open.tail.n = before.n;
             open.tail.checkpoint = Mark { n: before.n, at: now };
         }

@@ -14,12 +14,15 @@ use crate::time::UnixMillis;
 const KEY_RETRY: Duration = Duration::from_secs(60);
 
 impl Writer {
-    /// Signs a checkpoint if enough lines or enough time have passed since the last one.
+    /// Signs a checkpoint if enough lines or enough time have passed since the last one, and the first one of a log that this process
+    /// has created: without a checkpoint, verification cannot tell a new log from one that was replaced.
     pub(in crate::audit) fn checkpoint_if_due(&mut self) {
         let Some(open) = &self.open else { return };
         let since = open.tail.n.saturating_sub(open.tail.checkpoint.n);
         let age = UnixMillis::now().since(open.tail.checkpoint.at);
-        if since >= self.settings.checkpoint_lines || (since > 0 && age >= self.settings.checkpoint_every) {
+        let is_first = open.is_created && open.tail.checkpoint.n == 0;
+        let is_late = is_first || age >= self.settings.checkpoint_every;
+        if since >= self.settings.checkpoint_lines || (since > 0 && is_late) {
             self.checkpoint();
         }
     }
