@@ -105,6 +105,15 @@ pub(crate) fn record(path: &Path, metadata: Option<&Metadata>) {
     });
 }
 
+/// Records that this thread has replaced a file: its present version is not a change.
+pub(crate) fn record_written(path: &Path) {
+    RECORD.with_borrow_mut(|record| {
+        if let Some(FileVersions { files, .. }) = record {
+            files.insert(path.to_owned(), Version::at(path));
+        }
+    });
+}
+
 /// Records that something that was fetched now must be fetched again after `delay`.
 pub(crate) fn record_fetch_again(delay: Duration) {
     RECORD.with_borrow_mut(|record| {

@@ -13,6 +13,7 @@ use taskseal_core::keyset::signed::{Checkpoint, KeysetRefusal, MAX_KEYSET};
 use super::error::KeysetError;
 use crate::file_error::FileError;
 use crate::file_security;
+use crate::file_watch;
 use crate::keys::error::KeyringError;
 
 const LOCK: &str = "keyset-lock";
@@ -119,7 +120,11 @@ impl<'d> Recorder<'d> {
 
     fn write(&self, name: &str, content: &[u8]) -> Result<(), KeysetError> {
         let path = self.path(name);
-        file_security::replace_durably(&path, content, 0o600).map_err(|error| unavailable(&path, &error))
+        let written = file_security::replace_durably(&path, content, 0o600);
+        written.map_err(|error| unavailable(&path, &error))?;
+        // The lock is held: no other process has replaced it since.
+        file_watch::record_written(&path);
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A second carrier beside the file, and the copy of the last keyset.
 
 use super::*;
+use crate::file_watch::recorded;
 use crate::keys::{Keyring, reload_keyring};
 
 #[test]
@@ -71,6 +72,20 @@ fn empty_or_damaged_file_beside_a_carrier_is_a_fault_of_each_reload() {
     // The copy is written again after each load.
     fs::write(deployment.path("state/keyset-copy.cose"), "").unwrap();
     assert_eq!(fault(), None);
+}
+
+#[test]
+fn record_and_copy_that_a_load_writes_are_not_changed_files() {
+    let deployment = Deployment::new();
+    for sequence in [1, 2] {
+        let (loaded, files) = recorded(|| deployment.load_with(Ok(sign(sequence))));
+        assert_eq!(loaded.unwrap().head.sequence, u64::from(sequence));
+        assert_eq!(files.now(), files, "{sequence}");
+    }
+    // Another process writes a copy: that is a change.
+    let (_, files) = recorded(|| deployment.load_with(Ok(sign(2))).unwrap());
+    fs::write(deployment.path("state/keyset-copy.cose"), sign(3)).unwrap();
+    assert_ne!(files.now(), files);
 }
 
 #[test]
