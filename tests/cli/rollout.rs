@@ -47,6 +47,23 @@ fn worker_does_not_start_with_a_looser_mode_before_that_is_allowed() {
 }
 
 #[test]
+fn refused_unsealed_task_names_the_command_that_delivers_it_again_and_that_runs_it() {
+    let project = ruled(ENFORCE);
+    let id = store_unsealed(&project.path("queue/queue.db"), "file:digest");
+    project.run(&ONCE).ok();
+    assert!(project.run(&["quarantine", "show", "1"]).ok().text().contains("taskseal task run"));
+    let released = project.run(&["quarantine", "release", "1"]);
+    released.failed(1);
+    assert!(released.err.contains(&format!("`taskseal task run --queue default {id}`")), "{released:?}");
+
+    set(&project, OBSERVE);
+    project.run(&["rollout", "loosen", "file:digest"]).ok();
+    project.run(&["task", "run", "--queue", "default", &id]).ok();
+    project.run(&ONCE).ok();
+    assert_eq!(status(&project)["unsealed"], 1);
+}
+
+#[test]
 fn check_before_the_first_worker_creates_no_record_of_modes() {
     let project = ruled(ENFORCE);
     let checked = project.run(&["check"]).text();

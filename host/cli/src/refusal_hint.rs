@@ -23,7 +23,8 @@ pub(crate) const POLICY: &str = "change the rule in the policy file only if the 
 pub(crate) const fn refusal_hint(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Unsealed => {
-            "a program writes to this queue without sealing: find it, and check who can write to the queue"
+            "a program writes to this queue without sealing: find it. `taskseal task run` delivers the task again once the mode of its \
+             type allows unsealed tasks"
         }
         Refusal::TooLarge => {
             "raise [policy] max_body if the task is genuine, or seal a reference to the data"

@@ -108,6 +108,20 @@ fn summary(matched: usize, released: usize, ui: &Ui) -> Result<(), Failure> {
     ui.text(&format!("released: {released} of {matched} entries\n"))
 }
 
+/// Returns what can be done with an entry that is not an envelope.
+fn without_envelope(id: EntryId, entry: &Entry) -> String {
+    if entry.code == Refusal::Unsealed.code() {
+        let (queue, id) = (&entry.queue, Escaped::new(&entry.task_id));
+        return format!(
+            "once the mode of its type allows unsealed tasks, `taskseal task run --queue {queue} {id}` delivers it again"
+        );
+    }
+    format!(
+        "`taskseal quarantine export {0}` writes its bytes, `taskseal quarantine prune {0}` removes it",
+        id.0
+    )
+}
+
 struct Release<'r> {
     session: &'r Session,
     store: &'r Store<'r>,
@@ -125,11 +139,11 @@ impl Release<'_> {
             .map_err(|error| Failure::new(format!("entry {}: {error}", id.0)))?;
         if let Err(error) = Unverified::parse(&payload) {
             let code = error.refusal().map_or("not readable", Refusal::code);
-            return Err(Failure::new(format!("entry {} is not an envelope ({code}): it cannot be released", id.0))
-                .hint(format!(
-                    "`taskseal quarantine export {0}` writes its bytes, `taskseal quarantine prune {0}` removes it",
-                    id.0
-                )));
+            return Err(Failure::new(format!(
+                "entry {} is not an envelope ({code}): it cannot be released",
+                id.0
+            ))
+            .hint(without_envelope(id, &entry)));
         }
         if !self.mark(id, None, Disposition::Released)? {
             // Removed meanwhile, or its task was accepted.
