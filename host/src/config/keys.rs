@@ -101,11 +101,12 @@ impl KeysSection {
     /// Returns the file of the authorities that may certify the server of the keyset: those of the broker, unless it has its own.
     fn authorities(&self, context: &Context<'_>, broker: &BrokerConfig) -> Option<PathBuf> {
         let own = self.keyset_ca_file.as_ref().map(|file| relative_to(context.file, file.get_ref()));
-        own.or_else(|| match broker {
+        let of_broker = match broker {
             #[cfg(feature = "redis")]
             BrokerConfig::Redis(settings) => settings.tls.roots.clone(),
             _ => None,
-        })
+        };
+        own.or(of_broker)
     }
 
     fn invalid<T>(context: &Context<'_>, error: InvalidRoots, roots: &Spanned<T>) -> FileError {
