@@ -43,7 +43,7 @@ impl TestLog {
         AuditLog::open(&self.settings, &KeyStores::default(), "a test").unwrap()
     }
 
-    /// A log of `lines` events and a checkpoint at its end.
+    /// A log of `lines` events, a checkpoint after the first one, and one at its end.
     fn with_lines(lines: usize) -> Self {
         let log = Self::new();
         log.fill(lines);

@@ -106,10 +106,10 @@ fn changed_bytes_of_a_cut_line_are_found() {
     let log = TestLog::with_lines(3);
     OpenOptions::new().append(true).open(&log.settings.file).unwrap().write_all(b"{\"v\":1,").unwrap();
     log.fill(1);
-    log.edit(|lines| lines[5] = "{\"v\":2,\n".to_owned());
-    assert_eq!(log.faults(), [("damaged", 6)]);
-    log.edit(|lines| drop(lines.remove(5)));
-    assert_eq!(log.faults(), [("no-cut", 6)]);
+    log.edit(|lines| lines[6] = "{\"v\":2,\n".to_owned());
+    assert_eq!(log.faults(), [("damaged", 7)]);
+    log.edit(|lines| drop(lines.remove(6)));
+    assert_eq!(log.faults(), [("no-cut", 7)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{TestLog, event};
 
-/// A log of which `open` has written or read six lines, not signed.
+/// A log of which `open` has written or read seven lines. The third is the first checkpoint.
 fn seen() -> (TestLog, taskseal::audit::AuditLog) {
     let log = TestLog::new();
     let open = log.open();
@@ -29,7 +29,7 @@ fn removed_lines_are_recorded_if_part_of_a_line_is_left_after_them() {
     open.record(event(5)).unwrap();
     let (faults, lines) = recorded(&log);
     assert_eq!((faults, lines.len()), (vec![("removed", 6)], 1));
-    assert!(lines[0].contains("\"lines\":6,"), "{lines:?}");
+    assert!(lines[0].contains("\"lines\":7,"), "{lines:?}");
 }
 
 #[test]
@@ -70,11 +70,11 @@ fn log_that_is_replaced_by_a_longer_one_is_recorded() {
     // Once with the same file, once with another file of this name.
     fs::copy(&other.settings.file, &log.settings.file).unwrap();
     open.record(event(5)).unwrap();
-    assert_eq!(recorded(&log).0, [("removed", 11)]);
+    assert_eq!(recorded(&log).0, [("signature", 3), ("removed", 12)]);
     (0..9).for_each(|number| longer.record(event(number)).unwrap());
     fs::rename(&other.settings.file, &log.settings.file).unwrap();
     open.record(event(6)).unwrap();
-    assert_eq!(recorded(&log).0, [("removed", 20)]);
+    assert_eq!(recorded(&log).0, [("signature", 3), ("removed", 21)]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn log_whose_folder_is_replaced_continues_in_the_folder_that_has_its_name() {
     fs::rename(log.path("state"), log.path("moved")).unwrap();
     open.record(event(1)).unwrap();
     assert!(log.settings.file.exists());
-    assert_eq!(fs::read_to_string(log.path("moved/audit.jsonl")).unwrap().lines().count(), 2);
+    assert_eq!(fs::read_to_string(log.path("moved/audit.jsonl")).unwrap().lines().count(), 3);
 }
 
 /// Records one line, and prints why it cannot.

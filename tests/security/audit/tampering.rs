@@ -18,8 +18,8 @@ fn removed_line_is_found() {
 #[test]
 fn changed_line_is_found() {
     let log = TestLog::with_lines(5);
-    log.edit(|lines| lines[2] = lines[2].replace("queue-1", "queue-7"));
-    assert_eq!(log.faults(), [("changed", 3)]);
+    log.edit(|lines| lines[3] = lines[3].replace("queue-1", "queue-7"));
+    assert_eq!(log.faults(), [("changed", 4)]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn duplicated_line_is_found() {
 fn first_lines_that_were_removed_are_missed() {
     let log = TestLog::with_lines(5);
     log.edit(|lines| drop(lines.drain(..2)));
-    assert_eq!(log.faults(), [("no-beginning", 1), ("other-log", 1), ("signature", 5)]);
+    assert_eq!(log.faults(), [("no-beginning", 1), ("other-log", 1), ("signature", 1), ("signature", 6)]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn lines_of_an_attacker_without_the_key_have_no_valid_checkpoint() {
     // The attacker computes all hashes again, with another key.
     other.fill(4);
     fs::copy(&other.settings.file, &log.settings.file).unwrap();
-    assert_eq!(log.faults(), [("signature", 6)]);
+    assert_eq!(log.faults(), [("signature", 3), ("signature", 7)]);
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn lines_after_the_last_checkpoint_are_counted_as_not_signed() {
     let open = log.open();
     (0..3).for_each(|number| open.record(event(number)).unwrap());
     let report = log.verify();
-    assert_eq!((report.is_valid(), report.signed, report.last, report.unsigned()), (true, 7, 10, 3));
+    assert_eq!((report.is_valid(), report.signed, report.last, report.unsigned()), (true, 8, 11, 3));
     // Nothing else in the file shows that they were there.
-    log.edit(|lines| lines.truncate(8));
+    log.edit(|lines| lines.truncate(9));
     let report = log.verify();
     assert_eq!((report.is_valid(), report.unsigned()), (true, 1));
 }
@@ -101,7 +101,7 @@ fn process_that_has_seen_lines_records_that_they_are_missing() {
     open.record(event(5)).unwrap();
     let report = log.verify();
     let faults: Vec<_> = report.faults.iter().map(|fault| (fault.kind.to_string(), fault.line)).collect();
-    let message = "a process has found that lines up to number 6 had been removed".to_owned();
+    let message = "a process has found that lines up to number 7 had been removed".to_owned();
     assert_eq!(faults, [(message, 4)]);
 }
 
