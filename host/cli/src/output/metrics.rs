@@ -129,15 +129,17 @@ mod tests {
             .collect();
         let codes = Refusal::ALL.iter().map(|refusal| refusal.code());
         expected.extend(codes.map(|code| format!("taskseal_refused_total{{reason=\"{code}\"}} 0")));
-        let codes = ["suite-not-allowed", "unknown-key", "key-not-valid", "type-not-handled"];
-        let codes = codes.iter().chain(&["issued-in-future", "no-decryption-key"]);
+        let codes =
+            ["suite-not-allowed", "unknown-key", "type-not-handled", "issued-in-future", "no-decryption-key"];
+        let codes = codes.iter().chain(&["type-not-allowed", "issuer-not-allowed", "audience-not-allowed"]);
         expected.extend(codes.map(|code| format!("taskseal_postponed_total{{reason=\"{code}\"}} 0")));
         let names = ["attempts_total", "lease_lost_total", "lock_lost_total", "recovered_total"];
         let failures = ["broker_failures_total", "state_failures_total", "key_unavailable_total"];
         let keys = ["keys_reload_failed_total", "keyset_not_in_force_total", "keys_loaded_timestamp_seconds"];
+        let rules = ["policy_reload_failed_total", "quota_used_total", "result_not_allowed_total"];
         let archive = ["archive_trimmed_total", "quarantine_evicted_total", "audit_failures_total"];
         let sizes = ["quarantine_entries", "quarantine_bytes", "results_waiting"];
-        let names = names.iter().chain(&failures).chain(&keys).chain(&archive).chain(&sizes);
+        let names = names.iter().chain(&failures).chain(&keys).chain(&rules).chain(&archive).chain(&sizes);
         expected.extend(names.clone().map(|name| format!("taskseal_{name} 0")));
         assert_eq!(samples, expected.iter().map(String::as_str).collect());
         for name in names.chain(&["tasks_total", "refused_total", "postponed_total"]) {
