@@ -94,6 +94,15 @@ fn log_whose_checkpoints_are_not_due_yet_verifies_from_the_first_line_on() {
 }
 
 #[test]
+fn log_that_begins_with_the_creation_of_its_key_is_signed_without_a_warning() {
+    let project = Project::new();
+    configure(&project, "key = \"keys/audit.key\"\n");
+    let created = project.run(&["keygen", "audit", "--out", "keys/audit.key"]);
+    assert!(!created.ok().err.contains("checkpoint"), "{created:?}");
+    project.run(&["audit", "verify"]).ok();
+}
+
+#[test]
 fn action_that_cannot_be_recorded_is_not_done() {
     let project = audited();
     project.enqueue();

@@ -1,6 +1,7 @@
 //! Signs checkpoints.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use taskseal_core::keys::VerifyingKey;
@@ -20,11 +21,19 @@ impl Writer {
         let Some(open) = &self.open else { return };
         let since = open.tail.n.saturating_sub(open.tail.checkpoint.n);
         let age = UnixMillis::now().since(open.tail.checkpoint.at);
-        let is_first = open.is_created && open.tail.checkpoint.n == 0;
+        let is_first = open.is_created && open.tail.checkpoint.n == 0 && !self.is_key_to_be_created();
         let is_late = is_first || age >= self.settings.checkpoint_every;
         if since >= self.settings.checkpoint_lines || (since > 0 && is_late) {
             self.checkpoint();
         }
+    }
+
+    /// Returns whether the key is a file that does not exist yet: the log begins with the command that creates it.
+    fn is_key_to_be_created(&self) -> bool {
+        self.settings
+            .key
+            .as_ref()
+            .is_some_and(|key| key.scheme() == "file" && !Path::new(key.address()).exists())
     }
 
     /// Reads what other processes have appended, and signs a checkpoint if one is due, or if there are new lines and `always`.
